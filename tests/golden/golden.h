@@ -1,0 +1,87 @@
+/*
+ * golden.h - the comparison with golden vectors: cases read from safetensors files, options read from
+ * their metadata, and the calls of Ebb's ops that they stand for.
+ */
+#ifndef EBB_TESTS_GOLDEN_H
+#define EBB_TESTS_GOLDEN_H
+
+#include <ebb.h>
+
+enum { GOLDEN_MAX_INPUTS = 16, GOLDEN_MAX_OPTIONS = 16, GOLDEN_MAX_BUFFERS = 2 };
+
+/* ---- Files (safetensors.c) ------------------------------------------------------------------- */
+
+typedef struct golden_tensor {
+	const char *name;
+	ebb_dtype dtype; /* EBB_F64 or EBB_I64 */
+	ebb_shape shape;
+	int64_t count;
+	const void *values; /* reading order */
+} golden_tensor;
+
+typedef struct golden_option {
+	const char *key, *value;
+	bool used;
+} golden_option;
+
+/* Options as text.  The first thing wrong with them stays in problem. */
+typedef struct golden_options {
+	int n;
+	golden_option option[GOLDEN_MAX_OPTIONS];
+	bool missing_op; /* the problem is an op that Ebb does not have */
+	char problem[300];
+} golden_options;
+
+typedef struct golden_case {
+	const char *op;
+	golden_options options;
+	int n;
+	golden_tensor *tensors;
+	void *json, *data; /* what the names and values point into */
+} golden_case;
+
+/* Reads a file of F64 and I64 tensors, every offset checked.  False with what is wrong in error. */
+bool golden_load(const char *path, golden_case *c, ebb_error *error);
+void golden_unload(golden_case *c);
+/* The tensor called prefix.suffix, or NULL. */
+const golden_tensor *golden_find(const golden_case *c, const char *prefix, const char *suffix);
+const golden_tensor *golden_find_numbered(const golden_case *c, const char *prefix, int k);
+
+/* ---- Options (options.c) --------------------------------------------------------------------- */
+
+/* Each marks the option as read; a value that it does not understand becomes the problem. */
+const char *golden_text(golden_options *o, const char *key); /* NULL if absent */
+double golden_number(golden_options *o, const char *key, double fallback);
+bool golden_flag(golden_options *o, const char *key, bool fallback);
+/* Numbers joined by commas; returns how many, 0 if absent. */
+int golden_ints(golden_options *o, const char *key, int64_t *values, int max);
+ebb_axes golden_axes(golden_options *o, const char *key);
+int golden_axis(golden_options *o, const char *key);
+ebb_shape golden_shape(golden_options *o, const char *key);
+/* One or two numbers into a pair; left alone if absent. */
+void golden_pair(golden_options *o, const char *key, int pair[2]);
+ebb_reduction golden_reduction(golden_options *o);
+/* Whether the note is exactly this text. */
+bool golden_note(golden_options *o, const char *text);
+void golden_problem(golden_options *o, const char *format, ...) EBB_PRINTF(2, 3);
+/* No problem, and every option was read (an option that nobody read becomes the problem). */
+bool golden_options_ok(golden_options *o);
+
+/* ---- Calls (calls.c, formula.c) -------------------------------------------------------------- */
+
+typedef ebb_tensor *golden_call(ebb_tape *t, golden_options *o, int n, ebb_tensor **in);
+
+typedef struct golden_op {
+	const char *name; /* a trailing * stands for any ending */
+	golden_call *call;
+	int min_inputs, max_inputs;
+	unsigned constants;                       /* EBB_IN(k): input k is not differentiated */
+	const char *buffers[GOLDEN_MAX_INPUTS]; /* input k is the buffer of that name, updated in place */
+} golden_op;
+
+/* The op of that name, or NULL if Ebb does not have it. */
+const golden_op *golden_op_named(const char *name);
+/* Evaluates the note, a formula such as "tanh(x*x + in.1)": x is in.0, functions are ops by name. */
+golden_call golden_formula;
+
+#endif
