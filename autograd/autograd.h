@@ -142,10 +142,9 @@ EBB_API void ebb_tape_reset(ebb_tape *t);
 /* Forgets what was recorded, and every tensor made, since the mark: an inner loop can drop its part.  A mark is
  * valid until the tape is reset or rewound beyond it, and inside the scope in which it was taken. */
 typedef struct ebb_mark {
-	int64_t nodes, tensors;
-	size_t arena;
-	uint64_t generation;
-	const ebb_scope *scope;
+	int64_t nodes, live, adopted, grads;
+	uint64_t arena, generation;
+	int scopes;
 } ebb_mark;
 EBB_API ebb_mark ebb_tape_mark(const ebb_tape *t);
 EBB_API void ebb_rewind(ebb_tape *t, ebb_mark mark);
@@ -320,6 +319,7 @@ typedef struct ebb_call {
 	size_t attrs_size;
 	int nsaved;
 	ebb_tensor *saved[EBB_MAX_SAVED];
+	struct ebb_storage *scratch[EBB_MAX_SAVED];
 } ebb_call;
 
 /* Checks the inputs (a failed tape, NULL, another tape's, dropped values) and replaces each in[k] by one that is on this

@@ -1,0 +1,120 @@
+/* error.c - sticky errors: the first failure stays, with the caller's line and the scope. */
+#include "autograd/internal.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static void append(char *buffer, size_t size, const char *format, ...) EBB_PRINTF(3, 4);
+
+static void append(char *buffer, size_t size, const char *format, ...)
+{
+	size_t n = strlen(buffer);
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(buffer + n, size - n, format, ap);
+	va_end(ap);
+}
+
+static void append_v(char *buffer, size_t size, const char *format, va_list ap) EBB_PRINTF(3, 0);
+
+static void append_v(char *buffer, size_t size, const char *format, va_list ap)
+{
+	size_t n = strlen(buffer);
+
+	vsnprintf(buffer + n, size - n, format, ap);
+}
+
+void ebb_error_set(ebb_error *e, ebb_status status, const char *site, const char *format, ...)
+{
+	va_list ap;
+
+	if (!e || e->status != EBB_OK)
+		return;
+	e->status = status;
+	e->message[0] = '\0';
+	if (site && *site)
+		append(e->message, sizeof e->message, "%s: ", site);
+	va_start(ap, format);
+	append_v(e->message, sizeof e->message, format, ap);
+	va_end(ap);
+}
+
+bool ebb_failed(const ebb_tape *t)
+{
+	return !t || t->error.status != EBB_OK;
+}
+
+ebb_status ebb_error_status(const ebb_tape *t)
+{
+	return t ? t->error.status : EBB_NO_MEMORY;
+}
+
+const char *ebb_error_message(const ebb_tape *t)
+{
+	return t ? t->error.message : "no memory for a tape";
+}
+
+void ebb_clear_error(ebb_tape *t)
+{
+	if (!t)
+		return;
+	t->error.status = EBB_OK;
+	t->error.message[0] = '\0';
+}
+
+/* "site: [gradient of op: ][op: ]text[ in scope]" */
+static void fail(ebb_tape *t, ebb_status status, const char *site, const char *op, const char *format, va_list ap)
+	EBB_PRINTF(5, 0);
+
+static void fail(ebb_tape *t, ebb_status status, const char *site, const char *op, const char *format, va_list ap)
+{
+	char *m = t->error.message;
+	size_t size = sizeof t->error.message;
+
+	if (t->error.status != EBB_OK)
+		return;
+	t->error.status = status;
+	m[0] = '\0';
+	if (t->frame && t->frame->site)
+		site = t->frame->site;
+	if (site && *site)
+		append(m, size, "%s: ", site);
+	if (t->frame && t->frame->op)
+		append(m, size, "gradient of %s: ", t->frame->op);
+	if (op)
+		append(m, size, "%s: ", op);
+	append_v(m, size, format, ap);
+	if (t->scope && t->scope->path[0])
+		append(m, size, " in %s", t->scope->path);
+}
+
+ebb_tensor *ebb_fail(ebb_tape *t, ebb_status status, const char *site, const char *format, ...)
+{
+	va_list ap;
+
+	if (!t)
+		return NULL;
+	va_start(ap, format);
+	fail(t, status, site, NULL, format, ap);
+	va_end(ap);
+	return NULL;
+}
+
+ebb_tensor *ebb_call_fail(ebb_call *c, ebb_status status, const char *format, ...)
+{
+	va_list ap;
+
+	if (!c->t)
+		return NULL;
+	va_start(ap, format);
+	fail(c->t, status, c->site, c->op ? c->op->name : NULL, format, ap);
+	va_end(ap);
+	c->t = NULL;
+	return NULL;
+}
+
+ebb_tensor *ebb_no_memory(ebb_tape *t, const char *site, const char *what, size_t bytes)
+{
+	return ebb_fail(t, EBB_NO_MEMORY, site, "no memory for %s (%zu bytes)", what, bytes);
+}

@@ -1,0 +1,251 @@
+/*
+ * internal.h - the engine's structs, for autograd/ and ops/ only.
+ *
+ * Memory.  A tape owns an arena (structs, gone at reset), and a pool of storages (tensor data, reused).  A storage
+ * counts who needs it: every readable handle is one, every node that saved it for its gradient is one.
+ */
+#ifndef EBB_AUTOGRAD_INTERNAL_H
+#define EBB_AUTOGRAD_INTERNAL_H
+
+#include "autograd/autograd.h"
+
+enum {
+	EBB_ALIGN = 64,
+	EBB_MAX_OBSERVERS = 8,
+	EBB_POOL_CLASSES = 512
+};
+
+/* ---- Storage and memory (memory.c) --------------------------------------------------------------- */
+
+typedef struct ebb_storage {
+	int32_t refs;
+	uint32_t version;         /* raised when overwritten */
+	int32_t size_class;
+	size_t bytes;             /* capacity of the data */
+	ebb_tape *tape;           /* whose pool; NULL for stored tensors */
+	struct ebb_storage *next; /* in the pool's free list */
+	void *block;              /* what the allocator returned, and how much, for storages with a block of their own */
+	size_t block_size;
+} ebb_storage;
+
+_Static_assert(sizeof(ebb_storage) <= EBB_ALIGN, "data follows the header at the next cache line");
+
+static inline void *ebb_storage_data(ebb_storage *s)
+{
+	return (char *)s + EBB_ALIGN;
+}
+
+typedef struct ebb_block {
+	struct ebb_block *next;
+	size_t size;
+} ebb_block;
+
+typedef struct ebb_pool {
+	ebb_storage *free[EBB_POOL_CLASSES];
+	ebb_block *slabs;     /* small storages are cut from these */
+	char *slab_at, *slab_end;
+	size_t reserved, in_use, peak;
+} ebb_pool;
+
+typedef struct ebb_chunk {
+	char *memory;
+	size_t size;
+} ebb_chunk;
+
+typedef struct ebb_arena {
+	ebb_chunk *chunks;
+	int64_t count, capacity, current;
+	size_t offset;
+	size_t reserved;
+} ebb_arena;
+
+ebb_storage *ebb_pool_take(ebb_tape *t, size_t bytes); /* refs 1; NULL without an error if there is no memory */
+void ebb_pool_give(ebb_tape *t, ebb_storage *s);
+void ebb_pool_free(ebb_tape *t);
+void *ebb_arena_take(ebb_arena *a, size_t size);
+void ebb_arena_rewind(ebb_arena *a, uint64_t mark);
+uint64_t ebb_arena_mark(const ebb_arena *a);
+void ebb_arena_free(ebb_arena *a);
+ebb_storage *ebb_storage_new(size_t bytes); /* a stored tensor's */
+void ebb_storage_free(ebb_storage *s);
+/* Grows *array (of elements of the given size) to hold at least n. */
+bool ebb_grow(void *array, int64_t *capacity, int64_t n, size_t element);
+
+static inline void ebb_ref(ebb_storage *s)
+{
+	if (s->tape)
+		s->refs++;
+}
+
+static inline void ebb_unref(ebb_storage *s)
+{
+	if (s->tape && --s->refs == 0)
+		ebb_pool_give(s->tape, s);
+}
+
+/* ---- Tensors (tensor.c, layout.c) ----------------------------------------------------------------- */
+
+enum {
+	EBB_F_DROPPED = 1 << 0,    /* the user may not read it any more */
+	EBB_F_HIDDEN = 1 << 1,     /* inside a vjp that did not declare to read it */
+	EBB_F_LEAF = 1 << 2,       /* a variable */
+	EBB_F_WANTS_GRAD = 1 << 3, /* a stored tensor that wants a gradient */
+	EBB_F_HAS_GRAD = 1 << 4,   /* its gradient has been deposited since it was zeroed */
+	EBB_F_ADOPTED = 1 << 5,    /* the tape's handle for a stored tensor */
+	EBB_F_SWEEP = 1 << 6,      /* made by a sweep */
+	EBB_F_TEMPORARY = 1 << 7,  /* made by a sweep that does not record: its struct may be reused */
+	EBB_F_SETTLED = 1 << 8,    /* an accumulator from an earlier node: may be added to in place */
+	EBB_F_DENSE = 1 << 9,
+	EBB_F_ROWS = 1 << 10,
+	EBB_F_CHANNELS_LAST = 1 << 11,
+	EBB_F_COMPUTED = 1 << 12   /* the result of an op */
+};
+
+struct ebb_tensor {
+	ebb_tape *tape; /* NULL: stored */
+	ebb_storage *storage;
+	char *data;
+	int64_t count;
+	int32_t node;   /* that computed it, or -1 */
+	uint16_t flags;
+	uint8_t dtype, ndim;
+	int32_t holds;  /* accumulators that hold it */
+	ebb_tensor *grad;
+	const ebb_tensor *stored; /* behind an adopted handle */
+	char *name;
+	int64_t shape[EBB_MAX_DIMS], strides[EBB_MAX_DIMS];
+};
+
+/* Product of the sizes, or -1 if one is negative or the bytes overflow. */
+int64_t ebb_checked_count(ebb_shape shape, ebb_dtype dtype);
+/* Which of DENSE, ROWS, CHANNELS_LAST hold. */
+uint16_t ebb_layout_of(int ndim, const int64_t *shape, const int64_t *strides);
+void ebb_strides_of(ebb_order order, int ndim, const int64_t *shape, int64_t *strides);
+/* Dense strides in the same order of axes as the given ones. */
+void ebb_strides_like(int ndim, const int64_t *shape, const int64_t *like, int64_t *strides);
+/* Both dense and in the same order: element i of one corresponds to element i of the other. */
+bool ebb_same_memory(const ebb_tensor *a, const ebb_tensor *b);
+bool ebb_same_shape(const ebb_tensor *a, const ebb_tensor *b);
+const char *ebb_shape_text(ebb_shape s, char *buffer, size_t size);
+/* The element at a row-major index, and its value as a double. */
+int64_t ebb_offset_of(const ebb_tensor *x, int64_t index);
+double ebb_value_at(const ebb_tensor *x, int64_t index);
+
+static inline uint16_t ebb_order_flag(ebb_order order)
+{
+	switch (order) {
+	case EBB_DENSE:
+		return EBB_F_DENSE;
+	case EBB_ROWS:
+		return EBB_F_ROWS;
+	case EBB_CHANNELS_LAST:
+		return EBB_F_CHANNELS_LAST;
+	default:
+		return 0;
+	}
+}
+
+/* A handle on the tape with no memory yet; in the list of live handles. NULL without an error if there is no memory. */
+ebb_tensor *ebb_handle_new(ebb_tape *t, ebb_dtype dtype, int ndim, const int64_t *shape, int64_t count);
+/* The tape's handle for a stored tensor. NULL: the tape has failed. */
+ebb_tensor *ebb_adopt(ebb_tape *t, ebb_tensor *stored, const char *site);
+/* The handle if there is one already. */
+ebb_tensor *ebb_adopted(const ebb_tape *t, const ebb_tensor *stored);
+/* x, checked: on this tape (adopting a stored one), readable; else NULL and the tape fails. */
+ebb_tensor *ebb_usable(ebb_tape *t, ebb_tensor *x, const char *what, int k, const char *site);
+void ebb_drop(ebb_tensor *x);
+void ebb_recycle(ebb_tensor *x);
+
+/* ---- The tape (tape.c, scope.c) ------------------------------------------------------------------- */
+
+struct ebb_node {
+	const ebb_op *op;
+	const char *site;
+	const ebb_scope *scope;
+	ebb_tensor *out;
+	void *attrs;
+	unsigned keeps;       /* inputs (and EBB_OUT) whose storage this node holds */
+	int32_t index, nin, nsaved;
+	bool consumed;
+	uint32_t out_version;
+	uint32_t *versions;   /* of the inputs, when they were saved */
+	ebb_tensor **saved;
+	ebb_tensor *in[];
+};
+
+struct ebb_scope {
+	struct ebb_scope *parent, *children, *sibling;
+	size_t size; /* of this allocation */
+	const char *name;
+	const char *path;
+};
+
+typedef struct ebb_open_scope {
+	ebb_scope *scope;
+	int64_t live;
+} ebb_open_scope;
+
+typedef struct ebb_kept_grad {
+	ebb_tensor *variable, *grad;
+} ebb_kept_grad;
+
+/* What a vjp's ops inherit. */
+typedef struct ebb_frame {
+	const char *site;
+	const char *op;
+	bool create_graph;
+} ebb_frame;
+
+struct ebb_tape {
+	ebb_error error;
+	bool recording, training;
+	ebb_dtype dtype;
+	ebb_random random;
+	const ebb_frame *frame; /* inside a vjp */
+	bool in_callback;
+
+	ebb_node **nodes;
+	int64_t nnodes, nodes_capacity;
+	ebb_tensor **live; /* handles whose value may be readable, in order of making */
+	int64_t nlive, live_capacity;
+	ebb_tensor **adopted;
+	int64_t nadopted, adopted_capacity;
+	int32_t *adopted_table; /* open addressing over adopted[]; -1 is empty */
+	int64_t table_capacity;
+	ebb_kept_grad *grads;
+	int64_t ngrads, grads_capacity;
+	ebb_tensor *spare; /* recycled structs, through grad */
+
+	ebb_scope *root, *scope;
+	ebb_open_scope *open;
+	int64_t nopen, open_capacity, unopened;
+
+	const ebb_observer *observers[EBB_MAX_OBSERVERS];
+	int nobservers;
+
+	uint64_t generation; /* counts resets */
+	ebb_arena arena;
+	ebb_pool pool;
+};
+
+ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin, int nsaved);
+extern const ebb_op ebb_leaf_op;
+/* Lets go of what the node keeps for its gradient. */
+void ebb_consume(ebb_node *n);
+/* The sticky error for a failed allocation. */
+ebb_tensor *ebb_no_memory(ebb_tape *t, const char *site, const char *what, size_t bytes);
+void ebb_scopes_free(ebb_scope *s);
+
+/* ---- What the engine needs of arithmetic; ops/arith.c provides it ---------------------------------- */
+
+ebb_tensor *ebb_arith_add(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+ebb_tensor *ebb_arith_sum_to(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site);
+ebb_tensor *ebb_arith_dense(ebb_tape *t, ebb_tensor *x, ebb_order order, const char *site);
+/* x in the memory order of like. */
+ebb_tensor *ebb_arith_dense_like(ebb_tape *t, ebb_tensor *x, const ebb_tensor *like, const char *site);
+ebb_tensor *ebb_arith_copy(ebb_tape *t, ebb_tensor *x, const char *site); /* always a new buffer */
+ebb_tensor *ebb_arith_full_like(ebb_tape *t, const ebb_tensor *x, double value, const char *site);
+/* y += x, both dense in the same order. */
+void ebb_arith_accumulate(ebb_tensor *y, const ebb_tensor *x);
+
+#endif

@@ -1,0 +1,140 @@
+/* layout.c - shapes, strides, and which memory orders they amount to.  Axes of size 1 do not count. */
+#include "autograd/internal.h"
+
+int64_t ebb_checked_count(ebb_shape shape, ebb_dtype dtype)
+{
+	int64_t n = 1, limit = INT64_MAX / 2;
+
+	if (shape.ndim < 0 || shape.ndim > EBB_MAX_DIMS)
+		return -1;
+	for (int i = 0; i < shape.ndim; i++) {
+		if (shape.dims[i] < 0)
+			return -1;
+		if (shape.dims[i] == 0)
+			limit = 0;
+	}
+	if (limit == 0)
+		return 0;
+	for (int i = 0; i < shape.ndim; i++)
+		if (__builtin_mul_overflow(n, shape.dims[i], &n))
+			return -1;
+	return n <= limit / (int64_t)ebb_dtype_size(dtype) ? n : -1;
+}
+
+/* The axes from the outermost to the innermost in memory, for one of the named orders. */
+static void order_of(ebb_order order, int ndim, int *axes)
+{
+	int n = 0;
+
+	if (order != EBB_CHANNELS_LAST || ndim < 3 || ndim > 5) {
+		for (int i = 0; i < ndim; i++)
+			axes[i] = i;
+		return;
+	}
+	axes[n++] = 0;
+	for (int i = 2; i < ndim; i++)
+		axes[n++] = i;
+	axes[n] = 1;
+}
+
+static void fill_strides(int ndim, const int64_t *shape, const int *axes, int64_t *strides)
+{
+	int64_t s = 1;
+
+	for (int i = ndim - 1; i >= 0; i--) {
+		strides[axes[i]] = s;
+		s *= shape[axes[i]] > 1 ? shape[axes[i]] : 1;
+	}
+}
+
+static bool has_strides(int ndim, const int64_t *shape, const int64_t *strides, const int *axes)
+{
+	int64_t s = 1;
+
+	for (int i = ndim - 1; i >= 0; i--) {
+		if (shape[axes[i]] == 1)
+			continue;
+		if (strides[axes[i]] != s)
+			return false;
+		s *= shape[axes[i]];
+	}
+	return true;
+}
+
+/* By falling stride; equal strides keep their order. */
+static void axes_by_stride(int ndim, const int64_t *strides, int *axes)
+{
+	for (int i = 0; i < ndim; i++) {
+		int j = i;
+
+		for (; j > 0 && strides[axes[j - 1]] < strides[i]; j--)
+			axes[j] = axes[j - 1];
+		axes[j] = i;
+	}
+}
+
+uint16_t ebb_layout_of(int ndim, const int64_t *shape, const int64_t *strides)
+{
+	int axes[EBB_MAX_DIMS];
+	uint16_t flags = 0;
+
+	for (int i = 0; i < ndim; i++)
+		if (shape[i] == 0)
+			return EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST;
+	order_of(EBB_ROWS, ndim, axes);
+	if (has_strides(ndim, shape, strides, axes))
+		flags |= EBB_F_DENSE | EBB_F_ROWS;
+	order_of(EBB_CHANNELS_LAST, ndim, axes);
+	if (has_strides(ndim, shape, strides, axes))
+		flags |= EBB_F_DENSE | EBB_F_CHANNELS_LAST;
+	if (!flags) {
+		axes_by_stride(ndim, strides, axes);
+		/* A size-1 axis may carry any stride: it must not disturb the order of the others. */
+		if (has_strides(ndim, shape, strides, axes))
+			flags |= EBB_F_DENSE;
+	}
+	return flags;
+}
+
+void ebb_strides_of(ebb_order order, int ndim, const int64_t *shape, int64_t *strides)
+{
+	int axes[EBB_MAX_DIMS];
+
+	order_of(order, ndim, axes);
+	fill_strides(ndim, shape, axes, strides);
+}
+
+void ebb_strides_like(int ndim, const int64_t *shape, const int64_t *like, int64_t *strides)
+{
+	int axes[EBB_MAX_DIMS];
+
+	for (int i = 0; i < ndim; i++)
+		if (like[i] <= 0 && shape[i] > 1) {
+			ebb_strides_of(EBB_ROWS, ndim, shape, strides);
+			return;
+		}
+	axes_by_stride(ndim, like, axes);
+	fill_strides(ndim, shape, axes, strides);
+}
+
+bool ebb_same_shape(const ebb_tensor *a, const ebb_tensor *b)
+{
+	if (a->ndim != b->ndim)
+		return false;
+	for (int i = 0; i < a->ndim; i++)
+		if (a->shape[i] != b->shape[i])
+			return false;
+	return true;
+}
+
+bool ebb_same_memory(const ebb_tensor *a, const ebb_tensor *b)
+{
+	if (!ebb_same_shape(a, b) || !(a->flags & b->flags & EBB_F_DENSE))
+		return false;
+	if (a->flags & b->flags & (EBB_F_ROWS | EBB_F_CHANNELS_LAST))
+		return true;
+	for (int i = 0; i < a->ndim; i++)
+		if (a->shape[i] > 1 && a->strides[i] != b->strides[i])
+			return false;
+	return true;
+}

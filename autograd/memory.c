@@ -1,0 +1,298 @@
+/*
+ * memory.c - the allocation hook, the arena that structs live in, and the pool that tensor data comes from.
+ *
+ * After the first step of a loop everything is found again: the arena's chunks are rewound, and storages go back to
+ * the free list of their size class.
+ */
+#include "autograd/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define EBB_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define EBB_ASAN 1
+#endif
+#endif
+#ifdef EBB_ASAN
+#include <sanitizer/asan_interface.h>
+#define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define POISON(p, n) ((void)(p), (void)(n))
+#define UNPOISON(p, n) ((void)(p), (void)(n))
+#endif
+
+/* ---- The hook --------------------------------------------------------------------------------------- */
+
+static void *default_alloc(void *ctx, void *p, size_t old_size, size_t new_size)
+{
+	(void)ctx;
+	(void)old_size;
+	if (new_size == 0) {
+		free(p);
+		return NULL;
+	}
+	return realloc(p, new_size);
+}
+
+static ebb_alloc_fn hook = default_alloc;
+static void *hook_ctx;
+
+void ebb_set_allocator(ebb_alloc_fn fn, void *ctx)
+{
+	hook = fn ? fn : default_alloc;
+	hook_ctx = fn ? ctx : NULL;
+}
+
+void *ebb_alloc(size_t size)
+{
+	return size ? hook(hook_ctx, NULL, 0, size) : NULL;
+}
+
+void *ebb_alloc_zeroed(size_t size)
+{
+	void *p = ebb_alloc(size);
+
+	if (p)
+		memset(p, 0, size);
+	return p;
+}
+
+void *ebb_realloc(void *p, size_t old_size, size_t new_size)
+{
+	if (!p)
+		return ebb_alloc(new_size);
+	return hook(hook_ctx, p, old_size, new_size);
+}
+
+void ebb_free(void *p, size_t size)
+{
+	if (p)
+		hook(hook_ctx, p, size, 0);
+}
+
+bool ebb_grow(void *array, int64_t *capacity, int64_t n, size_t element)
+{
+	void **a = array;
+	int64_t wanted = *capacity ? *capacity : 64;
+	void *p;
+
+	if (n <= *capacity)
+		return true;
+	while (wanted < n)
+		wanted *= 2;
+	p = ebb_realloc(*a, (size_t)*capacity * element, (size_t)wanted * element);
+	if (!p)
+		return false;
+	*a = p;
+	*capacity = wanted;
+	return true;
+}
+
+/* ---- The arena -------------------------------------------------------------------------------------- */
+
+enum { CHUNK = 256 * 1024 };
+
+static bool arena_add_chunk(ebb_arena *a, size_t size)
+{
+	ebb_chunk c = {.size = size > CHUNK ? size : CHUNK};
+
+	if (!ebb_grow(&a->chunks, &a->capacity, a->count + 1, sizeof *a->chunks))
+		return false;
+	c.memory = ebb_alloc(c.size);
+	if (!c.memory)
+		return false;
+	POISON(c.memory, c.size);
+	a->chunks[a->count++] = c;
+	a->reserved += c.size;
+	return true;
+}
+
+void *ebb_arena_take(ebb_arena *a, size_t size)
+{
+	char *p;
+
+	size = (size + 15) & ~(size_t)15;
+	while (a->current >= a->count || a->offset + size > a->chunks[a->current].size) {
+		if (a->current + 1 < a->count) {
+			a->current++;
+			a->offset = 0;
+			continue;
+		}
+		if (!arena_add_chunk(a, size))
+			return NULL;
+		a->current = a->count - 1;
+		a->offset = 0;
+	}
+	p = a->chunks[a->current].memory + a->offset;
+	a->offset += size;
+	UNPOISON(p, size);
+	return p;
+}
+
+uint64_t ebb_arena_mark(const ebb_arena *a)
+{
+	return (uint64_t)a->current << 40 | a->offset;
+}
+
+void ebb_arena_rewind(ebb_arena *a, uint64_t mark)
+{
+	int64_t chunk = (int64_t)(mark >> 40);
+	size_t offset = (size_t)(mark & ((UINT64_C(1) << 40) - 1));
+
+	for (int64_t i = chunk; i < a->count && i <= a->current; i++) {
+		size_t from = i == chunk ? offset : 0;
+
+		POISON(a->chunks[i].memory + from, a->chunks[i].size - from);
+	}
+	a->current = chunk;
+	a->offset = offset;
+}
+
+void ebb_arena_free(ebb_arena *a)
+{
+	for (int64_t i = 0; i < a->count; i++) {
+		UNPOISON(a->chunks[i].memory, a->chunks[i].size);
+		ebb_free(a->chunks[i].memory, a->chunks[i].size);
+	}
+	ebb_free(a->chunks, (size_t)a->capacity * sizeof *a->chunks);
+	*a = (ebb_arena){0};
+}
+
+/* ---- Storages ---------------------------------------------------------------------------------------- */
+
+static ebb_storage *storage_in_block(size_t bytes)
+{
+	size_t size = bytes + 2 * EBB_ALIGN;
+	char *block = ebb_alloc(size);
+	ebb_storage *s;
+
+	if (!block)
+		return NULL;
+	s = (ebb_storage *)(((uintptr_t)block + EBB_ALIGN - 1) & ~(uintptr_t)(EBB_ALIGN - 1));
+	*s = (ebb_storage){.refs = 1, .bytes = bytes, .block = block, .block_size = size};
+	return s;
+}
+
+ebb_storage *ebb_storage_new(size_t bytes)
+{
+	return storage_in_block(bytes);
+}
+
+void ebb_storage_free(ebb_storage *s)
+{
+	if (s)
+		ebb_free(s->block, s->block_size);
+}
+
+/* ---- The pool ---------------------------------------------------------------------------------------- */
+
+/* Up to 512 bytes in steps of 64, beyond that eight sizes to every power of two. */
+static int size_class(size_t bytes, size_t *rounded)
+{
+	size_t units = bytes ? (bytes + EBB_ALIGN - 1) / EBB_ALIGN : 1;
+	int log, step;
+
+	if (units <= 8) {
+		*rounded = units * EBB_ALIGN;
+		return (int)units;
+	}
+	log = 63 - __builtin_clzll((unsigned long long)(units - 1)); /* 2^log <= units - 1 < 2^(log+1) */
+	step = (int)(((units - 1) >> (log - 3)) & 7);
+	*rounded = ((((size_t)8 + (size_t)step + 1)) << (log - 3)) * EBB_ALIGN;
+	return 9 + (log - 3) * 8 + step;
+}
+
+enum { SLAB = 128 * 1024, SLAB_LIMIT = 4096 };
+
+static ebb_storage *cut_from_slab(ebb_tape *t, size_t bytes)
+{
+	ebb_pool *p = &t->pool;
+	size_t size = bytes + EBB_ALIGN;
+	ebb_storage *s;
+
+	if ((size_t)(p->slab_end - p->slab_at) < size) {
+		ebb_block *b = ebb_alloc(SLAB);
+
+		if (!b)
+			return NULL;
+		b->next = p->slabs;
+		b->size = SLAB;
+		p->slabs = b;
+		p->reserved += SLAB;
+		p->slab_at = (char *)(((uintptr_t)(b + 1) + EBB_ALIGN - 1) & ~(uintptr_t)(EBB_ALIGN - 1));
+		p->slab_end = (char *)b + SLAB;
+	}
+	s = (ebb_storage *)p->slab_at;
+	p->slab_at += size;
+	*s = (ebb_storage){.refs = 1, .bytes = bytes, .tape = t};
+	return s;
+}
+
+ebb_storage *ebb_pool_take(ebb_tape *t, size_t bytes)
+{
+	ebb_pool *p = &t->pool;
+	size_t rounded;
+	int k;
+	ebb_storage *s;
+
+	if (bytes > (size_t)1 << 46)
+		return NULL;
+	k = size_class(bytes, &rounded);
+	s = p->free[k];
+	if (s) {
+		p->free[k] = s->next;
+		s->refs = 1;
+		s->version = 0;
+		UNPOISON(ebb_storage_data(s), s->bytes);
+	} else {
+		s = rounded <= SLAB_LIMIT ? cut_from_slab(t, rounded) : storage_in_block(rounded);
+		if (!s)
+			return NULL;
+		s->tape = t;
+		s->size_class = k;
+		p->reserved += s->block_size;
+	}
+	p->in_use += s->bytes;
+	if (p->in_use > p->peak)
+		p->peak = p->in_use;
+	return s;
+}
+
+void ebb_pool_give(ebb_tape *t, ebb_storage *s)
+{
+	ebb_pool *p = &t->pool;
+
+	p->in_use -= s->bytes;
+	s->next = p->free[s->size_class];
+	p->free[s->size_class] = s;
+	POISON(ebb_storage_data(s), s->bytes);
+}
+
+void ebb_pool_free(ebb_tape *t)
+{
+	ebb_pool *p = &t->pool;
+
+	for (int k = 0; k < EBB_POOL_CLASSES; k++) {
+		ebb_storage *s = p->free[k], *next;
+
+		for (; s; s = next) {
+			next = s->next;
+			UNPOISON(ebb_storage_data(s), s->bytes);
+			if (s->block)
+				ebb_free(s->block, s->block_size);
+		}
+		p->free[k] = NULL;
+	}
+	while (p->slabs) {
+		ebb_block *b = p->slabs;
+
+		p->slabs = b->next;
+		UNPOISON(b, b->size);
+		ebb_free(b, b->size);
+	}
+	*p = (ebb_pool){0};
+}

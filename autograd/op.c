@@ -1,0 +1,299 @@
+/* op.c - one call of an op: checking its inputs, making its result, recording it. */
+#include "autograd/internal.h"
+
+#include <string.h>
+
+/* ---- Before the computation ----------------------------------------------------------------------------- */
+
+ebb_call ebb_begin(ebb_tape *t, const ebb_op *op, const char *site, int nin, ebb_tensor **in)
+{
+	ebb_call c = {.op = op, .site = site, .nin = nin, .in = in};
+
+	if (ebb_failed(t))
+		return c;
+	if (t->in_callback) {
+		ebb_fail(t, EBB_BAD_STATE, site, "%s: an observer may not run ops on the tape it watches", op->name);
+		return c;
+	}
+	for (int k = 0; k < nin; k++) {
+		int known = k < EBB_MAX_READS ? k : EBB_MAX_READS - 1;
+		ebb_tensor *x = in[k];
+		uint16_t order = ebb_order_flag(op->takes[known]);
+
+		if (!x && (op->optional & EBB_IN(known)))
+			continue;
+		if (!x || x->tape != t || (x->flags & (EBB_F_DROPPED | EBB_F_HIDDEN))) {
+			x = in[k] = ebb_usable(t, x, op->name, k, site);
+			if (!x)
+				return c;
+		}
+		if (order && !(x->flags & order)) {
+			x = in[k] = ebb_arith_dense(t, x, op->takes[known], site);
+			if (!x)
+				return c;
+		}
+		if (x->node >= 0 && t->recording) {
+			if (!op->vjp) {
+				ebb_fail(t, EBB_INVALID, site, "%s: has no derivative, but input %d requires a gradient", op->name, k);
+				return c;
+			}
+			c.tracked = true;
+		}
+	}
+	c.t = t;
+	return c;
+}
+
+static ebb_tensor *new_storage(ebb_call *c, ebb_dtype dtype, int ndim, const int64_t *shape, int64_t count)
+{
+	size_t bytes = (size_t)count * ebb_dtype_size(dtype);
+	ebb_tensor *y = ebb_handle_new(c->t, dtype, ndim, shape, count);
+	char text[200];
+
+	if (y)
+		y->storage = ebb_pool_take(c->t, bytes);
+	if (!y || !y->storage) {
+		ebb_shape s = {ndim, {0}};
+
+		memcpy(s.dims, shape, (size_t)ndim * sizeof *shape);
+		return ebb_call_fail(c, EBB_NO_MEMORY, "no memory for a result of shape %s (%zu bytes)",
+			ebb_shape_text(s, text, sizeof text), bytes);
+	}
+	y->data = ebb_storage_data(y->storage);
+	return y;
+}
+
+ebb_tensor *ebb_new(ebb_call *c, ebb_dtype dtype, ebb_shape shape, ebb_order order)
+{
+	int64_t count;
+	ebb_tensor *y;
+	char text[200];
+
+	if (!c->t)
+		return NULL;
+	if (dtype == EBB_DEFAULT)
+		dtype = c->t->dtype;
+	count = ebb_checked_count(shape, dtype);
+	if (count < 0)
+		return ebb_call_fail(c, EBB_BAD_SHAPE, "a result of %d axes, shape %s, is negative or too large", shape.ndim,
+			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS ? ebb_shape_text(shape, text, sizeof text) : "?");
+	y = new_storage(c, dtype, shape.ndim, shape.dims, count);
+	if (!y)
+		return NULL;
+	ebb_strides_of(order, y->ndim, y->shape, y->strides);
+	y->flags |= ebb_layout_of(y->ndim, y->shape, y->strides);
+	return y;
+}
+
+ebb_tensor *ebb_new_like(ebb_call *c, const ebb_tensor *x)
+{
+	ebb_tensor *y;
+
+	if (!c->t || !x)
+		return NULL;
+	y = new_storage(c, (ebb_dtype)x->dtype, x->ndim, x->shape, x->count);
+	if (!y)
+		return NULL;
+	if (x->flags & EBB_F_DENSE) {
+		for (int i = 0; i < x->ndim; i++)
+			y->strides[i] = x->strides[i];
+		y->flags |= x->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST);
+	} else {
+		ebb_strides_like(x->ndim, x->shape, x->strides, y->strides);
+		y->flags |= ebb_layout_of(y->ndim, y->shape, y->strides);
+	}
+	return y;
+}
+
+ebb_tensor *ebb_new_view(ebb_call *c, ebb_tensor *x, ebb_shape shape, const int64_t *strides, int64_t offset)
+{
+	int64_t count;
+	ebb_tensor *y;
+	char text[200];
+
+	if (!c->t || !x)
+		return NULL;
+	count = ebb_checked_count(shape, (ebb_dtype)x->dtype);
+	if (count < 0)
+		return ebb_call_fail(c, EBB_BAD_SHAPE, "a result of %d axes, shape %s, is negative or too large", shape.ndim,
+			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS ? ebb_shape_text(shape, text, sizeof text) : "?");
+	y = ebb_handle_new(c->t, (ebb_dtype)x->dtype, shape.ndim, shape.dims, count);
+	if (!y)
+		return ebb_call_fail(c, EBB_NO_MEMORY, "no memory for a tensor");
+	memcpy(y->strides, strides, (size_t)shape.ndim * sizeof *strides);
+	y->flags |= ebb_layout_of(y->ndim, y->shape, y->strides);
+	y->storage = x->storage;
+	y->data = count ? x->data + offset * (int64_t)ebb_dtype_size((ebb_dtype)x->dtype) : x->data;
+	ebb_ref(y->storage);
+	return y;
+}
+
+void *ebb_scratch(ebb_call *c, size_t size)
+{
+	if (!c->t || !size)
+		return NULL;
+	for (int i = 0; i < EBB_MAX_SAVED; i++)
+		if (!c->scratch[i]) {
+			c->scratch[i] = ebb_pool_take(c->t, size);
+			if (c->scratch[i])
+				return ebb_storage_data(c->scratch[i]);
+			break;
+		}
+	ebb_call_fail(c, EBB_NO_MEMORY, "no memory for scratch (%zu bytes)", size);
+	return NULL;
+}
+
+void ebb_attach(ebb_call *c, const void *attrs, size_t size)
+{
+	c->attrs = attrs;
+	c->attrs_size = size;
+}
+
+void ebb_save(ebb_call *c, ebb_tensor *x)
+{
+	if (!c->t || !x)
+		return;
+	if (c->nsaved == EBB_MAX_SAVED)
+		ebb_call_fail(c, EBB_INVALID, "saves more than %d tensors", EBB_MAX_SAVED);
+	else
+		c->saved[c->nsaved++] = x;
+}
+
+/* ---- After it ---------------------------------------------------------------------------------------------- */
+
+ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin, int nsaved)
+{
+	size_t size = sizeof(ebb_node) + (size_t)nin * sizeof(ebb_tensor *);
+	size_t extra = (size_t)nsaved * sizeof(ebb_tensor *) + (size_t)nin * sizeof(uint32_t);
+	ebb_node *n;
+
+	if (t->nnodes >= INT32_MAX) {
+		ebb_fail(t, EBB_NO_MEMORY, site, "%s: the tape is full (%d nodes); reset or rewind it", op->name, INT32_MAX);
+		return NULL;
+	}
+	if (!ebb_grow(&t->nodes, &t->nodes_capacity, t->nnodes + 1, sizeof *t->nodes) ||
+		!(n = ebb_arena_take(&t->arena, size + extra))) {
+		ebb_no_memory(t, site, "a node", size + extra);
+		return NULL;
+	}
+	n->op = op;
+	n->site = t->frame ? t->frame->site : site;
+	n->scope = t->scope;
+	n->out = NULL;
+	n->attrs = NULL;
+	n->keeps = 0;
+	n->index = (int32_t)t->nnodes;
+	n->nin = nin;
+	n->nsaved = nsaved;
+	n->consumed = false;
+	n->saved = (ebb_tensor **)(void *)((char *)n + size);
+	n->versions = (uint32_t *)(void *)((char *)n + size + (size_t)nsaved * sizeof(ebb_tensor *));
+	t->nodes[t->nnodes++] = n;
+	return n;
+}
+
+void ebb_consume(ebb_node *n)
+{
+	if (n->consumed)
+		return;
+	n->consumed = true;
+	for (int k = 0; n->keeps && k < n->nin && k < 31; k++)
+		if (n->keeps & EBB_IN(k))
+			ebb_unref(n->in[k]->storage);
+	if (n->keeps & EBB_OUT)
+		ebb_unref(n->out->storage);
+	for (int k = 0; k < n->nsaved; k++)
+		ebb_unref(n->saved[k]->storage);
+}
+
+/* What the gradients that will be asked for read. */
+static unsigned reads_of(const ebb_call *c)
+{
+	unsigned reads = 0;
+
+	for (int k = 0; k < c->nin; k++)
+		if (c->in[k] && c->in[k]->node >= 0)
+			reads |= c->op->reads[k < EBB_MAX_READS ? k : EBB_MAX_READS - 1];
+	return reads;
+}
+
+static bool push(ebb_call *c, ebb_tensor *y)
+{
+	ebb_tape *t = c->t;
+	unsigned reads = reads_of(c);
+	void *attrs = NULL;
+	ebb_node *n;
+
+	if (c->attrs_size) {
+		attrs = ebb_arena_take(&t->arena, c->attrs_size);
+		if (!attrs) {
+			ebb_no_memory(t, c->site, "attributes", c->attrs_size);
+			return false;
+		}
+		memcpy(attrs, c->attrs, c->attrs_size);
+	}
+	n = ebb_push_node(t, c->op, c->site, c->nin, c->nsaved);
+	if (!n)
+		return false;
+	n->out = y;
+	n->attrs = attrs;
+	for (int k = 0; k < c->nin; k++) {
+		n->in[k] = c->in[k];
+		if (k < 31 && (reads & EBB_IN(k)) && c->in[k]) {
+			n->keeps |= EBB_IN(k);
+			n->versions[k] = c->in[k]->storage->version;
+			ebb_ref(c->in[k]->storage);
+		}
+	}
+	if (reads & EBB_OUT) {
+		n->keeps |= EBB_OUT;
+		n->out_version = y->storage->version;
+		ebb_ref(y->storage);
+	}
+	for (int k = 0; k < c->nsaved; k++) {
+		n->saved[k] = c->saved[k];
+		ebb_ref(c->saved[k]->storage);
+	}
+	y->node = n->index;
+	return true;
+}
+
+static void notify(ebb_tape *t, const ebb_node *n)
+{
+	t->in_callback = true;
+	for (int i = 0; i < t->nobservers; i++)
+		if (t->observers[i]->recorded)
+			t->observers[i]->recorded(t->observers[i]->ctx, n);
+	t->in_callback = false;
+}
+
+ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y)
+{
+	ebb_tape *t = c->t;
+	bool real, pushed = false;
+
+	for (int i = 0; i < EBB_MAX_SAVED && c->scratch[i]; i++) {
+		ebb_unref(c->scratch[i]);
+		c->scratch[i] = NULL;
+	}
+	if (!t)
+		return NULL;
+	if (!y || ebb_failed(t)) {
+		c->t = NULL;
+		return NULL;
+	}
+	y->flags |= EBB_F_COMPUTED;
+	real = y->dtype == EBB_F32 || y->dtype == EBB_F64;
+	if (c->tracked && real && t->recording) {
+		if (!push(c, y))
+			return NULL;
+		pushed = true;
+	}
+	/* The node holds what it saved; nobody else may read it. */
+	for (int k = 0; k < c->nsaved; k++)
+		ebb_drop(c->saved[k]);
+	if (pushed && t->nobservers)
+		notify(t, t->nodes[y->node]);
+	c->t = NULL;
+	return y;
+}

@@ -1,0 +1,127 @@
+/* scope.c - names for what happens inside, and the end of what was made there. */
+#include "autograd/internal.h"
+
+#include <string.h>
+
+const char *ebb_scope_path(const ebb_scope *s)
+{
+	return s ? s->path : "";
+}
+
+const char *ebb_current_scope(const ebb_tape *t)
+{
+	return t ? t->scope->path : "";
+}
+
+void ebb_scopes_free(ebb_scope *s)
+{
+	while (s) {
+		ebb_scope *next = s->sibling;
+
+		ebb_scopes_free(s->children);
+		ebb_free(s, s->size);
+		s = next;
+	}
+}
+
+/* How much of name's beginning, in whole parts, is the end of path: "a.layer1.0" and "layer1.0.conv1" share 8. */
+static size_t overlap(const char *path, const char *name)
+{
+	size_t n = strlen(path), best = 0;
+
+	for (size_t i = 0; name[i]; i++) {
+		size_t k = i + 1;
+
+		if (name[k] != '.' && name[k] != '\0')
+			continue;
+		if (k <= n && memcmp(path + n - k, name, k) == 0 && (k == n || path[n - k - 1] == '.'))
+			best = k;
+	}
+	return best;
+}
+
+static ebb_scope *child_of(ebb_scope *parent, const char *name)
+{
+	size_t shared, length, size;
+	ebb_scope *s, **end;
+	char *text;
+
+	for (s = parent->children; s; s = s->sibling)
+		if (s->name == name || strcmp(s->name, name) == 0)
+			return s;
+	shared = overlap(parent->path, name);
+	length = strlen(name);
+	size = sizeof *s + length + 1 + strlen(parent->path) + 1 + (length - shared) + 1;
+	s = ebb_alloc_zeroed(size);
+	if (!s)
+		return NULL;
+	text = (char *)(s + 1);
+	memcpy(text, name, length + 1);
+	s->name = text;
+	s->path = text + length + 1;
+	strcpy((char *)s->path, parent->path);
+	if (shared < length) {
+		const char *rest = name + shared + (shared > 0);
+
+		if (parent->path[0])
+			strcat((char *)s->path, ".");
+		strcat((char *)s->path, rest);
+	}
+	s->size = size;
+	s->parent = parent;
+	/* In order of first use, which is the order of depth. */
+	for (end = &parent->children; *end; end = &(*end)->sibling)
+		;
+	*end = s;
+	return s;
+}
+
+void ebb_scope_begin(ebb_tape *t, const char *name)
+{
+	ebb_scope *s;
+
+	if (!t)
+		return;
+	/* Begin and end stay paired on a failed tape too. */
+	s = t->unopened ? NULL : child_of(t->scope, name ? name : "");
+	if (!s || !ebb_grow(&t->open, &t->open_capacity, t->nopen + 1, sizeof *t->open)) {
+		if (!t->unopened)
+			ebb_no_memory(t, NULL, "a scope", sizeof *s);
+		t->unopened++;
+		return;
+	}
+	t->open[t->nopen++] = (ebb_open_scope){t->scope, t->nlive};
+	t->scope = s;
+}
+
+ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y)
+{
+	ebb_open_scope open;
+	bool made_inside = false;
+
+	if (!t)
+		return NULL;
+	if (t->unopened) {
+		t->unopened--;
+		return NULL;
+	}
+	if (!t->nopen)
+		return ebb_fail(t, EBB_BAD_STATE, NULL, "scope_end: no scope is open");
+	if (!ebb_failed(t))
+		for (int i = 0; i < t->nobservers; i++)
+			if (t->observers[i]->scope_ended)
+				t->observers[i]->scope_ended(t->observers[i]->ctx, t->scope, y);
+	open = t->open[--t->nopen];
+	for (int64_t i = open.live; i < t->nlive; i++) {
+		if (t->live[i] == y)
+			made_inside = true;
+		else
+			ebb_drop(t->live[i]);
+	}
+	/* A scope inside a vjp's frame must leave the frame's own handles alone, and does: they are older. */
+	t->nlive = open.live;
+	if (made_inside)
+		t->live[t->nlive++] = y;
+	t->scope = open.scope;
+	return ebb_failed(t) ? NULL : y;
+}

@@ -1,0 +1,426 @@
+/* tape.c - the recording: its life, its nodes and handles, marks, modes. */
+#include "autograd/internal.h"
+
+#include <string.h>
+
+const ebb_op ebb_leaf_op = {.name = "leaf"};
+
+ebb_tape *ebb_tape_new(void)
+{
+	ebb_tape *t = ebb_alloc_zeroed(sizeof *t);
+
+	if (!t)
+		return NULL;
+	t->root = ebb_alloc_zeroed(sizeof *t->root + 1);
+	if (!t->root) {
+		ebb_free(t, sizeof *t);
+		return NULL;
+	}
+	t->root->size = sizeof *t->root + 1;
+	t->root->name = t->root->path = (const char *)(t->root + 1);
+	t->scope = t->root;
+	t->recording = t->training = true;
+	t->dtype = EBB_F32;
+	return t;
+}
+
+/* Lets go of what was recorded from a mark on (or from the start). */
+static void forget(ebb_tape *t, int64_t nodes, int64_t live, int64_t grads)
+{
+	for (int64_t i = nodes; i < t->nnodes; i++)
+		ebb_consume(t->nodes[i]);
+	for (int64_t i = live; i < t->nlive; i++)
+		ebb_drop(t->live[i]);
+	for (int64_t i = grads; i < t->ngrads; i++) {
+		ebb_drop(t->grads[i].grad);
+		t->grads[i].variable->grad = NULL;
+		t->grads[i].variable->flags &= (uint16_t)~EBB_F_HAS_GRAD;
+	}
+	t->nnodes = nodes;
+	t->nlive = live;
+	t->ngrads = grads;
+	t->spare = NULL; /* may lie in the part of the arena that goes */
+}
+
+static void clear_adopted(ebb_tape *t)
+{
+	if (t->nadopted)
+		memset(t->adopted_table, 0xff, (size_t)t->table_capacity * sizeof *t->adopted_table);
+	t->nadopted = 0;
+}
+
+void ebb_tape_reset(ebb_tape *t)
+{
+	if (!t)
+		return;
+	forget(t, 0, 0, 0);
+	clear_adopted(t);
+	ebb_arena_rewind(&t->arena, 0);
+	t->scope = t->root;
+	t->nopen = t->unopened = 0;
+	t->frame = NULL;
+	t->generation++;
+}
+
+void ebb_tape_free(ebb_tape *t)
+{
+	if (!t)
+		return;
+	ebb_tape_reset(t);
+	ebb_arena_free(&t->arena);
+	ebb_pool_free(t);
+	ebb_scopes_free(t->root);
+	ebb_free(t->nodes, (size_t)t->nodes_capacity * sizeof *t->nodes);
+	ebb_free(t->live, (size_t)t->live_capacity * sizeof *t->live);
+	ebb_free(t->adopted, (size_t)t->adopted_capacity * sizeof *t->adopted);
+	ebb_free(t->adopted_table, (size_t)t->table_capacity * sizeof *t->adopted_table);
+	ebb_free(t->grads, (size_t)t->grads_capacity * sizeof *t->grads);
+	ebb_free(t->open, (size_t)t->open_capacity * sizeof *t->open);
+	ebb_free(t, sizeof *t);
+}
+
+/* ---- Marks -------------------------------------------------------------------------------------------- */
+
+ebb_mark ebb_tape_mark(const ebb_tape *t)
+{
+	ebb_mark m = {0};
+
+	if (!t)
+		return m;
+	m.nodes = t->nnodes;
+	m.live = t->nlive;
+	m.adopted = t->nadopted;
+	m.grads = t->ngrads;
+	m.arena = ebb_arena_mark(&t->arena);
+	m.generation = t->generation;
+	m.scopes = (int)t->nopen;
+	return m;
+}
+
+static void table_insert(ebb_tape *t, int64_t k);
+
+void ebb_rewind(ebb_tape *t, ebb_mark m)
+{
+	if (!t)
+		return;
+	if (m.generation != t->generation || m.nodes > t->nnodes || m.live > t->nlive || m.grads > t->ngrads ||
+		m.adopted > t->nadopted || m.scopes != t->nopen || m.arena > ebb_arena_mark(&t->arena) || t->frame) {
+		ebb_fail(t, EBB_BAD_STATE, NULL,
+			"rewind: the mark is of an earlier recording, or of another scope than the current one");
+		return;
+	}
+	/* Handles of stored tensors made before the mark may have become leaves after it. */
+	for (int64_t i = 0; i < m.adopted; i++)
+		if (t->adopted[i]->node >= m.nodes)
+			t->adopted[i]->node = -1;
+	forget(t, m.nodes, m.live, m.grads);
+	if (m.adopted < t->nadopted) {
+		memset(t->adopted_table, 0xff, (size_t)t->table_capacity * sizeof *t->adopted_table);
+		t->nadopted = m.adopted;
+		for (int64_t i = 0; i < t->nadopted; i++)
+			table_insert(t, i);
+	}
+	ebb_arena_rewind(&t->arena, m.arena);
+}
+
+/* ---- Modes -------------------------------------------------------------------------------------------- */
+
+bool ebb_set_recording(ebb_tape *t, bool on)
+{
+	bool was = t && t->recording;
+
+	if (t)
+		t->recording = on;
+	return was;
+}
+
+bool ebb_set_training(ebb_tape *t, bool on)
+{
+	bool was = t && t->training;
+
+	if (t)
+		t->training = on;
+	return was;
+}
+
+ebb_dtype ebb_set_default_dtype(ebb_tape *t, ebb_dtype dtype)
+{
+	ebb_dtype was = t ? t->dtype : EBB_F32;
+
+	if (!t)
+		return was;
+	if (dtype != EBB_F32 && dtype != EBB_F64)
+		ebb_fail(t, EBB_BAD_DTYPE, NULL, "set_default_dtype: F32 or F64 compute, got %s", ebb_dtype_name(dtype));
+	else
+		t->dtype = dtype;
+	return was;
+}
+
+bool ebb_is_recording(const ebb_tape *t)
+{
+	return t && t->recording;
+}
+
+bool ebb_is_training(const ebb_tape *t)
+{
+	return t && t->training;
+}
+
+ebb_dtype ebb_default_dtype(const ebb_tape *t)
+{
+	return t ? t->dtype : EBB_F32;
+}
+
+void ebb_seed(ebb_tape *t, uint64_t seed)
+{
+	if (t)
+		t->random = (ebb_random){seed, 0};
+}
+
+ebb_random ebb_random_state(const ebb_tape *t)
+{
+	return t ? t->random : (ebb_random){0, 0};
+}
+
+void ebb_set_random_state(ebb_tape *t, ebb_random r)
+{
+	if (t)
+		t->random = r;
+}
+
+ebb_random ebb_random_next(ebb_tape *t)
+{
+	ebb_random r = ebb_random_state(t);
+
+	if (t)
+		t->random.stream++;
+	return r;
+}
+
+ebb_memory ebb_memory_of(const ebb_tape *t)
+{
+	ebb_memory m = {0};
+
+	if (t)
+		m = (ebb_memory){t->pool.reserved + t->arena.reserved, t->pool.in_use, t->pool.peak, t->nnodes};
+	return m;
+}
+
+void ebb_memory_reset_peak(ebb_tape *t)
+{
+	if (t)
+		t->pool.peak = t->pool.in_use;
+}
+
+/* ---- Handles ------------------------------------------------------------------------------------------ */
+
+ebb_tensor *ebb_handle_new(ebb_tape *t, ebb_dtype dtype, int ndim, const int64_t *shape, int64_t count)
+{
+	ebb_tensor *x = t->spare;
+
+	if (!ebb_grow(&t->live, &t->live_capacity, t->nlive + 1, sizeof *t->live))
+		return NULL;
+	if (x)
+		t->spare = x->grad;
+	else if (!(x = ebb_arena_take(&t->arena, sizeof *x)))
+		return NULL;
+	x->tape = t;
+	x->storage = NULL;
+	x->data = NULL;
+	x->count = count;
+	x->node = -1;
+	x->flags = 0;
+	x->dtype = (uint8_t)dtype;
+	x->ndim = (uint8_t)ndim;
+	x->holds = 0;
+	x->grad = NULL;
+	x->stored = NULL;
+	x->name = NULL;
+	for (int i = 0; i < ndim; i++)
+		x->shape[i] = shape[i];
+	if (t->frame)
+		x->flags = t->frame->create_graph ? EBB_F_SWEEP : EBB_F_SWEEP | EBB_F_TEMPORARY;
+	t->live[t->nlive++] = x;
+	return x;
+}
+
+void ebb_drop(ebb_tensor *x)
+{
+	if (x->flags & (EBB_F_DROPPED | EBB_F_ADOPTED))
+		return;
+	x->flags |= EBB_F_DROPPED;
+	if (x->storage)
+		ebb_unref(x->storage);
+}
+
+void ebb_recycle(ebb_tensor *x)
+{
+	ebb_tape *t = x->tape;
+
+	ebb_drop(x);
+	x->grad = t->spare;
+	t->spare = x;
+}
+
+void ebb_release(ebb_tape *t, ebb_tensor *x)
+{
+	if (!t || !x || x->tape != t)
+		return;
+	ebb_drop(x);
+}
+
+/* ---- Stored tensors on this tape ------------------------------------------------------------------------ */
+
+static uint64_t hash_of(const void *p)
+{
+	return ((uint64_t)(uintptr_t)p >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 20;
+}
+
+static void table_insert(ebb_tape *t, int64_t k)
+{
+	uint64_t mask = (uint64_t)t->table_capacity - 1, at = hash_of(t->adopted[k]->stored) & mask;
+
+	while (t->adopted_table[at] >= 0)
+		at = (at + 1) & mask;
+	t->adopted_table[at] = (int32_t)k;
+}
+
+ebb_tensor *ebb_adopted(const ebb_tape *t, const ebb_tensor *stored)
+{
+	uint64_t mask, at;
+
+	if (!t->nadopted)
+		return NULL;
+	mask = (uint64_t)t->table_capacity - 1;
+	for (at = hash_of(stored) & mask; t->adopted_table[at] >= 0; at = (at + 1) & mask)
+		if (t->adopted[t->adopted_table[at]]->stored == stored)
+			return t->adopted[t->adopted_table[at]];
+	return NULL;
+}
+
+static bool table_reserve(ebb_tape *t)
+{
+	int64_t wanted = t->table_capacity ? t->table_capacity * 2 : 128;
+	int32_t *table;
+
+	if (!ebb_grow(&t->adopted, &t->adopted_capacity, t->nadopted + 1, sizeof *t->adopted))
+		return false;
+	if (2 * (t->nadopted + 1) <= t->table_capacity)
+		return true;
+	table = ebb_alloc((size_t)wanted * sizeof *table);
+	if (!table)
+		return false;
+	ebb_free(t->adopted_table, (size_t)t->table_capacity * sizeof *table);
+	memset(table, 0xff, (size_t)wanted * sizeof *table);
+	t->adopted_table = table;
+	t->table_capacity = wanted;
+	for (int64_t i = 0; i < t->nadopted; i++)
+		table_insert(t, i);
+	return true;
+}
+
+static ebb_tensor *adopt_new(ebb_tape *t, ebb_tensor *stored, const char *site)
+{
+	const ebb_frame *frame = t->frame;
+	ebb_tensor *x;
+
+	if (!table_reserve(t))
+		return ebb_no_memory(t, site, "a stored tensor's entry", sizeof x);
+	t->frame = NULL; /* an adopted handle outlives the sweep that first meets it */
+	/* Never a recycled struct: those may be handed out again. */
+	x = ebb_arena_take(&t->arena, sizeof *x);
+	t->frame = frame;
+	if (!x)
+		return ebb_no_memory(t, site, "a tensor", sizeof *x);
+	*x = *stored;
+	x->tape = t;
+	x->node = -1;
+	x->holds = 0;
+	x->grad = NULL;
+	x->stored = stored;
+	x->flags = (uint16_t)((stored->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST)) | EBB_F_ADOPTED);
+	t->adopted[t->nadopted] = x;
+	table_insert(t, t->nadopted++);
+	return x;
+}
+
+ebb_tensor *ebb_adopt(ebb_tape *t, ebb_tensor *stored, const char *site)
+{
+	ebb_tensor *x = ebb_adopted(t, stored);
+
+	if (!x && !(x = adopt_new(t, stored, site)))
+		return NULL;
+	if (x->node < 0 && t->recording && (stored->flags & EBB_F_WANTS_GRAD)) {
+		ebb_node *n = ebb_push_node(t, &ebb_leaf_op, site, 0, 0);
+
+		if (!n)
+			return NULL;
+		n->out = x;
+		x->node = n->index;
+	}
+	return x;
+}
+
+ebb_tensor *ebb_usable(ebb_tape *t, ebb_tensor *x, const char *what, int k, const char *site)
+{
+	char text[240];
+
+	if (!x)
+		return ebb_fail(t, EBB_INVALID, site, "%s: input %d is NULL", what, k);
+	if (x->tape != t) {
+		if (x->tape)
+			return ebb_fail(t, EBB_INVALID, site, "%s: input %d (%s) belongs to another tape", what, k,
+				ebb_describe(x, text, sizeof text));
+		return ebb_adopt(t, x, site);
+	}
+	if (x->flags & (EBB_F_DROPPED | EBB_F_HIDDEN))
+		return ebb_fail(t, EBB_BAD_STATE, site,
+			x->flags & EBB_F_HIDDEN ?
+				"%s: the gradient reads input %d (%s) without declaring it in .reads" :
+				"%s: the value of input %d (%s) was dropped (released, or at the end of its scope)",
+			what, k, ebb_describe(x, text, sizeof text));
+	return x;
+}
+
+/* ---- Leaves ------------------------------------------------------------------------------------------- */
+
+/* Another handle on x's memory, without its history. */
+static ebb_tensor *alias(ebb_tape *t, ebb_tensor *x, const char *what, const char *site)
+{
+	ebb_tensor *y;
+
+	if (ebb_failed(t) || !(x = ebb_usable(t, x, what, 0, site)))
+		return NULL;
+	y = ebb_handle_new(t, (ebb_dtype)x->dtype, x->ndim, x->shape, x->count);
+	if (!y)
+		return ebb_no_memory(t, site, "a tensor", sizeof *y);
+	memcpy(y->strides, x->strides, sizeof y->strides);
+	y->flags |= x->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST | EBB_F_COMPUTED);
+	y->storage = x->storage;
+	y->data = x->data;
+	ebb_ref(y->storage);
+	return y;
+}
+
+ebb_tensor *(ebb_detach)(ebb_tape *t, ebb_tensor *x, const char *site)
+{
+	return alias(t, x, "detach", site);
+}
+
+ebb_tensor *(ebb_variable)(ebb_tape *t, ebb_tensor *x, const char *site)
+{
+	char text[240];
+	ebb_node *n;
+	ebb_tensor *y;
+
+	if (!ebb_failed(t) && x && x->dtype != EBB_F32 && x->dtype != EBB_F64)
+		return ebb_fail(t, EBB_BAD_DTYPE, site, "variable: only F32 and F64 are differentiated, got %s",
+			ebb_describe(x, text, sizeof text));
+	y = alias(t, x, "variable", site);
+	if (!y || !(n = ebb_push_node(t, &ebb_leaf_op, site, 0, 0)))
+		return NULL;
+	y->flags = (uint16_t)((y->flags & ~EBB_F_COMPUTED) | EBB_F_LEAF);
+	n->out = y;
+	y->node = n->index;
+	return y;
+}

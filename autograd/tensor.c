@@ -1,0 +1,336 @@
+/* tensor.c - what a tensor is and what its user may ask of it. */
+#include "autograd/internal.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+const char *ebb_dtype_name(ebb_dtype dtype)
+{
+	static const char *const names[] = {"default", "F32", "F64", "I64", "U8"};
+
+	return (unsigned)dtype <= EBB_U8 ? names[dtype] : "unknown";
+}
+
+size_t ebb_dtype_size(ebb_dtype dtype)
+{
+	static const size_t sizes[] = {0, 4, 8, 8, 1};
+
+	return (unsigned)dtype <= EBB_U8 ? sizes[dtype] : 0;
+}
+
+/* ---- Shape ------------------------------------------------------------------------------------------- */
+
+int ebb_ndim(const ebb_tensor *x)
+{
+	return x ? x->ndim : 0;
+}
+
+static int checked_axis(const ebb_tensor *x, int axis)
+{
+	if (!x)
+		return -1;
+	if (axis < 0)
+		axis += x->ndim;
+	return axis >= 0 && axis < x->ndim ? axis : -1;
+}
+
+int64_t ebb_size(const ebb_tensor *x, int axis)
+{
+	axis = checked_axis(x, axis);
+	return axis < 0 ? 0 : x->shape[axis];
+}
+
+int64_t ebb_stride(const ebb_tensor *x, int axis)
+{
+	axis = checked_axis(x, axis);
+	return axis < 0 ? 0 : x->strides[axis];
+}
+
+int64_t ebb_count(const ebb_tensor *x)
+{
+	return x ? x->count : 0;
+}
+
+ebb_shape ebb_shape_of(const ebb_tensor *x)
+{
+	ebb_shape s = {0, {0}};
+
+	if (x) {
+		s.ndim = x->ndim;
+		memcpy(s.dims, x->shape, x->ndim * sizeof *s.dims);
+	}
+	return s;
+}
+
+ebb_dtype ebb_dtype_of(const ebb_tensor *x)
+{
+	return x ? (ebb_dtype)x->dtype : EBB_DEFAULT;
+}
+
+bool ebb_requires_grad(const ebb_tensor *x)
+{
+	return x && (x->node >= 0 || (x->flags & (EBB_F_WANTS_GRAD | EBB_F_LEAF)));
+}
+
+const char *ebb_shape_text(ebb_shape s, char *buffer, size_t size)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < s.ndim && n < size; i++)
+		n += (size_t)snprintf(buffer + n, size - n, "%s%lld", i ? "," : "[", (long long)s.dims[i]);
+	if (n < size)
+		snprintf(buffer + n, size - n, "%s", s.ndim ? "]" : "[]");
+	return buffer;
+}
+
+const char *ebb_describe(const ebb_tensor *x, char *buffer, size_t size)
+{
+	char shape[200];
+
+	if (size)
+		snprintf(buffer, size, "%s%s%s", x ? ebb_dtype_name((ebb_dtype)x->dtype) : "NULL", x ? " " : "",
+			x ? ebb_shape_text(ebb_shape_of(x), shape, sizeof shape) : "");
+	return buffer;
+}
+
+/* ---- Names ------------------------------------------------------------------------------------------- */
+
+enum { NAME = 64 };
+
+const char *ebb_name(const ebb_tensor *x)
+{
+	return x && x->name ? x->name : "";
+}
+
+void ebb_set_name(ebb_tensor *x, const char *name)
+{
+	if (!x || !name || (x->flags & EBB_F_ADOPTED))
+		return;
+	if (!x->name) {
+		x->name = x->tape ? ebb_arena_take(&x->tape->arena, NAME) : ebb_alloc(NAME);
+		if (!x->name) {
+			ebb_no_memory(x->tape, NULL, "a name", NAME);
+			return;
+		}
+	}
+	snprintf(x->name, NAME, "%s", name);
+}
+
+/* ---- Values ------------------------------------------------------------------------------------------ */
+
+int64_t ebb_offset_of(const ebb_tensor *x, int64_t index)
+{
+	int64_t at = 0;
+
+	for (int i = x->ndim - 1; i >= 0; i--) {
+		at += index % x->shape[i] * x->strides[i];
+		index /= x->shape[i];
+	}
+	return at;
+}
+
+double ebb_value_at(const ebb_tensor *x, int64_t index)
+{
+	int64_t at = ebb_offset_of(x, index);
+
+	switch ((ebb_dtype)x->dtype) {
+	case EBB_F32:
+		return ((const float *)(const void *)x->data)[at];
+	case EBB_F64:
+		return ((const double *)(const void *)x->data)[at];
+	case EBB_I64:
+		return (double)((const int64_t *)(const void *)x->data)[at];
+	case EBB_U8:
+		return ((const uint8_t *)x->data)[at];
+	default:
+		return NAN;
+	}
+}
+
+/* Reading a dropped value fails its tape: never stale data. */
+static bool readable(const ebb_tensor *x, const char *who)
+{
+	char text[240];
+
+	if (!x)
+		return false;
+	if (!(x->flags & (EBB_F_DROPPED | EBB_F_HIDDEN)))
+		return true;
+	ebb_fail(x->tape, EBB_BAD_STATE, NULL, "%s: the value of %s was dropped (released, or at the end of its scope)",
+		who, ebb_describe(x, text, sizeof text));
+	return false;
+}
+
+double ebb_item(const ebb_tensor *x)
+{
+	char text[240];
+
+	if (!readable(x, "item"))
+		return NAN;
+	if (x->count != 1) {
+		ebb_fail(x->tape, EBB_BAD_SHAPE, NULL, "item: needs one element, got %s",
+			ebb_describe(x, text, sizeof text));
+		return NAN;
+	}
+	return ebb_value_at(x, 0);
+}
+
+double ebb_at(const ebb_tensor *x, int64_t i)
+{
+	if (!readable(x, "at") || i < 0 || i >= x->count)
+		return NAN;
+	return ebb_value_at(x, i);
+}
+
+static bool right_size(const ebb_tensor *x, size_t bytes, const char *who)
+{
+	size_t wanted = (size_t)x->count * ebb_dtype_size((ebb_dtype)x->dtype);
+	char text[240];
+
+	if (bytes == wanted)
+		return true;
+	ebb_fail(x->tape, EBB_INVALID, NULL, "%s: %s has %zu bytes, got %zu", who, ebb_describe(x, text, sizeof text),
+		wanted, bytes);
+	return false;
+}
+
+bool ebb_copy_out(const ebb_tensor *x, void *dst, size_t bytes)
+{
+	int64_t strides[EBB_MAX_DIMS];
+
+	if (!readable(x, "copy_out") || !right_size(x, bytes, "copy_out"))
+		return false;
+	ebb_strides_of(EBB_ROWS, x->ndim, x->shape, strides);
+	if (x->count)
+		ebb_copy_strided(ebb_dtype_size((ebb_dtype)x->dtype), x->ndim, x->shape, x->data, x->strides, dst, strides);
+	return true;
+}
+
+bool ebb_copy_in(ebb_tensor *x, const void *src, size_t bytes)
+{
+	int64_t strides[EBB_MAX_DIMS];
+
+	if (!readable(x, "copy_in") || !right_size(x, bytes, "copy_in"))
+		return false;
+	if (x->flags & EBB_F_COMPUTED) {
+		ebb_fail(x->tape, EBB_BAD_STATE, NULL, "copy_in: the result of an op cannot be overwritten");
+		return false;
+	}
+	ebb_strides_of(EBB_ROWS, x->ndim, x->shape, strides);
+	if (x->count)
+		ebb_copy_strided(ebb_dtype_size((ebb_dtype)x->dtype), x->ndim, x->shape, src, strides, x->data, x->strides);
+	x->storage->version++;
+	return true;
+}
+
+const void *ebb_data(const ebb_tensor *x)
+{
+	return readable(x, "data") ? x->data : NULL;
+}
+
+void *ebb_data_mutable(ebb_tensor *x)
+{
+	if (!readable(x, "data_mutable"))
+		return NULL;
+	x->storage->version++;
+	return x->data;
+}
+
+/* ---- Stored tensors ---------------------------------------------------------------------------------- */
+
+ebb_tensor *ebb_tensor_new(ebb_dtype dtype, ebb_shape shape, bool channels_last, ebb_error *e)
+{
+	int64_t count;
+	size_t bytes;
+	ebb_tensor *x;
+	char text[200];
+
+	if (dtype == EBB_DEFAULT)
+		dtype = EBB_F32;
+	if (!ebb_dtype_size(dtype)) {
+		ebb_error_set(e, EBB_BAD_DTYPE, NULL, "tensor: there is no dtype number %d", (int)dtype);
+		return NULL;
+	}
+	count = ebb_checked_count(shape, dtype);
+	if (count < 0) {
+		ebb_error_set(e, EBB_BAD_SHAPE, NULL, "tensor: %d axes (at most %d), shape %s: negative, or too large",
+			shape.ndim, EBB_MAX_DIMS,
+			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS ? ebb_shape_text(shape, text, sizeof text) : "?");
+		return NULL;
+	}
+	bytes = (size_t)count * ebb_dtype_size(dtype);
+	x = ebb_alloc_zeroed(sizeof *x);
+	if (x)
+		x->storage = ebb_storage_new(bytes);
+	if (!x || !x->storage) {
+		ebb_free(x, sizeof *x);
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "tensor: no memory for %s of shape %s (%zu bytes)",
+			ebb_dtype_name(dtype), ebb_shape_text(shape, text, sizeof text), bytes);
+		return NULL;
+	}
+	x->data = ebb_storage_data(x->storage);
+	memset(x->data, 0, bytes);
+	x->count = count;
+	x->node = -1;
+	x->dtype = (uint8_t)dtype;
+	x->ndim = (uint8_t)shape.ndim;
+	memcpy(x->shape, shape.dims, (size_t)shape.ndim * sizeof *x->shape);
+	ebb_strides_of(channels_last ? EBB_CHANNELS_LAST : EBB_ROWS, x->ndim, x->shape, x->strides);
+	x->flags = ebb_layout_of(x->ndim, x->shape, x->strides);
+	return x;
+}
+
+void ebb_tensor_free(ebb_tensor *x)
+{
+	if (!x || x->tape)
+		return;
+	ebb_tensor_free(x->grad);
+	ebb_free(x->name, NAME);
+	ebb_storage_free(x->storage);
+	ebb_free(x, sizeof *x);
+}
+
+bool ebb_set_requires_grad(ebb_tensor *x, bool on)
+{
+	if (!x || x->tape || (x->dtype != EBB_F32 && x->dtype != EBB_F64))
+		return false;
+	x->flags = (uint16_t)(on ? x->flags | EBB_F_WANTS_GRAD : x->flags & ~EBB_F_WANTS_GRAD);
+	return true;
+}
+
+ebb_tensor *ebb_detach_copy(const ebb_tensor *x)
+{
+	ebb_error e = {EBB_OK, ""};
+	ebb_tensor *y;
+
+	if (!readable(x, "detach_copy"))
+		return NULL;
+	y = ebb_tensor_new((ebb_dtype)x->dtype, ebb_shape_of(x), false, &e);
+	if (!y) {
+		ebb_fail(x->tape, e.status, NULL, "detach_copy: %s", e.message);
+		return NULL;
+	}
+	ebb_strides_like(x->ndim, x->shape, x->strides, y->strides);
+	y->flags = ebb_layout_of(y->ndim, y->shape, y->strides);
+	if (x->count)
+		ebb_copy_strided(ebb_dtype_size((ebb_dtype)x->dtype), x->ndim, x->shape, x->data, x->strides, y->data,
+			y->strides);
+	return y;
+}
+
+/* ---- Gradients of leaves ------------------------------------------------------------------------------ */
+
+ebb_tensor *ebb_grad_of(const ebb_tensor *x)
+{
+	if (x && x->stored)
+		x = x->stored;
+	return x && (x->flags & EBB_F_HAS_GRAD) ? x->grad : NULL;
+}
+
+void ebb_zero_grad(ebb_tensor *x)
+{
+	if (x)
+		x->flags &= (uint16_t)~EBB_F_HAS_GRAD;
+}
