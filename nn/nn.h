@@ -26,7 +26,7 @@ typedef struct ebb_params ebb_params;
 /* An empty store.  seed decides every initial value, together with the parameter's name: two models
  * that share names share their start.  NULL if there is no memory; every function accepts NULL. */
 EBB_API ebb_params *ebb_params_new(uint64_t seed);
-/* Frees the store with its tensors, views and containers.  Tapes that used them: reset or free first. */
+/* Frees the store with its tensors, views and containers; a view is left alone.  Reset or free the tapes that used them first. */
 EBB_API void ebb_params_free(ebb_params *p);
 /* A view of p in which every name continues prefix: what is added to it as "conv1.weight" is
  * "layer1.0.conv1.weight" in the store.  On a view, counts, indices, find, globs, gradients and optimizers
@@ -62,6 +62,8 @@ EBB_API ebb_tensor *ebb_params_find(const ebb_params *p, const char *name);
  * gradient is forgotten. */
 EBB_API int64_t ebb_params_freeze(ebb_params *p, const char *glob);
 EBB_API int64_t ebb_params_unfreeze(ebb_params *p, const char *glob);
+/* Whether a glob matches the name, below p's prefix, of parameter number index. */
+EBB_API bool ebb_params_match(const ebb_params *p, int64_t index, const char *glob);
 /* Forgets every gradient; the memory stays. */
 EBB_API void ebb_params_zero_grad(ebb_params *p);
 /* The 2-norm of all gradients together; 0 if there are none. */
@@ -140,9 +142,9 @@ EBB_API const char *ebb_params_full_name(ebb_params *p, const char *name);
 typedef struct ebb_conv {
 	const char *name;
 	ebb_tensor *weight, *bias;
-	int stride_hw[2], dilation_hw[2], pad_tblr[4];
-	int groups;
-	bool same; /* .pad = EBB_SAME */
+	int stride, pad, dilation, groups;
+	int stride_hw[2], pad_hw[2], dilation_hw[2];
+	int pad_tblr[4];
 } ebb_conv;
 typedef struct ebb_conv_new_args {
 	ebb_params *p;

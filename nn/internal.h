@@ -1,0 +1,56 @@
+/*
+ * internal.h - the parameter store's struct, for nn/ only.
+ */
+#ifndef EBB_NN_INTERNAL_H
+#define EBB_NN_INTERNAL_H
+
+#include "nn/nn.h"
+
+/* A tensor under its full name. */
+typedef struct ebb_entry {
+	const char *name;
+	ebb_tensor *tensor;
+} ebb_entry;
+
+typedef struct ebb_entries {
+	ebb_entry *at;
+	int64_t count, capacity;
+} ebb_entries;
+
+/* Something that is freed with the store. */
+typedef struct ebb_owned {
+	void *object;
+	void (*destroy)(void *object);
+} ebb_owned;
+
+struct ebb_params {
+	ebb_params *root;   /* itself for the store, else the store behind the view */
+	const char *prefix; /* "" or "layer1.0." */
+	size_t prefix_length;
+	/* Of the store alone. */
+	uint64_t seed;
+	ebb_dtype dtype;
+	ebb_error error;
+	ebb_entries params, buffers;
+	ebb_params **views;
+	int64_t view_count, view_capacity;
+	char **names;
+	int64_t name_count, name_capacity;
+	ebb_owned *owned;
+	int64_t owned_count, owned_capacity;
+};
+
+/* The store, or NULL if it is NULL or has failed: then nothing more is made. */
+ebb_params *ebb_params_healthy(ebb_params *p);
+/* object is freed with the store.  False (an error in the store; object is not taken) without memory. */
+bool ebb_params_own(ebb_params *p, void *object, void (*destroy)(void *object));
+
+/* A number left out takes its default; EBB_ZERO is a real zero. */
+static inline double ebb_option(double value, double otherwise)
+{
+	if (value == EBB_ZERO)
+		return 0;
+	return value == 0 ? otherwise : value;
+}
+
+#endif

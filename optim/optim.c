@@ -1,0 +1,345 @@
+/*
+ * optim.c - SGD, Adam, AdamW and RMSprop over a parameter store.
+ *
+ * A step first looks at everything that could stop it, and only then touches the first parameter: a step that fails
+ * has changed nothing.
+ */
+#include <math.h>
+
+#include "optim/optim.h"
+#include "kernels/kernels.h"
+
+typedef enum { SGD, ADAM, ADAMW, RMSPROP } algorithm;
+
+static const char *const NAMES[] = {"sgd", "adam", "adamw", "rmsprop"};
+
+typedef struct slot {
+	ebb_tensor *w;
+	double lr_scale, decay_scale;
+	int64_t steps;  /* that this parameter took part in */
+	void *state[2]; /* momentum and second moment, as the algorithm has them */
+	size_t bytes;   /* of each */
+} slot;
+
+struct ebb_optim {
+	algorithm kind;
+	ebb_params *p;
+	const ebb_kernels *kernels;
+	double lr, momentum, decay, beta1, beta2, eps;
+	bool nesterov, check_finite;
+	bool keeps[2]; /* which states the algorithm has */
+	int64_t steps;
+	slot *slots;
+	int64_t count, capacity;
+	ebb_error error;
+};
+
+static const ebb_error NO_OPTIMIZER = {
+	EBB_INVALID, "the optimizer is NULL: it could not be made, its parameter store says why"};
+
+/* ---- Errors ------------------------------------------------------------------------------------------------ */
+
+const ebb_error *ebb_optim_error(const ebb_optim *o)
+{
+	if (!o)
+		return &NO_OPTIMIZER;
+	return o->error.status == EBB_OK ? NULL : &o->error;
+}
+
+void ebb_optim_clear_error(ebb_optim *o)
+{
+	if (o)
+		o->error = (ebb_error){0};
+}
+
+/* ---- Making -------------------------------------------------------------------------------------------------- */
+
+static double option(double value, double otherwise)
+{
+	if (value == EBB_ZERO)
+		return 0;
+	return value == 0 ? otherwise : value;
+}
+
+/* State for the parameters that have none yet. */
+static bool take_slots(ebb_optim *o)
+{
+	int64_t wanted = ebb_params_count(o->p);
+
+	if (wanted > o->capacity) {
+		slot *slots = ebb_realloc(o->slots, (size_t)o->capacity * sizeof *slots, (size_t)wanted * sizeof *slots);
+
+		if (!slots)
+			return false;
+		o->slots = slots;
+		o->capacity = wanted;
+	}
+	while (o->count < wanted) {
+		ebb_tensor *w = ebb_params_at(o->p, o->count);
+		slot s = {.w = w, .lr_scale = 1, .decay_scale = 1};
+
+		s.bytes = (size_t)ebb_count(w) * ebb_dtype_size(ebb_dtype_of(w));
+		for (int i = 0; i < 2; i++) {
+			if (!o->keeps[i] || s.bytes == 0)
+				continue;
+			s.state[i] = ebb_alloc_zeroed(s.bytes);
+			if (!s.state[i]) {
+				ebb_free(s.state[0], s.state[0] ? s.bytes : 0);
+				return false;
+			}
+		}
+		o->slots[o->count++] = s;
+	}
+	return true;
+}
+
+void ebb_optim_free(ebb_optim *o)
+{
+	if (!o)
+		return;
+	for (int64_t i = 0; i < o->count; i++)
+		for (int k = 0; k < 2; k++)
+			ebb_free(o->slots[i].state[k], o->slots[i].state[k] ? o->slots[i].bytes : 0);
+	ebb_free(o->slots, (size_t)o->capacity * sizeof *o->slots);
+	ebb_free(o, sizeof *o);
+}
+
+/* 0 <= value < below, else an error in the store. */
+static bool within(ebb_params *p, const char *site, algorithm kind, const char *what, double value, double below)
+{
+	if (value >= 0 && value < below)
+		return true;
+	ebb_params_fail(p, EBB_INVALID, site, "%s: %s %g, expected a number >= 0%s", NAMES[kind], what, value,
+		below == 1 ? " and < 1" : "");
+	return false;
+}
+
+/* Copies a checked description to the heap and gives it its state. */
+static ebb_optim *make(const ebb_optim *checked, const char *site)
+{
+	ebb_optim *o;
+
+	if (!checked->p || ebb_params_error(checked->p))
+		return NULL;
+	o = ebb_alloc_zeroed(sizeof *o);
+	if (o) {
+		*o = *checked;
+		o->kernels = ebb_params_dtype(o->p) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
+		if (take_slots(o))
+			return o;
+	}
+	ebb_params_fail(checked->p, EBB_NO_MEMORY, site, "%s: no memory for its state", NAMES[checked->kind]);
+	ebb_optim_free(o);
+	return NULL;
+}
+
+ebb_optim *(ebb_sgd)(const ebb_sgd_args *a)
+{
+	ebb_optim o = {
+		.kind = SGD,
+		.p = a->p,
+		.lr = option(a->lr, 1e-3),
+		.momentum = option(a->momentum, 0),
+		.decay = option(a->weight_decay, 0),
+		.nesterov = a->nesterov,
+		.check_finite = a->check_finite,
+	};
+
+	o.keeps[0] = o.momentum != 0;
+	if (!within(a->p, a->site, SGD, "lr", o.lr, INFINITY) ||
+		!within(a->p, a->site, SGD, "momentum", o.momentum, INFINITY) ||
+		!within(a->p, a->site, SGD, "weight_decay", o.decay, INFINITY))
+		return NULL;
+	if (o.nesterov && o.momentum == 0) {
+		ebb_params_fail(a->p, EBB_INVALID, a->site, "sgd: nesterov without momentum, expected momentum > 0");
+		return NULL;
+	}
+	return make(&o, a->site);
+}
+
+static ebb_optim *adam(const ebb_adam_args *a, algorithm kind, double decay)
+{
+	ebb_optim o = {
+		.kind = kind,
+		.p = a->p,
+		.lr = option(a->lr, 1e-3),
+		.beta1 = option(a->betas[0], 0.9),
+		.beta2 = option(a->betas[1], 0.999),
+		.eps = option(a->eps, 1e-8),
+		.decay = option(a->weight_decay, decay),
+		.check_finite = a->check_finite,
+		.keeps = {true, true},
+	};
+
+	if (!within(a->p, a->site, kind, "lr", o.lr, INFINITY) || !within(a->p, a->site, kind, "betas[0]", o.beta1, 1) ||
+		!within(a->p, a->site, kind, "betas[1]", o.beta2, 1) ||
+		!within(a->p, a->site, kind, "eps", o.eps, INFINITY) ||
+		!within(a->p, a->site, kind, "weight_decay", o.decay, INFINITY))
+		return NULL;
+	return make(&o, a->site);
+}
+
+ebb_optim *(ebb_adam)(const ebb_adam_args *a)
+{
+	return adam(a, ADAM, 0);
+}
+
+ebb_optim *(ebb_adamw)(const ebb_adam_args *a)
+{
+	return adam(a, ADAMW, 1e-2);
+}
+
+ebb_optim *(ebb_rmsprop)(const ebb_rmsprop_args *a)
+{
+	ebb_optim o = {
+		.kind = RMSPROP,
+		.p = a->p,
+		.lr = option(a->lr, 1e-2),
+		.beta2 = option(a->alpha, 0.99),
+		.eps = option(a->eps, 1e-8),
+		.momentum = option(a->momentum, 0),
+		.decay = option(a->weight_decay, 0),
+		.check_finite = a->check_finite,
+	};
+
+	o.keeps[0] = o.momentum != 0;
+	o.keeps[1] = true;
+	if (!within(a->p, a->site, RMSPROP, "lr", o.lr, INFINITY) ||
+		!within(a->p, a->site, RMSPROP, "alpha", o.beta2, 1) ||
+		!within(a->p, a->site, RMSPROP, "eps", o.eps, INFINITY) ||
+		!within(a->p, a->site, RMSPROP, "momentum", o.momentum, INFINITY) ||
+		!within(a->p, a->site, RMSPROP, "weight_decay", o.decay, INFINITY))
+		return NULL;
+	return make(&o, a->site);
+}
+
+/* ---- Settings ------------------------------------------------------------------------------------------------- */
+
+bool ebb_optim_set_lr(ebb_optim *o, double lr)
+{
+	if (!o)
+		return false;
+	if (!(lr >= 0) || !isfinite(lr)) {
+		ebb_error_set(&o->error, EBB_INVALID, NULL, "optim_set_lr: %g, expected a number >= 0", lr);
+		return false;
+	}
+	o->lr = lr;
+	return true;
+}
+
+double ebb_optim_lr(const ebb_optim *o)
+{
+	return o ? o->lr : NAN;
+}
+
+int64_t ebb_optim_steps(const ebb_optim *o)
+{
+	return o ? o->steps : 0;
+}
+
+int64_t ebb_optim_scale(ebb_optim *o, const char *glob, double lr_scale, double decay_scale)
+{
+	int64_t matched = 0;
+
+	if (!o || o->error.status != EBB_OK)
+		return -1;
+	if (!glob || !(lr_scale >= 0) || !isfinite(lr_scale) || !(decay_scale >= 0) || !isfinite(decay_scale)) {
+		ebb_error_set(&o->error, EBB_INVALID, NULL,
+			"optim_scale: \"%s\" with lr_scale %g, decay_scale %g: expected a glob and two numbers >= 0",
+			glob ? glob : "NULL", lr_scale, decay_scale);
+		return -1;
+	}
+	if (!take_slots(o)) {
+		ebb_error_set(&o->error, EBB_NO_MEMORY, NULL, "optim_scale: no memory for the state of new parameters");
+		return -1;
+	}
+	for (int64_t i = 0; i < o->count; i++) {
+		if (!ebb_params_match(o->p, i, glob))
+			continue;
+		o->slots[i].lr_scale = lr_scale;
+		o->slots[i].decay_scale = decay_scale;
+		matched++;
+	}
+	return matched;
+}
+
+/* ---- The step --------------------------------------------------------------------------------------------------- */
+
+/* The gradient that a step would use, or NULL. */
+static const ebb_tensor *gradient(const slot *s)
+{
+	return ebb_requires_grad(s->w) ? ebb_grad_of(s->w) : NULL;
+}
+
+/* Whether there is something to do and nothing against it. */
+static bool ready(ebb_optim *o)
+{
+	const char *name = NAMES[o->kind];
+	int64_t found = 0;
+
+	if (!take_slots(o)) {
+		ebb_error_set(&o->error, EBB_NO_MEMORY, NULL, "%s: no memory for the state of new parameters", name);
+		return false;
+	}
+	for (int64_t i = 0; i < o->count; i++) {
+		const ebb_tensor *g = gradient(&o->slots[i]);
+		ebb_kernel_stats stats;
+
+		if (!g)
+			continue;
+		found++;
+		if (!o->check_finite)
+			continue;
+		o->kernels->stats(ebb_count(g), ebb_data(g), -INFINITY, INFINITY, &stats);
+		if (stats.nan > 0 || !isfinite(stats.max_abs)) {
+			ebb_error_set(&o->error, EBB_NOT_FINITE, NULL,
+				"%s: the gradient of \"%s\" has %lld NaN of %lld and its largest magnitude is %g, expected finite "
+				"numbers",
+				name, ebb_params_name_at(o->p, i), (long long)stats.nan, (long long)stats.n, stats.max_abs);
+			return false;
+		}
+	}
+	if (found == 0)
+		ebb_error_set(&o->error, EBB_BAD_STATE, NULL,
+			"%s: none of %lld parameters has a gradient: no ebb_backward succeeded since the last "
+			"ebb_params_zero_grad",
+			name, (long long)o->count);
+	return found > 0;
+}
+
+static void update(const ebb_optim *o, slot *s, const void *g)
+{
+	int64_t n = ebb_count(s->w);
+	void *w = ebb_data_mutable(s->w);
+	double lr = o->lr * s->lr_scale, decay = o->decay * s->decay_scale;
+
+	s->steps++;
+	if (n == 0)
+		return;
+	switch (o->kind) {
+	case SGD:
+		o->kernels->sgd(n, w, g, s->state[0], 1, lr, o->momentum, decay, o->nesterov, s->steps == 1);
+		break;
+	case ADAM:
+	case ADAMW:
+		o->kernels->adam(n, w, g, s->state[0], s->state[1], 1, lr, o->beta1, o->beta2, o->eps, decay,
+			o->kind == ADAMW, s->steps);
+		break;
+	case RMSPROP:
+		o->kernels->rmsprop(n, w, g, s->state[1], s->state[0], 1, lr, o->beta2, o->eps, o->momentum, decay);
+	}
+}
+
+bool ebb_optim_step(ebb_optim *o)
+{
+	if (!o || o->error.status != EBB_OK || !ready(o))
+		return false;
+	for (int64_t i = 0; i < o->count; i++) {
+		const ebb_tensor *g = gradient(&o->slots[i]);
+
+		if (g)
+			update(o, &o->slots[i], ebb_data(g));
+	}
+	o->steps++;
+	return true;
+}
