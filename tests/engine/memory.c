@@ -1,0 +1,237 @@
+/* What a training loop holds and what it asks the system for. */
+#include "tests/support/support.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* ---- The C library's allocator, counted: what does not pass the hook is seen too ----------------- */
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#endif
+
+static atomic_long system_calls;
+
+#if defined(__GLIBC__) && !defined(SANITIZED)
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t size);
+void *__libc_memalign(size_t alignment, size_t size);
+
+void *malloc(size_t size)
+{
+	atomic_fetch_add(&system_calls, 1);
+	return __libc_malloc(size);
+}
+
+void *calloc(size_t n, size_t size)
+{
+	atomic_fetch_add(&system_calls, 1);
+	return __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t size)
+{
+	atomic_fetch_add(&system_calls, 1);
+	return __libc_realloc(p, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+	atomic_fetch_add(&system_calls, 1);
+	return __libc_memalign(alignment, size);
+}
+
+int posix_memalign(void **p, size_t alignment, size_t size)
+{
+	atomic_fetch_add(&system_calls, 1);
+	*p = __libc_memalign(alignment, size);
+	return *p ? 0 : 12;
+}
+#endif
+
+START_TEST(the_lenet_loop_allocates_once)
+{
+	counting_allocator a;
+	ebb_dataset *data;
+	ebb_loader *loader;
+	ebb_params *p;
+	ebb_optim *opt;
+	ebb_tape *t;
+	ebb_batch batch;
+	lenet net;
+	int64_t hook = 0, steps = 0;
+	long direct = 0;
+	double last = 0;
+
+	counting_allocator_install(&a);
+	data = ebb_digits(64, 1, NULL);
+	loader = ebb_loader_new(.data = data, .batch = 16, .shuffle = true, .seed = 1);
+	p = ebb_params_new(1);
+	net = lenet_new(p);
+	opt = ebb_sgd(p, .lr = 0.05, .momentum = 0.9, .weight_decay = 5e-4);
+	t = ebb_tape_new();
+	ck_assert(data && loader && opt && t);
+	for (int epoch = 0; epoch < 5; epoch++) {
+		while (ebb_loader_next(loader, &batch)) {
+			ebb_tensor *loss = ebb_cross_entropy(t, lenet_forward(t, &net, batch.images), batch.labels);
+
+			last = ebb_item(loss);
+			ebb_params_zero_grad(p);
+			ebb_backward(t, loss);
+			ebb_optim_step(opt);
+			ebb_tape_reset(t);
+			if (steps++ == 0) {
+				hook = a.calls;
+				direct = atomic_load(&system_calls);
+			}
+		}
+	}
+	ck_assert_int_eq(a.calls, hook);
+	ck_assert_int_eq(atomic_load(&system_calls), direct);
+	assert_healthy(t);
+	ck_assert_int_eq(steps, 20);
+	ck_assert(last < 2.4);
+	ebb_tape_free(t);
+	ebb_optim_free(opt);
+	ebb_params_free(p);
+	ebb_loader_free(loader);
+	ebb_dataset_free(data);
+	ck_assert_int_eq(a.live, 0);
+	ck_assert_int_eq(a.wrong, 0);
+	counting_allocator_remove();
+}
+END_TEST
+
+/* ---- A deep residual net --------------------------------------------------------------------------- */
+
+enum { BLOCKS = 50, CHANNELS = 8, SIDE = 32, IMAGES = 4 };
+
+typedef struct residual {
+	ebb_conv conv[2 * BLOCKS];
+	ebb_bn bn[2 * BLOCKS];
+	bool normalised;
+} residual;
+
+static ebb_tensor *block(ebb_tape *t, const residual *net, int i, ebb_tensor *x)
+{
+	ebb_tensor *h = ebb_conv_forward(t, &net->conv[2 * i], x);
+
+	if (net->normalised)
+		h = ebb_bn_forward(t, &net->bn[2 * i], h);
+	h = ebb_conv_forward(t, &net->conv[2 * i + 1], ebb_relu(t, h));
+	if (net->normalised)
+		h = ebb_bn_forward(t, &net->bn[2 * i + 1], h);
+	return ebb_relu(t, ebb_add(t, x, h));
+}
+
+static ebb_tensor *forward(ebb_tape *t, const residual *net, ebb_tensor *x)
+{
+	for (int i = 0; i < BLOCKS; i++) {
+		char name[32];
+
+		snprintf(name, sizeof name, "block%d", i);
+		ebb_scope_begin(t, name);
+		x = ebb_scope_end(t, block(t, net, i, x));
+	}
+	return x;
+}
+
+static void check_peak(bool normalised)
+{
+	static residual net;
+	ebb_params *p = ebb_params_new(1);
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(IMAGES, CHANNELS, SIDE, SIDE), 1), *y;
+	double activation = 4.0 * IMAGES * CHANNELS * SIDE * SIDE, weights = 0, reads;
+
+	net.normalised = normalised;
+	for (int i = 0; i < 2 * BLOCKS; i++) {
+		char name[32];
+
+		snprintf(name, sizeof name, "conv%d", i);
+		net.conv[i] = ebb_conv_new(p, name, CHANNELS, CHANNELS, 3, .pad = 1, .no_bias = true,
+			.init = EBB_INIT(EBB_INIT_KAIMING_NORMAL, .gain = 0.1));
+		snprintf(name, sizeof name, "bn%d", i);
+		if (normalised)
+			net.bn[i] = ebb_bn_new(p, name, CHANNELS);
+	}
+	weights = 4.0 * (double)ebb_params_elements(p);
+	ck_assert_ptr_null(ebb_params_error(p));
+
+	ebb_set_recording(t, false);
+	ebb_set_training(t, false);
+	y = forward(t, &net, x);
+	assert_healthy(t);
+	ck_assert_ptr_nonnull(y);
+	ck_assert_msg((double)ebb_memory_of(t).peak <= 4 * activation, "no-grad mode holds %.2f activations",
+		(double)ebb_memory_of(t).peak / activation);
+	ebb_tape_reset(t);
+
+	/* Per block the gradients read both convolutions' inputs (which are what ReLU reads as well), and with batch norm both
+	 * convolutions' outputs.  The gradients of the weights wait for the end of the sweep. */
+	reads = BLOCKS * (normalised ? 4 : 2);
+	ebb_set_recording(t, true);
+	ebb_set_training(t, true);
+	ebb_memory_reset_peak(t);
+	ck_assert(ebb_backward(t, ebb_mean(t, forward(t, &net, x))));
+	ck_assert_msg((double)ebb_memory_of(t).peak <= (reads + 4) * activation + weights,
+		"training holds %.2f activations, and its gradients read %.0f",
+		((double)ebb_memory_of(t).peak - weights) / activation, reads);
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	ebb_tensor_free(x);
+}
+
+START_TEST(a_deep_net_holds_what_it_reads)
+{
+	check_peak(false);
+}
+END_TEST
+
+START_TEST(a_deep_normalised_net_holds_what_it_reads)
+{
+	check_peak(true);
+}
+END_TEST
+
+START_TEST(an_inner_loop_forgets_its_part)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(1000))), *y = ebb_exp(t, x);
+	size_t in_use = ebb_memory_of(t).in_use;
+	int64_t nodes = ebb_memory_of(t).nodes;
+
+	for (int i = 0; i < 100; i++) {
+		ebb_mark mark = ebb_tape_mark(t);
+
+		for (int k = 0; k < 10; k++)
+			ebb_sin(t, ebb_mul(t, y, y));
+		ebb_rewind(t, mark);
+	}
+	assert_healthy(t);
+	ck_assert_int_eq(ebb_memory_of(t).nodes, nodes);
+	ck_assert_uint_eq(ebb_memory_of(t).in_use, in_use);
+	ck_assert(ebb_backward(t, ebb_sum(t, y)));
+	ebb_tape_free(t);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("memory");
+	TCase *c = tcase_create("loops");
+
+	tcase_set_timeout(c, 60);
+	tcase_add_test(c, the_lenet_loop_allocates_once);
+	tcase_add_test(c, a_deep_net_holds_what_it_reads);
+	tcase_add_test(c, a_deep_normalised_net_holds_what_it_reads);
+	tcase_add_test(c, an_inner_loop_forgets_its_part);
+	suite_add_tcase(s, c);
+	return run_suite(s);
+}
