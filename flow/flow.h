@@ -209,7 +209,7 @@ typedef struct ebb_probe_csv_args {
 } ebb_probe_csv_args;
 EBB_API bool ebb_probe_csv(const ebb_probe_csv_args *a);
 
-/* ---- Figures (axis.c, plot.c) ------------------------------------------------------------------- */
+/* ---- Figures (axis.c, plot.c, figure.c) ---------------------------------------------------------------- */
 
 /* A curve; points that are not finite, or not positive on a log axis, break the line.  Text is UTF-8. */
 typedef struct ebb_series {
@@ -224,7 +224,7 @@ typedef struct ebb_series {
 
 typedef enum ebb_legend {
 	EBB_LEGEND_ENDS, /* each label beside the right end of its curve, pushed apart where they would touch */
-	EBB_LEGEND_BOX,  /* in the corner that is emptiest */
+	EBB_LEGEND_BOX,  /* where the panel is emptiest */
 	EBB_LEGEND_NONE
 } ebb_legend;
 

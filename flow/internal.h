@@ -1,0 +1,153 @@
+/* internal.h - what the files of flow/ share. */
+#ifndef EBB_FLOW_INTERNAL_H
+#define EBB_FLOW_INTERNAL_H
+
+#include "flow/flow.h"
+#include "kernels/kernels.h"
+
+/* ---- text.c: appending; each returns false once the text has failed ---- */
+
+bool ebb_text_bytes(ebb_text *text, const char *s, size_t n);
+bool ebb_text_add(ebb_text *text, const char *s); /* NULL adds nothing */
+bool ebb_text_repeat(ebb_text *text, const char *s, int times);
+/* printf without %e, %f and %g, whose point follows the locale: numbers go through ebb_text_number. */
+bool ebb_text_addf(ebb_text *text, const char *format, ...) EBB_PRINTF(2, 3);
+/* A double by a printf format such as "%.3g", with a point in any locale; NaN is nan, infinities are inf and -inf. */
+bool ebb_text_number(ebb_text *text, const char *format, double x);
+const char *ebb_number(
+	char *buffer, size_t size, const char *format, double x); /* the same; returns buffer */
+/* s in a field of width columns (of code points), left or right. */
+bool ebb_text_pad(ebb_text *text, const char *s, int width, bool right);
+int ebb_columns(const char *s);                       /* code points of UTF-8 */
+bool ebb_text_escaped(ebb_text *text, const char *s); /* for XML, in content and attributes */
+bool ebb_text_base64(ebb_text *text, const char *bytes, size_t n);
+
+/* ---- probe.c fills a probe, rows.c reads it ---- */
+
+struct layer_sums {
+	ebb_kernel_stats activation, gradient;
+};
+
+struct param_sums {
+	ebb_kernel_stats weight, gradient;
+	double change_sq; /* |w_new - w_old|^2 */
+	bool compared;    /* change_sq is known */
+};
+
+/* rows[capacity], one per sample. */
+struct probe_layer {
+	char *path;
+	size_t path_size;
+	bool container;
+	struct layer_sums *rows;
+	int capacity;
+};
+
+struct probe_param {
+	const ebb_tensor *stored;
+	char name[64];
+	int layer;
+	void *snapshot; /* the value when the gradient came, in reading order */
+	size_t snapshot_size;
+	bool snapped;
+	struct param_sums *rows;
+	int capacity;
+};
+
+/* The result of a layer in the current step: its gradient comes under this node. */
+struct pending {
+	int64_t node;
+	int layer;
+};
+
+struct ebb_probe {
+	ebb_tape *t;
+	ebb_observer observer;
+	char *scopes;
+	size_t scopes_size;
+	int64_t every;
+	int max_samples;
+	bool evaluation, bounds_given;
+	double below, above;
+
+	int64_t step;
+	bool failed;
+	bool watching; /* the current step is sampled */
+	bool open;     /* row number samples is being filled */
+	int samples, capacity;
+	int64_t *step_of;
+	int step_capacity;
+
+	struct probe_layer *layer;
+	int layers, layer_capacity, next_layer;
+	struct probe_param *param;
+	int params, param_capacity, next_param;
+	struct pending *pending;
+	int pendings, pending_capacity;
+};
+
+/* Whether the scope path lies inside the scope outer (and is not outer itself). */
+bool ebb_path_inside(const char *path, const char *outer);
+
+/* ---- stats.c: sums can be added, statistics cannot ---- */
+
+/* False if x is not a readable tensor of reals, or there is no memory for a copy of one that is not dense. */
+bool ebb_sums_of(const ebb_tensor *x, double below, double above, ebb_kernel_stats *sums);
+void ebb_sums_add(ebb_kernel_stats *into, const ebb_kernel_stats *more);
+ebb_stats ebb_stats_from(const ebb_kernel_stats *sums);
+
+/* ---- rows.c, verdict.c ---- */
+
+/* The layers that tables and verdicts show (containers left out), summarised, with their paths; *n of them, in memory of
+ * capacity layers of the probe.  NULL if there is none or no memory. */
+ebb_layer_summary *ebb_summaries(
+	const ebb_probe *p, int64_t from, int64_t to, int *n, size_t *bytes);
+/* "1.9e-05", and for factors "0.42", "3.1"; "-" for NaN. */
+const char *ebb_pretty(char *buffer, size_t size, double x);
+
+/* ---- axis.c: where the ticks of an axis lie ---- */
+
+enum { EBB_MAX_TICKS = 40 };
+typedef struct ebb_axis {
+	bool log;
+	double lo, hi;
+	int n; /* labelled ticks, between lo and hi */
+	double tick[EBB_MAX_TICKS];
+	int minor_n;
+	double minor[10 * EBB_MAX_TICKS];
+	bool powers;  /* labels are powers of ten: 10 with an exponent */
+	int decimals; /* of the labels of a linear axis */
+} ebb_axis;
+/* An axis that holds [lo,hi] with about want ticks; .lo and .hi are widened to ticks unless fixed. */
+void ebb_axis_fit(ebb_axis *a, bool log, double lo, double hi, bool fixed, int want);
+/* The place of v on the axis: 0 at lo, 1 at hi. */
+double ebb_axis_place(const ebb_axis *a, double v);
+/* A tick's label as text; for powers the exponent alone, to be set raised behind "10". */
+const char *ebb_axis_label(const ebb_axis *a, double v, char *buffer, size_t size);
+
+/* ---- plot.c draws a panel, figure.c arranges panels ---- */
+
+#ifdef EBB_HAVE_CAIRO
+#include <cairo.h>
+
+typedef struct ebb_rgb {
+	double r, g, b;
+} ebb_rgb;
+
+/* Where drawing goes and how it looks: sizes in CSS pixels. */
+typedef struct ebb_canvas {
+	cairo_t *cr;
+	bool dark;
+	ebb_rgb paper, ink, muted, grid;
+} ebb_canvas;
+
+void ebb_canvas_theme(ebb_canvas *c, bool dark);
+/* Draws s with its baseline at y and returns its width; align 0 starts, 0.5 centres, 1 ends it at x. */
+double ebb_canvas_text(ebb_canvas *c, double x, double y, double align, double size, bool bold,
+	ebb_rgb colour, const char *s);
+/* The panel into the rectangle.  False if there is no memory. */
+bool ebb_panel_draw(
+	ebb_canvas *c, const ebb_panel *p, double x, double y, double width, double height);
+#endif
+
+#endif

@@ -1,0 +1,496 @@
+/*
+ * probe.c - an observer that keeps statistics per step of what passes.
+ *
+ * A scope's result is looked at when the scope ends; the node that computed it is noted, and when a
+ * sweep completes that node's gradient, it is the gradient of the scope's result.
+ */
+#include "flow/internal.h"
+
+#include <fnmatch.h>
+#include <math.h>
+#include <string.h>
+
+enum { DEFAULT_SAMPLES = 1000, PATH_MAX_LENGTH = 1000 };
+
+/* Whether path matches one of the globs in p->scopes, which are separated by spaces. */
+static bool is_watched(const ebb_probe *p, const char *path)
+{
+	const char *s = p->scopes;
+
+	if (!path || !*path)
+		return false;
+	if (!s)
+		return true;
+	while (*s) {
+		size_t n = strcspn(s, " ");
+		char glob[PATH_MAX_LENGTH];
+		if (n && n < sizeof glob) {
+			memcpy(glob, s, n);
+			glob[n] = '\0';
+			if (fnmatch(glob, path, 0) == 0)
+				return true;
+		}
+		s += n + (s[n] == ' ');
+	}
+	return false;
+}
+
+bool ebb_path_inside(const char *path, const char *outer)
+{
+	size_t n = strlen(outer);
+
+	return strncmp(path, outer, n) == 0 && path[n] == '.';
+}
+
+/* An array of n elements grown to hold one more; false if there is no memory. */
+static bool grow(void **array, int *capacity, int n, size_t size)
+{
+	if (n < *capacity)
+		return true;
+	int more = *capacity ? 2 * *capacity : 16;
+	void *grown = ebb_realloc(*array, (size_t)*capacity * size, (size_t)more * size);
+	if (!grown)
+		return false;
+	*array = grown;
+	*capacity = more;
+	return true;
+}
+
+static void fail(ebb_probe *p)
+{
+	p->failed = true;
+	p->watching = false;
+}
+
+/* ---- Samples ---- */
+
+/* Forgets every second sample: those whose step the doubled interval does not meet. */
+static void thin(ebb_probe *p)
+{
+	int kept = 0;
+
+	p->every *= 2;
+	for (int s = 0; s < p->samples; s++) {
+		if (p->step_of[s] % p->every)
+			continue;
+		p->step_of[kept] = p->step_of[s];
+		for (int i = 0; i < p->layers; i++)
+			p->layer[i].rows[kept] = p->layer[i].rows[s];
+		for (int i = 0; i < p->params; i++)
+			p->param[i].rows[kept] = p->param[i].rows[s];
+		kept++;
+	}
+	p->samples = kept;
+}
+
+static bool grow_rows(void **rows, int from, int to, size_t size)
+{
+	void *grown = ebb_realloc(*rows, (size_t)from * size, (size_t)to * size);
+
+	if (grown)
+		*rows = grown;
+	return grown != NULL;
+}
+
+/* Room for twice as many samples.  Each array knows its own size: growing may stop half-way. */
+static bool more_samples(ebb_probe *p)
+{
+	int more = p->capacity ? 2 * p->capacity : 16;
+
+	if (more > p->max_samples)
+		more = p->max_samples;
+	if (!grow_rows((void **)&p->step_of, p->step_capacity, more, sizeof *p->step_of))
+		return false;
+	p->step_capacity = more;
+	for (int i = 0; i < p->layers; i++) {
+		struct probe_layer *l = &p->layer[i];
+		if (!grow_rows((void **)&l->rows, l->capacity, more, sizeof *l->rows))
+			return false;
+		l->capacity = more;
+	}
+	for (int i = 0; i < p->params; i++) {
+		struct probe_param *q = &p->param[i];
+		if (!grow_rows((void **)&q->rows, q->capacity, more, sizeof *q->rows))
+			return false;
+		q->capacity = more;
+	}
+	p->capacity = more;
+	return true;
+}
+
+/* The current step's sample, begun at the first thing seen in it.  -1 if this step is not (or no longer) sampled. */
+static int current_sample(ebb_probe *p)
+{
+	if (p->open)
+		return p->samples;
+	if (p->samples == p->max_samples) {
+		thin(p);
+		if (p->step % p->every) {
+			p->watching = false;
+			return -1;
+		}
+	}
+	if (p->samples == p->capacity && !more_samples(p)) {
+		fail(p);
+		return -1;
+	}
+	p->step_of[p->samples] = p->step;
+	for (int i = 0; i < p->layers; i++)
+		p->layer[i].rows[p->samples] = (struct layer_sums){0};
+	for (int i = 0; i < p->params; i++)
+		p->param[i].rows[p->samples] = (struct param_sums){0};
+	p->open = true;
+	return p->samples;
+}
+
+/* ---- Layers and parameters ---- */
+
+static int find_layer(ebb_probe *p, const char *path)
+{
+	for (int k = 0; k < p->layers; k++) { /* scopes end in the same order in every step */
+		int i = (p->next_layer + k) % p->layers;
+		if (strcmp(p->layer[i].path, path) == 0) {
+			p->next_layer = i + 1;
+			return i;
+		}
+	}
+	return -1;
+}
+
+static int add_layer(ebb_probe *p, const char *path)
+{
+	size_t size = strlen(path) + 1;
+
+	if (!grow((void **)&p->layer, &p->layer_capacity, p->layers, sizeof *p->layer))
+		return -1;
+	struct probe_layer l = {
+		.path = ebb_alloc(size), .path_size = size, .capacity = p->capacity};
+	l.rows = ebb_alloc_zeroed((size_t)p->capacity * sizeof *l.rows);
+	if (!l.path || !l.rows) {
+		ebb_free(l.path, size);
+		ebb_free(l.rows, (size_t)p->capacity * sizeof *l.rows);
+		return -1;
+	}
+	memcpy(l.path, path, size);
+	for (int i = 0; i < p->layers; i++) {
+		if (ebb_path_inside(p->layer[i].path, path))
+			l.container = true;
+		if (ebb_path_inside(path, p->layer[i].path))
+			p->layer[i].container = true;
+	}
+	p->layer[p->layers] = l;
+	p->next_layer = p->layers + 1;
+	return p->layers++;
+}
+
+/* The innermost watched layer around path: its own, or the longest that it lies inside. */
+static int layer_around(const ebb_probe *p, const char *path)
+{
+	int best = -1;
+	size_t longest = 0;
+
+	for (int i = 0; i < p->layers; i++) {
+		const struct probe_layer *l = &p->layer[i];
+		bool around = strcmp(l->path, path) == 0 || ebb_path_inside(path, l->path);
+		if (around && l->path_size > longest) {
+			best = i;
+			longest = l->path_size;
+		}
+	}
+	return best;
+}
+
+static int find_param(ebb_probe *p, const ebb_tensor *stored)
+{
+	for (int k = 0; k < p->params; k++) {
+		int i = (p->next_param + k) % p->params;
+		if (p->param[i].stored == stored) {
+			p->next_param = i + 1;
+			return i;
+		}
+	}
+	return -1;
+}
+
+static int add_param(ebb_probe *p, const ebb_tensor *stored, int layer)
+{
+	if (!grow((void **)&p->param, &p->param_capacity, p->params, sizeof *p->param))
+		return -1;
+	struct probe_param q = {.stored = stored, .layer = layer, .capacity = p->capacity};
+	q.snapshot_size = (size_t)ebb_count(stored) * ebb_dtype_size(ebb_dtype_of(stored));
+	q.snapshot = ebb_alloc(q.snapshot_size);
+	q.rows = ebb_alloc_zeroed((size_t)p->capacity * sizeof *q.rows);
+	if (!q.rows || (q.snapshot_size && !q.snapshot)) {
+		ebb_free(q.snapshot, q.snapshot_size);
+		ebb_free(q.rows, (size_t)p->capacity * sizeof *q.rows);
+		return -1;
+	}
+	snprintf(q.name, sizeof q.name, "%s", ebb_name(stored));
+	p->param[p->params] = q;
+	p->next_param = p->params + 1;
+	return p->params++;
+}
+
+/* ---- What the observer sees ---- */
+
+static void forget_after(ebb_probe *p, int64_t node)
+{
+	while (p->pendings && p->pending[p->pendings - 1].node >= node)
+		p->pendings--;
+}
+
+/* A node of this number is new: what was noted under it, or after it, was reset or rewound. */
+static void on_recorded(void *ctx, const ebb_node *node)
+{
+	ebb_probe *p = ctx;
+
+	if (p->watching && p->pendings)
+		forget_after(p, ebb_node_index(node));
+}
+
+/* Kept in ascending order of nodes, as they mostly come. */
+static bool note(ebb_probe *p, int64_t node, int layer)
+{
+	if (!grow((void **)&p->pending, &p->pending_capacity, p->pendings, sizeof *p->pending))
+		return false;
+	int at = p->pendings++;
+	for (; at > 0 && p->pending[at - 1].node > node; at--)
+		p->pending[at] = p->pending[at - 1];
+	p->pending[at] = (struct pending){node, layer};
+	return true;
+}
+
+/* By the op that computed the value, unless the user said bounds. */
+static void saturation_bounds(
+	const ebb_probe *p, const ebb_node *node, double *below, double *above)
+{
+	const char *op = node ? ebb_node_op(node) : "";
+
+	*below = p->below;
+	*above = p->above;
+	if (p->bounds_given)
+		return;
+	if (strcmp(op, "sigmoid") == 0) {
+		*below = 0.05;
+		*above = 0.95;
+	} else if (strcmp(op, "tanh") == 0) {
+		*below = -0.95;
+		*above = 0.95;
+	}
+}
+
+static bool is_real(const ebb_tensor *x)
+{
+	return ebb_dtype_of(x) == EBB_F32 || ebb_dtype_of(x) == EBB_F64;
+}
+
+static void on_scope_ended(void *ctx, const ebb_scope *scope, const ebb_tensor *y)
+{
+	ebb_probe *p = ctx;
+
+	if (!p->watching || !y || !is_real(y) || (!p->evaluation && !ebb_is_training(p->t)))
+		return;
+	const char *path = ebb_scope_path(scope);
+	if (!is_watched(p, path))
+		return;
+	int sample = current_sample(p);
+	if (sample < 0)
+		return;
+	int layer = find_layer(p, path);
+	if (layer < 0)
+		layer = add_layer(p, path);
+
+	const ebb_node *node = ebb_node_of(y);
+	double below, above;
+	ebb_kernel_stats sums;
+	saturation_bounds(p, node, &below, &above);
+	if (layer < 0 || !ebb_sums_of(y, below, above, &sums)) {
+		fail(p);
+		return;
+	}
+	ebb_sums_add(&p->layer[layer].rows[sample].activation, &sums);
+	if (node && !note(p, ebb_node_index(node), layer))
+		fail(p);
+}
+
+static void param_gradient(
+	ebb_probe *p, const ebb_node *node, const ebb_tensor *stored, const ebb_kernel_stats *sums)
+{
+	const char *path = ebb_scope_path(ebb_node_scope(node));
+	int index = find_param(p, stored);
+
+	if (index < 0) {
+		int layer = layer_around(p, path);
+		if (layer < 0 && p->scopes)
+			return;
+		index = add_param(p, stored, layer);
+	}
+	if (index < 0) {
+		fail(p);
+		return;
+	}
+	struct probe_param *q = &p->param[index];
+	struct param_sums *row = &q->rows[p->samples];
+	ebb_sums_add(&row->gradient, sums);
+	if (q->snapped)
+		return;
+	if ((q->snapshot_size && !ebb_copy_out(stored, q->snapshot, q->snapshot_size)) ||
+		!ebb_sums_of(stored, -INFINITY, INFINITY, &row->weight)) {
+		fail(p);
+		return;
+	}
+	q->snapped = true;
+}
+
+static int first_pending(const ebb_probe *p, int64_t node)
+{
+	int lo = 0, hi = p->pendings;
+
+	while (lo < hi) {
+		int middle = lo + (hi - lo) / 2;
+		if (p->pending[middle].node < node)
+			lo = middle + 1;
+		else
+			hi = middle;
+	}
+	return lo;
+}
+
+static void on_gradient(void *ctx, const ebb_node *node, const ebb_tensor *g)
+{
+	ebb_probe *p = ctx;
+
+	if (!p->watching || !g || (!p->evaluation && !ebb_is_training(p->t)))
+		return;
+	int64_t index = ebb_node_index(node);
+	const ebb_tensor *stored = ebb_node_stored(node);
+	int at = first_pending(p, index);
+	bool noted = at < p->pendings && p->pending[at].node == index;
+	if (!noted && !stored)
+		return;
+	if (current_sample(p) < 0)
+		return;
+
+	ebb_kernel_stats sums;
+	if (!ebb_sums_of(g, -INFINITY, INFINITY, &sums)) {
+		fail(p);
+		return;
+	}
+	for (; at < p->pendings && p->pending[at].node == index; at++)
+		ebb_sums_add(&p->layer[p->pending[at].layer].rows[p->samples].gradient, &sums);
+	if (stored)
+		param_gradient(p, node, stored, &sums);
+}
+
+/* ---- Beginning, stepping, ending ---- */
+
+/* How far the parameter moved since its snapshot. */
+static bool compare(struct probe_param *q, struct param_sums *row)
+{
+	int64_t n = ebb_count(q->stored);
+	bool f64 = ebb_dtype_of(q->stored) == EBB_F64;
+	void *now = ebb_alloc(q->snapshot_size);
+	double change = 0;
+
+	if (!now || !ebb_copy_out(q->stored, now, q->snapshot_size)) {
+		ebb_free(now, q->snapshot_size);
+		return false;
+	}
+	for (int64_t i = 0; i < n; i++) {
+		double d = f64 ? ((double *)now)[i] - ((double *)q->snapshot)[i]
+		               : (double)((float *)now)[i] - (double)((float *)q->snapshot)[i];
+		change += d * d;
+	}
+	ebb_free(now, q->snapshot_size);
+	row->change_sq = change;
+	row->compared = true;
+	return true;
+}
+
+bool ebb_probe_step(ebb_probe *p)
+{
+	if (!p)
+		return false;
+	for (int i = 0; i < p->params; i++) {
+		struct probe_param *q = &p->param[i];
+		if (q->snapped && !p->failed && q->snapshot_size &&
+			!compare(q, &q->rows[p->samples]))
+			fail(p);
+		q->snapped = false;
+	}
+	if (p->open)
+		p->samples++;
+	p->open = false;
+	p->pendings = 0;
+	p->next_layer = p->next_param = 0;
+	p->step++;
+	p->watching = !p->failed && p->step % p->every == 0;
+	return !p->failed;
+}
+
+ebb_probe *(ebb_probe_new)(const ebb_probe_args *a)
+{
+	if (!a)
+		return NULL;
+	if (!a->t || a->every < 0 || a->max_samples < 0 || a->max_samples == 1) {
+		ebb_error_set(a->error, EBB_INVALID, NULL, "probe_new: %s",
+			!a->t          ? "the tape is NULL"
+			: a->every < 0 ? ".every is negative"
+				       : ".max_samples is below 2");
+		return NULL;
+	}
+	ebb_probe *p = ebb_alloc_zeroed(sizeof *p);
+	if (!p) {
+		ebb_error_set(a->error, EBB_NO_MEMORY, NULL, "probe_new: no memory for a probe");
+		return NULL;
+	}
+	p->t = a->t;
+	p->every = a->every ? a->every : 1;
+	p->max_samples = a->max_samples ? a->max_samples : DEFAULT_SAMPLES;
+	p->evaluation = a->evaluation;
+	p->bounds_given = a->saturated_below != 0 || a->saturated_above != 0;
+	p->below = a->saturated_below != 0 ? a->saturated_below : -INFINITY;
+	p->above = a->saturated_above != 0 ? a->saturated_above : INFINITY;
+	p->watching = true;
+	p->observer = (ebb_observer){p, on_recorded, on_scope_ended, on_gradient};
+	if (a->scopes) {
+		p->scopes_size = strlen(a->scopes) + 1;
+		p->scopes = ebb_alloc(p->scopes_size);
+		if (p->scopes)
+			memcpy(p->scopes, a->scopes, p->scopes_size);
+	}
+	if ((a->scopes && !p->scopes) || !ebb_observe(a->t, &p->observer)) {
+		bool memory = a->scopes && !p->scopes;
+		ebb_error_set(a->error, memory ? EBB_NO_MEMORY : EBB_BAD_STATE, NULL,
+			"probe_new: %s",
+			memory ? "no memory for the scopes' pattern"
+			       : "the tape has no room for another observer");
+		ebb_free(p->scopes, p->scopes_size);
+		ebb_free(p, sizeof *p);
+		return NULL;
+	}
+	return p;
+}
+
+void ebb_probe_free(ebb_probe *p)
+{
+	if (!p)
+		return;
+	ebb_unobserve(p->t, &p->observer);
+	for (int i = 0; i < p->layers; i++) {
+		struct probe_layer *l = &p->layer[i];
+		ebb_free(l->path, l->path_size);
+		ebb_free(l->rows, (size_t)l->capacity * sizeof *l->rows);
+	}
+	for (int i = 0; i < p->params; i++) {
+		struct probe_param *q = &p->param[i];
+		ebb_free(q->snapshot, q->snapshot_size);
+		ebb_free(q->rows, (size_t)q->capacity * sizeof *q->rows);
+	}
+	ebb_free(p->layer, (size_t)p->layer_capacity * sizeof *p->layer);
+	ebb_free(p->param, (size_t)p->param_capacity * sizeof *p->param);
+	ebb_free(p->pending, (size_t)p->pending_capacity * sizeof *p->pending);
+	ebb_free(p->step_of, (size_t)p->step_capacity * sizeof *p->step_of);
+	ebb_free(p->scopes, p->scopes_size);
+	ebb_free(p, sizeof *p);
+}
