@@ -1,0 +1,222 @@
+/*
+ * digits.c - images of handwritten digits, drawn on the spot.
+ *
+ * The strokes of a hand are bent, slanted, turned, scaled and moved as curves, and then drawn: a pixel's coverage follows
+ * from its distance to the nearest piece of stroke.  All randomness of an image is one bank of numbers from its own
+ * stream, so that images can be drawn in any order by any number of threads.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "data/internal.h"
+#include "kernels/kernels.h"
+
+enum { SIDE = 28, PIXELS = SIDE * SIDE, BANK = 128 + PIXELS, WAVES = 3, IMAGES_PER_PIECE = 32 };
+
+/* Streams of the label order lie apart from those of the images. */
+static const uint64_t LABEL_STREAMS = (uint64_t)1 << 63;
+
+typedef struct dice {
+	float bank[BANK]; /* uniform in [0,1) */
+	int next;
+} dice;
+
+static float roll(dice *d, float low, float high)
+{
+	return low + (high - low) * d->bank[d->next++];
+}
+
+static int pick(dice *d, int n)
+{
+	return (int)roll(d, 0, (float)n);
+}
+
+/* ---- Bending the strokes ------------------------------------------------------------------------------------ */
+
+/* Smooth random displacement: the elastic distortion of Simard et al. (2003), as a sum of waves instead of a filtered field. */
+static void bend(dice *d, ebb_ink *ink)
+{
+	float strength = roll(d, 0.015f, 0.05f);
+
+	for (int w = 0; w < WAVES; w++) {
+		float angle = roll(d, 0, 6.2832f), length = roll(d, 3, 9), phase = roll(d, 0, 6.2832f);
+		float kx = length * cosf(angle), ky = length * sinf(angle);
+		float dx = strength * roll(d, -1, 1), dy = strength * roll(d, -1, 1);
+
+		for (int i = 0; i < ink->count; i++) {
+			float s = sinf(kx * ink->at[i].x + ky * ink->at[i].y + phase);
+
+			ink->at[i].x += dx * s;
+			ink->at[i].y += dy * s;
+		}
+	}
+}
+
+/* Slant, turn, scale and move, from the unit square to pixels. */
+static void place(dice *d, ebb_ink *ink)
+{
+	float size = roll(d, 16.5f, 22.5f), wide = roll(d, 0.75f, 1.15f), slant = roll(d, -0.3f, 0.42f);
+	float turn = roll(d, -0.22f, 0.22f), c = cosf(turn), s = sinf(turn);
+	float mx = SIDE / 2.0f + roll(d, -2.4f, 2.4f), my = SIDE / 2.0f + roll(d, -2.4f, 2.4f);
+
+	for (int i = 0; i < ink->count; i++) {
+		float y = (ink->at[i].y - 0.5f) * size;
+		float x = (ink->at[i].x - 0.5f) * size * wide - slant * y;
+
+		ink->at[i].x = c * x - s * y + mx;
+		ink->at[i].y = s * x + c * y + my;
+	}
+}
+
+/* ---- Drawing -------------------------------------------------------------------------------------------------- */
+
+/* f = min(f, distance to the segment - radius), where that could matter. */
+static void draw_segment(float f[SIDE][SIDE], float ax, float ay, float bx, float by, float radius)
+{
+	float reach = radius + 1.5f, vx = bx - ax, vy = by - ay, vv = vx * vx + vy * vy;
+	float scale = vv > 0 ? 1 / vv : 0;
+	int x0 = (int)fmaxf(0, fminf(ax, bx) - reach), x1 = (int)fminf(SIDE - 1, fmaxf(ax, bx) + reach);
+	int y0 = (int)fmaxf(0, fminf(ay, by) - reach), y1 = (int)fminf(SIDE - 1, fmaxf(ay, by) + reach);
+
+	for (int y = y0; y <= y1; y++) {
+		for (int x = x0; x <= x1; x++) {
+			float px = (float)x + 0.5f - ax, py = (float)y + 0.5f - ay;
+			float t = (px * vx + py * vy) * scale;
+			float dx, dy, distance;
+
+			t = t < 0 ? 0 : t > 1 ? 1 : t;
+			dx = px - t * vx;
+			dy = py - t * vy;
+			distance = sqrtf(dx * dx + dy * dy) - radius;
+			f[y][x] = distance < f[y][x] ? distance : f[y][x];
+		}
+	}
+}
+
+/* The pen presses harder here than there. */
+static void draw_strokes(dice *d, const ebb_ink *ink, float f[SIDE][SIDE])
+{
+	float radius = roll(d, 0.6f, 1.75f), uneven = radius * roll(d, 0, 0.3f), phase = roll(d, 0, 6.2832f);
+	float pace = roll(d, 0.03f, 0.15f);
+
+	for (int i = 1; i < ink->count; i++) {
+		float r = radius + uneven * sinf(phase + pace * (float)i);
+
+		if (!ink->at[i].start)
+			draw_segment(f, ink->at[i - 1].x, ink->at[i - 1].y, ink->at[i].x, ink->at[i].y, r);
+	}
+}
+
+/* A place where the pen left no ink. */
+static void draw_gap(dice *d, const ebb_ink *ink, float f[SIDE][SIDE])
+{
+	int i = pick(d, ink->count);
+	float cx = ink->at[i].x, cy = ink->at[i].y, radius = roll(d, 0.8f, 2.0f);
+
+	for (int y = 0; y < SIDE; y++) {
+		for (int x = 0; x < SIDE; x++) {
+			float dx = (float)x + 0.5f - cx, dy = (float)y + 0.5f - cy;
+
+			f[y][x] = fmaxf(f[y][x], radius - sqrtf(dx * dx + dy * dy));
+		}
+	}
+}
+
+/* A stray line that belongs to no digit. */
+static void draw_clutter(dice *d, float f[SIDE][SIDE])
+{
+	float x = roll(d, 0, SIDE), y = roll(d, 0, SIDE), angle = roll(d, 0, 6.2832f), length = roll(d, 2, 7);
+
+	draw_segment(f, x, y, x + length * cosf(angle), y + length * sinf(angle), roll(d, 0.3f, 0.9f));
+}
+
+/* ---- The image -------------------------------------------------------------------------------------------------- */
+
+static void draw_digit(uint64_t seed, int64_t index, int digit, uint8_t *image)
+{
+	float f[SIDE][SIDE];
+	dice d;
+	ebb_ink ink;
+	float soft, ink_level, paper, shade_x, shade_y, noise;
+
+	ebb_kernels_f32()->uniform(BANK, seed, (uint64_t)index, 0, 1, d.bank);
+	d.next = 0;
+	for (int i = 0; i < PIXELS; i++)
+		f[i / SIDE][i % SIDE] = SIDE;
+	ebb_digit_trace(digit, pick(&d, ebb_digit_hands(digit)), &ink);
+	bend(&d, &ink);
+	place(&d, &ink);
+	draw_strokes(&d, &ink, f);
+	if (roll(&d, 0, 1) < 0.3f)
+		draw_gap(&d, &ink, f);
+	if (roll(&d, 0, 1) < 0.3f)
+		draw_clutter(&d, f);
+	soft = roll(&d, 0.8f, 1.8f);
+	ink_level = roll(&d, 0.55f, 1);
+	paper = roll(&d, 0, 0.15f);
+	shade_x = roll(&d, -0.08f, 0.08f) / SIDE;
+	shade_y = roll(&d, -0.08f, 0.08f) / SIDE;
+	noise = roll(&d, 0, 0.16f);
+	for (int y = 0; y < SIDE; y++) {
+		for (int x = 0; x < SIDE; x++) {
+			float cover = 0.5f - f[y][x] / soft;
+			float ground = paper + shade_x * (float)x + shade_y * (float)y, v;
+
+			cover = cover < 0 ? 0 : cover > 1 ? 1 : cover;
+			v = ground + (ink_level - ground) * cover;
+			v += noise * (d.bank[BANK - PIXELS + y * SIDE + x] - 0.5f) * 2;
+			v = v < 0 ? 0 : v > 1 ? 1 : v;
+			image[y * SIDE + x] = (uint8_t)(v * 255 + 0.5f);
+		}
+	}
+}
+
+/* Every ten images in a row show the ten digits, in an order of their own. */
+static void label_ten(uint64_t seed, int64_t block, int digits[10])
+{
+	float u[10];
+
+	ebb_kernels_f32()->uniform(10, seed, LABEL_STREAMS | (uint64_t)block, 0, 1, u);
+	for (int i = 0; i < 10; i++)
+		digits[i] = i;
+	for (int i = 9; i > 0; i--) {
+		int j = (int)(u[i] * (float)(i + 1)), digit = digits[i];
+
+		digits[i] = digits[j];
+		digits[j] = digit;
+	}
+}
+
+struct job {
+	int64_t count;
+	uint64_t seed;
+	uint8_t *images;
+	int64_t *labels;
+};
+
+static void draw_piece(void *ctx, int64_t piece, int worker)
+{
+	const struct job *j = ctx;
+	int64_t to = (piece + 1) * IMAGES_PER_PIECE < j->count ? (piece + 1) * IMAGES_PER_PIECE : j->count;
+	int digits[10];
+
+	(void)worker;
+	for (int64_t i = piece * IMAGES_PER_PIECE; i < to; i++) {
+		label_ten(j->seed, i / 10, digits);
+		j->labels[i] = digits[i % 10];
+		draw_digit(j->seed, i, digits[i % 10], j->images + i * PIXELS);
+	}
+}
+
+ebb_dataset *ebb_digits(int64_t count, uint64_t seed, ebb_error *e)
+{
+	ebb_dataset *d = ebb_dataset_new(count, 1, SIDE, SIDE, 10, e);
+	struct job j = {.count = count, .seed = seed};
+
+	if (!d)
+		return NULL;
+	j.images = ebb_data_mutable(d->images);
+	j.labels = ebb_data_mutable(d->labels);
+	ebb_parallel((count + IMAGES_PER_PIECE - 1) / IMAGES_PER_PIECE, draw_piece, &j);
+	return d;
+}

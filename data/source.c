@@ -1,0 +1,163 @@
+/*
+ * source.c - bytes of a file, unpacked on the way if it is gzipped (RFC 1952), through zlib.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "data/internal.h"
+
+/* Deflate packs at most 1032 to 1. */
+enum { CHUNK = 1 << 16, BEST_RATIO = 1032, UNIT = 16 };
+
+struct ebb_source {
+	FILE *file;
+	const char *path; /* the caller's, alive until close */
+	int64_t size;
+	bool gzipped;
+	bool ended;       /* the last gzip member is complete */
+	z_stream z;
+	unsigned char in[CHUNK];
+};
+
+/* zlib forgets sizes, the allocation hook wants them back: they stand in front. */
+static voidpf z_take(voidpf ctx, uInt items, uInt size)
+{
+	size_t bytes = (size_t)items * size + UNIT;
+	char *block = ebb_alloc(bytes);
+
+	(void)ctx;
+	if (!block)
+		return NULL;
+	memcpy(block, &bytes, sizeof bytes);
+	return block + UNIT;
+}
+
+static void z_give(voidpf ctx, voidpf memory)
+{
+	char *block = (char *)memory - UNIT;
+	size_t bytes;
+
+	(void)ctx;
+	memcpy(&bytes, block, sizeof bytes);
+	ebb_free(block, bytes);
+}
+
+ebb_source *ebb_source_open(const char *path, ebb_error *e)
+{
+	ebb_source *s = ebb_alloc_zeroed(sizeof *s);
+	unsigned char magic[2];
+	long size;
+
+	if (!s) {
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "%s: no memory to read it", path);
+		return NULL;
+	}
+	s->path = path;
+	errno = 0;
+	s->file = fopen(path, "rb");
+	if (!s->file || fseek(s->file, 0, SEEK_END) != 0 || (size = ftell(s->file)) < 0 || size == INT64_MAX) {
+		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", path,
+			errno ? strerror(errno) : "not a regular file");
+		ebb_source_close(s);
+		return NULL;
+	}
+	rewind(s->file);
+	s->size = size;
+	s->gzipped = fread(magic, 1, 2, s->file) == 2 && magic[0] == 0x1f && magic[1] == 0x8b;
+	rewind(s->file);
+	if (!s->gzipped)
+		return s;
+	s->z.zalloc = z_take;
+	s->z.zfree = z_give;
+	if (inflateInit2(&s->z, 16 + MAX_WBITS) != Z_OK) {
+		s->gzipped = false;
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "%s: no memory to unpack it", path);
+		ebb_source_close(s);
+		return NULL;
+	}
+	return s;
+}
+
+void ebb_source_close(ebb_source *s)
+{
+	if (!s)
+		return;
+	if (s->gzipped)
+		inflateEnd(&s->z);
+	if (s->file)
+		fclose(s->file);
+	ebb_free(s, sizeof *s);
+}
+
+int64_t ebb_source_bound(const ebb_source *s)
+{
+	if (!s->gzipped)
+		return s->size;
+	return s->size > INT64_MAX / BEST_RATIO ? INT64_MAX : s->size * BEST_RATIO;
+}
+
+/* The next bytes of the file; 0 at its end, -1 with an error. */
+static int64_t fetch(ebb_source *s, void *to, size_t n, ebb_error *e)
+{
+	size_t got;
+
+	errno = 0;
+	got = fread(to, 1, n, s->file);
+	if (got < n && ferror(s->file)) {
+		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", s->path, strerror(errno));
+		return -1;
+	}
+	return (int64_t)got;
+}
+
+/* Refills the input; false at the end or on an error. */
+static bool refill(ebb_source *s, int64_t *got, ebb_error *e)
+{
+	*got = fetch(s, s->in, CHUNK, e);
+	s->z.next_in = s->in;
+	s->z.avail_in = *got > 0 ? (uInt)*got : 0;
+	return *got > 0;
+}
+
+static int64_t unpack(ebb_source *s, unsigned char *to, int64_t n, ebb_error *e)
+{
+	int64_t done = 0, got = 0;
+
+	while (done < n) {
+		int64_t room = n - done < CHUNK ? n - done : CHUNK;
+		int status;
+
+		if (s->z.avail_in == 0 && !refill(s, &got, e)) {
+			if (got < 0)
+				return -1;
+			if (s->ended)
+				return done;
+			ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: truncated: the gzip data end after %lld bytes of the file",
+				s->path, (long long)s->size);
+			return -1;
+		}
+		/* Several members one after the other are one file. */
+		if (s->ended) {
+			inflateReset(&s->z);
+			s->ended = false;
+		}
+		s->z.next_out = to + done;
+		s->z.avail_out = (uInt)room;
+		status = inflate(&s->z, Z_NO_FLUSH);
+		done += room - (int64_t)s->z.avail_out;
+		s->ended = status == Z_STREAM_END;
+		if (status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR)
+			continue;
+		ebb_error_set(e, status == Z_MEM_ERROR ? EBB_NO_MEMORY : EBB_BAD_FILE, NULL, "%s: damaged gzip data: %s",
+			s->path, s->z.msg ? s->z.msg : zError(status));
+		return -1;
+	}
+	return done;
+}
+
+int64_t ebb_source_read(ebb_source *s, void *to, int64_t n, ebb_error *e)
+{
+	return s->gzipped ? unpack(s, to, n, e) : fetch(s, to, (size_t)n, e);
+}
