@@ -1,0 +1,92 @@
+/*
+ * dispatch.c - picks the table of kernels, once, by what the processor has; EBB_ISA lowers it.
+ */
+#include "kernels.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const ebb_kernels ebb_kernels_f32_baseline, ebb_kernels_f64_baseline;
+#if EBB_HAVE_AVX2
+extern const ebb_kernels ebb_kernels_f32_avx2, ebb_kernels_f64_avx2;
+#endif
+#if EBB_HAVE_AVX512
+extern const ebb_kernels ebb_kernels_f32_avx512, ebb_kernels_f64_avx512;
+#endif
+
+/* What -march=x86-64-v3 and -v4 let the compiler use, as far as both compilers can ask for it. */
+static bool always(void)
+{
+	return true;
+}
+
+#if EBB_HAVE_AVX2
+static bool has_avx2(void)
+{
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+	       __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+}
+#endif
+
+#if EBB_HAVE_AVX512
+static bool has_avx512(void)
+{
+	return has_avx2() && __builtin_cpu_supports("avx512f") &&
+	       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+	       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+/* From the lowest to the highest. */
+static const struct {
+	const ebb_kernels *f32, *f64;
+	bool (*supported)(void);
+} tables[] = {
+	{&ebb_kernels_f32_baseline, &ebb_kernels_f64_baseline, always},
+#if EBB_HAVE_AVX2
+	{&ebb_kernels_f32_avx2, &ebb_kernels_f64_avx2, has_avx2},
+#endif
+#if EBB_HAVE_AVX512
+	{&ebb_kernels_f32_avx512, &ebb_kernels_f64_avx512, has_avx512},
+#endif
+};
+enum { TABLES = sizeof tables / sizeof tables[0] };
+
+static int pick(void)
+{
+	static atomic_int picked; /* 1 + its number; two threads at once find the same */
+	int n = atomic_load_explicit(&picked, memory_order_relaxed);
+
+	if (n == 0) {
+		const char *limit = getenv("EBB_ISA");
+
+		for (int i = 0; i < TABLES && tables[i].supported(); i++) {
+			n = i + 1;
+			if (limit && strcmp(limit, tables[i].f32->isa) == 0)
+				break;
+		}
+		atomic_store_explicit(&picked, n, memory_order_relaxed);
+	}
+	return n - 1;
+}
+
+const ebb_kernels *ebb_kernels_f32(void)
+{
+	return tables[pick()].f32;
+}
+
+const ebb_kernels *ebb_kernels_f64(void)
+{
+	return tables[pick()].f64;
+}
+
+const ebb_kernels *ebb_kernels_named(const char *isa, bool f64)
+{
+	for (int i = 0; i < TABLES; i++) {
+		if (strcmp(isa, tables[i].f32->isa) == 0)
+			return !tables[i].supported() ? NULL : f64 ? tables[i].f64 : tables[i].f32;
+	}
+	return NULL;
+}

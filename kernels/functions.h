@@ -1,0 +1,261 @@
+/*
+ * functions.h - exp, log and what is made of them, for one real each, without a branch.
+ *
+ * For float they are polynomials that a compiler can vectorise, good to about 2 ulp; for double they
+ * are libm's.  Call them in loops of a constant length (ebb_block): a loop with a remainder might
+ * round its last elements differently.
+ */
+#ifndef EBB_KERNELS_FUNCTIONS_H
+#define EBB_KERNELS_FUNCTIONS_H
+
+#include "real.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Elements that a block function takes at a time. */
+enum { EBB_BLOCK = 16 };
+
+#if EBB_F64
+
+EBB_INLINE real ebb_exp(real x)
+{
+	return exp(x);
+}
+
+EBB_INLINE real ebb_expm1(real x)
+{
+	return expm1(x);
+}
+
+EBB_INLINE real ebb_log(real x)
+{
+	return log(x);
+}
+
+EBB_INLINE real ebb_log1p(real x)
+{
+	return log1p(x);
+}
+
+EBB_INLINE real ebb_tanh(real x)
+{
+	return tanh(x);
+}
+
+EBB_INLINE real ebb_erf(real x)
+{
+	return erf(x);
+}
+
+/* The normal distribution function. */
+EBB_INLINE real ebb_phi(real x)
+{
+	return 0.5 * erfc(-0.70710678118654752440 * x);
+}
+
+EBB_INLINE real ebb_abs(real x)
+{
+	return fabs(x);
+}
+
+EBB_INLINE real ebb_sqrt(real x)
+{
+	return sqrt(x);
+}
+
+#else
+
+EBB_INLINE uint32_t ebb_bits(float x)
+{
+	uint32_t u;
+
+	memcpy(&u, &x, sizeof u);
+	return u;
+}
+
+EBB_INLINE float ebb_float(uint32_t u)
+{
+	float x;
+
+	memcpy(&x, &u, sizeof x);
+	return x;
+}
+
+EBB_INLINE float ebb_abs(float x)
+{
+	return ebb_float(ebb_bits(x) & 0x7fffffffu);
+}
+
+EBB_INLINE float ebb_sqrt(float x)
+{
+	return sqrtf(x);
+}
+
+/* x = n*log 2 + r, |r| <= log(2)/2; *bits is n as an integer.  x within [-150, 150] or NaN. */
+EBB_INLINE float ebb_reduce_exp(float x, uint32_t *bits)
+{
+	float t = x * 1.44269504f + 12582912.0f; /* 1.5*2^23: adding it rounds */
+	float n = t - 12582912.0f;
+
+	*bits = ebb_bits(t) - 0x4b400000u;
+	return (x - n * 0.693359375f) - n * -2.12194440e-4f;
+}
+
+/* (exp(r) - 1 - r)/r^2 */
+EBB_INLINE float ebb_exp_tail(float r)
+{
+	float p = 1.9875691500e-4f;
+
+	p = p * r + 1.3981999507e-3f;
+	p = p * r + 8.3334519073e-3f;
+	p = p * r + 4.1665795894e-2f;
+	p = p * r + 1.6666665459e-1f;
+	return p * r + 5.0000001201e-1f;
+}
+
+/* x*2^n by two factors, as 2^n alone may be out of range. */
+EBB_INLINE float ebb_scale(float x, uint32_t n)
+{
+	uint32_t half = (uint32_t)((int32_t)n >> 1);
+
+	return x * ebb_float((half + 127u) << 23) * ebb_float((n - half + 127u) << 23);
+}
+
+EBB_INLINE float ebb_exp(float x)
+{
+	uint32_t n;
+	float r;
+
+	x = x > 90.0f ? 90.0f : x;
+	x = x < -105.0f ? -105.0f : x;
+	r = ebb_reduce_exp(x, &n);
+	return ebb_scale(1.0f + (r + r * r * ebb_exp_tail(r)), n);
+}
+
+/* For x <= 0. */
+EBB_INLINE float ebb_expm1(float x)
+{
+	uint32_t n;
+	float r, s;
+
+	x = x < -30.0f ? -30.0f : x;
+	r = ebb_reduce_exp(x, &n);
+	s = ebb_float((n + 127u) << 23);
+	return s * (r + r * r * ebb_exp_tail(r)) + (s - 1.0f);
+}
+
+EBB_INLINE float ebb_log(float x)
+{
+	float tiny = x < 1.17549435e-38f ? 8388608.0f : 1.0f;
+	uint32_t u = ebb_bits(x * tiny) - 0x3f3504f3u; /* sqrt(1/2) */
+	float e = (float)((int32_t)u >> 23) - (tiny > 1.0f ? 23.0f : 0.0f);
+	float f = ebb_float((u & 0x007fffffu) + 0x3f3504f3u) - 1.0f;
+	float z = f * f, p = 7.0376836292e-2f, y;
+
+	p = p * f - 1.1514610310e-1f;
+	p = p * f + 1.1676998740e-1f;
+	p = p * f - 1.2420140846e-1f;
+	p = p * f + 1.4249322787e-1f;
+	p = p * f - 1.6668057665e-1f;
+	p = p * f + 2.0000714765e-1f;
+	p = p * f - 2.4999993993e-1f;
+	p = p * f + 3.3333331174e-1f;
+	y = f * z * p + e * -2.12194440e-4f;
+	y = f + (y - 0.5f * z) + e * 0.693359375f;
+	y = x == 0.0f ? -INFINITY : y;
+	y = x < 0.0f ? NAN : y;
+	return x < INFINITY ? y : x; /* NaN and infinity themselves */
+}
+
+/* For x in [0,1]. */
+EBB_INLINE float ebb_log1p(float x)
+{
+	float u = 1.0f + x;
+
+	return ebb_log(u) + (x - (u - 1.0f)) / u;
+}
+
+EBB_INLINE float ebb_tanh(float x)
+{
+	float t = ebb_expm1(-2.0f * ebb_abs(x));
+	float y = -t / (t + 2.0f);
+
+	return ebb_float(ebb_bits(y) | (ebb_bits(x) & 0x80000000u));
+}
+
+/* erfc(x) for x >= 0, relative error 2e-7: Numerical Recipes' Chebyshev fit; x*x goes in two parts,
+ * as the exponential would magnify its rounding. */
+EBB_INLINE float ebb_erfc_positive(float x)
+{
+	float c = x > 12.0f ? 12.0f : x;
+	float t = 1.0f / (1.0f + 0.5f * c);
+	float h = ebb_float(ebb_bits(c) & 0xfffff000u);
+	float p = 0.17087277f;
+
+	p = p * t - 0.82215223f;
+	p = p * t + 1.48851587f;
+	p = p * t - 1.13520398f;
+	p = p * t + 0.27886807f;
+	p = p * t - 0.18628806f;
+	p = p * t + 0.09678418f;
+	p = p * t + 0.37409196f;
+	p = p * t + 1.00002368f;
+	p = p * t - 1.26551223f;
+	return t * ebb_exp(-h * h) * ebb_exp(p - (c - h) * (c + h));
+}
+
+EBB_INLINE float ebb_erf(float x)
+{
+	float a = ebb_abs(x), z = a * a;
+	float far = 1.0f - ebb_erfc_positive(a);
+	float p = -1.0f / 685440.0f, near, y;
+
+	z = a < 0.75f ? z : 0.0f;
+	p = p * z + 1.0f / 75600.0f;
+	p = p * z - 1.0f / 9360.0f;
+	p = p * z + 1.0f / 1320.0f;
+	p = p * z - 1.0f / 216.0f;
+	p = p * z + 1.0f / 42.0f;
+	p = p * z - 1.0f / 10.0f;
+	p = p * z + 1.0f / 3.0f;
+	near = 1.12837917f * (a - a * z * p);
+	y = a < 0.75f ? near : far;
+	return ebb_float(ebb_bits(y) | (ebb_bits(x) & 0x80000000u));
+}
+
+EBB_INLINE float ebb_phi(float x)
+{
+	float q = 0.5f * ebb_erfc_positive(0.70710678f * ebb_abs(x));
+
+	return x > 0.0f ? 1.0f - q : q;
+}
+
+#endif
+
+EBB_INLINE real ebb_sigmoid(real x)
+{
+	real z = ebb_exp(-ebb_abs(x));
+
+	return (x >= 0 ? (real)1 : z) / (1 + z);
+}
+
+EBB_INLINE real ebb_softplus(real x)
+{
+	return (x < 0 ? 0 : x) + ebb_log1p(ebb_exp(-ebb_abs(x)));
+}
+
+/* y = exp(x - shift) for n <= EBB_BLOCK elements; y holds a whole block, 0 beyond n. */
+EBB_INLINE void ebb_exp_block(int64_t n, const real *x, real shift, real *y)
+{
+	real t[EBB_BLOCK];
+
+	for (int i = 0; i < EBB_BLOCK; i++)
+		t[i] = -INFINITY;
+	for (int64_t i = 0; i < n; i++)
+		t[i] = x[i] - shift;
+	for (int i = 0; i < EBB_BLOCK; i++)
+		y[i] = ebb_exp(t[i]);
+}
+
+#endif

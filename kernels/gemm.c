@@ -1,0 +1,275 @@
+/*
+ * gemm.c - matrix products.  C is cut into pieces by its shape alone; each piece packs what it needs
+ * of A and B, a block of terms at a time, and leaves the rest to the micro-kernel.
+ */
+#include "gemm.h"
+#include "microkernel.h"
+
+#include <string.h>
+
+/* Terms, columns and rows of a block: a block of B and one of A fit the second-level cache. */
+enum { BLOCK_K = EBB_F64 ? 192 : 256, BLOCK_N = 256, BLOCK_M = 112 };
+
+/* Multiply-adds that are worth a piece, and enough pieces. */
+enum { PIECE_WORK = 1 << 18, PIECES = 16 };
+
+/* Up to so many rows, A*B^T goes by dot products along both: packing B would cost more. */
+enum { DOT_ROWS = 4 };
+
+struct gemm_job {
+	bool ta, tb, pack_a, pack_b;
+	int64_t m, n, k, lda, ldb, ldc, mc, nc, across;
+	const real *a, *b, *bias;
+	bool add;
+	real *c;
+	char *ws;
+	size_t ws_bytes; /* of one worker */
+};
+
+static size_t align_up(size_t bytes)
+{
+	return (bytes + 63) / 64 * 64;
+}
+
+/* How C is cut, and what one worker needs. */
+static void plan(struct gemm_job *j)
+{
+	int64_t wide = ebb_panels[EBB_PANELS - 1].width, tall = ebb_panels[EBB_PANELS - 1].rows;
+	double work = (double)j->m * (double)j->n * (double)j->k / PIECE_WORK;
+	int64_t wanted = work < PIECES ? (int64_t)work : PIECES, kc = ebb_min(j->k, BLOCK_K);
+
+	j->mc = ebb_min(j->m, BLOCK_M / tall * tall);
+	j->nc = ebb_min(j->n, BLOCK_N);
+	for (;;) {
+		int64_t down = ebb_ceil_div(j->m, j->mc);
+
+		j->across = ebb_ceil_div(j->n, j->nc);
+		if (down * j->across >= wanted)
+			break;
+		if (j->nc > wide && (j->nc >= j->mc || j->mc <= tall))
+			j->nc = ebb_ceil_div(ebb_ceil_div(j->nc, 2), wide) * wide;
+		else if (j->mc > tall)
+			j->mc = ebb_ceil_div(ebb_ceil_div(j->mc, 2), tall) * tall;
+		else
+			break;
+	}
+	j->ws_bytes = align_up((size_t)(kc * ebb_panel_columns(j->nc)) * sizeof(real)) +
+	              align_up((size_t)(kc * j->mc) * sizeof(real)) +
+	              align_up((size_t)(wide * ebb_ceil_div(j->nc, wide)) * sizeof(real));
+}
+
+EBB_DECLARE(gemm_workspace);
+size_t EBB_NAME(gemm_workspace)(int64_t m, int64_t n, int64_t k)
+{
+	struct gemm_job j = {.m = m, .n = n, .k = k};
+
+	if (m <= 0 || n <= 0 || k <= 0)
+		return 0;
+	plan(&j);
+	return j.ws_bytes * (size_t)ebb_threads();
+}
+
+/* Terms [k0,k0+kc) of columns [n0,n0+nc) of op(B), panel by panel, padded with zeros. */
+static void pack_b(const struct gemm_job *j, int64_t k0, int64_t kc, int64_t n0, int64_t nc, real *to)
+{
+	const real *b = j->b + (j->tb ? n0 * j->ldb + k0 : k0 * j->ldb + n0);
+
+	for (int64_t at = 0; at < nc;) {
+		int64_t width = ebb_panel_for(nc - at)->width, cols = ebb_min(width, nc - at);
+		real *panel = to + at * kc;
+
+		if (!j->tb && cols == width) {
+			for (int64_t k = 0; k < kc; k++)
+				memcpy(panel + k * width, b + k * j->ldb + at,
+					(size_t)width * sizeof(real));
+		} else if (!j->tb) {
+			for (int64_t k = 0; k < kc; k++) {
+				for (int64_t i = 0; i < width; i++)
+					panel[k * width + i] = i < cols ? b[k * j->ldb + at + i] : 0;
+			}
+		} else {
+			/* By squares: both sides stay in the first cache. */
+			for (int64_t k1 = 0; k1 < kc; k1 += 16) {
+				int64_t k2 = ebb_min(kc, k1 + 16);
+
+				for (int64_t i = 0; i < width; i++) {
+					const real *row = b + (at + i) * j->ldb;
+
+					for (int64_t k = k1; k < k2; k++)
+						panel[k * width + i] = i < cols ? row[k] : 0;
+				}
+			}
+		}
+		at += width;
+	}
+}
+
+/* Rows [m0,m0+mc) of op(A) by tiles, each term by term. */
+static void pack_a(const struct gemm_job *j, int64_t k0, int64_t kc, int64_t m0, int64_t n, real *to)
+{
+	if (j->ta) {
+		const real *a = j->a + k0 * j->lda + m0;
+
+		for (int64_t k = 0; k < kc; k++) {
+			for (int64_t i = 0; i < n; i++)
+				to[k * n + i] = a[k * j->lda + i];
+		}
+	} else {
+		for (int64_t i = 0; i < n; i++) {
+			const real *a = j->a + (m0 + i) * j->lda + k0;
+
+			for (int64_t k = 0; k < kc; k++)
+				to[k * n + i] = a[k];
+		}
+	}
+}
+
+/* All tiles of one panel; A is packed tile by tile, as ebb_multiply cuts it. */
+static void multiply_packed(const struct ebb_panel *panel, int64_t tall, int64_t rows, int64_t kc,
+	struct ebb_product *p, const real *a, const real *b, real *c)
+{
+	int64_t tiles = ebb_ceil_div(rows, tall);
+
+	for (int64_t i = 0, done = 0; i < tiles; i++) {
+		int64_t n = (rows - done) / (tiles - i);
+
+		p->a_stride = n;
+		ebb_multiply(panel, false, n, 1, p, a + done * kc, b, c + done * p->ldc);
+		done += n;
+	}
+}
+
+static void gemm_piece(void *ctx, int64_t piece, int worker)
+{
+	const struct gemm_job *j = ctx;
+	int64_t m0 = piece / j->across * j->mc, n0 = piece % j->across * j->nc;
+	int64_t mc = ebb_min(j->mc, j->m - m0), nc = ebb_min(j->nc, j->n - n0);
+	int64_t kmax = ebb_min(j->k, BLOCK_K), columns = ebb_panel_columns(nc);
+	int64_t tall = ebb_panel_for(nc)->rows;
+	real *packed_b = (real *)(void *)(j->ws + (size_t)worker * j->ws_bytes);
+	real *packed_a = packed_b + align_up((size_t)(kmax * columns) * sizeof(real)) / sizeof(real);
+	real *bias = packed_a + align_up((size_t)(kmax * j->mc) * sizeof(real)) / sizeof(real);
+
+	if (j->bias) {
+		for (int64_t i = 0; i < columns; i++)
+			bias[i] = i < nc ? j->bias[n0 + i] : 0;
+	}
+	for (int64_t k0 = 0; k0 < j->k; k0 += BLOCK_K) {
+		int64_t kc = ebb_min(BLOCK_K, j->k - k0);
+		const real *a = j->ta ? j->a + k0 * j->lda + m0 : j->a + m0 * j->lda + k0;
+		struct ebb_product p = {.runs1 = 1, .runs2 = 1, .len = kc, .a_stride = j->lda,
+			.ldc = j->ldc, .add = j->add || k0 > 0};
+
+		if (j->pack_a) {
+			int64_t tiles = ebb_ceil_div(mc, tall);
+
+			for (int64_t i = 0, done = 0; i < tiles; i++) {
+				int64_t n = (mc - done) / (tiles - i);
+
+				pack_a(j, k0, kc, m0 + done, n, packed_a + done * kc);
+				done += n;
+			}
+		}
+		if (j->pack_b)
+			pack_b(j, k0, kc, n0, nc, packed_b);
+		for (int64_t at = 0; at < nc;) {
+			const struct ebb_panel *panel = ebb_panel_for(nc - at);
+			const real *b = packed_b + at * kc;
+			real *c = j->c + m0 * j->ldc + n0 + at;
+
+			p.cols = (int)ebb_min(panel->width, nc - at);
+			p.b_stride = panel->width;
+			p.bias = j->bias && k0 == 0 ? bias + at : NULL;
+			if (!j->pack_b && p.cols == panel->width) {
+				b = j->b + k0 * j->ldb + n0 + at;
+				p.b_stride = j->ldb;
+			} else if (!j->pack_b) {
+				pack_b(j, k0, kc, n0 + at, p.cols, packed_b + at * kc);
+			}
+			if (j->pack_a)
+				multiply_packed(panel, tall, mc, kc, &p, packed_a, b, c);
+			else
+				ebb_multiply(panel, !j->ta, mc, j->ta ? 1 : j->lda, &p, a, b, c);
+			at += panel->width;
+		}
+	}
+}
+
+/* ---- A few rows times a transposed matrix -------------------------------------------------------- */
+
+static real sum_lanes(ebb_vec v)
+{
+	real s = 0;
+
+	for (int i = 0; i < EBB_VLEN; i++)
+		s += v[i];
+	return s;
+}
+
+static void dot_piece(void *ctx, int64_t piece, int worker)
+{
+	const struct gemm_job *j = ctx;
+	int64_t from = piece * j->nc, to = ebb_min(j->n, from + j->nc);
+	int64_t whole = j->k / EBB_VLEN * EBB_VLEN;
+
+	(void)worker;
+	for (int64_t n = from; n < to; n++) {
+		const real *b = j->b + n * j->ldb;
+
+		for (int64_t m = 0; m < j->m; m++) {
+			const real *a = j->a + m * j->lda;
+			ebb_vec s0 = {0}, s1 = {0};
+			int64_t k = 0;
+			real s, *c = j->c + m * j->ldc + n;
+
+			for (; k + 2 * EBB_VLEN <= whole; k += 2 * EBB_VLEN) {
+				s0 += *(const ebb_vec *)(a + k) * *(const ebb_vec *)(b + k);
+				s1 += *(const ebb_vec *)(a + k + EBB_VLEN) *
+				      *(const ebb_vec *)(b + k + EBB_VLEN);
+			}
+			if (k < whole) {
+				s0 += *(const ebb_vec *)(a + k) * *(const ebb_vec *)(b + k);
+				k += EBB_VLEN;
+			}
+			s = sum_lanes(s0 + s1);
+			for (; k < j->k; k++)
+				s += a[k] * b[k];
+			*c = (j->bias ? j->bias[n] : j->add ? *c : 0) + s;
+		}
+	}
+}
+
+/* ---- The product -------------------------------------------------------------------------------- */
+
+void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a, int64_t lda,
+	const real *b, int64_t ldb, const real *bias, double beta, real *c, int64_t ldc, void *ws)
+{
+	struct gemm_job j = {.ta = ta, .tb = tb, .m = m, .n = n, .k = k, .a = a, .lda = lda, .b = b,
+		.ldb = ldb, .bias = bias, .add = beta != 0, .c = c, .ldc = ldc, .ws = ws};
+
+	if (m <= 0 || n <= 0)
+		return;
+	if (k <= 0) {
+		for (int64_t i = 0; i < m && !j.add; i++) {
+			for (int64_t l = 0; l < n; l++)
+				c[i * ldc + l] = bias ? bias[l] : 0;
+		}
+		return;
+	}
+	if (m <= DOT_ROWS && !ta && tb && k >= EBB_VLEN) {
+		j.nc = m * n * k < 2 * PIECE_WORK ? n : ebb_max(1, PIECE_WORK / (m * k));
+		ebb_run(ebb_ceil_div(n, j.nc), dot_piece, &j);
+		return;
+	}
+	plan(&j);
+	/* Rows whose distance is a multiple of half a page meet in the same few cache sets. */
+	j.pack_a = lda * (int64_t)sizeof(real) % 2048 == 0 || n >= 8 * EBB_VLEN;
+	j.pack_b = tb || m > 2 * ebb_panels[EBB_PANELS - 1].rows;
+	ebb_run(ebb_ceil_div(m, j.mc) * j.across, gemm_piece, &j);
+}
+
+void EBB_NAME(gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
+	const void *b, int64_t ldb, double beta, void *c, int64_t ldc, void *ws)
+{
+	EBB_NAME(gemm_bias)(ta, tb, m, n, k, a, lda, b, ldb, NULL, beta, c, ldc, ws);
+}

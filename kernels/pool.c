@@ -1,0 +1,289 @@
+/*
+ * pool.c - maximum and average pooling over windows of NHWC images.
+ */
+#include "functions.h"
+
+struct pool_job {
+	const ebb_pool_shape *s;
+	const real *x;
+	const int32_t *from;
+	real *y;
+	int32_t *index;
+	int64_t count, chunk;
+};
+
+static void run(struct pool_job *j, int64_t count, int64_t size, void (*fn)(void *, int64_t, int))
+{
+	j->count = count;
+	if (count <= 0 || size <= 0)
+		return;
+	j->chunk = count * size < EBB_PARALLEL_FROM ? count : ebb_max(1, EBB_PIECE / size);
+	ebb_run(ebb_ceil_div(count, j->chunk), fn, j);
+}
+
+#define EACH(i, job) \
+	for (int64_t i = piece * (job)->chunk, i##_end = ebb_min((job)->count, i + (job)->chunk); \
+		i < i##_end; i++)
+
+/* ---- Maximum ------------------------------------------------------------------------------------ */
+
+/* The indices k in [0,taps) for which start + k*dilation is within [0,size). */
+struct span {
+	int64_t first, end;
+};
+
+static struct span inside(int64_t start, int64_t taps, int64_t dilation, int64_t size)
+{
+	struct span r;
+
+	r.first = start >= 0 ? 0 : ebb_ceil_div(-start, dilation);
+	r.end = start >= size ? 0 : ebb_min(taps, ebb_ceil_div(size - start, dilation));
+	return r;
+}
+
+/* Takes x where it is larger, or the first NaN. */
+static void take_larger(int64_t n, const real *x, int32_t at, real *restrict y, int32_t *restrict index)
+{
+	EBB_IVDEP
+	for (int64_t k = 0; k < n; k++) {
+		real best = y[k], v = x[k];
+		int32_t where = index[k];
+		bool take = (v > best) | ((v != v) & (best == best));
+
+		y[k] = take ? v : best;
+		index[k] = take ? at : where;
+	}
+}
+
+/* Windows of 2x2 whose rows and columns all lie in the image: the common case, in one pass. */
+static void two_by_two(int64_t n, const real *x, int64_t right, int64_t down, int32_t at, int32_t w,
+	real *restrict y, int32_t *restrict index)
+{
+	EBB_IVDEP
+	for (int64_t k = 0; k < n; k++) {
+		real best = x[k], v = x[k + right];
+		int32_t where = at;
+		bool take = (v > best) | ((v != v) & (best == best));
+
+		best = take ? v : best;
+		where = take ? at + 1 : where;
+		v = x[k + down];
+		take = (v > best) | ((v != v) & (best == best));
+		best = take ? v : best;
+		where = take ? at + w : where;
+		v = x[k + down + right];
+		take = (v > best) | ((v != v) & (best == best));
+		y[k] = take ? v : best;
+		index[k] = take ? at + w + 1 : where;
+	}
+}
+
+static void maxpool_rows(void *ctx, int64_t piece, int worker)
+{
+	const struct pool_job *j = ctx;
+	const ebb_pool_shape s = *j->s;
+	bool plain = s.kh == 2 && s.kw == 2 && s.dilation_h == 1 && s.dilation_w == 1;
+
+	(void)worker;
+	EACH(row, j) {
+		const real *image = j->x + row / s.oh * s.h * s.w * s.c;
+		int64_t top = row % s.oh * s.stride_h - s.pad_top;
+		struct span rows = inside(top, s.kh, s.dilation_h, s.h);
+
+		for (int64_t o = 0; o < s.ow; o++) {
+			int64_t left = o * s.stride_w - s.pad_left;
+			struct span cols = inside(left, s.kw, s.dilation_w, s.w);
+			real *y = j->y + (row * s.ow + o) * s.c;
+			int32_t *index = j->index + (row * s.ow + o) * s.c;
+			int64_t at = (top + rows.first * s.dilation_h) * s.w + left +
+			             cols.first * s.dilation_w;
+
+			if (plain && rows.end - rows.first == 2 && cols.end - cols.first == 2) {
+				two_by_two(s.c, image + at * s.c, s.c, s.w * s.c, (int32_t)at,
+					(int32_t)s.w, y, index);
+				continue;
+			}
+			memcpy(y, image + at * s.c, (size_t)s.c * sizeof(real));
+			for (int64_t k = 0; k < s.c; k++)
+				index[k] = (int32_t)at;
+			for (int64_t u = rows.first; u < rows.end; u++) {
+				for (int64_t v = cols.first; v < cols.end; v++) {
+					at = (top + u * s.dilation_h) * s.w + left + v * s.dilation_w;
+					take_larger(s.c, image + at * s.c, (int32_t)at, y, index);
+				}
+			}
+		}
+	}
+}
+
+EBB_DECLARE(maxpool);
+void EBB_NAME(maxpool)(const ebb_pool_shape *s, const void *x, void *y, int32_t *index)
+{
+	struct pool_job j = {.s = s, .x = x, .y = y, .index = index};
+
+	run(&j, s->n * s->oh, s->ow * s->c, maxpool_rows);
+}
+
+static void scatter_images(void *ctx, int64_t piece, int worker)
+{
+	const struct pool_job *j = ctx;
+	const ebb_pool_shape s = *j->s;
+	int64_t size = s.h * s.w * s.c, out = s.oh * s.ow;
+
+	(void)worker;
+	EACH(n, j) {
+		real *gx = j->y + n * size;
+
+		for (int64_t k = 0; k < size; k++)
+			gx[k] = 0;
+		for (int64_t p = n * out; p < (n + 1) * out; p++) {
+			const real *gy = j->x + p * s.c;
+			const int32_t *index = j->from + p * s.c;
+
+			for (int64_t k = 0; k < s.c; k++)
+				gx[index[k] * s.c + k] += gy[k];
+		}
+	}
+}
+
+EBB_DECLARE(maxpool_scatter);
+void EBB_NAME(maxpool_scatter)(
+	const ebb_pool_shape *s, const void *gy, const int32_t *index, void *gx)
+{
+	struct pool_job j = {.s = s, .x = gy, .from = index, .y = gx};
+
+	run(&j, s->n, s->h * s->w * s->c, scatter_images);
+}
+
+static void gather_rows(void *ctx, int64_t piece, int worker)
+{
+	const struct pool_job *j = ctx;
+	const ebb_pool_shape s = *j->s;
+
+	(void)worker;
+	EACH(row, j) {
+		const real *x = j->x + row / s.oh * s.h * s.w * s.c;
+
+		for (int64_t p = row * s.ow; p < (row + 1) * s.ow; p++) {
+			for (int64_t k = 0; k < s.c; k++)
+				j->y[p * s.c + k] = x[j->from[p * s.c + k] * s.c + k];
+		}
+	}
+}
+
+EBB_DECLARE(maxpool_gather);
+void EBB_NAME(maxpool_gather)(const ebb_pool_shape *s, const void *x, const int32_t *index, void *y)
+{
+	struct pool_job j = {.s = s, .x = x, .from = index, .y = y};
+
+	run(&j, s->n * s->oh, s->ow * s->c, gather_rows);
+}
+
+/* ---- Average ------------------------------------------------------------------------------------ */
+
+/* A window along one axis: the elements inside the image, and how long it counts. */
+struct window {
+	int64_t first, end, length;
+};
+
+static struct window window(const ebb_pool_shape *s, bool vertical, int64_t i)
+{
+	int64_t size = vertical ? s->h : s->w, out = vertical ? s->oh : s->ow;
+	int64_t pad = vertical ? s->pad_top : s->pad_left, taps = vertical ? s->kh : s->kw;
+	struct window r;
+
+	if (s->adaptive) {
+		r.first = i * size / out;
+		r.end = ebb_ceil_div((i + 1) * size, out);
+		r.length = r.end - r.first;
+	} else {
+		int64_t start = i * (vertical ? s->stride_h : s->stride_w) - pad, end = start + taps;
+
+		r.first = ebb_max(0, start);
+		r.end = ebb_min(size, end);
+		r.length = s->count_include_pad ? ebb_min(end, size + pad) - start : r.end - r.first;
+	}
+	return r;
+}
+
+static void avgpool_rows(void *ctx, int64_t piece, int worker)
+{
+	const struct pool_job *j = ctx;
+	const ebb_pool_shape s = *j->s;
+
+	(void)worker;
+	EACH(row, j) {
+		const real *image = j->x + row / s.oh * s.h * s.w * s.c;
+		struct window rows = window(&s, true, row % s.oh);
+
+		for (int64_t o = 0; o < s.ow; o++) {
+			struct window cols = window(&s, false, o);
+			real *restrict y = j->y + (row * s.ow + o) * s.c;
+			real by = (real)(1.0 / (double)(rows.length * cols.length));
+
+			for (int64_t k = 0; k < s.c; k++)
+				y[k] = 0;
+			for (int64_t u = rows.first; u < rows.end; u++) {
+				for (int64_t v = cols.first; v < cols.end; v++) {
+					const real *x = image + (u * s.w + v) * s.c;
+
+					EBB_IVDEP
+					for (int64_t k = 0; k < s.c; k++)
+						y[k] += x[k];
+				}
+			}
+			for (int64_t k = 0; k < s.c; k++)
+				y[k] *= by;
+		}
+	}
+}
+
+EBB_DECLARE(avgpool);
+void EBB_NAME(avgpool)(const ebb_pool_shape *s, const void *x, void *y)
+{
+	struct pool_job j = {.s = s, .x = x, .y = y};
+
+	run(&j, s->n * s->oh, s->ow * s->c, avgpool_rows);
+}
+
+static void avgpool_grad_images(void *ctx, int64_t piece, int worker)
+{
+	const struct pool_job *j = ctx;
+	const ebb_pool_shape s = *j->s;
+	int64_t size = s.h * s.w * s.c;
+
+	(void)worker;
+	EACH(n, j) {
+		real *image = j->y + n * size;
+
+		for (int64_t k = 0; k < size; k++)
+			image[k] = 0;
+		for (int64_t i = 0; i < s.oh; i++) {
+			struct window rows = window(&s, true, i);
+
+			for (int64_t o = 0; o < s.ow; o++) {
+				struct window cols = window(&s, false, o);
+				const real *gy = j->x + ((n * s.oh + i) * s.ow + o) * s.c;
+				real by = (real)(1.0 / (double)(rows.length * cols.length));
+
+				for (int64_t u = rows.first; u < rows.end; u++) {
+					for (int64_t v = cols.first; v < cols.end; v++) {
+						real *restrict gx = image + (u * s.w + v) * s.c;
+
+						EBB_IVDEP
+						for (int64_t k = 0; k < s.c; k++)
+							gx[k] += by * gy[k];
+					}
+				}
+			}
+		}
+	}
+}
+
+EBB_DECLARE(avgpool_grad);
+void EBB_NAME(avgpool_grad)(const ebb_pool_shape *s, const void *gy, void *gx)
+{
+	struct pool_job j = {.s = s, .x = gy, .y = gx};
+
+	run(&j, s->n, s->h * s->w * s->c, avgpool_grad_images);
+}

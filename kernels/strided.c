@@ -1,0 +1,403 @@
+/*
+ * strided.c - functions of two operands and the choice between two, over any strides.
+ *
+ * Axes are sorted by the output's strides and merged where all operands allow it; what remains goes
+ * plane by plane to loops over rows and columns that know the usual strides (1 and 0).
+ */
+#include "functions.h"
+
+enum { OPERANDS = 4 };
+
+struct axes {
+	int ndim, operands;
+	int64_t shape[EBB_KERNEL_DIMS];
+	int64_t stride[OPERANDS][EBB_KERNEL_DIMS]; /* the output's first */
+};
+
+static int64_t magnitude(int64_t s)
+{
+	return s < 0 ? -s : s;
+}
+
+/* Drops axes of size 1, sorts by the output's strides, merges; at least two axes come out.  False if
+ * there is nothing to do. */
+static bool normalise(struct axes *a, int ndim, const int64_t *shape, const int64_t *const *strides)
+{
+	int n = 0;
+
+	for (int d = 0; d < ndim; d++) {
+		int at = n;
+
+		if (shape[d] == 0)
+			return false;
+		if (shape[d] == 1)
+			continue;
+		for (; at > 0; at--) {
+			if (magnitude(a->stride[0][at - 1]) >= magnitude(strides[0][d]))
+				break;
+			a->shape[at] = a->shape[at - 1];
+			for (int k = 0; k < a->operands; k++)
+				a->stride[k][at] = a->stride[k][at - 1];
+		}
+		a->shape[at] = shape[d];
+		for (int k = 0; k < a->operands; k++)
+			a->stride[k][at] = strides[k][d];
+		n++;
+	}
+	a->ndim = 0;
+	for (int d = 0; d < n; d++) {
+		bool merge = a->ndim > 0;
+		int to = a->ndim - 1;
+
+		for (int k = 0; k < a->operands && merge; k++)
+			merge = a->stride[k][to] == a->stride[k][d] * a->shape[d];
+		if (!merge) {
+			to = a->ndim++;
+			a->shape[to] = 1;
+		}
+		a->shape[to] *= a->shape[d];
+		for (int k = 0; k < a->operands; k++)
+			a->stride[k][to] = a->stride[k][d];
+	}
+	while (a->ndim < 2) {
+		for (int d = a->ndim; d > 0; d--) {
+			a->shape[d] = a->shape[d - 1];
+			for (int k = 0; k < a->operands; k++)
+				a->stride[k][d] = a->stride[k][d - 1];
+		}
+		a->shape[0] = 1;
+		for (int k = 0; k < a->operands; k++)
+			a->stride[k][0] = a->ndim ? 0 : 1;
+		a->ndim++;
+	}
+	return true;
+}
+
+/* A plane: rows x cols, with row and column strides per operand. */
+struct plane {
+	int64_t rows, cols;
+	int64_t row[OPERANDS], col[OPERANDS];
+};
+
+/* Calls fn for each plane of rows [from, to) of all rows, the outer axes and the plane's rows taken
+ * as one count. */
+static void each_plane(const struct axes *a, int64_t from, int64_t to,
+	void (*fn)(const void *ctx, const struct plane *p, const int64_t *offset), const void *ctx)
+{
+	int last = a->ndim - 1;
+	struct plane p = {.cols = a->shape[last]};
+
+	for (int k = 0; k < a->operands; k++) {
+		p.row[k] = a->stride[k][last - 1];
+		p.col[k] = a->stride[k][last];
+	}
+	while (from < to) {
+		int64_t rest = from, first = rest % a->shape[last - 1];
+		int64_t offset[OPERANDS];
+
+		for (int k = 0; k < a->operands; k++)
+			offset[k] = first * p.row[k];
+		rest /= a->shape[last - 1];
+		for (int d = last - 2; d >= 0; d--) {
+			int64_t i = rest % a->shape[d];
+
+			for (int k = 0; k < a->operands; k++)
+				offset[k] += i * a->stride[k][d];
+			rest /= a->shape[d];
+		}
+		p.rows = ebb_min(to - from, a->shape[last - 1] - first);
+		fn(ctx, &p, offset);
+		from += p.rows;
+	}
+}
+
+static int64_t all_rows(const struct axes *a)
+{
+	int64_t rows = 1;
+
+	for (int d = 0; d < a->ndim - 1; d++)
+		rows *= a->shape[d];
+	return rows;
+}
+
+/* Rows per piece; all of them where threads do not pay. */
+static int64_t rows_per_piece(const struct axes *a, int64_t rows)
+{
+	int64_t cols = a->shape[a->ndim - 1];
+
+	return rows * cols < EBB_PARALLEL_FROM ? rows : ebb_max(1, EBB_PIECE / cols);
+}
+
+/* ---- Two operands ------------------------------------------------------------------------------ */
+
+#if EBB_F64
+#define POW pow
+#else
+#define POW powf
+#endif
+
+/* a and b are the operands' elements, p the constant. */
+#define BINARY(X) \
+	X(EBB_ADD, a + b) \
+	X(EBB_SUB, a - b) \
+	X(EBB_MUL, a * b) \
+	X(EBB_DIV, a / b) \
+	X(EBB_POW, POW(a, b)) \
+	X(EBB_MAXIMUM, (a > b) | (a != a) ? a : b) \
+	X(EBB_MINIMUM, (a < b) | (a != a) ? a : b) \
+	X(EBB_GREATER, a > b ? 1 : 0) \
+	X(EBB_EQUAL, a == b ? 1 : 0) \
+	X(EBB_RELU_GRAD, b > 0 ? a : 0) \
+	X(EBB_LEAKY_RELU_GRAD, b > 0 ? a : p * a) \
+	X(EBB_SIGMOID_GRAD, a * b * (1 - b)) \
+	X(EBB_TANH_GRAD, a * (1 - b * b))
+
+#define COLUMNS(expr, sa, sb, sy) \
+	EBB_IVDEP \
+	for (int64_t i = 0; i < s->cols; i++) { \
+		real a = A[i * (sa)], b = B[i * (sb)]; \
+		Y[i * (sy)] = (real)(expr); \
+	}
+
+#define LOOP(name, expr) \
+	static void name##_loop(const struct plane *s, const real *A, const real *B, real *Y, real p) \
+	{ \
+		bool dense = s->col[0] == 1; \
+		int kind = dense && s->col[1] == 1 && s->col[2] == 1   ? 0 \
+		           : dense && s->col[1] == 1 && s->col[2] == 0 ? 1 \
+		           : dense && s->col[1] == 0 && s->col[2] == 1 ? 2 \
+		                                                       : 3; \
+\
+		(void)p; \
+		for (int64_t r = 0;;) { \
+			switch (kind) { \
+			case 0: \
+				COLUMNS(expr, 1, 1, 1) \
+				break; \
+			case 1: \
+				COLUMNS(expr, 1, 0, 1) \
+				break; \
+			case 2: \
+				COLUMNS(expr, 0, 1, 1) \
+				break; \
+			default: \
+				COLUMNS(expr, s->col[1], s->col[2], s->col[0]) \
+			} \
+			if (++r == s->rows) \
+				return; \
+			A += s->row[1]; \
+			B += s->row[2]; \
+			Y += s->row[0]; \
+		} \
+	}
+BINARY(LOOP)
+
+static void binary_plane(
+	ebb_binary_fn f, const struct plane *s, const real *a, const real *b, real *y, real p)
+{
+	switch (f) {
+#define CASE(name, expr) \
+	case name: \
+		name##_loop(s, a, b, y, p); \
+		break;
+		BINARY(CASE)
+	case EBB_BINARY_COUNT:
+		break;
+	}
+}
+
+struct binary_job {
+	ebb_binary_fn f;
+	const real *a, *b;
+	real *y, p;
+	int64_t n;           /* flat */
+	struct axes axes;    /* strided */
+	int64_t rows, chunk; /* strided */
+};
+
+/* Rows of few columns, one operand dense like the output and the other the same in every row: repeat
+ * the latter until a row is long enough for vectors. */
+enum { NARROW = 64, REPEATED = 512 };
+
+static void narrow_rows(ebb_binary_fn f, const struct plane *s, const real *a, const real *b, real *y,
+	real p, bool a_repeats)
+{
+	int64_t copies = ebb_min(REPEATED / s->cols, s->rows), width = copies * s->cols;
+	const real *once = a_repeats ? a : b;
+	real many[REPEATED];
+	struct plane wide = {.rows = s->rows / copies, .cols = width,
+		.row = {width, a_repeats ? 0 : width, a_repeats ? width : 0}, .col = {1, 1, 1}};
+	int64_t done = wide.rows * width, rest = s->rows * s->cols - done;
+
+	for (int64_t i = 0; i < width; i += s->cols)
+		memcpy(many + i, once, (size_t)s->cols * sizeof(real));
+	binary_plane(f, &wide, a_repeats ? many : a, a_repeats ? b : many, y, p);
+	if (rest > 0) {
+		wide.rows = 1;
+		wide.cols = rest;
+		binary_plane(f, &wide, a_repeats ? many : a + done, a_repeats ? b + done : many,
+			y + done, p);
+	}
+}
+
+static bool dense_rows(const struct plane *s, int k)
+{
+	return s->col[k] == 1 && s->row[k] == s->cols;
+}
+
+static void binary_part(const void *ctx, const struct plane *s, const int64_t *offset)
+{
+	const struct binary_job *j = ctx;
+	const real *a = j->a + offset[1], *b = j->b + offset[2];
+	real *y = j->y + offset[0];
+
+	if (s->cols <= NARROW && s->rows >= 8 && dense_rows(s, 0)) {
+		if (dense_rows(s, 1) && s->col[2] == 1 && s->row[2] == 0) {
+			narrow_rows(j->f, s, a, b, y, j->p, false);
+			return;
+		}
+		if (dense_rows(s, 2) && s->col[1] == 1 && s->row[1] == 0) {
+			narrow_rows(j->f, s, a, b, y, j->p, true);
+			return;
+		}
+	}
+	binary_plane(j->f, s, a, b, y, j->p);
+}
+
+static void binary_rows(void *ctx, int64_t piece, int worker)
+{
+	const struct binary_job *j = ctx;
+	int64_t from = piece * j->chunk;
+
+	(void)worker;
+	each_plane(&j->axes, from, ebb_min(j->rows, from + j->chunk), binary_part, j);
+}
+
+EBB_DECLARE(binary_strided);
+void EBB_NAME(binary_strided)(ebb_binary_fn f, int ndim, const int64_t *shape, const void *a,
+	const int64_t *as, const void *b, const int64_t *bs, void *y, const int64_t *ys, double p)
+{
+	const int64_t *strides[] = {ys, as, bs};
+	struct binary_job j;
+
+	j.f = f;
+	j.a = a;
+	j.b = b;
+	j.y = y;
+	j.p = (real)p;
+	j.axes.operands = 3;
+	if (!normalise(&j.axes, ndim, shape, strides))
+		return;
+	j.rows = all_rows(&j.axes);
+	j.chunk = rows_per_piece(&j.axes, j.rows);
+	if (j.rows == 1 && j.axes.shape[1] >= EBB_PARALLEL_FROM && j.axes.ndim == 2) {
+		/* One long row: cut it into rows of a piece each, and what remains. */
+		int64_t cols = j.axes.shape[1], whole = cols / EBB_PIECE * EBB_PIECE;
+
+		j.axes.shape[0] = j.rows = cols / EBB_PIECE;
+		j.axes.shape[1] = EBB_PIECE;
+		for (int k = 0; k < 3; k++)
+			j.axes.stride[k][0] = j.axes.stride[k][1] * EBB_PIECE;
+		j.chunk = 1;
+		ebb_run(j.rows, binary_rows, &j);
+		j.a += whole * j.axes.stride[1][1];
+		j.b += whole * j.axes.stride[2][1];
+		j.y += whole * j.axes.stride[0][1];
+		j.axes.shape[0] = j.rows = 1;
+		j.axes.shape[1] = cols - whole;
+		if (cols == whole)
+			return;
+	}
+	ebb_run(ebb_ceil_div(j.rows, j.chunk), binary_rows, &j);
+}
+
+static void binary_piece(void *ctx, int64_t piece, int worker)
+{
+	const struct binary_job *j = ctx;
+	int64_t at = piece * EBB_PIECE;
+	struct plane s = {.rows = 1, .cols = ebb_min(EBB_PIECE, j->n - at), .col = {1, 1, 1}};
+
+	(void)worker;
+	binary_plane(j->f, &s, j->a + at, j->b + at, j->y + at, j->p);
+}
+
+EBB_DECLARE(binary);
+void EBB_NAME(binary)(ebb_binary_fn f, int64_t n, const void *a, const void *b, void *y, double p)
+{
+	if (n < EBB_PARALLEL_FROM) {
+		struct plane s = {.rows = 1, .cols = n, .col = {1, 1, 1}};
+
+		binary_plane(f, &s, a, b, y, (real)p);
+	} else {
+		struct binary_job j = {.f = f, .a = a, .b = b, .y = y, .p = (real)p, .n = n};
+
+		ebb_run(ebb_ceil_div(n, EBB_PIECE), binary_piece, &j);
+	}
+}
+
+/* ---- A choice ---------------------------------------------------------------------------------- */
+
+struct where_job {
+	const void *c;
+	int c_size;
+	const real *a, *b;
+	real *y;
+	struct axes axes;
+	int64_t rows, chunk;
+};
+
+#define CHOOSE(type) \
+	for (int64_t r = 0; r < s->rows; r++) { \
+		const type *C = (const type *)j->c + offset[1] + r * s->row[1]; \
+		const real *A = j->a + offset[2] + r * s->row[2]; \
+		const real *B = j->b + offset[3] + r * s->row[3]; \
+		real *Y = j->y + offset[0] + r * s->row[0]; \
+\
+		if (dense) { \
+			EBB_IVDEP \
+			for (int64_t i = 0; i < s->cols; i++) { \
+				real u = A[i], v = B[i]; \
+				Y[i] = C[i] != 0 ? u : v; \
+			} \
+		} else { \
+			for (int64_t i = 0; i < s->cols; i++) \
+				Y[i * s->col[0]] = C[i * s->col[1]] != 0 ? A[i * s->col[2]] \
+				                                        : B[i * s->col[3]]; \
+		} \
+	}
+
+static void where_part(const void *ctx, const struct plane *s, const int64_t *offset)
+{
+	const struct where_job *j = ctx;
+	bool dense = s->col[0] == 1 && s->col[1] == 1 && s->col[2] == 1 && s->col[3] == 1;
+
+	if (j->c_size == 1) {
+		CHOOSE(uint8_t)
+	} else {
+		CHOOSE(int64_t)
+	}
+}
+
+static void where_rows(void *ctx, int64_t piece, int worker)
+{
+	const struct where_job *j = ctx;
+	int64_t from = piece * j->chunk;
+
+	(void)worker;
+	each_plane(&j->axes, from, ebb_min(j->rows, from + j->chunk), where_part, j);
+}
+
+EBB_DECLARE(where_strided);
+void EBB_NAME(where_strided)(int ndim, const int64_t *shape, const void *c, int c_size,
+	const int64_t *cs, const void *a, const int64_t *as, const void *b, const int64_t *bs, void *y,
+	const int64_t *ys)
+{
+	const int64_t *strides[] = {ys, cs, as, bs};
+	struct where_job j = {.c = c, .c_size = c_size, .a = a, .b = b, .y = y, .axes.operands = 4};
+
+	if (!normalise(&j.axes, ndim, shape, strides))
+		return;
+	j.rows = all_rows(&j.axes);
+	j.chunk = rows_per_piece(&j.axes, j.rows);
+	ebb_run(ebb_ceil_div(j.rows, j.chunk), where_rows, &j);
+}
