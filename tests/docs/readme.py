@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Compiles and runs every C snippet of a Markdown file, and compares what it prints.
+
+    readme.py README.md INCLUDE_DIR LIBRARY_DIR COMPILER [ARGUMENTS...]
+
+A comment before each ```c block says what it is:
+    <!-- program: NAME.c -->   a whole program: compiled and run; a ```text block right after it is its output, in which
+                               "..." stands for anything
+    <!-- error: NAME.c -->     statements on a tape t: run, and the ```text block right after it is the error on the tape
+    <!-- functions: NAME.c --> definitions: compiled
+The prototypes and examples in headers are kept true by header_examples.c.
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wstrict-prototypes", "-Werror", "-O1"]
+ERROR_PROGRAM = """#include <ebb.h>
+#include <stdio.h>
+int main(void)
+{{
+	ebb_tape *t = ebb_tape_new();
+	{{
+#line 1 "{name}"
+{code}
+	}}
+	puts(ebb_error_message(t));
+	ebb_tape_free(t);
+	return 0;
+}}
+"""
+
+
+def snippets(text):
+    """Yields (line, kind, name, code, the text block right after it or None)."""
+    fence = re.compile(r"^(?:<!-- (\w+): (\S+) -->\n+)?```c\n(.*?)^```\n(?:\n*```text\n(.*?)^```\n)?", re.S | re.M)
+    for m in fence.finditer(text):
+        yield text.count("\n", 0, m.start(3)) + 1, m.group(1), m.group(2), m.group(3), m.group(4)
+
+
+def matches(pattern, text):
+    return re.fullmatch(re.escape(pattern.strip()).replace(r"\.\.\.", ".*"), text.strip(), re.S)
+
+
+def check(kind, name, code, expected, directory, include, library, compiler):
+    """Returns what is wrong, or None."""
+    source, program = os.path.join(directory, name), os.path.join(directory, "program")
+    if kind == "error":
+        code = ERROR_PROGRAM.format(name=name, code=code)
+    elif kind == "functions":
+        code = "#include <ebb.h>\n#line 1\n" + code
+    elif kind != "program":
+        return "no comment says what this snippet is"
+    with open(source, "w") as f:
+        f.write(code)
+    command = [*compiler, *FLAGS, "-I", include, "-o", program, source]
+    # Compiled in its own directory, so that messages name the file as the reader would.
+    command[command.index(source)] = name
+    command += ["-c", "-Wno-unused-function"] if kind == "functions" else ["-L", library, "-lebb", "-lm", "-Wl,-rpath," + library]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=directory)
+    if done.returncode:
+        return done.stderr
+    if kind == "functions":
+        return None
+    done = subprocess.run([program], capture_output=True, text=True, cwd=directory, timeout=120)
+    if done.returncode:
+        return f"exit status {done.returncode}: {done.stderr}"
+    if kind == "error" and expected is None:
+        return "no message beside it"
+    if expected is not None and not matches(expected, done.stdout):
+        return f"expected:\n{expected}\nprinted:\n{done.stdout}"
+    return None
+
+
+def main():
+    path, include, library, *compiler = sys.argv[1:]
+    passed = failed = errors = 0
+    with open(path) as f:
+        text = f.read()
+    for line, kind, name, code, expected in snippets(text):
+        errors += kind == "error"
+        with tempfile.TemporaryDirectory() as directory:
+            wrong = check(kind, name or "none.c", code, expected, directory, include, library, compiler)
+        if wrong:
+            print(f"FAILED: {path}:{line}: {wrong}")
+            failed += 1
+        else:
+            passed += 1
+    if passed + failed != text.count("```c\n"):
+        print(f"FAILED: {path} has C blocks that were not found")
+        failed += 1
+    if errors < 4:
+        print(f"FAILED: {path} shows {errors} error messages, expected 4")
+        failed += 1
+    print(f"{passed} passed, {failed} failed")
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
