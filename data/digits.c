@@ -36,7 +36,7 @@ static int pick(dice *d, int n)
 /* Smooth random displacement: the elastic distortion of Simard et al. (2003), as a sum of waves instead of a filtered field. */
 static void bend(dice *d, ebb_ink *ink)
 {
-	float strength = roll(d, 0.015f, 0.05f);
+	float strength = roll(d, 0.01f, 0.045f);
 
 	for (int w = 0; w < WAVES; w++) {
 		float angle = roll(d, 0, 6.2832f), length = roll(d, 3, 9), phase = roll(d, 0, 6.2832f);
@@ -55,9 +55,9 @@ static void bend(dice *d, ebb_ink *ink)
 /* Slant, turn, scale and move, from the unit square to pixels. */
 static void place(dice *d, ebb_ink *ink)
 {
-	float size = roll(d, 16.5f, 22.5f), wide = roll(d, 0.75f, 1.15f), slant = roll(d, -0.3f, 0.42f);
+	float size = roll(d, 16.5f, 22.5f), wide = roll(d, 0.78f, 1.15f), slant = roll(d, -0.25f, 0.4f);
 	float turn = roll(d, -0.22f, 0.22f), c = cosf(turn), s = sinf(turn);
-	float mx = SIDE / 2.0f + roll(d, -2.4f, 2.4f), my = SIDE / 2.0f + roll(d, -2.4f, 2.4f);
+	float mx = SIDE / 2.0f + roll(d, -2.3f, 2.3f), my = SIDE / 2.0f + roll(d, -2.3f, 2.3f);
 
 	for (int i = 0; i < ink->count; i++) {
 		float y = (ink->at[i].y - 0.5f) * size;
@@ -156,7 +156,7 @@ static void draw_digit(uint64_t seed, int64_t index, int digit, uint8_t *image)
 	paper = roll(&d, 0, 0.15f);
 	shade_x = roll(&d, -0.08f, 0.08f) / SIDE;
 	shade_y = roll(&d, -0.08f, 0.08f) / SIDE;
-	noise = roll(&d, 0, 0.16f);
+	noise = roll(&d, 0, 0.14f);
 	for (int y = 0; y < SIDE; y++) {
 		for (int x = 0; x < SIDE; x++) {
 			float cover = 0.5f - f[y][x] / soft;
