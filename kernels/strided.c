@@ -51,11 +51,9 @@ static bool normalise(struct axes *a, int ndim, const int64_t *shape, const int6
 
 		for (int k = 0; k < a->operands && merge; k++)
 			merge = a->stride[k][to] == a->stride[k][d] * a->shape[d];
-		if (!merge) {
+		if (!merge)
 			to = a->ndim++;
-			a->shape[to] = 1;
-		}
-		a->shape[to] *= a->shape[d];
+		a->shape[to] = merge ? a->shape[to] * a->shape[d] : a->shape[d];
 		for (int k = 0; k < a->operands; k++)
 			a->stride[k][to] = a->stride[k][d];
 	}

@@ -1,0 +1,134 @@
+/*
+ * test_gemm.c - matrix products against three loops.
+ */
+#include "kernel_test.h"
+
+struct product {
+	bool ta, tb;
+	int64_t m, n, k, lda, ldb, ldc;
+	double beta;
+	void *a, *b, *c;
+};
+
+static struct product random_product(int64_t m, int64_t n, int64_t k, bool ta, bool tb, double beta)
+{
+	struct product p = {ta, tb, m, n, k, 0, 0, 0, beta, NULL, NULL, NULL};
+
+	p.lda = (ta ? m : k) + any(0, 3);
+	p.ldb = (tb ? k : n) + any(0, 3);
+	p.ldc = n + any(0, 3);
+	p.a = random_reals((ta ? k : m) * p.lda);
+	p.b = random_reals((tb ? n : k) * p.ldb);
+	p.c = random_reals(m * p.ldc);
+	return p;
+}
+
+static void run(const struct product *p, void *c)
+{
+	K->gemm(p->ta, p->tb, p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->beta, c, p->ldc,
+		workspace(K->gemm_workspace(p->m, p->n, p->k)));
+}
+
+static void check_product(struct product p)
+{
+	size_t size = (size_t)(p.m * p.ldc) * K->real_size;
+	void *c = bytes(size);
+
+	memcpy(c, p.c, size);
+	if (p.beta == 0) {
+		for (int64_t i = 0; i < p.m; i++) {
+			for (int64_t j = 0; j < p.n; j++)
+				set(c, i * p.ldc + j, NAN);
+		}
+	}
+	run(&p, c);
+	for (int64_t i = 0; i < p.m; i++) {
+		for (int64_t j = 0; j < p.ldc; j++) {
+			double sum = j < p.n ? p.beta * get(p.c, i * p.ldc + j) : 0;
+
+			if (j >= p.n) {
+				ck_assert(get(c, i * p.ldc + j) == get(p.c, i * p.ldc + j));
+				continue;
+			}
+			for (int64_t l = 0; l < p.k; l++)
+				sum += get(p.a, p.ta ? l * p.lda + i : i * p.lda + l) *
+				       get(p.b, p.tb ? j * p.ldb + l : l * p.ldb + j);
+			expect_near(get(c, i * p.ldc + j), sum, 8 + (double)p.k * 0.5,
+				"%d%d %dx%dx%d at %d,%d", p.ta, p.tb, (int)p.m, (int)p.n, (int)p.k,
+				(int)i, (int)j);
+		}
+	}
+	release_all();
+}
+
+static void some_products(void)
+{
+	static const int64_t shapes[][3] = {{1, 1, 1}, {0, 3, 2}, {3, 0, 2}, {3, 4, 0}, {1, 300, 70},
+		{2, 40, 300}, {3, 33, 515}, {64, 120, 400}, {14, 32, 64}, {64, 10, 84}, {113, 257, 259},
+		{300, 17, 31}, {5, 600, 16}, {33, 1, 1000}, {29, 65, 512}};
+
+	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+		for (int t = 0; t < 8; t++)
+			check_product(random_product(shapes[i][0], shapes[i][1], shapes[i][2], t & 1,
+				(t & 2) != 0, (t & 4) != 0));
+	}
+	for (int i = 0; i < 150; i++)
+		check_product(random_product(any(1, 50), any(1, 80), any(1, 60), any(0, 1), any(0, 1),
+			(double)any(0, 1)));
+}
+
+START_TEST(products)
+{
+	each_table(some_products);
+}
+END_TEST
+
+static void product_result(void *result, void *ctx)
+{
+	const struct product *p = ctx;
+
+	run(p, result);
+}
+
+static void threads(void)
+{
+	struct product p = random_product(150, 310, 300, false, true, 0);
+
+	p.ldc = p.n;
+	same_for_all_threads((size_t)(p.m * p.n) * K->real_size, product_result, &p);
+}
+
+START_TEST(same_for_any_threads)
+{
+	each_table(threads);
+}
+END_TEST
+
+/* A NaN of A reaches its row and nothing else, although zeros pad the panels. */
+static void nan_rows(void)
+{
+	struct product p = random_product(20, 21, 22, false, false, 0);
+
+	set(p.a, 3 * p.lda + 5, NAN);
+	run(&p, p.c);
+	for (int64_t i = 0; i < p.m; i++) {
+		for (int64_t j = 0; j < p.n; j++)
+			ck_assert_int_eq(isnan(get(p.c, i * p.ldc + j)) != 0, i == 3);
+	}
+}
+
+START_TEST(nan_stays_in_its_row)
+{
+	each_table(nan_rows);
+}
+END_TEST
+
+TCase *tests_gemm(void)
+{
+	TCase *c = tcase_create("gemm");
+
+	tcase_add_test(c, products);
+	tcase_add_test(c, same_for_any_threads);
+	tcase_add_test(c, nan_stays_in_its_row);
+	return c;
+}

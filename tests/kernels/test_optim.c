@@ -1,0 +1,2 @@
+#include "kernel_test.h"
+TCase *tests_optim(void){return tcase_create("optim");}

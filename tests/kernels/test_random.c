@@ -1,0 +1,2 @@
+#include "kernel_test.h"
+TCase *tests_random(void){return tcase_create("random");}
