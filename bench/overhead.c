@@ -1,9 +1,10 @@
 /*
- * overhead - what recording and differentiating cost per op, on tensors too small for the arithmetic to matter.
+ * overhead - what recording and differentiating cost per op, on tensors too small for the
+ * arithmetic to matter.
  *
  *   overhead                 a chain of 1000 times x = x*w + b on 8 floats, one thread; medians
- *   overhead --peer SCRIPT   also runs a Python script that times PyTorch on the same chain and prints one line
- *                            of JSON with forward_us_per_op and backward_us_per_op
+ *   overhead --peer SCRIPT   also runs a Python script that times PyTorch on the same chain and prints
+ *                            a line of JSON with forward_us_per_op and backward_us_per_op
  */
 #include <ebb.h>
 
@@ -102,17 +103,20 @@ static bool measure_peer(const char *script, costs *c)
 	FILE *f;
 	bool ok;
 
-	if (strchr(script, '\'') || snprintf(command, sizeof command, "python3 '%s'", script) >= (int)sizeof command) {
+	if (strchr(script, '\'') ||
+		snprintf(command, sizeof command, "python3 '%s'", script) >= (int)sizeof command) {
 		fprintf(stderr, "overhead: the script's name is too long or has a quote\n");
 		return false;
 	}
 	f = popen(command, "r");
-	ok = f && fgets(line, sizeof line, f) && number_after(line, "\"forward_us_per_op\"", &c->forward) &&
-		number_after(line, "\"backward_us_per_op\"", &c->backward);
+	ok = f && fgets(line, sizeof line, f) &&
+	     number_after(line, "\"forward_us_per_op\"", &c->forward) &&
+	     number_after(line, "\"backward_us_per_op\"", &c->backward);
 	if (f)
 		pclose(f);
 	if (!ok)
-		fprintf(stderr, "overhead: the peer gave no figures (Debian's package for PyTorch is python3-torch)\n");
+		fprintf(stderr, "overhead: the peer gave no figures (Debian's package for PyTorch "
+		                "is python3-torch)\n");
 	return ok;
 }
 
@@ -134,14 +138,17 @@ int main(int argc, char **argv)
 	setenv("EBB_THREADS", "1", 1);
 	if (!measure(&ebb))
 		return 1;
-	printf("microseconds per op, a chain of %d x (x*w + b) on 8 floats, one thread, medians of %d\n", LINKS, CHAINS);
+	printf("microseconds per op, a chain of %d x (x*w + b) on 8 floats, one thread, medians of "
+	       "%d\n",
+		LINKS, CHAINS);
 	printf("%-8s %8s %9s %8s\n", "", "forward", "backward", "both");
 	print("Ebb", ebb);
 	if (peer) {
 		if (!measure_peer(peer, &torch))
 			return 1;
 		print("PyTorch", torch);
-		printf("%-8s %8.1f %9.1f %8.1f\n", "ratio", torch.forward / ebb.forward, torch.backward / ebb.backward,
+		printf("%-8s %8.1f %9.1f %8.1f\n", "ratio", torch.forward / ebb.forward,
+			torch.backward / ebb.backward,
 			(torch.forward + torch.backward) / (ebb.forward + ebb.backward));
 	}
 	return 0;

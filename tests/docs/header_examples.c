@@ -41,7 +41,8 @@ static bool probed_training(void)
 	ebb_probe_free(all);
 	if (ebb_failed(t))
 		fprintf(stderr, "%s\n", ebb_error_message(t));
-	ok = ok && !ebb_failed(t) && !ebb_params_error(p) && ebb_params_find(p, "features.0.weight") && ebb_params_find(p, "features.0.bias");
+	ok = ok && !ebb_failed(t) && !ebb_params_error(p) &&
+	     ebb_params_find(p, "features.0.weight") && ebb_params_find(p, "features.0.bias");
 	ebb_tape_free(t);
 	ebb_optim_free(opt);
 	ebb_params_free(p);

@@ -1,4 +1,5 @@
-/* Memory that runs out at any point of a training step: an error, nothing leaked, nothing half done. */
+/* Memory that runs out at any point of a training step: an error, nothing leaked, nothing half
+ * done. */
 #include "tests/support/support.h"
 
 enum { BATCH = 4 };
@@ -72,10 +73,11 @@ static void inject_from_nothing(bool fail_after)
 		a.calls = a.refused = 0;
 		a.fail_at = n;
 		a.fail_after = fail_after;
-		ck_assert_msg(!whole_program(), "allocation %ld failed and the program did not", (long)n);
+		ck_assert_msg(
+			!whole_program(), "allocation %ld failed and the program did not", (long)n);
 		ck_assert_msg(a.refused > 0, "allocation %ld was not reached", (long)n);
-		ck_assert_msg(a.live == kept, "allocation %ld failed and %ld blocks leaked", (long)n,
-			(long)(a.live - kept));
+		ck_assert_msg(a.live == kept, "allocation %ld failed and %ld blocks leaked",
+			(long)n, (long)(a.live - kept));
 	}
 	ck_assert_int_eq(a.wrong, 0);
 	ck_assert_int_eq(kept, 0);
@@ -94,8 +96,8 @@ START_TEST(no_memory_from_then_on)
 }
 END_TEST
 
-/* A step that fails changes neither parameters, nor gradients, nor the optimizer's state: the same step, repeated with
- * memory, ends where it would have ended without the failure. */
+/* A step that fails changes neither parameters, nor gradients, nor the optimizer's state: the
+ * same step, repeated with memory, ends where it would have ended without the failure. */
 START_TEST(a_failed_step_changes_nothing)
 {
 	counting_allocator a;
@@ -134,16 +136,22 @@ START_TEST(a_failed_step_changes_nothing)
 		ck_assert(reached == (a.refused > 0));
 		if (reached) {
 			failures++;
-			ck_assert_msg(ebb_error_status(t) == EBB_NO_MEMORY, "allocation %ld: %s", (long)n, ebb_error_message(t));
-			ck_assert_msg(params_hash(m.p) == before, "allocation %ld changed a parameter", (long)n);
-			ck_assert_msg(grads_hash(m.p) == grads, "allocation %ld changed a gradient", (long)n);
+			ck_assert_msg(ebb_error_status(t) == EBB_NO_MEMORY, "allocation %ld: %s",
+				(long)n, ebb_error_message(t));
+			ck_assert_msg(params_hash(m.p) == before,
+				"allocation %ld changed a parameter", (long)n);
+			ck_assert_msg(grads_hash(m.p) == grads, "allocation %ld changed a gradient",
+				(long)n);
 			ebb_clear_error(t);
 			ebb_optim_clear_error(m.opt);
-			ck_assert_msg(step(t, &m), "after allocation %ld: %s", (long)n, ebb_error_message(t));
+			ck_assert_msg(step(t, &m), "after allocation %ld: %s", (long)n,
+				ebb_error_message(t));
 		}
-		ck_assert_msg(params_hash(m.p) == expected[1], "allocation %ld: the repeated step differs", (long)n);
+		ck_assert_msg(params_hash(m.p) == expected[1],
+			"allocation %ld: the repeated step differs", (long)n);
 		ck_assert(step(t, &m));
-		ck_assert_msg(params_hash(m.p) == expected[2], "allocation %ld: the step after differs", (long)n);
+		ck_assert_msg(params_hash(m.p) == expected[2],
+			"allocation %ld: the step after differs", (long)n);
 		ebb_tape_free(t);
 		training_free(&m);
 		ck_assert_int_eq(a.bytes, bytes);

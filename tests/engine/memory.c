@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* ---- The C library's allocator, counted: what does not pass the hook is seen too ----------------- */
+/* ---- The C library's allocator, counted: what does not pass the hook is seen too ---- */
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -79,7 +79,8 @@ START_TEST(the_lenet_loop_allocates_once)
 	ck_assert(data && loader && opt && t);
 	for (int epoch = 0; epoch < 5; epoch++) {
 		while (ebb_loader_next(loader, &batch)) {
-			ebb_tensor *loss = ebb_cross_entropy(t, lenet_forward(t, &net, batch.images), batch.labels);
+			ebb_tensor *loss = ebb_cross_entropy(
+				t, lenet_forward(t, &net, batch.images), batch.labels);
 
 			last = ebb_item(loss);
 			ebb_params_zero_grad(p);
@@ -108,7 +109,7 @@ START_TEST(the_lenet_loop_allocates_once)
 }
 END_TEST
 
-/* ---- A deep residual net --------------------------------------------------------------------------- */
+/* ---- A deep residual net ------------------------------------------------------------ */
 
 enum { BLOCKS = 50, CHANNELS = 8, SIDE = 32, IMAGES = 4 };
 
@@ -155,8 +156,8 @@ static void check_peak(bool normalised)
 		char name[32];
 
 		snprintf(name, sizeof name, "conv%d", i);
-		net.conv[i] = ebb_conv_new(p, name, CHANNELS, CHANNELS, 3, .pad = 1, .no_bias = true,
-			.init = EBB_INIT(EBB_INIT_KAIMING_NORMAL, .gain = 0.1));
+		net.conv[i] = ebb_conv_new(p, name, CHANNELS, CHANNELS, 3, .pad = 1,
+			.no_bias = true, .init = EBB_INIT(EBB_INIT_KAIMING_NORMAL, .gain = 0.1));
 		snprintf(name, sizeof name, "bn%d", i);
 		if (normalised)
 			net.bn[i] = ebb_bn_new(p, name, CHANNELS);
@@ -169,12 +170,13 @@ static void check_peak(bool normalised)
 	y = forward(t, &net, x);
 	assert_healthy(t);
 	ck_assert_ptr_nonnull(y);
-	ck_assert_msg((double)ebb_memory_of(t).peak <= 4 * activation, "no-grad mode holds %.2f activations",
-		(double)ebb_memory_of(t).peak / activation);
+	ck_assert_msg((double)ebb_memory_of(t).peak <= 4 * activation,
+		"no-grad mode holds %.2f activations", (double)ebb_memory_of(t).peak / activation);
 	ebb_tape_reset(t);
 
-	/* Per block the gradients read both convolutions' inputs (which are what ReLU reads as well), and with batch norm both
-	 * convolutions' outputs.  The gradients of the weights wait for the end of the sweep. */
+	/* Per block the gradients read both convolutions' inputs (which are what ReLU reads as
+	 * well), and with batch norm both convolutions' outputs.  The gradients of the weights
+	 * wait for the end of the sweep. */
 	reads = BLOCKS * (normalised ? 4 : 2);
 	ebb_set_recording(t, true);
 	ebb_set_training(t, true);

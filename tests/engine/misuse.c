@@ -29,26 +29,38 @@ static ebb_tensor *image(int64_t n, int64_t c, int64_t h, int64_t w)
 
 START_TEST(shapes_that_do_not_fit)
 {
-	ebb_tensor *x = image(2, 3, 8, 8), *w = ebb_zeros(t, EBB_SHAPE(4, 6, 3, 3)), *parts[2] = {zeros(2, 3), zeros(3, 2)};
+	ebb_tensor *x = image(2, 3, 8, 8), *w = ebb_zeros(t, EBB_SHAPE(4, 6, 3, 3)),
+		   *parts[2] = {zeros(2, 3), zeros(3, 2)};
 
-	assert_refused(t, EBB_BAD_SHAPE, ebb_add(t, zeros(2, 3), zeros(4, 5)), "misuse.c:", "add", "[2,3]", "[4,5]");
-	assert_refused(t, EBB_BAD_SHAPE, ebb_where(t, ebb_arange(t, 3), zeros(2, 2), zeros(2, 2)), "where");
-	assert_refused(t, EBB_BAD_SHAPE, ebb_matmul(t, zeros(2, 3), zeros(2, 3)), "matmul", "[2,3]");
+	assert_refused(t, EBB_BAD_SHAPE, ebb_add(t, zeros(2, 3), zeros(4, 5)), "misuse.c:", "add",
+		"[2,3]", "[4,5]");
+	assert_refused(t, EBB_BAD_SHAPE, ebb_where(t, ebb_arange(t, 3), zeros(2, 2), zeros(2, 2)),
+		"where");
+	assert_refused(
+		t, EBB_BAD_SHAPE, ebb_matmul(t, zeros(2, 3), zeros(2, 3)), "matmul", "[2,3]");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_matmul(t, zeros(2, 3), ebb_scalar(t, 1)), "matmul");
-	assert_refused(t, EBB_BAD_SHAPE, ebb_linear(t, zeros(2, 3), zeros(5, 4)), "linear", "[2,3]", "[5,4]");
-	assert_refused(t, EBB_BAD_SHAPE, ebb_linear(t, zeros(2, 3), zeros(5, 3), zeros(1, 4)), "linear");
-	assert_refused(t, EBB_BAD_SHAPE, ebb_conv2d(t, x, w), "conv2d", "3", "6", "[2,3,8,8]", "[4,6,3,3]");
+	assert_refused(t, EBB_BAD_SHAPE, ebb_linear(t, zeros(2, 3), zeros(5, 4)), "linear", "[2,3]",
+		"[5,4]");
+	assert_refused(
+		t, EBB_BAD_SHAPE, ebb_linear(t, zeros(2, 3), zeros(5, 3), zeros(1, 4)), "linear");
+	assert_refused(t, EBB_BAD_SHAPE, ebb_conv2d(t, x, w), "conv2d", "3", "6", "[2,3,8,8]",
+		"[4,6,3,3]");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_conv2d(t, zeros(2, 3), w), "conv2d");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_conv2d(t, image(1, 6, 2, 2), w), "conv2d");
-	assert_refused(t, EBB_BAD_SHAPE, ebb_maxpool2d(t, image(1, 1, 2, 2), .kernel = 3), "maxpool2d");
-	assert_refused(t, EBB_BAD_SHAPE, ebb_reshape(t, zeros(2, 3), EBB_SHAPE(4, -1)), "reshape", "[2,3]");
+	assert_refused(
+		t, EBB_BAD_SHAPE, ebb_maxpool2d(t, image(1, 1, 2, 2), .kernel = 3), "maxpool2d");
+	assert_refused(t, EBB_BAD_SHAPE, ebb_reshape(t, zeros(2, 3), EBB_SHAPE(4, -1)), "reshape",
+		"[2,3]");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_reshape(t, zeros(2, 3), EBB_SHAPE(7)), "reshape");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_expand(t, zeros(2, 3), EBB_SHAPE(4, 3)), "expand");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_concat(t, 2, parts, 0), "concat", "[2,3]", "[3,2]");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_stack(t, 2, parts, 0), "stack");
-	assert_refused(t, EBB_BAD_SHAPE, ebb_mse_loss(t, zeros(2, 3), zeros(2, 1)), "mse_loss", "[2,3]", "[2,1]");
-	assert_refused(t, EBB_BAD_SHAPE, ebb_cross_entropy(t, zeros(4, 3), ebb_arange(t, 3)), "cross_entropy", "[4,3]");
-	assert_refused(t, EBB_BAD_SHAPE, ebb_batchnorm(t, zeros(4, 3), ebb_ones(t, EBB_SHAPE(2))), "batchnorm");
+	assert_refused(t, EBB_BAD_SHAPE, ebb_mse_loss(t, zeros(2, 3), zeros(2, 1)), "mse_loss",
+		"[2,3]", "[2,1]");
+	assert_refused(t, EBB_BAD_SHAPE, ebb_cross_entropy(t, zeros(4, 3), ebb_arange(t, 3)),
+		"cross_entropy", "[4,3]");
+	assert_refused(t, EBB_BAD_SHAPE, ebb_batchnorm(t, zeros(4, 3), ebb_ones(t, EBB_SHAPE(2))),
+		"batchnorm");
 }
 END_TEST
 
@@ -69,7 +81,8 @@ START_TEST(axes_out_of_range)
 	assert_refused(t, EBB_INVALID, ebb_concat(t, 1, parts, 2), "concat");
 	assert_refused(t, EBB_INVALID, ebb_concat(t, 0, parts, 0), "concat");
 	assert_refused(t, EBB_INVALID, ebb_gather(t, x, 3, ebb_arange(t, 2)), "gather");
-	assert_refused(t, EBB_INVALID, ebb_index_select(t, x, -4, ebb_arange(t, 2)), "index_select");
+	assert_refused(
+		t, EBB_INVALID, ebb_index_select(t, x, -4, ebb_arange(t, 2)), "index_select");
 	assert_refused(t, EBB_INVALID, ebb_unsqueeze(t, x, 9), "unsqueeze");
 }
 END_TEST
@@ -98,7 +111,8 @@ START_TEST(options_out_of_range)
 	assert_refused(t, EBB_INVALID, ebb_maxpool2d(t, x, .kernel = 2, .pad = 2), "maxpool2d");
 	assert_refused(t, EBB_INVALID, ebb_maxpool2d(t, x), "maxpool2d", "kernel");
 	assert_refused(t, EBB_INVALID, ebb_avgpool2d(t, x, .kernel = -2), "avgpool2d");
-	assert_refused(t, EBB_INVALID, ebb_adaptive_avgpool2d(t, x, .size = -1), "adaptive_avgpool2d");
+	assert_refused(
+		t, EBB_INVALID, ebb_adaptive_avgpool2d(t, x, .size = -1), "adaptive_avgpool2d");
 	assert_refused(t, EBB_INVALID, ebb_dropout(t, x, 1.0), "dropout");
 	assert_refused(t, EBB_INVALID, ebb_dropout(t, x, NAN), "dropout");
 	assert_refused(t, EBB_INVALID, ebb_clamp(t, x, 1, 0), "clamp");
@@ -117,7 +131,8 @@ START_TEST(wrong_dtypes)
 	assert_refused(t, EBB_BAD_DTYPE, ebb_matmul(t, d, f), "matmul");
 	assert_refused(t, EBB_BAD_DTYPE, ebb_relu(t, labels), "relu", "I64");
 	assert_refused(t, EBB_BAD_DTYPE, ebb_sum(t, labels), "sum", "I64");
-	assert_refused(t, EBB_BAD_DTYPE, ebb_cross_entropy(t, f, ebb_zeros(t, EBB_SHAPE(2))), "cross_entropy");
+	assert_refused(t, EBB_BAD_DTYPE, ebb_cross_entropy(t, f, ebb_zeros(t, EBB_SHAPE(2))),
+		"cross_entropy");
 	assert_refused(t, EBB_BAD_DTYPE, ebb_index_select(t, f, 0, f), "index_select");
 	assert_refused(t, EBB_BAD_DTYPE, ebb_where(t, f, f, f), "where");
 	assert_refused(t, EBB_BAD_DTYPE, ebb_variable(t, labels), "I64");
@@ -135,7 +150,8 @@ START_TEST(null_on_a_healthy_tape)
 	assert_refused(t, EBB_INVALID, ebb_backward(t, NULL), "NULL");
 	assert_refused(t, EBB_INVALID, ebb_variable(t, NULL), "NULL");
 	assert_refused(t, EBB_INVALID, ebb_from_f32(t, EBB_SHAPE(2), NULL), "NULL");
-	assert_refused(t, EBB_INVALID, ebb_linear_forward(t, &(ebb_linear){0}, zeros(1, 1)), "linear");
+	assert_refused(
+		t, EBB_INVALID, ebb_linear_forward(t, &(ebb_linear){0}, zeros(1, 1)), "linear");
 }
 END_TEST
 
@@ -190,7 +206,8 @@ START_TEST(a_tensor_of_another_tape)
 	assert_refused(t, EBB_INVALID, ebb_relu(t, foreign), "relu", "another tape");
 	assert_refused(t, EBB_INVALID, ebb_add(t, zeros(2, 2), foreign), "add", "another tape");
 	assert_refused(t, EBB_INVALID, ebb_backward(t, ebb_sum(other, foreign)), "another tape");
-	assert_refused(t, EBB_INVALID, ebb_grad(t, ebb_sum(t, zeros(2, 2)), 1, &foreign, &gx), "another tape");
+	assert_refused(t, EBB_INVALID, ebb_grad(t, ebb_sum(t, zeros(2, 2)), 1, &foreign, &gx),
+		"another tape");
 	ck_assert_ptr_null(gx);
 	ck_assert(!ebb_failed(other));
 	ebb_tape_free(other);
@@ -202,14 +219,17 @@ START_TEST(sizes_that_overflow)
 	ebb_error e = {0};
 	ebb_tensor *x = ebb_ones(t, EBB_SHAPE(1));
 
-	assert_refused(t, EBB_BAD_SHAPE, ebb_zeros(t, EBB_SHAPE(INT64_MAX, 2)), "9223372036854775807");
+	assert_refused(
+		t, EBB_BAD_SHAPE, ebb_zeros(t, EBB_SHAPE(INT64_MAX, 2)), "9223372036854775807");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_zeros(t, EBB_SHAPE(INT64_MAX)), "9223372036854775807");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_zeros(t, EBB_SHAPE(-1, 2)), "-1");
-	assert_refused(t, EBB_BAD_SHAPE, ebb_zeros(t, ((ebb_shape){9, {1, 1, 1, 1, 1, 1, 1, 1}})), "9");
+	assert_refused(
+		t, EBB_BAD_SHAPE, ebb_zeros(t, ((ebb_shape){9, {1, 1, 1, 1, 1, 1, 1, 1}})), "9");
 	ck_assert_ptr_null(ebb_tensor_new(EBB_F32, EBB_SHAPE(INT64_MAX / 2, 3), false, &e));
 	ck_assert_int_eq(e.status, EBB_BAD_SHAPE);
 	/* Views have no memory of their own, but what they expand to must still be countable. */
-	assert_refused(t, EBB_BAD_SHAPE, ebb_expand(t, x, EBB_SHAPE(INT64_MAX / 2, INT64_MAX / 2)), "expand");
+	assert_refused(t, EBB_BAD_SHAPE, ebb_expand(t, x, EBB_SHAPE(INT64_MAX / 2, INT64_MAX / 2)),
+		"expand");
 	ck_assert_ptr_null(ebb_pad(t, zeros(1, 1), .pads = EBB_PADS(INT64_MAX, INT64_MAX)));
 	ck_assert(ebb_failed(t));
 	ebb_clear_error(t);
@@ -304,7 +324,8 @@ END_TEST
 
 START_TEST(consumed_graph)
 {
-	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(3))), *y = ebb_sum(t, ebb_exp(t, x)), *gx;
+	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(3))), *y = ebb_sum(t, ebb_exp(t, x)),
+		   *gx;
 
 	ck_assert(ebb_backward(t, y, .retain = true));
 	ck_assert(ebb_grad(t, y, 1, &x, &gx));
@@ -343,7 +364,8 @@ START_TEST(backward_of_what_it_cannot)
 	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(3)));
 
 	assert_refused(t, EBB_BAD_SHAPE, ebb_backward(t, ebb_exp(t, x)), "[3]");
-	assert_refused(t, EBB_BAD_SHAPE, ebb_backward(t, ebb_exp(t, x), .gy = zeros(1, 3)), "[1,3]");
+	assert_refused(
+		t, EBB_BAD_SHAPE, ebb_backward(t, ebb_exp(t, x), .gy = zeros(1, 3)), "[1,3]");
 	ck_assert(!ebb_backward(t, ebb_sum(t, zeros(2, 2))));
 	check_error(t, ebb_error_status(t), "backward", (const char *[]){"gradient", NULL});
 	ebb_clear_error(t);
@@ -368,7 +390,8 @@ static ebb_tensor *stairs(ebb_tensor *x)
 START_TEST(op_without_derivative)
 {
 	ck_assert_ptr_nonnull(stairs(zeros(2, 2)));
-	assert_refused(t, EBB_INVALID, stairs(ebb_variable(t, zeros(2, 2))), "stairs", "derivative");
+	assert_refused(
+		t, EBB_INVALID, stairs(ebb_variable(t, zeros(2, 2))), "stairs", "derivative");
 	ebb_set_recording(t, false);
 	ck_assert_ptr_nonnull(stairs(ebb_variable(t, zeros(2, 2))));
 }
@@ -377,7 +400,8 @@ END_TEST
 START_TEST(stored_tensors)
 {
 	ebb_error e = {0};
-	ebb_tensor *labels = ebb_tensor_new(EBB_I64, EBB_SHAPE(2), false, &e), *x = ebb_ones(t, EBB_SHAPE(2));
+	ebb_tensor *labels = ebb_tensor_new(EBB_I64, EBB_SHAPE(2), false, &e),
+		   *x = ebb_ones(t, EBB_SHAPE(2));
 	float values[3] = {0};
 
 	ck_assert(!ebb_set_requires_grad(labels, true));

@@ -25,7 +25,8 @@ static void *differentiate(void *arg)
 	for (int i = 0; i < PARAMS; i++)
 		x[i] = ebb_params_at(w->p, i);
 	for (int round = 0; round < ROUNDS; round++) {
-		ebb_tensor *labels = ebb_from_i64(t, EBB_SHAPE(BATCH), (int64_t[BATCH]){3, 1, 4, 1, 5, 9, 2, 6});
+		ebb_tensor *labels =
+			ebb_from_i64(t, EBB_SHAPE(BATCH), (int64_t[BATCH]){3, 1, 4, 1, 5, 9, 2, 6});
 		ebb_tensor *loss = ebb_cross_entropy(t, lenet_forward(t, w->net, images), labels);
 
 		w->ok = ebb_grad(t, loss, PARAMS, x, g);

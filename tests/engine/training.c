@@ -76,7 +76,8 @@ static double train_lenet(int64_t images, int epochs, uint64_t *hash)
 	for (int epoch = 0; epoch < epochs; epoch++) {
 		while (ebb_loader_next(loader, &batch)) {
 			ebb_tensor *x = ebb_dropout(t, batch.images, 0.1);
-			ebb_tensor *loss = ebb_cross_entropy(t, lenet_forward(t, &net, x), batch.labels);
+			ebb_tensor *loss =
+				ebb_cross_entropy(t, lenet_forward(t, &net, x), batch.labels);
 
 			ebb_params_zero_grad(p);
 			ebb_backward(t, loss);

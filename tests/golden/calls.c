@@ -10,51 +10,51 @@ static double or_zero(double value)
 	return value == 0 ? EBB_ZERO : value;
 }
 
-#define UNARY(name)                                                                        \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in) \
-	{                                                                                      \
+#define UNARY(name)                                                                                \
+	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
+	{                                                                                          \
 		(void)o, (void)n;                                                                  \
 		return ebb_##name(t, in[0]);                                                       \
 	}
-#define BINARY(name)                                                                       \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in) \
-	{                                                                                      \
+#define BINARY(name)                                                                               \
+	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
+	{                                                                                          \
 		(void)o, (void)n;                                                                  \
 		return ebb_##name(t, in[0], in[1]);                                                \
 	}
-#define REDUCTION(name)                                                                    \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in) \
-	{                                                                                      \
+#define REDUCTION(name)                                                                            \
+	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
+	{                                                                                          \
 		(void)n;                                                                           \
-		return ebb_##name(                                                                 \
-			t, in[0], .axes = golden_axes(o, "axis"), .keepdim = golden_flag(o, "keepdim", false)); \
+		return ebb_##name(t, in[0], .axes = golden_axes(o, "axis"),                        \
+			.keepdim = golden_flag(o, "keepdim", false));                              \
 	}
-#define ALONG_AXIS(name)                                                                   \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in) \
-	{                                                                                      \
+#define ALONG_AXIS(name)                                                                           \
+	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
+	{                                                                                          \
 		(void)n;                                                                           \
 		return ebb_##name(t, in[0], golden_axis(o, "axis"));                               \
 	}
-#define WITH_NUMBER(name, key, fallback)                                                   \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in) \
-	{                                                                                      \
+#define WITH_NUMBER(name, key, fallback)                                                           \
+	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
+	{                                                                                          \
 		(void)n;                                                                           \
 		return ebb_##name(t, in[0], golden_number(o, key, fallback));                      \
 	}
-#define INDEXED(name)                                                                      \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in) \
-	{                                                                                      \
+#define INDEXED(name)                                                                              \
+	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
+	{                                                                                          \
 		(void)n;                                                                           \
 		return ebb_##name(t, in[0], golden_axis(o, "axis"), in[1]);                        \
 	}
-#define JOINED(name)                                                                       \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in) \
-	{                                                                                      \
+#define JOINED(name)                                                                               \
+	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
+	{                                                                                          \
 		return ebb_##name(t, n, in, golden_axis(o, "axis"));                               \
 	}
-#define LOSS(name)                                                                         \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in) \
-	{                                                                                      \
+#define LOSS(name)                                                                                 \
+	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
+	{                                                                                          \
 		(void)n;                                                                           \
 		return ebb_##name(t, in[0], in[1], .reduction = golden_reduction(o));              \
 	}
@@ -108,14 +108,16 @@ static ebb_tensor *call_gelu(ebb_tape *t, golden_options *o, int n, ebb_tensor *
 
 	(void)n;
 	if (approximate && !tanh && strcmp(approximate, "none"))
-		golden_problem(o, "option approximate has a value that is not understood: %s", approximate);
+		golden_problem(o, "option approximate has a value that is not understood: %s",
+			approximate);
 	return ebb_gelu(t, in[0], .tanh = tanh);
 }
 
 static ebb_tensor *call_clamp(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
 {
 	(void)n;
-	return ebb_clamp(t, in[0], golden_number(o, "min", -INFINITY), golden_number(o, "max", INFINITY));
+	return ebb_clamp(
+		t, in[0], golden_number(o, "min", -INFINITY), golden_number(o, "max", INFINITY));
 }
 
 static ebb_tensor *call_where(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
@@ -127,7 +129,8 @@ static ebb_tensor *call_where(ebb_tape *t, golden_options *o, int n, ebb_tensor 
 static ebb_tensor *call_var(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
 {
 	(void)n;
-	return ebb_var(t, in[0], .axes = golden_axes(o, "axis"), .keepdim = golden_flag(o, "keepdim", false),
+	return ebb_var(t, in[0], .axes = golden_axes(o, "axis"),
+		.keepdim = golden_flag(o, "keepdim", false),
 		.correction = or_zero(golden_number(o, "correction", 1)));
 }
 
@@ -160,7 +163,8 @@ static ebb_tensor *call_permute(ebb_tape *t, golden_options *o, int n, ebb_tenso
 static ebb_tensor *call_slice(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
 {
 	int64_t start[EBB_MAX_DIMS], stop[EBB_MAX_DIMS], step[EBB_MAX_DIMS];
-	int nstart = golden_ints(o, "start", start, EBB_MAX_DIMS), nstop = golden_ints(o, "stop", stop, EBB_MAX_DIMS);
+	int nstart = golden_ints(o, "start", start, EBB_MAX_DIMS),
+	    nstop = golden_ints(o, "stop", stop, EBB_MAX_DIMS);
 	int nstep = golden_ints(o, "step", step, EBB_MAX_DIMS);
 	ebb_tensor *y = in[0];
 
@@ -217,8 +221,9 @@ static ebb_tensor *call_conv2d(ebb_tape *t, golden_options *o, int n, ebb_tensor
 		golden_pair(o, "pad", pads);
 	golden_pair(o, "stride", stride);
 	golden_pair(o, "dilation", dilation);
-	return ebb_conv2d(t, in[0], in[1], n > 2 ? in[2] : NULL, .groups = (int)golden_number(o, "groups", 1),
-		.pad = same ? EBB_SAME : 0, .pad_hw = {pads[0], pads[1]}, .stride_hw = {stride[0], stride[1]},
+	return ebb_conv2d(t, in[0], in[1], n > 2 ? in[2] : NULL,
+		.groups = (int)golden_number(o, "groups", 1), .pad = same ? EBB_SAME : 0,
+		.pad_hw = {pads[0], pads[1]}, .stride_hw = {stride[0], stride[1]},
 		.dilation_hw = {dilation[0], dilation[1]});
 }
 
@@ -277,7 +282,8 @@ static ebb_tensor *call_cross_entropy(ebb_tape *t, golden_options *o, int n, ebb
 		target = ebb_softmax(t, target, 1);
 	golden_note(o, "in.2 = class weights, not differentiated");
 	return ebb_cross_entropy(t, in[0], target, .weight = n > 2 ? in[2] : NULL,
-		.reduction = golden_reduction(o), .label_smoothing = golden_number(o, "label_smoothing", 0),
+		.reduction = golden_reduction(o),
+		.label_smoothing = golden_number(o, "label_smoothing", 0),
 		.ignore_index = or_zero(golden_number(o, "ignore_index", -100)));
 }
 
@@ -343,7 +349,10 @@ static const golden_op OPS[] = {
 	{OP(cross_entropy, 2, 3), .constants = EBB_IN(2)},
 	{OP(mse_loss, 2, 2)},
 	{OP(bce_with_logits, 2, 2)},
-	{.name = "graph_*", .call = golden_formula, .min_inputs = 1, .max_inputs = GOLDEN_MAX_INPUTS},
+	{.name = "graph_*",
+		.call = golden_formula,
+		.min_inputs = 1,
+		.max_inputs = GOLDEN_MAX_INPUTS},
 };
 
 const golden_op *golden_op_named(const char *name)

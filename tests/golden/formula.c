@@ -5,7 +5,8 @@
  *   product = factor { ("*" | "/") factor }
  *   factor  = "-" factor | number | "x" | "in." digits | "(" sum ")" | op "(" arguments ")"
  *
- * An argument is a sum, or key=value as in the metadata.  A number only multiplies or adds to a tensor.
+ * An argument is a sum, or key=value as in the metadata.  A number only multiplies or adds to a
+ * tensor.
  */
 #include "golden.h"
 
@@ -95,7 +96,8 @@ static operand parse_call(parser *p, size_t length)
 		size_t key = word(p->p);
 
 		if (key && p->p[key] == '=') {
-			parse_option(p, &o, text[o.n < GOLDEN_MAX_OPTIONS ? o.n : 0], sizeof text[0]);
+			parse_option(
+				p, &o, text[o.n < GOLDEN_MAX_OPTIONS ? o.n : 0], sizeof text[0]);
 		} else if (n < op->max_inputs) {
 			in[n++] = parse_sum(p).x;
 		} else {
@@ -157,15 +159,16 @@ static operand combine(parser *p, char sign, operand a, operand b)
 	if (p->o->problem[0])
 		return a;
 	if (a.x && b.x) {
-		a.x = sign == '+' ? ebb_add(p->t, a.x, b.x)
-			: sign == '-' ? ebb_sub(p->t, a.x, b.x)
-			: sign == '*' ? ebb_mul(p->t, a.x, b.x)
-				      : ebb_div(p->t, a.x, b.x);
+		a.x = sign == '+'   ? ebb_add(p->t, a.x, b.x)
+		      : sign == '-' ? ebb_sub(p->t, a.x, b.x)
+		      : sign == '*' ? ebb_mul(p->t, a.x, b.x)
+		                    : ebb_div(p->t, a.x, b.x);
 	} else if (a.x && sign != '/') {
 		a.x = sign == '*' ? ebb_mul_scalar(p->t, a.x, b.number)
-				  : ebb_add_scalar(p->t, a.x, sign == '+' ? b.number : -b.number);
+		                  : ebb_add_scalar(p->t, a.x, sign == '+' ? b.number : -b.number);
 	} else if (b.x && (sign == '*' || sign == '+')) {
-		a.x = sign == '*' ? ebb_mul_scalar(p->t, b.x, a.number) : ebb_add_scalar(p->t, b.x, a.number);
+		a.x = sign == '*' ? ebb_mul_scalar(p->t, b.x, a.number)
+		                  : ebb_add_scalar(p->t, b.x, a.number);
 	} else {
 		golden_problem(p->o, "formula: '%c' of these operands is not understood", sign);
 	}

@@ -4,8 +4,8 @@
  *   golden [DIR]      DIR: one folder per op with safetensors files; default $EBB_GOLDEN, else the
  *                     shared set beside the source tree
  *
- * Every case runs in double and in single precision, and each gradient is taken three ways: by ebb_grad
- * with fused kernels, by ebb_grad recording itself (create_graph), and by ebb_backward.
+ * Every case runs in double and in single precision, and each gradient is taken three ways: by
+ * ebb_grad with fused kernels, by ebb_grad recording itself (create_graph), and by ebb_backward.
  */
 #include "golden.h"
 
@@ -15,10 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The errors allowed, relative to the largest entry. */
 typedef struct golden_precision {
 	const char *name;
 	ebb_dtype dtype;
-	double first, second; /* allowed error relative to the largest entry, of gradients and of theirs */
+	double first, second; /* of values and gradients; of second derivatives */
 } golden_precision;
 
 static const golden_precision PRECISIONS[] = {
@@ -26,8 +27,8 @@ static const golden_precision PRECISIONS[] = {
 	{"single", EBB_F32, 1e-4, 1e-4},
 };
 
-/* Where a tensor cancels to less than this share of the cotangents, rounding is all that is left of it,
- * and errors are measured against that share. */
+/* Where a tensor cancels to less than this share of the cotangents, rounding is all that is left
+ * of it, and errors are measured against that share. */
 static const double CANCELLED = 1e-3;
 
 typedef struct run {
@@ -83,16 +84,19 @@ static bool same_shape(ebb_shape a, ebb_shape b)
 	return a.ndim == b.ndim && !memcmp(a.dims, b.dims, sizeof a.dims[0] * (size_t)a.ndim);
 }
 
-static void compare(run *r, const char *what, const ebb_tensor *x, const golden_tensor *expected, double tolerance)
+static void compare(run *r, const char *what, const ebb_tensor *x, const golden_tensor *expected,
+	double tolerance)
 {
 	const double *e = expected->values;
 	double scale = fmax(largest(expected), r->floor), worst = 0;
 	int64_t at = -1;
 	char description[100];
 
-	if (!x || ebb_dtype_of(x) != r->precision->dtype || !same_shape(ebb_shape_of(x), expected->shape)) {
+	if (!x || ebb_dtype_of(x) != r->precision->dtype ||
+		!same_shape(ebb_shape_of(x), expected->shape)) {
 		complain(r, "%s: %s is not of the shape of %s", what,
-			x ? ebb_describe(x, description, sizeof description) : "nothing", expected->name);
+			x ? ebb_describe(x, description, sizeof description) : "nothing",
+			expected->name);
 		return;
 	}
 	for (int64_t i = 0; i < expected->count; i++) {
@@ -106,8 +110,11 @@ static void compare(run *r, const char *what, const ebb_tensor *x, const golden_
 		}
 	}
 	if (at >= 0)
-		complain(r, "%s: %s[%lld] is %.17g, expected %.17g: off by %.2g of the largest entry, allowed %.0e",
-			what, expected->name, (long long)at, ebb_at(x, at), e[at], worst / scale, tolerance);
+		complain(r,
+			"%s: %s[%lld] is %.17g, expected %.17g: off by %.2g of the largest entry, "
+		        "allowed %.0e",
+			what, expected->name, (long long)at, ebb_at(x, at), e[at], worst / scale,
+			tolerance);
 }
 
 static ebb_tensor *load(run *r, const golden_tensor *x)
@@ -150,10 +157,12 @@ static void load_inputs(run *r)
 		}
 	}
 	if (r->n < r->op->min_inputs || r->n > r->op->max_inputs)
-		complain(r, "%d inputs, but the op takes %d to %d", r->n, r->op->min_inputs, r->op->max_inputs);
+		complain(r, "%d inputs, but the op takes %d to %d", r->n, r->op->min_inputs,
+			r->op->max_inputs);
 }
 
-static void compare_all(run *r, const char *what, const char *prefix, ebb_tensor **g, double tolerance)
+static void compare_all(
+	run *r, const char *what, const char *prefix, ebb_tensor **g, double tolerance)
 {
 	for (int i = 0; i < r->nx; i++) {
 		const golden_tensor *expected = golden_find_numbered(r->c, prefix, r->of[i]);
@@ -217,7 +226,8 @@ static void compare_buffers(run *r)
 
 		if (strncmp(after->name, "after.", 6))
 			continue;
-		while (k < r->n && !(r->op->buffers[k] && !strcmp(r->op->buffers[k], after->name + 6)))
+		while (k < r->n &&
+			!(r->op->buffers[k] && !strcmp(r->op->buffers[k], after->name + 6)))
 			k++;
 		if (k < r->n)
 			compare(r, "buffer", r->in[k], after, r->precision->first);
@@ -228,7 +238,8 @@ static void compare_buffers(run *r)
 
 typedef enum outcome { PASSED, FAILED, MISSING } outcome;
 
-static outcome run_case(const char *path, const golden_precision *precision, golden_case *c, const golden_op *op)
+static outcome run_case(
+	const char *path, const golden_precision *precision, golden_case *c, const golden_op *op)
 {
 	run r = {.path = path, .precision = precision, .c = c, .op = op, .t = ebb_tape_new()};
 	const golden_tensor *out = NULL, *gout = NULL;
@@ -322,7 +333,8 @@ int main(int argc, char **argv)
 		snprintf(path, sizeof path, "%s/%s", dir, ops[i]->d_name);
 		n = scandir(path, &files, visible, alphasort);
 		for (int k = 0; k < n; k++) {
-			snprintf(path, sizeof path, "%s/%s/%s", dir, ops[i]->d_name, files[k]->d_name);
+			snprintf(path, sizeof path, "%s/%s/%s", dir, ops[i]->d_name,
+				files[k]->d_name);
 			count[run_file(path, passed)]++;
 			free(files[k]);
 		}
@@ -331,7 +343,8 @@ int main(int argc, char **argv)
 		if (count[PASSED] + count[FAILED]) {
 			have++;
 			printf("%-22s %d of %d cases passed in double precision, %d in single\n",
-				ops[i]->d_name, passed[0], count[PASSED] + count[FAILED], passed[1]);
+				ops[i]->d_name, passed[0], count[PASSED] + count[FAILED],
+				passed[1]);
 		} else if (count[MISSING]) {
 			size_t used = strlen(missing);
 
@@ -345,7 +358,8 @@ int main(int argc, char **argv)
 	free(ops);
 	if (missing_ops)
 		printf("Ebb does not have yet:%s\n", missing);
-	printf("golden: %d ops, %d passed, %d failed, %d cases of %d ops that Ebb does not have yet\n", have,
-		total[PASSED], total[FAILED], total[MISSING], missing_ops);
+	printf("golden: %d ops, %d passed, %d failed, %d cases of %d ops that Ebb does not have "
+	       "yet\n",
+		have, total[PASSED], total[FAILED], total[MISSING], missing_ops);
 	return total[FAILED] || !total[PASSED];
 }

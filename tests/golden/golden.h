@@ -1,6 +1,6 @@
 /*
- * golden.h - the comparison with golden vectors: cases read from safetensors files, options read from
- * their metadata, and the calls of Ebb's ops that they stand for.
+ * golden.h - the comparison with golden vectors: cases read from safetensors files, options read
+ * from their metadata, and the calls of Ebb's ops that they stand for.
  */
 #ifndef EBB_TESTS_GOLDEN_H
 #define EBB_TESTS_GOLDEN_H
@@ -75,13 +75,15 @@ typedef struct golden_op {
 	const char *name; /* a trailing * stands for any ending */
 	golden_call *call;
 	int min_inputs, max_inputs;
-	unsigned constants;                       /* EBB_IN(k): input k is not differentiated */
-	const char *buffers[GOLDEN_MAX_INPUTS]; /* input k is the buffer of that name, updated in place */
+	unsigned constants; /* EBB_IN(k): input k is not differentiated */
+	const char *buffers
+		[GOLDEN_MAX_INPUTS]; /* input k is the buffer of that name, updated in place */
 } golden_op;
 
 /* The op of that name, or NULL if Ebb does not have it. */
 const golden_op *golden_op_named(const char *name);
-/* Evaluates the note, a formula such as "tanh(x*x + in.1)": x is in.0, functions are ops by name. */
+/* Evaluates the note, a formula such as "tanh(x*x + in.1)": x is in.0, functions are ops by
+ * name. */
 golden_call golden_formula;
 
 #endif

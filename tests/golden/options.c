@@ -145,7 +145,8 @@ bool golden_options_ok(golden_options *o)
 {
 	for (int i = 0; i < o->n; i++) {
 		if (!o->option[i].used)
-			golden_problem(o, "option %s=%s is not known", o->option[i].key, o->option[i].value);
+			golden_problem(o, "option %s=%s is not known", o->option[i].key,
+				o->option[i].value);
 	}
 	return !o->problem[0];
 }

@@ -35,7 +35,8 @@ static const char *read_metadata(golden_case *c, json_t *metadata)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(metadata, key, value) {
+	json_object_foreach(metadata, key, value)
+	{
 		if (!json_is_string(value))
 			return "a metadata value is not a string";
 		if (!strcmp(key, "op")) {
@@ -44,7 +45,8 @@ static const char *read_metadata(golden_case *c, json_t *metadata)
 		}
 		if (c->options.n == GOLDEN_MAX_OPTIONS)
 			return "too many metadata keys";
-		c->options.option[c->options.n++] = (golden_option){key, json_string_value(value), false};
+		c->options.option[c->options.n++] =
+			(golden_option){key, json_string_value(value), false};
 	}
 	return c->op ? NULL : "the metadata names no op";
 }
@@ -57,7 +59,8 @@ static const char *read_shape(json_t *shape, golden_tensor *out)
 	if (!json_is_array(shape) || json_array_size(shape) > EBB_MAX_DIMS)
 		return "shape";
 	out->count = 1;
-	json_array_foreach(shape, i, dim) {
+	json_array_foreach(shape, i, dim)
+	{
 		int64_t d = json_is_integer(dim) ? json_integer_value(dim) : -1;
 
 		if (d < 0 || (d > 0 && out->count > INT64_MAX / 8 / d))
@@ -68,9 +71,10 @@ static const char *read_shape(json_t *shape, golden_tensor *out)
 	return NULL;
 }
 
-/* Returns what is wrong, or NULL.  The values are moved to where they are aligned, left bytes of room. */
-static const char *read_tensor(json_t *entry, const char *data, size_t size, char *aligned, size_t left,
-	golden_tensor *out)
+/* Returns what is wrong, or NULL.  The values are moved to where they are aligned, left bytes of
+ * room. */
+static const char *read_tensor(json_t *entry, const char *data, size_t size, char *aligned,
+	size_t left, golden_tensor *out)
 {
 	const char *dtype = json_string_value(json_object_get(entry, "dtype"));
 	json_t *offsets = json_object_get(entry, "data_offsets");
@@ -98,9 +102,11 @@ static const char *read_tensor(json_t *entry, const char *data, size_t size, cha
 	return NULL;
 }
 
-static bool fail(golden_case *c, const char *path, const char *what, const char *name, ebb_error *error)
+static bool fail(
+	golden_case *c, const char *path, const char *what, const char *name, ebb_error *error)
 {
-	ebb_error_set(error, EBB_BAD_FILE, NULL, "%s: %s%s%s", path, what, name ? " of " : "", name ? name : "");
+	ebb_error_set(error, EBB_BAD_FILE, NULL, "%s: %s%s%s", path, what, name ? " of " : "",
+		name ? name : "");
 	golden_unload(c);
 	return false;
 }
@@ -127,23 +133,27 @@ bool golden_load(const char *path, golden_case *c, ebb_error *error)
 		c->json = json_loadb(file + 8, (size_t)header, JSON_REJECT_DUPLICATES, &json_error);
 	if (!json_is_object((json_t *)c->json)) {
 		free(file);
-		return fail(c, path, "the header is not a JSON object within the file", NULL, error);
+		return fail(
+			c, path, "the header is not a JSON object within the file", NULL, error);
 	}
 	size -= 8 + (size_t)header;
 	c->tensors = calloc(json_object_size(c->json), sizeof *c->tensors);
 	c->data = aligned = malloc(size + 1);
-	wrong = c->tensors && aligned ? read_metadata(c, json_object_get(c->json, "__metadata__")) : "no memory";
+	wrong = c->tensors && aligned ? read_metadata(c, json_object_get(c->json, "__metadata__"))
+	                              : "no memory";
 	name = NULL;
 	if (!wrong) {
 		size_t left = size;
 
-		json_object_foreach((json_t *)c->json, name, entry) {
+		json_object_foreach((json_t *)c->json, name, entry)
+		{
 			golden_tensor *x = &c->tensors[c->n];
 
 			if (!strcmp(name, "__metadata__"))
 				continue;
 			x->name = name;
-			wrong = read_tensor(entry, file + 8 + header, size, aligned + (size - left), left, x);
+			wrong = read_tensor(
+				entry, file + 8 + header, size, aligned + (size - left), left, x);
 			if (wrong)
 				break;
 			left -= (size_t)x->count * 8;

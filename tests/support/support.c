@@ -23,7 +23,8 @@ void check_error(ebb_tape *t, ebb_status status, const char *call, const char *c
 	ck_assert_msg(ebb_error_status(t) == status, "%s: status %d, expected %d: %s", call,
 		(int)ebb_error_status(t), (int)status, message);
 	for (; *words; words++)
-		ck_assert_msg(strstr(message, *words) != NULL, "%s: \"%s\" is not in: %s", call, *words, message);
+		ck_assert_msg(strstr(message, *words) != NULL, "%s: \"%s\" is not in: %s", call,
+			*words, message);
 }
 
 /* splitmix64 (Steele et al. 2014) */
@@ -90,7 +91,8 @@ static uint64_t hash_tensor(uint64_t h, const ebb_tensor *x)
 
 bool all_same(const ebb_tensor *a, const ebb_tensor *b)
 {
-	return same_shape(a, b) && ebb_dtype_of(a) == ebb_dtype_of(b) && hash_tensor(1, a) == hash_tensor(1, b);
+	return same_shape(a, b) && ebb_dtype_of(a) == ebb_dtype_of(b) &&
+	       hash_tensor(1, a) == hash_tensor(1, b);
 }
 
 uint64_t params_hash(const ebb_params *p)
@@ -116,7 +118,7 @@ uint64_t grads_hash(const ebb_params *p)
 	return h;
 }
 
-/* ---- The allocator: each block remembers its size in front ---------------------------------------- */
+/* ---- The allocator: each block remembers its size in front -------------------------- */
 
 enum { HEADER = 16 };
 
@@ -161,7 +163,7 @@ void counting_allocator_remove(void)
 	ebb_set_allocator(NULL, NULL);
 }
 
-/* ---- LeNet ---------------------------------------------------------------------------------------- */
+/* ---- LeNet -------------------------------------------------------------------------- */
 
 lenet lenet_new(ebb_params *p)
 {

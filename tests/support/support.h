@@ -1,6 +1,6 @@
 /*
- * support.h - what the tests share: stored tensors, comparisons, an allocator that counts and fails, and
- * the LeNet of the README.
+ * support.h - what the tests share: stored tensors, comparisons, an allocator that counts and
+ * fails, and the LeNet of the README.
  */
 #ifndef EBB_TESTS_SUPPORT_H
 #define EBB_TESTS_SUPPORT_H
@@ -8,22 +8,23 @@
 #include <check.h>
 #include <ebb.h>
 
-/* ---- Check ------------------------------------------------------------------------------------ */
+/* ---- Check -------------------------------------------------------------------------- */
 
 /* Runs the suite and prints Check's summary; what main returns. */
 int run_suite(Suite *s);
 
 #define assert_healthy(t) ck_assert_msg(!ebb_failed(t), "%s", ebb_error_message(t))
-/* The call gave NULL (or false) and left this status and a message with these words; the tape is cleared. */
-#define assert_refused(t, status, call, ...)                                                           \
-	do {                                                                                           \
-		ck_assert_msg(!(call), "%s was accepted", #call);                                      \
-		check_error(t, status, #call, (const char *[]){__VA_ARGS__, NULL});                    \
-		ebb_clear_error(t);                                                                    \
+/* The call gave NULL (or false) and left this status and a message with these words; the tape is
+ * cleared. */
+#define assert_refused(t, status, call, ...)                                                       \
+	do {                                                                                       \
+		ck_assert_msg(!(call), "%s was accepted", #call);                                  \
+		check_error(t, status, #call, (const char *[]){__VA_ARGS__, NULL});                \
+		ebb_clear_error(t);                                                                \
 	} while (0)
 void check_error(ebb_tape *t, ebb_status status, const char *call, const char *const *words);
 
-/* ---- Tensors ------------------------------------------------------------------------------------ */
+/* ---- Tensors ------------------------------------------------------------------------ */
 
 /* A stored tensor with values in (-1, 1) that depend on the seed alone; the caller frees it. */
 ebb_tensor *stored_random(ebb_dtype dtype, ebb_shape shape, uint64_t seed);
@@ -36,22 +37,22 @@ uint64_t params_hash(const ebb_params *p);
 /* The same of the gradients (0 for a parameter without one). */
 uint64_t grads_hash(const ebb_params *p);
 
-/* ---- The allocator -------------------------------------------------------------------------------- */
+/* ---- The allocator ------------------------------------------------------------------ */
 
 typedef struct counting_allocator {
 	int64_t calls;   /* that ask for memory */
 	int64_t fail_at; /* the call (from 0) that is refused; -1: none */
 	bool fail_after; /* and every later one too */
 	int64_t refused;
-	int64_t live;    /* blocks */
-	int64_t bytes;   /* in them */
-	int64_t wrong;   /* blocks given back with another size than they were taken with */
+	int64_t live;  /* blocks */
+	int64_t bytes; /* in them */
+	int64_t wrong; /* blocks given back with another size than they were taken with */
 } counting_allocator;
 /* Puts it into ebb_set_allocator, with everything at zero and fail_at -1.  One thread only. */
 void counting_allocator_install(counting_allocator *a);
 void counting_allocator_remove(void);
 
-/* ---- LeNet ---------------------------------------------------------------------------------------- */
+/* ---- LeNet -------------------------------------------------------------------------- */
 
 typedef struct lenet {
 	ebb_conv conv1, conv2;
