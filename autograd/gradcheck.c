@@ -237,8 +237,10 @@ static bool prepare(check *c)
 		return false;
 	}
 	c->u = random_like(c, y);
+	if (!c->u)
+		return false;
 	c->analytic[a->n] = ebb_alloc_zeroed((size_t)(y->count + 1) * sizeof(double));
-	return c->u && c->analytic[a->n];
+	return c->analytic[a->n] != NULL;
 }
 
 static void clean_up(check *c)

@@ -1,0 +1,256 @@
+/* binary.c - elementwise functions of two (and three) tensors, with broadcasting. */
+#include "ops/internal.h"
+
+/* ---- Broadcasting --------------------------------------------------------------------------------------------- */
+
+/* The common shape of n tensors, aligned from the last axis; false if they do not fit. */
+static bool broadcast_shape(int n, ebb_tensor *const *x, ebb_shape *out)
+{
+	*out = EBB_SCALAR_SHAPE;
+	for (int k = 0; k < n; k++)
+		if (x[k]->ndim > out->ndim)
+			out->ndim = x[k]->ndim;
+	for (int i = 0; i < out->ndim; i++)
+		out->dims[i] = 1;
+	for (int k = 0; k < n; k++) {
+		int lead = out->ndim - x[k]->ndim;
+
+		for (int i = 0; i < x[k]->ndim; i++) {
+			if (x[k]->shape[i] == 1)
+				continue;
+			if (out->dims[lead + i] != 1 && out->dims[lead + i] != x[k]->shape[i])
+				return false;
+			out->dims[lead + i] = x[k]->shape[i];
+		}
+	}
+	return true;
+}
+
+static void broadcast_strides(const ebb_tensor *x, const ebb_shape *out, int64_t *strides)
+{
+	int lead = out->ndim - x->ndim;
+
+	for (int i = 0; i < out->ndim; i++)
+		strides[i] = i < lead || x->shape[i - lead] == 1 ? 0 : x->strides[i - lead];
+}
+
+/* A result in the order of the first full-shape dense input, else row-major. */
+static ebb_tensor *new_broadcast(ebb_call *c, const ebb_shape *shape, int first)
+{
+	for (int k = first; k < c->nin; k++) {
+		ebb_tensor *x = c->in[k];
+		bool full = x->ndim == shape->ndim && (x->flags & EBB_F_DENSE);
+
+		for (int i = 0; full && i < x->ndim; i++)
+			full = x->shape[i] == shape->dims[i];
+		if (full)
+			return ebb_new_like(c, x);
+	}
+	return ebb_new(c, (ebb_dtype)c->in[first]->dtype, *shape, EBB_ROWS);
+}
+
+static ebb_tensor *shapes_differ(ebb_call *c)
+{
+	char a[240], b[240];
+
+	return ebb_call_fail(c, EBB_BAD_SHAPE, "shapes do not broadcast: %s and %s", ebb_describe(c->in[0], a, sizeof a),
+		ebb_describe(c->in[1], b, sizeof b));
+}
+
+/* The result of a binary kernel, for a call whose inputs have been checked. */
+static ebb_tensor *compute(ebb_call *c, ebb_binary_fn f, double p)
+{
+	ebb_tensor *a, *b, *y;
+	int64_t as[EBB_MAX_DIMS], bs[EBB_MAX_DIMS];
+	ebb_shape shape;
+
+	if (!ebb_check_real(c, 0, "a") || !ebb_check_same_type(c, 0, "a", 1, "b"))
+		return NULL;
+	a = c->in[0];
+	b = c->in[1];
+	if (ebb_same_memory(a, b)) {
+		y = ebb_new_like(c, a);
+		if (y)
+			KERNELS(y)->binary(f, y->count, a->data, b->data, y->data, p);
+		return y;
+	}
+	if (!broadcast_shape(2, c->in, &shape))
+		return shapes_differ(c);
+	y = new_broadcast(c, &shape, 0);
+	if (!y || !y->count)
+		return y;
+	broadcast_strides(a, &shape, as);
+	broadcast_strides(b, &shape, bs);
+	KERNELS(y)->binary_strided(f, y->ndim, y->shape, a->data, as, b->data, bs, y->data, y->strides, p);
+	return y;
+}
+
+ebb_tensor *ebb_binary(ebb_tape *t, const ebb_op *op, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b, double p,
+	const char *site)
+{
+	ebb_tensor *in[] = {a, b};
+	ebb_call c = ebb_begin(t, op, site, 2, in);
+	ebb_tensor *y = compute(&c, f, p);
+
+	if (p != 0)
+		ebb_attach(&c, &p, sizeof p);
+	return ebb_record(&c, y);
+}
+
+static const ebb_op MASK2 = {.name = "mask", .vjp = ebb_zero_vjp, .takes = {EBB_STRIDED, EBB_STRIDED}};
+
+ebb_tensor *ebb_mask2(ebb_tape *t, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b, const char *site)
+{
+	ebb_tensor *in[] = {a, b};
+	ebb_call c = ebb_begin(t, &MASK2, site, 2, in);
+
+	c.tracked = false;
+	return ebb_record(&c, compute(&c, f, 0));
+}
+
+/* ---- Arithmetic -------------------------------------------------------------------------------------------------- */
+
+#define BINARY(op, NAME, FN, READS_A, READS_B, STRIDED)                                                     \
+	static const ebb_op NAME = {.name = #op, .vjp = op##_vjp, .reads = {READS_A, READS_B},           \
+		.takes = {EBB_STRIDED, EBB_STRIDED}, .gy_strided = STRIDED};                                  \
+	ebb_tensor *(ebb_##op)(ebb_tape * t, ebb_tensor * a, ebb_tensor * b, const char *site)             \
+	{                                                                                                     \
+		return ebb_binary(t, &NAME, FN, a, b, 0, site);                                               \
+	}
+
+static void add_vjp(ebb_vjp *v)
+{
+	ebb_give(v, 0, v->gy);
+	ebb_give(v, 1, v->gy);
+}
+BINARY(add, ADD, EBB_ADD, 0, 0, true)
+
+static void sub_vjp(ebb_vjp *v)
+{
+	ebb_give(v, 0, v->gy);
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1, ebb_neg(v->t, v->gy));
+}
+BINARY(sub, SUB, EBB_SUB, 0, 0, true)
+
+static void mul_vjp(ebb_vjp *v)
+{
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, ebb_mul(v->t, v->gy, v->in[1]));
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1, ebb_mul(v->t, v->gy, v->in[0]));
+}
+BINARY(mul, MUL, EBB_MUL, EBB_IN(1), EBB_IN(0), true)
+
+/* d(a/b) = 1/b, -a/b^2 */
+static void div_vjp(ebb_vjp *v)
+{
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, ebb_div(v->t, v->gy, v->in[1]));
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1, ebb_neg(v->t, ebb_mul(v->t, v->gy, ebb_div(v->t, v->out, v->in[1]))));
+}
+BINARY(div, DIV, EBB_DIV, EBB_IN(1), EBB_OUT | EBB_IN(1), true)
+
+/* U8: 1 where the real tensor x is 0. */
+static const ebb_op IS_ZERO = {.name = "is_zero", .vjp = ebb_zero_vjp, .takes = {EBB_ROWS}};
+
+static ebb_tensor *is_zero(ebb_tape *t, ebb_tensor *x)
+{
+	ebb_call c = ebb_begin(t, &IS_ZERO, NULL, 1, &x);
+	ebb_tensor *y;
+
+	c.tracked = false;
+	y = c.t ? ebb_new(&c, EBB_U8, ebb_shape_of(x), EBB_ROWS) : NULL;
+	for (int64_t i = 0; y && i < y->count; i++)
+		((uint8_t *)y->data)[i] = x->dtype == EBB_F64 ? ((const double *)(const void *)x->data)[i] == 0 :
+								((const float *)(const void *)x->data)[i] == 0;
+	return ebb_record(&c, y);
+}
+
+/* d(a^b)/da = b*a^(b-1), 0 where b = 0;  d(a^b)/db = a^b*log a, 0 where a = 0 */
+static void pow_vjp(ebb_vjp *v)
+{
+	ebb_tape *t = v->t;
+	ebb_tensor *a = v->in[0], *b = v->in[1];
+
+	if (ebb_wants(v, 0)) {
+		ebb_tensor *g = ebb_mul(t, v->gy, ebb_mul(t, b, ebb_pow(t, a, ebb_add_scalar(t, b, -1.0))));
+
+		ebb_give(v, 0, ebb_where(t, is_zero(t, b), ebb_zeros_like(t, g), g));
+	}
+	if (ebb_wants(v, 1)) {
+		ebb_tensor *g = ebb_mul(t, v->gy, ebb_mul(t, v->out, ebb_log(t, a)));
+
+		ebb_give(v, 1, ebb_where(t, is_zero(t, a), ebb_zeros_like(t, g), g));
+	}
+}
+BINARY(pow, POW, EBB_POW, EBB_IN(0) | EBB_IN(1), EBB_IN(0) | EBB_OUT, true)
+
+/* 1 where a wins, 1/2 where equal, 0 where b wins. */
+static ebb_tensor *share_of(ebb_tape *t, ebb_tensor *a, ebb_tensor *b)
+{
+	return ebb_add(t, ebb_mask2(t, EBB_GREATER, a, b, NULL),
+		ebb_mul_scalar(t, ebb_mask2(t, EBB_EQUAL, a, b, NULL), 0.5));
+}
+
+static void give_shares(ebb_vjp *v, ebb_tensor *share)
+{
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, ebb_mul(v->t, v->gy, share));
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1, ebb_mul(v->t, v->gy, ebb_add_scalar(v->t, ebb_neg(v->t, share), 1.0)));
+}
+
+static void maximum_vjp(ebb_vjp *v)
+{
+	give_shares(v, share_of(v->t, v->in[0], v->in[1]));
+}
+BINARY(maximum, MAXIMUM, EBB_MAXIMUM, EBB_IN(0) | EBB_IN(1), EBB_IN(0) | EBB_IN(1), true)
+
+static void minimum_vjp(ebb_vjp *v)
+{
+	give_shares(v, share_of(v->t, v->in[1], v->in[0]));
+}
+BINARY(minimum, MINIMUM, EBB_MINIMUM, EBB_IN(0) | EBB_IN(1), EBB_IN(0) | EBB_IN(1), true)
+
+/* ---- where ---------------------------------------------------------------------------------------------------------- */
+
+static void where_vjp(ebb_vjp *v)
+{
+	ebb_tensor *zero = ebb_zeros_like(v->t, v->gy);
+
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1, ebb_where(v->t, v->in[0], v->gy, zero));
+	if (ebb_wants(v, 2))
+		ebb_give(v, 2, ebb_where(v->t, v->in[0], zero, v->gy));
+}
+static const ebb_op WHERE = {.name = "where", .vjp = where_vjp, .reads = {0, EBB_IN(0), EBB_IN(0)},
+	.takes = {EBB_STRIDED, EBB_STRIDED, EBB_STRIDED}, .gy_strided = true};
+
+ebb_tensor *(ebb_where)(ebb_tape *t, ebb_tensor *cond, ebb_tensor *a, ebb_tensor *b, const char *site)
+{
+	ebb_tensor *in[] = {cond, a, b}, *y;
+	ebb_call c = ebb_begin(t, &WHERE, site, 3, in);
+	int64_t cs[EBB_MAX_DIMS], as[EBB_MAX_DIMS], bs[EBB_MAX_DIMS];
+	ebb_shape shape;
+	char x1[240], x2[240], x3[240];
+
+	if (!ebb_check_real(&c, 1, "a") || !ebb_check_same_type(&c, 1, "a", 2, "b"))
+		return NULL;
+	if (in[0]->dtype != EBB_U8 && in[0]->dtype != EBB_I64)
+		return ebb_call_fail(&c, EBB_BAD_DTYPE, "cond must be U8 or I64, got %s", ebb_describe(in[0], x1, sizeof x1));
+	if (!broadcast_shape(3, in, &shape))
+		return ebb_call_fail(&c, EBB_BAD_SHAPE, "shapes do not broadcast: %s, %s and %s",
+			ebb_describe(in[0], x1, sizeof x1), ebb_describe(in[1], x2, sizeof x2),
+			ebb_describe(in[2], x3, sizeof x3));
+	y = new_broadcast(&c, &shape, 1);
+	if (y && y->count) {
+		broadcast_strides(in[0], &shape, cs);
+		broadcast_strides(in[1], &shape, as);
+		broadcast_strides(in[2], &shape, bs);
+		KERNELS(y)->where_strided(y->ndim, y->shape, in[0]->data, (int)ebb_dtype_size((ebb_dtype)in[0]->dtype), cs,
+			in[1]->data, as, in[2]->data, bs, y->data, y->strides);
+	}
+	return ebb_record(&c, y);
+}

@@ -1,0 +1,128 @@
+/* check.c - the checks and small shape computations that op families share. */
+#include "ops/internal.h"
+
+bool ebb_check_real(ebb_call *c, int k, const char *name)
+{
+	char text[240];
+
+	if (!c->t)
+		return false;
+	if (!c->in[k] || ebb_is_real(c->in[k]))
+		return true;
+	ebb_call_fail(c, EBB_BAD_DTYPE, "%s must be F32 or F64, got %s", name,
+		ebb_describe(c->in[k], text, sizeof text));
+	return false;
+}
+
+bool ebb_check_same_type(ebb_call *c, int i, const char *a, int j, const char *b)
+{
+	char x[240], y[240];
+
+	if (!c->t)
+		return false;
+	if (!c->in[i] || !c->in[j] || c->in[i]->dtype == c->in[j]->dtype)
+		return true;
+	ebb_call_fail(c, EBB_BAD_DTYPE, "types do not promote: %s is %s, %s is %s", a,
+		ebb_describe(c->in[i], x, sizeof x), b, ebb_describe(c->in[j], y, sizeof y));
+	return false;
+}
+
+bool ebb_check_dtype(ebb_call *c, int k, const char *name, ebb_dtype dtype)
+{
+	char text[240];
+
+	if (!c->t)
+		return false;
+	if (c->in[k]->dtype == (uint8_t)dtype)
+		return true;
+	ebb_call_fail(c, EBB_BAD_DTYPE, "%s must be %s, got %s", name, ebb_dtype_name(dtype),
+		ebb_describe(c->in[k], text, sizeof text));
+	return false;
+}
+
+int ebb_check_axis(ebb_call *c, int axis, int ndim)
+{
+	int a = axis < 0 ? axis + ndim : axis;
+
+	if (!c->t)
+		return -1;
+	if (a >= 0 && a < ndim)
+		return a;
+	ebb_call_fail(c, EBB_INVALID, "axis %d is out of range for %d axes", axis, ndim);
+	return -1;
+}
+
+bool ebb_check_axes(ebb_call *c, ebb_axes axes, int ndim, bool *chosen)
+{
+	for (int i = 0; i < ndim; i++)
+		chosen[i] = axes.n == 0;
+	if (!c->t)
+		return false;
+	if (axes.n < 0 || axes.n > EBB_MAX_DIMS) {
+		ebb_call_fail(c, EBB_INVALID, "%d axes given, at most %d can be", axes.n, EBB_MAX_DIMS);
+		return false;
+	}
+	for (int i = 0; i < axes.n; i++) {
+		int a = ebb_check_axis(c, axes.axis[i], ndim);
+
+		if (a < 0)
+			return false;
+		if (chosen[a]) {
+			ebb_call_fail(c, EBB_INVALID, "axis %d is given twice", axes.axis[i]);
+			return false;
+		}
+		chosen[a] = true;
+	}
+	return true;
+}
+
+bool ebb_given(ebb_tape *t, const ebb_tensor *x, const char *op, const char *site)
+{
+	if (ebb_failed(t))
+		return false;
+	if (!x)
+		ebb_fail(t, EBB_INVALID, site, "%s: input 0 is NULL", op);
+	return x != NULL;
+}
+
+void ebb_zero_vjp(ebb_vjp *v)
+{
+	(void)v;
+}
+
+ebb_around ebb_sizes_around(const ebb_tensor *x, int axis)
+{
+	ebb_around s = {1, x->shape[axis], 1};
+
+	for (int i = 0; i < axis; i++)
+		s.outer *= x->shape[i];
+	for (int i = axis + 1; i < x->ndim; i++)
+		s.inner *= x->shape[i];
+	return s;
+}
+
+ebb_shape ebb_without_axis(ebb_shape s, int axis)
+{
+	for (int i = axis; i + 1 < s.ndim; i++)
+		s.dims[i] = s.dims[i + 1];
+	s.ndim--;
+	return s;
+}
+
+ebb_shape ebb_with_axis(ebb_shape s, int axis, int64_t size)
+{
+	for (int i = s.ndim; i > axis; i--)
+		s.dims[i] = s.dims[i - 1];
+	s.dims[axis] = size;
+	s.ndim++;
+	return s;
+}
+
+ebb_tensor *ebb_per_channel(ebb_tape *t, ebb_tensor *x, int ndim, const char *site)
+{
+	ebb_shape s = {ndim, {0}};
+
+	for (int i = 0; i < ndim; i++)
+		s.dims[i] = i == 1 ? ebb_count(x) : 1;
+	return (ebb_reshape)(t, x, s, site);
+}

@@ -1,0 +1,197 @@
+/* create.c - tensors from numbers: constants, random values, other types. */
+#include "ops/internal.h"
+
+static const ebb_op FULL = {.name = "full", .vjp = ebb_zero_vjp};
+static const ebb_op FROM = {.name = "from", .vjp = ebb_zero_vjp};
+static const ebb_op ARANGE = {.name = "arange", .vjp = ebb_zero_vjp};
+static const ebb_op RAND = {.name = "rand", .vjp = ebb_zero_vjp};
+static const ebb_op RANDN = {.name = "randn", .vjp = ebb_zero_vjp};
+
+ebb_tensor *(ebb_full)(ebb_tape *t, ebb_shape shape, double value, const char *site)
+{
+	ebb_call c = ebb_begin(t, &FULL, site, 0, NULL);
+	ebb_tensor *y = ebb_new(&c, EBB_DEFAULT, shape, EBB_ROWS);
+
+	if (y)
+		KERNELS(y)->fill(y->count, value, y->data);
+	return y;
+}
+
+ebb_tensor *(ebb_scalar)(ebb_tape *t, double value, const char *site)
+{
+	return (ebb_full)(t, EBB_SCALAR_SHAPE, value, site);
+}
+
+ebb_tensor *(ebb_zeros)(ebb_tape *t, ebb_shape shape, const char *site)
+{
+	return (ebb_full)(t, shape, 0.0, site);
+}
+
+ebb_tensor *(ebb_ones)(ebb_tape *t, ebb_shape shape, const char *site)
+{
+	return (ebb_full)(t, shape, 1.0, site);
+}
+
+/* Only x's shape is read: it may have been dropped. */
+ebb_tensor *ebb_full_like(ebb_tape *t, const ebb_tensor *x, double value, const char *site)
+{
+	ebb_call c;
+	ebb_tensor *y;
+	char text[240];
+
+	if (!ebb_given(t, x, "full_like", site))
+		return NULL;
+	c = ebb_begin(t, &FULL, site, 0, NULL);
+	if (!ebb_is_real(x))
+		return ebb_call_fail(&c, EBB_BAD_DTYPE, "F32 or F64 expected, got %s", ebb_describe(x, text, sizeof text));
+	y = ebb_new_like(&c, x);
+	if (y)
+		KERNELS(y)->fill(y->count, value, y->data);
+	return y;
+}
+
+ebb_tensor *(ebb_zeros_like)(ebb_tape *t, ebb_tensor *x, const char *site)
+{
+	return ebb_full_like(t, x, 0.0, site);
+}
+
+ebb_tensor *(ebb_ones_like)(ebb_tape *t, ebb_tensor *x, const char *site)
+{
+	return ebb_full_like(t, x, 1.0, site);
+}
+
+/* ---- From C arrays ------------------------------------------------------------------------------------- */
+
+static ebb_tensor *new_from(ebb_tape *t, ebb_dtype dtype, ebb_shape shape, const void *values, const char *site,
+	ebb_call *c)
+{
+	ebb_tensor *y;
+
+	*c = ebb_begin(t, &FROM, site, 0, NULL);
+	y = ebb_new(c, dtype, shape, EBB_ROWS);
+	if (y && y->count && !values)
+		return ebb_call_fail(c, EBB_INVALID, "values is NULL");
+	return y;
+}
+
+ebb_tensor *(ebb_from_f64)(ebb_tape *t, ebb_shape shape, const double *values, const char *site)
+{
+	ebb_call c;
+	ebb_tensor *y = new_from(t, EBB_DEFAULT, shape, values, site, &c);
+
+	if (y)
+		KERNELS(y)->from_f64(y->count, values, y->data);
+	return y;
+}
+
+ebb_tensor *(ebb_from_f32)(ebb_tape *t, ebb_shape shape, const float *values, const char *site)
+{
+	ebb_call c;
+	ebb_tensor *y = new_from(t, EBB_DEFAULT, shape, values, site, &c);
+
+	if (y)
+		KERNELS(y)->from_f32(y->count, values, y->data);
+	return y;
+}
+
+ebb_tensor *(ebb_from_i64)(ebb_tape *t, ebb_shape shape, const int64_t *values, const char *site)
+{
+	ebb_call c;
+	ebb_tensor *y = new_from(t, EBB_I64, shape, values, site, &c);
+
+	if (y && y->count)
+		memcpy(y->data, values, (size_t)y->count * sizeof *values);
+	return y;
+}
+
+ebb_tensor *(ebb_from_u8)(ebb_tape *t, ebb_shape shape, const uint8_t *values, const char *site)
+{
+	ebb_call c;
+	ebb_tensor *y = new_from(t, EBB_U8, shape, values, site, &c);
+
+	if (y && y->count)
+		memcpy(y->data, values, (size_t)y->count);
+	return y;
+}
+
+ebb_tensor *(ebb_arange)(ebb_tape *t, int64_t n, const char *site)
+{
+	ebb_call c = ebb_begin(t, &ARANGE, site, 0, NULL);
+	ebb_tensor *y = ebb_new(&c, EBB_I64, EBB_SHAPE(n), EBB_ROWS);
+
+	for (int64_t i = 0; y && i < n; i++)
+		((int64_t *)(void *)y->data)[i] = i;
+	return y;
+}
+
+/* ---- Random ---------------------------------------------------------------------------------------------- */
+
+ebb_tensor *(ebb_rand)(ebb_tape *t, ebb_shape shape, const char *site)
+{
+	ebb_call c = ebb_begin(t, &RAND, site, 0, NULL);
+	ebb_tensor *y = ebb_new(&c, EBB_DEFAULT, shape, EBB_ROWS);
+	ebb_random r;
+
+	if (!y)
+		return NULL;
+	r = ebb_random_next(t);
+	KERNELS(y)->uniform(y->count, r.seed, r.stream, 0.0, 1.0, y->data);
+	return y;
+}
+
+ebb_tensor *(ebb_randn)(ebb_tape *t, ebb_shape shape, const char *site)
+{
+	ebb_call c = ebb_begin(t, &RANDN, site, 0, NULL);
+	ebb_tensor *y = ebb_new(&c, EBB_DEFAULT, shape, EBB_ROWS);
+	ebb_random r;
+
+	if (!y)
+		return NULL;
+	r = ebb_random_next(t);
+	KERNELS(y)->normal(y->count, r.seed, r.stream, 0.0, 1.0, y->data);
+	return y;
+}
+
+/* ---- Other types: y = x as another real type; linear, so the gradient is cast back ------------------------- */
+
+static void cast_vjp(ebb_vjp *v)
+{
+	ebb_give(v, 0, ebb_cast(v->t, v->gy, (ebb_dtype)v->in[0]->dtype));
+}
+static const ebb_op CAST = {.name = "cast", .vjp = cast_vjp};
+
+ebb_tensor *(ebb_cast)(ebb_tape *t, ebb_tensor *x, ebb_dtype dtype, const char *site)
+{
+	ebb_call c = ebb_begin(t, &CAST, site, 1, &x);
+	const ebb_kernels *k = ebb_kernels_of(dtype);
+	ebb_tensor *y;
+
+	if (!c.t)
+		return NULL;
+	if (dtype != EBB_F32 && dtype != EBB_F64)
+		return ebb_call_fail(&c, EBB_BAD_DTYPE, "casts to F32 or F64, got %s", ebb_dtype_name(dtype));
+	y = ebb_new(&c, dtype, ebb_shape_of(x), EBB_ROWS);
+	if (y) {
+		memcpy(y->strides, x->strides, sizeof y->strides);
+		y->flags = (uint16_t)((y->flags & ~(EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST)) |
+			(x->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST)));
+		switch ((ebb_dtype)x->dtype) {
+		case EBB_F32:
+			k->from_f32(y->count, (const float *)(const void *)x->data, y->data);
+			break;
+		case EBB_F64:
+			k->from_f64(y->count, (const double *)(const void *)x->data, y->data);
+			break;
+		case EBB_U8:
+			k->from_u8(y->count, (const uint8_t *)x->data, y->data, 1.0, 0.0);
+			break;
+		default:
+			for (int64_t i = 0; i < y->count; i++) {
+				double value = (double)((const int64_t *)(const void *)x->data)[i];
+
+				k->from_f64(1, &value, y->data + i * (int64_t)k->real_size);
+			}
+		}
+	}
+	return ebb_record(&c, y);
+}

@@ -1,0 +1,69 @@
+/* internal.h - what the op families share. */
+#ifndef EBB_OPS_INTERNAL_H
+#define EBB_OPS_INTERNAL_H
+
+#include <math.h>
+#include <string.h>
+
+#include "autograd/internal.h"
+#include "kernels/kernels.h"
+#include "ops/ops.h"
+
+static inline const ebb_kernels *ebb_kernels_of(ebb_dtype dtype)
+{
+	return dtype == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
+}
+
+#define KERNELS(x) ebb_kernels_of((ebb_dtype)(x)->dtype)
+
+static inline bool ebb_is_real(const ebb_tensor *x)
+{
+	return x->dtype == EBB_F32 || x->dtype == EBB_F64;
+}
+
+/* Each fails the call and returns false (or -1) if it does not hold. */
+bool ebb_check_real(ebb_call *c, int k, const char *name);
+bool ebb_check_same_type(ebb_call *c, int i, const char *a, int j, const char *b);
+bool ebb_check_dtype(ebb_call *c, int k, const char *name, ebb_dtype dtype);
+int ebb_check_axis(ebb_call *c, int axis, int ndim);
+/* Axes as flags (none given: all); false if one is out of range or comes twice. */
+bool ebb_check_axes(ebb_call *c, ebb_axes axes, int ndim, bool *chosen);
+
+/* For composites, which check before any op runs: the tape is healthy and x is not NULL. */
+bool ebb_given(ebb_tape *t, const ebb_tensor *x, const char *op, const char *site);
+
+/* A number left out means its default; EBB_ZERO means 0. */
+static inline double ebb_number(double given, double standard)
+{
+	return given == 0 ? standard : given == EBB_ZERO ? 0 : given;
+}
+
+/* The vjp of piecewise-constant ops: the gradient is zero, so nothing is given. */
+void ebb_zero_vjp(ebb_vjp *v);
+
+/* A constant from x: f's value without a derivative (masks). */
+ebb_tensor *ebb_mask(ebb_tape *t, ebb_unary_fn f, ebb_tensor *x, double a, double b, const char *site);
+ebb_tensor *ebb_mask2(ebb_tape *t, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b, const char *site);
+/* value everywhere, of x's type and order. */
+ebb_tensor *ebb_full_like(ebb_tape *t, const ebb_tensor *x, double value, const char *site);
+/* A binary kernel as an op: broadcasting, types checked. */
+ebb_tensor *ebb_binary(ebb_tape *t, const ebb_op *op, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b, double p,
+	const char *site);
+
+/* Sizes before, of, and after an axis of a row-major tensor. */
+typedef struct ebb_around {
+	int64_t outer, len, inner;
+} ebb_around;
+ebb_around ebb_sizes_around(const ebb_tensor *x, int axis);
+
+ebb_shape ebb_without_axis(ebb_shape s, int axis);
+ebb_shape ebb_with_axis(ebb_shape s, int axis, int64_t size);
+/* [C] as [1,C,1,..] of ndim axes, to broadcast over channels. */
+ebb_tensor *ebb_per_channel(ebb_tape *t, ebb_tensor *x, int ndim, const char *site);
+
+/* Linear pairs that other families use. */
+ebb_tensor *ebb_index_select_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len,
+	const char *site);
+ebb_tensor *ebb_gather_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len, const char *site);
+
+#endif

@@ -1,0 +1,217 @@
+/* matmul.c - products of matrices, batches of them, and the linear layer. */
+#include "ops/internal.h"
+
+/* ---- One matrix in memory ---------------------------------------------------------------------------------------------------- */
+
+typedef struct matrix {
+	bool transposed;
+	int64_t ld;
+} matrix;
+
+/* Whether the last two axes are a row-major matrix, or one seen transposed. */
+static bool as_matrix(const ebb_tensor *x, matrix *m)
+{
+	int64_t rows = x->shape[x->ndim - 2], cols = x->shape[x->ndim - 1];
+	int64_t rs = x->strides[x->ndim - 2], cs = x->strides[x->ndim - 1];
+
+	if ((cs == 1 || cols <= 1) && (rs >= cols || rows <= 1)) {
+		*m = (matrix){false, rows <= 1 ? (cols ? cols : 1) : rs};
+		return m->ld >= 1;
+	}
+	if ((rs == 1 || rows <= 1) && (cs >= rows || cols <= 1)) {
+		*m = (matrix){true, cols <= 1 ? (rows ? rows : 1) : cs};
+		return m->ld >= 1;
+	}
+	return false;
+}
+
+/* ---- matmul: ga = gy b^T, gb = a^T gy, summed over broadcast axes by ebb_give --------------------------------------------------- */
+
+static void matmul_vjp(ebb_vjp *v)
+{
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, ebb_matmul(v->t, v->gy, ebb_transpose(v->t, v->in[1], -1, -2)));
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1, ebb_matmul(v->t, ebb_transpose(v->t, v->in[0], -1, -2), v->gy));
+}
+static const ebb_op MATMUL = {.name = "matmul", .vjp = matmul_vjp, .reads = {EBB_IN(1), EBB_IN(0)},
+	.takes = {EBB_STRIDED, EBB_STRIDED}, .gy_strided = true};
+
+static ebb_tensor *no_fit(ebb_call *c)
+{
+	char a[240], b[240];
+
+	return ebb_call_fail(c, EBB_BAD_SHAPE, "a %s and b %s do not fit: a's last axis must be b's last but one, and the "
+		"axes before them broadcast", ebb_describe(c->in[0], a, sizeof a), ebb_describe(c->in[1], b, sizeof b));
+}
+
+/* Sizes of the leading axes, and each operand's stride along them. */
+static bool batch_axes(const ebb_tensor *a, const ebb_tensor *b, ebb_shape *out, int64_t *as, int64_t *bs)
+{
+	int n = (a->ndim > b->ndim ? a->ndim : b->ndim) - 2;
+
+	out->ndim = n;
+	for (int i = 0; i < n; i++) {
+		int ia = i - (n - (a->ndim - 2)), ib = i - (n - (b->ndim - 2));
+		int64_t sa = ia >= 0 ? a->shape[ia] : 1, sb = ib >= 0 ? b->shape[ib] : 1;
+
+		if (sa != sb && sa != 1 && sb != 1)
+			return false;
+		out->dims[i] = sa == 1 ? sb : sa;
+		as[i] = ia >= 0 && sa != 1 ? a->strides[ia] : 0;
+		bs[i] = ib >= 0 && sb != 1 ? b->strides[ib] : 0;
+	}
+	return true;
+}
+
+static void multiply(ebb_call *c, ebb_tensor *y, int64_t k, const matrix *ma, const matrix *mb, const int64_t *as,
+	const int64_t *bs)
+{
+	const ebb_kernels *kernels = KERNELS(y);
+	const ebb_tensor *a = c->in[0], *b = c->in[1];
+	int64_t m = y->shape[y->ndim - 2], n = y->shape[y->ndim - 1], batches = y->count / (m * n);
+	size_t size = kernels->real_size, ws_size = kernels->gemm_workspace(m, n, k);
+	void *ws = ebb_scratch(c, ws_size);
+
+	if (!c->t)
+		return;
+	for (int64_t i = 0; i < batches; i++) {
+		int64_t rest = i, oa = 0, ob = 0;
+
+		for (int d = y->ndim - 3; d >= 0; d--) {
+			oa += rest % y->shape[d] * as[d];
+			ob += rest % y->shape[d] * bs[d];
+			rest /= y->shape[d];
+		}
+		kernels->gemm(ma->transposed, mb->transposed, m, n, k, a->data + oa * (int64_t)size, ma->ld,
+			b->data + ob * (int64_t)size, mb->ld, 0.0, y->data + i * m * n * (int64_t)size, n, ws);
+	}
+}
+
+static ebb_tensor *product(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site)
+{
+	ebb_tensor *in[] = {a, b}, *y;
+	ebb_call c = ebb_begin(t, &MATMUL, site, 2, in);
+	int64_t as[EBB_MAX_DIMS], bs[EBB_MAX_DIMS], k;
+	matrix ma, mb;
+	ebb_shape shape;
+
+	if (!ebb_check_real(&c, 0, "a") || !ebb_check_same_type(&c, 0, "a", 1, "b"))
+		return NULL;
+	if (in[0]->ndim < 2 || in[1]->ndim < 2)
+		return no_fit(&c);
+	k = in[0]->shape[in[0]->ndim - 1];
+	if (k != in[1]->shape[in[1]->ndim - 2])
+		return no_fit(&c);
+	if (!as_matrix(in[0], &ma) && (in[0] = (ebb_dense)(t, in[0], EBB_ROWS, site)))
+		as_matrix(in[0], &ma);
+	if (!as_matrix(in[1], &mb) && (in[1] = (ebb_dense)(t, in[1], EBB_ROWS, site)))
+		as_matrix(in[1], &mb);
+	if (!in[0] || !in[1])
+		return NULL;
+	if (!batch_axes(in[0], in[1], &shape, as, bs))
+		return no_fit(&c);
+	shape.dims[shape.ndim++] = in[0]->shape[in[0]->ndim - 2];
+	shape.dims[shape.ndim++] = in[1]->shape[in[1]->ndim - 1];
+	y = ebb_new(&c, (ebb_dtype)in[0]->dtype, shape, EBB_ROWS);
+	if (y && y->count) {
+		multiply(&c, y, k, &ma, &mb, as, bs);
+		if (!c.t)
+			y = NULL;
+	}
+	return ebb_record(&c, y);
+}
+
+ebb_tensor *(ebb_matmul)(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site)
+{
+	bool va, vb;
+	ebb_tensor *y;
+
+	if (ebb_failed(t))
+		return NULL;
+	if (!a || !b)
+		return ebb_fail(t, EBB_INVALID, site, "matmul: input %d is NULL", a ? 1 : 0);
+	if (a->ndim < 1 || b->ndim < 1)
+		return ebb_fail(t, EBB_BAD_SHAPE, site, "matmul: scalars are multiplied with ebb_mul");
+	va = a->ndim == 1;
+	vb = b->ndim == 1;
+	y = product(t, va ? (ebb_unsqueeze)(t, a, 0, site) : a, vb ? (ebb_unsqueeze)(t, b, 1, site) : b, site);
+	if (y && vb)
+		y = (ebb_squeeze)(t, y, -1, site);
+	if (y && va)
+		y = (ebb_squeeze)(t, y, vb ? -1 : -2, site);
+	return y;
+}
+
+/* ---- linear: y = x w^T + b; gx = gy w, gw = gy^T x, gb = sum of rows of gy -------------------------------------------------------- */
+
+static void linear_vjp(ebb_vjp *v)
+{
+	ebb_tape *t = v->t;
+	ebb_tensor *gy = v->gy;
+	int64_t rows = 1, out = ebb_size(v->in[1], 0);
+
+	for (int i = 0; i + 1 < ebb_ndim(v->in[0]); i++)
+		rows *= ebb_size(v->in[0], i);
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, ebb_matmul(t, gy, v->in[1]));
+	if (!ebb_wants(v, 1) && !ebb_wants(v, 2))
+		return;
+	if (ebb_ndim(gy) != 2)
+		gy = ebb_reshape(t, gy, EBB_SHAPE(rows, out));
+	if (ebb_wants(v, 1)) {
+		ebb_tensor *x = v->in[0];
+
+		if (ebb_ndim(x) != 2)
+			x = ebb_reshape(t, x, EBB_SHAPE(rows, ebb_size(x, -1)));
+		ebb_give(v, 1, ebb_matmul(t, ebb_transpose(t, gy, 0, 1), x));
+	}
+	if (ebb_wants(v, 2))
+		ebb_give(v, 2, ebb_sum(t, gy, EBB_AXES(0)));
+}
+static const ebb_op LINEAR = {.name = "linear", .vjp = linear_vjp, .reads = {EBB_IN(1), EBB_IN(0)},
+	.optional = EBB_IN(2), .takes = {EBB_ROWS, EBB_ROWS, EBB_ROWS}};
+
+static bool linear_fits(ebb_call *c)
+{
+	const ebb_tensor *x = c->in[0], *w = c->in[1], *b = c->in[2];
+	char xs[240], ws[240], bs[240];
+
+	if (w->ndim == 2 && x->ndim >= 1 && x->shape[x->ndim - 1] == w->shape[1] &&
+		(!b || (b->ndim == 1 && b->shape[0] == w->shape[0])))
+		return true;
+	ebb_call_fail(c, EBB_BAD_SHAPE, "x has %lld features, w expects %lld (x %s, w %s, b %s)", (long long)ebb_size(x, -1),
+		(long long)ebb_size(w, -1), ebb_describe(x, xs, sizeof xs), ebb_describe(w, ws, sizeof ws),
+		ebb_describe(b, bs, sizeof bs));
+	return false;
+}
+
+ebb_tensor *(ebb_linear)(const ebb_linear_args *a)
+{
+	ebb_tensor *in[] = {a->x, a->w, a->b}, *y;
+	ebb_call c = ebb_begin(a->t, &LINEAR, a->site, 3, in);
+	const ebb_kernels *k;
+	ebb_shape shape;
+	int64_t m, n, depth;
+	void *ws;
+
+	if (!ebb_check_real(&c, 0, "x") || !ebb_check_same_type(&c, 0, "x", 1, "w") ||
+		!ebb_check_same_type(&c, 0, "x", 2, "b") || !linear_fits(&c))
+		return NULL;
+	k = KERNELS(in[0]);
+	shape = ebb_shape_of(in[0]);
+	depth = in[1]->shape[1];
+	n = shape.dims[shape.ndim - 1] = in[1]->shape[0];
+	y = ebb_new(&c, (ebb_dtype)in[0]->dtype, shape, EBB_ROWS);
+	if (!y || !y->count)
+		return ebb_record(&c, y);
+	m = y->count / n;
+	ws = ebb_scratch(&c, k->gemm_workspace(m, n, depth));
+	if (!c.t)
+		return ebb_record(&c, NULL);
+	for (int64_t i = 0; in[2] && i < m; i++)
+		memcpy(y->data + i * n * (int64_t)k->real_size, in[2]->data, (size_t)n * k->real_size);
+	k->gemm(false, true, m, n, depth, in[0]->data, depth ? depth : 1, in[1]->data, depth ? depth : 1, in[2] ? 1.0 : 0.0,
+		y->data, n, ws);
+	return ebb_record(&c, y);
+}

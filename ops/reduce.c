@@ -1,0 +1,358 @@
+/* reduce.c - sums, extremes and what is made of them. */
+#include "ops/internal.h"
+
+/* ---- Shapes of reductions ------------------------------------------------------------------------------------------------ */
+
+static ebb_shape reduced_shape(const ebb_tensor *x, const bool *chosen, bool keepdim)
+{
+	ebb_shape s = {0, {0}};
+
+	for (int i = 0; i < x->ndim; i++)
+		if (!chosen[i])
+			s.dims[s.ndim++] = x->shape[i];
+		else if (keepdim)
+			s.dims[s.ndim++] = 1;
+	return s;
+}
+
+static int64_t reduced_count(const ebb_tensor *x, const bool *chosen)
+{
+	int64_t n = 1;
+
+	for (int i = 0; i < x->ndim; i++)
+		n *= chosen[i] ? x->shape[i] : 1;
+	return n;
+}
+
+/* ---- Sums ------------------------------------------------------------------------------------------------------------------ */
+
+typedef struct sum_attrs {
+	ebb_shape kept; /* with the reduced axes as size 1 */
+	double scale;
+} sum_attrs;
+
+/* Every element of x has the gradient scale*gy of its sum: a view of stride 0. */
+static void sum_vjp(ebb_vjp *v)
+{
+	const sum_attrs *k = v->attrs;
+	ebb_tensor *g = v->gy;
+
+	if (k->scale != 1)
+		g = ebb_mul_scalar(v->t, g, k->scale);
+	if (g && g->ndim != k->kept.ndim)
+		g = ebb_reshape(v->t, g, k->kept);
+	ebb_give(v, 0, ebb_expand(v->t, g, ebb_shape_of(v->in[0])));
+}
+static const ebb_op SUM = {.name = "sum", .vjp = sum_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
+static const ebb_op MEAN = {.name = "mean", .vjp = sum_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
+
+static ebb_tensor *sum(const ebb_op *op, ebb_tape *t, ebb_tensor *x, ebb_axes axes, bool keepdim, const char *site)
+{
+	ebb_call c = ebb_begin(t, op, site, 1, &x);
+	bool chosen[EBB_MAX_DIMS];
+	int64_t ys[EBB_MAX_DIMS];
+	sum_attrs k;
+	ebb_tensor *y;
+
+	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, axes, x->ndim, chosen))
+		return NULL;
+	k.kept = reduced_shape(x, chosen, true);
+	k.scale = op == &MEAN ? 1.0 / (double)reduced_count(x, chosen) : 1.0;
+	y = ebb_new(&c, (ebb_dtype)x->dtype, reduced_shape(x, chosen, keepdim), EBB_ROWS);
+	if (y) {
+		ebb_strides_of(EBB_ROWS, k.kept.ndim, k.kept.dims, ys);
+		for (int i = 0; i < x->ndim; i++)
+			if (chosen[i])
+				ys[i] = 0;
+		KERNELS(y)->reduce(EBB_REDUCE_SUM, x->ndim, x->shape, x->data, x->strides, y->data, ys, k.scale);
+	}
+	ebb_attach(&c, &k, sizeof k);
+	return ebb_record(&c, y);
+}
+
+ebb_tensor *(ebb_sum)(const ebb_reduce_args *a)
+{
+	return sum(&SUM, a->t, a->x, a->axes, a->keepdim, a->site);
+}
+
+ebb_tensor *(ebb_mean)(const ebb_reduce_args *a)
+{
+	return sum(&MEAN, a->t, a->x, a->axes, a->keepdim, a->site);
+}
+
+ebb_tensor *(ebb_sum_to)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site)
+{
+	ebb_axes axes = {0, {0}};
+	ebb_tensor *y = x;
+	bool fits;
+	int lead;
+	char a[240], b[240];
+
+	if (!ebb_given(t, x, "sum_to", site))
+		return NULL;
+	lead = x->ndim - shape.ndim;
+	fits = lead >= 0 && shape.ndim >= 0;
+	for (int i = 0; fits && i < x->ndim; i++) {
+		int64_t wanted = i < lead ? 1 : shape.dims[i - lead];
+
+		if (i < lead || (wanted == 1 && x->shape[i] != 1))
+			axes.axis[axes.n++] = i;
+		else
+			fits = wanted == x->shape[i];
+	}
+	if (!fits)
+		return ebb_fail(t, EBB_BAD_SHAPE, site, "sum_to: %s does not sum to %s", ebb_describe(x, a, sizeof a),
+			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS ? ebb_shape_text(shape, b, sizeof b) : "?");
+	if (axes.n)
+		y = sum(&SUM, t, x, axes, true, site);
+	return lead ? (ebb_reshape)(t, y, shape, site) : y;
+}
+
+/* ---- Along one axis: extremes and logsumexp ----------------------------------------------------------------------------------- */
+
+/* x as [outer,len,inner] with the chosen axes as len, row-major. */
+static ebb_tensor *as_three(ebb_tape *t, ebb_tensor *x, const bool *chosen, const char *site)
+{
+	ebb_axes order = {0, {0}};
+	int first = 0, last = x->ndim - 1;
+	int64_t len = reduced_count(x, chosen), outer = 1, inner = 1;
+
+	while (first < x->ndim && !chosen[first])
+		outer *= x->shape[first++];
+	while (last >= 0 && !chosen[last])
+		last--;
+	for (int i = first; i <= last; i++)
+		if (!chosen[i]) {
+			/* Reduced axes that are not neighbours go to the end. */
+			outer = inner = 1;
+			for (int k = 0; k < x->ndim; k++)
+				if (!chosen[k]) {
+					order.axis[order.n++] = k;
+					outer *= x->shape[k];
+				}
+			for (int k = 0; k < x->ndim; k++)
+				if (chosen[k])
+					order.axis[order.n++] = k;
+			x = (ebb_permute)(t, x, order, site);
+			return (ebb_reshape)(t, x, EBB_SHAPE(outer, len, inner), site);
+		}
+	for (int i = last + 1; i < x->ndim && last >= 0; i++)
+		inner *= x->shape[i];
+	return (ebb_reshape)(t, x, EBB_SHAPE(outer, len, inner), site);
+}
+
+/* extreme: y [outer,inner]; the gradient goes where the extreme was found. */
+static void extreme_vjp(ebb_vjp *v)
+{
+	ebb_tensor *g = ebb_unsqueeze(v->t, v->gy, 1);
+
+	ebb_give(v, 0, ebb_gather_grad(v->t, g, 1, v->saved[0], ebb_size(v->in[0], 1), NULL));
+}
+static const ebb_op MAX = {.name = "max", .vjp = extreme_vjp, .takes = {EBB_ROWS}};
+static const ebb_op MIN = {.name = "min", .vjp = extreme_vjp, .takes = {EBB_ROWS}};
+
+static ebb_tensor *extreme_of_three(const ebb_op *op, ebb_tape *t, ebb_tensor *x, ebb_shape shape, ebb_tensor **where,
+	const char *site)
+{
+	ebb_call c = ebb_begin(t, op, site, 1, &x);
+	ebb_tensor *y, *index;
+	int64_t outer = ebb_size(x, 0), len = ebb_size(x, 1), inner = ebb_size(x, 2), strides[EBB_MAX_DIMS];
+
+	if (!c.t)
+		return NULL;
+	if (len == 0 && outer * inner > 0)
+		return ebb_call_fail(&c, EBB_BAD_SHAPE, "of nothing: an axis to reduce has size 0");
+	y = ebb_new(&c, (ebb_dtype)x->dtype, EBB_SHAPE(outer, inner), EBB_ROWS);
+	index = ebb_new(&c, EBB_I64, EBB_SHAPE(outer, 1, inner), EBB_ROWS);
+	if (y && index && y->count)
+		KERNELS(y)->extreme(op == &MAX ? 1 : -1, outer, len, inner, x->data, y->data, (int64_t *)(void *)index->data);
+	if (where && index) {
+		ebb_strides_of(EBB_ROWS, shape.ndim, shape.dims, strides);
+		*where = ebb_new_view(&c, index, shape, strides, 0);
+	}
+	ebb_save(&c, index);
+	return ebb_record(&c, y);
+}
+
+static ebb_tensor *extreme(const ebb_op *op, const ebb_extreme_args *a)
+{
+	bool chosen[EBB_MAX_DIMS];
+	ebb_call c;
+	ebb_tensor *x = a->x, *y;
+	ebb_shape shape;
+	int n = 0;
+
+	if (a->index)
+		*a->index = NULL;
+	if (!ebb_given(a->t, x, op->name, a->site))
+		return NULL;
+	c = (ebb_call){.t = a->t, .op = op, .site = a->site, .nin = 1, .in = &x};
+	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, a->axes, x->ndim, chosen))
+		return NULL;
+	for (int i = 0; i < x->ndim; i++)
+		n += chosen[i];
+	if (a->index && n != 1)
+		return ebb_call_fail(&c, EBB_INVALID, ".index needs one axis, got %d", n);
+	shape = reduced_shape(x, chosen, a->keepdim);
+	y = extreme_of_three(op, a->t, as_three(a->t, x, chosen, a->site), shape, a->index, a->site);
+	y = (ebb_reshape)(a->t, y, shape, a->site);
+	if (!y && a->index)
+		*a->index = NULL;
+	return y;
+}
+
+ebb_tensor *(ebb_max)(const ebb_extreme_args *a)
+{
+	return extreme(&MAX, a);
+}
+
+ebb_tensor *(ebb_min)(const ebb_extreme_args *a)
+{
+	return extreme(&MIN, a);
+}
+
+/* logsumexp: its gradient is softmax(x) = exp(x - y). */
+static void logsumexp_vjp(ebb_vjp *v)
+{
+	ebb_tensor *y = ebb_unsqueeze(v->t, v->out, 1), *g = ebb_unsqueeze(v->t, v->gy, 1);
+
+	ebb_give(v, 0, ebb_mul(v->t, ebb_exp(v->t, ebb_sub(v->t, v->in[0], y)), g));
+}
+static const ebb_op LOGSUMEXP = {.name = "logsumexp", .vjp = logsumexp_vjp, .reads = {EBB_IN(0) | EBB_OUT},
+	.takes = {EBB_ROWS}};
+
+static ebb_tensor *logsumexp_of_three(ebb_tape *t, ebb_tensor *x, const char *site)
+{
+	ebb_call c = ebb_begin(t, &LOGSUMEXP, site, 1, &x);
+	ebb_tensor *y;
+
+	if (!c.t)
+		return NULL;
+	y = ebb_new(&c, (ebb_dtype)x->dtype, EBB_SHAPE(x->shape[0], x->shape[2]), EBB_ROWS);
+	if (y && y->count)
+		KERNELS(y)->logsumexp(x->shape[0], x->shape[1], x->shape[2], x->data, y->data);
+	return ebb_record(&c, y);
+}
+
+ebb_tensor *(ebb_logsumexp)(const ebb_reduce_args *a)
+{
+	bool chosen[EBB_MAX_DIMS];
+	ebb_tensor *x = a->x;
+	ebb_call c;
+
+	if (!ebb_given(a->t, x, "logsumexp", a->site))
+		return NULL;
+	c = (ebb_call){.t = a->t, .op = &LOGSUMEXP, .site = a->site, .nin = 1, .in = &x};
+	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, a->axes, x->ndim, chosen))
+		return NULL;
+	return (ebb_reshape)(a->t, logsumexp_of_three(a->t, as_three(a->t, x, chosen, a->site), a->site),
+		reduced_shape(x, chosen, a->keepdim), a->site);
+}
+
+/* ---- Variance ---------------------------------------------------------------------------------------------------------------- */
+
+static const ebb_op VAR = {.name = "var"};
+
+ebb_tensor *(ebb_var)(const ebb_var_args *a)
+{
+	bool chosen[EBB_MAX_DIMS];
+	double n;
+	ebb_tensor *x = a->x, *d;
+	ebb_call c;
+
+	if (!ebb_given(a->t, x, "var", a->site))
+		return NULL;
+	c = (ebb_call){.t = a->t, .op = &VAR, .site = a->site, .nin = 1, .in = &x};
+	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, a->axes, x->ndim, chosen))
+		return NULL;
+	n = (double)reduced_count(x, chosen) - ebb_number(a->correction, 1.0);
+	d = (ebb_sub)(a->t, x, sum(&MEAN, a->t, x, a->axes, true, a->site), a->site);
+	d = sum(&SUM, a->t, (ebb_square)(a->t, d, a->site), a->axes, a->keepdim, a->site);
+	return (ebb_mul_scalar)(a->t, d, 1.0 / (n > 0 ? n : 0), a->site);
+}
+
+/* ---- Norms --------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct norm_attrs {
+	ebb_shape kept;
+	double p;
+} norm_attrs;
+
+/* d|x|_p = sign(x)*|x|^(p-1)/y^(p-1); 0 where y = 0, by dividing by 1 there (the numerator is 0). */
+static void norm_vjp(ebb_vjp *v)
+{
+	const norm_attrs *k = v->attrs;
+	ebb_tape *t = v->t;
+	ebb_tensor *x = v->in[0], *y = ebb_reshape(t, v->out, k->kept), *g = ebb_reshape(t, v->gy, k->kept);
+	ebb_tensor *safe = y ? ebb_add(t, y, ebb_mask(t, EBB_IS_EQUAL, y, 0, 0, NULL)) : NULL;
+
+	if (k->p == 1) {
+		ebb_give(v, 0, ebb_mul(t, g, ebb_sign(t, x)));
+	} else if (k->p == 2) {
+		ebb_give(v, 0, ebb_mul(t, x, ebb_div(t, g, safe)));
+	} else {
+		ebb_tensor *power = ebb_mul(t, ebb_sign(t, x), ebb_pow_scalar(t, ebb_abs(t, x), k->p - 1));
+
+		ebb_give(v, 0, ebb_mul(t, power, ebb_div(t, g, ebb_pow_scalar(t, safe, k->p - 1))));
+	}
+}
+static const ebb_op NORM = {.name = "norm", .vjp = norm_vjp, .reads = {EBB_IN(0) | EBB_OUT},
+	.takes = {EBB_STRIDED}};
+
+/* sum |x|^p into y, for any p: the powers are taken through scratch memory. */
+static bool sum_powers(ebb_call *c, ebb_tensor *x, double p, ebb_tensor *y, const int64_t *ys)
+{
+	const ebb_kernels *k = KERNELS(x);
+	int64_t strides[EBB_MAX_DIMS];
+	char *s;
+
+	if (p == 1 || p == 2) {
+		k->reduce(p == 1 ? EBB_REDUCE_SUM_ABS : EBB_REDUCE_SUM_SQ, x->ndim, x->shape, x->data, x->strides, y->data,
+			ys, 1.0);
+		return true;
+	}
+	s = ebb_scratch(c, (size_t)(x->count ? x->count : 1) * k->real_size);
+	if (!s)
+		return false;
+	ebb_strides_of(EBB_ROWS, x->ndim, x->shape, strides);
+	if (x->count)
+		ebb_copy_strided(k->real_size, x->ndim, x->shape, x->data, x->strides, s, strides);
+	k->unary(EBB_ABS, x->count, s, s, 0, 0);
+	k->unary(EBB_POW_SCALAR, x->count, s, s, p, 0);
+	k->reduce(EBB_REDUCE_SUM, x->ndim, x->shape, s, strides, y->data, ys, 1.0);
+	return true;
+}
+
+ebb_tensor *(ebb_norm)(const ebb_norm_args *a)
+{
+	ebb_tensor *x = a->x, *y;
+	ebb_call c;
+	bool chosen[EBB_MAX_DIMS];
+	int64_t ys[EBB_MAX_DIMS];
+	norm_attrs k;
+
+	if (isinf(a->p) && a->p > 0)
+		return (ebb_max)(&(ebb_extreme_args){a->t, (ebb_abs)(a->t, x, a->site), a->axes, a->keepdim, NULL, a->site});
+	c = ebb_begin(a->t, &NORM, a->site, 1, &x);
+	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, a->axes, x->ndim, chosen))
+		return NULL;
+	k.p = ebb_number(a->p, 2.0);
+	if (!(k.p > 0))
+		return ebb_call_fail(&c, EBB_INVALID, "p is %g; it must be positive", k.p);
+	k.kept = reduced_shape(x, chosen, true);
+	y = ebb_new(&c, (ebb_dtype)x->dtype, reduced_shape(x, chosen, a->keepdim), EBB_ROWS);
+	if (y) {
+		ebb_strides_of(EBB_ROWS, k.kept.ndim, k.kept.dims, ys);
+		for (int i = 0; i < x->ndim; i++)
+			if (chosen[i])
+				ys[i] = 0;
+		if (!sum_powers(&c, x, k.p, y, ys))
+			y = NULL;
+		else if (k.p == 2)
+			KERNELS(y)->unary(EBB_SQRT, y->count, y->data, y->data, 0, 0);
+		else if (k.p != 1)
+			KERNELS(y)->unary(EBB_POW_SCALAR, y->count, y->data, y->data, 1.0 / k.p, 0);
+	}
+	ebb_attach(&c, &k, sizeof k);
+	return ebb_record(&c, y);
+}

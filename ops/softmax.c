@@ -1,0 +1,87 @@
+/* softmax.c - softmax and its logarithm along one axis. */
+#include "ops/internal.h"
+
+/* The fused gradients, for sweeps that do not record. */
+static const ebb_op FUSED = {.name = "softmax_grad", .vjp = ebb_zero_vjp, .takes = {EBB_ROWS, EBB_ROWS}};
+
+static ebb_tensor *fused_grad(ebb_vjp *v, int axis, bool logarithm)
+{
+	ebb_tensor *in[] = {v->gy, v->out}, *gx;
+	ebb_call c = ebb_begin(v->t, &FUSED, NULL, 2, in);
+
+	if (!c.t)
+		return NULL;
+	gx = ebb_new_like(&c, in[1]);
+	if (gx && gx->count) {
+		ebb_around s = ebb_sizes_around(gx, axis);
+
+		if (logarithm)
+			KERNELS(gx)->log_softmax_grad(s.outer, s.len, s.inner, in[0]->data, in[1]->data, gx->data);
+		else
+			KERNELS(gx)->softmax_grad(s.outer, s.len, s.inner, in[0]->data, in[1]->data, gx->data);
+	}
+	return ebb_record(&c, gx);
+}
+
+/* gx = y*(gy - sum gy*y) */
+static void softmax_vjp(ebb_vjp *v)
+{
+	ebb_tape *t = v->t;
+	int axis = *(const int *)v->attrs;
+
+	if (!v->recording) {
+		ebb_give(v, 0, fused_grad(v, axis, false));
+		return;
+	}
+	ebb_tensor *dot = ebb_sum(t, ebb_mul(t, v->gy, v->out), EBB_AXES(axis), .keepdim = true);
+
+	ebb_give(v, 0, ebb_mul(t, v->out, ebb_sub(t, v->gy, dot)));
+}
+static const ebb_op SOFTMAX = {.name = "softmax", .vjp = softmax_vjp, .reads = {EBB_OUT}, .takes = {EBB_ROWS}};
+
+/* gx = gy - exp(y)*sum gy */
+static void log_softmax_vjp(ebb_vjp *v)
+{
+	ebb_tape *t = v->t;
+	int axis = *(const int *)v->attrs;
+
+	if (!v->recording) {
+		ebb_give(v, 0, fused_grad(v, axis, true));
+		return;
+	}
+	ebb_tensor *total = ebb_sum(t, v->gy, EBB_AXES(axis), .keepdim = true);
+
+	ebb_give(v, 0, ebb_sub(t, v->gy, ebb_mul(t, ebb_exp(t, v->out), total)));
+}
+static const ebb_op LOG_SOFTMAX = {.name = "log_softmax", .vjp = log_softmax_vjp, .reads = {EBB_OUT},
+	.takes = {EBB_ROWS}};
+
+static ebb_tensor *along(ebb_tape *t, const ebb_op *op, ebb_tensor *x, int axis, const char *site)
+{
+	ebb_call c = ebb_begin(t, op, site, 1, &x);
+	ebb_tensor *y;
+
+	if (!ebb_check_real(&c, 0, "x") || (axis = ebb_check_axis(&c, axis, x->ndim)) < 0)
+		return NULL;
+	y = ebb_new_like(&c, x);
+	if (y && y->count) {
+		ebb_around s = ebb_sizes_around(x, axis);
+
+		if (op == &SOFTMAX)
+			KERNELS(y)->softmax(s.outer, s.len, s.inner, x->data, y->data);
+		else
+			KERNELS(y)->log_softmax(s.outer, s.len, s.inner, x->data, y->data);
+	}
+	ebb_attach(&c, &axis, sizeof axis);
+	return ebb_record(&c, y);
+}
+
+ebb_tensor *(ebb_softmax)(ebb_tape *t, ebb_tensor *x, int axis, const char *site)
+{
+	return along(t, &SOFTMAX, x, axis, site);
+}
+
+ebb_tensor *(ebb_log_softmax)(ebb_tape *t, ebb_tensor *x, int axis, const char *site)
+{
+	return along(t, &LOG_SOFTMAX, x, axis, site);
+}
