@@ -112,6 +112,7 @@ struct ebb_tensor {
 	int32_t holds;  /* accumulators that hold it */
 	ebb_tensor *grad;
 	const ebb_tensor *stored; /* behind an adopted handle */
+	const ebb_scope *dropped_by; /* the scope whose end dropped it */
 	char *name;
 	int64_t shape[EBB_MAX_DIMS], strides[EBB_MAX_DIMS];
 };
@@ -154,6 +155,8 @@ ebb_tensor *ebb_adopted(const ebb_tape *t, const ebb_tensor *stored);
 /* x, checked: on this tape (adopting a stored one), readable; else NULL and the tape fails. */
 ebb_tensor *ebb_usable(ebb_tape *t, ebb_tensor *x, const char *what, int k, const char *site);
 void ebb_drop(ebb_tensor *x);
+/* "was released", or "was dropped at the end of scope " (whose path follows) */
+const char *ebb_dropped_how(const ebb_tensor *x);
 void ebb_recycle(ebb_tensor *x);
 
 /* ---- The tape (tape.c, scope.c) ------------------------------------------------------------------- */

@@ -113,10 +113,12 @@ ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y)
 				t->observers[i]->scope_ended(t->observers[i]->ctx, t->scope, y);
 	open = t->open[--t->nopen];
 	for (int64_t i = open.live; i < t->nlive; i++) {
-		if (t->live[i] == y)
+		if (t->live[i] == y) {
 			made_inside = true;
-		else
+		} else if (!(t->live[i]->flags & EBB_F_DROPPED)) {
+			t->live[i]->dropped_by = t->scope;
 			ebb_drop(t->live[i]);
+		}
 	}
 	/* A scope inside a vjp's frame must leave the frame's own handles alone, and does: they are older. */
 	t->nlive = open.live;

@@ -548,8 +548,6 @@ bool(ebb_grad)(const ebb_grad_args *a)
 			a->x ? "given" : "NULL", a->gx ? "given" : "NULL");
 		return false;
 	}
-	if (!check_start(a->t, "grad", &y, &gy, a->site))
-		return false;
 	memory = ebb_pool_take(a->t, (size_t)a->n * sizeof(ebb_tensor *));
 	if (!memory) {
 		ebb_no_memory(a->t, a->site, "the targets", (size_t)a->n * sizeof(ebb_tensor *));
@@ -571,7 +569,7 @@ bool(ebb_grad)(const ebb_grad_args *a)
 			ok = false;
 		}
 	}
-	ok = ok && mark_needed(&s, y->node, a->n, targets);
+	ok = ok && check_start(a->t, "grad", &y, &gy, a->site) && mark_needed(&s, y->node, a->n, targets);
 	if (ok) {
 		s.last = y->node;
 		ok = begin_sweep(&s, y, gy) && run(&s, s.needed);

@@ -235,6 +235,7 @@ ebb_tensor *ebb_handle_new(ebb_tape *t, ebb_dtype dtype, int ndim, const int64_t
 	x->holds = 0;
 	x->grad = NULL;
 	x->stored = NULL;
+	x->dropped_by = NULL;
 	x->name = NULL;
 	for (int i = 0; i < ndim; i++)
 		x->shape[i] = shape[i];
@@ -373,12 +374,12 @@ ebb_tensor *ebb_usable(ebb_tape *t, ebb_tensor *x, const char *what, int k, cons
 				ebb_describe(x, text, sizeof text));
 		return ebb_adopt(t, x, site);
 	}
-	if (x->flags & (EBB_F_DROPPED | EBB_F_HIDDEN))
-		return ebb_fail(t, EBB_BAD_STATE, site,
-			x->flags & EBB_F_HIDDEN ?
-				"%s: the gradient reads input %d (%s) without declaring it in .reads" :
-				"%s: the value of input %d (%s) was dropped (released, or at the end of its scope)",
+	if (x->flags & EBB_F_HIDDEN)
+		return ebb_fail(t, EBB_BAD_STATE, site, "%s: the gradient reads input %d (%s) without declaring it in .reads",
 			what, k, ebb_describe(x, text, sizeof text));
+	if (x->flags & EBB_F_DROPPED)
+		return ebb_fail(t, EBB_BAD_STATE, site, "%s: the value of input %d (%s) %s%s", what, k,
+			ebb_describe(x, text, sizeof text), ebb_dropped_how(x), x->dropped_by ? x->dropped_by->path : "");
 	return x;
 }
 

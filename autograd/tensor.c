@@ -149,6 +149,11 @@ double ebb_value_at(const ebb_tensor *x, int64_t index)
 	}
 }
 
+const char *ebb_dropped_how(const ebb_tensor *x)
+{
+	return x->dropped_by ? "was dropped at the end of scope " : "was released";
+}
+
 /* Reading a dropped value fails its tape: never stale data. */
 static bool readable(const ebb_tensor *x, const char *who)
 {
@@ -158,8 +163,8 @@ static bool readable(const ebb_tensor *x, const char *who)
 		return false;
 	if (!(x->flags & (EBB_F_DROPPED | EBB_F_HIDDEN)))
 		return true;
-	ebb_fail(x->tape, EBB_BAD_STATE, NULL, "%s: the value of %s was dropped (released, or at the end of its scope)",
-		who, ebb_describe(x, text, sizeof text));
+	ebb_fail(x->tape, EBB_BAD_STATE, NULL, "%s: the value of %s %s%s", who, ebb_describe(x, text, sizeof text),
+		ebb_dropped_how(x), x->dropped_by ? x->dropped_by->path : "");
 	return false;
 }
 
@@ -254,6 +259,10 @@ ebb_tensor *ebb_tensor_new(ebb_dtype dtype, ebb_shape shape, bool channels_last,
 		return NULL;
 	}
 	count = ebb_checked_count(shape, dtype);
+	if (channels_last && (shape.ndim < 3 || shape.ndim > 5)) {
+		ebb_error_set(e, EBB_BAD_SHAPE, NULL, "tensor: channels_last needs 3 to 5 axes, got %d", shape.ndim);
+		return NULL;
+	}
 	if (count < 0) {
 		ebb_error_set(e, EBB_BAD_SHAPE, NULL, "tensor: %d axes (at most %d), shape %s: negative, or too large",
 			shape.ndim, EBB_MAX_DIMS,

@@ -2,14 +2,17 @@
 #include "ops/internal.h"
 
 static const ebb_op FULL = {.name = "full", .vjp = ebb_zero_vjp};
+static const ebb_op SCALAR = {.name = "scalar", .vjp = ebb_zero_vjp};
+static const ebb_op ZEROS = {.name = "zeros", .vjp = ebb_zero_vjp};
+static const ebb_op ONES = {.name = "ones", .vjp = ebb_zero_vjp};
 static const ebb_op FROM = {.name = "from", .vjp = ebb_zero_vjp};
 static const ebb_op ARANGE = {.name = "arange", .vjp = ebb_zero_vjp};
 static const ebb_op RAND = {.name = "rand", .vjp = ebb_zero_vjp};
 static const ebb_op RANDN = {.name = "randn", .vjp = ebb_zero_vjp};
 
-ebb_tensor *(ebb_full)(ebb_tape *t, ebb_shape shape, double value, const char *site)
+static ebb_tensor *filled(ebb_tape *t, const ebb_op *op, ebb_shape shape, double value, const char *site)
 {
-	ebb_call c = ebb_begin(t, &FULL, site, 0, NULL);
+	ebb_call c = ebb_begin(t, op, site, 0, NULL);
 	ebb_tensor *y = ebb_new(&c, EBB_DEFAULT, shape, EBB_ROWS);
 
 	if (y)
@@ -17,19 +20,24 @@ ebb_tensor *(ebb_full)(ebb_tape *t, ebb_shape shape, double value, const char *s
 	return y;
 }
 
+ebb_tensor *(ebb_full)(ebb_tape *t, ebb_shape shape, double value, const char *site)
+{
+	return filled(t, &FULL, shape, value, site);
+}
+
 ebb_tensor *(ebb_scalar)(ebb_tape *t, double value, const char *site)
 {
-	return (ebb_full)(t, EBB_SCALAR_SHAPE, value, site);
+	return filled(t, &SCALAR, EBB_SCALAR_SHAPE, value, site);
 }
 
 ebb_tensor *(ebb_zeros)(ebb_tape *t, ebb_shape shape, const char *site)
 {
-	return (ebb_full)(t, shape, 0.0, site);
+	return filled(t, &ZEROS, shape, 0.0, site);
 }
 
 ebb_tensor *(ebb_ones)(ebb_tape *t, ebb_shape shape, const char *site)
 {
-	return (ebb_full)(t, shape, 1.0, site);
+	return filled(t, &ONES, shape, 1.0, site);
 }
 
 /* Only x's shape is read: it may have been dropped. */

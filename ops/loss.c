@@ -146,7 +146,7 @@ static bool arguments_fit(ebb_call *c, const ebb_cross_entropy_args *a, bool sof
 			fits = target->shape[i] == x->shape[i ? i + 1 : 0];
 	}
 	if (!fits) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "x %s needs I64 labels of its shape without axis 1, or soft targets of its shape "
+		ebb_call_fail(c, soft && target->dtype != x->dtype ? EBB_BAD_DTYPE : EBB_BAD_SHAPE, "x %s needs I64 labels of its shape without axis 1, or soft targets of its shape "
 			"and type, got %s", ebb_describe(x, b1, sizeof b1), ebb_describe(target, b2, sizeof b2));
 		return false;
 	}

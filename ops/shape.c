@@ -90,6 +90,7 @@ ebb_tensor *(ebb_reshape)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const cha
 
 ebb_tensor *(ebb_flatten)(ebb_tape *t, ebb_tensor *x, const char *site)
 {
+	int64_t rest = 1;
 	char text[240];
 
 	if (!ebb_given(t, x, "flatten", site))
@@ -97,7 +98,9 @@ ebb_tensor *(ebb_flatten)(ebb_tape *t, ebb_tensor *x, const char *site)
 	if (x->ndim < 1)
 		return ebb_fail(t, EBB_BAD_SHAPE, site, "flatten: x needs at least one axis, got %s",
 			ebb_describe(x, text, sizeof text));
-	return (ebb_reshape)(t, x, EBB_SHAPE(x->shape[0], x->shape[0] ? x->count / x->shape[0] : 0), site);
+	for (int i = 1; i < x->ndim; i++)
+		rest *= x->shape[i];
+	return (ebb_reshape)(t, x, EBB_SHAPE(x->shape[0], rest), site);
 }
 
 ebb_tensor *(ebb_unsqueeze)(ebb_tape *t, ebb_tensor *x, int axis, const char *site)

@@ -67,9 +67,10 @@ static void abs_vjp(ebb_vjp *v)
 }
 UNARY(abs, ABS, EBB_ABS, EBB_IN(0))
 
+/* Zero, and said so: ebb_backward then deposits it. */
 static void sign_vjp(ebb_vjp *v)
 {
-	ebb_zero_vjp(v);
+	ebb_give(v, 0, ebb_zeros_like(v->t, v->gy));
 }
 UNARY(sign, SIGN, EBB_SIGN, 0)
 
@@ -123,9 +124,8 @@ static void pow_scalar_vjp(ebb_vjp *v)
 {
 	double p = constants_of(v)->a;
 
-	if (p != 0)
-		ebb_give(v, 0, ebb_mul(v->t, v->gy,
-			ebb_mul_scalar(v->t, ebb_pow_scalar(v->t, v->in[0], p - 1), p)));
+	ebb_give(v, 0, p == 0 ? ebb_zeros_like(v->t, v->gy) :
+				ebb_mul(v->t, v->gy, ebb_mul_scalar(v->t, ebb_pow_scalar(v->t, v->in[0], p - 1), p)));
 }
 static const ebb_op POW_SCALAR = {.name = "pow_scalar", .vjp = pow_scalar_vjp, .reads = {EBB_IN(0)}};
 
