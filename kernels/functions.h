@@ -184,12 +184,12 @@ EBB_INLINE float ebb_tanh(float x)
 	return ebb_float(ebb_bits(y) | (ebb_bits(x) & 0x80000000u));
 }
 
-/* erfc(x) for x >= 0, relative error 2e-7: Numerical Recipes' Chebyshev fit; x*x goes in two parts,
- * as the exponential would magnify its rounding. */
-EBB_INLINE float ebb_erfc_positive(float x)
+/* erfc(x) for x >= 0, relative error 2e-7: Numerical Recipes' Chebyshev fit.  The exponent -x*x is
+ * -by*of*of, where of is exact, and goes in two parts: the exponential would magnify its rounding. */
+EBB_INLINE float ebb_erfc_positive(float x, float of, float by)
 {
-	float c = x > 12.0f ? 12.0f : x;
-	float t = 1.0f / (1.0f + 0.5f * c);
+	float c = of > 20.0f ? 20.0f : of;
+	float t = 1.0f / (1.0f + 0.5f * (x > 20.0f ? 20.0f : x));
 	float h = ebb_float(ebb_bits(c) & 0xfffff000u);
 	float p = 0.17087277f;
 
@@ -202,13 +202,13 @@ EBB_INLINE float ebb_erfc_positive(float x)
 	p = p * t + 0.37409196f;
 	p = p * t + 1.00002368f;
 	p = p * t - 1.26551223f;
-	return t * ebb_exp(-h * h) * ebb_exp(p - (c - h) * (c + h));
+	return t * ebb_exp(-by * h * h) * ebb_exp(p - by * ((c - h) * (c + h)));
 }
 
 EBB_INLINE float ebb_erf(float x)
 {
 	float a = ebb_abs(x), z = a * a;
-	float far = 1.0f - ebb_erfc_positive(a);
+	float far = 1.0f - ebb_erfc_positive(a, a, 1.0f);
 	float p = -1.0f / 685440.0f, near, y;
 
 	z = a < 0.75f ? z : 0.0f;
@@ -226,7 +226,7 @@ EBB_INLINE float ebb_erf(float x)
 
 EBB_INLINE float ebb_phi(float x)
 {
-	float q = 0.5f * ebb_erfc_positive(0.70710678f * ebb_abs(x));
+	float a = ebb_abs(x), q = 0.5f * ebb_erfc_positive(0.70710678f * a, a, 0.5f);
 
 	return x > 0.0f ? 1.0f - q : q;
 }

@@ -41,6 +41,13 @@ double epsilon(void);
 /* |a-b| <= tol*(1 + |b|) in units of epsilon, equal infinities and NaN with NaN. */
 bool near(double a, double b, double tol);
 
+/* Check's own assertion writes to a file each time: too slow for every element. */
+#define expect(condition) \
+	do { \
+		if (!(condition)) \
+			ck_abort_msg("%s %s: not %s", K ? K->isa : "", f64 ? "f64" : "f32", #condition); \
+	} while (0)
+
 #define expect_near(a, b, tol, ...) \
 	do { \
 		double got_ = (a), want_ = (b); \

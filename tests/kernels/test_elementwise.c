@@ -85,7 +85,7 @@ static bool close_to(double got, double want, double x, double tol)
 
 	if (isnan(got) || isnan(want) || isinf(got) || isinf(want))
 		return near(got, want, tol);
-	return fabs(got - want) <= 2 * tol * epsilon() * (fabs(want) + least * (1 + fabs(x)));
+	return fabs(got - want) <= 2 * tol * epsilon() * (fabs(want) + (isfinite(x) ? least * (1 + fabs(x)) : 0));
 }
 
 static void functions(void)
@@ -99,8 +99,7 @@ static void functions(void)
 	for (int f = 0; f < EBB_UNARY_COUNT; f++) {
 		for (int e = 0; e < (f == EBB_POW_SCALAR ? 10 : 1); e++) {
 			double a = f == EBB_POW_SCALAR ? exponents[e] : 0.25, b = 0.75;
-			/* a far tail of erfc and a sine near pi lose digits that no formula has */
-			double tol = f == EBB_GELU || f == EBB_GELU_TANH ? 16 : 6;
+			bool gelu = f == EBB_GELU || f == EBB_GELU_TANH;
 			void *x = reals(N), *y = reals(N);
 
 			for (int i = 0; i < N; i++) {
@@ -112,9 +111,10 @@ static void functions(void)
 			for (int i = 0; i < N; i++) {
 				double v = get(x, i), want = wanted((ebb_unary_fn)f, v, a, b);
 
+				/* in its tail the exponent's rounding is magnified */
+				double tol = gelu ? 16 + 4 * fmin(v * v, 800) : 6;
+
 				if ((f == EBB_SIN || f == EBB_COS) && fabs(v) > 1e6)
-					continue;
-				if (f == EBB_GELU_TANH && !f64 && fabs(v) > 5 && v < 0)
 					continue;
 				if (!close_to(get(y, i), want, v, tol))
 					ck_abort_msg("%s %s: function %d of %.9g (a %g): got %.17g, want "
@@ -127,12 +127,12 @@ static void functions(void)
 				char *from = (char *)x + (size_t)i * K->real_size;
 
 				K->unary((ebb_unary_fn)f, 1, from, one, a, b);
-				ck_assert(memcmp(one, (char *)y + (size_t)i * K->real_size,
+				expect(memcmp(one, (char *)y + (size_t)i * K->real_size,
 						  K->real_size) == 0 || isnan(get(one, 0)));
 			}
 			K->unary((ebb_unary_fn)f, N, x, x, a, b);
 			for (int i = 0; i < N; i++)
-				ck_assert(near(get(x, i), get(y, i), 0));
+				expect(near(get(x, i), get(y, i), 0));
 			K->unary((ebb_unary_fn)f, 0, NULL, NULL, a, b);
 			release_all();
 		}
@@ -163,17 +163,17 @@ static void flat(void)
 		expect_near(get(z, i), get(y, i) + 0.5 * get(x, i), 4, "axpy");
 	K->fill(n, 0.75, z);
 	for (int64_t i = 0; i < n; i++)
-		ck_assert(get(z, i) == 0.75);
+		expect(get(z, i) == 0.75);
 	K->from_u8(n, u8, z, 0.5, -1);
 	for (int64_t i = 0; i < n; i++)
-		ck_assert(get(z, i) == u8[i] * 0.5 - 1);
+		expect(get(z, i) == u8[i] * 0.5 - 1);
 	K->from_f32(n, f, z);
 	for (int64_t i = 0; i < n; i++)
-		ck_assert(get(z, i) == (double)f[i]);
+		expect(get(z, i) == (double)f[i]);
 	K->fill(n, 0, z);
 	K->from_f64(n, d, z);
 	for (int64_t i = 0; i < n; i++)
-		ck_assert(get(z, i) == d[i]);
+		expect(get(z, i) == d[i]);
 }
 
 START_TEST(flat_functions)

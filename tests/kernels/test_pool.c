@@ -1,2 +1,176 @@
+/*
+ * test_pool.c - maximum and average pooling against their windows.
+ */
 #include "kernel_test.h"
-TCase *tests_pool(void){return tcase_create("pool");}
+
+/* The rows (or columns) of window i inside the image: first, first+step, ... below end; and how long it
+ * counts for the average. */
+static void window(const ebb_pool_shape *s, bool rows, int64_t i, int64_t *first, int64_t *end,
+	int64_t *length)
+{
+	int64_t size = rows ? s->h : s->w, out = rows ? s->oh : s->ow, k = rows ? s->kh : s->kw;
+	int64_t pad = rows ? s->pad_top : s->pad_left, stride = rows ? s->stride_h : s->stride_w;
+
+	if (s->adaptive) {
+		*first = i * size / out;
+		*end = ((i + 1) * size + out - 1) / out;
+		*length = *end - *first;
+		return;
+	}
+	*first = i * stride - pad;
+	*end = *first + k;
+	*length = (*end < size + pad ? *end : size + pad) - *first;
+	*first = *first < 0 ? 0 : *first;
+	*end = *end > size ? size : *end;
+	if (!s->count_include_pad)
+		*length = *end - *first;
+}
+
+static void check_average(ebb_pool_shape s)
+{
+	int64_t nx = s.n * s.h * s.w * s.c, ny = s.n * s.oh * s.ow * s.c;
+	void *x = random_reals(nx), *y = reals(ny), *gy = random_reals(ny), *gx = reals(nx);
+	double *want = bytes((size_t)nx * sizeof *want);
+
+	K->avgpool(&s, x, y);
+	K->avgpool_grad(&s, gy, gx);
+	for (int64_t i = 0; i < ny; i++) {
+		int64_t c = i % s.c, col = i / s.c % s.ow, row = i / s.c / s.ow % s.oh;
+		int64_t image = i / s.c / s.ow / s.oh, r0, r1, c0, c1, h, w;
+		double sum = 0;
+
+		window(&s, true, row, &r0, &r1, &h);
+		window(&s, false, col, &c0, &c1, &w);
+		for (int64_t u = r0; u < r1; u++) {
+			for (int64_t v = c0; v < c1; v++) {
+				int64_t at = ((image * s.h + u) * s.w + v) * s.c + c;
+
+				sum += get(x, at);
+				want[at] += get(gy, i) / (double)(h * w);
+			}
+		}
+		expect_near(get(y, i), sum / (double)(h * w), 16, "avgpool");
+	}
+	for (int64_t i = 0; i < nx; i++)
+		expect_near(get(gx, i), want[i], 16, "avgpool_grad");
+	release_all();
+}
+
+static void check_maximum(ebb_pool_shape s)
+{
+	int64_t nx = s.n * s.h * s.w * s.c, ny = s.n * s.oh * s.ow * s.c;
+	void *x = reals(nx), *y = reals(ny), *gy = random_reals(ny), *gx = reals(nx), *z = reals(ny);
+	int32_t *index = bytes((size_t)ny * sizeof *index);
+	double *want = bytes((size_t)nx * sizeof *want);
+
+	for (int64_t i = 0; i < nx; i++)
+		set(x, i, any(0, 80) ? (double)any(-6, 6) : any(0, 1) ? NAN : -INFINITY);
+	K->maxpool(&s, x, y, index);
+	K->maxpool_scatter(&s, gy, index, gx);
+	K->maxpool_gather(&s, x, index, z);
+	for (int64_t i = 0; i < ny; i++) {
+		int64_t c = i % s.c, col = i / s.c % s.ow, row = i / s.c / s.ow % s.oh;
+		int64_t image = i / s.c / s.ow / s.oh, best = -1;
+
+		for (int64_t u = 0; u < s.kh; u++) {
+			for (int64_t v = 0; v < s.kw; v++) {
+				int64_t p = row * s.stride_h - s.pad_top + u * s.dilation_h;
+				int64_t q = col * s.stride_w - s.pad_left + v * s.dilation_w;
+				int64_t at = ((image * s.h + p) * s.w + q) * s.c + c;
+
+				if (p < 0 || p >= s.h || q < 0 || q >= s.w)
+					continue;
+				if (best < 0 || (!isnan(get(x, best)) &&
+						 (isnan(get(x, at)) || get(x, at) > get(x, best))))
+					best = at;
+			}
+		}
+		expect(best >= 0);
+		expect(index[i] == best / s.c - image * s.h * s.w);
+		expect(near(get(y, i), get(x, best), 0) && near(get(z, i), get(x, best), 0));
+		want[best] += get(gy, i);
+	}
+	for (int64_t i = 0; i < nx; i++)
+		expect_near(get(gx, i), want[i], 16, "maxpool_scatter");
+	release_all();
+}
+
+static ebb_pool_shape random_pool(void)
+{
+	for (;;) {
+		ebb_pool_shape s = {.n = any(0, 3), .c = any(1, 20), .h = any(1, 12), .w = any(1, 12),
+			.kh = any(1, 4), .kw = any(1, 4), .stride_h = any(1, 4), .stride_w = any(1, 4),
+			.dilation_h = any(1, 2), .dilation_w = any(1, 2)};
+		int64_t h, w;
+
+		s.pad_top = any(0, s.kh / 2);
+		s.pad_left = any(0, s.kw / 2);
+		h = s.h + 2 * s.pad_top - (s.kh - 1) * s.dilation_h - 1;
+		w = s.w + 2 * s.pad_left - (s.kw - 1) * s.dilation_w - 1;
+		if (h < 0 || w < 0)
+			continue;
+		s.oh = h / s.stride_h + 1;
+		s.ow = w / s.stride_w + 1;
+		/* as with a rounded-up extent: one more window if it starts inside */
+		if (any(0, 1) && s.oh * s.stride_h < s.h + s.pad_top && s.dilation_h == 1)
+			s.oh++;
+		/* every window must meet the image, as the callers see to */
+		for (int64_t i = 0; i < s.oh; i++) {
+			bool meets = false;
+
+			for (int64_t u = 0; u < s.kh; u++) {
+				int64_t p = i * s.stride_h - s.pad_top + u * s.dilation_h;
+
+				meets |= p >= 0 && p < s.h;
+			}
+			if (!meets)
+				s.oh = i;
+		}
+		for (int64_t i = 0; i < s.ow; i++) {
+			bool meets = false;
+
+			for (int64_t u = 0; u < s.kw; u++) {
+				int64_t p = i * s.stride_w - s.pad_left + u * s.dilation_w;
+
+				meets |= p >= 0 && p < s.w;
+			}
+			if (!meets)
+				s.ow = i;
+		}
+		return s;
+	}
+}
+
+static void pools(void)
+{
+	for (int i = 0; i < 80; i++) {
+		ebb_pool_shape s = random_pool();
+
+		check_maximum(s);
+		s = random_pool();
+		if (s.dilation_h > 1 || s.dilation_w > 1)
+			continue;
+		s.count_include_pad = any(0, 1);
+		check_average(s);
+		s.adaptive = true;
+		s.oh = any(1, 5);
+		s.ow = any(1, 15);
+		check_average(s);
+	}
+	check_maximum((ebb_pool_shape){.n = 9, .c = 6, .h = 28, .w = 28, .oh = 14, .ow = 14, .kh = 2,
+		.kw = 2, .stride_h = 2, .stride_w = 2, .dilation_h = 1, .dilation_w = 1});
+}
+
+START_TEST(windows)
+{
+	each_table(pools);
+}
+END_TEST
+
+TCase *tests_pool(void)
+{
+	TCase *c = tcase_create("pool");
+
+	tcase_add_test(c, windows);
+	return c;
+}

@@ -73,7 +73,7 @@ static void dense(void)
 					6, "binary %d of %g, %g", f, get(a, i), get(b, i));
 			K->binary((ebb_binary_fn)f, n, a, b, a, 0.125);
 			for (int64_t i = 0; i < n; i++)
-				ck_assert(near(get(a, i), get(y, i), 0));
+				expect(near(get(a, i), get(y, i), 0));
 			release_all();
 		}
 	}
@@ -120,13 +120,16 @@ static struct layout random_layout(int ndim, const int64_t *shape, bool broadcas
 
 static int64_t random_shape(int *ndim, int64_t *shape)
 {
-	int64_t n = 1;
+	int64_t n;
 
-	*ndim = (int)any(0, 5);
-	for (int d = 0; d < *ndim; d++) {
-		shape[d] = any(0, 20) == 0 ? 0 : any(0, 8) == 0 ? any(30, 80) : any(1, 7);
-		n *= shape[d];
-	}
+	do {
+		*ndim = (int)any(0, 5);
+		n = 1;
+		for (int d = 0; d < *ndim; d++) {
+			shape[d] = any(0, 20) == 0 ? 0 : any(0, 8) == 0 ? any(30, 80) : any(1, 7);
+			n *= shape[d];
+		}
+	} while (n > 5000);
 	return n;
 }
 
@@ -202,7 +205,7 @@ static void channels(void)
 			expect_near(get(y, i), get(v, i % c) - get(x, i), 2, "channel vector first");
 		K->binary_strided(EBB_DIV, 2, shape, x, image, p, pixel, y, image, 0);
 		for (int64_t i = 0; i < 37 * c; i++)
-			ck_assert(fabs(get(y, i) - get(x, i) / get(p, i / c)) <=
+			expect(fabs(get(y, i) - get(x, i) / get(p, i / c)) <=
 			          4 * epsilon() * fabs(get(y, i)));
 		release_all();
 	}
@@ -239,7 +242,7 @@ static void choices(void)
 			double v = get(b, offset(i, ndim, shape, lb.stride));
 			bool c = c8[offset(i, ndim, shape, lc.stride)] != 0;
 
-			ck_assert(near(get(y, offset(i, ndim, shape, ly.stride)), c ? u : v, 0));
+			expect(near(get(y, offset(i, ndim, shape, ly.stride)), c ? u : v, 0));
 		}
 		release_all();
 	}
@@ -285,7 +288,7 @@ START_TEST(copies)
 			int64_t from = base + offset(i, ndim, shape, ls.stride);
 			int64_t to = offset(i, ndim, shape, ld.stride);
 
-			ck_assert(memcmp(d + (size_t)to * elem, s + (size_t)from * elem, elem) == 0);
+			expect(memcmp(d + (size_t)to * elem, s + (size_t)from * elem, elem) == 0);
 		}
 		release_all();
 	}
