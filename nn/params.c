@@ -264,6 +264,11 @@ static ebb_entry make(ebb_params *p, ebb_entries *list, const char *what, const 
 		return entry;
 	}
 	ebb_set_name(entry.tensor, entry.name);
+	if (!*ebb_name(entry.tensor)) {
+		ebb_tensor_free(entry.tensor);
+		entry.tensor = NULL;
+		no_memory(p, site, name);
+	}
 	return entry;
 }
 

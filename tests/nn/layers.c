@@ -1,0 +1,377 @@
+/* Layers and containers: what they compute is the op's, what they own is in the store. */
+#include "tests/support/support.h"
+
+#include <math.h>
+#include <string.h>
+
+static void check_shape(const ebb_params *p, const char *name, ebb_shape shape)
+{
+	ebb_tensor *x = ebb_params_find(p, name);
+
+	ck_assert_msg(x != NULL, "no %s", name);
+	ck_assert_int_eq(ebb_ndim(x), shape.ndim);
+	for (int i = 0; i < shape.ndim; i++)
+		ck_assert_int_eq(ebb_size(x, i), shape.dims[i]);
+}
+
+/* Every value within the bound, and some near it. */
+static void check_bound(const ebb_tensor *x, double bound)
+{
+	double largest = 0;
+
+	for (int64_t i = 0; i < ebb_count(x); i++)
+		largest = fmax(largest, fabs(ebb_at(x, i)));
+	ck_assert_msg(largest <= bound * 1.0000001 && largest > 0.7 * bound, "largest %g, bound %g", largest, bound);
+}
+
+START_TEST(layouts_are_torchvisions)
+{
+	ebb_params *p = ebb_params_new(1), *block = ebb_params_sub(p, "layer1.0");
+	ebb_conv conv = ebb_conv_new(block, "conv1", 8, 12, 3, .groups = 4);
+	ebb_conv line = ebb_conv_new(block, "line", 8, 12, .kernel_hw = {1, 7}, .no_bias = true);
+	ebb_linear fc = ebb_linear_new(p, "fc", 100, 30);
+	ebb_bn bn = ebb_bn_new(block, "bn1", 12), plain = ebb_bn_new(p, "plain", 5, .no_affine = true, .no_stats = true);
+
+	ck_assert_ptr_null(ebb_params_error(p));
+	check_shape(p, "layer1.0.conv1.weight", EBB_SHAPE(12, 2, 3, 3));
+	check_shape(p, "layer1.0.conv1.bias", EBB_SHAPE(12));
+	check_shape(p, "layer1.0.line.weight", EBB_SHAPE(12, 8, 1, 7));
+	check_shape(p, "fc.weight", EBB_SHAPE(30, 100));
+	check_shape(p, "fc.bias", EBB_SHAPE(30));
+	check_shape(p, "layer1.0.bn1.weight", EBB_SHAPE(12));
+	check_shape(p, "layer1.0.bn1.running_mean", EBB_SHAPE(12));
+	check_shape(p, "layer1.0.bn1.running_var", EBB_SHAPE(12));
+	ck_assert_int_eq(ebb_params_count(p), 7);
+	ck_assert_int_eq(ebb_buffers_count(p), 2);
+	ck_assert_str_eq(conv.name, "layer1.0.conv1");
+	ck_assert_ptr_eq(conv.weight, ebb_params_find(block, "conv1.weight"));
+	ck_assert_ptr_null(line.bias);
+	ck_assert(!plain.weight && !plain.running_var && plain.name);
+	ck_assert(ebb_at(bn.weight, 11) == 1 && ebb_at(bn.bias, 11) == 0);
+	ck_assert(ebb_at(bn.running_mean, 3) == 0 && ebb_at(bn.running_var, 3) == 1);
+	ck_assert(ebb_requires_grad(bn.weight) && !ebb_requires_grad(bn.running_var));
+	check_bound(conv.weight, 1 / sqrt(2 * 9));
+	check_bound(conv.bias, 1 / sqrt(2 * 9));
+	check_bound(fc.weight, 0.1);
+	check_bound(fc.bias, 0.1);
+	ebb_params_free(p);
+}
+END_TEST
+
+START_TEST(initial_values_can_be_chosen)
+{
+	ebb_params *p = ebb_params_new(1);
+	ebb_conv a = ebb_conv_new(p, "a", 3, 4, 3, .init = EBB_INIT(EBB_INIT_CONSTANT, .value = 0.5));
+	ebb_linear b = ebb_linear_new(p, "b", 3, 4, .bias_init = EBB_INIT(EBB_INIT_CONSTANT, .value = -2));
+	ebb_bn c = ebb_bn_new(p, "c", 4, .init = EBB_INIT(EBB_INIT_ZEROS));
+
+	ck_assert(ebb_at(a.weight, 50) == 0.5 && ebb_at(a.bias, 1) == 0);
+	ck_assert(ebb_at(b.weight, 0) != 0 && ebb_at(b.bias, 3) == -2);
+	ck_assert(ebb_at(c.weight, 2) == 0);
+	ebb_params_free(p);
+}
+END_TEST
+
+START_TEST(forward_is_the_op)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_conv conv = ebb_conv_new(p, "conv", 4, 6, .kernel_hw = {3, 2}, .stride_hw = {2, 1}, .pad_tblr = {0, 1, 2, 3},
+		.dilation_hw = {1, 2}, .groups = 2);
+	ebb_conv same = ebb_conv_new(p, "same", 4, 6, 3, .pad = EBB_SAME, .stride = 2);
+	ebb_conv padded = ebb_conv_new(p, "padded", 4, 6, 3, .pad_hw = {2, 1}, .dilation = 2);
+	ebb_linear fc = ebb_linear_new(p, "fc", 9, 5);
+	ebb_bn bn = ebb_bn_new(p, "bn", 4, .eps = 1e-3, .momentum = 0.5);
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 4, 8, 9), 1);
+	ebb_tensor *mean = ebb_tensor_new(EBB_F32, EBB_SHAPE(4), false, NULL), *var = ebb_detach_copy(bn.running_var);
+
+	ck_assert(all_same(ebb_conv_forward(t, &conv, x),
+		ebb_conv2d(t, x, conv.weight, conv.bias, .stride_hw = {2, 1}, .pad_tblr = {0, 1, 2, 3}, .dilation_hw = {1, 2},
+			.groups = 2)));
+	ck_assert(all_same(
+		ebb_conv_forward(t, &same, x), ebb_conv2d(t, x, same.weight, same.bias, .pad = EBB_SAME, .stride = 2)));
+	ck_assert(all_same(ebb_conv_forward(t, &padded, x),
+		ebb_conv2d(t, x, padded.weight, padded.bias, .pad_hw = {2, 1}, .dilation = 2)));
+	ck_assert(all_same(ebb_linear_forward(t, &fc, x), ebb_linear(t, x, fc.weight, fc.bias)));
+	ck_assert(all_same(ebb_bn_forward(t, &bn, x),
+		ebb_batchnorm(t, x, bn.weight, bn.bias, mean, var, .eps = 1e-3, .momentum = 0.5)));
+	ck_assert(all_same(bn.running_mean, mean) && all_same(bn.running_var, var));
+	ck_assert(ebb_at(mean, 0) != 0);
+	assert_healthy(t);
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	ebb_tensor_free(x);
+	ebb_tensor_free(mean);
+	ebb_tensor_free(var);
+}
+END_TEST
+
+START_TEST(dropout_follows_the_mode)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_drop drop = ebb_drop_new(p, "drop", 0.25), none = ebb_drop_new(p, "none", 0);
+	ebb_tensor *x = ebb_ones(t, EBB_SHAPE(4000)), *y;
+	int zeros = 0;
+
+	ck_assert_str_eq(drop.name, "drop");
+	y = ebb_drop_forward(t, &drop, x);
+	for (int i = 0; i < 4000; i++)
+		zeros += ebb_at(y, i) == 0;
+	ck_assert_int_gt(zeros, 850);
+	ck_assert_int_lt(zeros, 1150);
+	ck_assert(all_same(ebb_drop_forward(t, &none, x), x));
+	ebb_set_training(t, false);
+	ck_assert(all_same(ebb_drop_forward(t, &drop, x), x));
+	assert_healthy(t);
+	ebb_tape_free(t);
+	ebb_params_free(p);
+}
+END_TEST
+
+START_TEST(bad_layers)
+{
+	ebb_params *p = ebb_params_new(1);
+	ebb_tape *t = ebb_tape_new();
+	const ebb_error *e;
+
+#define STORE_REFUSES(word, call) \
+	do { \
+		call; \
+		e = ebb_params_error(p); \
+		ck_assert_msg(e && strstr(e->message, word) && strstr(e->message, "layers.c:"), "%s: %s", #call, \
+			e ? e->message : "accepted"); \
+		ebb_params_clear_error(p); \
+	} while (0)
+	STORE_REFUSES("kernel 0 x 0", ebb_conv_new(p, "a", 3, 4));
+	STORE_REFUSES("from 0 to 4", ebb_conv_new(p, "b", 0, 4, 3));
+	STORE_REFUSES("3 groups", ebb_conv_new(p, "c", 3, 4, 3, .groups = 3));
+	STORE_REFUSES("-1 groups", ebb_conv_new(p, "d", 3, 4, 3, .groups = -1));
+	STORE_REFUSES("from 3 to -4", ebb_linear_new(p, "e", 3, -4));
+	STORE_REFUSES("over 0 channels", ebb_bn_new(p, "f", 0));
+	STORE_REFUSES("rate 1", ebb_drop_new(p, "g", 1));
+	STORE_REFUSES("rate nan", ebb_drop_new(p, "h", NAN));
+	ck_assert_int_eq(ebb_params_count(p), 0);
+	ebb_linear_new(p, "i", 3, 4);
+	STORE_REFUSES("already exists", ebb_linear_new(p, "i", 3, 4));
+	ebb_tape_free(t);
+	ebb_params_free(p);
+}
+END_TEST
+
+START_TEST(empty_layers_fail_the_tape)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_tensor *x = ebb_ones(t, EBB_SHAPE(1, 1, 4, 4));
+	ebb_conv conv = {0};
+	ebb_linear fc = {0};
+	ebb_bn bn = {0};
+	ebb_drop drop = {0};
+
+	assert_refused(t, EBB_INVALID, ebb_conv_forward(t, &conv, x), "layers.c:", "conv_forward", "empty");
+	assert_refused(t, EBB_INVALID, ebb_linear_forward(t, &fc, x), "linear_forward");
+	assert_refused(t, EBB_INVALID, ebb_bn_forward(t, &bn, x), "bn_forward");
+	assert_refused(t, EBB_INVALID, ebb_drop_forward(t, &drop, x), "drop_forward");
+	assert_refused(t, EBB_INVALID, ebb_conv_forward(t, NULL, x), "NULL");
+	assert_refused(t, EBB_INVALID, ebb_linear_forward(t, NULL, x), "NULL");
+	assert_refused(t, EBB_INVALID, ebb_bn_forward(t, NULL, x), "NULL");
+	assert_refused(t, EBB_INVALID, ebb_drop_forward(t, NULL, x), "NULL");
+	assert_refused(t, EBB_INVALID, ebb_sequential_forward(t, NULL, x), "NULL");
+	/* Layers of a failed store are empty. */
+	ebb_params_fail(p, EBB_INVALID, NULL, "failed");
+	conv = ebb_conv_new(p, "conv", 1, 1, 1);
+	fc = ebb_linear_new(NULL, "fc", 1, 1);
+	ck_assert(!conv.name && !conv.weight && !fc.name && !fc.weight);
+	ck_assert_ptr_null(ebb_sequential_new(p, "s"));
+	ck_assert(ebb_failed(NULL) && !ebb_conv_forward(NULL, &conv, x));
+	ebb_tape_free(t);
+	ebb_params_free(p);
+}
+END_TEST
+
+START_TEST(errors_name_the_layer_and_the_line)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_conv conv = ebb_conv_new(ebb_params_sub(p, "lenet"), "conv2", 6, 16, 5);
+	ebb_tensor *x = ebb_ones(t, EBB_SHAPE(2, 3, 28, 28));
+
+	assert_refused(t, EBB_BAD_SHAPE, ebb_conv_forward(t, &conv, x), "layers.c:", "conv2d", "lenet.conv2");
+	ebb_tape_free(t);
+	ebb_params_free(p);
+}
+END_TEST
+
+/* ---- Containers ------------------------------------------------------------------------------------ */
+
+static ebb_tensor *halve(ebb_tape *t, void *ctx, ebb_tensor *x, const char *site)
+{
+	(void)site;
+	++*(int *)ctx;
+	return ebb_mul_scalar(t, x, 0.5);
+}
+
+static ebb_tensor *keep(ebb_tape *t, void *ctx, ebb_tensor *x, const char *site)
+{
+	(void)t;
+	(void)ctx;
+	(void)site;
+	return x;
+}
+
+START_TEST(a_chain_computes_what_its_parts_do)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_sequential *s = ebb_sequential_new(p, "features");
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 1, 12, 12), 1), *y, *z;
+	int calls = 0;
+
+	ck_assert_ptr_nonnull(ebb_sequential_params(s));
+	ck_assert(ebb_sequential_conv(s, 1, 4, 3, .pad = 1));
+	ck_assert(ebb_sequential_bn(s, 4));
+	ck_assert(ebb_sequential_fn(s, ebb_relu));
+	ck_assert(ebb_sequential_maxpool2d(s, .kernel = 2));
+	ck_assert(ebb_sequential_avgpool2d(s, 3, .stride = 1));
+	ck_assert(ebb_sequential_adaptive_avgpool2d(s, .size = 2));
+	ck_assert(ebb_sequential_layer(s, halve, &calls));
+	ck_assert(ebb_sequential_layer(s, keep, NULL));
+	ck_assert(ebb_sequential_fn(s, ebb_flatten));
+	ck_assert(ebb_sequential_dropout(s, 0.5));
+	ck_assert(ebb_sequential_linear(s, 16, 3));
+	ck_assert_int_eq(ebb_sequential_count(s), 11);
+	ck_assert_ptr_null(ebb_params_error(p));
+	ck_assert_ptr_nonnull(ebb_params_find(p, "features.0.bias"));
+	ck_assert_ptr_nonnull(ebb_params_find(p, "features.1.running_var"));
+	ck_assert_ptr_nonnull(ebb_params_find(p, "features.10.weight"));
+
+	ebb_set_training(t, false);
+	y = ebb_sequential_forward(t, s, x);
+	z = ebb_conv2d(t, x, ebb_params_find(p, "features.0.weight"), ebb_params_find(p, "features.0.bias"), .pad = 1);
+	z = ebb_batchnorm(t, z, ebb_params_find(p, "features.1.weight"), ebb_params_find(p, "features.1.bias"),
+		ebb_params_find(p, "features.1.running_mean"), ebb_params_find(p, "features.1.running_var"));
+	z = ebb_avgpool2d(t, ebb_maxpool2d(t, ebb_relu(t, z), 2), 3, .stride = 1);
+	z = ebb_flatten(t, ebb_mul_scalar(t, ebb_adaptive_avgpool2d(t, z, 2), 0.5));
+	z = ebb_linear(t, z, ebb_params_find(p, "features.10.weight"), ebb_params_find(p, "features.10.bias"));
+	assert_healthy(t);
+	ck_assert(all_same(y, z));
+	ck_assert_int_eq(calls, 1);
+
+	/* Gradients reach the first layer, in training mode too. */
+	ebb_set_training(t, true);
+	ck_assert(ebb_backward(t, ebb_sum(t, ebb_sequential_forward(t, s, x))));
+	ck_assert_ptr_nonnull(ebb_grad_of(ebb_params_find(p, "features.0.weight")));
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	ebb_tensor_free(x);
+}
+END_TEST
+
+typedef struct seen {
+	char paths[20][40];
+	int count;
+} seen;
+
+static void note(void *ctx, const ebb_scope *scope, const ebb_tensor *y)
+{
+	seen *s = ctx;
+
+	ck_assert_ptr_nonnull(y);
+	ck_assert_int_lt(s->count, 20);
+	snprintf(s->paths[s->count++], sizeof s->paths[0], "%s", ebb_scope_path(scope));
+}
+
+START_TEST(scopes_of_a_chain)
+{
+	const char *const expected[] = {
+		"net.features.0", "net.features.1", "net.features.2", "net.features", "net.head", "net"};
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1), *net = ebb_params_sub(p, "net");
+	ebb_sequential *s = ebb_sequential_new(net, "features");
+	ebb_linear head = ebb_linear_new(net, "head", 6, 2);
+	ebb_observer observer = {.scope_ended = note};
+	seen found = {0};
+	ebb_tensor *y;
+
+	observer.ctx = &found;
+	ebb_sequential_linear(s, 5, 6);
+	ebb_sequential_fn(s, ebb_tanh);
+	ebb_sequential_dropout(s, 0.1);
+	ck_assert(ebb_observe(t, &observer));
+	ebb_scope_begin(t, "net");
+	y = ebb_sequential_forward(t, s, ebb_ones(t, EBB_SHAPE(3, 5)));
+	ebb_scope_end(t, ebb_linear_forward(t, &head, y));
+	assert_healthy(t);
+	ck_assert_int_eq(found.count, 6);
+	for (int i = 0; i < 6; i++)
+		ck_assert_str_eq(found.paths[i], expected[i]);
+	ebb_tape_free(t);
+	ebb_params_free(p);
+}
+END_TEST
+
+START_TEST(a_chain_without_gradients_holds_two_values)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_sequential *s = ebb_sequential_new(p, "deep");
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(64, 256), 1);
+	size_t value = 64 * 256 * sizeof(float);
+
+	for (int i = 0; i < 40; i++)
+		ebb_sequential_fn(s, i % 2 ? ebb_tanh : ebb_sigmoid);
+	ebb_set_recording(t, false);
+	ck_assert_ptr_nonnull(ebb_sequential_forward(t, s, x));
+	ck_assert_msg(ebb_memory_of(t).peak <= 3 * value, "%zu bytes, one value has %zu", ebb_memory_of(t).peak, value);
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	ebb_tensor_free(x);
+}
+END_TEST
+
+START_TEST(chains_that_are_wrong)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_sequential *s = ebb_sequential_new(p, "s"), *empty = ebb_sequential_new(p, "empty");
+	ebb_tensor *x = ebb_ones(t, EBB_SHAPE(3, 5));
+
+	ck_assert_ptr_eq(ebb_sequential_forward(t, empty, x), x);
+	ck_assert(!ebb_sequential_linear(NULL, 1, 1) && !ebb_sequential_conv(NULL, 1, 1, 1) && !ebb_sequential_bn(NULL, 1));
+	ck_assert(!ebb_sequential_fn(NULL, ebb_relu) && !ebb_sequential_dropout(NULL, 0.5));
+	ck_assert(!ebb_sequential_maxpool2d(NULL, 2) && !ebb_sequential_layer(NULL, keep, NULL));
+	ck_assert_ptr_null(ebb_sequential_params(NULL));
+	ck_assert_int_eq(ebb_sequential_count(NULL), 0);
+	ck_assert(ebb_sequential_fn(s, ebb_tanh));
+	ck_assert(!ebb_sequential_fn(s, NULL));
+	ck_assert(strstr(ebb_params_error(p)->message, "s.1 is NULL"));
+	ck_assert(!ebb_sequential_linear(s, 5, 5));
+	ck_assert_int_eq(ebb_sequential_count(s), 1);
+	assert_refused(t, EBB_INVALID, ebb_sequential_forward(t, s, x), "layers.c:", "\"s\" lacks number 1");
+	ebb_tape_free(t);
+	ebb_params_free(p);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("nn-layers");
+	TCase *c = tcase_create("layers");
+
+	tcase_add_test(c, layouts_are_torchvisions);
+	tcase_add_test(c, initial_values_can_be_chosen);
+	tcase_add_test(c, forward_is_the_op);
+	tcase_add_test(c, dropout_follows_the_mode);
+	tcase_add_test(c, bad_layers);
+	tcase_add_test(c, empty_layers_fail_the_tape);
+	tcase_add_test(c, errors_name_the_layer_and_the_line);
+	suite_add_tcase(s, c);
+	c = tcase_create("sequential");
+	tcase_add_test(c, a_chain_computes_what_its_parts_do);
+	tcase_add_test(c, scopes_of_a_chain);
+	tcase_add_test(c, a_chain_without_gradients_holds_two_values);
+	tcase_add_test(c, chains_that_are_wrong);
+	suite_add_tcase(s, c);
+	return run_suite(s);
+}
