@@ -60,7 +60,6 @@ static double or_zero(double value)
 	}
 
 UNARY(neg)
-UNARY(abs)
 UNARY(sign)
 UNARY(exp)
 UNARY(log)
@@ -101,6 +100,13 @@ JOINED(stack)
 LOSS(mse_loss)
 LOSS(bce_with_logits)
 
+static ebb_tensor *call_abs(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
+{
+	(void)n;
+	o->flat = EBB_IN(0);
+	return ebb_abs(t, in[0]);
+}
+
 static ebb_tensor *call_gelu(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
 {
 	const char *approximate = golden_text(o, "approximate");
@@ -136,8 +142,11 @@ static ebb_tensor *call_var(ebb_tape *t, golden_options *o, int n, ebb_tensor **
 
 static ebb_tensor *call_norm(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
 {
+	double p = golden_number(o, "p", 2);
+
 	(void)n;
-	return ebb_norm(t, in[0], .p = golden_number(o, "p", 2), .axes = golden_axes(o, "axis"),
+	o->flat = p == 1 ? EBB_IN(0) : 0;
+	return ebb_norm(t, in[0], .p = p, .axes = golden_axes(o, "axis"),
 		.keepdim = golden_flag(o, "keepdim", false));
 }
 

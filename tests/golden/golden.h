@@ -29,6 +29,8 @@ typedef struct golden_options {
 	int n;
 	golden_option option[GOLDEN_MAX_OPTIONS];
 	bool missing_op; /* the problem is an op that Ebb does not have */
+	unsigned flat;   /* EBB_IN(k): the gradient is piecewise constant in input k.  Its second
+	                  * derivative is 0, and PyTorch left uninitialised memory in hvp.k. */
 	char problem[300];
 } golden_options;
 
