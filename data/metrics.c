@@ -17,7 +17,7 @@
 \
 			before += x > own || x != x || (x == own && k < label); \
 		} \
-		return own != own ? classes : before; \
+		return own != own ? INT64_MAX : before; \
 	}
 RANK(float)
 RANK(double)
