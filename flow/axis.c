@@ -1,4 +1,4 @@
-/* axis.c - where the ticks of an axis lie: 1-2-5 steps on a linear one, decades on a logarithmic one. */
+/* axis.c - where the ticks of an axis lie: at 1-2-5 steps, or at decades. */
 #include "flow/internal.h"
 
 #include <math.h>
@@ -9,6 +9,16 @@ static double round_step(double x)
 	double power = pow(10, floor(log10(x))), m = x / power;
 
 	return power * (m <= 1.0000001 ? 1 : m <= 2.0000001 ? 2 : m <= 5.0000001 ? 5 : 10);
+}
+
+/* A tick at the end of a fixed axis, unless one is near it or it would need more decimals. */
+static void add_end(ebb_axis *a, double end, double step, int nearest)
+{
+	double scaled = end * pow(10, a->decimals);
+	bool near = a->n > 0 && fabs(end - a->tick[nearest < 0 ? 0 : nearest]) < 0.6 * step;
+
+	if (!near && fabs(scaled - rint(scaled)) < 1e-6 && a->n < EBB_MAX_TICKS)
+		a->tick[a->n++] = end;
 }
 
 static void fit_linear(ebb_axis *a, double lo, double hi, bool fixed, int want)
@@ -32,6 +42,8 @@ static void fit_linear(ebb_axis *a, double lo, double hi, bool fixed, int want)
 		a->tick[a->n++] = v == 0 ? 0 : v; /* no negative zero */
 	}
 	a->decimals = step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;
+	add_end(a, a->lo, step, 0);
+	add_end(a, a->hi, step, a->n - 1);
 }
 
 static void fit_log(ebb_axis *a, double lo, double hi, bool fixed, int want)
@@ -74,12 +86,24 @@ static void fit_log(ebb_axis *a, double lo, double hi, bool fixed, int want)
 
 void ebb_axis_fit(ebb_axis *a, bool log, double lo, double hi, bool fixed, int want)
 {
+	bool reversed = fixed && lo > hi;
+
+	if (reversed) {
+		double swap = lo;
+		lo = hi;
+		hi = swap;
+	}
 	*a = (ebb_axis){.log = log};
 	want = want < 2 ? 2 : want > EBB_MAX_TICKS / 3 ? EBB_MAX_TICKS / 3 : want;
 	if (log)
 		fit_log(a, lo, hi, fixed, want);
 	else
 		fit_linear(a, lo, hi, fixed, want);
+	if (reversed) {
+		lo = a->lo;
+		a->lo = a->hi;
+		a->hi = lo;
+	}
 }
 
 double ebb_axis_place(const ebb_axis *a, double v)

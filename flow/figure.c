@@ -203,7 +203,7 @@ static bool cannot(ebb_error *e)
 {
 	ebb_error_set(e, EBB_BAD_STATE, NULL,
 		"figure: this build of Ebb cannot draw: Cairo was not found when it was "
-	        "configured");
+		"configured");
 	return false;
 }
 

@@ -1,8 +1,8 @@
 /*
  * flow.h - watching gradients: probes, statistics, verdicts, tables, plots, reports.
  *
- * A probe looks at a training run from outside, through ebb_observe alone: the model is not changed and
- * the recording is not touched.
+ * A probe looks at a training run from outside, through ebb_observe alone: the model is
+ * not changed and the recording is not touched.
  *
  *	ebb_probe *probe = ebb_probe_new(t, .scopes = "resnet.layer*", .every = 10);
  *	while (ebb_loader_next(loader, &batch)) {
@@ -25,52 +25,60 @@
 extern "C" {
 #endif
 
-/* ---- Text (text.c) ------------------------------------------------------------------------------ */
+/* ---- Text (text.c) --------------------------------------------------------------------------- */
 
-/* What tables, CSV and pages are appended to; start with {0}.  data ends in a NUL (and is NULL while nothing was appended).
- * When memory runs out it is failed: it takes nothing more, and the function that was writing returns false. */
+/* What tables, CSV and pages are appended to; start with {0}.  data ends in a NUL (and is NULL
+ * while nothing was appended). When memory runs out it is failed: it takes nothing more, and the
+ * function that was writing returns false. */
 typedef struct ebb_text {
 	char *data;
 	size_t length, capacity;
 	bool failed;
 } ebb_text;
 EBB_API void ebb_text_free(ebb_text *text); /* and back to {0} */
-/* Writes it to a file, over what was there.  EBB_BAD_FILE with the system's reason; EBB_NO_MEMORY if the text has failed. */
+/* Writes it to a file, over what was there.  EBB_BAD_FILE with the system's reason; EBB_NO_MEMORY
+ * if the text has failed. */
 EBB_API bool ebb_text_save(const ebb_text *text, const char *path, ebb_error *e);
-/* Appends y[0..n-1] as width characters of eight heights, each the mean of its part (of a range without a number: a
- * blank).  Width is clipped to [1,200]. */
+/* Appends y[0..n-1] as width characters of eight heights, each the mean of its part (of a range
+ * without a number: a blank).  Width is clipped to [1,200]. */
 EBB_API bool ebb_text_sparkline(ebb_text *text, int64_t n, const double *y, int width);
 
-/* ---- Statistics (stats.c) ----------------------------------------------------------------------- */
+/* ---- Statistics (stats.c) -------------------------------------------------------------------- */
 
-/* Of count values, the NaNs among them left out of everything but count and nan.  Of nothing: shares 0, the rest NaN. */
+/* Of count values, the NaNs among them left out of everything but count and nan.  Of nothing:
+ * shares 0, the rest NaN. */
 typedef struct ebb_stats {
 	int64_t count, nan;
 	double mean, std;         /* std: of the population, sqrt(mean (x - mean)^2) */
 	double min, max;
 	double mean_abs, max_abs; /* mean |x|, max |x| */
-	double l2;                /* sqrt(sum x^2) */
+	double l2;                /* sqrt(sum x^2); beyond 1e150 or below 1e-150, where x^2 leaves the
+	                           * range: its bound sqrt(max |x| * sum |x|) */
 	double zeros;             /* share of values that are exactly 0, in [0,1] */
 	double saturated;         /* share of values below or above the bounds given, in [0,1] */
 } ebb_stats;
-/* Over all of x (F32 or F64, any memory).  False if x is NULL, dropped or of integers, or there is no memory. */
-EBB_API bool ebb_stats_of(const ebb_tensor *x, double saturated_below, double saturated_above, ebb_stats *s);
+/* Over all of x (F32 or F64, any memory).  False if x is NULL, dropped or of integers, or there is
+ * no memory. */
+EBB_API bool ebb_stats_of(const ebb_tensor *x, double saturated_below, double saturated_above,
+                          ebb_stats *s);
 
-/* ---- The probe (probe.c) ------------------------------------------------------------------------ */
+/* ---- The probe (probe.c) --------------------------------------------------------------------- */
 
 typedef struct ebb_probe ebb_probe;
 
-/* .scopes: which scopes, as a glob over their paths (* any characters, ? one, [..] one of; several separated by spaces);
- * default all.
- * .every: looks at steps 0, every, 2*every, ...; default 1.  In the steps between a callback costs one comparison.
- * .max_samples: steps held, default 1000.  When as many are there, every second is forgotten and .every doubles, so that memory
- * stays bounded however long the run is.
- * .saturated_below, .saturated_above: an activation x < below or x > above counts as saturated.  When both are left out, they follow the
- * op that computed the activation: 0.05 and 0.95 for sigmoid, where its slope is under a fifth of its largest; -0.95 and
- * 0.95 for tanh, where it is under a tenth; for any other op nothing saturates.  If one is left out that side never saturates
- * (EBB_ZERO for a bound of 0).
- * .evaluation: also looks while the tape evaluates (ebb_set_training off); by default such passes are left out, so that a
- * test in the middle of training does not mix with the step. */
+/* .scopes: which scopes, as a glob over their paths (* any characters, ? one, [..] one of;
+ * several separated by spaces); default all.
+ * .every: looks at steps 0, every, 2*every, ...; default 1.  In the steps between a callback costs
+ * one comparison.
+ * .max_samples: steps held, default 1000.  When as many are there, every second is forgotten and
+ * .every doubles, so that memory stays bounded however long the run is.
+ * .saturated_below, .saturated_above: an activation x < below or x > above counts as
+ * saturated.  When both are left out, they follow the op that computed the activation: 0.05 and
+ * 0.95 for sigmoid, where its slope is under a fifth of its largest; -0.95 and 0.95 for tanh,
+ * where it is under a tenth; for any other op nothing saturates.  If one is left out that side
+ * never saturates (EBB_ZERO for a bound of 0).
+ * .evaluation: also looks while the tape evaluates (ebb_set_training off); by default such passes
+ * are left out, so that a test in the middle of training does not mix with the step. */
 typedef struct ebb_probe_args {
 	ebb_tape *t;
 	const char *scopes;
@@ -80,36 +88,40 @@ typedef struct ebb_probe_args {
 	bool evaluation;
 	ebb_error *error;
 } ebb_probe_args;
-/* Starts to observe t.  NULL (and .error) if there is no memory, no room for another observer, or an option is out of range. */
+/* Starts to observe t.  NULL (and .error) if there is no memory, no room for another observer, or
+ * an option is out of range. */
 EBB_API ebb_probe *ebb_probe_new(const ebb_probe_args *a);
 /* Stops observing and forgets all; before the tape is freed.  Accepts NULL. */
 EBB_API void ebb_probe_free(ebb_probe *p);
 
-/* Ends the step: call it after the optimizer's step, before or after ebb_tape_reset, while the parameters live.  It compares each
- * parameter with its value when its gradient was completed (before the optimizer changed it).  False if the probe ran out
- * of memory; it then collects nothing more, and training goes on undisturbed. */
+/* Ends the step: call it after the optimizer's step, before or after ebb_tape_reset, while the
+ * parameters live.  It compares each parameter with its value when its gradient was completed
+ * (before the optimizer changed it).  False if the probe ran out of memory; it then collects
+ * nothing more, and training goes on undisturbed. */
 EBB_API bool ebb_probe_step(ebb_probe *p);
 EBB_API int64_t ebb_probe_steps(const ebb_probe *p);   /* ended so far */
 EBB_API bool ebb_probe_failed(const ebb_probe *p);
 
 /* The scopes seen, in order of depth: the order in which they first ended. */
 typedef struct ebb_layer {
-	const char *path;  /* "resnet.layer1.0"; lives as long as the probe */
-	bool container;    /* another scope that is watched ends inside it; left out of depth fits, verdicts and tables */
+	const char *path; /* "resnet.layer1.0"; lives as long as the probe */
+	bool container;   /* a watched scope ends inside it; not in depth fits, verdicts and tables */
 } ebb_layer;
 EBB_API int ebb_probe_layers(const ebb_probe *p);
 EBB_API ebb_layer ebb_probe_layer(const ebb_probe *p, int layer); /* {NULL} if there is none */
 
-/* The parameters whose gradients were seen inside watched scopes, in the order of their first use. */
+/* The parameters whose gradients were seen, in the order in which they first came.  With .scopes
+ * given: those first used inside a watched scope. */
 typedef struct ebb_probed_param {
-	const char *name;  /* ebb_name of the stored tensor */
-	int layer;         /* the first watched scope that it was used in, the innermost; see ebb_probe_layer */
+	const char *name; /* ebb_name of the stored tensor */
+	int layer;        /* the innermost watched scope of its first use; -1: outside of all */
 } ebb_probed_param;
 EBB_API int ebb_probe_params(const ebb_probe *p);
 EBB_API ebb_probed_param ebb_probe_param(const ebb_probe *p, int param);
 
-/* Rows: one per sampled step and layer.  A scope that ran several times in a step (a loop, shared weights), or that several sweeps
- * passed, has the statistics of all of it together.  False if there is no such row. */
+/* Rows: one per sampled step and layer.  A scope that ran several times in a step (a loop, shared
+ * weights), or that several sweeps passed, has the statistics of all of it together.  False if
+ * there is no such row. */
 typedef struct ebb_layer_row {
 	ebb_stats activation; /* of the scope's result; count 0 if it had none */
 	ebb_stats gradient;   /* of the loss with respect to it; count 0 if no sweep came by */
@@ -120,35 +132,38 @@ typedef struct ebb_param_row {
 	double update_ratio;  /* |w_new - w_old| / |w_old|, L2 norms; NaN where w_old is 0 */
 } ebb_param_row;
 EBB_API int ebb_probe_samples(const ebb_probe *p);
-EBB_API int64_t ebb_probe_sample_step(const ebb_probe *p, int sample); /* which step that was; -1 if there is none */
+EBB_API int64_t ebb_probe_sample_step(const ebb_probe *p, int sample); /* -1 if there is none */
 EBB_API bool ebb_probe_layer_row(const ebb_probe *p, int sample, int layer, ebb_layer_row *row);
 EBB_API bool ebb_probe_param_row(const ebb_probe *p, int sample, int param, ebb_param_row *row);
 
-/* One layer over the samples of steps [from, to): medians over the samples where the value is a number, so that one wild step does
- * not bend them; NaN where there is none. */
+/* One layer over the samples of steps [from, to): medians over the samples where the value is a
+ * number, so that one wild step does not bend them; NaN where there is none. */
 typedef struct ebb_layer_summary {
 	const char *path;
 	int samples;
-	double mean, std, zeros, saturated; /* of the activation */
-	double grad_l2, grad_mean_abs, grad_max, grad_zeros;         /* of the gradient with respect to it */
-	double param_grad_l2, param_grad_mean_abs, param_grad_max, param_grad_zeros; /* of all parameters used inside, together */
-	double update_ratio;                /* of all parameters used inside, together */
-	int64_t nan;                        /* NaNs in activations and gradients, summed over the samples */
+	double mean, std, zeros, saturated;                  /* of the activation */
+	double grad_l2, grad_mean_abs, grad_max, grad_zeros; /* with respect to the activation */
+	/* Of all parameters used inside, as one long vector. */
+	double param_grad_l2, param_grad_mean_abs, param_grad_max, param_grad_zeros;
+	double update_ratio;
+	int64_t nan; /* in activations and gradients, summed over the samples */
 } ebb_layer_summary;
 /* to 0: to the end.  False if there is no such layer or no memory. */
-EBB_API bool ebb_probe_summary(const ebb_probe *p, int layer, int64_t from, int64_t to, ebb_layer_summary *s);
+EBB_API bool ebb_probe_summary(const ebb_probe *p, int layer, int64_t from, int64_t to,
+                               ebb_layer_summary *s);
 
-/* ---- Decay and verdict (verdict.c) -------------------------------------------------------------- */
+/* ---- Decay and verdict (verdict.c) ----------------------------------------------------------- */
 
-/* How the gradient's norm changes with depth: the least-squares line through log norm[k] against k, k = 0 the layer nearest the
- * input.  factor = exp(-slope): what the norm is multiplied by when the gradient flows back through one layer, below 1 when it
- * fades.  Norms that are 0 (underflow), NaN or infinite have no logarithm: they are left out of the fit and counted.  With fewer than two
+/* How the gradient's norm changes with depth: the least-squares line through log norm[k] against k,
+ * k = 0 the layer nearest the input.  factor = exp(-slope): what the norm is multiplied by when the
+ * gradient flows back through one layer, below 1 when it fades.  Norms that are 0 (underflow), NaN
+ * or infinite have no logarithm: they are left out of the fit and counted.  With fewer than two
  * left, factor, end_to_end and r2 are NaN. */
 typedef struct ebb_decay {
 	double factor;
 	double end_to_end; /* factor^(n-1): from the last layer to the first, as fitted */
 	double spread;     /* largest over smallest norm used */
-	double r2;         /* share of the variance of log norm that the line explains; 1 if there is none */
+	double r2;         /* share of the variance of log norm that the line explains; 1 if none */
 	int layers, used, zeros, not_finite;
 } ebb_decay;
 /* False if n < 1 or norm is NULL. */
@@ -166,14 +181,15 @@ EBB_API const char *ebb_verdict_name(ebb_verdict_kind kind); /* "vanishing", "de
 
 /* Zero means the default. */
 typedef struct ebb_verdict_limits {
-	double vanishing; /* end_to_end below this, default 1e-3; also any layer whose gradient is exactly 0 */
+	double vanishing; /* end_to_end below this, default 1e-3; or any gradient exactly 0 */
 	double exploding; /* end_to_end above this, default 1e3 */
 	double dead;      /* a layer with a larger share of zeros is dead, default 0.9 */
-	double saturated; /* a layer with a larger share of saturated units is saturated, default 0.5 */
+	double saturated; /* a layer with a larger share saturated is saturated, default 0.5 */
 } ebb_verdict_limits;
 
-/* The first that holds of: not finite, vanishing, exploding, dead units (in at least one layer), saturated (at least one layer), healthy.
- * The sentence gives its numbers, and names dead or saturated layers in any case. */
+/* The first that holds of: not finite, vanishing, exploding, dead units (in at least one layer),
+ * saturated (at least one layer), healthy. The sentence gives its numbers, and names dead or
+ * saturated layers in any case. */
 typedef struct ebb_verdict {
 	ebb_verdict_kind kind;
 	ebb_decay decay;  /* of grad_l2 */
@@ -181,15 +197,18 @@ typedef struct ebb_verdict {
 	char sentence[300];
 } ebb_verdict;
 /* Of n layers in order of depth.  limits NULL: the defaults.  False if n < 1 or layers is NULL. */
-EBB_API bool ebb_judge(int n, const ebb_layer_summary *layers, const ebb_verdict_limits *limits, ebb_verdict *v);
-/* Of the probe's layers (containers left out) over the samples of steps [from, to); to 0: to the end.  False if nothing was sampled
- * there, or there is no memory. */
-EBB_API bool ebb_probe_verdict(const ebb_probe *p, int64_t from, int64_t to, const ebb_verdict_limits *limits, ebb_verdict *v);
+EBB_API bool ebb_judge(int n, const ebb_layer_summary *layers, const ebb_verdict_limits *limits,
+                       ebb_verdict *v);
+/* Of the probe's layers (containers left out) over the samples of steps [from, to); to 0: to the
+ * end.  False if nothing was sampled there, or there is no memory. */
+EBB_API bool ebb_probe_verdict(const ebb_probe *p, int64_t from, int64_t to,
+                               const ebb_verdict_limits *limits, ebb_verdict *v);
 
-/* ---- Tables and CSV (table.c) ------------------------------------------------------------------- */
+/* ---- Tables and CSV (table.c) ---------------------------------------------------------------- */
 
-/* One line per layer: the summary over the samples of steps [.from, .to).  .colour: ANSI colours; .bars: a bar of log gradient norm
- * per line; .ascii: no characters beyond ASCII.  False if there is no memory or nothing was sampled. */
+/* One line per layer: the summary over the samples of steps [.from, .to).  .colour: ANSI colours;
+ * .bars: a bar of log gradient norm per line; .ascii: no characters beyond ASCII.  False if there
+ * is no memory or nothing was sampled. */
 typedef struct ebb_probe_table_args {
 	const ebb_probe *probe;
 	ebb_text *text;
@@ -198,9 +217,10 @@ typedef struct ebb_probe_table_args {
 } ebb_probe_table_args;
 EBB_API bool ebb_probe_table(const ebb_probe_table_args *a);
 
-/* RFC 4180, with CRLF and a header line unless .no_header; numbers with a point and no grouping in any locale, NaN as nan.  One line per
- * sample, layer or parameter, and quantity (activation, gradient; weight, gradient).  .network fills the first column, so that
- * several probes go into one file.  False if there is no memory. */
+/* RFC 4180, with CRLF and a header line unless .no_header; numbers with a point and no grouping in
+ * any locale, NaN as nan.  One line per sample, layer or parameter, and quantity (activation,
+ * gradient; weight, gradient).  .network fills the first column, so that several probes go into one
+ * file.  False if there is no memory. */
 typedef struct ebb_probe_csv_args {
 	const ebb_probe *probe;
 	ebb_text *text;
@@ -209,21 +229,22 @@ typedef struct ebb_probe_csv_args {
 } ebb_probe_csv_args;
 EBB_API bool ebb_probe_csv(const ebb_probe_csv_args *a);
 
-/* ---- Figures (axis.c, plot.c, figure.c) ---------------------------------------------------------------- */
+/* ---- Figures (axis.c, plot.c, figure.c) ------------------------------------------------------ */
 
-/* A curve; points that are not finite, or not positive on a log axis, break the line.  Text is UTF-8. */
+/* A curve; points that are not finite, or not positive on a log axis, break the line.  Text is
+ * UTF-8. */
 typedef struct ebb_series {
-	const char *label;  /* NULL: none */
+	const char *label;  /* NULL: none; a second line after \n is set smaller */
 	int64_t n;
 	const double *x;    /* NULL: 0, 1, ..., n-1 */
 	const double *y;
 	int colour;         /* 1 to 8 of the palette; 0: by position */
 	bool points;        /* a marker at each point */
-	bool faint;         /* thin and pale and unlabelled, to stand behind another of the same colour */
+	bool faint;         /* thin, pale, without label: to stand behind another */
 } ebb_series;
 
 typedef enum ebb_legend {
-	EBB_LEGEND_ENDS, /* each label beside the right end of its curve, pushed apart where they would touch */
+	EBB_LEGEND_ENDS, /* each label beside the right end of its curve, pushed apart */
 	EBB_LEGEND_BOX,  /* where the panel is emptiest */
 	EBB_LEGEND_NONE
 } ebb_legend;
@@ -231,15 +252,15 @@ typedef enum ebb_legend {
 typedef struct ebb_panel {
 	const char *title, *x_label, *y_label;
 	bool x_log, y_log;
-	double x_range[2], y_range[2]; /* both 0: from the data, to round numbers */
+	double x_range[2], y_range[2]; /* both 0: from the data; {24, 1} runs backwards */
 	int n;
 	const ebb_series *series;
 	ebb_legend legend;
 } ebb_panel;
 
-/* Panels side by side, .columns in a row (default all), under one title.  Sizes in CSS pixels, default 640 by 480 a panel;
- * PNG has twice as many.  The palette (Okabe & Ito 2008, "Color Universal Design", slightly darkened for white paper) can be told
- * apart with any colour vision. */
+/* Panels side by side, .columns in a row (default all), under one title.  Sizes in CSS pixels,
+ * default 640 by 480 a panel; PNG has twice as many.  The palette (Okabe & Ito 2008, "Color
+ * Universal Design", slightly darkened for white paper) can be told apart with any colour vision. */
 typedef struct ebb_figure {
 	const char *title, *subtitle, *footer;
 	double width, height;
@@ -248,14 +269,16 @@ typedef struct ebb_figure {
 	const ebb_panel *panels;
 	bool dark;          /* light on dark */
 } ebb_figure;
-/* Whether this build can draw; without Cairo the two functions below fail with EBB_BAD_STATE and say so. */
+/* Whether this build can draw; without Cairo the two functions below fail with EBB_BAD_STATE and
+ * say so. */
 EBB_API bool ebb_can_plot(void);
-/* Writes path as .png, .svg or .pdf says.  EBB_INVALID for another ending, no panel, or sizes outside 100 to 10000. */
+/* Writes path as .png, .svg or .pdf says.  EBB_INVALID for another ending, no panel, or sizes
+ * outside 100 to 10000. */
 EBB_API bool ebb_figure_save(const ebb_figure *f, const char *path, ebb_error *e);
 /* The SVG document, appended. */
 EBB_API bool ebb_figure_svg(const ebb_figure *f, ebb_text *text, ebb_error *e);
 
-/* ---- The report (report.c) ---------------------------------------------------------------------- */
+/* ---- The report (report.c) ------------------------------------------------------------------- */
 
 typedef struct ebb_report_network {
 	const char *name;
@@ -289,11 +312,12 @@ typedef struct ebb_report {
 	const ebb_report_option *option;
 	const char *footer;
 } ebb_report;
-/* One HTML page with everything inside it: no scripts, nothing to fetch.  It follows the reader's light or dark setting.  A build without
- * Cairo leaves the figures out and says so in their place.  EBB_INVALID if there is no title or a network has no name or probe. */
+/* One HTML page with everything inside it: no scripts, nothing to fetch.  It follows the reader's
+ * light or dark setting.  A build without Cairo leaves the figures out and says so in their
+ * place.  EBB_INVALID if there is no title or a network has no name or probe. */
 EBB_API bool ebb_report_html(const ebb_report *r, ebb_text *text, ebb_error *e);
 
-/* ---- The macros --------------------------------------------------------------------------------- */
+/* ---- The macros ------------------------------------------------------------------------------ */
 
 #ifndef __cplusplus
 #define ebb_probe_new(...) ebb_probe_new(&(ebb_probe_args){__VA_ARGS__})

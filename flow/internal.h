@@ -10,9 +10,11 @@
 bool ebb_text_bytes(ebb_text *text, const char *s, size_t n);
 bool ebb_text_add(ebb_text *text, const char *s); /* NULL adds nothing */
 bool ebb_text_repeat(ebb_text *text, const char *s, int times);
-/* printf without %e, %f and %g, whose point follows the locale: numbers go through ebb_text_number. */
+/* printf without %e, %f and %g, whose point follows the locale: numbers go through
+ * ebb_text_number. */
 bool ebb_text_addf(ebb_text *text, const char *format, ...) EBB_PRINTF(2, 3);
-/* A double by a printf format such as "%.3g", with a point in any locale; NaN is nan, infinities are inf and -inf. */
+/* A double by a printf format such as "%.3g", with a point in any locale; NaN is nan, infinities
+ * are inf and -inf. */
 bool ebb_text_number(ebb_text *text, const char *format, double x);
 const char *ebb_number(
 	char *buffer, size_t size, const char *format, double x); /* the same; returns buffer */
@@ -91,15 +93,16 @@ bool ebb_path_inside(const char *path, const char *outer);
 
 /* ---- stats.c: sums can be added, statistics cannot ---- */
 
-/* False if x is not a readable tensor of reals, or there is no memory for a copy of one that is not dense. */
+/* False if x is not a readable tensor of reals, or there is no memory for a copy of one that is
+ * not dense. */
 bool ebb_sums_of(const ebb_tensor *x, double below, double above, ebb_kernel_stats *sums);
 void ebb_sums_add(ebb_kernel_stats *into, const ebb_kernel_stats *more);
 ebb_stats ebb_stats_from(const ebb_kernel_stats *sums);
 
 /* ---- rows.c, verdict.c ---- */
 
-/* The layers that tables and verdicts show (containers left out), summarised, with their paths; *n of them, in memory of
- * capacity layers of the probe.  NULL if there is none or no memory. */
+/* The layers that tables and verdicts show (containers left out), summarised, with their paths;
+ * *n of them, in memory of capacity layers of the probe.  NULL if there is none or no memory. */
 ebb_layer_summary *ebb_summaries(
 	const ebb_probe *p, int64_t from, int64_t to, int *n, size_t *bytes);
 /* "1.9e-05", and for factors "0.42", "3.1"; "-" for NaN. */
@@ -118,7 +121,8 @@ typedef struct ebb_axis {
 	bool powers;  /* labels are powers of ten: 10 with an exponent */
 	int decimals; /* of the labels of a linear axis */
 } ebb_axis;
-/* An axis that holds [lo,hi] with about want ticks; .lo and .hi are widened to ticks unless fixed. */
+/* An axis that holds [lo,hi] with about want ticks; .lo and .hi are widened to ticks unless
+ * fixed. */
 void ebb_axis_fit(ebb_axis *a, bool log, double lo, double hi, bool fixed, int want);
 /* The place of v on the axis: 0 at lo, 1 at hi. */
 double ebb_axis_place(const ebb_axis *a, double v);
@@ -142,7 +146,8 @@ typedef struct ebb_canvas {
 } ebb_canvas;
 
 void ebb_canvas_theme(ebb_canvas *c, bool dark);
-/* Draws s with its baseline at y and returns its width; align 0 starts, 0.5 centres, 1 ends it at x. */
+/* Draws s with its baseline at y and returns its width; align 0 starts, 0.5 centres, 1 ends it at
+ * x. */
 double ebb_canvas_text(ebb_canvas *c, double x, double y, double align, double size, bool bold,
 	ebb_rgb colour, const char *s);
 /* The panel into the rectangle.  False if there is no memory. */

@@ -2,6 +2,7 @@
 #include "flow/internal.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { PALETTE = 8 };
 
@@ -57,7 +58,14 @@ double ebb_canvas_text(ebb_canvas *c, double x, double y, double align, double s
 
 /* ---- The frame ---- */
 
-enum { TICK_SIZE = 12, LABEL_SIZE = 13, TITLE_SIZE = 16, END_SIZE = 13, END_LINE = 18 };
+enum {
+	TICK_SIZE = 12,
+	LABEL_SIZE = 13,
+	TITLE_SIZE = 16,
+	END_SIZE = 13,
+	SECOND_SIZE = 12,
+	END_LINE = 18
+};
 
 typedef struct frame {
 	const ebb_panel *p;
@@ -120,7 +128,8 @@ static void fit_axes(frame *f)
 		fixed_y ? p->y_range[1] : y[1], fixed_y, (int)(f->height / 42));
 }
 
-/* "10" with a raised exponent, or the plain label; returns its width, and draws it unless measuring. */
+/* "10" with a raised exponent, or the plain label; returns its width, and draws it unless
+ * measuring. */
 static double tick_label(
 	ebb_canvas *c, const ebb_axis *a, double v, double x, double y, double align, bool draw)
 {
@@ -172,16 +181,21 @@ static void draw_axes(ebb_canvas *c, const frame *f)
 		double x = px(f, f->ax.minor[i]);
 		stroke_line(c, x, bottom, x, bottom + 3);
 	}
-	double last_end = -INFINITY;
+	double from[EBB_MAX_TICKS], to[EBB_MAX_TICKS];
+	int labels = 0;
 	for (int i = 0; i < f->ax.n; i++) {
 		double x = px(f, f->ax.tick[i]);
 		double half = tick_label(c, &f->ax, f->ax.tick[i], 0, 0, 0, false) / 2;
+		bool room = true;
 		source(c, c->muted, 0.9);
 		stroke_line(c, x, bottom, x, bottom + 5);
-		if (x - half < last_end + 8)
+		for (int k = 0; k < labels; k++)
+			room = room && (x + half + 8 < from[k] || x - half - 8 > to[k]);
+		if (!room)
 			continue;
 		tick_label(c, &f->ax, f->ax.tick[i], x, bottom + 20, 0.5, true);
-		last_end = x + half;
+		from[labels] = x - half;
+		to[labels++] = x + half;
 	}
 	source(c, c->muted, 0.9);
 	stroke_line(c, f->x, bottom, f->x + f->width, bottom);
@@ -260,16 +274,25 @@ static bool is_labelled(const ebb_series *s)
 	return s->label && *s->label && !s->faint;
 }
 
-/* Where a curve ends; false if none of it can be drawn. */
+/* Where a curve ends to the right; false if none of it can be drawn. */
 static bool curve_end(const frame *f, const ebb_series *s, double *x, double *y)
 {
-	for (int64_t i = s->n - 1; i >= 0; i--)
-		if (can_be_drawn(f->p, x_of(s, i), s->y[i])) {
+	*x = -INFINITY;
+	for (int64_t i = 0; i < s->n; i++)
+		if (can_be_drawn(f->p, x_of(s, i), s->y[i]) && px(f, x_of(s, i)) >= *x) {
 			*x = px(f, x_of(s, i));
 			*y = py(f, s->y[i]);
-			return true;
 		}
-	return false;
+	return isfinite(*x);
+}
+
+/* The label's first line in a buffer, and what follows it (or NULL). */
+static const char *first_line(const char *label, char *buffer, size_t size)
+{
+	const char *end = strchr(label, '\n');
+
+	snprintf(buffer, size, "%.*s", end ? (int)(end - label) : (int)size - 1, label);
+	return end ? end + 1 : NULL;
 }
 
 typedef struct end_label {
@@ -277,8 +300,9 @@ typedef struct end_label {
 	double end_x, end_y, y;
 } end_label;
 
-/* Sorted from the top, at least a line apart, as near their curves' ends as that allows, within [top,bottom]. */
-static void push_apart(end_label *l, int n, double top, double bottom)
+/* Sorted from the top, at least a label's height apart, as near their curves' ends as that allows, within
+ * [top,bottom]. */
+static void push_apart(end_label *l, int n, double apart, double top, double bottom)
 {
 	for (int i = 1; i < n; i++)
 		for (int j = i; j > 0 && l[j].end_y < l[j - 1].end_y; j--) {
@@ -290,7 +314,7 @@ static void push_apart(end_label *l, int n, double top, double bottom)
 		l[i].y = l[i].end_y;
 	for (int pass = 0; pass < 200; pass++) { /* neighbours that touch give way by halves */
 		for (int i = 1; i < n; i++) {
-			double overlap = l[i - 1].y + END_LINE - l[i].y;
+			double overlap = l[i - 1].y + apart - l[i].y;
 			if (overlap > 0) {
 				l[i - 1].y -= overlap / 2;
 				l[i].y += overlap / 2;
@@ -298,9 +322,9 @@ static void push_apart(end_label *l, int n, double top, double bottom)
 		}
 	}
 	for (int i = 0; i < n; i++)
-		l[i].y = fmax(l[i].y, i ? l[i - 1].y + END_LINE : top);
+		l[i].y = fmax(l[i].y, i ? l[i - 1].y + apart : top);
 	for (int i = n - 1; i >= 0; i--)
-		l[i].y = fmin(l[i].y, i < n - 1 ? l[i + 1].y - END_LINE : bottom);
+		l[i].y = fmin(l[i].y, i < n - 1 ? l[i + 1].y - apart : bottom);
 }
 
 static bool draw_end_labels(ebb_canvas *c, const frame *f)
@@ -317,8 +341,14 @@ static bool draw_end_labels(ebb_canvas *c, const frame *f)
 			curve_end(f, &f->p->series[k], &e.end_x, &e.end_y))
 			l[n++] = e;
 	}
-	push_apart(l, n, f->y + 4, f->y + f->height - 4);
+	bool two = false;
+	for (int i = 0; i < n; i++)
+		two = two || strchr(f->p->series[l[i].series].label, '\n');
+	push_apart(l, n, two ? 2 * END_LINE : END_LINE, f->y + 4, f->y + f->height - 4);
 	for (int i = 0; i < n; i++) {
+		char first[200];
+		const char *second =
+			first_line(f->p->series[l[i].series].label, first, sizeof first);
 		ebb_rgb colour = colour_of(c, f->p, l[i].series);
 		double x = f->x + f->width + 12;
 		if (fabs(l[i].y - l[i].end_y) > 3) { /* a leader from the curve to its label */
@@ -329,8 +359,10 @@ static bool draw_end_labels(ebb_canvas *c, const frame *f)
 			cairo_stroke(c->cr);
 			x += 12;
 		}
-		ebb_canvas_text(c, x, l[i].y + 0.36 * END_SIZE, 0, END_SIZE, true, colour,
-			f->p->series[l[i].series].label);
+		double baseline = l[i].y + 0.36 * END_SIZE - (second ? 0.45 * END_LINE : 0);
+		ebb_canvas_text(c, x, baseline, 0, END_SIZE, true, colour, first);
+		ebb_canvas_text(
+			c, x, baseline + 0.9 * END_LINE, 0, SECOND_SIZE, false, c->muted, second);
 	}
 	ebb_free(l, bytes);
 	return true;
@@ -341,9 +373,14 @@ static double labels_width(ebb_canvas *c, const ebb_panel *p)
 {
 	double widest = 0;
 
-	for (int k = 0; k < p->n; k++)
-		if (is_labelled(&p->series[k]))
-			widest = fmax(widest, text_width(c, END_SIZE, true, p->series[k].label));
+	for (int k = 0; k < p->n; k++) {
+		char first[200];
+		if (!is_labelled(&p->series[k]))
+			continue;
+		const char *second = first_line(p->series[k].label, first, sizeof first);
+		widest = fmax(widest, text_width(c, END_SIZE, true, first));
+		widest = fmax(widest, text_width(c, SECOND_SIZE, false, second));
+	}
 	return widest;
 }
 

@@ -118,7 +118,8 @@ static bool more_samples(ebb_probe *p)
 	return true;
 }
 
-/* The current step's sample, begun at the first thing seen in it.  -1 if this step is not (or no longer) sampled. */
+/* The current step's sample, begun at the first thing seen in it.  -1 if this step is not (or no
+ * longer) sampled. */
 static int current_sample(ebb_probe *p)
 {
 	if (p->open)

@@ -9,42 +9,43 @@ static const char style[] =
 	"--card:#f7f8fa;--bar:#0072b226;--good:#00805c;--bad:#c24e00;--warn:#8f6400}\n"
 	"@media(prefers-color-scheme:dark){:root{--paper:#14171c;--ink:#e8edf2;--muted:#9ca7b4;"
 	"--line:#2a3038;--card:#1b2027;--bar:#56b4e933;--good:#2cc79a;--bad:#ff8c4b;--warn:#f2b134}"
-        "}\n"
+	"}\n"
 	"*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);"
 	"font:16px/1.55 system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',sans-serif}\n"
 	"main{max-width:1180px;margin:0 auto;padding:48px 24px 64px}"
 	"h1{font-size:2.1rem;line-height:1.2;margin:0 0 .3rem;letter-spacing:-.01em}"
 	"h2{font-size:1.3rem;margin:3rem 0 1rem}.sub{color:var(--muted);font-size:1.05rem;margin:0 "
-        "0 2rem}"
+	"0 2rem}"
 	".story p{max-width:46rem;margin:0 0 .8rem}\n"
 	".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(250px,1fr));gap:16px}"
 	".card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:18px "
-        "20px}"
-	".card h3{margin:0;font-size:1rem}.card p{margin:.5rem 0 "
-        "0;font-size:.9rem;color:var(--muted)}"
+	"20px}"
+	".card h3{margin:0 0 .2rem;font-size:1rem;line-height:1.3;min-height:2.6em}.card "
+        "p{margin:.5rem 0 "
+	"0;font-size:.9rem;color:var(--muted)}"
 	".card .kind{font-weight:700;font-size:.8rem;letter-spacing:.05em;text-transform:uppercase}"
 	".good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}"
 	".card .factor{font-size:1.9rem;font-weight:700;margin:.5rem 0 0;color:var(--ink);"
 	"font-variant-numeric:tabular-nums;line-height:1.2}.card .factor small{font-size:.85rem;"
 	"font-weight:400;color:var(--muted)}.card "
-        "svg{display:block;width:100%;height:44px;margin-top:12px}\n"
+	"svg{display:block;width:100%;height:44px;margin-top:12px}\n"
 	"figure{margin:0 0 2rem}figure img{display:block;width:100%;height:auto;border:1px solid "
 	"var(--line);border-radius:10px}figcaption{color:var(--muted);font-size:.9rem;margin-top:."
-        "6rem}\n"
+	"6rem}\n"
 	"details{border:1px solid var(--line);border-radius:10px;margin:0 0 12px;overflow:hidden}"
 	"summary{cursor:pointer;padding:12px 18px;background:var(--card);font-weight:600}"
-	".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.86rem;"
+	".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.83rem;"
 	"font-variant-numeric:tabular-nums}th,td{padding:5px "
-        "12px;text-align:right;white-space:nowrap}"
+	"12px;text-align:right;white-space:nowrap}"
 	"th:first-child,td:first-child{text-align:left}thead th{font-weight:600;color:var(--muted)}"
 	"thead tr:last-child th{border-bottom:1px solid var(--line)}thead .group{text-align:center;"
 	"border-bottom:1px solid var(--line)}tbody tr:hover{background:var(--card)}"
 	"td.bar{background:linear-gradient(90deg,var(--bar) var(--w),transparent var(--w))}\n"
 	".note{color:var(--muted);font-size:.88rem;max-width:52rem}"
 	"dl{display:grid;grid-template-columns:max-content 1fr;gap:4px "
-        "24px;margin:0;font-size:.92rem}"
+	"24px;margin:0;font-size:.92rem}"
 	"dt{color:var(--muted)}dd{margin:0}footer{margin-top:3rem;padding-top:1rem;color:var(--"
-        "muted);"
+	"muted);"
 	"font-size:.85rem;border-top:1px solid var(--line)}\n"
 	"@media print{details{break-inside:avoid}}\n";
 
@@ -66,21 +67,31 @@ static void pretty(ebb_text *t, double x)
 
 /* ---- Cards ---- */
 
+/* The range of all losses, so that the cards can be compared. */
+static void loss_range(const ebb_report *r, double *lo, double *hi)
+{
+	*lo = INFINITY;
+	*hi = -INFINITY;
+	for (int k = 0; k < r->networks; k++)
+		for (int64_t i = 0; r->network[k].loss && i < r->network[k].losses; i++)
+			if (isfinite(r->network[k].loss[i])) {
+				*lo = fmin(*lo, r->network[k].loss[i]);
+				*hi = fmax(*hi, r->network[k].loss[i]);
+			}
+}
+
 /* The loss as a line without axes, thinned to what such a small picture can show. */
-static void loss_line(ebb_text *t, int64_t n, const double *y)
+static void loss_line(ebb_text *t, int64_t n, const double *y, double lo, double hi)
 {
 	enum { POINTS = 120, WIDTH = 240, HEIGHT = 40 };
 	int points = n < POINTS ? (int)n : POINTS, drawn = 0;
-	double lo = INFINITY, hi = -INFINITY, first = NAN, last = NAN;
+	double first = NAN, last = NAN;
 
-	for (int64_t i = 0; i < n; i++) {
-		if (!isfinite(y[i]))
-			continue;
-		lo = fmin(lo, y[i]);
-		hi = fmax(hi, y[i]);
-		first = isnan(first) ? y[i] : first;
-		last = y[i];
-	}
+	for (int64_t i = 0; i < n; i++)
+		if (isfinite(y[i])) {
+			first = isnan(first) ? y[i] : first;
+			last = y[i];
+		}
 	if (isnan(first))
 		return;
 	ebb_text_add(t, "<svg viewBox=\"0 0 240 44\" preserveAspectRatio=\"none\" role=\"img\" "
@@ -117,7 +128,7 @@ static const char *mood(ebb_verdict_kind kind)
 	                                                                   : "bad";
 }
 
-static void card(ebb_text *t, const ebb_report_network *n)
+static void card(ebb_text *t, const ebb_report_network *n, double lo, double hi)
 {
 	ebb_verdict v;
 
@@ -127,13 +138,13 @@ static void card(ebb_text *t, const ebb_report_network *n)
 			ebb_verdict_name(v.kind));
 		ebb_text_add(t, "<div class=\"factor\">×");
 		pretty(t, v.decay.factor);
-		ebb_text_add(t, " <small>gradient per layer, flowing back</small></div>\n");
+		ebb_text_add(t, " <small>per layer</small></div>\n");
 		element(t, "<p>", v.sentence, "</p>\n");
 	} else {
 		ebb_text_add(t, "<p>Nothing was sampled.</p>\n");
 	}
 	if (n->losses > 0 && n->loss)
-		loss_line(t, n->losses, n->loss);
+		loss_line(t, n->losses, n->loss, lo, hi);
 	element(t, "<p>", n->about, "</p>\n");
 	ebb_text_add(t, "</div>\n");
 }
@@ -297,15 +308,17 @@ static void head(ebb_text *t, const ebb_report *r)
 
 bool ebb_report_html(const ebb_report *r, ebb_text *text, ebb_error *e)
 {
+	double lo, hi;
 	bool ok = true;
 
 	if (!check(r, text, e))
 		return false;
 	head(text, r);
+	loss_range(r, &lo, &hi);
 	if (r->networks) {
 		ebb_text_add(text, "<h2>Verdicts</h2>\n<section class=\"cards\">\n");
 		for (int i = 0; i < r->networks; i++)
-			card(text, &r->network[i]);
+			card(text, &r->network[i], lo, hi);
 		ebb_text_add(text, "</section>\n");
 	}
 	if (r->figures)
@@ -315,9 +328,9 @@ bool ebb_report_html(const ebb_report *r, ebb_text *text, ebb_error *e)
 	if (r->networks)
 		ebb_text_add(text,
 			"<h2>Layer by layer</h2>\n<p class=\"note\">Medians over the sampled "
-		        "steps. "
+			"steps. "
 			"Gradients are of the loss; the bar behind a norm is on a logarithmic "
-		        "scale. "
+			"scale. "
 			"Update/weight is how far an optimizer step moves the layer's parameters, "
 			"relative to their norm.</p>\n");
 	for (int i = 0; ok && i < r->networks; i++)

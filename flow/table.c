@@ -81,7 +81,8 @@ static void cell(ebb_text *text, int column, double x)
 	ebb_text_pad(text, ebb_pretty(number, sizeof number, x), columns[column].width, true);
 }
 
-/* A bar from the smallest norm of the table (one mark) to the largest (the full width), by logarithm. */
+/* A bar from the smallest norm of the table (one mark) to the largest (the full width), by
+ * logarithm. */
 static void bar(const ebb_probe_table_args *a, double norm, double lo, double hi)
 {
 	static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};

@@ -75,7 +75,7 @@ const char *ebb_pretty(char *buffer, size_t size, double x)
 		snprintf(buffer, size, "-");
 		return buffer;
 	}
-	bool scientific = a != 0 && (a < 0.001 || a >= 1e5);
+	bool scientific = a != 0 && (a < 0.001 || a >= 1e4);
 	ebb_number(buffer, size,
 		scientific ? "%.1e"
 		: a >= 100 ? "%.0f"
@@ -137,7 +137,7 @@ static void say_gradient(ebb_verdict *v, int n)
 	case EBB_VERDICT_EXPLODING:
 		say(v,
 			"exploding: each layer multiplies the gradient by %s, %s-fold more over %d "
-		        "layers",
+			"layers",
 			factor, times, n);
 		return;
 	case EBB_VERDICT_HEALTHY:
@@ -149,7 +149,7 @@ static void say_gradient(ebb_verdict *v, int n)
 		else
 			say(v,
 				"the gradient passes %d layers at a factor of %s each, %s-fold %s "
-			        "end to end",
+				"end to end",
 				n, factor, times, fades ? "less" : "more");
 		return;
 	}

@@ -1,0 +1,119 @@
+/* cli.c - what the demos' command lines share. */
+#include "cli.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t cli_int(const char *option, const char *text, int64_t lo, int64_t hi)
+{
+	char *end;
+
+	errno = 0;
+	long long v = strtoll(text, &end, 10);
+	if (errno || *end || end == text || v < lo || v > hi) {
+		fprintf(stderr, "%s: got '%s', expected a whole number from %lld to %lld\n", option,
+			text, (long long)lo, (long long)hi);
+		exit(2);
+	}
+	return v;
+}
+
+double cli_double(const char *option, const char *text, double lo, double hi)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	if (*end || end == text || !(v >= lo && v <= hi)) {
+		fprintf(stderr, "%s: got '%s', expected a number from %g to %g\n", option, text, lo,
+			hi);
+		exit(2);
+	}
+	return v;
+}
+
+int cli_choice(const char *option, const char *text, const char *const *names)
+{
+	for (int i = 0; names[i]; i++)
+		if (strcmp(text, names[i]) == 0)
+			return i;
+	fprintf(stderr, "%s: got '%s', expected one of", option, text);
+	for (int i = 0; names[i]; i++)
+		fprintf(stderr, "%s %s", i ? "," : "", names[i]);
+	fprintf(stderr, "\n");
+	exit(2);
+}
+
+void cli_threads(const char *text)
+{
+	cli_int("--threads", text, 1, 256);
+	setenv("EBB_THREADS", text, 1);
+}
+
+void cli_no_arguments(int argc, char **argv, int first)
+{
+	if (first < argc) {
+		fprintf(stderr, "%s: unexpected argument '%s' (see --help)\n", argv[0],
+			argv[first]);
+		exit(2);
+	}
+}
+
+double cli_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+bool cli_is_terminal(int fd)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(fd) && term && strcmp(term, "dumb") != 0;
+}
+
+const char *cli_time(char *buffer, int size, double seconds)
+{
+	long s = isfinite(seconds) && seconds > 0 && seconds < 1e9 ? lrint(seconds) : 0;
+
+	if (s >= 3600)
+		snprintf(buffer, (size_t)size, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+	else
+		snprintf(buffer, (size_t)size, "%ld:%02ld", s / 60, s % 60);
+	return buffer;
+}
+
+bool cli_make_directory(const char *path)
+{
+	char part[PATH_MAX];
+	size_t n = strlen(path);
+	struct stat st;
+
+	if (n == 0 || n >= sizeof part) {
+		fprintf(stderr, "'%s' is not a name for a directory\n", path);
+		return false;
+	}
+	for (size_t i = 1; i <= n; i++) {
+		if (path[i] != '/' && path[i] != '\0')
+			continue;
+		memcpy(part, path, i);
+		part[i] = '\0';
+		if (mkdir(part, 0777) && errno != EEXIST) {
+			fprintf(stderr, "%s: cannot be created: %s\n", part, strerror(errno));
+			return false;
+		}
+	}
+	if (stat(path, &st) || !S_ISDIR(st.st_mode)) {
+		fprintf(stderr, "%s: is not a directory\n", path);
+		return false;
+	}
+	return true;
+}
