@@ -24,7 +24,9 @@ static bool probed_training(void)
 	ebb_probe *probe = ebb_probe_new(t, .scopes = "resnet.layer*", .every = 10);
 	ebb_probe *all = ebb_probe_new(t, .every = 1);
 	while (ebb_loader_next(loader, &batch)) {
-		y = ebb_sequential_forward(t, net, batch.images);
+		ebb_tensor *x = batch.images;
+
+		y = ebb_sequential_forward(t, net, x);
 		ebb_params_zero_grad(p);
 		ebb_backward(t, ebb_cross_entropy(t, y, batch.labels));
 		ebb_optim_step(opt);

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs into a temporary directory and uses the library from there as a stranger would: through pkg-config, in C
-# and C++, shared and static.
+# Installs into a temporary directory and uses the library from there as a stranger would: through
+# pkg-config, in C and C++, shared and static.
 #   install.sh MESON BUILD PREFIX LIBDIR
 set -eu
 meson=$1 build=$2 prefix=$3 libdir=$4
@@ -70,13 +70,16 @@ warnings='-Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Werror'
 # shellcheck disable=SC2046,SC2086 # flags are meant to split
 for cc in gcc clang; do
 	command -v "$cc" >/dev/null || continue
-	check "$cc, shared" "$cc" -std=c11 $warnings $(package --cflags) -o "$stage/user" "$stage/user.c" $(package --libs)
+	check "$cc, shared" "$cc" -std=c11 $warnings $(package --cflags) -o "$stage/user" "$stage/user.c" \
+		$(package --libs)
 	check "$cc, shared: the answer" runs
 	check "$cc, static" "$cc" -std=c11 $warnings $(package --cflags) -o "$stage/user" "$stage/user.c" \
 		"$lib/libebb.a" $(package --static --libs | sed 's/-lebb//')
 	check "$cc, static: the answer" runs
 	for header in $(cd "$root/include/ebb" && find . -name '*.h'); do
-		check "$cc, $header alone" "$cc" -std=c11 $warnings -fsyntax-only -x c "$root/include/ebb/$header"
+		echo "#include \"$header\"" >"$stage/alone.c"
+		check "$cc, $header alone" "$cc" -std=c11 $warnings $(package --cflags) -fsyntax-only \
+			"$stage/alone.c"
 	done
 done
 # shellcheck disable=SC2046 # flags are meant to split
@@ -86,8 +89,9 @@ for cxx in g++ clang++; do
 		-o "$stage/user" "$stage/user.cpp" $(package --libs)
 	check "$cxx: the answer" runs
 	for header in $(cd "$root/include/ebb" && find . -name '*.h'); do
-		check "$cxx, $header alone" "$cxx" -std=c++17 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c++ \
-			"$root/include/ebb/$header"
+		echo "#include \"$header\"" >"$stage/alone.cpp"
+		check "$cxx, $header alone" "$cxx" -std=c++17 -Wall -Wextra -Wpedantic -Werror \
+			$(package --cflags) -fsyntax-only "$stage/alone.cpp"
 	done
 done
 check "no internal header is installed" no_internal_header

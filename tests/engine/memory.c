@@ -66,7 +66,7 @@ START_TEST(the_lenet_loop_allocates_once)
 	ebb_batch batch;
 	lenet net;
 	int64_t hook = 0, steps = 0;
-	long direct = 0;
+	long direct = 0, direct_at_end;
 	double last = 0;
 
 	counting_allocator_install(&a);
@@ -93,8 +93,9 @@ START_TEST(the_lenet_loop_allocates_once)
 			}
 		}
 	}
+	direct_at_end = atomic_load(&system_calls); /* before Check's own */
 	ck_assert_int_eq(a.calls, hook);
-	ck_assert_int_eq(atomic_load(&system_calls), direct);
+	ck_assert_int_eq(direct_at_end, direct);
 	assert_healthy(t);
 	ck_assert_int_eq(steps, 20);
 	ck_assert(last < 2.4);
@@ -119,28 +120,39 @@ typedef struct residual {
 	bool normalised;
 } residual;
 
+/* y, when x will not be read again. */
+static ebb_tensor *instead(ebb_tape *t, ebb_tensor *x, ebb_tensor *y)
+{
+	ebb_release(t, x);
+	return y;
+}
+
 static ebb_tensor *block(ebb_tape *t, const residual *net, int i, ebb_tensor *x)
 {
 	ebb_tensor *h = ebb_conv_forward(t, &net->conv[2 * i], x);
 
 	if (net->normalised)
-		h = ebb_bn_forward(t, &net->bn[2 * i], h);
-	h = ebb_conv_forward(t, &net->conv[2 * i + 1], ebb_relu(t, h));
+		h = instead(t, h, ebb_bn_forward(t, &net->bn[2 * i], h));
+	h = instead(t, h, ebb_relu(t, h));
+	h = instead(t, h, ebb_conv_forward(t, &net->conv[2 * i + 1], h));
 	if (net->normalised)
-		h = ebb_bn_forward(t, &net->bn[2 * i + 1], h);
-	return ebb_relu(t, ebb_add(t, x, h));
+		h = instead(t, h, ebb_bn_forward(t, &net->bn[2 * i + 1], h));
+	h = instead(t, h, ebb_add(t, x, h));
+	return ebb_relu(t, h);
 }
 
 static ebb_tensor *forward(ebb_tape *t, const residual *net, ebb_tensor *x)
 {
+	ebb_tensor *y = ebb_dense(t, x, EBB_CHANNELS_LAST);
+
 	for (int i = 0; i < BLOCKS; i++) {
 		char name[32];
 
 		snprintf(name, sizeof name, "block%d", i);
 		ebb_scope_begin(t, name);
-		x = ebb_scope_end(t, block(t, net, i, x));
+		y = instead(t, y, ebb_scope_end(t, block(t, net, i, y)));
 	}
-	return x;
+	return y;
 }
 
 static void check_peak(bool normalised)
