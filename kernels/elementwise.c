@@ -5,11 +5,19 @@
  */
 #include "functions.h"
 
-/* A loop over all elements of a function whose value is one rounding of exact operations, or a
- * library call: the compiler may peel and vectorise it as it likes. */
+/* A loop over all elements of a function whose value is the same however it is vectorised. */
 #define PLAIN(expr) \
 	do { \
 		EBB_IVDEP \
+		for (int64_t i = 0; i < n; i++) { \
+			real v = x[i]; \
+			y[i] = (real)(expr); \
+		} \
+	} while (0)
+
+/* The same for library calls, which no compiler vectorises. */
+#define CALLS(expr) \
+	do { \
 		for (int64_t i = 0; i < n; i++) { \
 			real v = x[i]; \
 			y[i] = (real)(expr); \
@@ -38,9 +46,8 @@
 		} \
 	} while (0)
 
-/* libm calls gain nothing from padding. */
 #if EBB_F64
-#define VECTOR(expr) PLAIN(expr)
+#define VECTOR(expr) CALLS(expr)
 #define LIBM(function) function
 #else
 #define VECTOR(expr) BLOCKS(expr)
@@ -63,7 +70,7 @@ static void pow_scalar(int64_t n, const real *x, real *y, real a)
 		/* pow(-0, 1/2) is +0, and pow(-inf, 1/2) is inf */
 		PLAIN(v == -INFINITY ? INFINITY : ebb_sqrt(v) + 0);
 	else
-		PLAIN(LIBM(pow)(v, a));
+		CALLS(LIBM(pow)(v, a));
 }
 
 static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, real b)
@@ -97,10 +104,10 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 		PLAIN(v * v);
 		break;
 	case EBB_SIN:
-		PLAIN(LIBM(sin)(v));
+		CALLS(LIBM(sin)(v));
 		break;
 	case EBB_COS:
-		PLAIN(LIBM(cos)(v));
+		CALLS(LIBM(cos)(v));
 		break;
 	case EBB_TANH:
 		VECTOR(ebb_tanh(v));
@@ -158,7 +165,7 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 		PLAIN(v > a ? 1 : 0);
 		break;
 	case EBB_INSIDE:
-		PLAIN((a <= v) & (v <= b) ? 1 : 0);
+		PLAIN(((a <= v) & (v <= b)) ? 1 : 0);
 		break;
 	case EBB_IS_EQUAL:
 		PLAIN(v == a ? 1 : 0);

@@ -1,6 +1,10 @@
 /*
  * gemm.c - matrix products.  C is cut into pieces by its shape alone; each piece packs what it needs
  * of A and B, a block of terms at a time, and leaves the rest to the micro-kernel.
+ *
+ * No BLAS: measured on Zen 4 this is level with OpenBLAS 0.3.21 up to a few hundred rows and within a
+ * tenth of it beyond (a seventh for double), while the same OpenBLAS takes newer processors for ones
+ * without AVX, at a fifth of their speed.
  */
 #include "gemm.h"
 #include "microkernel.h"
@@ -8,7 +12,7 @@
 #include <string.h>
 
 /* Terms, columns and rows of a block: a block of B and one of A fit the second-level cache. */
-enum { BLOCK_K = EBB_F64 ? 192 : 256, BLOCK_N = 256, BLOCK_M = 112 };
+enum { BLOCK_K = EBB_F64 ? 192 : 256, BLOCK_N = 512, BLOCK_M = EBB_F64 ? 224 : 112 };
 
 /* Multiply-adds that are worth a piece, and enough pieces. */
 enum { PIECE_WORK = 1 << 18, PIECES = 16 };
@@ -69,6 +73,51 @@ size_t EBB_NAME(gemm_workspace)(int64_t m, int64_t n, int64_t k)
 	return j.ws_bytes * (size_t)ebb_threads();
 }
 
+/* to[c*ldt + r] = from[r*ld + c], by squares of a small vector's length. */
+static void transpose(
+	int64_t rows, int64_t cols, const real *from, int64_t ld, real *to, int64_t ldt)
+{
+	enum { SIDE = 16 / (int)sizeof(real) };
+	typedef real square_row
+		__attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+	int64_t r = 0;
+
+	for (; r + SIDE <= rows; r += SIDE) {
+		int64_t c = 0;
+
+		for (; c + SIDE <= cols; c += SIDE) {
+			square_row v[SIDE], t[SIDE];
+
+			for (int i = 0; i < SIDE; i++)
+				v[i] = *(const square_row *)(const void *)(from + (r + i) * ld + c);
+#if EBB_F64
+			t[0] = (square_row){v[0][0], v[1][0]};
+			t[1] = (square_row){v[0][1], v[1][1]};
+#else
+			square_row a = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5);
+			square_row b = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5);
+			square_row d = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
+			square_row e = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+
+			t[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
+			t[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+			t[2] = __builtin_shufflevector(d, e, 0, 1, 4, 5);
+			t[3] = __builtin_shufflevector(d, e, 2, 3, 6, 7);
+#endif
+			for (int i = 0; i < SIDE; i++)
+				*(square_row *)(void *)(to + (c + i) * ldt + r) = t[i];
+		}
+		for (; c < cols; c++) {
+			for (int i = 0; i < SIDE; i++)
+				to[c * ldt + r + i] = from[(r + i) * ld + c];
+		}
+	}
+	for (; r < rows; r++) {
+		for (int64_t c = 0; c < cols; c++)
+			to[c * ldt + r] = from[r * ld + c];
+	}
+}
+
 /* Terms [k0,k0+kc) of columns [n0,n0+nc) of op(B), panel by panel, padded with zeros. */
 static void pack_b(const struct gemm_job *j, int64_t k0, int64_t kc, int64_t n0, int64_t nc, real *to)
 {
@@ -88,16 +137,10 @@ static void pack_b(const struct gemm_job *j, int64_t k0, int64_t kc, int64_t n0,
 					panel[k * width + i] = i < cols ? b[k * j->ldb + at + i] : 0;
 			}
 		} else {
-			/* By squares: both sides stay in the first cache. */
-			for (int64_t k1 = 0; k1 < kc; k1 += 16) {
-				int64_t k2 = ebb_min(kc, k1 + 16);
-
-				for (int64_t i = 0; i < width; i++) {
-					const real *row = b + (at + i) * j->ldb;
-
-					for (int64_t k = k1; k < k2; k++)
-						panel[k * width + i] = i < cols ? row[k] : 0;
-				}
+			transpose(cols, kc, b + at * j->ldb, j->ldb, panel, width);
+			for (int64_t k = 0; k < kc && cols < width; k++) {
+				for (int64_t i = cols; i < width; i++)
+					panel[k * width + i] = 0;
 			}
 		}
 		at += width;
@@ -115,12 +158,7 @@ static void pack_a(const struct gemm_job *j, int64_t k0, int64_t kc, int64_t m0,
 				to[k * n + i] = a[k * j->lda + i];
 		}
 	} else {
-		for (int64_t i = 0; i < n; i++) {
-			const real *a = j->a + (m0 + i) * j->lda + k0;
-
-			for (int64_t k = 0; k < kc; k++)
-				to[k * n + i] = a[k];
-		}
+		transpose(n, kc, j->a + m0 * j->lda + k0, j->lda, to, n);
 	}
 }
 
@@ -263,7 +301,7 @@ void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, cons
 	}
 	plan(&j);
 	/* Rows whose distance is a multiple of half a page meet in the same few cache sets. */
-	j.pack_a = lda * (int64_t)sizeof(real) % 2048 == 0 || n >= 8 * EBB_VLEN;
+	j.pack_a = lda * (int64_t)sizeof(real) % 2048 == 0 || (ta && n > 4 * EBB_VLEN);
 	j.pack_b = tb || m > 2 * ebb_panels[EBB_PANELS - 1].rows;
 	ebb_run(ebb_ceil_div(m, j.mc) * j.across, gemm_piece, &j);
 }

@@ -141,8 +141,8 @@ static int64_t rows_per_piece(const struct axes *a, int64_t rows)
 	X(EBB_MUL, a * b) \
 	X(EBB_DIV, a / b) \
 	X(EBB_POW, POW(a, b)) \
-	X(EBB_MAXIMUM, (a > b) | (a != a) ? a : b) \
-	X(EBB_MINIMUM, (a < b) | (a != a) ? a : b) \
+	X(EBB_MAXIMUM, ((a > b) | (a != a)) ? a : b) \
+	X(EBB_MINIMUM, ((a < b) | (a != a)) ? a : b) \
 	X(EBB_GREATER, a > b ? 1 : 0) \
 	X(EBB_EQUAL, a == b ? 1 : 0) \
 	X(EBB_RELU_GRAD, b > 0 ? a : 0) \
