@@ -11,10 +11,13 @@ ebb_dataset *ebb_dataset_new(
 {
 	ebb_dataset *d;
 
-	if (count < 1 || channels < 1 || channels > EBB_MAX_CHANNELS || height < 1 || width < 1 || classes < 1) {
+	if (count < 1 || channels < 1 || channels > EBB_MAX_CHANNELS || height < 1 || width < 1 ||
+		classes < 1) {
 		ebb_error_set(e, EBB_INVALID, NULL,
-			"dataset_new: %lld images [%lld,%lld,%lld], %d classes: expected positive numbers and at most %d channels",
-			(long long)count, (long long)channels, (long long)height, (long long)width, classes, EBB_MAX_CHANNELS);
+			"dataset_new: %lld images [%lld,%lld,%lld], %d classes: expected positive "
+		        "numbers and at most %d channels",
+			(long long)count, (long long)channels, (long long)height, (long long)width,
+			classes, EBB_MAX_CHANNELS);
 		return NULL;
 	}
 	d = ebb_alloc_zeroed(sizeof *d);
@@ -49,24 +52,27 @@ ebb_dataset *ebb_dataset_slice(const ebb_dataset *d, int64_t start, int64_t coun
 	int64_t pixels;
 
 	if (!d || start < 0 || start >= d->count || count < 1) {
-		ebb_error_set(e, EBB_INVALID, NULL, "dataset_slice: %lld images from %lld on, of %lld", (long long)count,
+		ebb_error_set(e, EBB_INVALID, NULL,
+			"dataset_slice: %lld images from %lld on, of %lld", (long long)count,
 			(long long)start, (long long)(d ? d->count : 0));
 		return NULL;
 	}
 	if (count > d->count - start)
 		count = d->count - start;
-	part = ebb_dataset_new(count, ebb_size(d->images, 1), ebb_size(d->images, 2), ebb_size(d->images, 3), d->classes, e);
+	part = ebb_dataset_new(count, ebb_size(d->images, 1), ebb_size(d->images, 2),
+		ebb_size(d->images, 3), d->classes, e);
 	if (!part)
 		return NULL;
 	pixels = ebb_count(d->images) / d->count;
-	memcpy(ebb_data_mutable(part->images), (const uint8_t *)ebb_data(d->images) + start * pixels,
-		(size_t)(count * pixels));
+	memcpy(ebb_data_mutable(part->images),
+		(const uint8_t *)ebb_data(d->images) + start * pixels, (size_t)(count * pixels));
 	memcpy(ebb_data_mutable(part->labels), (const int64_t *)ebb_data(d->labels) + start,
 		(size_t)count * sizeof(int64_t));
 	return part;
 }
 
-bool ebb_dataset_moments(const ebb_dataset *d, double mean[EBB_MAX_CHANNELS], double std[EBB_MAX_CHANNELS])
+bool ebb_dataset_moments(
+	const ebb_dataset *d, double mean[EBB_MAX_CHANNELS], double std[EBB_MAX_CHANNELS])
 {
 	int64_t channels, plane;
 	const uint8_t *x;

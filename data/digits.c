@@ -1,9 +1,10 @@
 /*
  * digits.c - images of handwritten digits, drawn on the spot.
  *
- * The strokes of a hand are bent, slanted, turned, scaled and moved as curves, and then drawn: a pixel's coverage follows
- * from its distance to the nearest piece of stroke.  All randomness of an image is one bank of numbers from its own
- * stream, so that images can be drawn in any order by any number of threads.
+ * The strokes of a hand are bent, slanted, turned, scaled and moved as curves, and then drawn: a
+ * pixel's coverage follows from its distance to the nearest piece of stroke.  All randomness of an
+ * image is one bank of numbers from its own stream, so that images can be drawn in any order by any
+ * number of threads.
  */
 #include <math.h>
 #include <string.h>
@@ -31,15 +32,17 @@ static int pick(dice *d, int n)
 	return (int)roll(d, 0, (float)n);
 }
 
-/* ---- Bending the strokes ------------------------------------------------------------------------------------ */
+/* ---- Bending the strokes -------------------------------------------------------------------- */
 
-/* Smooth random displacement: the elastic distortion of Simard et al. (2003), as a sum of waves instead of a filtered field. */
+/* Smooth random displacement: the elastic distortion of Simard et al. (2003), as a sum of waves
+ * instead of a filtered field. */
 static void bend(dice *d, ebb_ink *ink)
 {
 	float strength = roll(d, 0.01f, 0.045f);
 
 	for (int w = 0; w < WAVES; w++) {
-		float angle = roll(d, 0, 6.2832f), length = roll(d, 3, 9), phase = roll(d, 0, 6.2832f);
+		float angle = roll(d, 0, 6.2832f), length = roll(d, 3, 9),
+		      phase = roll(d, 0, 6.2832f);
 		float kx = length * cosf(angle), ky = length * sinf(angle);
 		float dx = strength * roll(d, -1, 1), dy = strength * roll(d, -1, 1);
 
@@ -55,7 +58,8 @@ static void bend(dice *d, ebb_ink *ink)
 /* Slant, turn, scale and move, from the unit square to pixels. */
 static void place(dice *d, ebb_ink *ink)
 {
-	float size = roll(d, 16.5f, 22.5f), wide = roll(d, 0.78f, 1.15f), slant = roll(d, -0.25f, 0.4f);
+	float size = roll(d, 16.5f, 22.5f), wide = roll(d, 0.78f, 1.15f),
+	      slant = roll(d, -0.25f, 0.4f);
 	float turn = roll(d, -0.22f, 0.22f), c = cosf(turn), s = sinf(turn);
 	float mx = SIDE / 2.0f + roll(d, -2.3f, 2.3f), my = SIDE / 2.0f + roll(d, -2.3f, 2.3f);
 
@@ -68,15 +72,17 @@ static void place(dice *d, ebb_ink *ink)
 	}
 }
 
-/* ---- Drawing -------------------------------------------------------------------------------------------------- */
+/* ---- Drawing -------------------------------------------------------------------------------- */
 
 /* f = min(f, distance to the segment - radius), where that could matter. */
 static void draw_segment(float f[SIDE][SIDE], float ax, float ay, float bx, float by, float radius)
 {
 	float reach = radius + 1.5f, vx = bx - ax, vy = by - ay, vv = vx * vx + vy * vy;
 	float scale = vv > 0 ? 1 / vv : 0;
-	int x0 = (int)fmaxf(0, fminf(ax, bx) - reach), x1 = (int)fminf(SIDE - 1, fmaxf(ax, bx) + reach);
-	int y0 = (int)fmaxf(0, fminf(ay, by) - reach), y1 = (int)fminf(SIDE - 1, fmaxf(ay, by) + reach);
+	int x0 = (int)fmaxf(0, fminf(ax, bx) - reach),
+	    x1 = (int)fminf(SIDE - 1, fmaxf(ax, bx) + reach);
+	int y0 = (int)fmaxf(0, fminf(ay, by) - reach),
+	    y1 = (int)fminf(SIDE - 1, fmaxf(ay, by) + reach);
 
 	for (int y = y0; y <= y1; y++) {
 		for (int x = x0; x <= x1; x++) {
@@ -96,14 +102,16 @@ static void draw_segment(float f[SIDE][SIDE], float ax, float ay, float bx, floa
 /* The pen presses harder here than there. */
 static void draw_strokes(dice *d, const ebb_ink *ink, float f[SIDE][SIDE])
 {
-	float radius = roll(d, 0.6f, 1.75f), uneven = radius * roll(d, 0, 0.3f), phase = roll(d, 0, 6.2832f);
+	float radius = roll(d, 0.6f, 1.75f), uneven = radius * roll(d, 0, 0.3f),
+	      phase = roll(d, 0, 6.2832f);
 	float pace = roll(d, 0.03f, 0.15f);
 
 	for (int i = 1; i < ink->count; i++) {
 		float r = radius + uneven * sinf(phase + pace * (float)i);
 
 		if (!ink->at[i].start)
-			draw_segment(f, ink->at[i - 1].x, ink->at[i - 1].y, ink->at[i].x, ink->at[i].y, r);
+			draw_segment(f, ink->at[i - 1].x, ink->at[i - 1].y, ink->at[i].x,
+				ink->at[i].y, r);
 	}
 }
 
@@ -125,12 +133,14 @@ static void draw_gap(dice *d, const ebb_ink *ink, float f[SIDE][SIDE])
 /* A stray line that belongs to no digit. */
 static void draw_clutter(dice *d, float f[SIDE][SIDE])
 {
-	float x = roll(d, 0, SIDE), y = roll(d, 0, SIDE), angle = roll(d, 0, 6.2832f), length = roll(d, 2, 7);
+	float x = roll(d, 0, SIDE), y = roll(d, 0, SIDE), angle = roll(d, 0, 6.2832f),
+	      length = roll(d, 2, 7);
 
-	draw_segment(f, x, y, x + length * cosf(angle), y + length * sinf(angle), roll(d, 0.3f, 0.9f));
+	draw_segment(
+		f, x, y, x + length * cosf(angle), y + length * sinf(angle), roll(d, 0.3f, 0.9f));
 }
 
-/* ---- The image -------------------------------------------------------------------------------------------------- */
+/* ---- The image ------------------------------------------------------------------------------ */
 
 static void draw_digit(uint64_t seed, int64_t index, int digit, uint8_t *image)
 {
@@ -197,7 +207,8 @@ struct job {
 static void draw_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct job *j = ctx;
-	int64_t to = (piece + 1) * IMAGES_PER_PIECE < j->count ? (piece + 1) * IMAGES_PER_PIECE : j->count;
+	int64_t to = (piece + 1) * IMAGES_PER_PIECE < j->count ? (piece + 1) * IMAGES_PER_PIECE
+	                                                       : j->count;
 	int digits[10];
 
 	(void)worker;

@@ -31,21 +31,24 @@ static bool check(const ebb_loader_args *a)
 
 	if (!a->data || a->batch < 1 || (a->drop_last && a->batch > a->data->count)) {
 		ebb_error_set(a->error, EBB_INVALID, a->site,
-			"loader_new: batches of %lld from %lld images%s: expected a data set and at least one whole batch",
-			(long long)a->batch, (long long)(a->data ? a->data->count : 0), a->drop_last ? ", last one dropped" : "");
+			"loader_new: batches of %lld from %lld images%s: expected a data set and "
+		        "at least one whole batch",
+			(long long)a->batch, (long long)(a->data ? a->data->count : 0),
+			a->drop_last ? ", last one dropped" : "");
 		return false;
 	}
 	if (a->dtype != EBB_DEFAULT && a->dtype != EBB_F32 && a->dtype != EBB_F64) {
-		ebb_error_set(a->error, EBB_BAD_DTYPE, a->site, "loader_new: images as %s, expected F32 or F64",
-			ebb_dtype_name(a->dtype));
+		ebb_error_set(a->error, EBB_BAD_DTYPE, a->site,
+			"loader_new: images as %s, expected F32 or F64", ebb_dtype_name(a->dtype));
 		return false;
 	}
 	for (int64_t c = 0; c < channels; c++) {
 		if (isfinite(a->mean[c]) && isfinite(a->std[c]) && a->std[c] >= 0)
 			continue;
 		ebb_error_set(a->error, EBB_INVALID, a->site,
-			"loader_new: mean %g, std %g of channel %lld: expected numbers, std not negative", a->mean[c], a->std[c],
-			(long long)c);
+			"loader_new: mean %g, std %g of channel %lld: expected numbers, std not "
+		        "negative",
+			a->mean[c], a->std[c], (long long)c);
 		return false;
 	}
 	return true;
@@ -85,7 +88,8 @@ ebb_loader *(ebb_loader_new)(const ebb_loader_args *a)
 	l->dtype = a->dtype == EBB_F64 ? EBB_F64 : EBB_F32;
 	for (int64_t c = 0; c < l->channels; c++) {
 		for (int v = 0; v < 256; v++) {
-			double std = a->std[c] == 0 ? 1 : a->std[c], y = (v / 255.0 - a->mean[c]) / std;
+			double std = a->std[c] == 0 ? 1 : a->std[c],
+			       y = (v / 255.0 - a->mean[c]) / std;
 
 			if (l->dtype == EBB_F64)
 				l->value.f64[c][v] = y;
@@ -99,15 +103,16 @@ ebb_loader *(ebb_loader_new)(const ebb_loader_args *a)
 		if (!l->order || !l->random)
 			goto no_memory;
 	}
-	if (!make_batch(&l->full, l, l->batch, a->error) || (rest > 0 && !make_batch(&l->last, l, rest, a->error))) {
+	if (!make_batch(&l->full, l, l->batch, a->error) ||
+		(rest > 0 && !make_batch(&l->last, l, rest, a->error))) {
 		ebb_loader_free(l);
 		return NULL;
 	}
 	ebb_loader_begin(l, 0);
 	return l;
 no_memory:
-	ebb_error_set(a->error, EBB_NO_MEMORY, a->site, "loader_new: no memory for a loader of %lld images",
-		(long long)a->data->count);
+	ebb_error_set(a->error, EBB_NO_MEMORY, a->site,
+		"loader_new: no memory for a loader of %lld images", (long long)a->data->count);
 	ebb_loader_free(l);
 	return NULL;
 }

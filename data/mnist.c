@@ -8,18 +8,21 @@
 
 enum { CLASSES = 10, PATH_SIZE = 4096 };
 
-/* Finds dir/name in one of its spellings ("name-idx3-ubyte", "name.idx3-ubyte", each also ".gz") and reads it. */
-static ebb_tensor *read_one(const char *dir, const char *name, int axes, char path[PATH_SIZE], ebb_error *e)
+/* Finds dir/name in one of its spellings ("name-idx3-ubyte", "name.idx3-ubyte", each also ".gz")
+ * and reads it. */
+static ebb_tensor *read_one(
+	const char *dir, const char *name, int axes, char path[PATH_SIZE], ebb_error *e)
 {
 	for (int spelling = 0; spelling < 4; spelling++) {
-		int n = snprintf(path, PATH_SIZE, "%s/%s%cidx%d-ubyte%s", dir, name, spelling & 1 ? '.' : '-', axes,
-			spelling & 2 ? ".gz" : "");
+		int n = snprintf(path, PATH_SIZE, "%s/%s%cidx%d-ubyte%s", dir, name,
+			spelling & 1 ? '.' : '-', axes, spelling & 2 ? ".gz" : "");
 		FILE *file;
 		ebb_tensor *x;
 		char text[160];
 
 		if (n < 0 || n >= PATH_SIZE) {
-			ebb_error_set(e, EBB_INVALID, NULL, "mnist: the directory's name has %zu bytes, expected less than %d",
+			ebb_error_set(e, EBB_INVALID, NULL,
+				"mnist: the directory's name has %zu bytes, expected less than %d",
 				strlen(dir), PATH_SIZE - 64);
 			return NULL;
 		}
@@ -36,14 +39,15 @@ static ebb_tensor *read_one(const char *dir, const char *name, int axes, char pa
 		}
 		return x;
 	}
-	ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: no readable %s-idx%d-ubyte or %s.idx%d-ubyte there, plain or .gz", dir, name,
+	ebb_error_set(e, EBB_BAD_FILE, NULL,
+		"%s: no readable %s-idx%d-ubyte or %s.idx%d-ubyte there, plain or .gz", dir, name,
 		axes, name, axes);
 	return NULL;
 }
 
 /* Images [N,H,W] and labels [N] of bytes, checked and copied. */
-static ebb_dataset *join(const ebb_tensor *images, const ebb_tensor *labels, const char *image_path, const char *label_path,
-	ebb_error *e)
+static ebb_dataset *join(const ebb_tensor *images, const ebb_tensor *labels, const char *image_path,
+	const char *label_path, ebb_error *e)
 {
 	int64_t n = ebb_size(images, 0);
 	const uint8_t *byte = ebb_data(labels);
@@ -51,20 +55,22 @@ static ebb_dataset *join(const ebb_tensor *images, const ebb_tensor *labels, con
 	int64_t *label;
 
 	if (ebb_size(labels, 0) != n) {
-		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: %lld labels, expected %lld: as many as images in %s", label_path,
+		ebb_error_set(e, EBB_BAD_FILE, NULL,
+			"%s: %lld labels, expected %lld: as many as images in %s", label_path,
 			(long long)ebb_size(labels, 0), (long long)n, image_path);
 		return NULL;
 	}
 	if (ebb_count(images) == 0) {
 		char text[160];
 
-		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: holds %s, expected at least one image", image_path,
-			ebb_describe(images, text, sizeof text));
+		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: holds %s, expected at least one image",
+			image_path, ebb_describe(images, text, sizeof text));
 		return NULL;
 	}
 	for (int64_t i = 0; i < n; i++) {
 		if (byte[i] >= CLASSES) {
-			ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: label %lld is %d, expected 0 to %d", label_path, (long long)i,
+			ebb_error_set(e, EBB_BAD_FILE, NULL,
+				"%s: label %lld is %d, expected 0 to %d", label_path, (long long)i,
 				byte[i], CLASSES - 1);
 			return NULL;
 		}
@@ -89,9 +95,11 @@ ebb_dataset *ebb_mnist(const char *dir, ebb_split split, ebb_error *e)
 		ebb_error_set(e, EBB_INVALID, NULL, "mnist: the directory is NULL");
 		return NULL;
 	}
-	images = read_one(dir, split == EBB_TEST ? "t10k-images" : "train-images", 3, image_path, e);
+	images =
+		read_one(dir, split == EBB_TEST ? "t10k-images" : "train-images", 3, image_path, e);
 	if (images)
-		labels = read_one(dir, split == EBB_TEST ? "t10k-labels" : "train-labels", 1, label_path, e);
+		labels = read_one(
+			dir, split == EBB_TEST ? "t10k-labels" : "train-labels", 1, label_path, e);
 	if (labels)
 		d = join(images, labels, image_path, label_path, e);
 	ebb_tensor_free(images);

@@ -16,7 +16,7 @@ struct ebb_source {
 	const char *path; /* the caller's, alive until close */
 	int64_t size;
 	bool gzipped;
-	bool ended;       /* the last gzip member is complete */
+	bool ended; /* the last gzip member is complete */
 	z_stream z;
 	unsigned char in[CHUNK];
 };
@@ -57,7 +57,8 @@ ebb_source *ebb_source_open(const char *path, ebb_error *e)
 	s->path = path;
 	errno = 0;
 	s->file = fopen(path, "rb");
-	if (!s->file || fseek(s->file, 0, SEEK_END) != 0 || (size = ftell(s->file)) < 0 || size == INT64_MAX) {
+	if (!s->file || fseek(s->file, 0, SEEK_END) != 0 || (size = ftell(s->file)) < 0 ||
+		size == INT64_MAX) {
 		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", path,
 			errno ? strerror(errno) : "not a regular file");
 		ebb_source_close(s);
@@ -106,7 +107,8 @@ static int64_t fetch(ebb_source *s, void *to, size_t n, ebb_error *e)
 	errno = 0;
 	got = fread(to, 1, n, s->file);
 	if (got < n && ferror(s->file)) {
-		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", s->path, strerror(errno));
+		ebb_error_set(
+			e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", s->path, strerror(errno));
 		return -1;
 	}
 	return (int64_t)got;
@@ -134,7 +136,8 @@ static int64_t unpack(ebb_source *s, unsigned char *to, int64_t n, ebb_error *e)
 				return -1;
 			if (s->ended)
 				return done;
-			ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: truncated: the gzip data end after %lld bytes of the file",
+			ebb_error_set(e, EBB_BAD_FILE, NULL,
+				"%s: truncated: the gzip data end after %lld bytes of the file",
 				s->path, (long long)s->size);
 			return -1;
 		}
@@ -150,8 +153,8 @@ static int64_t unpack(ebb_source *s, unsigned char *to, int64_t n, ebb_error *e)
 		s->ended = status == Z_STREAM_END;
 		if (status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR)
 			continue;
-		ebb_error_set(e, status == Z_MEM_ERROR ? EBB_NO_MEMORY : EBB_BAD_FILE, NULL, "%s: damaged gzip data: %s",
-			s->path, s->z.msg ? s->z.msg : zError(status));
+		ebb_error_set(e, status == Z_MEM_ERROR ? EBB_NO_MEMORY : EBB_BAD_FILE, NULL,
+			"%s: damaged gzip data: %s", s->path, s->z.msg ? s->z.msg : zError(status));
 		return -1;
 	}
 	return done;

@@ -1,8 +1,9 @@
 /*
  * strokes.c - how people write the ten digits.
  *
- * A hand is a list of pen positions "x,y" in a box of 100 x 100, y downwards, joined by a smooth curve.  "*" makes the
- * point before it a corner, ";" lifts the pen.  A stroke that ends where it began is closed.
+ * A hand is a list of pen positions "x,y" in a box of 100 x 100, y downwards, joined by a smooth
+ * curve.  "*" makes the point before it a corner, ";" lifts the pen.  A stroke that ends where it
+ * began is closed.
  */
 #include <stdlib.h>
 
@@ -71,7 +72,8 @@ static const char *const HANDS[10][MAX_HANDS] = {
 	{
 		"50,48 30,34 32,12 50,6 68,12 70,32 50,48 28,66 28,86 50,94 72,86 72,66 50,48",
 		"70,16 50,6 32,18 38,40 62,56 72,78 50,94 28,78 38,58 62,40 70,16",
-		"50,46 32,36 34,12 50,6 66,12 68,36 50,46; 50,46 26,62 26,86 50,94 74,86 74,62 50,46",
+		"50,46 32,36 34,12 50,6 66,12 68,36 50,46; 50,46 26,62 26,86 50,94 74,86 74,62 "
+                "50,46",
 		"66,10 44,8 32,24 46,44 68,62 70,84 48,94 28,82 34,60 58,40 74,20",
 		"48,44 34,30 40,10 58,8 66,26 50,46 30,70 36,92 60,92 68,70 48,44",
 	},
@@ -116,7 +118,8 @@ static const char *read_stroke(const char *text, pen *p, int *count)
 	return *text == ';' ? text + 1 : text;
 }
 
-/* The direction of the curve at point i, as seen from the segment that starts (after = true) or ends there. */
+/* The direction of the curve at point i, as seen from the segment that starts (after = true) or
+ * ends there. */
 static pen tangent(const pen *p, int n, int i, bool after)
 {
 	bool closed = p[0].x == p[n - 1].x && p[0].y == p[n - 1].y;
@@ -150,7 +153,8 @@ static void trace(const pen *p, int n, ebb_ink *ink)
 
 		for (int k = 1; k <= STEPS; k++) {
 			float t = (float)k / STEPS, t2 = t * t, t3 = t2 * t;
-			float h0 = 2 * t3 - 3 * t2 + 1, h1 = t3 - 2 * t2 + t, h2 = 3 * t2 - 2 * t3, h3 = t3 - t2;
+			float h0 = 2 * t3 - 3 * t2 + 1, h1 = t3 - 2 * t2 + t, h2 = 3 * t2 - 2 * t3,
+			      h3 = t3 - t2;
 
 			emit(ink, h0 * p[i].x + h1 * a.x + h2 * p[i + 1].x + h3 * b.x,
 				h0 * p[i].y + h1 * a.y + h2 * p[i + 1].y + h3 * b.y, false);

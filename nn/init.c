@@ -1,5 +1,5 @@
 /*
- * init.c - initial values: how large a weight starts decides whether signals and gradients survive depth.
+ * init.c - initial values: how large a weight starts decides whether gradients survive depth.
  */
 #include <math.h>
 #include <string.h>
@@ -35,7 +35,8 @@ ebb_init ebb_init_named(const char *name, ebb_error *e)
 			strncat(known, ", ", sizeof known - strlen(known) - 1);
 		strncat(known, NAMES[i].name, sizeof known - strlen(known) - 1);
 	}
-	ebb_error_set(e, EBB_INVALID, NULL, "init_named: \"%s\", expected one of %s", name ? name : "NULL", known);
+	ebb_error_set(e, EBB_INVALID, NULL, "init_named: \"%s\", expected one of %s",
+		name ? name : "NULL", known);
 	return (ebb_init){.kind = EBB_INIT_DEFAULT};
 }
 
@@ -62,9 +63,10 @@ double ebb_gain(ebb_nonlinearity after, double slope)
 	}
 }
 
-/* ---- Orthogonal matrices ------------------------------------------------------------------------------- */
+/* ---- Orthogonal matrices -------------------------------------------------------------------- */
 
-/* Sixteen sums side by side: independent, so that they vectorise, and always added in the same order. */
+/* Sixteen sums side by side: independent, so that they vectorise, and always added in the same
+ * order. */
 static double dot(int64_t n, const double *a, const double *b)
 {
 	double part[16] = {0}, sum = 0;
@@ -81,8 +83,9 @@ static double dot(int64_t n, const double *a, const double *b)
 }
 
 /*
- * Makes the rows of q [k,n], k <= n, orthonormal by Gram-Schmidt, each twice: once is enough in exact arithmetic, twice in
- * floating point (Giraud, Langou & Rozloznik 2005).  For normal q the result is uniform over such matrices.
+ * Makes the rows of q [k,n], k <= n, orthonormal by Gram-Schmidt, each twice: once is enough in
+ * exact arithmetic, twice in floating point (Giraud, Langou & Rozloznik 2005).  For normal q the
+ * result is uniform over such matrices.
  */
 static void orthonormalise(int64_t k, int64_t n, double *q)
 {
@@ -106,7 +109,8 @@ static void orthonormalise(int64_t k, int64_t n, double *q)
 }
 
 /* x [O, rest...] = gain * a random matrix with orthonormal rows, or columns if those are fewer. */
-static bool fill_orthogonal(ebb_tensor *x, double gain, uint64_t seed, uint64_t stream, ebb_error *e)
+static bool fill_orthogonal(
+	ebb_tensor *x, double gain, uint64_t seed, uint64_t stream, ebb_error *e)
 {
 	int64_t rows = ebb_size(x, 0), columns = ebb_count(x) / rows;
 	int64_t k = rows < columns ? rows : columns, n = rows < columns ? columns : rows;
@@ -115,7 +119,8 @@ static bool fill_orthogonal(ebb_tensor *x, double gain, uint64_t seed, uint64_t 
 	bool done = false;
 
 	if (!q || !w) {
-		ebb_error_set(e, EBB_NO_MEMORY, NULL, "init_fill: no memory for an orthogonal matrix of %lld x %lld",
+		ebb_error_set(e, EBB_NO_MEMORY, NULL,
+			"init_fill: no memory for an orthogonal matrix of %lld x %lld",
 			(long long)rows, (long long)columns);
 		goto out;
 	}
@@ -139,7 +144,7 @@ out:
 	return done;
 }
 
-/* ---- Filling ------------------------------------------------------------------------------------------- */
+/* ---- Filling -------------------------------------------------------------------------------- */
 
 static bool needs_fan(ebb_init_kind kind)
 {
@@ -148,7 +153,8 @@ static bool needs_fan(ebb_init_kind kind)
 
 static double gain_of(const ebb_init *init)
 {
-	bool kaiming = init->kind == EBB_INIT_KAIMING_UNIFORM || init->kind == EBB_INIT_KAIMING_NORMAL;
+	bool kaiming =
+		init->kind == EBB_INIT_KAIMING_UNIFORM || init->kind == EBB_INIT_KAIMING_NORMAL;
 	ebb_nonlinearity after = init->after;
 
 	if (after == EBB_GAIN_DEFAULT && kaiming)
@@ -162,7 +168,8 @@ static bool check(const ebb_tensor *x, const ebb_init *init, ebb_error *e)
 	char text[160];
 
 	if (!x || !init || !ebb_data(x)) {
-		ebb_error_set(e, EBB_INVALID, NULL, "init_fill: %s is NULL or has no data", init ? "x" : "init");
+		ebb_error_set(e, EBB_INVALID, NULL, "init_fill: %s is NULL or has no data",
+			init ? "x" : "init");
 		return false;
 	}
 	if (dtype != EBB_F32 && dtype != EBB_F64) {
@@ -171,31 +178,38 @@ static bool check(const ebb_tensor *x, const ebb_init *init, ebb_error *e)
 		return false;
 	}
 	if ((int)init->kind < EBB_INIT_DEFAULT || init->kind > EBB_INIT_ORTHOGONAL) {
-		ebb_error_set(e, EBB_INVALID, NULL, "init_fill: kind %d is not an ebb_init_kind", (int)init->kind);
+		ebb_error_set(e, EBB_INVALID, NULL, "init_fill: kind %d is not an ebb_init_kind",
+			(int)init->kind);
 		return false;
 	}
 	if (needs_fan(init->kind) && ebb_ndim(x) < 2) {
-		ebb_error_set(e, EBB_BAD_SHAPE, NULL, "init_fill: %s needs at least two axes, x is %s", name_of(init->kind),
+		ebb_error_set(e, EBB_BAD_SHAPE, NULL,
+			"init_fill: %s needs at least two axes, x is %s", name_of(init->kind),
 			ebb_describe(x, text, sizeof text));
 		return false;
 	}
-	if (!isfinite(init->value) || !isfinite(init->low) || !isfinite(init->high) || init->low > init->high) {
-		ebb_error_set(e, EBB_INVALID, NULL, "init_fill: value %g, low %g, high %g: expected numbers, low <= high",
+	if (!isfinite(init->value) || !isfinite(init->low) || !isfinite(init->high) ||
+		init->low > init->high) {
+		ebb_error_set(e, EBB_INVALID, NULL,
+			"init_fill: value %g, low %g, high %g: expected numbers, low <= high",
 			init->value, init->low, init->high);
 		return false;
 	}
 	/* EBB_ZERO is a negative number on purpose. */
 	if (!isfinite(init->mean) || !(ebb_option(init->std, 1) >= 0) || !isfinite(init->std) ||
-		!(ebb_option(init->gain, 1) >= 0) || !isfinite(init->gain) || !isfinite(init->slope)) {
+		!(ebb_option(init->gain, 1) >= 0) || !isfinite(init->gain) ||
+		!isfinite(init->slope)) {
 		ebb_error_set(e, EBB_INVALID, NULL,
-			"init_fill: mean %g, std %g, gain %g, slope %g: expected numbers, std and gain not negative", init->mean,
-			init->std, init->gain, init->slope);
+			"init_fill: mean %g, std %g, gain %g, slope %g: expected numbers, std and "
+		        "gain not negative",
+			init->mean, init->std, init->gain, init->slope);
 		return false;
 	}
 	return true;
 }
 
-bool ebb_init_fill(ebb_tensor *x, const ebb_init *init, uint64_t seed, uint64_t stream, ebb_error *e)
+bool ebb_init_fill(
+	ebb_tensor *x, const ebb_init *init, uint64_t seed, uint64_t stream, ebb_error *e)
 {
 	const ebb_kernels *k = ebb_dtype_of(x) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
 	int64_t n = ebb_count(x);
@@ -241,8 +255,9 @@ bool ebb_init_fill(ebb_tensor *x, const ebb_init *init, uint64_t seed, uint64_t 
 	default:
 		/* Uniform within sqrt(3) standard deviations. */
 		std = init->kind == EBB_INIT_XAVIER_UNIFORM ? gain * sqrt(2 / (in + out))
-		      : init->kind == EBB_INIT_KAIMING_UNIFORM ? gain / sqrt(init->fan_out ? out : in)
-							       : 1 / sqrt(3 * in);
+		      : init->kind == EBB_INIT_KAIMING_UNIFORM
+		              ? gain / sqrt(init->fan_out ? out : in)
+		              : 1 / sqrt(3 * in);
 		k->uniform(n, seed, stream, -sqrt(3) * std, sqrt(3) * std, data);
 	}
 	return true;

@@ -42,7 +42,8 @@ struct ebb_params {
 
 /* The store, or NULL if it is NULL or has failed: then nothing more is made. */
 ebb_params *ebb_params_healthy(ebb_params *p);
-/* object is freed with the store.  False (an error in the store; object is not taken) without memory. */
+/* object is freed with the store.  False (an error in the store; object is not taken) without
+ * memory. */
 bool ebb_params_own(ebb_params *p, void *object, void (*destroy)(void *object));
 
 /* A number left out takes its default; EBB_ZERO is a real zero. */

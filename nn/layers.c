@@ -8,13 +8,14 @@
 /* A layer that was never made, or whose store failed, must say so on the tape. */
 static ebb_tensor *not_made(ebb_tape *t, const char *what, const void *layer, const char *site)
 {
-	return ebb_fail(t, EBB_INVALID, site, "%s: the layer is %s: it was not made, or its parameter store failed", what,
+	return ebb_fail(t, EBB_INVALID, site,
+		"%s: the layer is %s: it was not made, or its parameter store failed", what,
 		layer ? "empty" : "NULL");
 }
 
 /* Weight and bias as PyTorch starts them; false if the store has failed. */
-static bool add_affine(ebb_params *p, ebb_shape shape, bool no_bias, ebb_init init, ebb_init bias_init, ebb_tensor **weight,
-	ebb_tensor **bias, const char *site)
+static bool add_affine(ebb_params *p, ebb_shape shape, bool no_bias, ebb_init init,
+	ebb_init bias_init, ebb_tensor **weight, ebb_tensor **bias, const char *site)
 {
 	*weight = (ebb_params_add)(p, "weight", shape, init, site);
 	if (!*weight || no_bias)
@@ -26,13 +27,14 @@ static bool add_affine(ebb_params *p, ebb_shape shape, bool no_bias, ebb_init in
 			fan_in *= shape.dims[i];
 		bias_init = EBB_INIT(EBB_INIT_ZEROS);
 		if (init.kind == EBB_INIT_DEFAULT)
-			bias_init = EBB_INIT(EBB_INIT_UNIFORM, .low = -1 / sqrt((double)fan_in), .high = 1 / sqrt((double)fan_in));
+			bias_init = EBB_INIT(EBB_INIT_UNIFORM, .low = -1 / sqrt((double)fan_in),
+				.high = 1 / sqrt((double)fan_in));
 	}
 	*bias = (ebb_params_add)(p, "bias", EBB_SHAPE(shape.dims[0]), bias_init, site);
 	return *bias != NULL;
 }
 
-/* ---- Convolution ----------------------------------------------------------------------------------------- */
+/* ---- Convolution ---------------------------------------------------------------------------- */
 
 ebb_conv(ebb_conv_new)(const ebb_conv_new_args *a)
 {
@@ -54,16 +56,18 @@ ebb_conv(ebb_conv_new)(const ebb_conv_new_args *a)
 	l.name = ebb_params_full_name(a->p, a->name);
 	if (!l.name)
 		return (ebb_conv){0};
-	if (a->in < 1 || a->out < 1 || kh < 1 || kw < 1 || groups < 1 || a->in % groups != 0 || a->out % groups != 0) {
+	if (a->in < 1 || a->out < 1 || kh < 1 || kw < 1 || groups < 1 || a->in % groups != 0 ||
+		a->out % groups != 0) {
 		ebb_params_fail(a->p, EBB_INVALID, a->site,
-			"conv_new: \"%s\" from %lld to %lld channels, kernel %d x %d, %d groups: expected positive numbers, groups "
+			"conv_new: \"%s\" from %lld to %lld channels, kernel %d x %d, %d groups: "
+		        "expected positive numbers, groups "
 			"dividing both channels",
 			l.name, (long long)a->in, (long long)a->out, kh, kw, groups);
 		return (ebb_conv){0};
 	}
 	p = ebb_params_sub(a->p, a->name);
-	if (!add_affine(p, EBB_SHAPE(a->out, a->in / groups, kh, kw), a->no_bias, a->init, a->bias_init, &l.weight, &l.bias,
-		    a->site))
+	if (!add_affine(p, EBB_SHAPE(a->out, a->in / groups, kh, kw), a->no_bias, a->init,
+		    a->bias_init, &l.weight, &l.bias, a->site))
 		return (ebb_conv){0};
 	return l;
 }
@@ -73,17 +77,23 @@ ebb_tensor *(ebb_conv_forward)(ebb_tape *t, const ebb_conv *l, ebb_tensor *x, co
 	if (!l || !l->weight || !l->name)
 		return not_made(t, "conv_forward", l, site);
 	ebb_scope_begin(t, l->name);
-	return ebb_scope_end(t, (ebb_conv2d)(&(ebb_conv2d_args){
-		.t = t, .x = x, .w = l->weight, .b = l->bias,
-		.stride = l->stride, .pad = l->pad, .dilation = l->dilation, .groups = l->groups,
-		.stride_hw = {l->stride_hw[0], l->stride_hw[1]},
-		.pad_hw = {l->pad_hw[0], l->pad_hw[1]},
-		.dilation_hw = {l->dilation_hw[0], l->dilation_hw[1]},
-		.pad_tblr = {l->pad_tblr[0], l->pad_tblr[1], l->pad_tblr[2], l->pad_tblr[3]},
-		.site = site}));
+	return ebb_scope_end(t, (ebb_conv2d)(&(ebb_conv2d_args){.t = t,
+					.x = x,
+					.w = l->weight,
+					.b = l->bias,
+					.stride = l->stride,
+					.pad = l->pad,
+					.dilation = l->dilation,
+					.groups = l->groups,
+					.stride_hw = {l->stride_hw[0], l->stride_hw[1]},
+					.pad_hw = {l->pad_hw[0], l->pad_hw[1]},
+					.dilation_hw = {l->dilation_hw[0], l->dilation_hw[1]},
+					.pad_tblr = {l->pad_tblr[0], l->pad_tblr[1], l->pad_tblr[2],
+						l->pad_tblr[3]},
+					.site = site}));
 }
 
-/* ---- Linear ------------------------------------------------------------------------------------------------ */
+/* ---- Linear --------------------------------------------------------------------------------- */
 
 /* In parentheses the name would look like a call of the op ebb_linear. */
 #undef ebb_linear_new
@@ -96,12 +106,14 @@ ebb_linear ebb_linear_new(const ebb_linear_new_args *a)
 	if (!l.name)
 		return (ebb_linear){0};
 	if (a->in < 1 || a->out < 1) {
-		ebb_params_fail(a->p, EBB_INVALID, a->site, "linear_new: \"%s\" from %lld to %lld: expected positive numbers",
-			l.name, (long long)a->in, (long long)a->out);
+		ebb_params_fail(a->p, EBB_INVALID, a->site,
+			"linear_new: \"%s\" from %lld to %lld: expected positive numbers", l.name,
+			(long long)a->in, (long long)a->out);
 		return (ebb_linear){0};
 	}
 	p = ebb_params_sub(a->p, a->name);
-	if (!add_affine(p, EBB_SHAPE(a->out, a->in), a->no_bias, a->init, a->bias_init, &l.weight, &l.bias, a->site))
+	if (!add_affine(p, EBB_SHAPE(a->out, a->in), a->no_bias, a->init, a->bias_init, &l.weight,
+		    &l.bias, a->site))
 		return (ebb_linear){0};
 	return l;
 }
@@ -113,34 +125,40 @@ ebb_tensor *(ebb_linear_forward)(ebb_tape *t, const ebb_linear *l, ebb_tensor *x
 	if (!l || !l->weight || !l->name)
 		return not_made(t, "linear_forward", l, site);
 	ebb_scope_begin(t, l->name);
-	y = ebb_linear_op_(&(ebb_linear_args){.t = t, .x = x, .w = l->weight, .b = l->bias, .site = site});
+	y = ebb_linear_op_(
+		&(ebb_linear_args){.t = t, .x = x, .w = l->weight, .b = l->bias, .site = site});
 	return ebb_scope_end(t, y);
 }
 
-/* ---- Batch normalisation ----------------------------------------------------------------------------------- */
+/* ---- Batch normalisation -------------------------------------------------------------------- */
 
 ebb_bn(ebb_bn_new)(const ebb_bn_new_args *a)
 {
 	ebb_bn l = {.momentum = a->momentum, .eps = a->eps};
-	ebb_init init = a->init.kind == EBB_INIT_DEFAULT ? EBB_INIT(EBB_INIT_CONSTANT, .value = 1) : a->init;
+	ebb_init init = a->init.kind == EBB_INIT_DEFAULT ? EBB_INIT(EBB_INIT_CONSTANT, .value = 1)
+	                                                 : a->init;
 	ebb_params *p;
 
 	l.name = ebb_params_full_name(a->p, a->name);
 	if (!l.name)
 		return (ebb_bn){0};
 	if (a->channels < 1) {
-		ebb_params_fail(a->p, EBB_INVALID, a->site, "bn_new: \"%s\" over %lld channels: expected a positive number",
-			l.name, (long long)a->channels);
+		ebb_params_fail(a->p, EBB_INVALID, a->site,
+			"bn_new: \"%s\" over %lld channels: expected a positive number", l.name,
+			(long long)a->channels);
 		return (ebb_bn){0};
 	}
 	p = ebb_params_sub(a->p, a->name);
 	if (!a->no_affine) {
 		l.weight = (ebb_params_add)(p, "weight", EBB_SHAPE(a->channels), init, a->site);
-		l.bias = (ebb_params_add)(p, "bias", EBB_SHAPE(a->channels), EBB_INIT(EBB_INIT_ZEROS), a->site);
+		l.bias = (ebb_params_add)(p, "bias", EBB_SHAPE(a->channels),
+			EBB_INIT(EBB_INIT_ZEROS), a->site);
 	}
 	if (!a->no_stats) {
-		l.running_mean = (ebb_buffers_add)(p, "running_mean", EBB_SHAPE(a->channels), 0, a->site);
-		l.running_var = (ebb_buffers_add)(p, "running_var", EBB_SHAPE(a->channels), 1, a->site);
+		l.running_mean =
+			(ebb_buffers_add)(p, "running_mean", EBB_SHAPE(a->channels), 0, a->site);
+		l.running_var =
+			(ebb_buffers_add)(p, "running_var", EBB_SHAPE(a->channels), 1, a->site);
 	}
 	return ebb_params_error(a->p) ? (ebb_bn){0} : l;
 }
@@ -150,13 +168,18 @@ ebb_tensor *(ebb_bn_forward)(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, const 
 	if (!l || !l->name)
 		return not_made(t, "bn_forward", l, site);
 	ebb_scope_begin(t, l->name);
-	return ebb_scope_end(t, (ebb_batchnorm)(&(ebb_batchnorm_args){
-		.t = t, .x = x, .weight = l->weight, .bias = l->bias,
-		.running_mean = l->running_mean, .running_var = l->running_var,
-		.momentum = l->momentum, .eps = l->eps, .site = site}));
+	return ebb_scope_end(t, (ebb_batchnorm)(&(ebb_batchnorm_args){.t = t,
+					.x = x,
+					.weight = l->weight,
+					.bias = l->bias,
+					.running_mean = l->running_mean,
+					.running_var = l->running_var,
+					.momentum = l->momentum,
+					.eps = l->eps,
+					.site = site}));
 }
 
-/* ---- Dropout ------------------------------------------------------------------------------------------------- */
+/* ---- Dropout -------------------------------------------------------------------------------- */
 
 ebb_drop(ebb_drop_new)(ebb_params *p, const char *name, double rate, const char *site)
 {
@@ -165,7 +188,8 @@ ebb_drop(ebb_drop_new)(ebb_params *p, const char *name, double rate, const char 
 	if (!full)
 		return (ebb_drop){0};
 	if (!(rate >= 0 && rate < 1)) {
-		ebb_params_fail(p, EBB_INVALID, site, "drop_new: \"%s\" with rate %g: expected 0 <= rate < 1", full, rate);
+		ebb_params_fail(p, EBB_INVALID, site,
+			"drop_new: \"%s\" with rate %g: expected 0 <= rate < 1", full, rate);
 		return (ebb_drop){0};
 	}
 	return (ebb_drop){full, rate};

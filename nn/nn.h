@@ -5,9 +5,9 @@
  * with torchvision's spelling and layouts ("layer1.0.conv1.weight"), so that published weights load
  * unchanged.  A layer is a small struct of pointers into the store.
  *
- * Errors of a store are sticky like a tape's: the first stays, later calls on the store return NULL,
- * and a layer made on a failed store is a struct of NULLs, which its forward function reports on the
- * tape.  One check of ebb_params_error after building a model is enough.
+ * Errors of a store are sticky like a tape's: the first stays, later calls on the store return
+ * NULL, and a layer made on a failed store is a struct of NULLs, which its forward function reports
+ * on the tape.  One check of ebb_params_error after building a model is enough.
  */
 #ifndef EBB_NN_H
 #define EBB_NN_H
@@ -19,37 +19,43 @@
 extern "C" {
 #endif
 
-/* ---- The parameter store (params.c) --------------------------------------------------------------- */
+/* ---- The parameter store (params.c) --------------------------------------------------------- */
 
 typedef struct ebb_params ebb_params;
 
 /* An empty store.  seed decides every initial value, together with the parameter's name: two models
  * that share names share their start.  NULL if there is no memory; every function accepts NULL. */
 EBB_API ebb_params *ebb_params_new(uint64_t seed);
-/* Frees the store with its tensors, views and containers; a view is left alone.  Reset or free the tapes that used them first. */
+/* Frees the store with its tensors, views and containers; a view is left alone.  Reset or free the
+ * tapes that used them first. */
 EBB_API void ebb_params_free(ebb_params *p);
 /* A view of p in which every name continues prefix: what is added to it as "conv1.weight" is
- * "layer1.0.conv1.weight" in the store.  On a view, counts, indices, find, globs, gradients and optimizers
- * concern what lies below its prefix.  Owned by the store; the same prefix gives the same view.  NULL (an error
- * in the store) if the prefix is NULL, empty, or has an empty part, or if there is no memory. */
+ * "layer1.0.conv1.weight" in the store.  On a view, counts, indices, find, globs, gradients and
+ * optimizers concern what lies below its prefix.  Owned by the store; the same prefix gives the
+ * same view.  NULL (an error in the store) if the prefix is NULL, empty, or has an empty part, or
+ * if there is no memory. */
 EBB_API ebb_params *ebb_params_sub(ebb_params *p, const char *prefix);
-/* EBB_F32 (the default) or EBB_F64, before the first parameter is made; else an error in the store. */
+/* EBB_F32 (the default) or EBB_F64, before the first parameter is made; else an error in the
+ * store. */
 EBB_API bool ebb_params_set_dtype(ebb_params *p, ebb_dtype dtype);
 EBB_API ebb_dtype ebb_params_dtype(const ebb_params *p);
 
 /* The store's first error, or NULL if there was none.  For a NULL store: that there is none. */
 EBB_API const ebb_error *ebb_params_error(const ebb_params *p);
 EBB_API void ebb_params_clear_error(ebb_params *p);
-/* Fails the store, for layers of one's own: "site: text".  The first failure wins.  Returns NULL. */
-EBB_API ebb_tensor *ebb_params_fail(ebb_params *p, ebb_status status, const char *site, const char *format, ...)
-	EBB_PRINTF(4, 5);
+/* Fails the store, for layers of one's own: "site: text".  The first failure wins.  Returns
+ * NULL. */
+EBB_API ebb_tensor *ebb_params_fail(ebb_params *p, ebb_status status, const char *site,
+	const char *format, ...) EBB_PRINTF(4, 5);
 
 /* Parameters (not buffers), in the order in which they were made. */
-EBB_API int64_t ebb_params_count(const ebb_params *p);     /* tensors */
-EBB_API int64_t ebb_params_elements(const ebb_params *p);  /* numbers in them */
-EBB_API int64_t ebb_params_trainable(const ebb_params *p); /* numbers in those that are not frozen */
-EBB_API ebb_tensor *ebb_params_at(const ebb_params *p, int64_t index);        /* NULL if there is none */
-EBB_API const char *ebb_params_name_at(const ebb_params *p, int64_t index);   /* the full dotted name; NULL if there is none */
+EBB_API int64_t ebb_params_count(const ebb_params *p);    /* tensors */
+EBB_API int64_t ebb_params_elements(const ebb_params *p); /* numbers in them */
+/* Numbers in those that are not frozen. */
+EBB_API int64_t ebb_params_trainable(const ebb_params *p);
+/* Number index and its full dotted name; NULL if there is none. */
+EBB_API ebb_tensor *ebb_params_at(const ebb_params *p, int64_t index);
+EBB_API const char *ebb_params_name_at(const ebb_params *p, int64_t index);
 /* Buffers (running statistics: saved, not trained), alike. */
 EBB_API int64_t ebb_buffers_count(const ebb_params *p);
 EBB_API ebb_tensor *ebb_buffers_at(const ebb_params *p, int64_t index);
@@ -57,9 +63,9 @@ EBB_API const char *ebb_buffers_name_at(const ebb_params *p, int64_t index);
 /* The parameter or buffer of that name (below p's prefix), or NULL. */
 EBB_API ebb_tensor *ebb_params_find(const ebb_params *p, const char *name);
 
-/* Whether parameters train (ebb_set_requires_grad), by glob over names below p's prefix: "layer1.*", "*.bias", "*".
- * As fnmatch(3): ? * [a-z] [!a-z] \; * also crosses dots.  Returns how many parameters matched.  A frozen parameter's
- * gradient is forgotten. */
+/* Whether parameters train (ebb_set_requires_grad), by glob over names below p's prefix:
+ * "layer1.*", "*.bias", "*", as fnmatch(3) reads it, so that * also crosses dots.  Returns how
+ * many parameters matched.  A frozen parameter's gradient is forgotten. */
 EBB_API int64_t ebb_params_freeze(ebb_params *p, const char *glob);
 EBB_API int64_t ebb_params_unfreeze(ebb_params *p, const char *glob);
 /* Whether a glob matches the name, below p's prefix, of parameter number index. */
@@ -69,20 +75,23 @@ EBB_API void ebb_params_zero_grad(ebb_params *p);
 /* The 2-norm of all gradients together; 0 if there are none. */
 EBB_API double ebb_params_grad_norm(const ebb_params *p);
 
-/* ---- Initial values (init.c) ------------------------------------------------------------------------ */
+/* ---- Initial values (init.c) ---------------------------------------------------------------- */
 
 typedef enum ebb_init_kind {
-	EBB_INIT_DEFAULT,         /* the layer's own, PyTorch's: see each layer */
+	EBB_INIT_DEFAULT, /* the layer's own, PyTorch's: see each layer */
 	EBB_INIT_ZEROS,
-	EBB_INIT_CONSTANT,        /* .value */
-	EBB_INIT_UNIFORM,         /* U(.low, .high), by default U(0, 1) */
-	EBB_INIT_NORMAL,          /* N(.mean, .std^2), by default N(0, 1) */
-	EBB_INIT_KAIMING_UNIFORM, /* U(-b, b), b = gain*sqrt(3/fan); He et al. 2015 */
-	EBB_INIT_KAIMING_NORMAL,  /* N(0, gain^2/fan) */
-	EBB_INIT_XAVIER_UNIFORM,  /* U(-b, b), b = gain*sqrt(6/(fan_in + fan_out)); Glorot & Bengio 2010 */
-	EBB_INIT_XAVIER_NORMAL,   /* N(0, gain^2*2/(fan_in + fan_out)) */
-	EBB_INIT_LECUN_NORMAL,    /* N(0, 1/fan_in); LeCun et al. 1998 */
-	EBB_INIT_ORTHOGONAL       /* gain*Q, rows or columns of w [O, rest] orthonormal, whichever are fewer; Saxe et al. 2014 */
+	EBB_INIT_CONSTANT, /* .value */
+	EBB_INIT_UNIFORM,  /* U(.low, .high), by default U(0, 1) */
+	EBB_INIT_NORMAL,   /* N(.mean, .std^2), by default N(0, 1) */
+	/* U(-b, b), b = gain*sqrt(3/fan), and N(0, gain^2/fan); He et al. 2015 */
+	EBB_INIT_KAIMING_UNIFORM,
+	EBB_INIT_KAIMING_NORMAL,
+	/* The same with fan = (fan_in + fan_out)/2; Glorot & Bengio 2010 */
+	EBB_INIT_XAVIER_UNIFORM,
+	EBB_INIT_XAVIER_NORMAL,
+	EBB_INIT_LECUN_NORMAL, /* N(0, 1/fan_in); LeCun et al. 1998 */
+	/* gain*Q, the rows of w [O,rest] orthonormal, or the columns if fewer; Saxe et al. 2014 */
+	EBB_INIT_ORTHOGONAL
 } ebb_init_kind;
 
 /* What the weights feed: the gain that keeps the variance through it. */
@@ -95,50 +104,57 @@ typedef enum ebb_nonlinearity {
 	EBB_GAIN_LEAKY_RELU /* sqrt(2/(1 + slope^2)) */
 } ebb_nonlinearity;
 
-/* How to fill a tensor: .init = EBB_INIT(EBB_INIT_KAIMING_NORMAL, .fan_out = true).  fan_in = I*K, fan_out = O*K for w
- * [O,I,kernel...], K the kernel's positions; in a grouped convolution I is a group's. */
+/* How to fill a tensor: .init = EBB_INIT(EBB_INIT_KAIMING_NORMAL, .fan_out = true).  fan_in = I*K,
+ * fan_out = O*K for w [O,I,kernel...], K the kernel's positions; in a grouped convolution I is a
+ * group's. */
 typedef struct ebb_init {
 	ebb_init_kind kind;
-	double value;             /* constant */
-	double low, high;         /* uniform; both left out: 0 and 1 */
-	double mean, std;         /* normal; std defaults to 1 */
-	bool fan_out;             /* Kaiming: fan is fan_out instead of fan_in */
-	ebb_nonlinearity after;   /* decides the gain of Kaiming, Xavier and orthogonal ... */
-	double slope;             /* ... of leaky ReLU, default 0.01 ... */
-	double gain;              /* ... unless given as a number */
+	double value;           /* constant */
+	double low, high;       /* uniform; both left out: 0 and 1 */
+	double mean, std;       /* normal; std defaults to 1 */
+	bool fan_out;           /* Kaiming: fan is fan_out instead of fan_in */
+	ebb_nonlinearity after; /* decides the gain of Kaiming, Xavier and orthogonal ... */
+	double slope;           /* ... of leaky ReLU, default 0.01 ... */
+	double gain;            /* ... unless given as a number */
 } ebb_init;
 #define EBB_INIT(...) ((ebb_init){.kind = __VA_ARGS__})
 
-/* "kaiming_normal", "xavier_uniform", "lecun_normal", "orthogonal", "normal", "zeros", "default", ...; an error in e and
- * the default for an unknown name. */
+/* "kaiming_normal", "xavier_uniform", "lecun_normal", "orthogonal", "normal", "zeros", "default",
+ * ...; an error in e and the default for an unknown name. */
 EBB_API ebb_init ebb_init_named(const char *name, ebb_error *e);
 /* The gain after a nonlinearity; slope is read for leaky ReLU alone. */
 EBB_API double ebb_gain(ebb_nonlinearity after, double slope);
-/* Fills a stored F32 or F64 tensor; (seed, stream) decides the values, whatever the number of threads.  The kinds that need a fan
- * or a matrix want at least two axes.  EBB_INIT_DEFAULT is U(-1/sqrt(fan_in), 1/sqrt(fan_in)).  False with an error in e for a bad
- * tensor or bad numbers. */
-EBB_API bool ebb_init_fill(ebb_tensor *x, const ebb_init *init, uint64_t seed, uint64_t stream, ebb_error *e);
+/* Fills a stored F32 or F64 tensor; (seed, stream) decides the values, whatever the number of
+ * threads.  The kinds that need a fan or a matrix want at least two axes.  EBB_INIT_DEFAULT is
+ * U(-1/sqrt(fan_in), 1/sqrt(fan_in)).  False with an error in e for a bad tensor or bad numbers. */
+EBB_API bool ebb_init_fill(
+	ebb_tensor *x, const ebb_init *init, uint64_t seed, uint64_t stream, ebb_error *e);
 
-/* ---- Parameters of one's own ------------------------------------------------------------------------ */
+/* ---- Parameters of one's own ---------------------------------------------------------------- */
 
-/* A new parameter called name (dotted, without empty parts) below p's prefix: stored, of the store's dtype, row-major, requiring a
- * gradient.  EBB_INIT_DEFAULT as in ebb_init_fill, but zeros for fewer than two axes.  NULL with an error in the store for a name that is
- * taken, a bad shape, or no memory. */
-EBB_API ebb_tensor *ebb_params_add(ebb_params *p, const char *name, ebb_shape shape, ebb_init init, const char *site);
+/* A new parameter called name (dotted, without empty parts) below p's prefix: stored, of the
+ * store's dtype, row-major, requiring a gradient.  EBB_INIT_DEFAULT as in ebb_init_fill, but zeros
+ * for fewer than two axes.  NULL with an error in the store for a name that is taken, a bad shape,
+ * or no memory. */
+EBB_API ebb_tensor *ebb_params_add(
+	ebb_params *p, const char *name, ebb_shape shape, ebb_init init, const char *site);
 /* A new buffer: likewise, without a gradient, filled with value. */
-EBB_API ebb_tensor *ebb_buffers_add(ebb_params *p, const char *name, ebb_shape shape, double value, const char *site);
-/* "prefix.name", kept as long as the store: for the scopes of one's own layers.  NULL if there is no memory. */
+EBB_API ebb_tensor *ebb_buffers_add(
+	ebb_params *p, const char *name, ebb_shape shape, double value, const char *site);
+/* "prefix.name", kept as long as the store: for the scopes of one's own layers.  NULL if there is
+ * no memory. */
 EBB_API const char *ebb_params_full_name(ebb_params *p, const char *name);
 
-/* ---- Layers (layers.c) --------------------------------------------------------------------------------
+/* ---- Layers (layers.c) -------------------------------------------------------------------------
  *
- * NAME_new makes the parameters below p as "name.weight" and so on, and returns the layer by value: on failure a struct of
- * NULLs, and the error is in the store.  NAME_forward is a scope named by the layer; a NULL or zeroed layer is an error on
- * the tape. */
+ * NAME_new makes the parameters below p as "name.weight" and so on, and returns the layer by value:
+ * on failure a struct of NULLs, and the error is in the store.  NAME_forward is a scope named by
+ * the layer; a NULL or zeroed layer is an error on the tape. */
 
-/* y = conv2d(x, weight, bias): x [N,in,H,W] -> [N,out,Oh,Ow].  weight [out, in/groups, Kh, Kw] and bias [out] start as
- * U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as PyTorch's; with another .init the bias starts at 0, unless .bias_init says otherwise.
- * The geometry is ebb_conv2d's; .kernel_hw takes precedence over kernel. */
+/* y = conv2d(x, weight, bias): x [N,in,H,W] -> [N,out,Oh,Ow].  weight [out, in/groups, Kh, Kw] and
+ * bias [out] start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as PyTorch's; with another .init the
+ * bias starts at 0, unless .bias_init says otherwise.  The geometry is ebb_conv2d's; .kernel_hw
+ * takes precedence over kernel. */
 typedef struct ebb_conv {
 	const char *name;
 	ebb_tensor *weight, *bias;
@@ -159,10 +175,11 @@ typedef struct ebb_conv_new_args {
 	const char *site;
 } ebb_conv_new_args;
 EBB_API ebb_conv ebb_conv_new(const ebb_conv_new_args *a);
-EBB_API ebb_tensor *ebb_conv_forward(ebb_tape *t, const ebb_conv *l, ebb_tensor *x, const char *site);
+EBB_API ebb_tensor *ebb_conv_forward(
+	ebb_tape *t, const ebb_conv *l, ebb_tensor *x, const char *site);
 
-/* y = x weight^T + bias: x [..,in] -> [..,out].  weight [out,in], bias [out]; initial values as for ebb_conv.  In C the type is
- * called ebb_linear. */
+/* y = x weight^T + bias: x [..,in] -> [..,out].  weight [out,in], bias [out]; initial values as
+ * for ebb_conv.  In C the type is called ebb_linear. */
 typedef struct ebb_linear_layer {
 	const char *name;
 	ebb_tensor *weight, *bias;
@@ -176,11 +193,12 @@ typedef struct ebb_linear_new_args {
 	const char *site;
 } ebb_linear_new_args;
 EBB_API ebb_linear_layer ebb_linear_new(const ebb_linear_new_args *a);
-EBB_API ebb_tensor *ebb_linear_forward(ebb_tape *t, const ebb_linear_layer *l, ebb_tensor *x, const char *site);
+EBB_API ebb_tensor *ebb_linear_forward(
+	ebb_tape *t, const ebb_linear_layer *l, ebb_tensor *x, const char *site);
 
-/* Batch normalisation per channel (ebb_batchnorm): x [N,channels] or [N,channels,..].  Parameters weight (ones, or .init) and bias
- * (zeros) [channels], unless .no_affine; buffers running_mean (zeros) and running_var (ones), unless .no_stats.  eps defaults to
- * 1e-5, momentum to 0.1. */
+/* Batch normalisation per channel (ebb_batchnorm): x [N,channels] or [N,channels,..].  Parameters
+ * weight (ones, or .init) and bias (zeros) [channels], unless .no_affine; buffers running_mean
+ * (zeros) and running_var (ones), unless .no_stats.  eps defaults to 1e-5, momentum to 0.1. */
 typedef struct ebb_bn {
 	const char *name;
 	ebb_tensor *weight, *bias, *running_mean, *running_var;
@@ -198,15 +216,17 @@ typedef struct ebb_bn_new_args {
 EBB_API ebb_bn ebb_bn_new(const ebb_bn_new_args *a);
 EBB_API ebb_tensor *ebb_bn_forward(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, const char *site);
 
-/* Dropout with a name: 0 with probability rate while the tape trains (ebb_dropout).  No parameters.  0 <= rate < 1. */
+/* Dropout with a name: 0 with probability rate while the tape trains (ebb_dropout).  No
+ * parameters.  0 <= rate < 1. */
 typedef struct ebb_drop {
 	const char *name;
 	double rate;
 } ebb_drop;
 EBB_API ebb_drop ebb_drop_new(ebb_params *p, const char *name, double rate, const char *site);
-EBB_API ebb_tensor *ebb_drop_forward(ebb_tape *t, const ebb_drop *l, ebb_tensor *x, const char *site);
+EBB_API ebb_tensor *ebb_drop_forward(
+	ebb_tape *t, const ebb_drop *l, ebb_tensor *x, const char *site);
 
-/* ---- A chain of layers (sequential.c) ------------------------------------------------------------------
+/* ---- A chain of layers (sequential.c) ----------------------------------------------------------
  *
  *	ebb_sequential *net = ebb_sequential_new(p, "features");
  *	ebb_sequential_conv(net, 1, 6, 5, .pad = 2);        features.0.weight, features.0.bias
@@ -214,9 +234,9 @@ EBB_API ebb_tensor *ebb_drop_forward(ebb_tape *t, const ebb_drop *l, ebb_tensor 
  *	ebb_sequential_maxpool2d(net, .kernel = 2);         features.2
  *	y = ebb_sequential_forward(t, net, x);
  *
- * Owned by the store.  Each addition is called "name.i", i from 0, and runs in a scope of that name.  False (an error in the store,
- * for a NULL container nothing more) if it could not be added: the container then fails the tape instead of running without
- * it. */
+ * Owned by the store.  Each addition is called "name.i", i from 0, and runs in a scope of that
+ * name.  False (an error in the store; none for a NULL container) if it could not be added: the container
+ * then fails the tape instead of running without it. */
 typedef struct ebb_sequential ebb_sequential;
 typedef ebb_tensor *(*ebb_unary_op)(ebb_tape *t, ebb_tensor *x, const char *site);
 typedef ebb_tensor *(*ebb_layer_fn)(ebb_tape *t, void *ctx, ebb_tensor *x, const char *site);
@@ -237,9 +257,10 @@ EBB_API bool ebb_sequential_layer(ebb_sequential *s, ebb_layer_fn fn, void *ctx,
 EBB_API ebb_params *ebb_sequential_params(ebb_sequential *s);
 EBB_API int ebb_sequential_count(const ebb_sequential *s);
 /* All of them in order; an empty container gives x. */
-EBB_API ebb_tensor *ebb_sequential_forward(ebb_tape *t, const ebb_sequential *s, ebb_tensor *x, const char *site);
+EBB_API ebb_tensor *ebb_sequential_forward(
+	ebb_tape *t, const ebb_sequential *s, ebb_tensor *x, const char *site);
 
-/* ---- The macros that add the call site ----------------------------------------------------------------- */
+/* ---- The macros that add the call site ------------------------------------------------------ */
 
 #ifndef __cplusplus
 #define ebb_params_add(...) ebb_params_add(__VA_ARGS__, EBB_SITE)
@@ -253,25 +274,26 @@ EBB_API ebb_tensor *ebb_sequential_forward(ebb_tape *t, const ebb_sequential *s,
 #define ebb_drop_new(...) ebb_drop_new(__VA_ARGS__, EBB_SITE)
 #define ebb_drop_forward(...) ebb_drop_forward(__VA_ARGS__, EBB_SITE)
 #define ebb_sequential_new(...) ebb_sequential_new(__VA_ARGS__, EBB_SITE)
-#define ebb_sequential_conv(s, ...) \
+#define ebb_sequential_conv(s, ...)                                                                \
 	ebb_sequential_conv(s, &(ebb_conv_new_args){NULL, NULL, __VA_ARGS__, .site = EBB_SITE})
-#define ebb_sequential_linear(s, ...) \
+#define ebb_sequential_linear(s, ...)                                                              \
 	ebb_sequential_linear(s, &(ebb_linear_new_args){NULL, NULL, __VA_ARGS__, .site = EBB_SITE})
-#define ebb_sequential_bn(s, ...) \
+#define ebb_sequential_bn(s, ...)                                                                  \
 	ebb_sequential_bn(s, &(ebb_bn_new_args){NULL, NULL, __VA_ARGS__, .site = EBB_SITE})
 #define ebb_sequential_dropout(...) ebb_sequential_dropout(__VA_ARGS__, EBB_SITE)
-#define ebb_sequential_maxpool2d(s, ...) \
+#define ebb_sequential_maxpool2d(s, ...)                                                           \
 	ebb_sequential_maxpool2d(s, &(ebb_pool2d_args){NULL, NULL, __VA_ARGS__, .site = EBB_SITE})
-#define ebb_sequential_avgpool2d(s, ...) \
+#define ebb_sequential_avgpool2d(s, ...)                                                           \
 	ebb_sequential_avgpool2d(s, &(ebb_pool2d_args){NULL, NULL, __VA_ARGS__, .site = EBB_SITE})
-#define ebb_sequential_adaptive_avgpool2d(s, ...) \
-	ebb_sequential_adaptive_avgpool2d(s, &(ebb_adaptive_args){NULL, NULL, __VA_ARGS__, .site = EBB_SITE})
+#define ebb_sequential_adaptive_avgpool2d(s, ...)                                                  \
+	ebb_sequential_adaptive_avgpool2d(                                                         \
+		s, &(ebb_adaptive_args){NULL, NULL, __VA_ARGS__, .site = EBB_SITE})
 #define ebb_sequential_fn(...) ebb_sequential_fn(__VA_ARGS__, EBB_SITE)
 #define ebb_sequential_layer(...) ebb_sequential_layer(__VA_ARGS__, EBB_SITE)
 #define ebb_sequential_forward(...) ebb_sequential_forward(__VA_ARGS__, EBB_SITE)
 
-/* ebb_linear is both a layer and an op.  C keeps functions and types in one namespace, so the bare word becomes the
- * type, and the word before a parenthesis the op. */
+/* ebb_linear is both a layer and an op.  C keeps functions and types in one namespace, so the bare
+ * word becomes the type, and the word before a parenthesis the op. */
 static inline ebb_tensor *ebb_linear_op_(const ebb_linear_args *a)
 {
 	return (ebb_linear)(a);

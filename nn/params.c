@@ -1,7 +1,8 @@
 /*
- * params.c - the parameter store: tensors under dotted names, views with a prefix, freezing by glob.
+ * params.c - the parameter store: tensors under dotted names, views with a prefix, freezing.
  *
- * Names are few (hundreds) and looked up while a model is built or loaded, so lists are searched linearly.
+ * Names are few (hundreds) and looked up while a model is built or loaded, so lists are searched
+ * linearly.
  */
 #include <fnmatch.h>
 #include <math.h>
@@ -11,9 +12,10 @@
 #include "nn/internal.h"
 #include "kernels/kernels.h"
 
-static const ebb_error NO_STORE = {EBB_INVALID, "the parameter store is NULL: no memory for it, or an earlier error"};
+static const ebb_error NO_STORE = {
+	EBB_INVALID, "the parameter store is NULL: no memory for it, or an earlier error"};
 
-/* ---- The store ------------------------------------------------------------------------------------- */
+/* ---- The store ------------------------------------------------------------------------------ */
 
 ebb_params *ebb_params_new(uint64_t seed)
 {
@@ -60,13 +62,14 @@ bool ebb_params_set_dtype(ebb_params *p, ebb_dtype dtype)
 	if (!root)
 		return false;
 	if (dtype != EBB_F32 && dtype != EBB_F64) {
-		ebb_params_fail(root, EBB_BAD_DTYPE, NULL, "params_set_dtype: %s, expected F32 or F64",
-			ebb_dtype_name(dtype));
+		ebb_params_fail(root, EBB_BAD_DTYPE, NULL,
+			"params_set_dtype: %s, expected F32 or F64", ebb_dtype_name(dtype));
 		return false;
 	}
 	if (root->params.count + root->buffers.count > 0 && dtype != root->dtype) {
 		ebb_params_fail(root, EBB_BAD_STATE, NULL,
-			"params_set_dtype: the store already has %s tensors, \"%s\" among them", ebb_dtype_name(root->dtype),
+			"params_set_dtype: the store already has %s tensors, \"%s\" among them",
+			ebb_dtype_name(root->dtype),
 			(root->params.count ? root->params : root->buffers).at[0].name);
 		return false;
 	}
@@ -79,7 +82,7 @@ ebb_dtype ebb_params_dtype(const ebb_params *p)
 	return p ? p->root->dtype : EBB_DEFAULT;
 }
 
-/* ---- Errors ----------------------------------------------------------------------------------------- */
+/* ---- Errors --------------------------------------------------------------------------------- */
 
 const ebb_error *ebb_params_error(const ebb_params *p)
 {
@@ -94,7 +97,8 @@ void ebb_params_clear_error(ebb_params *p)
 		p->root->error = (ebb_error){0};
 }
 
-ebb_tensor *ebb_params_fail(ebb_params *p, ebb_status status, const char *site, const char *format, ...)
+ebb_tensor *ebb_params_fail(
+	ebb_params *p, ebb_status status, const char *site, const char *format, ...)
 {
 	char text[sizeof((ebb_error *)0)->message];
 	va_list args;
@@ -118,7 +122,7 @@ static void *no_memory(ebb_params *p, const char *site, const char *name)
 	return ebb_params_fail(p, EBB_NO_MEMORY, site, "no memory for \"%s%s\"", p->prefix, name);
 }
 
-/* ---- Names and views --------------------------------------------------------------------------------- */
+/* ---- Names and views ------------------------------------------------------------------------ */
 
 /* Room for one more element; false without memory. */
 static bool grow(void *array, int64_t count, int64_t *capacity, size_t element)
@@ -138,7 +142,8 @@ static bool grow(void *array, int64_t count, int64_t *capacity, size_t element)
 }
 
 /* The store's copy of prefix + name + suffix. */
-static const char *intern(ebb_params *root, const char *prefix, const char *name, const char *suffix)
+static const char *intern(
+	ebb_params *root, const char *prefix, const char *name, const char *suffix)
 {
 	size_t a = strlen(prefix), b = strlen(name), c = strlen(suffix);
 	char *text;
@@ -146,7 +151,8 @@ static const char *intern(ebb_params *root, const char *prefix, const char *name
 	for (int64_t i = 0; i < root->name_count; i++) {
 		const char *have = root->names[i];
 
-		if (strncmp(have, prefix, a) == 0 && strncmp(have + a, name, b) == 0 && strcmp(have + a + b, suffix) == 0)
+		if (strncmp(have, prefix, a) == 0 && strncmp(have + a, name, b) == 0 &&
+			strcmp(have + a + b, suffix) == 0)
 			return have;
 	}
 	if (!grow(&root->names, root->name_count, &root->name_capacity, sizeof *root->names))
@@ -172,7 +178,8 @@ static bool check_name(ebb_params *p, const char *what, const char *name, const 
 {
 	if (is_name(name))
 		return true;
-	ebb_params_fail(p, EBB_INVALID, site, "%s: %s%s%s is no name: expected dotted parts, none of them empty", what,
+	ebb_params_fail(p, EBB_INVALID, site,
+		"%s: %s%s%s is no name: expected dotted parts, none of them empty", what,
 		name ? "\"" : "", name ? name : "NULL", name ? "\"" : "");
 	return false;
 }
@@ -227,22 +234,24 @@ bool ebb_params_own(ebb_params *p, void *object, void (*destroy)(void *object))
 	return true;
 }
 
-/* ---- Adding ------------------------------------------------------------------------------------------- */
+/* ---- Adding --------------------------------------------------------------------------------- */
 
-static const ebb_entry *find_in(const ebb_entries *list, const char *prefix, size_t prefix_length, const char *name)
+static const ebb_entry *find_in(
+	const ebb_entries *list, const char *prefix, size_t prefix_length, const char *name)
 {
 	for (int64_t i = 0; i < list->count; i++) {
 		const char *have = list->at[i].name;
 
-		if (strncmp(have, prefix, prefix_length) == 0 && strcmp(have + prefix_length, name) == 0)
+		if (strncmp(have, prefix, prefix_length) == 0 &&
+			strcmp(have + prefix_length, name) == 0)
 			return &list->at[i];
 	}
 	return NULL;
 }
 
 /* A zeroed tensor and its name, not yet in a list. */
-static ebb_entry make(ebb_params *p, ebb_entries *list, const char *what, const char *name, ebb_shape shape,
-	const char *site)
+static ebb_entry make(ebb_params *p, ebb_entries *list, const char *what, const char *name,
+	ebb_shape shape, const char *site)
 {
 	ebb_entry entry = {0};
 	ebb_error error = {0};
@@ -250,7 +259,8 @@ static ebb_entry make(ebb_params *p, ebb_entries *list, const char *what, const 
 	if (!ebb_params_healthy(p) || !check_name(p, what, name, site))
 		return entry;
 	if (ebb_params_find(p, name)) {
-		ebb_params_fail(p, EBB_INVALID, site, "%s: \"%s%s\" already exists", what, p->prefix, name);
+		ebb_params_fail(
+			p, EBB_INVALID, site, "%s: \"%s%s\" already exists", what, p->prefix, name);
 		return entry;
 	}
 	entry.name = intern(p->root, p->prefix, name, "");
@@ -260,7 +270,8 @@ static ebb_entry make(ebb_params *p, ebb_entries *list, const char *what, const 
 	}
 	entry.tensor = ebb_tensor_new(p->root->dtype, shape, false, &error);
 	if (!entry.tensor) {
-		ebb_params_fail(p, error.status, site, "%s: \"%s%s\": %s", what, p->prefix, name, error.message);
+		ebb_params_fail(p, error.status, site, "%s: \"%s%s\": %s", what, p->prefix, name,
+			error.message);
 		return entry;
 	}
 	ebb_set_name(entry.tensor, entry.name);
@@ -282,7 +293,8 @@ static uint64_t hash(const char *text)
 	return h;
 }
 
-ebb_tensor *(ebb_params_add)(ebb_params *p, const char *name, ebb_shape shape, ebb_init init, const char *site)
+ebb_tensor *(ebb_params_add)(ebb_params *p, const char *name, ebb_shape shape, ebb_init init,
+	const char *site)
 {
 	ebb_entries *list = p ? &p->root->params : NULL;
 	ebb_entry entry = make(p, list, "params_add", name, shape, site);
@@ -293,7 +305,8 @@ ebb_tensor *(ebb_params_add)(ebb_params *p, const char *name, ebb_shape shape, e
 	if (init.kind == EBB_INIT_DEFAULT && shape.ndim < 2)
 		init.kind = EBB_INIT_ZEROS;
 	if (!ebb_init_fill(entry.tensor, &init, p->root->seed, hash(entry.name), &error)) {
-		ebb_params_fail(p, error.status, site, "params_add: \"%s\": %s", entry.name, error.message);
+		ebb_params_fail(
+			p, error.status, site, "params_add: \"%s\": %s", entry.name, error.message);
 		ebb_tensor_free(entry.tensor);
 		return NULL;
 	}
@@ -302,7 +315,8 @@ ebb_tensor *(ebb_params_add)(ebb_params *p, const char *name, ebb_shape shape, e
 	return entry.tensor;
 }
 
-ebb_tensor *(ebb_buffers_add)(ebb_params *p, const char *name, ebb_shape shape, double value, const char *site)
+ebb_tensor *(ebb_buffers_add)(ebb_params *p, const char *name, ebb_shape shape, double value,
+	const char *site)
 {
 	ebb_entries *list = p ? &p->root->buffers : NULL;
 	ebb_entry entry = make(p, list, "buffers_add", name, shape, site);
@@ -312,7 +326,8 @@ ebb_tensor *(ebb_buffers_add)(ebb_params *p, const char *name, ebb_shape shape, 
 	if (!entry.tensor)
 		return NULL;
 	if (!ebb_init_fill(entry.tensor, &init, 0, 0, &error)) {
-		ebb_params_fail(p, error.status, site, "buffers_add: \"%s\": %s", entry.name, error.message);
+		ebb_params_fail(p, error.status, site, "buffers_add: \"%s\": %s", entry.name,
+			error.message);
 		ebb_tensor_free(entry.tensor);
 		return NULL;
 	}
@@ -320,7 +335,7 @@ ebb_tensor *(ebb_buffers_add)(ebb_params *p, const char *name, ebb_shape shape, 
 	return entry.tensor;
 }
 
-/* ---- Looking ------------------------------------------------------------------------------------------ */
+/* ---- Looking -------------------------------------------------------------------------------- */
 
 static bool below(const ebb_params *p, const ebb_entry *entry)
 {
@@ -433,7 +448,7 @@ int64_t ebb_params_trainable(const ebb_params *p)
 	return elements(p, false);
 }
 
-/* ---- Freezing and gradients ----------------------------------------------------------------------------- */
+/* ---- Freezing and gradients ----------------------------------------------------------------- */
 
 bool ebb_params_match(const ebb_params *p, int64_t index, const char *glob)
 {
@@ -483,7 +498,8 @@ double ebb_params_grad_norm(const ebb_params *p)
 	for (int64_t i = 0; p && i < p->root->params.count; i++) {
 		const ebb_entry *entry = &p->root->params.at[i];
 		const ebb_tensor *g = below(p, entry) ? ebb_grad_of(entry->tensor) : NULL;
-		const ebb_kernels *k = p->root->dtype == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
+		const ebb_kernels *k =
+			p->root->dtype == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
 		ebb_kernel_stats stats;
 
 		if (!g)

@@ -53,7 +53,8 @@ ebb_sequential *(ebb_sequential_new)(ebb_params *p, const char *name, const char
 		return NULL;
 	s = ebb_alloc_zeroed(sizeof *s);
 	if (!s) {
-		ebb_params_fail(p, EBB_NO_MEMORY, site, "sequential_new: no memory for \"%s\"", full);
+		ebb_params_fail(
+			p, EBB_NO_MEMORY, site, "sequential_new: no memory for \"%s\"", full);
 		return NULL;
 	}
 	s->p = view;
@@ -91,13 +92,15 @@ static bool append(ebb_sequential *s, step made, const char *site)
 	made.name = ebb_params_full_name(s->p, next_name(s, name));
 	if (made.name && s->count == s->capacity) {
 		int larger = s->capacity ? 2 * s->capacity : 8;
-		step *steps = ebb_realloc(s->steps, (size_t)s->capacity * sizeof *steps, (size_t)larger * sizeof *steps);
+		step *steps = ebb_realloc(s->steps, (size_t)s->capacity * sizeof *steps,
+			(size_t)larger * sizeof *steps);
 
 		if (steps) {
 			s->steps = steps;
 			s->capacity = larger;
 		} else {
-			ebb_params_fail(s->p, EBB_NO_MEMORY, site, "sequential: no memory for \"%s\"", made.name);
+			ebb_params_fail(s->p, EBB_NO_MEMORY, site,
+				"sequential: no memory for \"%s\"", made.name);
 		}
 	}
 	if (!ebb_params_healthy(s->p)) {
@@ -108,7 +111,7 @@ static bool append(ebb_sequential *s, step made, const char *site)
 	return true;
 }
 
-/* ---- Additions ----------------------------------------------------------------------------------------------- */
+/* ---- Additions ------------------------------------------------------------------------------ */
 
 bool(ebb_sequential_conv)(ebb_sequential *s, const ebb_conv_new_args *a)
 {
@@ -152,7 +155,10 @@ bool(ebb_sequential_dropout)(ebb_sequential *s, double rate, const char *site)
 
 	if (!s)
 		return false;
-	return append(s, (step){.kind = DROP, .as.drop = (ebb_drop_new)(s->p, next_name(s, name), rate, site)}, site);
+	return append(s,
+		(step){.kind = DROP,
+			.as.drop = (ebb_drop_new)(s->p, next_name(s, name), rate, site)},
+		site);
 }
 
 bool(ebb_sequential_maxpool2d)(ebb_sequential *s, const ebb_pool2d_args *a)
@@ -173,19 +179,20 @@ bool(ebb_sequential_adaptive_avgpool2d)(ebb_sequential *s, const ebb_adaptive_ar
 bool(ebb_sequential_fn)(ebb_sequential *s, ebb_unary_op fn, const char *site)
 {
 	if (s && !fn)
-		ebb_params_fail(s->p, EBB_INVALID, site, "sequential_fn: %s.%d is NULL, expected an op", s->name, s->count);
+		ebb_params_fail(s->p, EBB_INVALID, site,
+			"sequential_fn: %s.%d is NULL, expected an op", s->name, s->count);
 	return s && append(s, (step){.kind = FN, .as.fn = fn}, site);
 }
 
 bool(ebb_sequential_layer)(ebb_sequential *s, ebb_layer_fn fn, void *ctx, const char *site)
 {
 	if (s && !fn)
-		ebb_params_fail(s->p, EBB_INVALID, site, "sequential_layer: %s.%d is NULL, expected a function", s->name,
-			s->count);
+		ebb_params_fail(s->p, EBB_INVALID, site,
+			"sequential_layer: %s.%d is NULL, expected a function", s->name, s->count);
 	return s && append(s, (step){.kind = LAYER, .as.layer = {fn, ctx}}, site);
 }
 
-/* ---- Running --------------------------------------------------------------------------------------------------- */
+/* ---- Running -------------------------------------------------------------------------------- */
 
 /* Layers open a scope of that name themselves. */
 static bool is_scope(kind_of_step kind)
@@ -227,15 +234,18 @@ static ebb_tensor *run(ebb_tape *t, const step *e, ebb_tensor *x, const char *si
 	}
 }
 
-ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_tensor *x, const char *site)
+ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_tensor *x,
+	const char *site)
 {
 	ebb_tensor *y = x;
 
 	if (!s)
 		return ebb_fail(t, EBB_INVALID, site,
-			"sequential_forward: the container is NULL: it was not made, or its parameter store failed");
+			"sequential_forward: the container is NULL: it was not made, or its "
+		        "parameter store failed");
 	if (s->incomplete)
-		return ebb_fail(t, EBB_INVALID, site, "sequential_forward: \"%s\" lacks number %d, which could not be added",
+		return ebb_fail(t, EBB_INVALID, site,
+			"sequential_forward: \"%s\" lacks number %d, which could not be added",
 			s->name, s->count);
 	ebb_scope_begin(t, s->name);
 	for (int i = 0; i < s->count; i++) {
@@ -248,7 +258,7 @@ ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_t
 			ebb_scope_begin(t, e->name);
 			y = ebb_scope_end(t, run(t, e, before, site));
 		}
-		/* Nobody else saw it: without gradients it need not wait for the container's end. */
+		/* Nobody else saw it: unless a gradient reads it, it can go. */
 		if (before != x && before != y)
 			ebb_release(t, before);
 	}

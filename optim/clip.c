@@ -9,7 +9,8 @@
 /* g = f(g) for every gradient of the store. */
 static void apply(ebb_params *p, ebb_unary_fn f, double a, double b)
 {
-	const ebb_kernels *k = ebb_params_dtype(p) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
+	const ebb_kernels *k =
+		ebb_params_dtype(p) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
 	int64_t n = ebb_params_count(p);
 
 	for (int64_t i = 0; i < n; i++) {
@@ -26,7 +27,8 @@ double ebb_clip_grad_norm(ebb_params *p, double max_norm)
 	double norm;
 
 	if (!p || !(max_norm > 0)) {
-		ebb_params_fail(p, EBB_INVALID, NULL, "clip_grad_norm: max_norm %g, expected a positive number", max_norm);
+		ebb_params_fail(p, EBB_INVALID, NULL,
+			"clip_grad_norm: max_norm %g, expected a positive number", max_norm);
 		return NAN;
 	}
 	norm = ebb_params_grad_norm(p);
@@ -38,7 +40,8 @@ double ebb_clip_grad_norm(ebb_params *p, double max_norm)
 bool ebb_clip_grad_value(ebb_params *p, double limit)
 {
 	if (!p || !(limit > 0)) {
-		ebb_params_fail(p, EBB_INVALID, NULL, "clip_grad_value: limit %g, expected a positive number", limit);
+		ebb_params_fail(p, EBB_INVALID, NULL,
+			"clip_grad_value: limit %g, expected a positive number", limit);
 		return false;
 	}
 	apply(p, EBB_CLAMP, -limit, limit);

@@ -1,8 +1,8 @@
 /*
  * optim.c - SGD, Adam, AdamW and RMSprop over a parameter store.
  *
- * A step first looks at everything that could stop it, and only then touches the first parameter: a step that fails
- * has changed nothing.
+ * A step first looks at everything that could stop it, and only then touches the first parameter:
+ * a step that fails has changed nothing.
  */
 #include <math.h>
 
@@ -37,7 +37,7 @@ struct ebb_optim {
 static const ebb_error NO_OPTIMIZER = {
 	EBB_INVALID, "the optimizer is NULL: it could not be made, its parameter store says why"};
 
-/* ---- Errors ------------------------------------------------------------------------------------------------ */
+/* ---- Errors --------------------------------------------------------------------------------- */
 
 const ebb_error *ebb_optim_error(const ebb_optim *o)
 {
@@ -52,7 +52,7 @@ void ebb_optim_clear_error(ebb_optim *o)
 		o->error = (ebb_error){0};
 }
 
-/* ---- Making -------------------------------------------------------------------------------------------------- */
+/* ---- Making --------------------------------------------------------------------------------- */
 
 static double option(double value, double otherwise)
 {
@@ -67,7 +67,8 @@ static bool take_slots(ebb_optim *o)
 	int64_t wanted = ebb_params_count(o->p);
 
 	if (wanted > o->capacity) {
-		slot *slots = ebb_realloc(o->slots, (size_t)o->capacity * sizeof *slots, (size_t)wanted * sizeof *slots);
+		slot *slots = ebb_realloc(o->slots, (size_t)o->capacity * sizeof *slots,
+			(size_t)wanted * sizeof *slots);
 
 		if (!slots)
 			return false;
@@ -99,18 +100,20 @@ void ebb_optim_free(ebb_optim *o)
 		return;
 	for (int64_t i = 0; i < o->count; i++)
 		for (int k = 0; k < 2; k++)
-			ebb_free(o->slots[i].state[k], o->slots[i].state[k] ? o->slots[i].bytes : 0);
+			ebb_free(
+				o->slots[i].state[k], o->slots[i].state[k] ? o->slots[i].bytes : 0);
 	ebb_free(o->slots, (size_t)o->capacity * sizeof *o->slots);
 	ebb_free(o, sizeof *o);
 }
 
 /* 0 <= value < below, else an error in the store. */
-static bool within(ebb_params *p, const char *site, algorithm kind, const char *what, double value, double below)
+static bool within(ebb_params *p, const char *site, algorithm kind, const char *what, double value,
+	double below)
 {
 	if (value >= 0 && value < below)
 		return true;
-	ebb_params_fail(p, EBB_INVALID, site, "%s: %s %g, expected a number >= 0%s", NAMES[kind], what, value,
-		below == 1 ? " and < 1" : "");
+	ebb_params_fail(p, EBB_INVALID, site, "%s: %s %g, expected a number >= 0%s", NAMES[kind],
+		what, value, below == 1 ? " and < 1" : "");
 	return false;
 }
 
@@ -124,11 +127,13 @@ static ebb_optim *make(const ebb_optim *checked, const char *site)
 	o = ebb_alloc_zeroed(sizeof *o);
 	if (o) {
 		*o = *checked;
-		o->kernels = ebb_params_dtype(o->p) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
+		o->kernels =
+			ebb_params_dtype(o->p) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
 		if (take_slots(o))
 			return o;
 	}
-	ebb_params_fail(checked->p, EBB_NO_MEMORY, site, "%s: no memory for its state", NAMES[checked->kind]);
+	ebb_params_fail(checked->p, EBB_NO_MEMORY, site, "%s: no memory for its state",
+		NAMES[checked->kind]);
 	ebb_optim_free(o);
 	return NULL;
 }
@@ -151,7 +156,8 @@ ebb_optim *(ebb_sgd)(const ebb_sgd_args *a)
 		!within(a->p, a->site, SGD, "weight_decay", o.decay, INFINITY))
 		return NULL;
 	if (o.nesterov && o.momentum == 0) {
-		ebb_params_fail(a->p, EBB_INVALID, a->site, "sgd: nesterov without momentum, expected momentum > 0");
+		ebb_params_fail(a->p, EBB_INVALID, a->site,
+			"sgd: nesterov without momentum, expected momentum > 0");
 		return NULL;
 	}
 	return make(&o, a->site);
@@ -171,7 +177,8 @@ static ebb_optim *adam(const ebb_adam_args *a, algorithm kind, double decay)
 		.keeps = {true, true},
 	};
 
-	if (!within(a->p, a->site, kind, "lr", o.lr, INFINITY) || !within(a->p, a->site, kind, "betas[0]", o.beta1, 1) ||
+	if (!within(a->p, a->site, kind, "lr", o.lr, INFINITY) ||
+		!within(a->p, a->site, kind, "betas[0]", o.beta1, 1) ||
 		!within(a->p, a->site, kind, "betas[1]", o.beta2, 1) ||
 		!within(a->p, a->site, kind, "eps", o.eps, INFINITY) ||
 		!within(a->p, a->site, kind, "weight_decay", o.decay, INFINITY))
@@ -213,14 +220,15 @@ ebb_optim *(ebb_rmsprop)(const ebb_rmsprop_args *a)
 	return make(&o, a->site);
 }
 
-/* ---- Settings ------------------------------------------------------------------------------------------------- */
+/* ---- Settings ------------------------------------------------------------------------------- */
 
 bool ebb_optim_set_lr(ebb_optim *o, double lr)
 {
 	if (!o)
 		return false;
 	if (!(lr >= 0) || !isfinite(lr)) {
-		ebb_error_set(&o->error, EBB_INVALID, NULL, "optim_set_lr: %g, expected a number >= 0", lr);
+		ebb_error_set(&o->error, EBB_INVALID, NULL,
+			"optim_set_lr: %g, expected a number >= 0", lr);
 		return false;
 	}
 	o->lr = lr;
@@ -243,14 +251,17 @@ int64_t ebb_optim_scale(ebb_optim *o, const char *glob, double lr_scale, double 
 
 	if (!o || o->error.status != EBB_OK)
 		return -1;
-	if (!glob || !(lr_scale >= 0) || !isfinite(lr_scale) || !(decay_scale >= 0) || !isfinite(decay_scale)) {
+	if (!glob || !(lr_scale >= 0) || !isfinite(lr_scale) || !(decay_scale >= 0) ||
+		!isfinite(decay_scale)) {
 		ebb_error_set(&o->error, EBB_INVALID, NULL,
-			"optim_scale: \"%s\" with lr_scale %g, decay_scale %g: expected a glob and two numbers >= 0",
+			"optim_scale: \"%s\" with lr_scale %g, decay_scale %g: expected a glob and "
+		        "two numbers >= 0",
 			glob ? glob : "NULL", lr_scale, decay_scale);
 		return -1;
 	}
 	if (!take_slots(o)) {
-		ebb_error_set(&o->error, EBB_NO_MEMORY, NULL, "optim_scale: no memory for the state of new parameters");
+		ebb_error_set(&o->error, EBB_NO_MEMORY, NULL,
+			"optim_scale: no memory for the state of new parameters");
 		return -1;
 	}
 	for (int64_t i = 0; i < o->count; i++) {
@@ -263,7 +274,7 @@ int64_t ebb_optim_scale(ebb_optim *o, const char *glob, double lr_scale, double 
 	return matched;
 }
 
-/* ---- The step --------------------------------------------------------------------------------------------------- */
+/* ---- The step ------------------------------------------------------------------------------- */
 
 /* The gradient that a step would use, or NULL. */
 static const ebb_tensor *gradient(const slot *s)
@@ -278,7 +289,8 @@ static bool ready(ebb_optim *o)
 	int64_t found = 0;
 
 	if (!take_slots(o)) {
-		ebb_error_set(&o->error, EBB_NO_MEMORY, NULL, "%s: no memory for the state of new parameters", name);
+		ebb_error_set(&o->error, EBB_NO_MEMORY, NULL,
+			"%s: no memory for the state of new parameters", name);
 		return false;
 	}
 	for (int64_t i = 0; i < o->count; i++) {
@@ -293,15 +305,18 @@ static bool ready(ebb_optim *o)
 		o->kernels->stats(ebb_count(g), ebb_data(g), -INFINITY, INFINITY, &stats);
 		if (stats.nan > 0 || !isfinite(stats.max_abs)) {
 			ebb_error_set(&o->error, EBB_NOT_FINITE, NULL,
-				"%s: the gradient of \"%s\" has %lld NaN of %lld and its largest magnitude is %g, expected finite "
+				"%s: the gradient of \"%s\" has %lld NaN of %lld and its largest "
+			        "magnitude is %g, expected finite "
 				"numbers",
-				name, ebb_params_name_at(o->p, i), (long long)stats.nan, (long long)stats.n, stats.max_abs);
+				name, ebb_params_name_at(o->p, i), (long long)stats.nan,
+				(long long)stats.n, stats.max_abs);
 			return false;
 		}
 	}
 	if (found == 0)
 		ebb_error_set(&o->error, EBB_BAD_STATE, NULL,
-			"%s: none of %lld parameters has a gradient: no ebb_backward succeeded since the last "
+			"%s: none of %lld parameters has a gradient: no ebb_backward succeeded "
+		        "since the last "
 			"ebb_params_zero_grad",
 			name, (long long)o->count);
 	return found > 0;
@@ -318,15 +333,17 @@ static void update(const ebb_optim *o, slot *s, const void *g)
 		return;
 	switch (o->kind) {
 	case SGD:
-		o->kernels->sgd(n, w, g, s->state[0], 1, lr, o->momentum, decay, o->nesterov, s->steps == 1);
+		o->kernels->sgd(n, w, g, s->state[0], 1, lr, o->momentum, decay, o->nesterov,
+			s->steps == 1);
 		break;
 	case ADAM:
 	case ADAMW:
-		o->kernels->adam(n, w, g, s->state[0], s->state[1], 1, lr, o->beta1, o->beta2, o->eps, decay,
-			o->kind == ADAMW, s->steps);
+		o->kernels->adam(n, w, g, s->state[0], s->state[1], 1, lr, o->beta1, o->beta2,
+			o->eps, decay, o->kind == ADAMW, s->steps);
 		break;
 	case RMSPROP:
-		o->kernels->rmsprop(n, w, g, s->state[1], s->state[0], 1, lr, o->beta2, o->eps, o->momentum, decay);
+		o->kernels->rmsprop(n, w, g, s->state[1], s->state[0], 1, lr, o->beta2, o->eps,
+			o->momentum, decay);
 	}
 }
 

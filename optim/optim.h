@@ -1,7 +1,8 @@
 /*
  * optim.h - optimizers over a parameter store, learning-rate schedules, gradient clipping.
  *
- * Formulas, names and defaults are PyTorch's.  A number left out takes its default; EBB_ZERO says a real zero.
+ * Formulas, names and defaults are PyTorch's.  A number left out takes its default; EBB_ZERO says a
+ * real zero.
  */
 #ifndef EBB_OPTIM_H
 #define EBB_OPTIM_H
@@ -13,17 +14,19 @@
 extern "C" {
 #endif
 
-/* ---- Optimizers (optim.c) ----------------------------------------------------------------------------
+/* ---- Optimizers (optim.c) ----------------------------------------------------------------------
  *
- * Each is made over a store, or a view of one, and updates the parameters that are not frozen and have a gradient; the others, and
- * their state, stay as they are.  NULL on failure, with the error in the store: a number out of its range or no memory.  State is
- * allocated when the optimizer is made, so that steps allocate nothing (parameters added later get theirs at the next step).
+ * Each is made over a store, or a view of one, and updates the parameters that are not frozen and
+ * have a gradient; the others, and their state, stay as they are.  NULL on failure, with the error
+ * in the store: a number out of its range or no memory.  State is allocated when the optimizer is
+ * made, so that steps allocate nothing (parameters added later get theirs at the next step).
  * .check_finite: a step refuses gradients with a NaN or an infinity. */
 
 typedef struct ebb_optim ebb_optim;
 
-/* g += weight_decay*w; m = momentum*m + g (m = g at first); w -= lr*(nesterov ? g + momentum*m : m).  lr defaults to 1e-3, the
- * others to 0.  Nesterov's form (Sutskever et al. 2013) needs a momentum. */
+/* g += weight_decay*w; m = momentum*m + g (m = g at first); w -= lr*m, with .nesterov
+ * w -= lr*(g + momentum*m) (Sutskever et al. 2013), which needs a momentum.  lr defaults to 1e-3,
+ * the others to 0. */
 typedef struct ebb_sgd_args {
 	ebb_params *p;
 	double lr, momentum, weight_decay;
@@ -33,9 +36,10 @@ typedef struct ebb_sgd_args {
 } ebb_sgd_args;
 EBB_API ebb_optim *ebb_sgd(const ebb_sgd_args *a);
 
-/* m = b1*m + (1-b1)*g; v = b2*v + (1-b2)*g^2; w -= lr * m/(1-b1^k) / (sqrt(v/(1-b2^k)) + eps) at the parameter's k-th step
- * (Kingma & Ba 2015).  lr 1e-3, betas {0.9, 0.999}, eps 1e-8.  weight_decay: adam adds weight_decay*w to g (default 0);
- * adamw first shrinks w by lr*weight_decay*w (default 1e-2; Loshchilov & Hutter 2019). */
+/* m = b1*m + (1-b1)*g; v = b2*v + (1-b2)*g^2; w -= lr * m/(1-b1^k) / (sqrt(v/(1-b2^k)) + eps) at
+ * the parameter's k-th step (Kingma & Ba 2015).  lr 1e-3, betas {0.9, 0.999}, eps 1e-8.
+ * weight_decay: adam adds weight_decay*w to g (default 0); adamw first shrinks w by
+ * lr*weight_decay*w (default 1e-2; Loshchilov & Hutter 2019). */
 typedef struct ebb_adam_args {
 	ebb_params *p;
 	double lr, betas[2], eps, weight_decay;
@@ -45,8 +49,8 @@ typedef struct ebb_adam_args {
 EBB_API ebb_optim *ebb_adam(const ebb_adam_args *a);
 EBB_API ebb_optim *ebb_adamw(const ebb_adam_args *a);
 
-/* g += weight_decay*w; v = alpha*v + (1-alpha)*g^2; u = momentum*u + g/(sqrt(v)+eps); w -= lr*u (Tieleman & Hinton 2012).
- * lr 1e-2, alpha 0.99, eps 1e-8, momentum and weight_decay 0. */
+/* g += weight_decay*w; v = alpha*v + (1-alpha)*g^2; u = momentum*u + g/(sqrt(v)+eps); w -= lr*u
+ * (Tieleman & Hinton 2012).  lr 1e-2, alpha 0.99, eps 1e-8, momentum and weight_decay 0. */
 typedef struct ebb_rmsprop_args {
 	ebb_params *p;
 	double lr, alpha, eps, momentum, weight_decay;
@@ -58,48 +62,58 @@ EBB_API ebb_optim *ebb_rmsprop(const ebb_rmsprop_args *a);
 /* Frees the optimizer, not the store; either may be freed first. */
 EBB_API void ebb_optim_free(ebb_optim *o);
 
-/* One step with the gradients of the store.  False, and nothing is changed, if no parameter has a gradient (no ebb_backward
- * succeeded since the last ebb_params_zero_grad), if .check_finite finds a NaN or an infinity, if there is no memory, or after an
- * earlier error: it stays until ebb_optim_clear_error. */
+/* One step with the gradients of the store.  False, and nothing is changed, if no parameter has a
+ * gradient (no ebb_backward succeeded since the last ebb_params_zero_grad), if .check_finite finds
+ * a NaN or an infinity, if there is no memory, or after an earlier error: it stays until
+ * ebb_optim_clear_error. */
 EBB_API bool ebb_optim_step(ebb_optim *o);
 EBB_API int64_t ebb_optim_steps(const ebb_optim *o); /* steps taken */
-EBB_API bool ebb_optim_set_lr(ebb_optim *o, double lr); /* false (an error in o) if negative or not finite */
-EBB_API double ebb_optim_lr(const ebb_optim *o);        /* NaN for NULL */
-/* Parameters whose names (below the optimizer's store) match the glob get lr*lr_scale and weight_decay*decay_scale: "*.bias", 1, 0
- * leaves biases without decay.  The last match holds.  Returns how many parameters matched, -1 (an error in o) for a negative or
- * not finite scale.  Concerns the parameters that exist now. */
-EBB_API int64_t ebb_optim_scale(ebb_optim *o, const char *glob, double lr_scale, double decay_scale);
+/* The base rate.  False (an error in o) if it is negative or not finite. */
+EBB_API bool ebb_optim_set_lr(ebb_optim *o, double lr);
+EBB_API double ebb_optim_lr(const ebb_optim *o); /* NaN for NULL */
+/* Parameters whose names (below the optimizer's store) match the glob get lr*lr_scale and
+ * weight_decay*decay_scale: "*.bias", 1, 0 leaves biases without decay.  The last match holds.
+ * Returns how many parameters matched, -1 (an error in o) for a negative or not finite scale.
+ * Concerns the parameters that exist now. */
+EBB_API int64_t ebb_optim_scale(
+	ebb_optim *o, const char *glob, double lr_scale, double decay_scale);
 
-/* The optimizer's first error, or NULL if there was none.  For a NULL optimizer: that there is none. */
+/* The optimizer's first error, or NULL if there was none.  For a NULL optimizer: that there is
+ * none. */
 EBB_API const ebb_error *ebb_optim_error(const ebb_optim *o);
 EBB_API void ebb_optim_clear_error(ebb_optim *o);
 
-/* ---- Clipping (clip.c) --------------------------------------------------------------------------------- */
+/* ---- Clipping (clip.c) ---------------------------------------------------------------------- */
 
-/* Scales all gradients by max_norm/(norm + 1e-6) if that is below 1, norm the 2-norm of all together (Pascanu et al. 2013).  Returns the
- * norm before.  A norm that is not finite changes nothing; a max_norm that is not positive is an error in the store and gives NaN. */
+/* Scales all gradients by max_norm/(norm + 1e-6) if that is below 1, norm the 2-norm of all
+ * together (Pascanu et al. 2013).  Returns the norm before.  A norm that is not finite changes
+ * nothing; a max_norm that is not positive is an error in the store and gives NaN. */
 EBB_API double ebb_clip_grad_norm(ebb_params *p, double max_norm);
-/* Clamps every element of every gradient to [-limit, limit]; NaN stays.  A limit that is not positive is an error in the store. */
+/* Clamps every element of every gradient to [-limit, limit]; NaN stays.  A limit that is not
+ * positive is an error in the store. */
 EBB_API bool ebb_clip_grad_value(ebb_params *p, double limit);
 
-/* ---- Schedules (schedule.c) ----------------------------------------------------------------------------
+/* ---- Schedules (schedule.c) --------------------------------------------------------------------
  *
- * Pure functions of the step, from 0: factors of a base rate, so they compose by multiplication:
- * ebb_optim_set_lr(o, 0.1 * ebb_schedule_warmup(i, 500) * ebb_schedule_cosine(i, 20000, 0)).  A negative step counts as 0,
- * a length below 1 as 1. */
+ * Pure functions of the step, from 0: factors of a base rate, so that they compose by
+ * multiplication: 0.1 * ebb_schedule_warmup(i, 500) * ebb_schedule_cosine(i, 20000, 0).  A negative
+ * step counts as 0, a length below 1 as 1. */
 
 /* gamma^floor(step/every) */
 EBB_API double ebb_schedule_step(int64_t step, int64_t every, double gamma);
-/* last + (1 - last)*(1 + cos(pi*min(step/steps, 1)))/2: from 1 to last (Loshchilov & Hutter 2017, without restarts) */
+/* last + (1 - last)*(1 + cos(pi*min(step/steps, 1)))/2: from 1 to last (Loshchilov & Hutter 2017,
+ * without restarts) */
 EBB_API double ebb_schedule_cosine(int64_t step, int64_t steps, double last);
 /* min((step + 1)/steps, 1) (Goyal et al. 2017) */
 EBB_API double ebb_schedule_warmup(int64_t step, int64_t steps);
-/* With q = warm*steps - 1 and e = steps - 1: by half a cosine from 1/start_div up to 1 at step q, then down to
- * 1/(start_div*end_div) at step e, and constant after it (Smith & Topin 2018; PyTorch's OneCycleLR, whose defaults are warm 0.3, start_div
- * 25, end_div 1e4).  0 takes these defaults. */
-EBB_API double ebb_schedule_one_cycle(int64_t step, int64_t steps, double warm, double start_div, double end_div);
+/* With q = warm*steps - 1 and e = steps - 1: by half a cosine from 1/start_div up to 1 at step q,
+ * then down to 1/(start_div*end_div) at step e, and constant after it (Smith & Topin 2018;
+ * PyTorch's OneCycleLR, whose defaults are warm 0.3, start_div 25, end_div 1e4).  0 takes these
+ * defaults. */
+EBB_API double ebb_schedule_one_cycle(
+	int64_t step, int64_t steps, double warm, double start_div, double end_div);
 
-/* ---- The macros that add the call site ----------------------------------------------------------------- */
+/* ---- The macros that add the call site ------------------------------------------------------ */
 
 #ifndef __cplusplus
 #define ebb_sgd(...) ebb_sgd(&(ebb_sgd_args){__VA_ARGS__, .site = EBB_SITE})

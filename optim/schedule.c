@@ -39,9 +39,11 @@ double ebb_schedule_warmup(int64_t step, int64_t steps)
 	return q < 1 ? q : 1;
 }
 
-double ebb_schedule_one_cycle(int64_t step, int64_t steps, double warm, double start_div, double end_div)
+double ebb_schedule_one_cycle(
+	int64_t step, int64_t steps, double warm, double start_div, double end_div)
 {
-	double first = 1 / (start_div == 0 ? 25 : start_div), last = first / (end_div == 0 ? 1e4 : end_div);
+	double first = 1 / (start_div == 0 ? 25 : start_div),
+	       last = first / (end_div == 0 ? 1e4 : end_div);
 	double s = at_least((double)step, 0), end = at_least((double)steps, 1) - 1;
 	double top = (warm == 0 ? 0.3 : warm) * (end + 1) - 1;
 

@@ -20,12 +20,14 @@ START_TEST(strokes_stay_on_the_paper)
 			for (int i = 0; i < ink.count; i++) {
 				float x = ink.at[i].x, y = ink.at[i].y;
 
-				ck_assert_msg(x > 0.1f && x < 0.9f && y > 0 && y < 1, "%d, hand %d, point %d: %g, %g", digit, hand, i,
-					(double)x, (double)y);
+				ck_assert_msg(x > 0.1f && x < 0.9f && y > 0 && y < 1,
+					"%d, hand %d, point %d: %g, %g", digit, hand, i, (double)x,
+					(double)y);
 				low = y < low ? y : low;
 				high = y > high ? y : high;
 			}
-			ck_assert_msg(high - low > 0.75f, "%d, hand %d: from %g to %g", digit, hand, (double)low, (double)high);
+			ck_assert_msg(high - low > 0.75f, "%d, hand %d: from %g to %g", digit, hand,
+				(double)low, (double)high);
 		}
 	}
 }
@@ -33,7 +35,8 @@ END_TEST
 
 START_TEST(seed_and_index_decide)
 {
-	ebb_dataset *d = ebb_digits(200, 3, NULL), *shorter = ebb_digits(77, 3, NULL), *other = ebb_digits(200, 4, NULL);
+	ebb_dataset *d = ebb_digits(200, 3, NULL), *shorter = ebb_digits(77, 3, NULL),
+		    *other = ebb_digits(200, 4, NULL);
 	ebb_dataset *single;
 	int threads = ebb_threads();
 
@@ -101,11 +104,13 @@ static ebb_tensor *net_forward(ebb_tape *t, const void *net, ebb_tensor *x)
 }
 
 /* Trains with SGD in one cycle; the accuracy on other digits. */
-static double train(ebb_params *p, const void *net, ebb_tensor *(*forward)(ebb_tape *, const void *, ebb_tensor *),
-	int64_t images, int epochs, double lr)
+static double train(ebb_params *p, const void *net,
+	ebb_tensor *(*forward)(ebb_tape *, const void *, ebb_tensor *), int64_t images, int epochs,
+	double lr)
 {
 	ebb_dataset *data = ebb_digits(images, 1, NULL), *test = ebb_digits(2000, 2, NULL);
-	ebb_loader *loader = ebb_loader_new(data, 50, .shuffle = true, .seed = 1, .mean = {0.17}, .std = {0.24});
+	ebb_loader *loader =
+		ebb_loader_new(data, 50, .shuffle = true, .seed = 1, .mean = {0.17}, .std = {0.24});
 	ebb_loader *test_loader = ebb_loader_new(test, 200, .mean = {0.17}, .std = {0.24});
 	ebb_optim *opt = ebb_sgd(p, .lr = lr, .momentum = 0.9);
 	ebb_tape *t = ebb_tape_new();
@@ -115,7 +120,8 @@ static double train(ebb_params *p, const void *net, ebb_tensor *(*forward)(ebb_t
 
 	for (int epoch = 0; epoch < epochs; epoch++) {
 		while (ebb_loader_next(loader, &batch)) {
-			ebb_tensor *loss = ebb_cross_entropy(t, forward(t, net, batch.images), batch.labels);
+			ebb_tensor *loss =
+				ebb_cross_entropy(t, forward(t, net, batch.images), batch.labels);
 
 			ebb_optim_set_lr(opt, lr * ebb_schedule_one_cycle(step++, steps, 0, 0, 0));
 			ebb_params_zero_grad(p);
@@ -127,7 +133,9 @@ static double train(ebb_params *p, const void *net, ebb_tensor *(*forward)(ebb_t
 	ebb_set_training(t, false);
 	ebb_set_recording(t, false);
 	while (ebb_loader_next(test_loader, &batch)) {
-		ebb_average_add(&accuracy, ebb_accuracy(forward(t, net, batch.images), batch.labels), (double)batch.count);
+		ebb_average_add(&accuracy,
+			ebb_accuracy(forward(t, net, batch.images), batch.labels),
+			(double)batch.count);
 		ebb_tape_reset(t);
 	}
 	assert_healthy(t);

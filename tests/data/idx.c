@@ -49,7 +49,8 @@ static const char *write_gz(const char *name, const char *mode, const void *byte
 	return path;
 }
 
-/* A header of that magic number and those sizes, followed by bytes 0, 1, 2, ...; returns the length. */
+/* A header of that magic number and those sizes, followed by bytes 0, 1, 2, ...; returns the
+ * length. */
 static size_t idx(unsigned char *to, unsigned magic, int axes, const unsigned *sizes, size_t data)
 {
 	size_t n = 0;
@@ -72,7 +73,8 @@ static void refused(const char *path, const char *word, const char *other)
 
 	ck_assert_msg(!ebb_idx_read(path, &e), "%s was read", path);
 	ck_assert_msg(e.status == EBB_BAD_FILE, "status %d: %s", (int)e.status, e.message);
-	ck_assert_msg(strstr(e.message, path) && strstr(e.message, word) && strstr(e.message, other),
+	ck_assert_msg(
+		strstr(e.message, path) && strstr(e.message, word) && strstr(e.message, other),
 		"\"%s\" or \"%s\" is not in: %s", word, other, e.message);
 	ck_assert_ptr_null(ebb_idx_read(path, NULL));
 }
@@ -155,7 +157,8 @@ START_TEST(truncated_at_every_byte)
 	for (long k = 0; k < size; k++) {
 		ebb_error e = {0};
 
-		ck_assert_msg(!ebb_idx_read(write_file("short", packed, (size_t)k), &e), "%ld of %ld bytes were enough", k, size);
+		ck_assert_msg(!ebb_idx_read(write_file("short", packed, (size_t)k), &e),
+			"%ld of %ld bytes were enough", k, size);
 		ck_assert_int_eq(e.status, EBB_BAD_FILE);
 	}
 	check_counting(write_file("short", packed, (size_t)size));
@@ -203,7 +206,7 @@ START_TEST(damaged_files)
 }
 END_TEST
 
-/* ---- MNIST's directory -------------------------------------------------------------------------------- */
+/* ---- MNIST's directory ---------------------------------------------------------------------- */
 
 /* count images of 2 x 3 and as many labels 0, 1, 2, ... under these names. */
 static void write_pair(const char *images, const char *labels, bool packed, unsigned count)
@@ -250,7 +253,8 @@ START_TEST(spellings)
 		d = ebb_mnist(dir, names[i][0][1] == '1' ? EBB_TEST : EBB_TRAIN, &e);
 		ck_assert_msg(d != NULL, "%s: %s", names[i][0], e.message);
 		ck_assert(d->count == 10 && d->classes == 10);
-		ck_assert(ebb_ndim(d->images) == 4 && ebb_size(d->images, 1) == 1 && ebb_size(d->images, 3) == 3);
+		ck_assert(ebb_ndim(d->images) == 4 && ebb_size(d->images, 1) == 1 &&
+			  ebb_size(d->images, 3) == 3);
 		ck_assert(ebb_at(d->images, 59) == 59 && ebb_at(d->labels, 9) == 9);
 		ck_assert_int_eq(ebb_dtype_of(d->labels), EBB_I64);
 		ebb_dataset_free(d);
@@ -312,10 +316,12 @@ START_TEST(allocation_failures)
 		d = ebb_mnist(dir, EBB_TRAIN, &e);
 		done = a.refused == 0;
 		ck_assert_msg(done == (d != NULL), "allocation %d: %s", fail_at, e.message);
-		ck_assert_msg(e.status == (done ? EBB_OK : EBB_NO_MEMORY), "allocation %d: %s", fail_at, e.message);
+		ck_assert_msg(e.status == (done ? EBB_OK : EBB_NO_MEMORY), "allocation %d: %s",
+			fail_at, e.message);
 		ebb_dataset_free(d);
 		counting_allocator_remove();
-		ck_assert_msg(a.live == 0 && a.wrong == 0, "allocation %d: %lld blocks left", fail_at, (long long)a.live);
+		ck_assert_msg(a.live == 0 && a.wrong == 0, "allocation %d: %lld blocks left",
+			fail_at, (long long)a.live);
 	}
 }
 END_TEST

@@ -20,7 +20,8 @@ static ebb_dataset *numbered(int64_t n)
 	return d;
 }
 
-static void check_images(const ebb_batch *b, const double *mean, const double *std, double tolerance)
+static void check_images(
+	const ebb_batch *b, const double *mean, const double *std, double tolerance)
 {
 	ck_assert_int_eq(ebb_size(b->images, 0), b->count);
 	ck_assert_int_eq(ebb_size(b->labels, 0), b->count);
@@ -29,7 +30,8 @@ static void check_images(const ebb_batch *b, const double *mean, const double *s
 		int64_t image = (int64_t)ebb_at(b->labels, i);
 
 		for (int64_t k = 0; k < 30; k++) {
-			double expected = ((uint8_t)(image + k) / 255.0 - mean[k / 15]) / std[k / 15];
+			double expected =
+				((uint8_t)(image + k) / 255.0 - mean[k / 15]) / std[k / 15];
 
 			ck_assert_double_eq_tol(ebb_at(b->images, i * 30 + k), expected, tolerance);
 		}
@@ -69,7 +71,8 @@ START_TEST(normalised_in_either_type)
 	const double mean[2] = {0.25, 0.5}, std[2] = {0.1, 2};
 	ebb_dataset *d = numbered(4);
 	ebb_loader *f32 = ebb_loader_new(d, 4, .mean = {0.25, 0.5}, .std = {0.1, 2});
-	ebb_loader *f64 = ebb_loader_new(d, 4, .mean = {0.25, 0.5}, .std = {0.1, 2}, .dtype = EBB_F64);
+	ebb_loader *f64 =
+		ebb_loader_new(d, 4, .mean = {0.25, 0.5}, .std = {0.1, 2}, .dtype = EBB_F64);
 	ebb_batch b;
 
 	ck_assert(ebb_loader_next(f32, &b));
@@ -224,11 +227,13 @@ START_TEST(bad_loaders)
 	ebb_error e;
 	ebb_batch b = {.count = 3};
 
-#define REFUSES(expected, word, ...) \
-	do { \
-		e = (ebb_error){0}; \
-		ck_assert(!ebb_loader_new(__VA_ARGS__, .error = &e)); \
-		ck_assert_msg(e.status == expected && strstr(e.message, word) && strstr(e.message, "loader.c:"), "%s", e.message); \
+#define REFUSES(expected, word, ...)                                                               \
+	do {                                                                                       \
+		e = (ebb_error){0};                                                                \
+		ck_assert(!ebb_loader_new(__VA_ARGS__, .error = &e));                              \
+		ck_assert_msg(e.status == expected && strstr(e.message, word) &&                   \
+				      strstr(e.message, "loader.c:"),                              \
+			"%s", e.message);                                                          \
 	} while (0)
 	REFUSES(EBB_INVALID, "batches of 0", d, 0);
 	REFUSES(EBB_INVALID, "from 0 images", NULL, 4);
@@ -272,23 +277,28 @@ START_TEST(memory)
 		ebb_dataset_free(d);
 		ebb_loader_free(l);
 		counting_allocator_remove();
-		ck_assert_msg(a.live == 0 && a.wrong == 0, "allocation %d: %lld blocks left", fail_at, (long long)a.live);
+		ck_assert_msg(a.live == 0 && a.wrong == 0, "allocation %d: %lld blocks left",
+			fail_at, (long long)a.live);
 	}
 }
 END_TEST
 
-/* ---- Data sets ------------------------------------------------------------------------------------------ */
+/* ---- Data sets ------------------------------------------------------------------------------ */
 
 START_TEST(data_sets)
 {
-	ebb_dataset *d = numbered(10), *part = ebb_dataset_slice(d, 7, 100, NULL), *two = ebb_dataset_slice(d, 1, 2, NULL);
+	ebb_dataset *d = numbered(10), *part = ebb_dataset_slice(d, 7, 100, NULL),
+		    *two = ebb_dataset_slice(d, 1, 2, NULL);
 	double mean[EBB_MAX_CHANNELS], std[EBB_MAX_CHANNELS], sum = 0, square = 0;
 	ebb_error e = {0};
 
 	ck_assert(part->count == 3 && part->classes == 10 && two->count == 2);
-	ck_assert(ebb_at(part->labels, 2) == 9 && ebb_at(part->images, 60) == 9 && ebb_at(two->images, 0) == 1);
-	ck_assert(!ebb_dataset_slice(d, 10, 1, &e) && e.status == EBB_INVALID && strstr(e.message, "of 10"));
-	ck_assert(!ebb_dataset_slice(d, -1, 1, NULL) && !ebb_dataset_slice(d, 0, 0, NULL) && !ebb_dataset_slice(NULL, 0, 1, NULL));
+	ck_assert(ebb_at(part->labels, 2) == 9 && ebb_at(part->images, 60) == 9 &&
+		  ebb_at(two->images, 0) == 1);
+	ck_assert(!ebb_dataset_slice(d, 10, 1, &e) && e.status == EBB_INVALID &&
+		  strstr(e.message, "of 10"));
+	ck_assert(!ebb_dataset_slice(d, -1, 1, NULL) && !ebb_dataset_slice(d, 0, 0, NULL) &&
+		  !ebb_dataset_slice(NULL, 0, 1, NULL));
 
 	ck_assert(ebb_dataset_moments(d, mean, std) && !ebb_dataset_moments(NULL, mean, std));
 	for (int i = 0; i < 10; i++)
@@ -313,13 +323,14 @@ END_TEST
 
 START_TEST(bad_data_sets)
 {
-	const int64_t bad[][5] = {{0, 1, 2, 2, 10}, {1, 0, 2, 2, 10}, {1, 5, 2, 2, 10}, {1, 1, 0, 2, 10}, {1, 1, 2, -1, 10},
-		{1, 1, 2, 2, 0}};
+	const int64_t bad[][5] = {{0, 1, 2, 2, 10}, {1, 0, 2, 2, 10}, {1, 5, 2, 2, 10},
+		{1, 1, 0, 2, 10}, {1, 1, 2, -1, 10}, {1, 1, 2, 2, 0}};
 	ebb_error e;
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		e = (ebb_error){0};
-		ck_assert(!ebb_dataset_new(bad[i][0], bad[i][1], bad[i][2], bad[i][3], (int)bad[i][4], &e));
+		ck_assert(!ebb_dataset_new(
+			bad[i][0], bad[i][1], bad[i][2], bad[i][3], (int)bad[i][4], &e));
 		ck_assert(e.status == EBB_INVALID && strstr(e.message, "dataset_new"));
 	}
 	e = (ebb_error){0};
@@ -328,7 +339,7 @@ START_TEST(bad_data_sets)
 }
 END_TEST
 
-/* ---- Measures --------------------------------------------------------------------------------------------- */
+/* ---- Measures ------------------------------------------------------------------------------- */
 
 START_TEST(accuracy)
 {
@@ -349,13 +360,16 @@ START_TEST(accuracy)
 		y = ebb_from_i64(t, EBB_SHAPE(5), (int64_t[]){1, 1, -100, 3, 0});
 		ck_assert_double_eq_tol(ebb_accuracy(x, y), 2 / 5.0, 1e-15);
 		/* In other memory. */
-		x = ebb_transpose(t, ebb_from_f64(t, EBB_SHAPE(2, 3), (double[]){1, 9, 3, 4, 2, 6}), 0, 1);
+		x = ebb_transpose(
+			t, ebb_from_f64(t, EBB_SHAPE(2, 3), (double[]){1, 9, 3, 4, 2, 6}), 0, 1);
 		y = ebb_from_i64(t, EBB_SHAPE(3), (int64_t[]){1, 0, 0});
 		ck_assert_double_eq_tol(ebb_accuracy(x, y), 2 / 3.0, 1e-15);
 		ck_assert(isnan(ebb_accuracy(x, ebb_from_i64(t, EBB_SHAPE(2), (int64_t[]){1, 0}))));
-		ck_assert(isnan(ebb_accuracy(x, x)) && isnan(ebb_accuracy(y, y)) && isnan(ebb_topk(x, y, 0)));
+		ck_assert(isnan(ebb_accuracy(x, x)) && isnan(ebb_accuracy(y, y)) &&
+			  isnan(ebb_topk(x, y, 0)));
 		ck_assert(isnan(ebb_accuracy(NULL, y)) && isnan(ebb_accuracy(x, NULL)));
-		ck_assert(isnan(ebb_accuracy(ebb_zeros(t, EBB_SHAPE(0, 3)), ebb_from_i64(t, EBB_SHAPE(0), (int64_t[]){0}))));
+		ck_assert(isnan(ebb_accuracy(ebb_zeros(t, EBB_SHAPE(0, 3)),
+			ebb_from_i64(t, EBB_SHAPE(0), (int64_t[]){0}))));
 		assert_healthy(t);
 	}
 	ebb_tape_free(t);

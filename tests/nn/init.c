@@ -35,7 +35,8 @@ static ebb_tensor *filled(ebb_dtype dtype, ebb_shape shape, ebb_init init, uint6
 	return x;
 }
 
-/* fan_in 32*9 = 288, fan_out 64*9 = 576; 18432 numbers, so that the deviation is known to about half a percent. */
+/* fan_in 32*9 = 288, fan_out 64*9 = 576; 18432 numbers, so that the deviation is known to about
+ * half a percent. */
 START_TEST(spread)
 {
 	const struct {
@@ -51,28 +52,34 @@ START_TEST(spread)
 		{EBB_INIT(EBB_INIT_KAIMING_UNIFORM), 0, sqrt(2.0 / 288), true},
 		{EBB_INIT(EBB_INIT_KAIMING_NORMAL), 0, sqrt(2.0 / 288), false},
 		{EBB_INIT(EBB_INIT_KAIMING_NORMAL, .fan_out = true), 0, sqrt(2.0 / 576), false},
-		{EBB_INIT(EBB_INIT_KAIMING_NORMAL, .after = EBB_GAIN_LINEAR), 0, sqrt(1.0 / 288), false},
-		{EBB_INIT(EBB_INIT_KAIMING_UNIFORM, .after = EBB_GAIN_LEAKY_RELU, .slope = sqrt(5)), 0, sqrt(1.0 / 3 / 288), true},
+		{EBB_INIT(EBB_INIT_KAIMING_NORMAL, .after = EBB_GAIN_LINEAR), 0, sqrt(1.0 / 288),
+			false},
+		{EBB_INIT(EBB_INIT_KAIMING_UNIFORM, .after = EBB_GAIN_LEAKY_RELU, .slope = sqrt(5)),
+			0, sqrt(1.0 / 3 / 288), true},
 		{EBB_INIT(EBB_INIT_KAIMING_NORMAL, .gain = 3), 0, sqrt(9.0 / 288), false},
 		{EBB_INIT(EBB_INIT_XAVIER_UNIFORM), 0, sqrt(2.0 / 864), true},
-		{EBB_INIT(EBB_INIT_XAVIER_NORMAL, .after = EBB_GAIN_TANH), 0, 5.0 / 3 * sqrt(2.0 / 864), false},
+		{EBB_INIT(EBB_INIT_XAVIER_NORMAL, .after = EBB_GAIN_TANH), 0,
+			5.0 / 3 * sqrt(2.0 / 864), false},
 		{EBB_INIT(EBB_INIT_LECUN_NORMAL), 0, sqrt(1.0 / 288), false},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		for (int f64 = 0; f64 < 2; f64++) {
-			ebb_tensor *x = filled(f64 ? EBB_F64 : EBB_F32, EBB_SHAPE(64, 32, 3, 3), cases[i].init, 3);
+			ebb_tensor *x = filled(
+				f64 ? EBB_F64 : EBB_F32, EBB_SHAPE(64, 32, 3, 3), cases[i].init, 3);
 			moments m = moments_of(x);
 			double far = (cases[i].uniform ? sqrt(3) : 5.5) * cases[i].std;
 
-			ck_assert_msg(fabs(m.mean - cases[i].mean) < 0.03 * cases[i].std, "case %zu: mean %g, expected %g", i, m.mean,
-				cases[i].mean);
-			ck_assert_msg(fabs(m.std / cases[i].std - 1) < 0.02, "case %zu: deviation %g, expected %g", i, m.std,
-				cases[i].std);
-			ck_assert_msg(m.high - cases[i].mean <= far * 1.000001 && cases[i].mean - m.low <= far * 1.000001,
+			ck_assert_msg(fabs(m.mean - cases[i].mean) < 0.03 * cases[i].std,
+				"case %zu: mean %g, expected %g", i, m.mean, cases[i].mean);
+			ck_assert_msg(fabs(m.std / cases[i].std - 1) < 0.02,
+				"case %zu: deviation %g, expected %g", i, m.std, cases[i].std);
+			ck_assert_msg(m.high - cases[i].mean <= far * 1.000001 &&
+					      cases[i].mean - m.low <= far * 1.000001,
 				"case %zu: from %g to %g", i, m.low, m.high);
 			/* A uniform one reaches its bounds, a normal one goes beyond them. */
-			ck_assert_msg(m.high - cases[i].mean > 0.99 * sqrt(3) * cases[i].std, "case %zu: up to %g", i, m.high);
+			ck_assert_msg(m.high - cases[i].mean > 0.99 * sqrt(3) * cases[i].std,
+				"case %zu: up to %g", i, m.high);
 			ebb_tensor_free(x);
 		}
 	}
@@ -82,7 +89,8 @@ END_TEST
 START_TEST(constants)
 {
 	ebb_tensor *x = filled(EBB_F32, EBB_SHAPE(5), EBB_INIT(EBB_INIT_CONSTANT, .value = 2.5), 0);
-	ebb_init zeros = EBB_INIT(EBB_INIT_ZEROS), none = EBB_INIT(EBB_INIT_CONSTANT, .value = EBB_ZERO);
+	ebb_init zeros = EBB_INIT(EBB_INIT_ZEROS),
+		 none = EBB_INIT(EBB_INIT_CONSTANT, .value = EBB_ZERO);
 
 	ck_assert(moments_of(x).low == 2.5 && moments_of(x).high == 2.5);
 	ck_assert(ebb_init_fill(x, &zeros, 0, 0, NULL) && moments_of(x).high == 0);
@@ -104,10 +112,12 @@ static void check_orthogonal(ebb_dtype dtype, ebb_shape shape, double gain, doub
 			double sum = 0;
 
 			for (int64_t c = 0; c < n; c++)
-				sum += wide ? ebb_at(x, i * columns + c) * ebb_at(x, j * columns + c)
-					    : ebb_at(x, c * columns + i) * ebb_at(x, c * columns + j);
-			ck_assert_msg(fabs(sum - (i == j ? gain * gain : 0)) < tolerance, "[%lld,%lld]: %.17g", (long long)i,
-				(long long)j, sum);
+				sum += wide ? ebb_at(x, i * columns + c) *
+				                       ebb_at(x, j * columns + c)
+				            : ebb_at(x, c * columns + i) *
+				                       ebb_at(x, c * columns + j);
+			ck_assert_msg(fabs(sum - (i == j ? gain * gain : 0)) < tolerance,
+				"[%lld,%lld]: %.17g", (long long)i, (long long)j, sum);
 		}
 	}
 	ebb_tensor_free(x);

@@ -21,7 +21,8 @@ static void check_bound(const ebb_tensor *x, double bound)
 
 	for (int64_t i = 0; i < ebb_count(x); i++)
 		largest = fmax(largest, fabs(ebb_at(x, i)));
-	ck_assert_msg(largest <= bound * 1.0000001 && largest > 0.7 * bound, "largest %g, bound %g", largest, bound);
+	ck_assert_msg(largest <= bound * 1.0000001 && largest > 0.7 * bound, "largest %g, bound %g",
+		largest, bound);
 }
 
 START_TEST(layouts_are_torchvisions)
@@ -30,7 +31,8 @@ START_TEST(layouts_are_torchvisions)
 	ebb_conv conv = ebb_conv_new(block, "conv1", 8, 12, 3, .groups = 4);
 	ebb_conv line = ebb_conv_new(block, "line", 8, 12, .kernel_hw = {1, 7}, .no_bias = true);
 	ebb_linear fc = ebb_linear_new(p, "fc", 100, 30);
-	ebb_bn bn = ebb_bn_new(block, "bn1", 12), plain = ebb_bn_new(p, "plain", 5, .no_affine = true, .no_stats = true);
+	ebb_bn bn = ebb_bn_new(block, "bn1", 12),
+	       plain = ebb_bn_new(p, "plain", 5, .no_affine = true, .no_stats = true);
 
 	ck_assert_ptr_null(ebb_params_error(p));
 	check_shape(p, "layer1.0.conv1.weight", EBB_SHAPE(12, 2, 3, 3));
@@ -61,8 +63,10 @@ END_TEST
 START_TEST(initial_values_can_be_chosen)
 {
 	ebb_params *p = ebb_params_new(1);
-	ebb_conv a = ebb_conv_new(p, "a", 3, 4, 3, .init = EBB_INIT(EBB_INIT_CONSTANT, .value = 0.5));
-	ebb_linear b = ebb_linear_new(p, "b", 3, 4, .bias_init = EBB_INIT(EBB_INIT_CONSTANT, .value = -2));
+	ebb_conv a =
+		ebb_conv_new(p, "a", 3, 4, 3, .init = EBB_INIT(EBB_INIT_CONSTANT, .value = 0.5));
+	ebb_linear b =
+		ebb_linear_new(p, "b", 3, 4, .bias_init = EBB_INIT(EBB_INIT_CONSTANT, .value = -2));
 	ebb_bn c = ebb_bn_new(p, "c", 4, .init = EBB_INIT(EBB_INIT_ZEROS));
 
 	ck_assert(ebb_at(a.weight, 50) == 0.5 && ebb_at(a.bias, 1) == 0);
@@ -76,20 +80,21 @@ START_TEST(forward_is_the_op)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
-	ebb_conv conv = ebb_conv_new(p, "conv", 4, 6, .kernel_hw = {3, 2}, .stride_hw = {2, 1}, .pad_tblr = {0, 1, 2, 3},
-		.dilation_hw = {1, 2}, .groups = 2);
+	ebb_conv conv = ebb_conv_new(p, "conv", 4, 6, .kernel_hw = {3, 2}, .stride_hw = {2, 1},
+		.pad_tblr = {0, 1, 2, 3}, .dilation_hw = {1, 2}, .groups = 2);
 	ebb_conv same = ebb_conv_new(p, "same", 4, 6, 3, .pad = EBB_SAME, .stride = 2);
 	ebb_conv padded = ebb_conv_new(p, "padded", 4, 6, 3, .pad_hw = {2, 1}, .dilation = 2);
 	ebb_linear fc = ebb_linear_new(p, "fc", 9, 5);
 	ebb_bn bn = ebb_bn_new(p, "bn", 4, .eps = 1e-3, .momentum = 0.5);
 	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 4, 8, 9), 1);
-	ebb_tensor *mean = ebb_tensor_new(EBB_F32, EBB_SHAPE(4), false, NULL), *var = ebb_detach_copy(bn.running_var);
+	ebb_tensor *mean = ebb_tensor_new(EBB_F32, EBB_SHAPE(4), false, NULL),
+		   *var = ebb_detach_copy(bn.running_var);
 
 	ck_assert(all_same(ebb_conv_forward(t, &conv, x),
-		ebb_conv2d(t, x, conv.weight, conv.bias, .stride_hw = {2, 1}, .pad_tblr = {0, 1, 2, 3}, .dilation_hw = {1, 2},
-			.groups = 2)));
-	ck_assert(all_same(
-		ebb_conv_forward(t, &same, x), ebb_conv2d(t, x, same.weight, same.bias, .pad = EBB_SAME, .stride = 2)));
+		ebb_conv2d(t, x, conv.weight, conv.bias, .stride_hw = {2, 1},
+			.pad_tblr = {0, 1, 2, 3}, .dilation_hw = {1, 2}, .groups = 2)));
+	ck_assert(all_same(ebb_conv_forward(t, &same, x),
+		ebb_conv2d(t, x, same.weight, same.bias, .pad = EBB_SAME, .stride = 2)));
 	ck_assert(all_same(ebb_conv_forward(t, &padded, x),
 		ebb_conv2d(t, x, padded.weight, padded.bias, .pad_hw = {2, 1}, .dilation = 2)));
 	ck_assert(all_same(ebb_linear_forward(t, &fc, x), ebb_linear(t, x, fc.weight, fc.bias)));
@@ -135,13 +140,13 @@ START_TEST(bad_layers)
 	ebb_tape *t = ebb_tape_new();
 	const ebb_error *e;
 
-#define STORE_REFUSES(word, call) \
-	do { \
-		call; \
-		e = ebb_params_error(p); \
-		ck_assert_msg(e && strstr(e->message, word) && strstr(e->message, "layers.c:"), "%s: %s", #call, \
-			e ? e->message : "accepted"); \
-		ebb_params_clear_error(p); \
+#define STORE_REFUSES(word, call)                                                                  \
+	do {                                                                                       \
+		call;                                                                              \
+		e = ebb_params_error(p);                                                           \
+		ck_assert_msg(e &&strstr(e->message, word) && strstr(e->message, "layers.c:"),     \
+			"%s: %s", #call, e ? e->message : "accepted");                             \
+		ebb_params_clear_error(p);                                                         \
 	} while (0)
 	STORE_REFUSES("kernel 0 x 0", ebb_conv_new(p, "a", 3, 4));
 	STORE_REFUSES("from 0 to 4", ebb_conv_new(p, "b", 0, 4, 3));
@@ -169,7 +174,8 @@ START_TEST(empty_layers_fail_the_tape)
 	ebb_bn bn = {0};
 	ebb_drop drop = {0};
 
-	assert_refused(t, EBB_INVALID, ebb_conv_forward(t, &conv, x), "layers.c:", "conv_forward", "empty");
+	assert_refused(t, EBB_INVALID, ebb_conv_forward(t, &conv, x), "layers.c:", "conv_forward",
+		"empty");
 	assert_refused(t, EBB_INVALID, ebb_linear_forward(t, &fc, x), "linear_forward");
 	assert_refused(t, EBB_INVALID, ebb_bn_forward(t, &bn, x), "bn_forward");
 	assert_refused(t, EBB_INVALID, ebb_drop_forward(t, &drop, x), "drop_forward");
@@ -197,13 +203,14 @@ START_TEST(errors_name_the_layer_and_the_line)
 	ebb_conv conv = ebb_conv_new(ebb_params_sub(p, "lenet"), "conv2", 6, 16, 5);
 	ebb_tensor *x = ebb_ones(t, EBB_SHAPE(2, 3, 28, 28));
 
-	assert_refused(t, EBB_BAD_SHAPE, ebb_conv_forward(t, &conv, x), "layers.c:", "conv2d", "lenet.conv2");
+	assert_refused(t, EBB_BAD_SHAPE, ebb_conv_forward(t, &conv, x), "layers.c:", "conv2d",
+		"lenet.conv2");
 	ebb_tape_free(t);
 	ebb_params_free(p);
 }
 END_TEST
 
-/* ---- Containers ------------------------------------------------------------------------------------ */
+/* ---- Containers ----------------------------------------------------------------------------- */
 
 static ebb_tensor *halve(ebb_tape *t, void *ctx, ebb_tensor *x, const char *site)
 {
@@ -248,12 +255,16 @@ START_TEST(a_chain_computes_what_its_parts_do)
 
 	ebb_set_training(t, false);
 	y = ebb_sequential_forward(t, s, x);
-	z = ebb_conv2d(t, x, ebb_params_find(p, "features.0.weight"), ebb_params_find(p, "features.0.bias"), .pad = 1);
-	z = ebb_batchnorm(t, z, ebb_params_find(p, "features.1.weight"), ebb_params_find(p, "features.1.bias"),
-		ebb_params_find(p, "features.1.running_mean"), ebb_params_find(p, "features.1.running_var"));
+	z = ebb_conv2d(t, x, ebb_params_find(p, "features.0.weight"),
+		ebb_params_find(p, "features.0.bias"), .pad = 1);
+	z = ebb_batchnorm(t, z, ebb_params_find(p, "features.1.weight"),
+		ebb_params_find(p, "features.1.bias"),
+		ebb_params_find(p, "features.1.running_mean"),
+		ebb_params_find(p, "features.1.running_var"));
 	z = ebb_avgpool2d(t, ebb_maxpool2d(t, ebb_relu(t, z), 2), 3, .stride = 1);
 	z = ebb_flatten(t, ebb_mul_scalar(t, ebb_adaptive_avgpool2d(t, z, 2), 0.5));
-	z = ebb_linear(t, z, ebb_params_find(p, "features.10.weight"), ebb_params_find(p, "features.10.bias"));
+	z = ebb_linear(t, z, ebb_params_find(p, "features.10.weight"),
+		ebb_params_find(p, "features.10.bias"));
 	assert_healthy(t);
 	ck_assert(all_same(y, z));
 	ck_assert_int_eq(calls, 1);
@@ -284,8 +295,8 @@ static void note(void *ctx, const ebb_scope *scope, const ebb_tensor *y)
 
 START_TEST(scopes_of_a_chain)
 {
-	const char *const expected[] = {
-		"net.features.0", "net.features.1", "net.features.2", "net.features", "net.head", "net"};
+	const char *const expected[] = {"net.features.0", "net.features.1", "net.features.2",
+		"net.features", "net.head", "net"};
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1), *net = ebb_params_sub(p, "net");
 	ebb_sequential *s = ebb_sequential_new(net, "features");
@@ -323,7 +334,8 @@ START_TEST(a_chain_without_gradients_holds_two_values)
 		ebb_sequential_fn(s, i % 2 ? ebb_tanh : ebb_sigmoid);
 	ebb_set_recording(t, false);
 	ck_assert_ptr_nonnull(ebb_sequential_forward(t, s, x));
-	ck_assert_msg(ebb_memory_of(t).peak <= 3 * value, "%zu bytes, one value has %zu", ebb_memory_of(t).peak, value);
+	ck_assert_msg(ebb_memory_of(t).peak <= 3 * value, "%zu bytes, one value has %zu",
+		ebb_memory_of(t).peak, value);
 	ebb_tape_free(t);
 	ebb_params_free(p);
 	ebb_tensor_free(x);
@@ -338,7 +350,8 @@ START_TEST(chains_that_are_wrong)
 	ebb_tensor *x = ebb_ones(t, EBB_SHAPE(3, 5));
 
 	ck_assert_ptr_eq(ebb_sequential_forward(t, empty, x), x);
-	ck_assert(!ebb_sequential_linear(NULL, 1, 1) && !ebb_sequential_conv(NULL, 1, 1, 1) && !ebb_sequential_bn(NULL, 1));
+	ck_assert(!ebb_sequential_linear(NULL, 1, 1) && !ebb_sequential_conv(NULL, 1, 1, 1) &&
+		  !ebb_sequential_bn(NULL, 1));
 	ck_assert(!ebb_sequential_fn(NULL, ebb_relu) && !ebb_sequential_dropout(NULL, 0.5));
 	ck_assert(!ebb_sequential_maxpool2d(NULL, 2) && !ebb_sequential_layer(NULL, keep, NULL));
 	ck_assert_ptr_null(ebb_sequential_params(NULL));
@@ -348,7 +361,8 @@ START_TEST(chains_that_are_wrong)
 	ck_assert(strstr(ebb_params_error(p)->message, "s.1 is NULL"));
 	ck_assert(!ebb_sequential_linear(s, 5, 5));
 	ck_assert_int_eq(ebb_sequential_count(s), 1);
-	assert_refused(t, EBB_INVALID, ebb_sequential_forward(t, s, x), "layers.c:", "\"s\" lacks number 1");
+	assert_refused(t, EBB_INVALID, ebb_sequential_forward(t, s, x),
+		"layers.c:", "\"s\" lacks number 1");
 	ebb_tape_free(t);
 	ebb_params_free(p);
 }

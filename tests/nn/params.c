@@ -10,7 +10,8 @@ static void store_refused(ebb_params *p, ebb_status status, const char *word)
 	const ebb_error *e = ebb_params_error(p);
 
 	ck_assert_msg(e != NULL, "no error about \"%s\"", word);
-	ck_assert_msg(e->status == status, "status %d, expected %d: %s", (int)e->status, (int)status, e->message);
+	ck_assert_msg(e->status == status, "status %d, expected %d: %s", (int)e->status,
+		(int)status, e->message);
 	ck_assert_msg(strstr(e->message, word) != NULL, "\"%s\" is not in: %s", word, e->message);
 	ebb_params_clear_error(p);
 	ck_assert_ptr_null(ebb_params_error(p));
@@ -23,8 +24,10 @@ static ebb_tensor *add(ebb_params *p, const char *name, int64_t n)
 
 START_TEST(names_counts_and_lookup)
 {
-	ebb_params *p = ebb_params_new(1), *layer = ebb_params_sub(p, "layer1"), *block = ebb_params_sub(layer, "0");
-	ebb_tensor *a = add(p, "conv1.weight", 4), *b = add(block, "conv1.weight", 6), *c = add(layer, "1.bias", 1);
+	ebb_params *p = ebb_params_new(1), *layer = ebb_params_sub(p, "layer1"),
+		   *block = ebb_params_sub(layer, "0");
+	ebb_tensor *a = add(p, "conv1.weight", 4), *b = add(block, "conv1.weight", 6),
+		   *c = add(layer, "1.bias", 1);
 	ebb_tensor *mean = ebb_buffers_add(block, "bn1.running_mean", EBB_SHAPE(3), 0.5);
 
 	ck_assert_ptr_null(ebb_params_error(p));
@@ -54,7 +57,8 @@ START_TEST(names_counts_and_lookup)
 	ck_assert_ptr_null(ebb_params_at(p, -1));
 	ck_assert_ptr_null(ebb_params_name_at(layer, 2));
 	ck_assert_str_eq(ebb_params_full_name(block, "conv9"), "layer1.0.conv9");
-	ck_assert_ptr_eq(ebb_params_full_name(block, "conv9"), ebb_params_full_name(p, "layer1.0.conv9"));
+	ck_assert_ptr_eq(
+		ebb_params_full_name(block, "conv9"), ebb_params_full_name(p, "layer1.0.conv9"));
 	ebb_params_free(layer);
 	ck_assert_int_eq(ebb_params_count(p), 3);
 	ebb_params_free(p);
@@ -93,7 +97,8 @@ START_TEST(bad_names_and_shapes)
 	store_refused(p, EBB_INVALID, "params.c:");
 	ck_assert_ptr_null(add(p, "c", -1));
 	store_refused(p, EBB_BAD_SHAPE, "\"c\"");
-	ck_assert_ptr_null(ebb_params_add(p, "d", EBB_SHAPE(INT64_MAX / 2, 8), EBB_INIT(EBB_INIT_ZEROS)));
+	ck_assert_ptr_null(
+		ebb_params_add(p, "d", EBB_SHAPE(INT64_MAX / 2, 8), EBB_INIT(EBB_INIT_ZEROS)));
 	store_refused(p, EBB_BAD_SHAPE, "\"d\"");
 	ck_assert_ptr_null(ebb_params_add(p, "e", EBB_SHAPE(3), EBB_INIT(EBB_INIT_ORTHOGONAL)));
 	store_refused(p, EBB_BAD_SHAPE, "at least two axes");
@@ -131,7 +136,8 @@ START_TEST(null_is_accepted)
 	ck_assert_ptr_null(ebb_params_full_name(NULL, "a"));
 	ck_assert_ptr_null(ebb_params_find(NULL, "a"));
 	ck_assert_ptr_null(ebb_params_at(NULL, 0));
-	ck_assert_int_eq(ebb_params_count(NULL) + ebb_params_elements(NULL) + ebb_buffers_count(NULL), 0);
+	ck_assert_int_eq(
+		ebb_params_count(NULL) + ebb_params_elements(NULL) + ebb_buffers_count(NULL), 0);
 	ck_assert_int_eq(ebb_params_freeze(NULL, "*"), 0);
 	ck_assert(ebb_params_grad_norm(NULL) == 0);
 	ck_assert(!ebb_params_set_dtype(NULL, EBB_F64));
@@ -187,7 +193,8 @@ START_TEST(freezing_by_glob)
 	ck_assert_int_eq(ebb_params_freeze(p, NULL), 0);
 	ck_assert_int_eq(ebb_params_freeze(ebb_params_sub(p, "fc"), "b*"), 1);
 	ck_assert_int_eq(ebb_params_trainable(p), 11);
-	ck_assert(ebb_params_match(p, 3, "fc.*") && !ebb_params_match(p, 4, "*") && !ebb_params_match(p, 0, "fc.*"));
+	ck_assert(ebb_params_match(p, 3, "fc.*") && !ebb_params_match(p, 4, "*") &&
+		  !ebb_params_match(p, 0, "fc.*"));
 	ebb_params_free(p);
 }
 END_TEST
@@ -257,12 +264,14 @@ START_TEST(allocation_failures)
 			ck_assert_int_eq(ebb_params_count(p), 10 + 20 + 2);
 		} else if (p) {
 			ck_assert_int_eq(ebb_params_error(p)->status, EBB_NO_MEMORY);
-			ck_assert_msg(!net.fc3.weight || ebb_sequential_count(s) < 11, "at %d", fail_at);
+			ck_assert_msg(
+				!net.fc3.weight || ebb_sequential_count(s) < 11, "at %d", fail_at);
 		}
 		ebb_params_free(p);
 		counting_allocator_remove();
-		ck_assert_msg(a.live == 0 && a.bytes == 0 && a.wrong == 0, "allocation %d: %lld blocks left, %lld wrong", fail_at,
-			(long long)a.live, (long long)a.wrong);
+		ck_assert_msg(a.live == 0 && a.bytes == 0 && a.wrong == 0,
+			"allocation %d: %lld blocks left, %lld wrong", fail_at, (long long)a.live,
+			(long long)a.wrong);
 	}
 	ck_assert_int_gt(fail_at, 40);
 }

@@ -6,7 +6,8 @@
 
 enum { N = 37, STEPS = 5 };
 
-/* A store with one parameter w of N numbers, one of the biases, and gradients written straight into them. */
+/* A store with one parameter w of N numbers, one of the biases, and gradients written straight
+ * into them. */
 typedef struct fixture {
 	ebb_tape *t;
 	ebb_params *p;
@@ -65,7 +66,8 @@ static void adam_update(const rule *r, double *w, double g, double *m, double *v
 		g += r->decay * *w;
 	*m = r->beta1 * *m + (1 - r->beta1) * g;
 	*v = r->beta2 * *v + (1 - r->beta2) * g * g;
-	*w -= r->lr * (*m / (1 - pow(r->beta1, step))) / (sqrt(*v / (1 - pow(r->beta2, step))) + r->eps);
+	*w -= r->lr * (*m / (1 - pow(r->beta1, step))) /
+	      (sqrt(*v / (1 - pow(r->beta2, step))) + r->eps);
 }
 
 static void rmsprop_update(const rule *r, double *w, double g, double *m, double *v, int step)
@@ -79,7 +81,8 @@ static void rmsprop_update(const rule *r, double *w, double g, double *m, double
 
 static void follow(fixture *f, ebb_optim *o, update_fn update, const rule *r)
 {
-	double w[N], m[N] = {0}, v[N] = {0}, tolerance = ebb_dtype_of(f->w) == EBB_F64 ? 1e-12 : 2e-6;
+	double w[N], m[N] = {0}, v[N] = {0},
+		     tolerance = ebb_dtype_of(f->w) == EBB_F64 ? 1e-12 : 2e-6;
 
 	ck_assert_ptr_null(ebb_params_error(f->p));
 	ck_assert_ptr_nonnull(o);
@@ -93,8 +96,9 @@ static void follow(fixture *f, ebb_optim *o, update_fn update, const rule *r)
 		deposit(f, a, c);
 		ck_assert_msg(ebb_optim_step(o), "%s", ebb_optim_error(o)->message);
 		for (int i = 0; i < N; i++)
-			ck_assert_msg(fabs(ebb_at(f->w, i) - w[i]) <= tolerance * (1 + fabs(w[i])), "step %d, w[%d]: %.17g, expected %.17g",
-				step, i, ebb_at(f->w, i), w[i]);
+			ck_assert_msg(fabs(ebb_at(f->w, i) - w[i]) <= tolerance * (1 + fabs(w[i])),
+				"step %d, w[%d]: %.17g, expected %.17g", step, i, ebb_at(f->w, i),
+				w[i]);
 	}
 	ck_assert_int_eq(ebb_optim_steps(o), STEPS);
 	/* b never had a gradient: decay and momentum leave it alone. */
@@ -119,7 +123,8 @@ START_TEST(sgd_formula)
 		fixture f = setup(DTYPES[_i]);
 
 		follow(&f,
-			ebb_sgd(f.p, .lr = i == 0 ? 0 : r->lr, .momentum = r->momentum, .weight_decay = r->decay, .nesterov = r->nesterov),
+			ebb_sgd(f.p, .lr = i == 0 ? 0 : r->lr, .momentum = r->momentum,
+				.weight_decay = r->decay, .nesterov = r->nesterov),
 			sgd_update, r);
 		teardown(&f);
 	}
@@ -134,7 +139,8 @@ START_TEST(adam_formula)
 	fixture f = setup(DTYPES[_i]);
 
 	follow(&f, ebb_adam(f.p), adam_update, &standard);
-	follow(&f, ebb_adam(f.p, .lr = 0.1, .betas = {0.5, 0.9}, .eps = 1e-3, .weight_decay = 0.1), adam_update, &chosen);
+	follow(&f, ebb_adam(f.p, .lr = 0.1, .betas = {0.5, 0.9}, .eps = 1e-3, .weight_decay = 0.1),
+		adam_update, &chosen);
 	follow(&f, ebb_adam(f.p, .lr = 0.1, .betas = {EBB_ZERO, 0.9}), adam_update, &zeros);
 	teardown(&f);
 }
@@ -142,14 +148,26 @@ END_TEST
 
 START_TEST(adamw_formula)
 {
-	const rule standard = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .decay = 1e-2, .decoupled = true};
+	const rule standard = {.lr = 1e-3,
+		.beta1 = 0.9,
+		.beta2 = 0.999,
+		.eps = 1e-8,
+		.decay = 1e-2,
+		.decoupled = true};
 	const rule none = {.lr = 0.1, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .decoupled = true};
-	const rule strong = {.lr = 0.1, .beta1 = 0.8, .beta2 = 0.99, .eps = 1e-6, .decay = 0.5, .decoupled = true};
+	const rule strong = {.lr = 0.1,
+		.beta1 = 0.8,
+		.beta2 = 0.99,
+		.eps = 1e-6,
+		.decay = 0.5,
+		.decoupled = true};
 	fixture f = setup(DTYPES[_i]);
 
 	follow(&f, ebb_adamw(f.p), adam_update, &standard);
 	follow(&f, ebb_adamw(f.p, .lr = 0.1, .weight_decay = EBB_ZERO), adam_update, &none);
-	follow(&f, ebb_adamw(f.p, .lr = 0.1, .betas = {0.8, 0.99}, .eps = 1e-6, .weight_decay = 0.5), adam_update, &strong);
+	follow(&f,
+		ebb_adamw(f.p, .lr = 0.1, .betas = {0.8, 0.99}, .eps = 1e-6, .weight_decay = 0.5),
+		adam_update, &strong);
 	teardown(&f);
 }
 END_TEST
@@ -161,7 +179,9 @@ START_TEST(rmsprop_formula)
 	fixture f = setup(DTYPES[_i]);
 
 	follow(&f, ebb_rmsprop(f.p), rmsprop_update, &standard);
-	follow(&f, ebb_rmsprop(f.p, .lr = 0.01, .alpha = 0.9, .eps = 1e-4, .momentum = 0.7, .weight_decay = 0.1),
+	follow(&f,
+		ebb_rmsprop(f.p, .lr = 0.01, .alpha = 0.9, .eps = 1e-4, .momentum = 0.7,
+			.weight_decay = 0.1),
 		rmsprop_update, &chosen);
 	teardown(&f);
 }
@@ -173,7 +193,8 @@ static void optim_refused(ebb_optim *o, ebb_status status, const char *word)
 	const ebb_error *e = ebb_optim_error(o);
 
 	ck_assert_msg(e != NULL, "no error about \"%s\"", word);
-	ck_assert_msg(e->status == status && strstr(e->message, word), "%d: %s", (int)e->status, e->message);
+	ck_assert_msg(e->status == status && strstr(e->message, word), "%d: %s", (int)e->status,
+		e->message);
 	ebb_optim_clear_error(o);
 	ck_assert_ptr_null(ebb_optim_error(o));
 }
@@ -238,7 +259,8 @@ END_TEST
 START_TEST(an_optimizer_over_a_view)
 {
 	fixture f = setup(EBB_F64);
-	ebb_tensor *other = ebb_params_add(f.p, "head.weight", EBB_SHAPE(2), EBB_INIT(EBB_INIT_CONSTANT, .value = 1));
+	ebb_tensor *other = ebb_params_add(
+		f.p, "head.weight", EBB_SHAPE(2), EBB_INIT(EBB_INIT_CONSTANT, .value = 1));
 	ebb_optim *o = ebb_sgd(ebb_params_sub(f.p, "head"), .lr = 1);
 	double w = ebb_at(f.w, 0);
 
@@ -296,7 +318,8 @@ START_TEST(checks_for_finite_gradients)
 	for (int dtype = 0; dtype < 2; dtype++) {
 		for (int infinite = 0; infinite < 2; infinite++) {
 			fixture f = setup(DTYPES[dtype]);
-			ebb_optim *o = ebb_adam(f.p, .check_finite = true), *trusting = ebb_sgd(f.p);
+			ebb_optim *o = ebb_adam(f.p, .check_finite = true),
+				  *trusting = ebb_sgd(f.p);
 			uint64_t before = params_hash(f.p);
 
 			deposit(&f, 1, infinite ? INFINITY : NAN);
@@ -321,13 +344,15 @@ START_TEST(bad_numbers)
 	fixture f = setup(EBB_F32);
 	ebb_optim *o;
 
-#define STORE_REFUSES(word, call) \
-	do { \
-		ck_assert_msg(!(call), "%s was accepted", #call); \
-		ck_assert_msg(ebb_params_error(f.p) && strstr(ebb_params_error(f.p)->message, word), "%s: %s", #call, \
-			ebb_params_error(f.p) ? ebb_params_error(f.p)->message : "no error"); \
-		ck_assert(strstr(ebb_params_error(f.p)->message, "optim.c:")); \
-		ebb_params_clear_error(f.p); \
+#define STORE_REFUSES(word, call)                                                                  \
+	do {                                                                                       \
+		ck_assert_msg(!(call), "%s was accepted", #call);                                  \
+		ck_assert_msg(                                                                     \
+			ebb_params_error(f.p) && strstr(ebb_params_error(f.p)->message, word),     \
+			"%s: %s", #call,                                                           \
+			ebb_params_error(f.p) ? ebb_params_error(f.p)->message : "no error");      \
+		ck_assert(strstr(ebb_params_error(f.p)->message, "optim.c:"));                     \
+		ebb_params_clear_error(f.p);                                                       \
 	} while (0)
 	STORE_REFUSES("sgd: lr -1", ebb_sgd(f.p, .lr = -1));
 	STORE_REFUSES("sgd: lr nan", ebb_sgd(f.p, .lr = NAN));
@@ -398,12 +423,12 @@ START_TEST(memory)
 			calls = a.calls;
 			ck_assert(ebb_optim_step(o) && ebb_optim_step(o));
 			ck_assert_int_eq(a.calls, calls);
-			/* State for a parameter that came later, which is refused: nothing has changed. */
+			/* State for a late parameter is refused: nothing has changed. */
 			ebb_params_add(f.p, "late", EBB_SHAPE(4), EBB_INIT(EBB_INIT_ZEROS));
 			for (int k = 0; k < 3; k++) {
 				uint64_t before = params_hash(f.p);
 
-				/* the list, the first state; with the list there, the second state */
+				/* the list; the first state; the second state */
 				a.fail_at = a.calls + (k > 0);
 				ck_assert(!ebb_optim_step(o));
 				a.fail_at = -1;
@@ -418,8 +443,8 @@ START_TEST(memory)
 		ebb_optim_free(o);
 		teardown(&f);
 		counting_allocator_remove();
-		ck_assert_msg(a.live == 0 && a.bytes == 0 && a.wrong == 0, "allocation %d: %lld blocks left", fail_at,
-			(long long)a.live);
+		ck_assert_msg(a.live == 0 && a.bytes == 0 && a.wrong == 0,
+			"allocation %d: %lld blocks left", fail_at, (long long)a.live);
 	}
 }
 END_TEST

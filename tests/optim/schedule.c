@@ -46,28 +46,34 @@ START_TEST(warmup)
 }
 END_TEST
 
-/* PyTorch's OneCycleLR(max_lr=1, total_steps=10), and with pct_start=0.5, div_factor=10, final_div_factor=100. */
+/* PyTorch's OneCycleLR(max_lr=1, total_steps=10), and with pct_start=0.5, div_factor=10,
+ * final_div_factor=100. */
 START_TEST(one_cycle)
 {
-	const double standard[10] = {0.04, 0.52, 1.0, 0.9504846320134737, 0.8117456539497631, 0.6112620219362893,
-		0.38874197806371075, 0.18825834605023697, 0.049519367986526286, 4e-06};
-	const double chosen[10] = {0.1, 0.23180194846605362, 0.55, 0.8681980515339464, 1.0, 0.9046039886902862,
-		0.6548539886902862, 0.3461460113097138, 0.0963960113097138, 0.001};
+	const double standard[10] = {0.04, 0.52, 1.0, 0.9504846320134737, 0.8117456539497631,
+		0.6112620219362893, 0.38874197806371075, 0.18825834605023697, 0.049519367986526286,
+		4e-06};
+	const double chosen[10] = {0.1, 0.23180194846605362, 0.55, 0.8681980515339464, 1.0,
+		0.9046039886902862, 0.6548539886902862, 0.3461460113097138, 0.0963960113097138,
+		0.001};
 
 	for (int i = 0; i < 10; i++) {
 		ck_assert_double_eq_tol(ebb_schedule_one_cycle(i, 10, 0, 0, 0), standard[i], 1e-12);
-		ck_assert_double_eq_tol(ebb_schedule_one_cycle(i, 10, 0.5, 10, 100), chosen[i], 1e-12);
+		ck_assert_double_eq_tol(
+			ebb_schedule_one_cycle(i, 10, 0.5, 10, 100), chosen[i], 1e-12);
 	}
 	close_to(ebb_schedule_one_cycle(99, 10, 0, 0, 0), 4e-6);
 	close_to(ebb_schedule_one_cycle(-1, 10, 0, 0, 0), 0.04);
 	for (int steps = 0; steps < 5; steps++)
 		for (int i = 0; i < 7; i++)
-			ck_assert_msg(ebb_schedule_one_cycle(i, steps, 0, 0, 0) <= 1 && ebb_schedule_one_cycle(i, steps, 0, 0, 0) > 0,
-				"%d of %d: %g", i, steps, ebb_schedule_one_cycle(i, steps, 0, 0, 0));
+			ck_assert_msg(ebb_schedule_one_cycle(i, steps, 0, 0, 0) <= 1 &&
+					      ebb_schedule_one_cycle(i, steps, 0, 0, 0) > 0,
+				"%d of %d: %g", i, steps,
+				ebb_schedule_one_cycle(i, steps, 0, 0, 0));
 }
 END_TEST
 
-/* ---- Clipping -------------------------------------------------------------------------------------- */
+/* ---- Clipping ------------------------------------------------------------------------------- */
 
 /* Two parameters with gradients (3, -0.5, 0) and (4). */
 static ebb_params *gradients(ebb_dtype dtype)
@@ -106,7 +112,8 @@ START_TEST(clipping_by_norm)
 	ck_assert_double_eq_tol(ebb_params_grad_norm(p), 1, 1e-6);
 	ck_assert_ptr_null(ebb_grad_of(ebb_params_find(p, "without")));
 	/* Of a view alone */
-	ck_assert_double_eq_tol(ebb_clip_grad_norm(ebb_params_sub(p, "b"), 0.5), 4 / (norm + 1e-6), 1e-7);
+	ck_assert_double_eq_tol(
+		ebb_clip_grad_norm(ebb_params_sub(p, "b"), 0.5), 4 / (norm + 1e-6), 1e-7);
 	ck_assert_double_eq_tol(grad(p, "a", 0), 3 / (norm + 1e-6), 1e-7);
 	ck_assert_double_eq_tol(grad(p, "b.w", 0), 0.5, 1e-5);
 	ebb_params_zero_grad(p);
