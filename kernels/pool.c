@@ -41,40 +41,54 @@ static struct span inside(int64_t start, int64_t taps, int64_t dilation, int64_t
 	return r;
 }
 
-/* Takes x where it is larger, or the first NaN. */
-static void take_larger(int64_t n, const real *x, int32_t at, real *restrict y, int32_t *restrict index)
-{
-	EBB_IVDEP
-	for (int64_t k = 0; k < n; k++) {
-		real best = y[k], v = x[k];
-		int32_t where = index[k];
-		bool take = (v > best) | ((v != v) & (best == best));
+/* Integers as wide as a real, for masks and positions. */
+#if EBB_F64
+typedef int64_t whole;
+#else
+typedef int32_t whole;
+#endif
+typedef whole ebb_whole_vec __attribute__((vector_size(EBB_VBYTES)));
+typedef int32_t index_vec
+	__attribute__((vector_size(EBB_VLEN * sizeof(int32_t)), aligned(sizeof(int32_t))));
 
-		y[k] = take ? v : best;
-		index[k] = take ? at : where;
+/* A vector of channels of one window.  It may load beyond the pixel's channels, within the tensor;
+ * what it stores beyond them, within the row, the next pixels overwrite. */
+static void window_max(const ebb_pool_shape *s, const real *image, const real *x_end, int64_t top,
+	int64_t left, struct span rows, struct span cols, int64_t c, real *y, int32_t *index,
+	int64_t room)
+{
+	ebb_vec best = {0};
+	ebb_whole_vec where = {0};
+	index_vec narrow;
+	bool first = true;
+
+	for (int64_t u = rows.first; u < rows.end; u++) {
+		for (int64_t v = cols.first; v < cols.end; v++) {
+			int64_t at = (top + u * s->dilation_h) * s->w + left + v * s->dilation_w;
+			const real *x = image + at * s->c + c;
+			ebb_whole_vec take;
+			ebb_vec value = {0};
+
+			if (x_end - x >= EBB_VLEN)
+				value = *(const ebb_vec *)(const void *)x;
+			else
+				memcpy(&value, x, (size_t)(x_end - x) * sizeof(real));
+			/* larger, or the first NaN */
+			take = (value > best) | ((value != value) & (best == best));
+			take = first ? ~(ebb_whole_vec){0} : take;
+			best = (ebb_vec)((take & (ebb_whole_vec)value) |
+			                 (~take & (ebb_whole_vec)best));
+			where = (take & (whole)at) | (~take & where);
+			first = false;
+		}
 	}
-}
-
-/* Windows of 2x2 whose rows and columns all lie in the image: the common case, in one pass. */
-static void two_by_two(int64_t n, const real *x, int64_t right, int64_t down, int32_t at, int32_t w,
-	real *restrict y, int32_t *restrict index)
-{
-	EBB_IVDEP
-	for (int64_t k = 0; k < n; k++) {
-		real best = x[k], v = x[k + right];
-		int32_t where = at;
-		bool take = (v > best) | ((v != v) & (best == best));
-
-		best = take ? v : best;
-		where = take ? at + 1 : where;
-		v = x[k + down];
-		take = (v > best) | ((v != v) & (best == best));
-		best = take ? v : best;
-		where = take ? at + w : where;
-		v = x[k + down + right];
-		take = (v > best) | ((v != v) & (best == best));
-		y[k] = take ? v : best;
-		index[k] = take ? at + w + 1 : where;
+	narrow = __builtin_convertvector(where, index_vec);
+	if (room >= EBB_VLEN) {
+		*(ebb_vec *)(void *)y = best;
+		*(index_vec *)(void *)index = narrow;
+	} else {
+		memcpy(y, &best, (size_t)room * sizeof(real));
+		memcpy(index, &narrow, (size_t)room * sizeof(int32_t));
 	}
 }
 
@@ -82,36 +96,23 @@ static void maxpool_rows(void *ctx, int64_t piece, int worker)
 {
 	const struct pool_job *j = ctx;
 	const ebb_pool_shape s = *j->s;
-	bool plain = s.kh == 2 && s.kw == 2 && s.dilation_h == 1 && s.dilation_w == 1;
+	const real *x_end = j->x + s.n * s.h * s.w * s.c;
 
 	(void)worker;
 	EACH(row, j) {
 		const real *image = j->x + row / s.oh * s.h * s.w * s.c;
 		int64_t top = row % s.oh * s.stride_h - s.pad_top;
 		struct span rows = inside(top, s.kh, s.dilation_h, s.h);
+		real *y = j->y + row * s.ow * s.c;
+		int32_t *index = j->index + row * s.ow * s.c;
 
 		for (int64_t o = 0; o < s.ow; o++) {
 			int64_t left = o * s.stride_w - s.pad_left;
 			struct span cols = inside(left, s.kw, s.dilation_w, s.w);
-			real *y = j->y + (row * s.ow + o) * s.c;
-			int32_t *index = j->index + (row * s.ow + o) * s.c;
-			int64_t at = (top + rows.first * s.dilation_h) * s.w + left +
-			             cols.first * s.dilation_w;
 
-			if (plain && rows.end - rows.first == 2 && cols.end - cols.first == 2) {
-				two_by_two(s.c, image + at * s.c, s.c, s.w * s.c, (int32_t)at,
-					(int32_t)s.w, y, index);
-				continue;
-			}
-			memcpy(y, image + at * s.c, (size_t)s.c * sizeof(real));
-			for (int64_t k = 0; k < s.c; k++)
-				index[k] = (int32_t)at;
-			for (int64_t u = rows.first; u < rows.end; u++) {
-				for (int64_t v = cols.first; v < cols.end; v++) {
-					at = (top + u * s.dilation_h) * s.w + left + v * s.dilation_w;
-					take_larger(s.c, image + at * s.c, (int32_t)at, y, index);
-				}
-			}
+			for (int64_t c = 0; c < s.c; c += EBB_VLEN)
+				window_max(&s, image, x_end, top, left, rows, cols, c, y + o * s.c + c,
+					index + o * s.c + c, (s.ow - o) * s.c - c);
 		}
 	}
 }

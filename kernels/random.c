@@ -4,41 +4,74 @@
  */
 #include "functions.h"
 
-/* Counters that go through the rounds together, in vectors. */
-enum { LANES = 16 };
+#if defined __SSE2__
+#include <immintrin.h>
+#endif
 
-/* The four words of each of LANES counters {first + k, stream}. */
-static void philox(uint64_t seed, uint64_t stream, uint64_t first, uint32_t w[4][LANES])
+/* A vector holds one 32-bit word per 64-bit lane; several vectors at a time hide the latency. */
+enum { LENGTH = EBB_VBYTES / (int)sizeof(uint64_t), VECTORS = 4, LANES = LENGTH * VECTORS };
+typedef uint64_t word __attribute__((vector_size(EBB_VBYTES)));
+typedef double dvec __attribute__((vector_size(EBB_VBYTES)));
+
+/* 32 by 32 bits to 64.  A compiler does not see that the upper halves are 0. */
+EBB_INLINE word multiply(word a, uint32_t by)
+{
+#if EBB_VBYTES == 64
+	return (word)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64((int64_t)by));
+#elif EBB_VBYTES == 32
+	return (word)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x((int64_t)by));
+#elif defined __SSE2__
+	return (word)_mm_mul_epu32((__m128i)a, _mm_set1_epi64x((int64_t)by));
+#else
+	return a * (uint64_t)by;
+#endif
+}
+
+/* Two words as a number of 53 bits in [0,1): the halves go through the bits of 2^84 and 2^52. */
+EBB_INLINE dvec unit(word high, word low)
+{
+	word bits = (high << 32 | low) >> 11;
+	dvec upper = (dvec)(bits >> 32 | UINT64_C(0x4530000000000000)) - 0x1p84;
+	dvec lower = (dvec)((bits & UINT32_MAX) | UINT64_C(0x4330000000000000)) - 0x1p52;
+
+	return (upper + lower) * 0x1p-53;
+}
+
+/* Two numbers in [0,1) for each of the counters {first + k, stream}. */
+static void philox(uint64_t seed, uint64_t stream, uint64_t first, double *u, double *v)
 {
 	uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+	word w0[VECTORS], w1[VECTORS], w2[VECTORS], w3[VECTORS], zero = {0};
 
-	for (int i = 0; i < LANES; i++) {
-		w[0][i] = (uint32_t)(first + (uint64_t)i);
-		w[1][i] = (uint32_t)((first + (uint64_t)i) >> 32);
-		w[2][i] = (uint32_t)stream;
-		w[3][i] = (uint32_t)(stream >> 32);
+	for (int i = 0; i < VECTORS; i++) {
+		word counter = zero + first;
+
+		for (int k = 0; k < LENGTH; k++)
+			counter[k] += (uint64_t)(i * LENGTH + k);
+		w0[i] = counter & UINT32_MAX;
+		w1[i] = counter >> 32;
+		w2[i] = zero + (stream & UINT32_MAX);
+		w3[i] = zero + (stream >> 32);
 	}
 	for (int round = 0; round < 10; round++) {
-		for (int i = 0; i < LANES; i++) {
-			uint64_t a = (uint64_t)w[0][i] * 0xD2511F53u;
-			uint64_t b = (uint64_t)w[2][i] * 0xCD9E8D57u;
-			uint32_t x = (uint32_t)(b >> 32) ^ w[1][i] ^ k0;
-			uint32_t y = (uint32_t)(a >> 32) ^ w[3][i] ^ k1;
+		EBB_UNROLL(4)
+		for (int i = 0; i < VECTORS; i++) {
+			word a = multiply(w0[i], 0xD2511F53u), b = multiply(w2[i], 0xCD9E8D57u);
 
-			w[0][i] = x;
-			w[1][i] = (uint32_t)b;
-			w[2][i] = y;
-			w[3][i] = (uint32_t)a;
+			w0[i] = b >> 32 ^ w1[i] ^ (uint64_t)k0;
+			w1[i] = b & UINT32_MAX;
+			w2[i] = a >> 32 ^ w3[i] ^ (uint64_t)k1;
+			w3[i] = a & UINT32_MAX;
 		}
 		k0 += 0x9E3779B9u;
 		k1 += 0xBB67AE85u;
 	}
-}
+	for (int i = 0; i < VECTORS; i++) {
+		dvec x = unit(w0[i], w1[i]), y = unit(w2[i], w3[i]);
 
-/* Two words as a number of 53 bits in [0,1). */
-static double unit(uint32_t high, uint32_t low)
-{
-	return (double)(int64_t)(((uint64_t)high << 32 | low) >> 11) * 0x1p-53;
+		memcpy(u + i * LENGTH, &x, sizeof x);
+		memcpy(v + i * LENGTH, &y, sizeof y);
+	}
 }
 
 struct random_job {
@@ -49,42 +82,43 @@ struct random_job {
 	real *y;
 };
 
-static void uniform_block(const struct random_job *j, int64_t at, int m, uint32_t w[4][LANES])
+/* Each makes a block of y of the numbers u and v, and for dropout of x. */
+EBB_INLINE void uniform_block(
+	const struct random_job *j, const double *u, const double *v, const real *x, real *y)
 {
-	real out[LANES], hi = (real)j->b;
+	real end = (real)j->b, last = end;
 
-	for (int k = 0; k < LANES; k++)
-		out[k] = (real)(j->a + (j->b - j->a) * unit(w[0][k], w[1][k]));
-	for (int k = 0; k < m; k++) {
-		/* rounding may reach the end, which is excluded */
-		real v = out[k];
+	(void)v, (void)x;
+	/* rounding may reach the end, which is excluded */
+	if (j->a < j->b)
+		last = EBB_F64 ? (real)nextafter(end, -INFINITY) : (real)nextafterf((float)end, -INFINITY);
+	for (int k = 0; k < LANES; k++) {
+		real value = (real)(j->a + (j->b - j->a) * u[k]);
 
-		if (v >= hi && j->a < j->b)
-			v = (real)(hi - (hi - (real)j->a) * (real)(EBB_F64 ? 0x1p-53 : 0x1p-24));
-		if (v >= hi && j->a < j->b)
-			v = (real)j->a;
-		j->y[at + k] = v;
+		y[k] = value < end ? value : last;
 	}
 }
 
-static void normal_block(const struct random_job *j, int64_t at, int m, uint32_t w[4][LANES])
+EBB_INLINE void normal_block(
+	const struct random_job *j, const double *u, const double *v, const real *x, real *y)
 {
-	for (int k = 0; k < m; k++) {
-		double u = 1.0 - unit(w[0][k], w[1][k]), v = unit(w[2][k], w[3][k]);
-		double z = sqrt(-2.0 * log(u)) * cos(6.283185307179586477 * v);
-
-		j->y[at + k] = (real)(j->a + j->b * z);
-	}
+	(void)x;
+	for (int k = 0; k < LANES; k++)
+		y[k] = (real)(j->a +
+		              j->b * (sqrt(-2 * log(1 - u[k])) * cos(6.283185307179586477 * v[k])));
 }
 
-static void dropout_block(const struct random_job *j, int64_t at, int m, uint32_t w[4][LANES])
+EBB_INLINE void dropout_block(
+	const struct random_job *j, const double *u, const double *v, const real *x, real *y)
 {
-	real keep[LANES], by = (real)j->b;
+	real by = (real)j->b;
 
-	for (int k = 0; k < LANES; k++)
-		keep[k] = unit(w[0][k], w[1][k]) < j->a ? 0 : 1;
-	for (int k = 0; k < m; k++)
-		j->y[at + k] = keep[k] != 0 ? j->x[at + k] * by : 0;
+	(void)v;
+	for (int k = 0; k < LANES; k++) {
+		real value = x[k] * by;
+
+		y[k] = u[k] < j->a ? 0 : value;
+	}
 }
 
 #define PIECES(name) \
@@ -92,12 +126,18 @@ static void dropout_block(const struct random_job *j, int64_t at, int m, uint32_
 	{ \
 		const struct random_job *j = ctx; \
 		int64_t to = ebb_min(j->n, (piece + 1) * j->chunk); \
-		uint32_t w[4][LANES]; \
 \
 		(void)worker; \
 		for (int64_t i = piece * j->chunk; i < to; i += LANES) { \
-			philox(j->seed, j->stream, (uint64_t)i, w); \
-			name##_block(j, i, (int)ebb_min(LANES, to - i), w); \
+			size_t m = (size_t)ebb_min(LANES, to - i) * sizeof(real); \
+			double u[LANES], v[LANES]; \
+			real x[LANES] = {0}, y[LANES]; \
+\
+			philox(j->seed, j->stream, (uint64_t)i, u, v); \
+			if (j->x) \
+				memcpy(x, j->x + i, m); \
+			name##_block(j, u, v, x, y); \
+			memcpy(j->y + i, y, m); \
 		} \
 	}
 PIECES(uniform)
