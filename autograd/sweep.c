@@ -28,13 +28,14 @@ static void hold(ebb_tensor **slot, ebb_tensor *g)
 	*slot = g;
 }
 
-/* A sweep's own tensor goes when its last accumulator lets go of it. */
+/* A sweep's own tensor goes when its last accumulator lets go of it; one of the running vjp's, which may still read
+ * it, goes at the end of the frame. */
 static void let_go(ebb_tensor **slot)
 {
 	ebb_tensor *g = *slot;
 
 	*slot = NULL;
-	if (!g || --g->holds > 0 || !(g->flags & EBB_F_SWEEP))
+	if (!g || --g->holds > 0 || !(g->flags & EBB_F_SETTLED))
 		return;
 	if (g->flags & EBB_F_TEMPORARY)
 		ebb_recycle(g);
