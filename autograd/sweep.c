@@ -368,10 +368,10 @@ static bool check_start(ebb_tape *t, const char *what, ebb_tensor **y, ebb_tenso
 
 /* ---- ebb_backward ------------------------------------------------------------------------------------------------ */
 
-/* Made by this sweep, and held by nobody else. */
+/* Made by this sweep, and held by nobody else (nobody counts who holds a stored tensor's memory). */
 static bool mine_alone(const ebb_tensor *g)
 {
-	return (g->flags & EBB_F_TEMPORARY) && g->holds <= 1 && g->storage->refs == 1;
+	return (g->flags & EBB_F_TEMPORARY) && g->holds <= 1 && g->storage->refs == 1 && g->storage->tape;
 }
 
 /* Leaves' gradients in the leaves' memory order, and memory to put them in: all that can fail. */
