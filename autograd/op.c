@@ -217,6 +217,14 @@ static unsigned reads_of(const ebb_call *c)
 	return reads;
 }
 
+/* A node refers to it: its struct may not be handed out again, nor its value added to. */
+static ebb_tensor *lasting(ebb_tensor *x)
+{
+	if (x)
+		x->flags &= (uint16_t)~EBB_F_TEMPORARY;
+	return x;
+}
+
 static bool push(ebb_call *c, ebb_tensor *y)
 {
 	ebb_tape *t = c->t;
@@ -235,10 +243,10 @@ static bool push(ebb_call *c, ebb_tensor *y)
 	n = ebb_push_node(t, c->op, c->site, c->nin, c->nsaved);
 	if (!n)
 		return false;
-	n->out = y;
+	n->out = lasting(y);
 	n->attrs = attrs;
 	for (int k = 0; k < c->nin; k++) {
-		n->in[k] = c->in[k];
+		n->in[k] = lasting(c->in[k]);
 		if (k < 31 && (reads & EBB_IN(k)) && c->in[k]) {
 			n->keeps |= EBB_IN(k);
 			n->versions[k] = c->in[k]->storage->version;
@@ -251,7 +259,7 @@ static bool push(ebb_call *c, ebb_tensor *y)
 		ebb_ref(y->storage);
 	}
 	for (int k = 0; k < c->nsaved; k++) {
-		n->saved[k] = c->saved[k];
+		n->saved[k] = lasting(c->saved[k]);
 		ebb_ref(c->saved[k]->storage);
 	}
 	y->node = n->index;

@@ -420,7 +420,7 @@ ebb_tensor *(ebb_variable)(ebb_tape *t, ebb_tensor *x, const char *site)
 	y = alias(t, x, "variable", site);
 	if (!y || !(n = ebb_push_node(t, &ebb_leaf_op, site, 0, 0)))
 		return NULL;
-	y->flags = (uint16_t)((y->flags & ~EBB_F_COMPUTED) | EBB_F_LEAF);
+	y->flags = (uint16_t)((y->flags & ~(EBB_F_COMPUTED | EBB_F_TEMPORARY)) | EBB_F_LEAF);
 	n->out = y;
 	y->node = n->index;
 	return y;
