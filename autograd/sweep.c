@@ -47,9 +47,10 @@ bool ebb_wants(const ebb_vjp *v, int k)
 {
 	const ebb_tensor *x = k >= 0 && k < v->nin ? v->in[k] : NULL;
 
-	if (!x || x->node < 0)
+	/* A stored tensor that was a constant to this node may have become a leaf after it. */
+	if (!x || x->node < v->sweep->first || x->node >= v->node->index)
 		return false;
-	return x->node >= v->sweep->first && (!v->sweep->needed || v->sweep->needed[x->node]);
+	return !v->sweep->needed || v->sweep->needed[x->node];
 }
 
 /* Whether only the accumulator holds this buffer, since an earlier node. */
@@ -502,7 +503,7 @@ static bool mark_needed(ebb_sweep *s, int64_t last, int n, ebb_tensor **targets)
 		const ebb_node *node = t->nodes[i];
 
 		for (int k = 0; !needed[i] && k < node->nin; k++)
-			if (node->in[k] && node->in[k]->node >= s->first && needed[node->in[k]->node])
+			if (node->in[k] && node->in[k]->node >= s->first && node->in[k]->node < i && needed[node->in[k]->node])
 				needed[i] = 1;
 	}
 	return true;
