@@ -379,6 +379,7 @@ static bool mine_alone(const ebb_tensor *g)
 static bool prepare_deposit(ebb_sweep *s)
 {
 	ebb_tape *t = s->t;
+	int64_t kept = t->ngrads;
 
 	for (int64_t i = s->first; i <= s->last; i++) {
 		ebb_node *n = t->nodes[i];
@@ -393,7 +394,7 @@ static bool prepare_deposit(ebb_sweep *s)
 		t->frame = &frame;
 		t->recording = false;
 		stored = (ebb_tensor *)n->out->stored;
-		like = !stored && (n->out->flags & EBB_F_HAS_GRAD) ? n->out->grad : n->out;
+		like = !stored && ebb_grad_of(n->out) ? n->out->grad : n->out;
 		sum = ebb_same_memory(g, like) ? g : ebb_arith_dense_like(t, g, like, s->site);
 		/* A variable's gradient is handed to its user: it must not be somebody else's tensor as well. */
 		if (sum && like == n->out && !stored && !mine_alone(sum))
@@ -418,7 +419,7 @@ static bool prepare_deposit(ebb_sweep *s)
 			memcpy(stored->grad->strides, stored->strides, sizeof stored->strides);
 			stored->grad->flags = stored->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST);
 		}
-		if (!stored && !ebb_grow(&t->grads, &t->grads_capacity, t->ngrads + s->last - s->first + 2, sizeof *t->grads)) {
+		if (!stored && !ebb_grow(&t->grads, &t->grads_capacity, ++kept, sizeof *t->grads)) {
 			ebb_no_memory(t, s->site, "a gradient", sizeof *t->grads);
 			return false;
 		}
@@ -448,7 +449,7 @@ static void deposit(ebb_sweep *s)
 			continue;
 		stored = (ebb_tensor *)n->out->stored;
 		leaf = stored ? stored : n->out;
-		if (leaf->flags & EBB_F_HAS_GRAD) {
+		if (ebb_grad_of(leaf)) {
 			ebb_arith_accumulate(leaf->grad, g);
 		} else if (stored) {
 			if (g->count)

@@ -335,11 +335,13 @@ ebb_tensor *ebb_grad_of(const ebb_tensor *x)
 {
 	if (x && x->stored)
 		x = x->stored;
-	return x && (x->flags & EBB_F_HAS_GRAD) ? x->grad : NULL;
+	return x && (x->flags & EBB_F_HAS_GRAD) && !(x->grad->flags & EBB_F_DROPPED) ? x->grad : NULL;
 }
 
 void ebb_zero_grad(ebb_tensor *x)
 {
+	if (x && x->stored)
+		x = (ebb_tensor *)x->stored;
 	if (x)
 		x->flags &= (uint16_t)~EBB_F_HAS_GRAD;
 }
