@@ -97,7 +97,7 @@ void ebb_scope_begin(ebb_tape *t, const char *name)
 ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y)
 {
 	ebb_open_scope open;
-	bool made_inside = false;
+	int64_t kept;
 
 	if (!t)
 		return NULL;
@@ -112,18 +112,19 @@ ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y)
 			if (t->observers[i]->scope_ended)
 				t->observers[i]->scope_ended(t->observers[i]->ctx, t->scope, y);
 	open = t->open[--t->nopen];
-	for (int64_t i = open.live; i < t->nlive; i++) {
-		if (t->live[i] == y) {
-			made_inside = true;
-		} else if (!(t->live[i]->flags & EBB_F_DROPPED)) {
-			t->live[i]->dropped_by = t->scope;
-			ebb_drop(t->live[i]);
+	kept = open.live < t->nlive ? open.live : t->nlive;
+	for (int64_t i = kept; i < t->nlive; i++) {
+		ebb_tensor *x = t->live[i];
+
+		/* What a vjp gave inside a scope of its own is the sweep's until it has passed. */
+		if (x == y || x->holds) {
+			t->live[kept++] = x;
+		} else if (!(x->flags & EBB_F_DROPPED)) {
+			x->dropped_by = t->scope;
+			ebb_drop(x);
 		}
 	}
-	/* A scope inside a vjp's frame must leave the frame's own handles alone, and does: they are older. */
-	t->nlive = open.live;
-	if (made_inside)
-		t->live[t->nlive++] = y;
+	t->nlive = kept;
 	t->scope = open.scope;
 	return ebb_failed(t) ? NULL : y;
 }

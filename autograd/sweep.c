@@ -432,6 +432,7 @@ static void keep_grad(ebb_tape *t, ebb_tensor *x, ebb_tensor *g)
 	if (x->grad)
 		ebb_drop(x->grad);
 	g->flags &= (uint16_t)~(EBB_F_SWEEP | EBB_F_TEMPORARY | EBB_F_SETTLED);
+	g->holds = 0;
 	x->grad = g;
 	x->flags |= EBB_F_HAS_GRAD;
 	t->grads[t->ngrads++] = (ebb_kept_grad){x, g};
@@ -522,7 +523,7 @@ static ebb_tensor *result(ebb_sweep *s, ebb_tensor *x)
 		mine = ebb_arith_full_like(t, x, 0.0, s->site);
 	else if (!s->create_graph && !ebb_same_memory(g, x) && (x->flags & EBB_F_DENSE))
 		mine = ebb_arith_dense_like(t, g, x, s->site);
-	else if (!s->create_graph && !mine_alone(g))
+	else if (s->create_graph ? !(g->flags & EBB_F_SWEEP) || g->holds > 1 : !mine_alone(g))
 		mine = ebb_arith_copy(t, g, s->site);
 	t->recording = recording;
 	if (mine && mine == g && !s->create_graph && ebb_grow(&t->live, &t->live_capacity, t->nlive + 1, sizeof *t->live))

@@ -265,7 +265,8 @@ void ebb_recycle(ebb_tensor *x)
 
 void ebb_release(ebb_tape *t, ebb_tensor *x)
 {
-	if (!t || !x || x->tape != t)
+	/* What a sweep holds goes when the sweep lets go of it. */
+	if (!t || !x || x->tape != t || x->holds)
 		return;
 	ebb_drop(x);
 }
