@@ -125,7 +125,7 @@ ebb_tensor *(ebb_linear_forward)(ebb_tape *t, const ebb_linear *l, ebb_tensor *x
 	if (!l || !l->weight || !l->name)
 		return not_made(t, "linear_forward", l, site);
 	ebb_scope_begin(t, l->name);
-	y = ebb_linear_op_(
+	y = ebb_linear_op(
 		&(ebb_linear_args){.t = t, .x = x, .w = l->weight, .b = l->bias, .site = site});
 	return ebb_scope_end(t, y);
 }

@@ -179,11 +179,11 @@ EBB_API ebb_tensor *ebb_conv_forward(
 	ebb_tape *t, const ebb_conv *l, ebb_tensor *x, const char *site);
 
 /* y = x weight^T + bias: x [..,in] -> [..,out].  weight [out,in], bias [out]; initial values as
- * for ebb_conv.  In C the type is called ebb_linear. */
-typedef struct ebb_linear_layer {
+ * for ebb_conv.  (The op of the same name is ebb_linear(t, x, w, b), ops.h.) */
+typedef struct ebb_linear {
 	const char *name;
 	ebb_tensor *weight, *bias;
-} ebb_linear_layer;
+} ebb_linear;
 typedef struct ebb_linear_new_args {
 	ebb_params *p;
 	const char *name;
@@ -192,9 +192,9 @@ typedef struct ebb_linear_new_args {
 	ebb_init init, bias_init;
 	const char *site;
 } ebb_linear_new_args;
-EBB_API ebb_linear_layer ebb_linear_new(const ebb_linear_new_args *a);
+EBB_API ebb_linear ebb_linear_new(const ebb_linear_new_args *a);
 EBB_API ebb_tensor *ebb_linear_forward(
-	ebb_tape *t, const ebb_linear_layer *l, ebb_tensor *x, const char *site);
+	ebb_tape *t, const ebb_linear *l, ebb_tensor *x, const char *site);
 
 /* Batch normalisation per channel (ebb_batchnorm): x [N,channels] or [N,channels,..].  Parameters
  * weight (ones, or .init) and bias (zeros) [channels], unless .no_affine; buffers running_mean
@@ -291,16 +291,6 @@ EBB_API ebb_tensor *ebb_sequential_forward(
 #define ebb_sequential_fn(...) ebb_sequential_fn(__VA_ARGS__, EBB_SITE)
 #define ebb_sequential_layer(...) ebb_sequential_layer(__VA_ARGS__, EBB_SITE)
 #define ebb_sequential_forward(...) ebb_sequential_forward(__VA_ARGS__, EBB_SITE)
-
-/* ebb_linear is both a layer and an op.  C keeps functions and types in one namespace, so the bare
- * word becomes the type, and the word before a parenthesis the op. */
-static inline ebb_tensor *ebb_linear_op_(const ebb_linear_args *a)
-{
-	return (ebb_linear)(a);
-}
-#undef ebb_linear
-#define ebb_linear ebb_linear_layer
-#define ebb_linear_layer(...) ebb_linear_op_(&(ebb_linear_args){__VA_ARGS__, .site = EBB_SITE})
 #endif
 
 #ifdef __cplusplus

@@ -186,7 +186,7 @@ static bool linear_fits(ebb_call *c)
 	return false;
 }
 
-ebb_tensor *(ebb_linear)(const ebb_linear_args *a)
+ebb_tensor *ebb_linear_op(const ebb_linear_args *a)
 {
 	ebb_tensor *in[] = {a->x, a->w, a->b}, *y;
 	ebb_call c = ebb_begin(a->t, &LINEAR, a->site, 3, in);

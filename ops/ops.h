@@ -182,7 +182,8 @@ typedef struct ebb_linear_args {
 	ebb_tensor *x, *w, *b;
 	const char *site;
 } ebb_linear_args;
-EBB_API ebb_tensor *ebb_linear(const ebb_linear_args *a);
+/* Called ebb_linear(t, x, w, b) in C; ebb_linear alone is the layer's type (nn.h). */
+EBB_API ebb_tensor *ebb_linear_op(const ebb_linear_args *a);
 
 /* ---- Convolution and pooling (conv.c, pool.c) ----------------------------------------------------- */
 
@@ -344,7 +345,7 @@ EBB_API ebb_tensor *ebb_dropout(ebb_tape *t, ebb_tensor *x, double p, const char
 #define ebb_var(...) ebb_var(&(ebb_var_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_norm(...) ebb_norm(&(ebb_norm_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_pad(...) ebb_pad(&(ebb_pad_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_linear(...) ebb_linear(&(ebb_linear_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_linear(...) ebb_linear_op(&(ebb_linear_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_conv2d(...) ebb_conv2d(&(ebb_conv2d_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_maxpool2d(...) ebb_maxpool2d(&(ebb_pool2d_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_avgpool2d(...) ebb_avgpool2d(&(ebb_pool2d_args){__VA_ARGS__, .site = EBB_SITE})
