@@ -87,6 +87,7 @@ typedef struct ebb_probe_args {
 	double saturated_below, saturated_above;
 	bool evaluation;
 	ebb_error *error;
+	const char *site;
 } ebb_probe_args;
 /* Starts to observe t.  NULL (and .error) if there is no memory, no room for another observer, or
  * an option is out of range. */
@@ -207,25 +208,29 @@ EBB_API bool ebb_probe_verdict(const ebb_probe *p, int64_t from, int64_t to,
 /* ---- Tables and CSV (table.c) ---------------------------------------------------------------- */
 
 /* One line per layer: the summary over the samples of steps [.from, .to).  .colour: ANSI colours;
- * .bars: a bar of log gradient norm per line; .ascii: no characters beyond ASCII.  False if there
- * is no memory or nothing was sampled. */
+ * .bars: a bar of log gradient norm per line; .ascii: no characters beyond ASCII.  False and
+ * .error if nothing was sampled there, or there is no memory. */
 typedef struct ebb_probe_table_args {
 	const ebb_probe *probe;
 	ebb_text *text;
 	int64_t from, to;
 	bool colour, bars, ascii;
+	ebb_error *error;
+	const char *site;
 } ebb_probe_table_args;
 EBB_API bool ebb_probe_table(const ebb_probe_table_args *a);
 
 /* RFC 4180, with CRLF and a header line unless .no_header; numbers with a point and no grouping in
  * any locale, NaN as nan.  One line per sample, layer or parameter, and quantity (activation,
  * gradient; weight, gradient).  .network fills the first column, so that several probes go into one
- * file.  False if there is no memory. */
+ * file.  False and .error if there is no memory. */
 typedef struct ebb_probe_csv_args {
 	const ebb_probe *probe;
 	ebb_text *text;
 	const char *network;
 	bool no_header;
+	ebb_error *error;
+	const char *site;
 } ebb_probe_csv_args;
 EBB_API bool ebb_probe_csv(const ebb_probe_csv_args *a);
 
@@ -320,9 +325,12 @@ EBB_API bool ebb_report_html(const ebb_report *r, ebb_text *text, ebb_error *e);
 /* ---- The macros ------------------------------------------------------------------------------ */
 
 #ifndef __cplusplus
-#define ebb_probe_new(...) ebb_probe_new(&(ebb_probe_args){__VA_ARGS__})
-#define ebb_probe_table(...) ebb_probe_table(&(ebb_probe_table_args){__VA_ARGS__})
-#define ebb_probe_csv(...) ebb_probe_csv(&(ebb_probe_csv_args){__VA_ARGS__})
+#define ebb_probe_new(...) \
+	ebb_probe_new(&(ebb_probe_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_probe_table(...) \
+	ebb_probe_table(&(ebb_probe_table_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_probe_csv(...) \
+	ebb_probe_csv(&(ebb_probe_csv_args){__VA_ARGS__, .site = EBB_SITE})
 #endif
 
 #ifdef __cplusplus

@@ -101,11 +101,15 @@ ebb_stats ebb_stats_from(const ebb_kernel_stats *sums);
 
 /* ---- rows.c, verdict.c ---- */
 
-/* The layers that tables and verdicts show (containers left out), summarised, with their paths;
- * *n of them, in memory of capacity layers of the probe.  NULL if there is none or no memory. */
+/* The layers that tables show (containers left out), summarised: *n of them in *bytes of memory.
+ * NULL if there is no layer (*bytes is then 0) or no memory. */
 ebb_layer_summary *ebb_summaries(
 	const ebb_probe *p, int64_t from, int64_t to, int *n, size_t *bytes);
-/* "1.9e-05", and for factors "0.42", "3.1"; "-" for NaN. */
+/* As ebb_probe_verdict, which says no more than whether it was found. */
+typedef enum ebb_finding { EBB_FOUND, EBB_NOTHING_SAMPLED, EBB_NO_MEMORY_TO_LOOK } ebb_finding;
+ebb_finding ebb_find_verdict(const ebb_probe *p, int64_t from, int64_t to,
+	const ebb_verdict_limits *limits, ebb_verdict *v);
+/* "1.9e-5", and for factors "0.42", "3.1"; "-" for NaN. */
 const char *ebb_pretty(char *buffer, size_t size, double x);
 
 /* ---- axis.c: where the ticks of an axis lie ---- */

@@ -434,7 +434,7 @@ ebb_probe *(ebb_probe_new)(const ebb_probe_args *a)
 	if (!a)
 		return NULL;
 	if (!a->t || a->every < 0 || a->max_samples < 0 || a->max_samples == 1) {
-		ebb_error_set(a->error, EBB_INVALID, NULL, "probe_new: %s",
+		ebb_error_set(a->error, EBB_INVALID, a->site, "probe_new: %s",
 			!a->t          ? "the tape is NULL"
 			: a->every < 0 ? ".every is negative"
 				       : ".max_samples is below 2");
@@ -442,7 +442,7 @@ ebb_probe *(ebb_probe_new)(const ebb_probe_args *a)
 	}
 	ebb_probe *p = ebb_alloc_zeroed(sizeof *p);
 	if (!p) {
-		ebb_error_set(a->error, EBB_NO_MEMORY, NULL, "probe_new: no memory for a probe");
+		ebb_error_set(a->error, EBB_NO_MEMORY, a->site, "probe_new: no memory for a probe");
 		return NULL;
 	}
 	p->t = a->t;
@@ -462,7 +462,7 @@ ebb_probe *(ebb_probe_new)(const ebb_probe_args *a)
 	}
 	if ((a->scopes && !p->scopes) || !ebb_observe(a->t, &p->observer)) {
 		bool memory = a->scopes && !p->scopes;
-		ebb_error_set(a->error, memory ? EBB_NO_MEMORY : EBB_BAD_STATE, NULL,
+		ebb_error_set(a->error, memory ? EBB_NO_MEMORY : EBB_BAD_STATE, a->site,
 			"probe_new: %s",
 			memory ? "no memory for the scopes' pattern"
 			       : "the tape has no room for another observer");

@@ -21,7 +21,7 @@ static const char style[] =
 	".card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:18px "
 	"20px}"
 	".card h3{margin:0 0 .2rem;font-size:1rem;line-height:1.3;min-height:2.6em}.card "
-        "p{margin:.5rem 0 "
+	"p{margin:.5rem 0 "
 	"0;font-size:.9rem;color:var(--muted)}"
 	".card .kind{font-weight:700;font-size:.8rem;letter-spacing:.05em;text-transform:uppercase}"
 	".good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}"
@@ -128,12 +128,19 @@ static const char *mood(ebb_verdict_kind kind)
 	                                                                   : "bad";
 }
 
-static void card(ebb_text *t, const ebb_report_network *n, double lo, double hi)
+static bool card(ebb_text *t, const ebb_report_network *n, double lo, double hi, ebb_error *e)
 {
 	ebb_verdict v;
+	ebb_finding found = ebb_find_verdict(n->probe, n->from, n->to, n->limits, &v);
+
+	if (found == EBB_NO_MEMORY_TO_LOOK) {
+		ebb_error_set(
+			e, EBB_NO_MEMORY, NULL, "report: no memory for the verdict of %s", n->name);
+		return false;
+	}
 
 	element(t, "<div class=\"card\"><h3>", n->name, "</h3>\n");
-	if (ebb_probe_verdict(n->probe, n->from, n->to, n->limits, &v)) {
+	if (found == EBB_FOUND) {
 		ebb_text_addf(t, "<div class=\"kind %s\">%s</div>\n", mood(v.kind),
 			ebb_verdict_name(v.kind));
 		ebb_text_add(t, "<div class=\"factor\">×");
@@ -147,6 +154,7 @@ static void card(ebb_text *t, const ebb_report_network *n, double lo, double hi)
 		loss_line(t, n->losses, n->loss, lo, hi);
 	element(t, "<p>", n->about, "</p>\n");
 	ebb_text_add(t, "</div>\n");
+	return true;
 }
 
 /* ---- Figures ---- */
@@ -239,7 +247,7 @@ static bool table(ebb_text *t, const ebb_report_network *network, ebb_error *e)
 	ebb_layer_summary *s =
 		ebb_summaries(network->probe, network->from, network->to, &n, &bytes);
 
-	if (!s && ebb_probe_layers(network->probe) > 0) {
+	if (!s && bytes) {
 		ebb_error_set(e, EBB_NO_MEMORY, NULL, "report: no memory for the table of %s",
 			network->name);
 		return false;
@@ -317,8 +325,8 @@ bool ebb_report_html(const ebb_report *r, ebb_text *text, ebb_error *e)
 	loss_range(r, &lo, &hi);
 	if (r->networks) {
 		ebb_text_add(text, "<h2>Verdicts</h2>\n<section class=\"cards\">\n");
-		for (int i = 0; i < r->networks; i++)
-			card(text, &r->network[i], lo, hi);
+		for (int i = 0; ok && i < r->networks; i++)
+			ok = card(text, &r->network[i], lo, hi, e);
 		ebb_text_add(text, "</section>\n");
 	}
 	if (r->figures)

@@ -4,6 +4,21 @@
 #include <math.h>
 #include <string.h>
 
+/* ---- Errors; both return false ---- */
+
+static bool refuse(ebb_error *e, const char *site, const char *what, bool has_probe)
+{
+	ebb_error_set(
+		e, EBB_INVALID, site, "%s: the %s is NULL", what, has_probe ? "text" : "probe");
+	return false;
+}
+
+static bool no_memory(ebb_error *e, const char *site, const char *what)
+{
+	ebb_error_set(e, EBB_NO_MEMORY, site, "%s: no memory for the text", what);
+	return false;
+}
+
 /* ---- The table ---- */
 
 enum { BAR_WIDTH = 18 };
@@ -113,11 +128,18 @@ bool(ebb_probe_table)(const ebb_probe_table_args *a)
 	size_t bytes = 0;
 	double lo = INFINITY, hi = 0;
 
-	if (!a || !a->text)
-		return false;
-	ebb_layer_summary *s =
-		a->probe ? ebb_summaries(a->probe, a->from, a->to, &n, &bytes) : NULL;
-	if (!s || n == 0) {
+	if (!a || !a->probe || !a->text)
+		return refuse(
+			a ? a->error : NULL, a ? a->site : NULL, "probe_table", a && a->probe);
+	ebb_layer_summary *s = ebb_summaries(a->probe, a->from, a->to, &n, &bytes);
+	if (!s && bytes)
+		return no_memory(a->error, a->site, "probe_table");
+	if (n == 0) {
+		ebb_error_set(a->error, EBB_BAD_STATE, a->site,
+			"probe_table: nothing was sampled from step %lld on%s, of %lld steps so "
+		        "far",
+			(long long)a->from, a->to > 0 ? " before .to" : "",
+			(long long)ebb_probe_steps(a->probe));
 		ebb_free(s, bytes);
 		return false;
 	}
@@ -155,7 +177,7 @@ bool(ebb_probe_table)(const ebb_probe_table_args *a)
 		(long long)ebb_probe_steps(a->probe));
 	code(a->text, a->colour, PLAIN);
 	ebb_free(s, bytes);
-	return !a->text->failed;
+	return !a->text->failed || no_memory(a->error, a->site, "probe_table");
 }
 
 /* ---- CSV (RFC 4180) ---- */
@@ -195,7 +217,7 @@ static void line(const ebb_probe_csv_args *a, int64_t step, const char *kind, co
 bool(ebb_probe_csv)(const ebb_probe_csv_args *a)
 {
 	if (!a || !a->probe || !a->text)
-		return false;
+		return refuse(a ? a->error : NULL, a ? a->site : NULL, "probe_csv", a && a->probe);
 	const ebb_probe *p = a->probe;
 	if (!a->no_header)
 		ebb_text_add(a->text,
@@ -218,5 +240,5 @@ bool(ebb_probe_csv)(const ebb_probe_csv_args *a)
 			line(a, step, "parameter", name, "gradient", &row.gradient, NAN);
 		}
 	}
-	return !a->text->failed;
+	return !a->text->failed || no_memory(a->error, a->site, "probe_csv");
 }

@@ -208,20 +208,28 @@ bool ebb_judge(
 	return true;
 }
 
-bool ebb_probe_verdict(const ebb_probe *p, int64_t from, int64_t to,
+ebb_finding ebb_find_verdict(const ebb_probe *p, int64_t from, int64_t to,
 	const ebb_verdict_limits *limits, ebb_verdict *v)
 {
 	int n = 0, with_gradient = 0;
 	size_t bytes = 0;
-	ebb_layer_summary *s = p && v ? ebb_summaries(p, from, to, &n, &bytes) : NULL;
+	ebb_layer_summary *s = ebb_summaries(p, from, to, &n, &bytes);
 
 	if (!s)
-		return false;
-	for (int i = 0; i < n;
-		i++) /* a layer that no gradient reaches by design says nothing of decay */
+		return bytes ? EBB_NO_MEMORY_TO_LOOK : EBB_NOTHING_SAMPLED;
+	/* A layer that no gradient reaches by design says nothing of decay. */
+	for (int i = 0; i < n; i++)
 		if (!isnan(s[i].grad_l2) || s[i].nan)
 			s[with_gradient++] = s[i];
-	bool ok = ebb_judge(with_gradient, s, limits, v);
+	ebb_finding found = EBB_NOTHING_SAMPLED;
+	if (with_gradient)
+		found = ebb_judge(with_gradient, s, limits, v) ? EBB_FOUND : EBB_NO_MEMORY_TO_LOOK;
 	ebb_free(s, bytes);
-	return ok;
+	return found;
+}
+
+bool ebb_probe_verdict(const ebb_probe *p, int64_t from, int64_t to,
+	const ebb_verdict_limits *limits, ebb_verdict *v)
+{
+	return p && v && ebb_find_verdict(p, from, to, limits, v) == EBB_FOUND;
 }

@@ -154,9 +154,9 @@ static bool write_gradients(const run *r, const char *path)
 	bool ok = true;
 
 	for (int k = 0; ok && k < NETWORKS; k++)
-		ok = ebb_probe_csv(
-			r[k].probe, &text, .network = r[k].design.name, .no_header = k > 0);
-	ok = ebb_text_save(&text, path, &e) && ok;
+		ok = ebb_probe_csv(r[k].probe, &text, .network = r[k].design.name,
+			.no_header = k > 0, .error = &e);
+	ok = ok && ebb_text_save(&text, path, &e);
 	if (!ok)
 		fprintf(stderr, "%s\n", e.message);
 	ebb_text_free(&text);
@@ -243,7 +243,7 @@ static bool curves_new(curves *c, const run *r, const settings *s, const ebb_dat
 		s->depth);
 	snprintf(c->subtitle, sizeof c->subtitle,
 		"%s %lld×%lld, batch %d, SGD with momentum 0.9 at rate %g; the same images in the "
-	        "same order",
+		"same order",
 		s->data ? "Images" : "Drawn digits", (long long)ebb_size(data->images, 2),
 		(long long)ebb_size(data->images, 3), s->batch, s->lr);
 	return ok;
@@ -293,28 +293,28 @@ static void tell(const run *r, const settings *s, char story[3][700])
 	}
 	snprintf(story[0], 700,
 		"Four networks of %d convolutional layers learn the same images in the same order, "
-	        "with the "
+		"with the "
 		"same optimizer. They differ only in what stands between two convolutions. A probe "
-	        "on every "
+		"on every "
 		"layer measures the gradient of the loss with respect to the layer's output: how "
-	        "strongly the "
+		"strongly the "
 		"loss would answer to a change there, and so what the layer can learn from.",
 		s->depth);
 	number(fall, sizeof fall, 1 / least->verdict.decay.end_to_end);
 	number(per_layer, sizeof per_layer, least->verdict.decay.factor);
 	snprintf(story[1], 700,
 		"The gradient enters at the last layer and flows back to the first. It fades most "
-	        "in “%s”: each "
+		"in “%s”: each "
 		"layer hands on ×%s of what it receives, so that the first layer sees a gradient "
-	        "%s times "
+		"%s times "
 		"smaller than the last (by the fitted line). Its loss goes from %.2f to %.2f.",
 		least->design.name, per_layer, fall, loss_at_first(least), loss_at_last(least));
 	number(spread, sizeof spread, most->verdict.decay.spread);
 	snprintf(story[2], 700,
 		"It is steadiest in “%s”: over all layers the largest norm is %s times the "
-	        "smallest, and the loss "
+		"smallest, and the loss "
 		"goes from %.2f to %.2f. The lowest loss at the end is that of “%s”: %.2f, with "
-	        "%.0f %% of the "
+		"%.0f %% of the "
 		"images of a batch classified correctly.",
 		most->design.name, spread, loss_at_first(most), loss_at_last(most),
 		best->design.name, loss_at_last(best), 100 * accuracy_at_last(best));
@@ -358,11 +358,11 @@ static bool write_page(const run *r, const settings *s, const ebb_dataset *data,
 		options[i] = (ebb_report_option){names[i], value[i]};
 	const ebb_report_figure figures[] = {{figure,
 		"Left: the norm of the loss's gradient with respect to each layer's output, on a "
-	        "logarithmic "
+		"logarithmic "
 		"axis. Right: the loss of each step's batch (pale) and its running mean."}};
 	const ebb_report report = {.title = "Where the gradient goes",
 		.subtitle = "Four deep networks, one optimizer, the same images: vanishing and "
-	                    "surviving gradients",
+			    "surviving gradients",
 		.paragraphs = 3,
 		.story = paragraphs,
 		.networks = NETWORKS,

@@ -1,0 +1,180 @@
+/* The demos run, leave what they promise, and refuse bad input with a message and a status. */
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "run.h"
+
+START_TEST(hello)
+{
+	assert_runs("hello%s", "");
+	ck_assert_str_eq(output, "dy/dx = -2.82886\n");
+}
+END_TEST
+
+START_TEST(custom_op)
+{
+	assert_runs("custom_op%s", "");
+	assert_says("first derivative 3x^2 = 12,  second derivative 6x = 12");
+	assert_says("first and second order: passed");
+	assert_says("wrong sign: caught");
+	assert_runs("custom_op --at %s", "-1.5");
+	assert_says("second derivative 6x = -9");
+}
+END_TEST
+
+START_TEST(hvp)
+{
+	assert_runs("hvp%s", "");
+	assert_says("converged: x[0] = 1, x[9] = 1");
+	assert_runs("hvp --dimensions %s", "3");
+	ck_assert_int_eq(run("hvp --steps %s", "2"), 1);
+	assert_says("not converged after 2 steps");
+}
+END_TEST
+
+START_TEST(lenet)
+{
+	assert_runs("lenet --images 320 --epochs 2 --batch 32 --threads %s", "1");
+	assert_says("320 images to train, 64 to test");
+	assert_says("epoch 2/2");
+	assert_says("test accuracy");
+}
+END_TEST
+
+static void check_file(const char *directory, const char *name, const char *begins)
+{
+	char path[200], head[64] = "";
+
+	snprintf(path, sizeof path, "%s/%s", directory, name);
+	FILE *f = fopen(path, "rb");
+	ck_assert_msg(f != NULL, "%s is not there", path);
+	size_t n = fread(head, 1, strlen(begins), f);
+	fclose(f);
+	ck_assert_msg(n == strlen(begins) && memcmp(head, begins, n) == 0, "%s begins with %s",
+		path, head);
+	unlink(path);
+}
+
+static bool exists(const char *directory, const char *name)
+{
+	char path[200];
+	struct stat st;
+
+	snprintf(path, sizeof path, "%s/%s", directory, name);
+	return stat(path, &st) == 0;
+}
+
+START_TEST(gradflow_leaves_its_report)
+{
+	char directory[] = "/tmp/ebb-gradflow-XXXXXX", out[100];
+
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(out, sizeof out, "%s/a/report", directory);
+	assert_runs("gradflow --steps 2 --depth 6 --images 64 --batch 16 --width 4 --out %s", out);
+	assert_says("Gradient norm per layer");
+	assert_says("plain, sigmoid");
+	assert_says("residual, ReLU + batch norm");
+	assert_says("the gradient");
+	check_file(out, "index.html", "<!DOCTYPE html>");
+	check_file(out, "gradients.csv", "network,step,kind,name,quantity");
+	check_file(out, "loss.csv", "network,step,loss,batch_accuracy\r\n\"plain, sigmoid\",0,");
+	if (exists(out, "gradflow.png")) { /* a build without Cairo has no figure, and said so */
+		check_file(out, "gradflow.png", "\x89PNG\r\n");
+		check_file(out, "gradflow.pdf", "%PDF-");
+		check_file(out, "gradflow.svg", "<?xml");
+	} else {
+		assert_says("Cairo");
+	}
+	ck_assert_int_eq(rmdir(out), 0);
+	*strrchr(out, '/') = '\0';
+	ck_assert_int_eq(rmdir(out), 0);
+	ck_assert_int_eq(rmdir(directory), 0);
+}
+END_TEST
+
+START_TEST(gradflow_takes_its_options)
+{
+	char directory[] = "/tmp/ebb-gradflow-XXXXXX", command[200];
+
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	assert_runs("gradflow --steps 1 --depth 3 --images 16 --batch 8 --width 2 --activation "
+	            "tanh --init "
+		    "orthogonal --lr 0.1 --every 1 --seed 7 --threads 1 --out %s",
+		directory);
+	assert_says("plain, tanh");
+	assert_says("residual, tanh + batch norm");
+	snprintf(command, sizeof command, "rm -r '%s'", directory);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+START_TEST(bad_input_has_a_message_and_a_status)
+{
+	static const struct {
+		const char *command, *words;
+		int status;
+	} cases[] = {
+		{"gradflow --depth 1", "--depth: got '1', expected a whole number from 2 to 500",
+			2},
+		{"gradflow --depth six", "got 'six'", 2},
+		{"gradflow --lr nan", "--lr: got 'nan'", 2},
+		{"gradflow --activation step", "expected one of relu, leaky_relu", 2},
+		{"gradflow --init magic", "magic", 2},
+		{"gradflow --no-such-option", "no-such-option", 2},
+		{"gradflow report", "unexpected argument 'report'", 2},
+		{"gradflow --data /nonexistent/mnist --out /tmp", "/nonexistent/mnist", 1},
+		{"gradflow --out /dev/null/report", "/dev/null", 1},
+		{"gradflow --images 8 --batch 9 --out /tmp", "only 8 images", 1},
+		{"lenet --data /nonexistent/mnist", "/nonexistent/mnist", 1},
+		{"lenet --epochs 0", "--epochs: got '0'", 2},
+		{"lenet --threads many", "--threads", 2},
+		{"lenet --what", "what", 2},
+		{"hvp --dimensions 1", "--dimensions", 2},
+		{"hvp --tolerance x", "--tolerance: got 'x'", 2},
+		{"custom_op --at", "requires an argument", 2},
+		{"custom_op extra", "unexpected argument 'extra'", 2},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		int status = run("%s", cases[i].command);
+		ck_assert_msg(status == cases[i].status, "%s: status %d, expected %d: %s",
+			cases[i].command, status, cases[i].status, output);
+		assert_says(cases[i].words);
+	}
+}
+END_TEST
+
+START_TEST(help)
+{
+	static const char *const demos[] = {"custom_op", "hvp", "lenet", "gradflow"};
+
+	for (size_t i = 0; i < sizeof demos / sizeof *demos; i++) {
+		assert_runs("%s --help", demos[i]);
+		ck_assert(strncmp(output, demos[i], strlen(demos[i])) == 0);
+		assert_says("--help ");
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("demos");
+	TCase *c = tcase_create("demos");
+	SRunner *runner = srunner_create(s);
+
+	suite_add_tcase(s, c);
+	tcase_set_timeout(c, 100);
+	tcase_add_test(c, hello);
+	tcase_add_test(c, custom_op);
+	tcase_add_test(c, hvp);
+	tcase_add_test(c, lenet);
+	tcase_add_test(c, gradflow_leaves_its_report);
+	tcase_add_test(c, gradflow_takes_its_options);
+	tcase_add_test(c, bad_input_has_a_message_and_a_status);
+	tcase_add_test(c, help);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

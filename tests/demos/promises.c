@@ -1,0 +1,66 @@
+/* What the demos promise with their defaults: the physics of gradflow, the accuracy of lenet. */
+#include <unistd.h>
+
+#include "run.h"
+
+/* The number behind words, in the part of the output that begins with a line of its own. */
+static double number_after(const char *line, const char *words)
+{
+	char whole[200];
+
+	snprintf(whole, sizeof whole, "\n%s\n", line);
+	const char *at = strstr(output, whole);
+	ck_assert_msg(at != NULL, "no line \"%s\" in: %s", line, output);
+	at = strstr(at, words);
+	ck_assert_msg(at != NULL, "no \"%s\" behind \"%s\"", words, line);
+	return atof(at + strlen(words));
+}
+
+START_TEST(gradients_vanish_and_survive)
+{
+	static const char sigmoid[] = "plain, sigmoid", residual[] = "residual, ReLU + batch norm";
+	char directory[] = "/tmp/ebb-gradflow-XXXXXX", command[200];
+
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	assert_runs("gradflow --steps 200 --out %s", directory);
+	snprintf(command, sizeof command, "rm -r '%s'", directory);
+	ck_assert_int_eq(system(command), 0);
+
+	ck_assert(number_after(sigmoid, "largest over smallest norm ") > 1e6);
+	ck_assert(number_after(residual, "largest over smallest norm ") < 30);
+	double sigmoid_fell = number_after(sigmoid, "loss ") - number_after(sigmoid, " -> ");
+	double residual_fell = number_after(residual, "loss ") - number_after(residual, " -> ");
+	ck_assert_msg(sigmoid_fell < 0.05, "the sigmoid network's loss fell by %g", sigmoid_fell);
+	ck_assert_msg(residual_fell > 1, "the residual network's loss fell by %g", residual_fell);
+	assert_says("Vanishing: each layer multiplies the gradient by 0.2");
+}
+END_TEST
+
+START_TEST(lenet_learns_the_drawn_digits)
+{
+	double best = 0;
+
+	assert_runs("lenet%s", "");
+	for (const char *at = output; (at = strstr(at, "test accuracy ")); at++)
+		best = atof(at + strlen("test accuracy ")) > best
+		               ? atof(at + strlen("test accuracy "))
+		               : best;
+	ck_assert_msg(best >= 97, "the best test accuracy is %g %%", best);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("demos promises");
+	TCase *c = tcase_create("promises");
+	SRunner *runner = srunner_create(s);
+
+	suite_add_tcase(s, c);
+	tcase_set_timeout(c, 300);
+	tcase_add_test(c, gradients_vanish_and_survive);
+	tcase_add_test(c, lenet_learns_the_drawn_digits);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,41 @@
+/* run.h - runs a demo and keeps what it printed. */
+#ifndef EBB_TESTS_DEMOS_RUN_H
+#define EBB_TESTS_DEMOS_RUN_H
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static char output[1 << 16]; /* stdout and stderr together */
+
+/* The exit status of "demos/COMMAND"; a crash is 128 or more. */
+static int run(const char *format, const char *argument)
+{
+	const char *directory = getenv("EBB_DEMOS");
+	char command[2000], arguments[1000];
+	size_t n = 0, got;
+
+	ck_assert_msg(directory != NULL, "EBB_DEMOS is not set: run this through meson test");
+	snprintf(arguments, sizeof arguments, format, argument);
+	snprintf(command, sizeof command, "'%s'/%s 2>&1", directory, arguments);
+	FILE *f = popen(command, "r");
+	ck_assert_ptr_nonnull(f);
+	while (n < sizeof output - 1 && (got = fread(output + n, 1, sizeof output - 1 - n, f)) > 0)
+		n += got;
+	output[n] = '\0';
+	int status = pclose(f);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+#define assert_runs(format, argument)                                                              \
+	do {                                                                                       \
+		int status_ = run(format, argument);                                               \
+		ck_assert_msg(status_ == 0, "%s: status %d: %s", format, status_, output);         \
+	} while (0)
+
+#define assert_says(words)                                                                         \
+	ck_assert_msg(strstr(output, words) != NULL, "\"%s\" is not in: %s", words, output)
+
+#endif

@@ -1,0 +1,294 @@
+/* Text, tables and CSV: what is written can be read back, in any locale, and memory may run out. */
+#include "flow/internal.h"
+#include "tests/support/support.h"
+
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Three scopes, one of which has a name that CSV must quote; two steps. */
+static ebb_probe *probed(ebb_tape *t)
+{
+	static const char *const names[] = {"first", "comma, \"quote\"", "größe"};
+	ebb_probe *p = ebb_probe_new(t);
+
+	for (int k = 0; k < 2; k++) {
+		ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(4)));
+		for (int i = 0; i < 3; i++) {
+			ebb_scope_begin(t, names[i]);
+			x = ebb_scope_end(t, ebb_mul_scalar(t, x, 0.1 + k));
+		}
+		ebb_backward(t, ebb_sum(t, x));
+		ebb_probe_step(p);
+		ebb_tape_reset(t);
+	}
+	return p;
+}
+
+/* ---- CSV ---- */
+
+enum { FIELDS = 17 };
+
+/* Reads one record of RFC 4180; returns what follows it, or NULL at the end. */
+static const char *record(const char *s, char field[FIELDS][100], int *n)
+{
+	*n = 0;
+	if (!*s)
+		return NULL;
+	for (;;) {
+		char *out = field[*n];
+		if (*s == '"') {
+			for (s++; *s && !(s[0] == '"' && s[1] != '"'); s++) {
+				if (*s == '"')
+					s++;
+				*out++ = *s;
+			}
+			ck_assert_int_eq(*s, '"');
+			s++;
+		} else {
+			while (*s && *s != ',' && *s != '\r')
+				*out++ = *s++;
+		}
+		*out = '\0';
+		++*n;
+		if (*s == ',') {
+			s++;
+			ck_assert_int_lt(*n, FIELDS);
+			continue;
+		}
+		ck_assert_int_eq(s[0], '\r');
+		ck_assert_int_eq(s[1], '\n');
+		return s + 2;
+	}
+}
+
+START_TEST(csv_parses_back)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_probe *p = probed(t);
+	ebb_text text = {0};
+	char field[FIELDS][100];
+	int n, rows = 0;
+
+	ck_assert(ebb_probe_csv(p, &text, .network = "a, b"));
+	ck_assert(ebb_probe_csv(p, &text, .network = "again", .no_header = true));
+	const char *s = record(text.data, field, &n);
+	ck_assert_int_eq(n, FIELDS);
+	ck_assert_str_eq(field[0], "network");
+	ck_assert_str_eq(field[16], "update_ratio");
+	while ((s = record(s, field, &n))) {
+		ebb_layer_row row;
+		int layer = 0, sample = atoi(field[1]);
+		ck_assert_int_eq(n, FIELDS);
+		ck_assert_str_eq(field[0], rows < 12 ? "a, b" : "again");
+		ck_assert_str_eq(field[2], "layer");
+		while (strcmp(ebb_probe_layer(p, layer).path, field[3]))
+			layer++;
+		ck_assert(ebb_probe_layer_row(p, sample, layer, &row));
+		const ebb_stats *expected =
+			strcmp(field[4], "gradient") ? &row.activation : &row.gradient;
+		ck_assert_int_eq(atoi(field[5]), expected->count);
+		ck_assert(fabs(atof(field[7]) - expected->mean) <= 1e-8 * fabs(expected->mean));
+		ck_assert(fabs(atof(field[13]) - expected->l2) <= 1e-8 * expected->l2);
+		ck_assert_str_eq(field[16], "nan");
+		rows++;
+	}
+	ck_assert_int_eq(rows, 24);
+	ebb_text_free(&text);
+	ebb_probe_free(p);
+	ebb_tape_free(t);
+}
+END_TEST
+
+START_TEST(numbers_keep_their_point_in_any_locale)
+{
+	static const char *const locales[] = {
+		"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "ps_AF.UTF-8"};
+	char buffer[64];
+
+	for (size_t i = 0; i < sizeof locales / sizeof *locales; i++) {
+		setlocale(
+			LC_ALL, locales[i]); /* where it is not installed the default is checked */
+		ck_assert_str_eq(ebb_number(buffer, sizeof buffer, "%.3g", -1.25), "-1.25");
+		ck_assert_str_eq(ebb_number(buffer, sizeof buffer, "%.2e", 1.5e-7), "1.50e-07");
+		ck_assert_str_eq(ebb_number(buffer, sizeof buffer, "%.0f", 3), "3");
+	}
+	setlocale(LC_ALL, "C");
+	ck_assert_str_eq(ebb_number(buffer, sizeof buffer, "%.3g", NAN), "nan");
+	ck_assert_str_eq(ebb_number(buffer, sizeof buffer, "%.3g", -INFINITY), "-inf");
+	ck_assert_str_eq(ebb_pretty(buffer, sizeof buffer, 4.3e14), "4.3e14");
+	ck_assert_str_eq(ebb_pretty(buffer, sizeof buffer, -2e-5), "-2.0e-5");
+	ck_assert_str_eq(ebb_pretty(buffer, sizeof buffer, 0), "0");
+	ck_assert_str_eq(ebb_pretty(buffer, sizeof buffer, 0.25), "0.25");
+	ck_assert_str_eq(ebb_pretty(buffer, sizeof buffer, 1234.5), "1234");
+	ck_assert_str_eq(ebb_pretty(buffer, sizeof buffer, NAN), "-");
+	ck_assert_str_eq(ebb_pretty(buffer, sizeof buffer, INFINITY), "inf");
+}
+END_TEST
+
+/* ---- Tables ---- */
+
+START_TEST(table_lines_align)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_probe *p = probed(t);
+	ebb_text text = {0}, fancy = {0};
+	char copy[4000];
+	int lines = 0, width = 0;
+
+	ck_assert(ebb_probe_table(p, &text));
+	snprintf(copy, sizeof copy, "%s", text.data);
+	for (char *l = strtok(copy, "\n"); l; l = strtok(NULL, "\n"), lines++) {
+		if (lines == 2)
+			width = ebb_columns(l);
+		if (lines > 2 && lines < 6)
+			ck_assert_int_eq(ebb_columns(l), width);
+	}
+	ck_assert_int_eq(lines, 7); /* two of headings, a rule, three layers, a note */
+	ck_assert_ptr_nonnull(strstr(text.data, "zeros %"));
+	ck_assert_ptr_nonnull(strstr(text.data, "größe"));
+	ck_assert_ptr_nonnull(strstr(text.data, "medians over 2 sampled steps of 2"));
+	ck_assert_ptr_null(strstr(text.data, "\033"));
+	ck_assert(ebb_probe_table(p, &fancy, .colour = true, .bars = true));
+	ck_assert_ptr_nonnull(strstr(fancy.data, "\033["));
+	ck_assert_ptr_nonnull(strstr(fancy.data, "█"));
+	ebb_text_free(&fancy);
+	ck_assert(ebb_probe_table(p, &fancy, .bars = true, .ascii = true, .to = 1));
+	ck_assert_ptr_nonnull(strstr(fancy.data, "##"));
+	ck_assert_ptr_null(strstr(fancy.data, "─"));
+	ebb_error e = {0};
+	ck_assert(!ebb_probe_table(p, &fancy, .from = 10, .error = &e));
+	ck_assert_int_eq(e.status, EBB_BAD_STATE);
+	ck_assert_msg(strstr(e.message, "output.c:") && strstr(e.message, "from step 10"), "%s",
+		e.message);
+	ck_assert(!ebb_probe_table(NULL, &fancy));
+	ck_assert(!ebb_probe_table(p, NULL));
+	ck_assert(!ebb_probe_csv(NULL, &fancy));
+	ebb_text_free(&fancy);
+	ebb_text_free(&text);
+	ebb_probe_free(p);
+	ebb_tape_free(t);
+}
+END_TEST
+
+/* ---- Text ---- */
+
+START_TEST(sparklines)
+{
+	const double y[] = {0, 1, 2, 3, 4, 5, 6, 7}, flat[] = {2, 2}, holes[] = {NAN, 1, NAN, 0};
+	ebb_text text = {0};
+
+	ck_assert(ebb_text_sparkline(&text, 8, y, 8));
+	ck_assert_str_eq(text.data, "▁▂▃▄▅▆▇█");
+	text.length = 0;
+	ck_assert(ebb_text_sparkline(&text, 8, y, 2));
+	ck_assert_str_eq(text.data, "▁█");
+	text.length = 0;
+	ck_assert(ebb_text_sparkline(&text, 2, flat, 40));
+	ck_assert_str_eq(text.data, "▁▁");
+	text.length = 0;
+	ck_assert(ebb_text_sparkline(&text, 4, holes, 4));
+	ck_assert_str_eq(text.data, " █ ▁");
+	ck_assert(ebb_text_sparkline(&text, 0, NULL, 10));
+	ck_assert_str_eq(text.data, " █ ▁");
+	ebb_text_free(&text);
+	ck_assert_ptr_null(text.data);
+}
+END_TEST
+
+START_TEST(base64_and_escapes)
+{
+	static const char *const pairs[][2] = {{"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
+		{"foobar", "Zm9vYmFy"}, {"\xff\xfe", "//4="}};
+	ebb_text text = {0};
+
+	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+		ck_assert(ebb_text_base64(&text, pairs[i][0], strlen(pairs[i][0])));
+		ck_assert_str_eq(text.data, pairs[i][1]);
+		text.length = 0;
+	}
+	ck_assert(ebb_text_escaped(&text, "<a href=\"x\">'&'\x01</a>"));
+	ck_assert_str_eq(text.data, "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;&lt;/a&gt;");
+	ebb_text_free(&text);
+}
+END_TEST
+
+START_TEST(files)
+{
+	char path[] = "/tmp/ebb-text-XXXXXX", back[64] = "";
+	int fd = mkstemp(path);
+	ebb_text text = {0};
+	ebb_error e = {0};
+
+	ck_assert(ebb_text_add(&text, "größer\n"));
+	ck_assert(ebb_text_save(&text, path, &e));
+	ck_assert_int_eq(read(fd, back, sizeof back - 1), (int)text.length);
+	ck_assert_str_eq(back, text.data);
+	close(fd);
+	unlink(path);
+	ck_assert(!ebb_text_save(&text, "/nonexistent/directory/x", &e));
+	ck_assert_int_eq(e.status, EBB_BAD_FILE);
+	ck_assert_ptr_nonnull(strstr(e.message, "/nonexistent/directory/x"));
+	e = (ebb_error){0};
+	ck_assert(!ebb_text_save(&text, "/dev/full", &e));
+	ck_assert_int_eq(e.status, EBB_BAD_FILE);
+	e = (ebb_error){0};
+	ck_assert(!ebb_text_save(NULL, path, &e));
+	ck_assert_int_eq(e.status, EBB_INVALID);
+	text.failed = true;
+	e = (ebb_error){0};
+	ck_assert(!ebb_text_save(&text, path, &e));
+	ck_assert_int_eq(e.status, EBB_NO_MEMORY);
+	ebb_text_free(&text);
+}
+END_TEST
+
+/* Each allocation of a table and a CSV fails once. */
+START_TEST(no_memory)
+{
+	counting_allocator a;
+	int failures = 0;
+
+	counting_allocator_install(&a);
+	ebb_tape *t = ebb_tape_new();
+	ebb_probe *p = probed(t);
+	int64_t before = a.live;
+	for (int64_t n = 0;; n++) {
+		ebb_text text = {0};
+		a.calls = a.refused = 0;
+		a.fail_at = n;
+		bool ok = ebb_probe_table(p, &text, .bars = true) && ebb_probe_csv(p, &text);
+		ck_assert(ok == (a.refused == 0));
+		ebb_text_free(&text);
+		ck_assert_int_eq(a.live, before);
+		if (!a.refused)
+			break;
+		failures++;
+	}
+	ck_assert_int_ge(failures, 5);
+	a.fail_at = -1;
+	ebb_probe_free(p);
+	ebb_tape_free(t);
+	ck_assert_int_eq(a.live, 0);
+	ck_assert_int_eq(a.wrong, 0);
+	counting_allocator_remove();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("flow output");
+	TCase *c = tcase_create("output");
+
+	tcase_add_test(c, csv_parses_back);
+	tcase_add_test(c, numbers_keep_their_point_in_any_locale);
+	tcase_add_test(c, table_lines_align);
+	tcase_add_test(c, sparklines);
+	tcase_add_test(c, base64_and_escapes);
+	tcase_add_test(c, files);
+	tcase_add_test(c, no_memory);
+	suite_add_tcase(s, c);
+	return run_suite(s);
+}
