@@ -518,7 +518,7 @@ static ebb_tensor *result(ebb_sweep *s, ebb_tensor *x)
 	bool recording = t->recording;
 	ebb_tensor *g = x->node >= s->first && x->node <= s->last ? s->acc[x->node] : NULL, *mine = g;
 
-	t->recording = s->create_graph && recording;
+	t->recording = s->create_graph;
 	if (!g)
 		mine = ebb_arith_full_like(t, x, 0.0, s->site);
 	else if (!s->create_graph && !ebb_same_memory(g, x) && (x->flags & EBB_F_DENSE))
