@@ -140,11 +140,12 @@ EBB_API void ebb_tape_free(ebb_tape *t);
 EBB_API void ebb_tape_reset(ebb_tape *t);
 
 /* Forgets what was recorded, and every tensor made, since the mark: an inner loop can drop its part.  A mark is
- * valid until the tape is reset or rewound beyond it, and inside the scope in which it was taken. */
+ * valid until the tape is reset or rewound beyond it, and inside the scope in which it was taken; any other is an
+ * error (EBB_BAD_STATE), and nothing is forgotten. */
 typedef struct ebb_mark {
+	const ebb_tape *tape;
 	int64_t nodes, live, adopted, grads;
-	uint64_t arena, generation;
-	int scopes;
+	uint64_t arena, generation, epoch, scope;
 } ebb_mark;
 EBB_API ebb_mark ebb_tape_mark(const ebb_tape *t);
 EBB_API void ebb_rewind(ebb_tape *t, ebb_mark mark);

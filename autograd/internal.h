@@ -186,7 +186,14 @@ struct ebb_scope {
 typedef struct ebb_open_scope {
 	ebb_scope *scope;
 	int64_t live;
+	uint64_t serial; /* tells it from others that were open before */
 } ebb_open_scope;
+
+/* What was recorded after a rewind, up to the next one that did not go further back. */
+typedef struct ebb_epoch {
+	uint64_t number;
+	ebb_mark start;
+} ebb_epoch;
 
 typedef struct ebb_kept_grad {
 	ebb_tensor *variable, *grad;
@@ -222,12 +229,17 @@ struct ebb_tape {
 	ebb_scope *root, *scope;
 	ebb_open_scope *open;
 	int64_t nopen, open_capacity, unopened;
+	uint64_t scopes_begun;
 
 	const ebb_observer *observers[EBB_MAX_OBSERVERS];
 	int nobservers;
 
 	uint64_t generation; /* counts resets */
+	ebb_epoch *epochs;   /* that the present recording is made of, after the first */
+	int64_t nepochs, epochs_capacity;
+	uint64_t rewinds;
 	ebb_arena arena;
+	ebb_arena names; /* a tensor older than a mark may be named after it */
 	ebb_pool pool;
 };
 

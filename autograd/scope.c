@@ -90,7 +90,7 @@ void ebb_scope_begin(ebb_tape *t, const char *name)
 		t->unopened++;
 		return;
 	}
-	t->open[t->nopen++] = (ebb_open_scope){t->scope, t->nlive};
+	t->open[t->nopen++] = (ebb_open_scope){t->scope, t->nlive, ++t->scopes_begun};
 	t->scope = s;
 }
 

@@ -56,8 +56,10 @@ void ebb_tape_reset(ebb_tape *t)
 	forget(t, 0, 0, 0);
 	clear_adopted(t);
 	ebb_arena_rewind(&t->arena, 0);
+	ebb_arena_rewind(&t->names, 0);
 	t->scope = t->root;
 	t->nopen = t->unopened = 0;
+	t->nepochs = 0;
 	t->frame = NULL;
 	t->generation++;
 }
@@ -68,6 +70,7 @@ void ebb_tape_free(ebb_tape *t)
 		return;
 	ebb_tape_reset(t);
 	ebb_arena_free(&t->arena);
+	ebb_arena_free(&t->names);
 	ebb_pool_free(t);
 	ebb_scopes_free(t->root);
 	ebb_free(t->nodes, (size_t)t->nodes_capacity * sizeof *t->nodes);
@@ -76,39 +79,78 @@ void ebb_tape_free(ebb_tape *t)
 	ebb_free(t->adopted_table, (size_t)t->table_capacity * sizeof *t->adopted_table);
 	ebb_free(t->grads, (size_t)t->grads_capacity * sizeof *t->grads);
 	ebb_free(t->open, (size_t)t->open_capacity * sizeof *t->open);
+	ebb_free(t->epochs, (size_t)t->epochs_capacity * sizeof *t->epochs);
 	ebb_free(t, sizeof *t);
 }
 
 /* ---- Marks -------------------------------------------------------------------------------------------- */
 
+static bool same_place(const ebb_mark *a, const ebb_mark *b)
+{
+	return a->arena == b->arena && a->live == b->live && a->grads == b->grads;
+}
+
 ebb_mark ebb_tape_mark(const ebb_tape *t)
 {
 	ebb_mark m = {0};
+	int64_t k;
 
-	if (!t)
+	/* Inside a gradient, structs are handed out again: such a mark never holds. */
+	if (!t || t->frame)
 		return m;
+	m.tape = t;
 	m.nodes = t->nnodes;
 	m.live = t->nlive;
 	m.adopted = t->nadopted;
 	m.grads = t->ngrads;
 	m.arena = ebb_arena_mark(&t->arena);
 	m.generation = t->generation;
-	m.scopes = (int)t->nopen;
+	m.scope = t->nopen ? t->open[t->nopen - 1].serial : 0;
+	/* The start of an epoch is the end of the one before. */
+	for (k = t->nepochs - 1; k >= 0 && same_place(&m, &t->epochs[k].start); k--)
+		;
+	m.epoch = k < 0 ? 0 : t->epochs[k].number;
 	return m;
+}
+
+/* How many epochs are left when the tape is rewound to m; -1 if m is of a part that has been forgotten. */
+static int64_t epochs_before(const ebb_tape *t, const ebb_mark *m)
+{
+	int64_t k = t->nepochs;
+	const ebb_mark *next;
+
+	if (m->tape != t || m->generation != t->generation || m->scope != (t->nopen ? t->open[t->nopen - 1].serial : 0))
+		return -1;
+	while (k > 0 && t->epochs[k - 1].number != m->epoch)
+		k--;
+	if (k == 0 && m->epoch != 0)
+		return -1;
+	if (k == t->nepochs)
+		return k;
+	next = &t->epochs[k].start;
+	return m->arena > next->arena || m->live > next->live || m->grads > next->grads ? -1 : k;
 }
 
 static void table_insert(ebb_tape *t, int64_t k);
 
 void ebb_rewind(ebb_tape *t, ebb_mark m)
 {
+	int64_t epochs;
+
 	if (!t)
 		return;
-	if (m.generation != t->generation || m.nodes > t->nnodes || m.live > t->nlive || m.grads > t->ngrads ||
-		m.adopted > t->nadopted || m.scopes != t->nopen || m.arena > ebb_arena_mark(&t->arena) || t->frame) {
+	epochs = epochs_before(t, &m);
+	if (epochs < 0 || t->frame) {
 		ebb_fail(t, EBB_BAD_STATE, NULL,
-			"rewind: the mark is of an earlier recording, or of another scope than the current one");
+			"rewind: the mark is of a recording that was reset or rewound, or of another tape or scope");
 		return;
 	}
+	if (!ebb_grow(&t->epochs, &t->epochs_capacity, epochs + 1, sizeof *t->epochs)) {
+		ebb_no_memory(t, NULL, "an epoch of the recording", sizeof *t->epochs);
+		return;
+	}
+	t->epochs[epochs] = (ebb_epoch){++t->rewinds, m};
+	t->nepochs = epochs + 1;
 	/* Handles of stored tensors made before the mark may have become leaves after it. */
 	for (int64_t i = 0; i < m.adopted; i++)
 		if (t->adopted[i]->node >= m.nodes)
@@ -202,7 +244,8 @@ ebb_memory ebb_memory_of(const ebb_tape *t)
 	ebb_memory m = {0};
 
 	if (t)
-		m = (ebb_memory){t->pool.reserved + t->arena.reserved, t->pool.in_use, t->pool.peak, t->nnodes};
+		m = (ebb_memory){t->pool.reserved + t->arena.reserved + t->names.reserved, t->pool.in_use, t->pool.peak,
+			t->nnodes};
 	return m;
 }
 

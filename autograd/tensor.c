@@ -109,7 +109,7 @@ void ebb_set_name(ebb_tensor *x, const char *name)
 	if (!x || !name || (x->flags & EBB_F_ADOPTED))
 		return;
 	if (!x->name) {
-		x->name = x->tape ? ebb_arena_take(&x->tape->arena, NAME) : ebb_alloc(NAME);
+		x->name = x->tape ? ebb_arena_take(&x->tape->names, NAME) : ebb_alloc(NAME);
 		if (!x->name) {
 			ebb_no_memory(x->tape, NULL, "a name", NAME);
 			return;
