@@ -1,14 +1,15 @@
 /*
  * conv.c - 2-d convolutions of NHWC images and their two gradients, without unfolding the image.
  *
- * The channels under one row of a filter lie next to each other in memory, so an output pixel is a sum
- * over kh runs of kw*c terms, and the micro-kernel reads the image as it lies.  What padding there is
- * is copied in, a few rows at a time, into a worker's scratch memory.
+ * The channels under one row of a filter lie next to each other in memory, so an output pixel is
+ * a sum over kh runs of kw*c terms, and the micro-kernel reads the image as it lies.  What
+ * padding there is is copied in, a few rows at a time, into a worker's scratch memory.
  *
- * The input gradient is the same convolution of gy with the filter turned round; with a stride, one
- * convolution for each phase of the input's rows and columns modulo the stride, by the taps that meet
- * that phase.  The weight gradient sums over pixels instead of channels: the same micro-kernel, with
- * the image read term by term, partial sums over fixed chunks of the batch, added in order.
+ * The input gradient is the same convolution of gy with the filter turned round; with a stride,
+ * one convolution for each phase of the input's rows and columns modulo the stride, by the taps
+ * that meet that phase.  The weight gradient sums over pixels instead of channels: the same
+ * micro-kernel, with the image read term by term, partial sums over fixed chunks of the batch,
+ * added in order.
  */
 #include "conv.h"
 #include "gemm.h"
@@ -17,30 +18,30 @@
 #include <string.h>
 
 enum {
-	SCRATCH = 1 << 16,      /* elements of padded image at a time: about the second-level cache */
-	PIECE_WORK = 1 << 18,   /* multiply-adds that are worth a piece */
+	SCRATCH = 1 << 16,    /* elements of padded image at a time: about the second-level cache */
+	PIECE_WORK = 1 << 18, /* multiply-adds that are worth a piece */
 	PIECES = 16,
-	PARTIAL = 1 << 22       /* elements of partial weight gradients in all */
+	PARTIAL = 1 << 22 /* elements of partial weight gradients in all */
 };
 
 /* A dense convolution, of what the pass makes of the shape. */
 struct walk {
 	int64_t n, groups;
-	int64_t h, w, c;         /* source images, c channels in all */
-	int64_t k;               /* source channels per group */
+	int64_t h, w, c; /* source images, c channels in all */
+	int64_t k;       /* source channels per group */
 	int64_t kh, kw, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
-	int64_t rows, cols, o;   /* outputs, o channels per group */
+	int64_t rows, cols, o; /* outputs, o channels per group */
 	const real *x, *weight, *bias;
 	real *y;
 	int64_t y_image, y_row, y_col; /* strides of the output */
 
-	bool in_place;           /* the source needs no copy */
-	int64_t block, blocks;   /* output rows of one piece, pieces of one image */
+	bool in_place;              /* the source needs no copy */
+	int64_t block, blocks;      /* output rows of one piece, pieces of one image */
 	int64_t src_rows, src_cols; /* the padded source of one piece */
-	int64_t scratch;         /* its elements */
-	real *space;             /* of all workers */
+	int64_t scratch;            /* its elements */
+	real *space;                /* of all workers */
 
-	const real *gy;          /* weight gradient */
+	const real *gy; /* weight gradient */
 	int64_t chunks, panels, units, gy_scratch;
 	real *partial;
 };
@@ -54,8 +55,8 @@ static int64_t aligned(int64_t elements)
 static void plan(struct walk *w)
 {
 	int64_t tall = (w->kh - 1) * w->dilation_h + 1, wide = (w->kw - 1) * w->dilation_w + 1;
-	double work = (double)w->rows * (double)w->cols * (double)(w->kh * w->kw) *
-	              (double)(w->k * w->o);
+	double work =
+		(double)w->rows * (double)w->cols * (double)(w->kh * w->kw) * (double)(w->k * w->o);
 	int64_t wanted = ebb_max(1, ebb_ceil_div(PIECES, ebb_max(1, w->n * w->groups)));
 	double most = work / PIECE_WORK;
 
@@ -74,9 +75,8 @@ static void plan(struct walk *w)
 
 /* The source of output rows from..from+rows-1, padded, at its first channel: the address, and the
  * distance of rows.  Within it pixels are k apart. */
-static const real *source(
-	const struct walk *w, int64_t image, int64_t group, int64_t from, int64_t rows, real *scratch,
-	int64_t *row_stride)
+static const real *source(const struct walk *w, int64_t image, int64_t group, int64_t from,
+	int64_t rows, real *scratch, int64_t *row_stride)
 {
 	const real *x = w->x + image * w->h * w->w * w->c + group * w->k;
 	int64_t top = from * w->stride_h - w->pad_top, left = -w->pad_left;
@@ -126,12 +126,16 @@ static void walk_piece(void *ctx, int64_t piece, int worker)
 	const real *weight = w->weight + group * terms * ebb_panel_columns(w->o);
 	const real *bias = w->bias ? w->bias + group * ebb_panel_columns(w->o) : NULL;
 	real *y = w->y + image * w->y_image + from * w->y_row + group * w->o;
-	struct ebb_product p = {.runs1 = w->kh, .runs2 = merged ? 1 : w->kw,
-		.len = merged ? w->kw * w->k : w->k, .a_run2 = w->dilation_w * w->k,
-		.a_stride = w->stride_w * w->k, .ldc = w->y_col};
+	struct ebb_product p = {.runs1 = w->kh,
+		.runs2 = merged ? 1 : w->kw,
+		.len = merged ? w->kw * w->k : w->k,
+		.a_run2 = w->dilation_w * w->k,
+		.a_stride = w->stride_w * w->k,
+		.ldc = w->y_col};
 
 	if (terms > 0)
-		x = source(w, image, group, from, rows, w->space + worker * w->scratch, &row_stride);
+		x = source(
+			w, image, group, from, rows, w->space + worker * w->scratch, &row_stride);
 	p.a_run1 = w->dilation_h * row_stride;
 	for (int64_t at = 0; at < w->o;) {
 		const struct ebb_panel *panel = ebb_panel_for(w->o - at);
@@ -147,7 +151,7 @@ static void walk_piece(void *ctx, int64_t piece, int worker)
 	}
 }
 
-/* ---- Weights ------------------------------------------------------------------------------------ */
+/* ---- Weights --------------------------------------------------------------------------------- */
 
 /* How a pass takes the weights: terms over taps first, first+step, ... of each axis. */
 struct taps {
@@ -216,7 +220,7 @@ static int64_t packed_size(const ebb_conv_shape *s, bool turned)
 	return aligned(s->groups * terms * s->kh * s->kw * ebb_panel_columns(columns));
 }
 
-/* ---- The passes as walks ------------------------------------------------------------------------- */
+/* ---- The passes as walks --------------------------------------------------------------------- */
 
 static bool is_product(const ebb_conv_shape *s)
 {
@@ -231,11 +235,25 @@ static bool is_empty(const ebb_conv_shape *s)
 
 static struct walk forward_walk(const ebb_conv_shape *s)
 {
-	struct walk w = {.n = s->n, .groups = s->groups, .h = s->h, .w = s->w, .c = s->c,
-		.k = s->c / s->groups, .kh = s->kh, .kw = s->kw, .stride_h = s->stride_h,
-		.stride_w = s->stride_w, .dilation_h = s->dilation_h, .dilation_w = s->dilation_w,
-		.pad_top = s->pad_top, .pad_left = s->pad_left, .rows = s->oh, .cols = s->ow,
-		.o = s->o / s->groups, .y_image = s->oh * s->ow * s->o, .y_row = s->ow * s->o,
+	struct walk w = {.n = s->n,
+		.groups = s->groups,
+		.h = s->h,
+		.w = s->w,
+		.c = s->c,
+		.k = s->c / s->groups,
+		.kh = s->kh,
+		.kw = s->kw,
+		.stride_h = s->stride_h,
+		.stride_w = s->stride_w,
+		.dilation_h = s->dilation_h,
+		.dilation_w = s->dilation_w,
+		.pad_top = s->pad_top,
+		.pad_left = s->pad_left,
+		.rows = s->oh,
+		.cols = s->ow,
+		.o = s->o / s->groups,
+		.y_image = s->oh * s->ow * s->o,
+		.y_row = s->ow * s->o,
 		.y_col = s->o};
 
 	plan(&w);
@@ -248,7 +266,8 @@ struct phase {
 	int64_t first, step, count, start, dilation;
 };
 
-static struct phase phase_of(int64_t phase, int64_t stride, int64_t dilation, int64_t pad, int64_t taps)
+static struct phase phase_of(
+	int64_t phase, int64_t stride, int64_t dilation, int64_t pad, int64_t taps)
 {
 	struct phase p = {0};
 	int64_t last = 0;
@@ -277,9 +296,17 @@ static struct phase phase_of(int64_t phase, int64_t stride, int64_t dilation, in
 static struct walk phase_walk(
 	const ebb_conv_shape *s, int64_t row, int64_t col, struct phase *u, struct phase *v)
 {
-	struct walk w = {.n = s->n, .groups = s->groups, .h = s->oh, .w = s->ow, .c = s->o,
-		.k = s->o / s->groups, .stride_h = 1, .stride_w = 1, .o = s->c / s->groups,
-		.y_image = s->h * s->w * s->c, .y_row = s->stride_h * s->w * s->c,
+	struct walk w = {.n = s->n,
+		.groups = s->groups,
+		.h = s->oh,
+		.w = s->ow,
+		.c = s->o,
+		.k = s->o / s->groups,
+		.stride_h = 1,
+		.stride_w = 1,
+		.o = s->c / s->groups,
+		.y_image = s->h * s->w * s->c,
+		.y_row = s->stride_h * s->w * s->c,
 		.y_col = s->stride_w * s->c};
 
 	*u = phase_of(row, s->stride_h, s->dilation_h, s->pad_top, s->kh);
@@ -305,8 +332,9 @@ static struct walk weight_walk(const ebb_conv_shape *s)
 
 	/* The whole image, if the cache takes it: fewer additions to the partial sums. */
 	w.block = w.rows;
-	while (w.block > 1 && ((w.block - 1) * w.stride_h + (w.kh - 1) * w.dilation_h + 1) *
-	                              w.src_cols * w.k > SCRATCH)
+	while (w.block > 1 &&
+		((w.block - 1) * w.stride_h + (w.kh - 1) * w.dilation_h + 1) * w.src_cols * w.k >
+			SCRATCH)
 		w.block = ebb_ceil_div(w.block, 2);
 	w.blocks = ebb_ceil_div(w.rows, w.block);
 	w.src_rows = (w.block - 1) * w.stride_h + (w.kh - 1) * w.dilation_h + 1;
@@ -357,7 +385,7 @@ size_t EBB_NAME(conv_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 	return (size_t)elements * sizeof(real);
 }
 
-/* ---- Forward ------------------------------------------------------------------------------------ */
+/* ---- Forward --------------------------------------------------------------------------------- */
 
 EBB_DECLARE(conv_forward);
 void EBB_NAME(conv_forward)(
@@ -374,8 +402,8 @@ void EBB_NAME(conv_forward)(
 		return;
 	}
 	if (is_product(s)) {
-		EBB_NAME(gemm_bias)(false, true, s->n * s->h * s->w, s->o, s->c, x, s->c, w, s->c, b,
-			0, y, s->o, ws);
+		EBB_NAME(gemm_bias)
+		(false, true, s->n * s->h * s->w, s->o, s->c, x, s->c, w, s->c, b, 0, y, s->o, ws);
 		return;
 	}
 	if (s->c == 0) {
@@ -399,7 +427,7 @@ void EBB_NAME(conv_forward)(
 	ebb_run(k.n * k.groups * k.blocks, walk_piece, &k);
 }
 
-/* ---- The input's gradient ------------------------------------------------------------------------ */
+/* ---- The input's gradient -------------------------------------------------------------------- */
 
 EBB_DECLARE(conv_grad_input);
 void EBB_NAME(conv_grad_input)(
@@ -416,8 +444,8 @@ void EBB_NAME(conv_grad_input)(
 		return;
 	}
 	if (is_product(s)) {
-		EBB_NAME(gemm)(false, false, s->n * s->h * s->w, s->c, s->o, gy, s->o, w, s->c, 0, gx,
-			s->c, ws);
+		EBB_NAME(gemm)
+		(false, false, s->n * s->h * s->w, s->c, s->o, gy, s->o, w, s->c, 0, gx, s->c, ws);
 		return;
 	}
 	for (int64_t i = 0; i < ebb_min(s->stride_h, s->h); i++) {
@@ -426,8 +454,8 @@ void EBB_NAME(conv_grad_input)(
 			struct walk k = phase_walk(s, i, l, &u, &v);
 
 			pack_weights(s,
-				(struct taps){u.first, u.step, u.count, v.first, v.step, v.count}, true,
-				w, ws);
+				(struct taps){u.first, u.step, u.count, v.first, v.step, v.count},
+				true, w, ws);
 			k.x = gy;
 			k.y = (real *)gx + (i * s->w + l) * s->c;
 			k.weight = ws;
@@ -437,7 +465,7 @@ void EBB_NAME(conv_grad_input)(
 	}
 }
 
-/* ---- The weights' gradient ----------------------------------------------------------------------- */
+/* ---- The weights' gradient ------------------------------------------------------------------- */
 
 /* Adds to one panel of one chunk's sum what the output rows of one unit give. */
 static void weight_unit(const struct walk *w, int64_t unit, int64_t group, int64_t at,
@@ -450,9 +478,15 @@ static void weight_unit(const struct walk *w, int64_t unit, int64_t group, int64
 	const real *x = source(w, image, group, from, rows, scratch, &row_stride);
 	bool merged = w->dilation_w == 1;
 	int64_t taps = merged ? 1 : w->kw, len = merged ? w->kw * w->k : w->k;
-	struct ebb_product p = {.runs1 = rows, .runs2 = 1, .len = w->cols,
-		.a_run1 = w->stride_h * row_stride, .a_stride = w->stride_w * w->k, .b_stride = all,
-		.ldc = panel->width, .cols = panel->width, .add = add};
+	struct ebb_product p = {.runs1 = rows,
+		.runs2 = 1,
+		.len = w->cols,
+		.a_run1 = w->stride_h * row_stride,
+		.a_stride = w->stride_w * w->k,
+		.b_stride = all,
+		.ldc = panel->width,
+		.cols = panel->width,
+		.add = add};
 
 	if (cols < panel->width) {
 		real *dense = scratch + w->scratch;
@@ -480,11 +514,12 @@ static void weight_piece(void *ctx, int64_t piece, int worker)
 	int64_t chunk = piece / w->panels / w->groups;
 	int64_t from = w->units * chunk / w->chunks, to = w->units * (chunk + 1) / w->chunks;
 	const struct ebb_panel *panel = ebb_panel_for(w->o - at);
-	real *sum = w->partial + ((chunk * w->groups + group) * ebb_panel_columns(w->o) + at) * terms;
+	real *sum =
+		w->partial + ((chunk * w->groups + group) * ebb_panel_columns(w->o) + at) * terms;
 
 	for (int64_t unit = from; unit < to; unit++)
-		weight_unit(w, unit, group, at, panel, w->space + worker * (w->scratch + w->gy_scratch),
-			unit > from, sum);
+		weight_unit(w, unit, group, at, panel,
+			w->space + worker * (w->scratch + w->gy_scratch), unit > from, sum);
 }
 
 struct sum_job {

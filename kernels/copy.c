@@ -76,29 +76,29 @@ static bool normalise(
 }
 
 /* A plane of rows x cols.  A transposition goes by squares, so that both sides use whole lines. */
-#define PLANE(type) \
-	static void plane_##type(int64_t rows, int64_t cols, const type *src, int64_t sr, int64_t sc, \
-		type *dst, int64_t dr, int64_t dc) \
-	{ \
-		const int64_t square = sc == 1 ? cols : 16; \
-\
-		if (sc == 1 && dc == 1) { \
-			for (int64_t r = 0; r < rows; r++) \
-				memcpy(dst + r * dr, src + r * sr, (size_t)cols * sizeof(type)); \
-			return; \
-		} \
-		for (int64_t r0 = 0; r0 < rows; r0 += 16) { \
-			int64_t r1 = ebb_min(rows, r0 + 16); \
-\
-			for (int64_t c0 = 0; c0 < cols; c0 += square) { \
-				int64_t c1 = ebb_min(cols, c0 + square); \
-\
-				for (int64_t r = r0; r < r1; r++) { \
-					for (int64_t c = c0; c < c1; c++) \
-						dst[r * dr + c * dc] = src[r * sr + c * sc]; \
-				} \
-			} \
-		} \
+#define PLANE(type)                                                                                \
+	static void plane_##type(int64_t rows, int64_t cols, const type *src, int64_t sr,          \
+		int64_t sc, type *dst, int64_t dr, int64_t dc)                                     \
+	{                                                                                          \
+		const int64_t square = sc == 1 ? cols : 16;                                        \
+                                                                                                   \
+		if (sc == 1 && dc == 1) {                                                          \
+			for (int64_t r = 0; r < rows; r++)                                         \
+				memcpy(dst + r * dr, src + r * sr, (size_t)cols * sizeof(type));   \
+			return;                                                                    \
+		}                                                                                  \
+		for (int64_t r0 = 0; r0 < rows; r0 += 16) {                                        \
+			int64_t r1 = ebb_min(rows, r0 + 16);                                       \
+                                                                                                   \
+			for (int64_t c0 = 0; c0 < cols; c0 += square) {                            \
+				int64_t c1 = ebb_min(cols, c0 + square);                           \
+                                                                                                   \
+				for (int64_t r = r0; r < r1; r++) {                                \
+					for (int64_t c = c0; c < c1; c++)                          \
+						dst[r * dr + c * dc] = src[r * sr + c * sc];       \
+				}                                                                  \
+			}                                                                          \
+		}                                                                                  \
 	}
 PLANE(word1)
 PLANE(word4)
@@ -121,9 +121,10 @@ static void copy_rows(void *ctx, int64_t piece, int worker)
 			d += rest % j->shape[k] * j->ds[k];
 			rest /= j->shape[k];
 		}
-#define CALL(type) \
-	plane_##type(rows, j->shape[last], (const type *)(const void *)j->src + s, j->ss[last - 1], \
-		j->ss[last], (type *)(void *)j->dst + d, j->ds[last - 1], j->ds[last])
+#define CALL(type)                                                                                 \
+	plane_##type(rows, j->shape[last], (const type *)(const void *)j->src + s,                 \
+		j->ss[last - 1], j->ss[last], (type *)(void *)j->dst + d, j->ds[last - 1],         \
+		j->ds[last])
 		if (j->elem == 1)
 			CALL(word1);
 		else if (j->elem == 4)
@@ -134,8 +135,8 @@ static void copy_rows(void *ctx, int64_t piece, int worker)
 	}
 }
 
-void ebb_copy_strided(size_t elem, int ndim, const int64_t *shape, const void *src, const int64_t *ss,
-	void *dst, const int64_t *ds)
+void ebb_copy_strided(size_t elem, int ndim, const int64_t *shape, const void *src,
+	const int64_t *ss, void *dst, const int64_t *ds)
 {
 	struct copy_job j = {.elem = elem, .src = src, .dst = dst};
 	int64_t cols;

@@ -80,7 +80,8 @@ void EBB_NAME(depthwise_forward)(
 }
 
 /* The output that meets tap k of the input at position at, or -1. */
-static int64_t meets(int64_t at, int64_t pad, int64_t tap, int64_t dilation, int64_t stride, int64_t out)
+static int64_t meets(
+	int64_t at, int64_t pad, int64_t tap, int64_t dilation, int64_t stride, int64_t out)
 {
 	int64_t i = at + pad - tap * dilation;
 
@@ -158,7 +159,8 @@ static void grad_weight_chunk(void *ctx, int64_t chunk, int worker)
 void EBB_NAME(depthwise_grad_weight)(
 	const ebb_conv_shape *s, const real *x, const real *gy, real *gw, real *ws)
 {
-	struct depthwise_job j = {.s = s, .x = x, .w = gy, .y = ws, .chunks = ebb_min(CHUNKS, s->n)};
+	struct depthwise_job j = {
+		.s = s, .x = x, .w = gy, .y = ws, .chunks = ebb_min(CHUNKS, s->n)};
 	int64_t taps = s->kh * s->kw;
 
 	ebb_run(j.chunks, grad_weight_chunk, &j);

@@ -6,44 +6,44 @@
 #include "functions.h"
 
 /* A loop over all elements of a function whose value is the same however it is vectorised. */
-#define PLAIN(expr) \
-	do { \
-		EBB_IVDEP \
-		for (int64_t i = 0; i < n; i++) { \
-			real v = x[i]; \
-			y[i] = (real)(expr); \
-		} \
+#define PLAIN(expr)                                                                                \
+	do {                                                                                       \
+		EBB_IVDEP                                                                          \
+		for (int64_t i = 0; i < n; i++) {                                                  \
+			real v = x[i];                                                             \
+			y[i] = (real)(expr);                                                       \
+		}                                                                                  \
 	} while (0)
 
 /* The same for library calls, which no compiler vectorises. */
-#define CALLS(expr) \
-	do { \
-		for (int64_t i = 0; i < n; i++) { \
-			real v = x[i]; \
-			y[i] = (real)(expr); \
-		} \
+#define CALLS(expr)                                                                                \
+	do {                                                                                       \
+		for (int64_t i = 0; i < n; i++) {                                                  \
+			real v = x[i];                                                             \
+			y[i] = (real)(expr);                                                       \
+		}                                                                                  \
 	} while (0)
 
-/* A loop by whole blocks, the last one padded, so that an element's value does not depend on where it
- * stands. */
-#define BLOCKS(expr) \
-	do { \
-		for (int64_t i = 0; i < n; i += EBB_BLOCK) { \
-			size_t m = (size_t)ebb_min(n - i, EBB_BLOCK) * sizeof(real); \
-			real in[EBB_BLOCK] = {0}, out[EBB_BLOCK]; \
-			if (m == sizeof in) \
-				memcpy(in, x + i, sizeof in); \
-			else \
-				memcpy(in, x + i, m); \
-			for (int k = 0; k < EBB_BLOCK; k++) { \
-				real v = in[k]; \
-				out[k] = (real)(expr); \
-			} \
-			if (m == sizeof in) \
-				memcpy(y + i, out, sizeof out); \
-			else \
-				memcpy(y + i, out, m); \
-		} \
+/* A loop by whole blocks, the last one padded, so that an element's value does not depend on
+ * where it stands. */
+#define BLOCKS(expr)                                                                               \
+	do {                                                                                       \
+		for (int64_t i = 0; i < n; i += EBB_BLOCK) {                                       \
+			size_t m = (size_t)ebb_min(n - i, EBB_BLOCK) * sizeof(real);               \
+			real in[EBB_BLOCK] = {0}, out[EBB_BLOCK];                                  \
+			if (m == sizeof in)                                                        \
+				memcpy(in, x + i, sizeof in);                                      \
+			else                                                                       \
+				memcpy(in, x + i, m);                                              \
+			for (int k = 0; k < EBB_BLOCK; k++) {                                      \
+				real v = in[k];                                                    \
+				out[k] = (real)(expr);                                             \
+			}                                                                          \
+			if (m == sizeof in)                                                        \
+				memcpy(y + i, out, sizeof out);                                    \
+			else                                                                       \
+				memcpy(y + i, out, m);                                             \
+		}                                                                                  \
 	} while (0)
 
 #if EBB_F64
@@ -129,8 +129,8 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 		break;
 	case EBB_GELU_TANH:
 		/* (1 + tanh u)/2 = sigmoid(2u), which keeps its digits where tanh is near -1 */
-		VECTOR(v * ebb_sigmoid((real)1.5957691216057307 *
-		                       (v + (real)0.044715 * (v * v * v))));
+		VECTOR(v *
+			ebb_sigmoid((real)1.5957691216057307 * (v + (real)0.044715 * (v * v * v))));
 		break;
 	case EBB_RELU:
 		PLAIN(v < 0 ? 0 : v);
@@ -175,7 +175,7 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 	}
 }
 
-/* ---- Pieces ------------------------------------------------------------------------------------ */
+/* ---- Pieces ---------------------------------------------------------------------------------- */
 
 struct unary_job {
 	ebb_unary_fn f;
@@ -213,30 +213,30 @@ struct flat_job {
 	double a, b;
 };
 
-#define FLAT(name, type, expr) \
-	static void name##_range(const struct flat_job *j, int64_t from, int64_t to) \
-	{ \
-		const type *x = j->x; \
-		real *y = j->y, a = (real)j->a, b = (real)j->b; \
-\
-		(void)x, (void)a, (void)b; \
-		EBB_IVDEP \
-		for (int64_t i = from; i < to; i++) \
-			y[i] = (real)(expr); \
-	} \
-	static void name##_piece(void *ctx, int64_t piece, int worker) \
-	{ \
-		const struct flat_job *j = ctx; \
-\
-		(void)worker; \
-		name##_range(j, piece * EBB_PIECE, ebb_min(j->n, (piece + 1) * EBB_PIECE)); \
-	} \
-	static void name(struct flat_job j) \
-	{ \
-		if (j.n < EBB_PARALLEL_FROM) \
-			name##_range(&j, 0, j.n); \
-		else \
-			ebb_run(ebb_ceil_div(j.n, EBB_PIECE), name##_piece, &j); \
+#define FLAT(name, type, expr)                                                                     \
+	static void name##_range(const struct flat_job *j, int64_t from, int64_t to)               \
+	{                                                                                          \
+		const type *x = j->x;                                                              \
+		real *y = j->y, a = (real)j->a, b = (real)j->b;                                    \
+                                                                                                   \
+		(void)x, (void)a, (void)b;                                                         \
+		EBB_IVDEP                                                                          \
+		for (int64_t i = from; i < to; i++)                                                \
+			y[i] = (real)(expr);                                                       \
+	}                                                                                          \
+	static void name##_piece(void *ctx, int64_t piece, int worker)                             \
+	{                                                                                          \
+		const struct flat_job *j = ctx;                                                    \
+                                                                                                   \
+		(void)worker;                                                                      \
+		name##_range(j, piece *EBB_PIECE, ebb_min(j->n, (piece + 1) * EBB_PIECE));         \
+	}                                                                                          \
+	static void name(struct flat_job j)                                                        \
+	{                                                                                          \
+		if (j.n < EBB_PARALLEL_FROM)                                                       \
+			name##_range(&j, 0, j.n);                                                  \
+		else                                                                               \
+			ebb_run(ebb_ceil_div(j.n, EBB_PIECE), name##_piece, &j);                   \
 	}
 
 FLAT(flat_fill, real, a)

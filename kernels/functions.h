@@ -1,9 +1,9 @@
 /*
  * functions.h - exp, log and what is made of them, for one real each, without a branch.
  *
- * For float they are polynomials that a compiler can vectorise, good to about 2 ulp; for double they
- * are libm's.  Call them in loops of a constant length (ebb_block): a loop with a remainder might
- * round its last elements differently.
+ * For float they are polynomials that a compiler can vectorise, good to about 2 ulp; for double
+ * they are libm's.  Call them in loops of a constant length (ebb_block): a loop with a remainder
+ * might round its last elements differently.
  */
 #ifndef EBB_KERNELS_FUNCTIONS_H
 #define EBB_KERNELS_FUNCTIONS_H
@@ -184,8 +184,9 @@ EBB_INLINE float ebb_tanh(float x)
 	return ebb_float(ebb_bits(y) | (ebb_bits(x) & 0x80000000u));
 }
 
-/* erfc(x) for x >= 0, relative error 2e-7: Numerical Recipes' Chebyshev fit.  The exponent -x*x is
- * -by*of*of, where of is exact, and goes in two parts: the exponential would magnify its rounding. */
+/* erfc(x) for x >= 0, relative error 2e-7: Numerical Recipes' Chebyshev fit.  The exponent -x*x
+ * is -by*of*of, where of is exact, and goes in two parts: the exponential would magnify its
+ * rounding. */
 EBB_INLINE float ebb_erfc_positive(float x, float of, float by)
 {
 	float c = of > 20.0f ? 20.0f : of;

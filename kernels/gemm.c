@@ -1,10 +1,10 @@
 /*
- * gemm.c - matrix products.  C is cut into pieces by its shape alone; each piece packs what it needs
- * of A and B, a block of terms at a time, and leaves the rest to the micro-kernel.
+ * gemm.c - matrix products.  C is cut into pieces by its shape alone; each piece packs what it
+ * needs of A and B, a block of terms at a time, and leaves the rest to the micro-kernel.
  *
- * No BLAS: measured on Zen 4 this is level with OpenBLAS 0.3.21 up to a few hundred rows and within a
- * tenth of it beyond (a seventh for double), while the same OpenBLAS takes newer processors for ones
- * without AVX, at a fifth of their speed.
+ * No BLAS: measured on Zen 4 this is level with OpenBLAS 0.3.21 up to a few hundred rows and
+ * within a tenth of it beyond (a seventh for double), while the same OpenBLAS takes newer
+ * processors for ones without AVX, at a fifth of their speed.
  */
 #include "gemm.h"
 #include "microkernel.h"
@@ -78,8 +78,7 @@ static void transpose(
 	int64_t rows, int64_t cols, const real *from, int64_t ld, real *to, int64_t ldt)
 {
 	enum { SIDE = 16 / (int)sizeof(real) };
-	typedef real square_row
-		__attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+	typedef real square_row __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 	int64_t r = 0;
 
 	for (; r + SIDE <= rows; r += SIDE) {
@@ -119,7 +118,8 @@ static void transpose(
 }
 
 /* Terms [k0,k0+kc) of columns [n0,n0+nc) of op(B), panel by panel, padded with zeros. */
-static void pack_b(const struct gemm_job *j, int64_t k0, int64_t kc, int64_t n0, int64_t nc, real *to)
+static void pack_b(
+	const struct gemm_job *j, int64_t k0, int64_t kc, int64_t n0, int64_t nc, real *to)
 {
 	const real *b = j->b + (j->tb ? n0 * j->ldb + k0 : k0 * j->ldb + n0);
 
@@ -134,7 +134,8 @@ static void pack_b(const struct gemm_job *j, int64_t k0, int64_t kc, int64_t n0,
 		} else if (!j->tb) {
 			for (int64_t k = 0; k < kc; k++) {
 				for (int64_t i = 0; i < width; i++)
-					panel[k * width + i] = i < cols ? b[k * j->ldb + at + i] : 0;
+					panel[k * width + i] =
+						i < cols ? b[k * j->ldb + at + i] : 0;
 			}
 		} else {
 			transpose(cols, kc, b + at * j->ldb, j->ldb, panel, width);
@@ -148,7 +149,8 @@ static void pack_b(const struct gemm_job *j, int64_t k0, int64_t kc, int64_t n0,
 }
 
 /* Rows [m0,m0+mc) of op(A) by tiles, each term by term. */
-static void pack_a(const struct gemm_job *j, int64_t k0, int64_t kc, int64_t m0, int64_t n, real *to)
+static void pack_a(
+	const struct gemm_job *j, int64_t k0, int64_t kc, int64_t m0, int64_t n, real *to)
 {
 	if (j->ta) {
 		const real *a = j->a + k0 * j->lda + m0;
@@ -185,7 +187,8 @@ static void gemm_piece(void *ctx, int64_t piece, int worker)
 	int64_t kmax = ebb_min(j->k, BLOCK_K), columns = ebb_panel_columns(nc);
 	int64_t tall = ebb_panel_for(nc)->rows;
 	real *packed_b = (real *)(void *)(j->ws + (size_t)worker * j->ws_bytes);
-	real *packed_a = packed_b + align_up((size_t)(kmax * columns) * sizeof(real)) / sizeof(real);
+	real *packed_a =
+		packed_b + align_up((size_t)(kmax * columns) * sizeof(real)) / sizeof(real);
 	real *bias = packed_a + align_up((size_t)(kmax * j->mc) * sizeof(real)) / sizeof(real);
 
 	if (j->bias) {
@@ -195,8 +198,12 @@ static void gemm_piece(void *ctx, int64_t piece, int worker)
 	for (int64_t k0 = 0; k0 < j->k; k0 += BLOCK_K) {
 		int64_t kc = ebb_min(BLOCK_K, j->k - k0);
 		const real *a = j->ta ? j->a + k0 * j->lda + m0 : j->a + m0 * j->lda + k0;
-		struct ebb_product p = {.runs1 = 1, .runs2 = 1, .len = kc, .a_stride = j->lda,
-			.ldc = j->ldc, .add = j->add || k0 > 0};
+		struct ebb_product p = {.runs1 = 1,
+			.runs2 = 1,
+			.len = kc,
+			.a_stride = j->lda,
+			.ldc = j->ldc,
+			.add = j->add || k0 > 0};
 
 		if (j->pack_a) {
 			int64_t tiles = ebb_ceil_div(mc, tall);
@@ -233,7 +240,7 @@ static void gemm_piece(void *ctx, int64_t piece, int worker)
 	}
 }
 
-/* ---- A few rows times a transposed matrix -------------------------------------------------------- */
+/* ---- A few rows times a transposed matrix ---------------------------------------------------- */
 
 static real sum_lanes(ebb_vec v)
 {
@@ -277,13 +284,26 @@ static void dot_piece(void *ctx, int64_t piece, int worker)
 	}
 }
 
-/* ---- The product -------------------------------------------------------------------------------- */
+/* ---- The product ----------------------------------------------------------------------------- */
 
-void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a, int64_t lda,
-	const real *b, int64_t ldb, const real *bias, double beta, real *c, int64_t ldc, void *ws)
+void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a,
+	int64_t lda, const real *b, int64_t ldb, const real *bias, double beta, real *c,
+	int64_t ldc, void *ws)
 {
-	struct gemm_job j = {.ta = ta, .tb = tb, .m = m, .n = n, .k = k, .a = a, .lda = lda, .b = b,
-		.ldb = ldb, .bias = bias, .add = beta != 0, .c = c, .ldc = ldc, .ws = ws};
+	struct gemm_job j = {.ta = ta,
+		.tb = tb,
+		.m = m,
+		.n = n,
+		.k = k,
+		.a = a,
+		.lda = lda,
+		.b = b,
+		.ldb = ldb,
+		.bias = bias,
+		.add = beta != 0,
+		.c = c,
+		.ldc = ldc,
+		.ws = ws};
 
 	if (m <= 0 || n <= 0)
 		return;

@@ -10,7 +10,8 @@ EBB_DECLARE(gemm_workspace);
 EBB_DECLARE(gemm);
 
 /* The same with a bias [n] added to every row; beta is then 0. */
-void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a, int64_t lda,
-	const real *b, int64_t ldb, const real *bias, double beta, real *c, int64_t ldc, void *ws);
+void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a,
+	int64_t lda, const real *b, int64_t ldb, const real *bias, double beta, real *c,
+	int64_t ldc, void *ws);
 
 #endif

@@ -25,16 +25,17 @@ static void run(struct index_job *j, void (*fn)(void *, int64_t, int))
 	ebb_run(ebb_ceil_div(j->outer, j->chunk), fn, j);
 }
 
-#define EACH_OUTER(j, o) \
-	for (int64_t o = piece * (j)->chunk, o##_end = ebb_min((j)->outer, o + (j)->chunk); o < o##_end; \
-		o++)
+#define EACH_OUTER(j, o)                                                                           \
+	for (int64_t o = piece * (j)->chunk, o##_end = ebb_min((j)->outer, o + (j)->chunk);        \
+		o < o##_end; o++)
 
 static void select_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct index_job *j = ctx;
 
 	(void)worker;
-	EACH_OUTER(j, o) {
+	EACH_OUTER(j, o)
+	{
 		const real *x = j->x + o * j->len * j->inner;
 		real *y = j->y + o * j->count * j->inner;
 
@@ -69,7 +70,8 @@ static void select_grad_piece(void *ctx, int64_t piece, int worker)
 	const struct index_job *j = ctx;
 
 	(void)worker;
-	EACH_OUTER(j, o) {
+	EACH_OUTER(j, o)
+	{
 		const real *gy = j->x + o * j->count * j->inner;
 		real *gx = j->y + o * j->len * j->inner;
 
@@ -101,7 +103,8 @@ static void gather_piece(void *ctx, int64_t piece, int worker)
 	const struct index_job *j = ctx;
 
 	(void)worker;
-	EACH_OUTER(j, o) {
+	EACH_OUTER(j, o)
+	{
 		const real *x = j->x + o * j->len * j->inner;
 		const int64_t *index = j->index + o * j->count * j->inner;
 		real *y = j->y + o * j->count * j->inner;
@@ -128,7 +131,8 @@ static void gather_grad_piece(void *ctx, int64_t piece, int worker)
 	const struct index_job *j = ctx;
 
 	(void)worker;
-	EACH_OUTER(j, o) {
+	EACH_OUTER(j, o)
+	{
 		const real *gy = j->x + o * j->count * j->inner;
 		const int64_t *index = j->index + o * j->count * j->inner;
 		real *gx = j->y + o * j->len * j->inner;

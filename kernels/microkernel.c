@@ -4,124 +4,129 @@
  */
 #include "microkernel.h"
 
-/* By row, addresses go from one of three bases, so that few registers hold all rows: base + {0, 1, 2,
- * 3, 4} strides.  The empty asm keeps the compiler from seeing that they are one. */
+/* By row, addresses go from one of three bases, so that few registers hold all rows: base + {0,
+ * 1, 2, 3, 4} strides.  The empty asm keeps the compiler from seeing that they are one. */
 #define HIDE(x) __asm__("" : "+r"(x))
 
-#define MICRO(name, vec, length) \
-	EBB_INLINE void name##_store( \
-		const int vecs, const struct ebb_product *p, const vec *acc, real *c) \
-	{ \
-		if (p->cols == vecs * (length)) { \
-			for (int v = 0; v < vecs; v++) { \
-				vec *to = (vec *)(void *)(c + v * (length)); \
-				*to = p->add ? (vec)(*to + acc[v]) : acc[v]; \
-			} \
-		} else { \
-			vec part[2] = {acc[0], acc[vecs - 1]}; \
-			for (int j = 0; j < p->cols; j++) { \
-				real value = part[j / (length)][j % (length)]; \
-				c[j] = p->add ? c[j] + value : value; \
-			} \
-		} \
-	} \
-	EBB_INLINE void name##_core(const int rows, const int vecs, const bool by_row, \
-		const struct ebb_product *p, const real *a, const real *b, real *c) \
-	{ \
-		vec acc[EBB_MAX_ROWS][2]; \
-		const int64_t len = p->len, bs = p->b_stride; \
-		const int64_t as = by_row ? p->a_stride * (int64_t)sizeof(real) : p->a_stride; \
-\
-		EBB_UNROLL(14) \
-		for (int t = 0; t < rows; t++) { \
-			EBB_UNROLL(2) \
-			for (int v = 0; v < vecs; v++) \
-				acc[t][v] = p->bias ? *(const vec *)(const void *)(p->bias + v * (length)) \
-				                    : (vec){0}; \
-		} \
-		for (int64_t r1 = 0; r1 < p->runs1; r1++) { \
-			for (int64_t r2 = 0; r2 < p->runs2; r2++) { \
-				const real *run = a + r1 * p->a_run1 + r2 * p->a_run2; \
-				const char *base0 = (const char *)run; \
-				const char *base1 = base0 + (rows > 5 && by_row ? 5 * as : 0); \
-				const char *base2 = base0 + (rows > 10 && by_row ? 10 * as : 0); \
-\
-				if (by_row) { \
-					HIDE(base1); \
-					HIDE(base2); \
-				} \
-				for (int64_t k = 0; k < len; k++) { \
-					vec b0 = *(const vec *)(const void *)b, b1 = b0; \
-\
-					if (vecs == 2) \
-						b1 = *(const vec *)(const void *)(b + (length)); \
-					EBB_UNROLL(14) \
-					for (int t = 0; t < rows; t++) { \
-						const char *base = t < 5 ? base0 : t < 10 ? base1 : base2; \
-						real s = by_row ? *(const real *)(const void *)(base + t % 5 * as) \
-						                : run[t]; \
-\
-						acc[t][0] += b0 * s; \
-						if (vecs == 2) \
-							acc[t][1] += b1 * s; \
-					} \
-					b += bs; \
-					if (by_row) { \
-						base0 += sizeof(real); \
-						base1 += sizeof(real); \
-						base2 += sizeof(real); \
-					} else { \
-						run += as; \
-					} \
-				} \
-			} \
-		} \
-		EBB_UNROLL(14) \
-		for (int t = 0; t < rows; t++) \
-			name##_store(vecs, p, acc[t], c + t * p->ldc); \
+#define LOAD(type, from) (*(const type *)(const void *)(from))
+
+#define MICRO(name, vec, length)                                                                   \
+	EBB_INLINE void name##_store(                                                              \
+		const int vecs, const struct ebb_product *p, const vec *acc, real *c)              \
+	{                                                                                          \
+		if (p->cols == vecs * (length)) {                                                  \
+			for (int v = 0; v < vecs; v++) {                                           \
+				vec *to = (vec *)(void *)(c + v * (length));                       \
+				*to = p->add ? (vec)(*to + acc[v]) : acc[v];                       \
+			}                                                                          \
+		} else {                                                                           \
+			vec part[2] = {acc[0], acc[vecs - 1]};                                     \
+			for (int j = 0; j < p->cols; j++) {                                        \
+				real value = part[j / (length)][j % (length)];                     \
+				c[j] = p->add ? c[j] + value : value;                              \
+			}                                                                          \
+		}                                                                                  \
+	}                                                                                          \
+	EBB_INLINE void name##_core(const int rows, const int vecs, const bool by_row,             \
+		const struct ebb_product *p, const real *a, const real *b, real *c)                \
+	{                                                                                          \
+		vec acc[EBB_MAX_ROWS][2];                                                          \
+		const int64_t len = p->len, bs = p->b_stride;                                      \
+		const int64_t as = by_row ? p->a_stride * (int64_t)sizeof(real) : p->a_stride;     \
+                                                                                                   \
+		EBB_UNROLL(14)                                                                     \
+		for (int t = 0; t < rows; t++) {                                                   \
+			EBB_UNROLL(2)                                                              \
+			for (int v = 0; v < vecs; v++)                                             \
+				acc[t][v] =                                                        \
+					p->bias ? LOAD(vec, p->bias + v * (length)) : (vec){0};    \
+		}                                                                                  \
+		for (int64_t r1 = 0; r1 < p->runs1; r1++) {                                        \
+			for (int64_t r2 = 0; r2 < p->runs2; r2++) {                                \
+				const real *run = a + r1 * p->a_run1 + r2 * p->a_run2;             \
+				const char *base0 = (const char *)run;                             \
+				const char *base1 = base0 + (rows > 5 && by_row ? 5 * as : 0);     \
+				const char *base2 = base0 + (rows > 10 && by_row ? 10 * as : 0);   \
+                                                                                                   \
+				if (by_row) {                                                      \
+					HIDE(base1);                                               \
+					HIDE(base2);                                               \
+				}                                                                  \
+				for (int64_t k = 0; k < len; k++) {                                \
+					vec b0 = LOAD(vec, b), b1 = b0;                            \
+                                                                                                   \
+					if (vecs == 2)                                             \
+						b1 = LOAD(vec, b + (length));                      \
+					EBB_UNROLL(14)                                             \
+					for (int t = 0; t < rows; t++) {                           \
+						const char *base = t < 5    ? base0                \
+						                   : t < 10 ? base1                \
+						                            : base2;               \
+						real s = by_row ? LOAD(real, base + t % 5 * as)    \
+						                : run[t];                          \
+                                                                                                   \
+						acc[t][0] += b0 * s;                               \
+						if (vecs == 2)                                     \
+							acc[t][1] += b1 * s;                       \
+					}                                                          \
+					b += bs;                                                   \
+					if (by_row) {                                              \
+						base0 += sizeof(real);                             \
+						base1 += sizeof(real);                             \
+						base2 += sizeof(real);                             \
+					} else {                                                   \
+						run += as;                                         \
+					}                                                          \
+				}                                                                  \
+			}                                                                          \
+		}                                                                                  \
+		EBB_UNROLL(14)                                                                     \
+		for (int t = 0; t < rows; t++)                                                     \
+			name##_store(vecs, p, acc[t], c + t * p->ldc);                             \
 	}
 
 #define VEC(bytes) __attribute__((vector_size(bytes), aligned(sizeof(real)), may_alias))
 
 /* The kernels of one kind of panel, for up to so many rows. */
-#define KERNEL(name, core, vecs, n) \
-	static void name##_row_##n( \
-		const struct ebb_product *p, const real *a, const real *b, real *c) \
-	{ \
-		core(n, vecs, true, p, a, b, c); \
-	} \
-	static void name##_term_##n( \
-		const struct ebb_product *p, const real *a, const real *b, real *c) \
-	{ \
-		core(n, vecs, false, p, a, b, c); \
+#define KERNEL(name, core, vecs, n)                                                                \
+	static void name##_row_##n(                                                                \
+		const struct ebb_product *p, const real *a, const real *b, real *c)                \
+	{                                                                                          \
+		core(n, vecs, true, p, a, b, c);                                                   \
+	}                                                                                          \
+	static void name##_term_##n(                                                               \
+		const struct ebb_product *p, const real *a, const real *b, real *c)                \
+	{                                                                                          \
+		core(n, vecs, false, p, a, b, c);                                                  \
 	}
-#define KERNELS_6(name, core, vecs) \
-	KERNEL(name, core, vecs, 1) \
-	KERNEL(name, core, vecs, 2) \
-	KERNEL(name, core, vecs, 3) \
-	KERNEL(name, core, vecs, 4) \
-	KERNEL(name, core, vecs, 5) \
+#define KERNELS_6(name, core, vecs)                                                                \
+	KERNEL(name, core, vecs, 1)                                                                \
+	KERNEL(name, core, vecs, 2)                                                                \
+	KERNEL(name, core, vecs, 3)                                                                \
+	KERNEL(name, core, vecs, 4)                                                                \
+	KERNEL(name, core, vecs, 5)                                                                \
 	KERNEL(name, core, vecs, 6)
-#define KERNELS_12(name, core, vecs) \
-	KERNELS_6(name, core, vecs) \
-	KERNEL(name, core, vecs, 7) \
-	KERNEL(name, core, vecs, 8) \
-	KERNEL(name, core, vecs, 9) \
-	KERNEL(name, core, vecs, 10) \
-	KERNEL(name, core, vecs, 11) \
+#define KERNELS_12(name, core, vecs)                                                               \
+	KERNELS_6(name, core, vecs)                                                                \
+	KERNEL(name, core, vecs, 7)                                                                \
+	KERNEL(name, core, vecs, 8)                                                                \
+	KERNEL(name, core, vecs, 9)                                                                \
+	KERNEL(name, core, vecs, 10)                                                               \
+	KERNEL(name, core, vecs, 11)                                                               \
 	KERNEL(name, core, vecs, 12)
-#define KERNELS_14(name, core, vecs) \
-	KERNELS_12(name, core, vecs) \
-	KERNEL(name, core, vecs, 13) \
+#define KERNELS_14(name, core, vecs)                                                               \
+	KERNELS_12(name, core, vecs)                                                               \
+	KERNEL(name, core, vecs, 13)                                                               \
 	KERNEL(name, core, vecs, 14)
 
 #define LIST_6(p) NULL, p##1, p##2, p##3, p##4, p##5, p##6
 #define LIST_12(p) LIST_6(p), p##7, p##8, p##9, p##10, p##11, p##12
 #define LIST_14(p) LIST_12(p), p##13, p##14
-#define PANEL(name, columns, n) \
-	{ \
-		.width = (columns), .rows = n, .by_row = {LIST_##n(name##_row_)}, \
-		.by_term = {LIST_##n(name##_term_)} \
+#define PANEL(name, columns, n)                                                                    \
+	{                                                                                          \
+		.width = (columns), .rows = n, .by_row = {LIST_##n(name##_row_)}, .by_term = {     \
+			LIST_##n(name##_term_)                                                     \
+		}                                                                                  \
 	}
 
 MICRO(full, ebb_vec, EBB_VLEN)
@@ -135,8 +140,8 @@ MICRO(half, half_vec, EBB_VLEN / 2)
 KERNELS_14(narrow, half_core, 1)
 KERNELS_14(single, full_core, 1)
 KERNELS_14(wide, full_core, 2)
-const struct ebb_panel ebb_panels[EBB_PANELS] = {
-	PANEL(narrow, EBB_VLEN / 2, 14), PANEL(single, EBB_VLEN, 14), PANEL(wide, 2 * EBB_VLEN, 14)};
+const struct ebb_panel ebb_panels[EBB_PANELS] = {PANEL(narrow, EBB_VLEN / 2, 14),
+	PANEL(single, EBB_VLEN, 14), PANEL(wide, 2 * EBB_VLEN, 14)};
 #elif EBB_VBYTES == 32
 KERNELS_12(narrow, half_core, 1)
 KERNELS_12(single, full_core, 1)

@@ -4,8 +4,8 @@
  *
  *   c[t][j] = bias[j] + sum over runs p, q and terms k of a(t,p,q,k) * b(p,q,k)[j]
  *
- * The terms of the sum come in runs, so that a convolution can read the image as it lies: the run is
- * the channels under one row of the filter.  a is read as it lies, by one of two rules:
+ * The terms of the sum come in runs, so that a convolution can read the image as it lies: a run is
+ * the channels under one row of the filter.  a is read by one of two rules:
  *
  *   by row:  a(t,p,q,k) = a[t*a_stride + p*a_run1 + q*a_run2 + k]     an image, or A row-major
  *   by term: a(t,p,q,k) = a[k*a_stride + p*a_run1 + q*a_run2 + t]     A transposed, or a packed A
@@ -52,8 +52,8 @@ static inline const struct ebb_panel *ebb_panel_for(int64_t n)
 	return &ebb_panels[i];
 }
 
-/* n columns rounded up to whole panels.  Column j of a packed matrix of k terms starts at j*k, for j
- * where a panel starts. */
+/* n columns rounded up to whole panels.  Column j of a packed matrix of k terms starts at j*k,
+ * for j where a panel starts. */
 static inline int64_t ebb_panel_columns(int64_t n)
 {
 	int64_t wide = ebb_panels[EBB_PANELS - 1].width, whole = n / wide * wide;

@@ -5,7 +5,8 @@
  */
 #include "functions.h"
 
-/* Columns of one pass, pieces of its rows, and rows of one step: what fits the stack and the cache. */
+/* Columns of one pass, pieces of its rows, and rows of one step: what fits the stack and the
+ * cache. */
 enum { COLUMNS = 256, PIECES = 16, STEP = 4096 };
 
 struct moments {
@@ -16,7 +17,7 @@ struct norm_job {
 	int64_t rows, cols, stride, chunk;
 	const real *x, *gy;
 	const double *mean, *invstd;
-	struct moments *part;                       /* batchnorm_stats */
+	struct moments *part;                           /* batchnorm_stats */
 	double (*sum_gy)[COLUMNS], (*sum_gyx)[COLUMNS]; /* batchnorm_sums */
 };
 
@@ -215,7 +216,7 @@ void EBB_NAME(batchnorm_sums)(int64_t rows, int64_t c, const void *x, const void
 	}
 }
 
-/* ---- y = ga*gy + gb*x + gc ---------------------------------------------------------------------- */
+/* ---- y = ga*gy + gb*x + gc ------------------------------------------------------------------- */
 
 struct affine_job {
 	int64_t rows, cols, stride, chunk;
@@ -266,9 +267,15 @@ static void affine(int64_t rows, int64_t c, const real *x, const real *gy, const
 	if (rows == 0)
 		return;
 	for (int64_t at = 0; at < c; at += COLUMNS) {
-		struct affine_job j = {.rows = rows, .cols = ebb_min(COLUMNS, c - at), .stride = c,
-			.x = x + at, .gy = gy ? gy + at : NULL, .ga = ga ? ga + at : NULL,
-			.gb = gb + at, .gc = gc + at, .y = y + at};
+		struct affine_job j = {.rows = rows,
+			.cols = ebb_min(COLUMNS, c - at),
+			.stride = c,
+			.x = x + at,
+			.gy = gy ? gy + at : NULL,
+			.ga = ga ? ga + at : NULL,
+			.gb = gb + at,
+			.gc = gc + at,
+			.y = y + at};
 
 		j.chunk = rows * j.cols < EBB_PARALLEL_FROM ? rows : ebb_max(1, EBB_PIECE / j.cols);
 		ebb_run(ebb_ceil_div(rows, j.chunk), affine_piece, &j);
@@ -283,8 +290,8 @@ void EBB_NAME(scale_shift)(
 }
 
 EBB_DECLARE(batchnorm_gx);
-void EBB_NAME(batchnorm_gx)(int64_t rows, int64_t c, const void *x, const void *gy, const double *ga,
-	const double *gb, const double *gc, void *gx)
+void EBB_NAME(batchnorm_gx)(int64_t rows, int64_t c, const void *x, const void *gy,
+	const double *ga, const double *gb, const double *gc, void *gx)
 {
 	affine(rows, c, x, gy, ga, gb, gc, gx);
 }

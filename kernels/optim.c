@@ -11,22 +11,22 @@ struct step {
 	bool nesterov, first, decoupled;
 };
 
-#define PIECE(name) \
-	static void name##_piece(void *ctx, int64_t piece, int worker) \
-	{ \
-		const struct step *s = ctx; \
-\
-		(void)worker; \
-		name##_range(s, piece *EBB_PIECE, ebb_min(s->n, (piece + 1) * EBB_PIECE)); \
-	} \
-	static void name(const struct step *s) \
-	{ \
-		struct step copy = *s; \
-\
-		if (s->n < EBB_PARALLEL_FROM) \
-			name##_range(s, 0, s->n); \
-		else \
-			ebb_run(ebb_ceil_div(s->n, EBB_PIECE), name##_piece, &copy); \
+#define PIECE(name)                                                                                \
+	static void name##_piece(void *ctx, int64_t piece, int worker)                             \
+	{                                                                                          \
+		const struct step *s = ctx;                                                        \
+                                                                                                   \
+		(void)worker;                                                                      \
+		name##_range(s, piece *EBB_PIECE, ebb_min(s->n, (piece + 1) * EBB_PIECE));         \
+	}                                                                                          \
+	static void name(const struct step *s)                                                     \
+	{                                                                                          \
+		struct step copy = *s;                                                             \
+                                                                                                   \
+		if (s->n < EBB_PARALLEL_FROM)                                                      \
+			name##_range(s, 0, s->n);                                                  \
+		else                                                                               \
+			ebb_run(ebb_ceil_div(s->n, EBB_PIECE), name##_piece, &copy);               \
 	}
 
 static void sgd_range(const struct step *s, int64_t from, int64_t to)
@@ -66,8 +66,16 @@ EBB_DECLARE(sgd);
 void EBB_NAME(sgd)(int64_t n, void *w, const void *g, void *m, double gscale, double lr,
 	double momentum, double decay, bool nesterov, bool first)
 {
-	sgd(&(struct step){.n = n, .w = w, .g = g, .m = m, .gscale = (real)gscale, .lr = (real)lr,
-		.momentum = (real)momentum, .decay = (real)decay, .nesterov = nesterov, .first = first});
+	sgd(&(struct step){.n = n,
+		.w = w,
+		.g = g,
+		.m = m,
+		.gscale = (real)gscale,
+		.lr = (real)lr,
+		.momentum = (real)momentum,
+		.decay = (real)decay,
+		.nesterov = nesterov,
+		.first = first});
 }
 
 static void adam_range(const struct step *s, int64_t from, int64_t to)
@@ -94,10 +102,19 @@ void EBB_NAME(adam)(int64_t n, void *w, const void *g, void *m, void *v, double 
 	double beta1, double beta2, double eps, double decay, bool decoupled, int64_t step)
 {
 	/* momentum and lr carry 1 - beta, which a float should not compute */
-	adam(&(struct step){.n = n, .w = w, .g = g, .m = m, .v = v, .gscale = (real)gscale,
-		.beta1 = (real)beta1, .beta2 = (real)beta2, .momentum = (real)(1 - beta1),
-		.lr = (real)(1 - beta2), .eps = (real)eps,
-		.decay = (real)(decoupled ? lr * decay : decay), .decoupled = decoupled,
+	adam(&(struct step){.n = n,
+		.w = w,
+		.g = g,
+		.m = m,
+		.v = v,
+		.gscale = (real)gscale,
+		.beta1 = (real)beta1,
+		.beta2 = (real)beta2,
+		.momentum = (real)(1 - beta1),
+		.lr = (real)(1 - beta2),
+		.eps = (real)eps,
+		.decay = (real)(decoupled ? lr * decay : decay),
+		.decoupled = decoupled,
 		.size = (real)(lr / (1 - pow(beta1, (double)step))),
 		.root = (real)(1 / sqrt(1 - pow(beta2, (double)step)))});
 }
@@ -131,10 +148,19 @@ static void rmsprop_range(const struct step *s, int64_t from, int64_t to)
 PIECE(rmsprop)
 
 EBB_DECLARE(rmsprop);
-void EBB_NAME(rmsprop)(int64_t n, void *w, const void *g, void *v, void *buf, double gscale, double lr,
-	double alpha, double eps, double momentum, double decay)
+void EBB_NAME(rmsprop)(int64_t n, void *w, const void *g, void *v, void *buf, double gscale,
+	double lr, double alpha, double eps, double momentum, double decay)
 {
-	rmsprop(&(struct step){.n = n, .w = w, .g = g, .v = v, .m = buf, .gscale = (real)gscale,
-		.lr = (real)lr, .beta1 = (real)alpha, .beta2 = (real)(1 - alpha), .eps = (real)eps,
-		.momentum = (real)momentum, .decay = (real)decay});
+	rmsprop(&(struct step){.n = n,
+		.w = w,
+		.g = g,
+		.v = v,
+		.m = buf,
+		.gscale = (real)gscale,
+		.lr = (real)lr,
+		.beta1 = (real)alpha,
+		.beta2 = (real)(1 - alpha),
+		.eps = (real)eps,
+		.momentum = (real)momentum,
+		.decay = (real)decay});
 }

@@ -21,11 +21,11 @@ static void run(struct pool_job *j, int64_t count, int64_t size, void (*fn)(void
 	ebb_run(ebb_ceil_div(count, j->chunk), fn, j);
 }
 
-#define EACH(i, job) \
-	for (int64_t i = piece * (job)->chunk, i##_end = ebb_min((job)->count, i + (job)->chunk); \
+#define EACH(i, job)                                                                               \
+	for (int64_t i = piece * (job)->chunk, i##_end = ebb_min((job)->count, i + (job)->chunk);  \
 		i < i##_end; i++)
 
-/* ---- Maximum ------------------------------------------------------------------------------------ */
+/* ---- Maximum --------------------------------------------------------------------------------- */
 
 /* The indices k in [0,taps) for which start + k*dilation is within [0,size). */
 struct span {
@@ -77,7 +77,7 @@ static void window_max(const ebb_pool_shape *s, const real *image, const real *x
 			take = (value > best) | ((value != value) & (best == best));
 			take = first ? ~(ebb_whole_vec){0} : take;
 			best = (ebb_vec)((take & (ebb_whole_vec)value) |
-			                 (~take & (ebb_whole_vec)best));
+					 (~take & (ebb_whole_vec)best));
 			where = (take & (whole)at) | (~take & where);
 			first = false;
 		}
@@ -99,7 +99,8 @@ static void maxpool_rows(void *ctx, int64_t piece, int worker)
 	const real *x_end = j->x + s.n * s.h * s.w * s.c;
 
 	(void)worker;
-	EACH(row, j) {
+	EACH(row, j)
+	{
 		const real *image = j->x + row / s.oh * s.h * s.w * s.c;
 		int64_t top = row % s.oh * s.stride_h - s.pad_top;
 		struct span rows = inside(top, s.kh, s.dilation_h, s.h);
@@ -111,8 +112,8 @@ static void maxpool_rows(void *ctx, int64_t piece, int worker)
 			struct span cols = inside(left, s.kw, s.dilation_w, s.w);
 
 			for (int64_t c = 0; c < s.c; c += EBB_VLEN)
-				window_max(&s, image, x_end, top, left, rows, cols, c, y + o * s.c + c,
-					index + o * s.c + c, (s.ow - o) * s.c - c);
+				window_max(&s, image, x_end, top, left, rows, cols, c,
+					y + o * s.c + c, index + o * s.c + c, (s.ow - o) * s.c - c);
 		}
 	}
 }
@@ -132,7 +133,8 @@ static void scatter_images(void *ctx, int64_t piece, int worker)
 	int64_t size = s.h * s.w * s.c, out = s.oh * s.ow;
 
 	(void)worker;
-	EACH(n, j) {
+	EACH(n, j)
+	{
 		real *gx = j->y + n * size;
 
 		for (int64_t k = 0; k < size; k++)
@@ -162,7 +164,8 @@ static void gather_rows(void *ctx, int64_t piece, int worker)
 	const ebb_pool_shape s = *j->s;
 
 	(void)worker;
-	EACH(row, j) {
+	EACH(row, j)
+	{
 		const real *x = j->x + row / s.oh * s.h * s.w * s.c;
 
 		for (int64_t p = row * s.ow; p < (row + 1) * s.ow; p++) {
@@ -180,7 +183,7 @@ void EBB_NAME(maxpool_gather)(const ebb_pool_shape *s, const void *x, const int3
 	run(&j, s->n * s->oh, s->ow * s->c, gather_rows);
 }
 
-/* ---- Average ------------------------------------------------------------------------------------ */
+/* ---- Average --------------------------------------------------------------------------------- */
 
 /* A window along one axis: the elements inside the image, and how long it counts. */
 struct window {
@@ -198,11 +201,13 @@ static struct window window(const ebb_pool_shape *s, bool vertical, int64_t i)
 		r.end = ebb_ceil_div((i + 1) * size, out);
 		r.length = r.end - r.first;
 	} else {
-		int64_t start = i * (vertical ? s->stride_h : s->stride_w) - pad, end = start + taps;
+		int64_t start = i * (vertical ? s->stride_h : s->stride_w) - pad,
+			end = start + taps;
 
 		r.first = ebb_max(0, start);
 		r.end = ebb_min(size, end);
-		r.length = s->count_include_pad ? ebb_min(end, size + pad) - start : r.end - r.first;
+		r.length =
+			s->count_include_pad ? ebb_min(end, size + pad) - start : r.end - r.first;
 	}
 	return r;
 }
@@ -213,7 +218,8 @@ static void avgpool_rows(void *ctx, int64_t piece, int worker)
 	const ebb_pool_shape s = *j->s;
 
 	(void)worker;
-	EACH(row, j) {
+	EACH(row, j)
+	{
 		const real *image = j->x + row / s.oh * s.h * s.w * s.c;
 		struct window rows = window(&s, true, row % s.oh);
 
@@ -254,7 +260,8 @@ static void avgpool_grad_images(void *ctx, int64_t piece, int worker)
 	int64_t size = s.h * s.w * s.c;
 
 	(void)worker;
-	EACH(n, j) {
+	EACH(n, j)
+	{
 		real *image = j->y + n * size;
 
 		for (int64_t k = 0; k < size; k++)

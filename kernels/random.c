@@ -91,7 +91,8 @@ EBB_INLINE void uniform_block(
 	(void)v, (void)x;
 	/* rounding may reach the end, which is excluded */
 	if (j->a < j->b)
-		last = EBB_F64 ? (real)nextafter(end, -INFINITY) : (real)nextafterf((float)end, -INFINITY);
+		last = EBB_F64 ? (real)nextafter(end, -INFINITY)
+		               : (real)nextafterf((float)end, -INFINITY);
 	for (int k = 0; k < LANES; k++) {
 		real value = (real)(j->a + (j->b - j->a) * u[k]);
 
@@ -105,7 +106,7 @@ EBB_INLINE void normal_block(
 	(void)x;
 	for (int k = 0; k < LANES; k++)
 		y[k] = (real)(j->a +
-		              j->b * (sqrt(-2 * log(1 - u[k])) * cos(6.283185307179586477 * v[k])));
+			      j->b * (sqrt(-2 * log(1 - u[k])) * cos(6.283185307179586477 * v[k])));
 }
 
 EBB_INLINE void dropout_block(
@@ -121,24 +122,24 @@ EBB_INLINE void dropout_block(
 	}
 }
 
-#define PIECES(name) \
-	static void name##_piece(void *ctx, int64_t piece, int worker) \
-	{ \
-		const struct random_job *j = ctx; \
-		int64_t to = ebb_min(j->n, (piece + 1) * j->chunk); \
-\
-		(void)worker; \
-		for (int64_t i = piece * j->chunk; i < to; i += LANES) { \
-			size_t m = (size_t)ebb_min(LANES, to - i) * sizeof(real); \
-			double u[LANES], v[LANES]; \
-			real x[LANES] = {0}, y[LANES]; \
-\
-			philox(j->seed, j->stream, (uint64_t)i, u, v); \
-			if (j->x) \
-				memcpy(x, j->x + i, m); \
-			name##_block(j, u, v, x, y); \
-			memcpy(j->y + i, y, m); \
-		} \
+#define PIECES(name)                                                                               \
+	static void name##_piece(void *ctx, int64_t piece, int worker)                             \
+	{                                                                                          \
+		const struct random_job *j = ctx;                                                  \
+		int64_t to = ebb_min(j->n, (piece + 1) * j->chunk);                                \
+                                                                                                   \
+		(void)worker;                                                                      \
+		for (int64_t i = piece * j->chunk; i < to; i += LANES) {                           \
+			size_t m = (size_t)ebb_min(LANES, to - i) * sizeof(real);                  \
+			double u[LANES], v[LANES];                                                 \
+			real x[LANES] = {0}, y[LANES];                                             \
+                                                                                                   \
+			philox(j->seed, j->stream, (uint64_t)i, u, v);                             \
+			if (j->x)                                                                  \
+				memcpy(x, j->x + i, m);                                            \
+			name##_block(j, u, v, x, y);                                               \
+			memcpy(j->y + i, y, m);                                                    \
+		}                                                                                  \
 	}
 PIECES(uniform)
 PIECES(normal)
@@ -167,8 +168,7 @@ void EBB_NAME(normal)(int64_t n, uint64_t seed, uint64_t stream, double mean, do
 }
 
 EBB_DECLARE(dropout);
-void EBB_NAME(dropout)(
-	int64_t n, uint64_t seed, uint64_t stream, double p, const void *x, void *y)
+void EBB_NAME(dropout)(int64_t n, uint64_t seed, uint64_t stream, double p, const void *x, void *y)
 {
 	struct random_job j = {n, 0, seed, stream, p, 1 / (1 - p), x, y};
 

@@ -33,8 +33,7 @@ typedef float real;
 #endif
 
 /* Unaligned: kernels take any pointer to real. */
-typedef real ebb_vec
-	__attribute__((vector_size(EBB_VBYTES), aligned(sizeof(real)), may_alias));
+typedef real ebb_vec __attribute__((vector_size(EBB_VBYTES), aligned(sizeof(real)), may_alias));
 enum { EBB_VLEN = EBB_VBYTES / (int)sizeof(real) };
 
 #define EBB_INLINE static inline __attribute__((always_inline))
@@ -47,7 +46,8 @@ enum { EBB_VLEN = EBB_VBYTES / (int)sizeof(real) };
 #define EBB_UNROLL(n) EBB_PRAGMA(GCC unroll n)
 #endif
 
-/* Below this many elements a flat loop is not worth waking a thread; above, it goes in such pieces. */
+/* Below this many elements a flat loop is not worth waking a thread; above, it goes in such
+ * pieces. */
 enum { EBB_PIECE = 16384, EBB_PARALLEL_FROM = 32768 };
 
 static inline int64_t ebb_min(int64_t a, int64_t b)

@@ -10,36 +10,37 @@ typedef double dvec __attribute__((vector_size(8 * sizeof(double))));
 typedef real rvec __attribute__((vector_size(8 * sizeof(real)), aligned(sizeof(real)), may_alias));
 
 /* What is summed of x. */
-#define TERM(f, x) ((f) == EBB_REDUCE_SUM_SQ ? (x) * (x) : (f) == EBB_REDUCE_SUM_ABS ? fabs(x) : (x))
+#define TERM(f, x)                                                                                 \
+	((f) == EBB_REDUCE_SUM_SQ ? (x) * (x) : (f) == EBB_REDUCE_SUM_ABS ? fabs(x) : (x))
 
 /* The sum of n elements, next to each other: eight lanes, twice. */
-#define ROW_SUM(name, one, many) \
-	static double name(int64_t n, const real *x) \
-	{ \
-		dvec s0 = {0}, s1 = {0}; \
-		double s = 0; \
-		int64_t i = 0; \
-\
-		for (; i + 16 <= n; i += 16) { \
-			dvec u = __builtin_convertvector(*(const rvec *)(x + i), dvec); \
-			dvec v = __builtin_convertvector(*(const rvec *)(x + i + 8), dvec); \
-			s0 += many(u); \
-			s1 += many(v); \
-		} \
-		for (; i < n; i++) { \
-			double u = x[i]; \
-			s += one(u); \
-		} \
-		s0 += s1; \
-		for (int k = 0; k < 8; k++) \
-			s += s0[k]; \
-		return s; \
+#define ROW_SUM(name, one, many)                                                                   \
+	static double name(int64_t n, const real *x)                                               \
+	{                                                                                          \
+		dvec s0 = {0}, s1 = {0};                                                           \
+		double s = 0;                                                                      \
+		int64_t i = 0;                                                                     \
+                                                                                                   \
+		for (; i + 16 <= n; i += 16) {                                                     \
+			dvec u = __builtin_convertvector(*(const rvec *)(x + i), dvec);            \
+			dvec v = __builtin_convertvector(*(const rvec *)(x + i + 8), dvec);        \
+			s0 += many(u);                                                             \
+			s1 += many(v);                                                             \
+		}                                                                                  \
+		for (; i < n; i++) {                                                               \
+			double u = x[i];                                                           \
+			s += one(u);                                                               \
+		}                                                                                  \
+		s0 += s1;                                                                          \
+		for (int k = 0; k < 8; k++)                                                        \
+			s += s0[k];                                                                \
+		return s;                                                                          \
 	}
 
 typedef int64_t ivec __attribute__((vector_size(8 * sizeof(double))));
 #define SAME(u) (u)
 #define SQUARE(u) ((u) * (u))
-#define ABS_MANY(u) ((dvec)((ivec)(u) & INT64_MAX))
+#define ABS_MANY(u) ((dvec)((ivec)(u)&INT64_MAX))
 ROW_SUM(row_sum, SAME, SAME)
 ROW_SUM(row_sum_abs, fabs, ABS_MANY)
 ROW_SUM(row_sum_sq, SQUARE, SQUARE)
@@ -49,7 +50,7 @@ static double sum_row(ebb_reduce_fn f, int64_t n, const real *x, int64_t stride)
 	double s = 0;
 
 	if (stride == 1) {
-		return f == EBB_REDUCE_SUM     ? row_sum(n, x)
+		return f == EBB_REDUCE_SUM       ? row_sum(n, x)
 		       : f == EBB_REDUCE_SUM_ABS ? row_sum_abs(n, x)
 		                                 : row_sum_sq(n, x);
 	}
@@ -61,7 +62,7 @@ static double sum_row(ebb_reduce_fn f, int64_t n, const real *x, int64_t stride)
 	return s;
 }
 
-/* ---- Axes -------------------------------------------------------------------------------------- */
+/* ---- Axes ------------------------------------------------------------------------------------ */
 
 struct axes {
 	int ndim;
@@ -99,7 +100,8 @@ static void normalise(
 		int to = a->ndim - 1;
 
 		if (to >= 0 && a->xs[to] == a->xs[d] * a->shape[d] &&
-			a->ys[to] == a->ys[d] * a->shape[d] && (a->ys[to] == 0) == (a->ys[d] == 0)) {
+			a->ys[to] == a->ys[d] * a->shape[d] &&
+			(a->ys[to] == 0) == (a->ys[d] == 0)) {
 			a->shape[to] *= a->shape[d];
 		} else {
 			to = a->ndim++;
@@ -116,13 +118,13 @@ struct reduce_job {
 	real *y;
 	double scale;
 	struct axes kept, gone;
-	int64_t count, chunk;                   /* of kept elements or rows */
-	int64_t rows, cols, row_stride;         /* columns */
+	int64_t count, chunk;           /* of kept elements or rows */
+	int64_t rows, cols, row_stride; /* columns */
 	double (*partial)[COLUMNS];
 	double *sums;
 };
 
-/* ---- Everything into one ------------------------------------------------------------------------ */
+/* ---- Everything into one --------------------------------------------------------------------- */
 
 static void total_piece(void *ctx, int64_t piece, int worker)
 {
@@ -149,7 +151,7 @@ static void total(struct reduce_job job, int64_t n)
 	*j->y = (real)(j->scale * s);
 }
 
-/* ---- Rows into one ------------------------------------------------------------------------------ */
+/* ---- Rows into one --------------------------------------------------------------------------- */
 
 /* acc[k] += the sum of column k over the rows.  Narrow rows go several at a time. */
 static void sum_columns(
@@ -202,8 +204,8 @@ static void columns_piece(void *ctx, int64_t piece, int worker)
 }
 
 /* y[k*ys] = scale * the sum of column k; columns next to each other. */
-static void columns(struct reduce_job job, const real *x, int64_t rows, int64_t row_stride, int64_t cols,
-	real *y, int64_t ys)
+static void columns(struct reduce_job job, const real *x, int64_t rows, int64_t row_stride,
+	int64_t cols, real *y, int64_t ys)
 {
 	struct reduce_job *j = &job;
 	double partial[COLUMN_PIECES][COLUMNS];
@@ -216,7 +218,8 @@ static void columns(struct reduce_job job, const real *x, int64_t rows, int64_t 
 
 		j->cols = ebb_min(COLUMNS, cols - at);
 		j->x = x + at;
-		j->chunk = ebb_max(ebb_ceil_div(EBB_PIECE, j->cols), ebb_ceil_div(rows, COLUMN_PIECES));
+		j->chunk = ebb_max(
+			ebb_ceil_div(EBB_PIECE, j->cols), ebb_ceil_div(rows, COLUMN_PIECES));
 		pieces = ebb_ceil_div(rows, j->chunk);
 		ebb_run(pieces, columns_piece, j);
 		for (int64_t k = 0; k < j->cols; k++) {
@@ -229,7 +232,7 @@ static void columns(struct reduce_job job, const real *x, int64_t rows, int64_t 
 	}
 }
 
-/* ---- Any other ---------------------------------------------------------------------------------- */
+/* ---- Any other ------------------------------------------------------------------------------- */
 
 /* Steps an odometer over the first n axes; false at the end. */
 static bool step(const struct axes *a, int n, int64_t *at, int64_t *x, int64_t *y)
@@ -290,8 +293,8 @@ static int64_t product(const struct axes *a)
 }
 
 EBB_DECLARE(reduce);
-void EBB_NAME(reduce)(ebb_reduce_fn f, int ndim, const int64_t *shape, const void *x, const int64_t *xs,
-	void *y, const int64_t *ys, double scale)
+void EBB_NAME(reduce)(ebb_reduce_fn f, int ndim, const int64_t *shape, const void *x,
+	const int64_t *xs, void *y, const int64_t *ys, double scale)
 {
 	struct reduce_job j = {.f = f, .x = x, .y = y, .scale = scale};
 	struct axes all;
@@ -327,14 +330,15 @@ void EBB_NAME(reduce)(ebb_reduce_fn f, int ndim, const int64_t *shape, const voi
 		total(j, all.shape[0]);
 		return;
 	} else if (all.ys[last] && all.xs[last] == 1 && j.gone.ndim == 1 && !all.ys[last - 1]) {
-		/* The last axis stays and the one before goes: columns, once per index of the others. */
+		/* The last axis stays and the one before goes: columns, once per index of the
+		 * others. */
 		struct axes outer = j.kept;
 		int64_t at[EBB_KERNEL_DIMS] = {0}, xo = 0, yo = 0;
 
 		outer.ndim--;
 		do
-			columns(j, (const real *)x + xo, j.gone.shape[0], j.gone.xs[0], all.shape[last],
-				(real *)y + yo, all.ys[last]);
+			columns(j, (const real *)x + xo, j.gone.shape[0], j.gone.xs[0],
+				all.shape[last], (real *)y + yo, all.ys[last]);
 		while (step(&outer, outer.ndim, at, &xo, &yo));
 		return;
 	}
@@ -342,7 +346,7 @@ void EBB_NAME(reduce)(ebb_reduce_fn f, int ndim, const int64_t *shape, const voi
 	ebb_run(ebb_ceil_div(j.count, j.chunk), kept_piece, &j);
 }
 
-/* ---- Extremes ----------------------------------------------------------------------------------- */
+/* ---- Extremes -------------------------------------------------------------------------------- */
 
 struct extreme_job {
 	bool max;

@@ -1,8 +1,8 @@
 /*
  * softmax.c - logsumexp, softmax, log-softmax along one axis, their gradients, and cross-entropy.
  *
- * One line of x is the elements along the axis; a line that is not dense is taken through a block of
- * elements at a time, so that both kinds share one text and one order of summation.
+ * One line of x is the elements along the axis; a line that is not dense is taken through a block
+ * of elements at a time, so that both kinds share one text and one order of summation.
  */
 #include "functions.h"
 
@@ -13,8 +13,9 @@ struct lines {
 };
 
 /* The blocks of a line.  Each loads up to EBB_BLOCK elements, stride apart, into a dense array. */
-#define EACH_BLOCK(at, m, len) \
-	for (int64_t at = 0, m; at < (len) && (m = ebb_min(EBB_BLOCK, (len)-at), true); at += EBB_BLOCK)
+#define EACH_BLOCK(at, m, len)                                                                     \
+	for (int64_t at = 0, m; at < (len) && (m = ebb_min(EBB_BLOCK, (len)-at), true);            \
+		at += EBB_BLOCK)
 
 EBB_INLINE void load(int64_t m, const real *x, int64_t stride, real pad, real *block)
 {
@@ -56,7 +57,8 @@ static real line_max(int64_t len, const real *x, int64_t stride)
 
 	for (int k = 0; k < EBB_BLOCK; k++)
 		most[k] = -INFINITY;
-	EACH_BLOCK(i, m, len) {
+	EACH_BLOCK(i, m, len)
+	{
 		load(m, x + i * stride, stride, -INFINITY, block);
 		for (int k = 0; k < EBB_BLOCK; k++)
 			most[k] = block[k] > most[k] ? block[k] : most[k];
@@ -72,7 +74,8 @@ static double line_exp(int64_t len, const real *x, int64_t stride, real shift, r
 	double s = 0;
 	real block[EBB_BLOCK];
 
-	EACH_BLOCK(i, m, len) {
+	EACH_BLOCK(i, m, len)
+	{
 		load(m, x + i * stride, stride, -INFINITY, block);
 		for (int k = 0; k < EBB_BLOCK; k++)
 			block[k] = ebb_exp(block[k] - shift);
@@ -128,7 +131,8 @@ static void softmax_grad_line(const struct lines *j, int64_t line, int64_t from)
 	double s = 0;
 
 	(void)line;
-	EACH_BLOCK(i, m, j->len) {
+	EACH_BLOCK(i, m, j->len)
+	{
 		load(m, gy + i * j->inner, j->inner, 0, u);
 		load(m, y + i * j->inner, j->inner, 0, v);
 		for (int k = 0; k < EBB_BLOCK; k++)
@@ -146,12 +150,14 @@ static void log_softmax_grad_line(const struct lines *j, int64_t line, int64_t f
 	double s = 0;
 
 	(void)line;
-	EACH_BLOCK(i, m, j->len) {
+	EACH_BLOCK(i, m, j->len)
+	{
 		load(m, gy + i * j->inner, j->inner, 0, u);
 		s += sum_block(u);
 	}
 	sum = (real)s;
-	EACH_BLOCK(i, m, j->len) {
+	EACH_BLOCK(i, m, j->len)
+	{
 		load(m, gy + i * j->inner, j->inner, 0, u);
 		load(m, y + i * j->inner, j->inner, 0, v);
 		for (int k = 0; k < EBB_BLOCK; k++)
@@ -160,43 +166,43 @@ static void log_softmax_grad_line(const struct lines *j, int64_t line, int64_t f
 	}
 }
 
-#define LINES(name) \
-	static void name##_piece(void *ctx, int64_t piece, int worker) \
-	{ \
-		const struct lines *j = ctx; \
-		int64_t to = ebb_min(j->outer * j->inner, (piece + 1) * j->chunk); \
-\
-		(void)worker; \
-		for (int64_t i = piece * j->chunk; i < to; i++) \
-			name##_line(j, i, i / j->inner * j->len * j->inner + i % j->inner); \
-	} \
-	static void run_##name( \
-		int64_t outer, int64_t len, int64_t inner, const void *a, const void *b, void *y) \
-	{ \
-		struct lines j = {outer, len, inner, 0, a, b, y}; \
-		int64_t count = outer * inner; \
-\
-		if (count == 0) \
-			return; \
-		j.chunk = count * len < EBB_PARALLEL_FROM ? count : ebb_max(1, EBB_PIECE / len); \
-		ebb_run(ebb_ceil_div(count, j.chunk), name##_piece, &j); \
+#define LINES(name)                                                                                \
+	static void name##_piece(void *ctx, int64_t piece, int worker)                             \
+	{                                                                                          \
+		const struct lines *j = ctx;                                                       \
+		int64_t to = ebb_min(j->outer * j->inner, (piece + 1) * j->chunk);                 \
+                                                                                                   \
+		(void)worker;                                                                      \
+		for (int64_t i = piece * j->chunk; i < to; i++)                                    \
+			name##_line(j, i, i / j->inner * j->len * j->inner + i % j->inner);        \
+	}                                                                                          \
+	static void run_##name(                                                                    \
+		int64_t outer, int64_t len, int64_t inner, const void *a, const void *b, void *y)  \
+	{                                                                                          \
+		struct lines j = {outer, len, inner, 0, a, b, y};                                  \
+		int64_t count = outer * inner;                                                     \
+                                                                                                   \
+		if (count == 0)                                                                    \
+			return;                                                                    \
+		j.chunk = count * len < EBB_PARALLEL_FROM ? count : ebb_max(1, EBB_PIECE / len);   \
+		ebb_run(ebb_ceil_div(count, j.chunk), name##_piece, &j);                           \
 	}
 
-#define LINES_1(name) \
-	LINES(name) \
-	EBB_DECLARE(name); \
-	void EBB_NAME(name)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y) \
-	{ \
-		run_##name(outer, len, inner, x, NULL, y); \
+#define LINES_1(name)                                                                              \
+	LINES(name)                                                                                \
+	EBB_DECLARE(name);                                                                         \
+	void EBB_NAME(name)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y)     \
+	{                                                                                          \
+		run_##name(outer, len, inner, x, NULL, y);                                         \
 	}
 
-#define LINES_2(name) \
-	LINES(name) \
-	EBB_DECLARE(name); \
-	void EBB_NAME(name)( \
-		int64_t outer, int64_t len, int64_t inner, const void *gy, const void *y, void *gx) \
-	{ \
-		run_##name(outer, len, inner, gy, y, gx); \
+#define LINES_2(name)                                                                              \
+	LINES(name)                                                                                \
+	EBB_DECLARE(name);                                                                         \
+	void EBB_NAME(name)(int64_t outer, int64_t len, int64_t inner, const void *gy,             \
+		const void *y, void *gx)                                                           \
+	{                                                                                          \
+		run_##name(outer, len, inner, gy, y, gx);                                          \
 	}
 
 LINES_1(logsumexp)
@@ -205,7 +211,7 @@ LINES_1(log_softmax)
 LINES_2(softmax_grad)
 LINES_2(log_softmax_grad)
 
-/* ---- Cross-entropy ------------------------------------------------------------------------------ */
+/* ---- Cross-entropy --------------------------------------------------------------------------- */
 
 struct entropy_job {
 	int64_t n, classes, chunk, ignore, gs;
@@ -237,8 +243,13 @@ EBB_DECLARE(cross_entropy);
 void EBB_NAME(cross_entropy)(int64_t n, int64_t classes, const void *x, const int64_t *label,
 	int64_t ignore, void *loss, void *p)
 {
-	struct entropy_job j = {.n = n, .classes = classes, .ignore = ignore, .x = x, .label = label,
-		.loss = loss, .p = p};
+	struct entropy_job j = {.n = n,
+		.classes = classes,
+		.ignore = ignore,
+		.x = x,
+		.label = label,
+		.loss = loss,
+		.p = p};
 
 	if (n == 0)
 		return;
@@ -269,8 +280,15 @@ EBB_DECLARE(cross_entropy_grad);
 void EBB_NAME(cross_entropy_grad)(int64_t n, int64_t classes, const void *p, const int64_t *label,
 	int64_t ignore, const void *g, int64_t gs, double scale, void *gx)
 {
-	struct entropy_job j = {.n = n, .classes = classes, .ignore = ignore, .gs = gs, .x = p, .g = g,
-		.label = label, .scale = scale, .p = gx};
+	struct entropy_job j = {.n = n,
+		.classes = classes,
+		.ignore = ignore,
+		.gs = gs,
+		.x = p,
+		.g = g,
+		.label = label,
+		.scale = scale,
+		.p = gx};
 
 	if (n == 0)
 		return;

@@ -49,7 +49,7 @@ static void stats_range(
 		sum_abs += absolute;
 		sum_sq += v * v;
 		max_abs = (dvec)(((absolute > max_abs) & (ivec)absolute) |
-		                 (~(absolute > max_abs) & (ivec)max_abs));
+				 (~(absolute > max_abs) & (ivec)max_abs));
 		bits = (v < least) & ~bad;
 		least = (dvec)((bits & (ivec)v) | (~bits & (ivec)least));
 		bits = (v > most) & ~bad;
@@ -76,7 +76,8 @@ static void stats_piece(void *ctx, int64_t piece, int worker)
 	int64_t from = piece * j->chunk;
 
 	(void)worker;
-	stats_range(ebb_min(j->chunk, j->n - from), j->x + from, j->below, j->above, &j->part[piece]);
+	stats_range(
+		ebb_min(j->chunk, j->n - from), j->x + from, j->below, j->above, &j->part[piece]);
 }
 
 EBB_DECLARE(stats);

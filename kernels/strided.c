@@ -19,8 +19,8 @@ static int64_t magnitude(int64_t s)
 	return s < 0 ? -s : s;
 }
 
-/* Drops axes of size 1, sorts by the output's strides, merges; at least two axes come out.  False if
- * there is nothing to do. */
+/* Drops axes of size 1, sorts by the output's strides, merges; at least two axes come out.  False
+ * if there is nothing to do. */
 static bool normalise(struct axes *a, int ndim, const int64_t *shape, const int64_t *const *strides)
 {
 	int n = 0;
@@ -126,7 +126,7 @@ static int64_t rows_per_piece(const struct axes *a, int64_t rows)
 	return rows * cols < EBB_PARALLEL_FROM ? rows : ebb_max(1, EBB_PIECE / cols);
 }
 
-/* ---- Two operands ------------------------------------------------------------------------------ */
+/* ---- Two operands ---------------------------------------------------------------------------- */
 
 #if EBB_F64
 #define POW pow
@@ -135,6 +135,7 @@ static int64_t rows_per_piece(const struct axes *a, int64_t rows)
 #endif
 
 /* a and b are the operands' elements, p the constant. */
+/* clang-format off */
 #define BINARY(X) \
 	X(EBB_ADD, a + b) \
 	X(EBB_SUB, a - b) \
@@ -149,44 +150,46 @@ static int64_t rows_per_piece(const struct axes *a, int64_t rows)
 	X(EBB_LEAKY_RELU_GRAD, b > 0 ? a : p * a) \
 	X(EBB_SIGMOID_GRAD, a * b * (1 - b)) \
 	X(EBB_TANH_GRAD, a * (1 - b * b))
+/* clang-format on */
 
-#define COLUMNS(expr, sa, sb, sy) \
-	EBB_IVDEP \
-	for (int64_t i = 0; i < s->cols; i++) { \
-		real a = A[i * (sa)], b = B[i * (sb)]; \
-		Y[i * (sy)] = (real)(expr); \
+#define COLUMNS(expr, sa, sb, sy)                                                                  \
+	EBB_IVDEP                                                                                  \
+	for (int64_t i = 0; i < s->cols; i++) {                                                    \
+		real a = A[i * (sa)], b = B[i * (sb)];                                             \
+		Y[i * (sy)] = (real)(expr);                                                        \
 	}
 
-#define LOOP(name, expr) \
-	static void name##_loop(const struct plane *s, const real *A, const real *B, real *Y, real p) \
-	{ \
-		bool dense = s->col[0] == 1; \
-		int kind = dense && s->col[1] == 1 && s->col[2] == 1   ? 0 \
-		           : dense && s->col[1] == 1 && s->col[2] == 0 ? 1 \
-		           : dense && s->col[1] == 0 && s->col[2] == 1 ? 2 \
-		                                                       : 3; \
-\
-		(void)p; \
-		for (int64_t r = 0;;) { \
-			switch (kind) { \
-			case 0: \
-				COLUMNS(expr, 1, 1, 1) \
-				break; \
-			case 1: \
-				COLUMNS(expr, 1, 0, 1) \
-				break; \
-			case 2: \
-				COLUMNS(expr, 0, 1, 1) \
-				break; \
-			default: \
-				COLUMNS(expr, s->col[1], s->col[2], s->col[0]) \
-			} \
-			if (++r == s->rows) \
-				return; \
-			A += s->row[1]; \
-			B += s->row[2]; \
-			Y += s->row[0]; \
-		} \
+#define LOOP(name, expr)                                                                           \
+	static void name##_loop(                                                                   \
+		const struct plane *s, const real *A, const real *B, real *Y, real p)              \
+	{                                                                                          \
+		bool dense = s->col[0] == 1;                                                       \
+		int kind = dense && s->col[1] == 1 && s->col[2] == 1   ? 0                         \
+		           : dense && s->col[1] == 1 && s->col[2] == 0 ? 1                         \
+		           : dense && s->col[1] == 0 && s->col[2] == 1 ? 2                         \
+		                                                       : 3;                        \
+                                                                                                   \
+		(void)p;                                                                           \
+		for (int64_t r = 0;;) {                                                            \
+			switch (kind) {                                                            \
+			case 0:                                                                    \
+				COLUMNS(expr, 1, 1, 1)                                             \
+				break;                                                             \
+			case 1:                                                                    \
+				COLUMNS(expr, 1, 0, 1)                                             \
+				break;                                                             \
+			case 2:                                                                    \
+				COLUMNS(expr, 0, 1, 1)                                             \
+				break;                                                             \
+			default:                                                                   \
+				COLUMNS(expr, s->col[1], s->col[2], s->col[0])                     \
+			}                                                                          \
+			if (++r == s->rows)                                                        \
+				return;                                                            \
+			A += s->row[1];                                                            \
+			B += s->row[2];                                                            \
+			Y += s->row[0];                                                            \
+		}                                                                                  \
 	}
 BINARY(LOOP)
 
@@ -194,9 +197,9 @@ static void binary_plane(
 	ebb_binary_fn f, const struct plane *s, const real *a, const real *b, real *y, real p)
 {
 	switch (f) {
-#define CASE(name, expr) \
-	case name: \
-		name##_loop(s, a, b, y, p); \
+#define CASE(name, expr)                                                                           \
+	case name:                                                                                 \
+		name##_loop(s, a, b, y, p);                                                        \
 		break;
 		BINARY(CASE)
 	case EBB_BINARY_COUNT:
@@ -213,18 +216,20 @@ struct binary_job {
 	int64_t rows, chunk; /* strided */
 };
 
-/* Rows of few columns, one operand dense like the output and the other the same in every row: repeat
- * the latter until a row is long enough for vectors. */
+/* Rows of few columns, one operand dense like the output and the other the same in every row:
+ * repeat the latter until a row is long enough for vectors. */
 enum { NARROW = 64, REPEATED = 512 };
 
-static void narrow_rows(ebb_binary_fn f, const struct plane *s, const real *a, const real *b, real *y,
-	real p, bool a_repeats)
+static void narrow_rows(ebb_binary_fn f, const struct plane *s, const real *a, const real *b,
+	real *y, real p, bool a_repeats)
 {
 	int64_t copies = ebb_min(REPEATED / s->cols, s->rows), width = copies * s->cols;
 	const real *once = a_repeats ? a : b;
 	real many[REPEATED];
-	struct plane wide = {.rows = s->rows / copies, .cols = width,
-		.row = {width, a_repeats ? 0 : width, a_repeats ? width : 0}, .col = {1, 1, 1}};
+	struct plane wide = {.rows = s->rows / copies,
+		.cols = width,
+		.row = {width, a_repeats ? 0 : width, a_repeats ? width : 0},
+		.col = {1, 1, 1}};
 	int64_t done = wide.rows * width, rest = s->rows * s->cols - done;
 
 	for (int64_t i = 0; i < width; i += s->cols)
@@ -333,7 +338,7 @@ void EBB_NAME(binary)(ebb_binary_fn f, int64_t n, const void *a, const void *b, 
 	}
 }
 
-/* ---- A choice ---------------------------------------------------------------------------------- */
+/* ---- A choice -------------------------------------------------------------------------------- */
 
 struct where_job {
 	const void *c;
@@ -344,24 +349,24 @@ struct where_job {
 	int64_t rows, chunk;
 };
 
-#define CHOOSE(type) \
-	for (int64_t r = 0; r < s->rows; r++) { \
-		const type *C = (const type *)j->c + offset[1] + r * s->row[1]; \
-		const real *A = j->a + offset[2] + r * s->row[2]; \
-		const real *B = j->b + offset[3] + r * s->row[3]; \
-		real *Y = j->y + offset[0] + r * s->row[0]; \
-\
-		if (dense) { \
-			EBB_IVDEP \
-			for (int64_t i = 0; i < s->cols; i++) { \
-				real u = A[i], v = B[i]; \
-				Y[i] = C[i] != 0 ? u : v; \
-			} \
-		} else { \
-			for (int64_t i = 0; i < s->cols; i++) \
-				Y[i * s->col[0]] = C[i * s->col[1]] != 0 ? A[i * s->col[2]] \
-				                                        : B[i * s->col[3]]; \
-		} \
+#define CHOOSE(type)                                                                               \
+	for (int64_t r = 0; r < s->rows; r++) {                                                    \
+		const type *C = (const type *)j->c + offset[1] + r * s->row[1];                    \
+		const real *A = j->a + offset[2] + r * s->row[2];                                  \
+		const real *B = j->b + offset[3] + r * s->row[3];                                  \
+		real *Y = j->y + offset[0] + r * s->row[0];                                        \
+                                                                                                   \
+		if (dense) {                                                                       \
+			EBB_IVDEP                                                                  \
+			for (int64_t i = 0; i < s->cols; i++) {                                    \
+				real u = A[i], v = B[i];                                           \
+				Y[i] = C[i] != 0 ? u : v;                                          \
+			}                                                                          \
+		} else {                                                                           \
+			for (int64_t i = 0; i < s->cols; i++)                                      \
+				Y[i * s->col[0]] = C[i * s->col[1]] != 0 ? A[i * s->col[2]]        \
+				                                         : B[i * s->col[3]];       \
+		}                                                                                  \
 	}
 
 static void where_part(const void *ctx, const struct plane *s, const int64_t *offset)
@@ -387,8 +392,8 @@ static void where_rows(void *ctx, int64_t piece, int worker)
 
 EBB_DECLARE(where_strided);
 void EBB_NAME(where_strided)(int ndim, const int64_t *shape, const void *c, int c_size,
-	const int64_t *cs, const void *a, const int64_t *as, const void *b, const int64_t *bs, void *y,
-	const int64_t *ys)
+	const int64_t *cs, const void *a, const int64_t *as, const void *b, const int64_t *bs,
+	void *y, const int64_t *ys)
 {
 	const int64_t *strides[] = {ys, cs, as, bs};
 	struct where_job j = {.c = c, .c_size = c_size, .a = a, .b = b, .y = y, .axes.operands = 4};

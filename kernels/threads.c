@@ -1,13 +1,14 @@
 /*
  * threads.c - the pool of threads that kernels share.
  *
- * One job at a time: the caller that gets the pool publishes it and works along; a caller that finds
- * the pool taken does its pieces alone.  Threads join an open job, claim pieces by a counter, and
- * leave; the caller closes the job and waits only for those who joined, so a thread that the system
- * has not scheduled delays nobody.  An idle thread spins for some microseconds, then sleeps.
+ * One job at a time: the caller that gets the pool publishes it and works along; a caller that
+ * finds the pool taken does its pieces alone.  Threads join an open job, claim pieces by a
+ * counter, and leave; the caller closes the job and waits only for those who joined, so a thread
+ * that the system has not scheduled delays nobody.  An idle thread spins for some microseconds,
+ * then sleeps.
  *
- * All data passes under the mutex; the atomics are hints that say when taking it is worth while, and
- * the counter of pieces.
+ * All data passes under the mutex; the atomics are hints that say when taking it is worth while,
+ * and the counter of pieces.
  */
 #define _GNU_SOURCE
 #include "kernels.h"
@@ -40,8 +41,8 @@ static struct {
 	void (*fn)(void *, int64_t, int);
 	void *ctx;
 	int64_t pieces;
-	_Alignas(64) atomic_uint job;  /* counts jobs: what idle threads watch */
-	atomic_int busy;               /* mirrors active */
+	_Alignas(64) atomic_uint job;   /* counts jobs: what idle threads watch */
+	atomic_int busy;                /* mirrors active */
 	_Alignas(64) atomic_llong next; /* the next piece to claim */
 } pool = {
 	.owner = PTHREAD_MUTEX_INITIALIZER,

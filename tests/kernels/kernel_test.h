@@ -24,8 +24,8 @@ void each_table(void (*fn)(void));
 int64_t any(int64_t lo, int64_t hi);
 double any_real(void);
 
-/* Memory for n reals of the table's type, exactly (a byte more is out of bounds for a sanitizer).  All
- * is released by release_all. */
+/* Memory for n reals of the table's type, exactly (a byte more is out of bounds for a
+ * sanitizer).  All is released by release_all. */
 void *reals(int64_t n);
 void *random_reals(int64_t n);
 void *bytes(size_t n);
@@ -42,21 +42,22 @@ double epsilon(void);
 bool near(double a, double b, double tol);
 
 /* Check's own assertion writes to a file each time: too slow for every element. */
-#define expect(condition) \
-	do { \
-		if (!(condition)) \
-			ck_abort_msg("%s %s: not %s", K ? K->isa : "", f64 ? "f64" : "f32", #condition); \
+#define expect(condition)                                                                          \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			ck_abort_msg("%s %s: not %s", K ? K->isa : "", f64 ? "f64" : "f32",        \
+				#condition);                                                       \
 	} while (0)
 
-#define expect_near(a, b, tol, ...) \
-	do { \
-		double got_ = (a), want_ = (b); \
-		if (!near(got_, want_, tol)) { \
-			char where_[256]; \
-			snprintf(where_, sizeof where_, __VA_ARGS__); \
-			ck_abort_msg("%s %s: got %.17g, want %.17g (%s)", K->isa, f64 ? "f64" : "f32", \
-				got_, want_, where_); \
-		} \
+#define expect_near(a, b, tol, ...)                                                                \
+	do {                                                                                       \
+		double got_ = (a), want_ = (b);                                                    \
+		if (!near(got_, want_, tol)) {                                                     \
+			char where_[256];                                                          \
+			snprintf(where_, sizeof where_, __VA_ARGS__);                              \
+			ck_abort_msg("%s %s: got %.17g, want %.17g (%s)", K->isa,                  \
+				f64 ? "f64" : "f32", got_, want_, where_);                         \
+		}                                                                                  \
 	} while (0)
 
 /* fn writes n bytes of result; the results for 1, 2 and 3 threads must be the same bits. */

@@ -29,50 +29,48 @@ static struct conv random_conv(ebb_conv_shape s)
 		random_reals(s.o), random_reals(size_y(&s))};
 }
 
-/* Calls one of three sums for each product of the definition. */
+/* The definition: each product goes to the three sums that it belongs to. */
 static void define(const struct conv *k, double *y, double *gx, double *gw)
 {
 	const ebb_conv_shape s = k->s;
-	int64_t cg = s.c / s.groups, og = s.o / s.groups;
+	int64_t cg = s.c / s.groups, og = s.o / s.groups, taps = s.kh * s.kw;
 
-	for (int64_t i = 0; i < size_y(&s); i++)
-		y[i] = get(k->b, i % s.o);
-	for (int64_t n = 0; n < s.n; n++)
-	for (int64_t o = 0; o < s.o; o++)
-	for (int64_t i = 0; i < s.oh; i++)
-	for (int64_t j = 0; j < s.ow; j++)
-	for (int64_t c = 0; c < cg; c++)
-	for (int64_t u = 0; u < s.kh; u++)
-	for (int64_t v = 0; v < s.kw; v++) {
-		int64_t r = i * s.stride_h + u * s.dilation_h - s.pad_top;
-		int64_t q = j * s.stride_w + v * s.dilation_w - s.pad_left;
-		int64_t at_w = ((o * cg + c) * s.kh + u) * s.kw + v;
-		int64_t at_y = ((n * s.oh + i) * s.ow + j) * s.o + o;
-		int64_t at_x = ((n * s.h + r) * s.w + q) * s.c + o / og * cg + c;
+	for (int64_t at = 0; at < size_y(&s); at++) {
+		int64_t o = at % s.o, j = at / s.o % s.ow, i = at / s.o / s.ow % s.oh;
+		int64_t n = at / s.o / s.ow / s.oh;
 
-		if (r < 0 || r >= s.h || q < 0 || q >= s.w)
-			continue;
-		y[at_y] += get(k->x, at_x) * get(k->w, at_w);
-		gx[at_x] += get(k->gy, at_y) * get(k->w, at_w);
-		gw[at_w] += get(k->gy, at_y) * get(k->x, at_x);
+		y[at] = get(k->b, o);
+		for (int64_t m = 0; m < cg * taps; m++) {
+			int64_t c = m / taps, u = m % taps / s.kw, v = m % s.kw;
+			int64_t r = i * s.stride_h + u * s.dilation_h - s.pad_top;
+			int64_t q = j * s.stride_w + v * s.dilation_w - s.pad_left;
+			int64_t at_w = o * cg * taps + m;
+			int64_t at_x = ((n * s.h + r) * s.w + q) * s.c + o / og * cg + c;
+
+			if (r < 0 || r >= s.h || q < 0 || q >= s.w)
+				continue;
+			y[at] += get(k->x, at_x) * get(k->w, at_w);
+			gx[at_x] += get(k->gy, at) * get(k->w, at_w);
+			gw[at_w] += get(k->gy, at) * get(k->x, at_x);
+		}
 	}
 }
 
 static void check_conv(ebb_conv_shape s)
 {
 	struct conv k = random_conv(s);
-	double *y = bytes((size_t)size_y(&s) * sizeof *y), *gx = bytes((size_t)size_x(&s) * sizeof *gx);
+	double *y = bytes((size_t)size_y(&s) * sizeof *y),
+	       *gx = bytes((size_t)size_x(&s) * sizeof *gx);
 	double *gw = bytes((size_t)size_w(&s) * sizeof *gw);
 	void *ry = reals(size_y(&s)), *rx = reals(size_x(&s)), *rw = reals(size_w(&s));
 	/* rounding grows with the terms of a sum */
 	double tol = 30 + (double)((s.c > s.o ? s.c : s.o) / s.groups * s.kh * s.kw) * 0.3;
 	char where[200];
 
-	snprintf(where, sizeof where,
-		"n%d c%d %dx%d o%d k%dx%d out %dx%d s%d,%d d%d,%d p%d,%d g%d", (int)s.n, (int)s.c,
-		(int)s.h, (int)s.w, (int)s.o, (int)s.kh, (int)s.kw, (int)s.oh, (int)s.ow,
-		(int)s.stride_h, (int)s.stride_w, (int)s.dilation_h, (int)s.dilation_w, (int)s.pad_top,
-		(int)s.pad_left, (int)s.groups);
+	snprintf(where, sizeof where, "n%d c%d %dx%d o%d k%dx%d out %dx%d s%d,%d d%d,%d p%d,%d g%d",
+		(int)s.n, (int)s.c, (int)s.h, (int)s.w, (int)s.o, (int)s.kh, (int)s.kw, (int)s.oh,
+		(int)s.ow, (int)s.stride_h, (int)s.stride_w, (int)s.dilation_h, (int)s.dilation_w,
+		(int)s.pad_top, (int)s.pad_left, (int)s.groups);
 	define(&k, y, gx, gw);
 	K->conv_forward(&s, k.x, k.w, k.b, ry, workspace(K->conv_workspace(&s, EBB_CONV_FORWARD)));
 	for (int64_t i = 0; i < size_y(&s); i++)
@@ -80,12 +78,15 @@ static void check_conv(ebb_conv_shape s)
 	K->conv_forward(&s, k.x, k.w, NULL, ry, workspace(K->conv_workspace(&s, EBB_CONV_FORWARD)));
 	for (int64_t i = 0; i < size_y(&s); i++)
 		expect_near(get(ry, i), y[i] - get(k.b, i % s.o), tol, "no bias %s", where);
-	K->conv_grad_input(&s, k.gy, k.w, rx, workspace(K->conv_workspace(&s, EBB_CONV_GRAD_INPUT)));
+	K->conv_grad_input(
+		&s, k.gy, k.w, rx, workspace(K->conv_workspace(&s, EBB_CONV_GRAD_INPUT)));
 	for (int64_t i = 0; i < size_x(&s); i++)
 		expect_near(get(rx, i), gx[i], tol, "grad_input %s at %d", where, (int)i);
-	K->conv_grad_weight(&s, k.x, k.gy, rw, workspace(K->conv_workspace(&s, EBB_CONV_GRAD_WEIGHT)));
+	K->conv_grad_weight(
+		&s, k.x, k.gy, rw, workspace(K->conv_workspace(&s, EBB_CONV_GRAD_WEIGHT)));
 	for (int64_t i = 0; i < size_w(&s); i++)
-		expect_near(get(rw, i), gw[i], tol + (double)(s.n * s.oh * s.ow) * 0.2, "grad_weight %s at %d", where, (int)i);
+		expect_near(get(rw, i), gw[i], tol + (double)(s.n * s.oh * s.ow) * 0.2,
+			"grad_weight %s at %d", where, (int)i);
 	release_all();
 }
 
@@ -95,8 +96,8 @@ static ebb_conv_shape shape(int64_t n, int64_t c, int64_t h, int64_t w, int64_t 
 {
 	return (ebb_conv_shape){n, c, h, w, o, kh, kw,
 		(h + 2 * pad - (kh - 1) * dilation - 1) / stride + 1,
-		(w + 2 * pad - (kw - 1) * dilation - 1) / stride + 1, stride, stride, dilation, dilation,
-		pad, pad, groups};
+		(w + 2 * pad - (kw - 1) * dilation - 1) / stride + 1, stride, stride, dilation,
+		dilation, pad, pad, groups};
 }
 
 static void usual_shapes(void)
@@ -133,10 +134,20 @@ static void random_shapes(void)
 {
 	for (int i = 0; i < 60;) {
 		int64_t g = any(0, 2) ? 1 : any(1, 4);
-		ebb_conv_shape s = {.n = any(1, 3), .c = g * any(1, 6), .h = any(1, 14), .w = any(1, 14),
-			.o = g * any(1, 20), .kh = any(1, 5), .kw = any(1, 5), .stride_h = any(1, 3),
-			.stride_w = any(1, 3), .dilation_h = any(1, 3), .dilation_w = any(1, 3),
-			.pad_top = any(0, 4), .pad_left = any(0, 4), .groups = g};
+		ebb_conv_shape s = {.n = any(1, 3),
+			.c = g * any(1, 6),
+			.h = any(1, 14),
+			.w = any(1, 14),
+			.o = g * any(1, 20),
+			.kh = any(1, 5),
+			.kw = any(1, 5),
+			.stride_h = any(1, 3),
+			.stride_w = any(1, 3),
+			.dilation_h = any(1, 3),
+			.dilation_w = any(1, 3),
+			.pad_top = any(0, 4),
+			.pad_left = any(0, 4),
+			.groups = g};
 		/* unlike padding below and to the right, and rows that no window meets */
 		int64_t h = s.h + s.pad_top + any(0, 3) - (s.kh - 1) * s.dilation_h - 1;
 		int64_t w = s.w + s.pad_left + any(0, 3) - (s.kw - 1) * s.dilation_w - 1;
@@ -183,7 +194,8 @@ static void weight_result(void *result, void *ctx)
 static void threads(void)
 {
 	ebb_conv_shape s[] = {shape(9, 8, 28, 28, 12, 3, 3, 1, 1, 1, 1),
-		shape(5, 16, 14, 14, 16, 3, 3, 2, 1, 1, 16), shape(1, 20, 40, 40, 20, 3, 3, 1, 1, 1, 1),
+		shape(5, 16, 14, 14, 16, 3, 3, 2, 1, 1, 16),
+		shape(1, 20, 40, 40, 20, 3, 3, 1, 1, 1, 1),
 		shape(3, 32, 20, 20, 40, 1, 1, 1, 1, 0, 1)};
 
 	for (size_t i = 0; i < sizeof s / sizeof s[0]; i++) {

@@ -41,7 +41,8 @@ static double unary(ebb_unary_fn f, double x, double a, double b)
 	case EBB_GELU:
 		return x * 0.5 * erfc(-x * sqrt(0.5));
 	case EBB_GELU_TANH:
-		return x * unary(EBB_SIGMOID, 2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x), 0, 0);
+		return x * unary(EBB_SIGMOID, 2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x),
+				   0, 0);
 	case EBB_RELU:
 		return x < 0 ? 0 : x;
 	case EBB_LEAKY_RELU:
@@ -85,14 +86,15 @@ static bool close_to(double got, double want, double x, double tol)
 
 	if (isnan(got) || isnan(want) || isinf(got) || isinf(want))
 		return near(got, want, tol);
-	return fabs(got - want) <= 2 * tol * epsilon() * (fabs(want) + (isfinite(x) ? least * (1 + fabs(x)) : 0));
+	return fabs(got - want) <=
+	       2 * tol * epsilon() * (fabs(want) + (isfinite(x) ? least * (1 + fabs(x)) : 0));
 }
 
 static void functions(void)
 {
 	static const double special[] = {0, -0.0, 1, -1, 2, -2, 0.5, -0.5, INFINITY, -INFINITY, NAN,
-		1e-30, -1e-30, 1e30, -1e30, 1e-40, 88.7, 89.5, -87, -88, -95, -103.9, -104.5, 20, -20, 9.1,
-		0.3, 3, -3};
+		1e-30, -1e-30, 1e30, -1e30, 1e-40, 88.7, 89.5, -87, -88, -95, -103.9, -104.5, 20,
+		-20, 9.1, 0.3, 3, -3};
 	enum { SPECIAL = sizeof special / sizeof special[0], N = 1000 };
 	static const double exponents[] = {2, 3, -1, 0.5, 1, 0, -2, 1.7, 4, -0.5};
 
@@ -117,9 +119,11 @@ static void functions(void)
 				if ((f == EBB_SIN || f == EBB_COS) && fabs(v) > 1e6)
 					continue;
 				if (!close_to(get(y, i), want, v, tol))
-					ck_abort_msg("%s %s: function %d of %.9g (a %g): got %.17g, want "
-					             "%.17g", K->isa, f64 ? "f64" : "f32", f, v, a,
-						get(y, i), want);
+					ck_abort_msg("%s %s: function %d of %.9g (a %g): got "
+						     "%.17g, want "
+						     "%.17g",
+						K->isa, f64 ? "f64" : "f32", f, v, a, get(y, i),
+						want);
 			}
 			/* one by one, shifted, and in place: the same bits */
 			for (int i = 0; i < 100; i++) {
@@ -128,7 +132,8 @@ static void functions(void)
 
 				K->unary((ebb_unary_fn)f, 1, from, one, a, b);
 				expect(memcmp(one, (char *)y + (size_t)i * K->real_size,
-						  K->real_size) == 0 || isnan(get(one, 0)));
+					       K->real_size) == 0 ||
+					isnan(get(one, 0)));
 			}
 			K->unary((ebb_unary_fn)f, N, x, x, a, b);
 			for (int i = 0; i < N; i++)

@@ -63,18 +63,19 @@ static void check_product(struct product p)
 
 static void some_products(void)
 {
-	static const int64_t shapes[][3] = {{1, 1, 1}, {0, 3, 2}, {3, 0, 2}, {3, 4, 0}, {1, 300, 70},
-		{2, 40, 300}, {3, 33, 515}, {64, 120, 400}, {14, 32, 64}, {64, 10, 84}, {113, 257, 259},
-		{300, 17, 31}, {5, 600, 16}, {33, 1, 1000}, {29, 65, 512}};
+	static const int64_t shapes[][3] = {{1, 1, 1}, {0, 3, 2}, {3, 0, 2}, {3, 4, 0},
+		{1, 300, 70}, {2, 40, 300}, {3, 33, 515}, {64, 120, 400}, {14, 32, 64},
+		{64, 10, 84}, {113, 257, 259}, {300, 17, 31}, {5, 600, 16}, {33, 1, 1000},
+		{29, 65, 512}};
 
 	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
 		for (int t = 0; t < 8; t++)
-			check_product(random_product(shapes[i][0], shapes[i][1], shapes[i][2], t & 1,
-				(t & 2) != 0, (t & 4) != 0));
+			check_product(random_product(shapes[i][0], shapes[i][1], shapes[i][2],
+				t & 1, (t & 2) != 0, (t & 4) != 0));
 	}
 	for (int i = 0; i < 150; i++)
-		check_product(random_product(any(1, 50), any(1, 80), any(1, 60), any(0, 1), any(0, 1),
-			(double)any(0, 1)));
+		check_product(random_product(any(1, 50), any(1, 80), any(1, 60), any(0, 1),
+			any(0, 1), (double)any(0, 1)));
 }
 
 START_TEST(products)

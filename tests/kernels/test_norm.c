@@ -50,8 +50,8 @@ static void check_norm(int64_t rows, int64_t c, double offset)
 
 static void norms(void)
 {
-	static const int64_t shapes[][2] = {{0, 3}, {1, 1}, {1, 5}, {7, 3}, {100, 8}, {3137, 16}, {999, 6},
-		{9000, 10}, {50, 300}, {20, 64}, {33, 65}};
+	static const int64_t shapes[][2] = {{0, 3}, {1, 1}, {1, 5}, {7, 3}, {100, 8}, {3137, 16},
+		{999, 6}, {9000, 10}, {50, 300}, {20, 64}, {33, 65}};
 
 	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
 		check_norm(shapes[i][0], shapes[i][1], 0);

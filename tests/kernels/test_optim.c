@@ -34,7 +34,8 @@ static void sgd(double momentum, bool nesterov)
 			if (momentum == 0)
 				rm[i] = 0;
 		}
-		K->sgd(N, w, g, momentum == 0 ? NULL : m, 0.5, 0.1, momentum, 0.01, nesterov, step == 0);
+		K->sgd(N, w, g, momentum == 0 ? NULL : m, 0.5, 0.1, momentum, 0.01, nesterov,
+			step == 0);
 		compare(w, rw, "sgd");
 	}
 	release_all();
@@ -90,7 +91,8 @@ static void rmsprop(bool momentum)
 			rb[i] = (momentum ? 0.8 * rb[i] : 0) + q / (sqrt(rv[i]) + 1e-3);
 			rw[i] -= 0.01 * rb[i];
 		}
-		K->rmsprop(N, w, g, v, momentum ? b : NULL, 0.5, 0.01, 0.9, 1e-3, momentum ? 0.8 : 0, 0.01);
+		K->rmsprop(N, w, g, v, momentum ? b : NULL, 0.5, 0.01, 0.9, 1e-3,
+			momentum ? 0.8 : 0, 0.01);
 		compare(w, rw, "rmsprop");
 	}
 	release_all();

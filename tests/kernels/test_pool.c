@@ -3,8 +3,8 @@
  */
 #include "kernel_test.h"
 
-/* The rows (or columns) of window i inside the image: first, first+step, ... below end; and how long it
- * counts for the average. */
+/* The rows (or columns) of window i inside the image: first, first+step, ... below end; and how
+ * long it counts for the average. */
 static void window(const ebb_pool_shape *s, bool rows, int64_t i, int64_t *first, int64_t *end,
 	int64_t *length)
 {
@@ -59,7 +59,8 @@ static void check_average(ebb_pool_shape s)
 static void check_maximum(ebb_pool_shape s)
 {
 	int64_t nx = s.n * s.h * s.w * s.c, ny = s.n * s.oh * s.ow * s.c;
-	void *x = reals(nx), *y = reals(ny), *gy = random_reals(ny), *gx = reals(nx), *z = reals(ny);
+	void *x = reals(nx), *y = reals(ny), *gy = random_reals(ny), *gx = reals(nx),
+	     *z = reals(ny);
 	int32_t *index = bytes((size_t)ny * sizeof *index);
 	double *want = bytes((size_t)nx * sizeof *want);
 
@@ -80,8 +81,9 @@ static void check_maximum(ebb_pool_shape s)
 
 				if (p < 0 || p >= s.h || q < 0 || q >= s.w)
 					continue;
-				if (best < 0 || (!isnan(get(x, best)) &&
-						 (isnan(get(x, at)) || get(x, at) > get(x, best))))
+				if (best < 0 ||
+					(!isnan(get(x, best)) &&
+						(isnan(get(x, at)) || get(x, at) > get(x, best))))
 					best = at;
 			}
 		}
@@ -98,9 +100,16 @@ static void check_maximum(ebb_pool_shape s)
 static ebb_pool_shape random_pool(void)
 {
 	for (;;) {
-		ebb_pool_shape s = {.n = any(0, 3), .c = any(1, 20), .h = any(1, 12), .w = any(1, 12),
-			.kh = any(1, 4), .kw = any(1, 4), .stride_h = any(1, 4), .stride_w = any(1, 4),
-			.dilation_h = any(1, 2), .dilation_w = any(1, 2)};
+		ebb_pool_shape s = {.n = any(0, 3),
+			.c = any(1, 20),
+			.h = any(1, 12),
+			.w = any(1, 12),
+			.kh = any(1, 4),
+			.kw = any(1, 4),
+			.stride_h = any(1, 4),
+			.stride_w = any(1, 4),
+			.dilation_h = any(1, 2),
+			.dilation_w = any(1, 2)};
 		int64_t h, w;
 
 		s.pad_top = any(0, s.kh / 2);
@@ -157,8 +166,18 @@ static void pools(void)
 		s.ow = any(1, 15);
 		check_average(s);
 	}
-	check_maximum((ebb_pool_shape){.n = 9, .c = 6, .h = 28, .w = 28, .oh = 14, .ow = 14, .kh = 2,
-		.kw = 2, .stride_h = 2, .stride_w = 2, .dilation_h = 1, .dilation_w = 1});
+	check_maximum((ebb_pool_shape){.n = 9,
+		.c = 6,
+		.h = 28,
+		.w = 28,
+		.oh = 14,
+		.ow = 14,
+		.kh = 2,
+		.kw = 2,
+		.stride_h = 2,
+		.stride_w = 2,
+		.dilation_h = 1,
+		.dilation_w = 1});
 }
 
 START_TEST(windows)

@@ -38,8 +38,8 @@ END_TEST
 
 static double unit(uint64_t i, uint64_t seed, uint64_t stream, bool second)
 {
-	uint32_t counter[] = {(uint32_t)i, (uint32_t)(i >> 32), (uint32_t)stream,
-		(uint32_t)(stream >> 32)};
+	uint32_t counter[] = {
+		(uint32_t)i, (uint32_t)(i >> 32), (uint32_t)stream, (uint32_t)(stream >> 32)};
 	uint32_t key[] = {(uint32_t)seed, (uint32_t)(seed >> 32)}, w[4];
 
 	philox(counter, key, w);
@@ -57,11 +57,13 @@ static void distributions(void)
 	K->normal(N, seed, stream, 1, 2, z);
 	K->dropout(N, seed, stream, 0.3, x, d);
 	for (int i = 0; i < N; i++) {
-		double v = unit((uint64_t)i, seed, stream, false), w = unit((uint64_t)i, seed, stream, true);
+		double v = unit((uint64_t)i, seed, stream, false),
+		       w = unit((uint64_t)i, seed, stream, true);
 
 		expect(get(u, i) >= -2 && get(u, i) < 3);
 		expect_near(get(u, i), -2 + 5 * v, 8, "uniform");
-		expect_near(get(z, i), 1 + 2 * sqrt(-2 * log(1 - v)) * cos(2 * acos(-1) * w), 8, "normal");
+		expect_near(get(z, i), 1 + 2 * sqrt(-2 * log(1 - v)) * cos(2 * acos(-1) * w), 8,
+			"normal");
 		expect_near(get(d, i), v < 0.3 ? 0 : get(x, i) / 0.7, 8, "dropout");
 		mean += get(z, i) / N;
 		var += (get(z, i) - 1) * (get(z, i) - 1) / N;

@@ -9,7 +9,8 @@ static double term(ebb_reduce_fn f, double x)
 }
 
 /* Sums x[shape] (strides of the axes in the given order) over the axes of a mask. */
-static void check_reduce(ebb_reduce_fn f, int ndim, const int64_t *shape, const int *order, unsigned mask)
+static void check_reduce(
+	ebb_reduce_fn f, int ndim, const int64_t *shape, const int *order, unsigned mask)
 {
 	int64_t xs[EBB_KERNEL_DIMS], ys[EBB_KERNEL_DIMS], nx = 1, ny = 1, n = 1;
 	void *x, *y;
@@ -42,8 +43,8 @@ static void check_reduce(ebb_reduce_fn f, int ndim, const int64_t *shape, const 
 	}
 	K->reduce(f, ndim, shape, x, xs, y, ys, 0.5);
 	for (int64_t i = 0; i < ny; i++)
-		expect_near(get(y, i), 0.5 * want[i], f64 ? 1000 : 3, "reduce %d mask %u ndim %d", (int)f,
-			mask, ndim);
+		expect_near(get(y, i), 0.5 * want[i], f64 ? 1000 : 3, "reduce %d mask %u ndim %d",
+			(int)f, mask, ndim);
 	release_all();
 }
 

@@ -45,7 +45,8 @@ static void check_lines(int64_t outer, int64_t len, int64_t inner, double scale)
 
 			expect_near(get(p, at), exp(v - lse), 16 + 8 * fabs(v), "softmax of %g", v);
 			expect_near(get(q, at), v - lse, 16 + 4 * fabs(v), "log_softmax of %g", v);
-			expect_near(get(gp, at), get(p, at) * (get(gy, at) - dot), 16, "softmax_grad");
+			expect_near(
+				get(gp, at), get(p, at) * (get(gy, at) - dot), 16, "softmax_grad");
 			expect_near(get(gq, at), get(gy, at) - exp(get(q, at)) * sum,
 				16 + fabs(sum) * 8, "log_softmax_grad");
 		}
@@ -117,14 +118,18 @@ static void entropy(int64_t n, int64_t classes)
 			double lse = reference_lse(x, i * classes, classes, 1);
 			bool ignored = label[i] == -100;
 
-			expect_near(get(loss, i), ignored ? 0 : lse - get(x, i * classes + label[i]), 100,
-				"loss");
+			expect_near(get(loss, i),
+				ignored ? 0 : lse - get(x, i * classes + label[i]), 100, "loss");
 			for (int64_t k = 0; k < classes; k++) {
 				int64_t at = i * classes + k;
 
-				expect_near(get(p, at), exp(get(x, at) - lse), 16 + 8 * fabs(lse), "p");
-				expect_near(get(gx, at), ignored ? 0 : get(g, i * gs) * 0.25 *
-					(get(p, at) - (k == label[i])), 8, "cross_entropy_grad");
+				expect_near(
+					get(p, at), exp(get(x, at) - lse), 16 + 8 * fabs(lse), "p");
+				expect_near(get(gx, at),
+					ignored ? 0
+						: get(g, i * gs) * 0.25 *
+							  (get(p, at) - (k == label[i])),
+					8, "cross_entropy_grad");
 			}
 		}
 	}

@@ -69,8 +69,9 @@ static void dense(void)
 
 			K->binary((ebb_binary_fn)f, n, a, b, y, 0.125);
 			for (int64_t i = 0; i < n; i++)
-				expect_near(get(y, i), wanted((ebb_binary_fn)f, get(a, i), get(b, i), 0.125),
-					6, "binary %d of %g, %g", f, get(a, i), get(b, i));
+				expect_near(get(y, i),
+					wanted((ebb_binary_fn)f, get(a, i), get(b, i), 0.125), 6,
+					"binary %d of %g, %g", f, get(a, i), get(b, i));
 			K->binary((ebb_binary_fn)f, n, a, b, a, 0.125);
 			for (int64_t i = 0; i < n; i++)
 				expect(near(get(a, i), get(y, i), 0));
@@ -170,14 +171,15 @@ static void strided(void)
 		a = odd_reals(la.size);
 		b = odd_reals(lb.size);
 		y = reals(ly.size);
-		K->binary_strided((ebb_binary_fn)f, ndim, shape, a, la.stride, b, lb.stride, y, ly.stride,
-			0.125);
+		K->binary_strided((ebb_binary_fn)f, ndim, shape, a, la.stride, b, lb.stride, y,
+			ly.stride, 0.125);
 		for (int64_t i = 0; i < n; i++) {
 			double u = get(a, offset(i, ndim, shape, la.stride));
 			double v = get(b, offset(i, ndim, shape, lb.stride));
 
 			expect_near(get(y, offset(i, ndim, shape, ly.stride)),
-				wanted((ebb_binary_fn)f, u, v, 0.125), 6, "strided %d of %g, %g", f, u, v);
+				wanted((ebb_binary_fn)f, u, v, 0.125), 6, "strided %d of %g, %g", f,
+				u, v);
 		}
 		release_all();
 	}
@@ -202,11 +204,12 @@ static void channels(void)
 			expect_near(get(y, i), get(x, i) - get(v, i % c), 2, "channel vector");
 		K->binary_strided(EBB_SUB, 2, shape, v, vector, x, image, y, image, 0);
 		for (int64_t i = 0; i < 37 * c; i++)
-			expect_near(get(y, i), get(v, i % c) - get(x, i), 2, "channel vector first");
+			expect_near(
+				get(y, i), get(v, i % c) - get(x, i), 2, "channel vector first");
 		K->binary_strided(EBB_DIV, 2, shape, x, image, p, pixel, y, image, 0);
 		for (int64_t i = 0; i < 37 * c; i++)
 			expect(fabs(get(y, i) - get(x, i) / get(p, i / c)) <=
-			          4 * epsilon() * fabs(get(y, i)));
+				4 * epsilon() * fabs(get(y, i)));
 		release_all();
 	}
 }
@@ -235,8 +238,8 @@ static void choices(void)
 			c8[i] = any(0, 1) * (INT64_C(1) << any(0, 40));
 			c1[i] = c8[i] != 0 ? (uint8_t)any(1, 255) : 0;
 		}
-		K->where_strided(ndim, shape, c_size == 1 ? (void *)c1 : (void *)c8, c_size, lc.stride, a,
-			la.stride, b, lb.stride, y, ly.stride);
+		K->where_strided(ndim, shape, c_size == 1 ? (void *)c1 : (void *)c8, c_size,
+			lc.stride, a, la.stride, b, lb.stride, y, ly.stride);
 		for (int64_t i = 0; i < n; i++) {
 			double u = get(a, offset(i, ndim, shape, la.stride));
 			double v = get(b, offset(i, ndim, shape, lb.stride));
@@ -283,7 +286,8 @@ START_TEST(copies)
 		d = bytes((size_t)ld.size * elem);
 		for (size_t i = 0; i < (size_t)ls.size * elem; i++)
 			s[i] = (unsigned char)any(0, 255);
-		ebb_copy_strided(elem, ndim, shape, s + (size_t)base * elem, ls.stride, d, ld.stride);
+		ebb_copy_strided(
+			elem, ndim, shape, s + (size_t)base * elem, ls.stride, d, ld.stride);
 		for (int64_t i = 0; i < n; i++) {
 			int64_t from = base + offset(i, ndim, shape, ls.stride);
 			int64_t to = offset(i, ndim, shape, ld.stride);
