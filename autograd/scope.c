@@ -94,6 +94,15 @@ void ebb_scope_begin(ebb_tape *t, const char *name)
 	t->scope = s;
 }
 
+static void tell_ended(ebb_tape *t, const ebb_tensor *y)
+{
+	t->in_callback = true;
+	for (int i = 0; i < t->nobservers; i++)
+		if (t->observers[i]->scope_ended)
+			t->observers[i]->scope_ended(t->observers[i]->ctx, t->scope, y);
+	t->in_callback = false;
+}
+
 ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y)
 {
 	ebb_open_scope open;
@@ -108,9 +117,7 @@ ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y)
 	if (!t->nopen)
 		return ebb_fail(t, EBB_BAD_STATE, NULL, "scope_end: no scope is open");
 	if (!ebb_failed(t))
-		for (int i = 0; i < t->nobservers; i++)
-			if (t->observers[i]->scope_ended)
-				t->observers[i]->scope_ended(t->observers[i]->ctx, t->scope, y);
+		tell_ended(t, y);
 	open = t->open[--t->nopen];
 	kept = open.live < t->nlive ? open.live : t->nlive;
 	for (int64_t i = kept; i < t->nlive; i++) {

@@ -434,7 +434,11 @@ static ebb_tensor *alias(ebb_tape *t, ebb_tensor *x, const char *what, const cha
 {
 	ebb_tensor *y;
 
-	if (ebb_failed(t) || !(x = ebb_usable(t, x, what, 0, site)))
+	if (ebb_failed(t))
+		return NULL;
+	if (t->in_callback)
+		return ebb_fail(t, EBB_BAD_STATE, site, "%s: an observer may not run ops on the tape it watches", what);
+	if (!(x = ebb_usable(t, x, what, 0, site)))
 		return NULL;
 	y = ebb_handle_new(t, (ebb_dtype)x->dtype, x->ndim, x->shape, x->count);
 	if (!y)
