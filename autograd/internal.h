@@ -98,7 +98,8 @@ enum {
 	EBB_F_DENSE = 1 << 9,
 	EBB_F_ROWS = 1 << 10,
 	EBB_F_CHANNELS_LAST = 1 << 11,
-	EBB_F_COMPUTED = 1 << 12   /* the result of an op */
+	EBB_F_COMPUTED = 1 << 12,  /* the result of an op */
+	EBB_F_SHOWN = 1 << 13      /* dropped, but readable inside the vjp that declared it */
 };
 
 struct ebb_tensor {
@@ -242,6 +243,23 @@ struct ebb_tape {
 	ebb_arena names; /* a tensor older than a mark may be named after it */
 	ebb_pool pool;
 };
+
+/* What a vjp sees of its node (view.c). */
+typedef struct ebb_shown {
+	ebb_tensor *x;
+	ebb_tensor shadow;
+	bool was_dropped;
+} ebb_shown;
+
+typedef struct ebb_view {
+	ebb_shown out, saved[EBB_MAX_SAVED], few[EBB_MAX_READS], *inputs;
+	ebb_tensor *few_in[EBB_MAX_READS], **in;
+	ebb_storage *memory; /* for nodes of more inputs */
+} ebb_view;
+
+/* Fills in v->in and v->out. False: no memory, and the tape has failed. */
+bool ebb_open_view(ebb_node *n, ebb_view *w, ebb_vjp *v);
+void ebb_close_view(const ebb_node *n, const ebb_view *w);
 
 ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin, int nsaved);
 extern const ebb_op ebb_leaf_op;

@@ -91,6 +91,9 @@ void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 	}
 	if (!ebb_same_shape(x, g) && !(g = ebb_arith_sum_to(t, g, ebb_shape_of(x), NULL)))
 		return;
+	/* Its memory goes with this node. */
+	if ((g->flags & EBB_F_SHOWN) && !(g = ebb_arith_copy(t, g, NULL)))
+		return;
 	slot = &v->sweep->acc[x->node];
 	if (!*slot) {
 		hold(slot, g);
@@ -110,55 +113,6 @@ void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 }
 
 /* ---- One node -------------------------------------------------------------------------------------------------- */
-
-/*
- * What a vjp did not declare to read, it sees as a shadow: shape but no data.  What it did declare, it can read though
- * its user has dropped it.  Ops of more inputs than can be declared one by one (concat) see them as they are.
- */
-typedef struct view {
-	ebb_tensor *in[EBB_MAX_READS];
-	ebb_tensor shadows[EBB_MAX_READS + 1];
-	uint16_t flags[EBB_MAX_READS + 1]; /* before */
-} view;
-
-static ebb_tensor *show(ebb_tensor *x, bool declared, ebb_tensor *shadow, uint16_t *flags)
-{
-	*flags = x->flags;
-	if (declared) {
-		x->flags &= (uint16_t)~EBB_F_DROPPED;
-		return x;
-	}
-	*shadow = *x;
-	shadow->flags |= EBB_F_HIDDEN;
-	return shadow;
-}
-
-static void open_view(ebb_node *n, view *w, ebb_vjp *v)
-{
-	v->out = show(n->out, n->keeps & EBB_OUT, &w->shadows[EBB_MAX_READS], &w->flags[EBB_MAX_READS]);
-	for (int k = 0; k < n->nsaved; k++)
-		n->saved[k]->flags &= (uint16_t)~EBB_F_DROPPED;
-	if (n->nin > EBB_MAX_READS)
-		return;
-	for (int k = 0; k < n->nin; k++)
-		w->in[k] = n->in[k] ? show(n->in[k], n->keeps & EBB_IN(k), &w->shadows[k], &w->flags[k]) : NULL;
-	v->in = w->in;
-}
-
-static void put_back(ebb_tensor *x, uint16_t flags)
-{
-	x->flags = (uint16_t)(x->flags | (flags & EBB_F_DROPPED));
-}
-
-static void close_view(ebb_node *n, const view *w)
-{
-	put_back(n->out, w->flags[EBB_MAX_READS]);
-	for (int k = 0; k < n->nsaved; k++)
-		n->saved[k]->flags |= EBB_F_DROPPED;
-	for (int k = 0; n->nin <= EBB_MAX_READS && k < n->nin; k++)
-		if (n->in[k])
-			put_back(n->in[k], w->flags[k]);
-}
 
 static bool saved_values_stand(ebb_sweep *s, ebb_node *n)
 {
@@ -233,7 +187,7 @@ static bool visit(ebb_sweep *s, ebb_node *n)
 	int64_t live = t->nlive;
 	ebb_vjp v = {.t = t, .gy = s->acc[n->index], .out = n->out, .in = n->in, .nin = n->nin, .attrs = n->attrs,
 		.saved = n->saved, .nsaved = n->nsaved, .recording = s->create_graph, .sweep = s, .node = n};
-	view w;
+	ebb_view w;
 
 	if (!leaf && !saved_values_stand(s, n))
 		return false;
@@ -251,10 +205,9 @@ static bool visit(ebb_sweep *s, ebb_node *n)
 	}
 	if (v.gy && t->nobservers)
 		tell_gradient(t, n, v.gy);
-	if (v.gy && !leaf && wants_any(&v)) {
-		open_view(n, &w, &v);
+	if (v.gy && !leaf && wants_any(&v) && ebb_open_view(n, &w, &v)) {
 		n->op->vjp(&v);
-		close_view(n, &w);
+		ebb_close_view(n, &w);
 	}
 	end_frame(t, live, s->create_graph);
 	t->frame = outer;

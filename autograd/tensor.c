@@ -163,6 +163,11 @@ static bool readable(const ebb_tensor *x, const char *who)
 		return false;
 	if (!(x->flags & (EBB_F_DROPPED | EBB_F_HIDDEN)))
 		return true;
+	if (x->flags & EBB_F_HIDDEN) {
+		ebb_fail(x->tape, EBB_BAD_STATE, NULL, "%s: the gradient reads %s without declaring it in .reads", who,
+			ebb_describe(x, text, sizeof text));
+		return false;
+	}
 	ebb_fail(x->tape, EBB_BAD_STATE, NULL, "%s: the value of %s %s%s", who, ebb_describe(x, text, sizeof text),
 		ebb_dropped_how(x), x->dropped_by ? x->dropped_by->path : "");
 	return false;
