@@ -217,7 +217,8 @@ ebb_tensor *(ebb_batchnorm)(const ebb_batchnorm_args *a)
 	channels = x->shape[1];
 	y = ebb_new_like(&c, x);
 	saved = ebb_new(&c, EBB_F64, EBB_SHAPE(2 * channels), EBB_ROWS);
-	s = y && y->count ? ebb_scratch(&c, (size_t)channels * 2 * sizeof *s) : NULL;
+	/* Without rows too: the gradient reads the statistics. */
+	s = y && channels ? ebb_scratch(&c, (size_t)channels * 2 * sizeof *s) : NULL;
 	if (s && saved) {
 		mean = (double *)(void *)saved->data;
 		coefficients(&c, a, k.batch, k.eps, mean, mean + channels, s, s + channels);

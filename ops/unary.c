@@ -243,12 +243,12 @@ static void relu_vjp(ebb_vjp *v)
 }
 UNARY(relu, RELU, EBB_RELU, EBB_OUT)
 
-/* leaky_relu_grad(gy, x; slope): gy where x > 0, else slope*gy; linear in gy. */
+/* leaky_relu_grad(gy, x; slope): gy where x > 0, else slope*gy; linear in gy.  A slope of 0 is not attached. */
 static ebb_tensor *leaky_relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *x, double slope);
 
 static void leaky_relu_grad_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, leaky_relu_grad(v->t, v->gy, v->in[1], *(const double *)v->attrs));
+	ebb_give(v, 0, leaky_relu_grad(v->t, v->gy, v->in[1], v->attrs ? *(const double *)v->attrs : 0));
 }
 static const ebb_op LEAKY_RELU_GRAD = {.name = "leaky_relu_grad", .vjp = leaky_relu_grad_vjp,
 	.reads = {EBB_IN(1)}, .takes = {EBB_STRIDED, EBB_STRIDED}};
