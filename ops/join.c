@@ -106,6 +106,9 @@ ebb_tensor *(ebb_stack)(ebb_tape *t, int n, ebb_tensor *const *x, int axis, cons
 			return ebb_fail(t, EBB_BAD_SHAPE, site, "stack: x[%d] is %s, x[0] is %s", k,
 				ebb_describe(in[k], a, sizeof a), ebb_describe(x[0], b, sizeof b));
 	}
+	if (axis < -x[0]->ndim - 1 || axis > x[0]->ndim || x[0]->ndim == EBB_MAX_DIMS)
+		return ebb_fail(t, EBB_INVALID, site, "stack: no room for axis %d in %s", axis,
+			ebb_describe(x[0], a, sizeof a));
 	if (axis < 0)
 		axis += x[0]->ndim + 1;
 	for (int k = 0; k < n; k++)

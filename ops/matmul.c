@@ -126,15 +126,18 @@ ebb_tensor *(ebb_matmul)(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *
 {
 	bool va, vb;
 	ebb_tensor *y;
+	char as[240], bs[240];
 
 	if (ebb_failed(t))
 		return NULL;
 	if (!a || !b)
 		return ebb_fail(t, EBB_INVALID, site, "matmul: input %d is NULL", a ? 1 : 0);
-	if (a->ndim < 1 || b->ndim < 1)
-		return ebb_fail(t, EBB_BAD_SHAPE, site, "matmul: scalars are multiplied with ebb_mul");
 	va = a->ndim == 1;
 	vb = b->ndim == 1;
+	/* Vectors become matrices below: the message shows what was given. */
+	if (a->ndim < 1 || b->ndim < 1 || ((va || vb) && a->shape[a->ndim - 1] != b->shape[vb ? 0 : b->ndim - 2]))
+		return ebb_fail(t, EBB_BAD_SHAPE, site, "matmul: a %s and b %s do not fit: a's last axis must be b's %s",
+			ebb_describe(a, as, sizeof as), ebb_describe(b, bs, sizeof bs), vb ? "only one" : "last but one");
 	y = product(t, va ? (ebb_unsqueeze)(t, a, 0, site) : a, vb ? (ebb_unsqueeze)(t, b, 1, site) : b, site);
 	if (y && vb)
 		y = (ebb_squeeze)(t, y, -1, site);

@@ -191,7 +191,8 @@ ebb_tensor *(ebb_avgpool2d)(const ebb_pool2d_args *a)
 	if (!is_image(&c) || !sizes(&c, a, &s))
 		return NULL;
 	if (s.dilation_h != 1 || s.dilation_w != 1)
-		return ebb_call_fail(&c, EBB_INVALID, "there is no dilation for averages");
+		return ebb_call_fail(&c, EBB_INVALID, "there is no dilation for averages, got %lldx%lld",
+			(long long)s.dilation_h, (long long)s.dilation_w);
 	return average(a->t, &AVGPOOL2D, x, &s, a->site);
 }
 

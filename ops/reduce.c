@@ -90,6 +90,8 @@ ebb_tensor *(ebb_sum_to)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char
 
 	if (!ebb_given(t, x, "sum_to", site))
 		return NULL;
+	if (!ebb_is_real(x))
+		return ebb_fail(t, EBB_BAD_DTYPE, site, "sum_to: x must be F32 or F64, got %s", ebb_describe(x, a, sizeof a));
 	lead = x->ndim - shape.ndim;
 	fits = lead >= 0 && shape.ndim >= 0;
 	for (int i = 0; fits && i < x->ndim; i++) {
@@ -160,8 +162,6 @@ static ebb_tensor *extreme_of_three(const ebb_op *op, ebb_tape *t, ebb_tensor *x
 
 	if (!c.t)
 		return NULL;
-	if (len == 0 && outer * inner > 0)
-		return ebb_call_fail(&c, EBB_BAD_SHAPE, "of nothing: an axis to reduce has size 0");
 	y = ebb_new(&c, (ebb_dtype)x->dtype, EBB_SHAPE(outer, inner), EBB_ROWS);
 	index = ebb_new(&c, EBB_I64, EBB_SHAPE(outer, 1, inner), EBB_ROWS);
 	if (y && index && y->count)
@@ -180,6 +180,7 @@ static ebb_tensor *extreme(const ebb_op *op, const ebb_extreme_args *a)
 	ebb_call c;
 	ebb_tensor *x = a->x, *y;
 	ebb_shape shape;
+	char text[240];
 	int n = 0;
 
 	if (a->index)
@@ -194,6 +195,9 @@ static ebb_tensor *extreme(const ebb_op *op, const ebb_extreme_args *a)
 	if (a->index && n != 1)
 		return ebb_call_fail(&c, EBB_INVALID, ".index needs one axis, got %d", n);
 	shape = reduced_shape(x, chosen, a->keepdim);
+	if (reduced_count(x, chosen) == 0 && ebb_checked_count(shape, ebb_dtype_of(x)) > 0)
+		return ebb_call_fail(&c, EBB_BAD_SHAPE, "of nothing: an axis to reduce of %s has size 0",
+			ebb_describe(x, text, sizeof text));
 	y = extreme_of_three(op, a->t, as_three(a->t, x, chosen, a->site), shape, a->index, a->site);
 	y = (ebb_reshape)(a->t, y, shape, a->site);
 	if (!y && a->index)
