@@ -1,0 +1,218 @@
+/* elementwise.c - functions of one element and of two. */
+#include "tests/ops/ops_test.h"
+
+/* ---- One operand -------------------------------------------------------------------- */
+
+#define PI 3.14159265358979323846
+
+static double phi(double x)
+{
+	return 0.5 * erfc(-x / sqrt(2));
+}
+
+static double gelu_tanh(double x)
+{
+	return 0.5 * x * (1 + tanh(sqrt(2 / PI) * (x + 0.044715 * x * x * x)));
+}
+
+static const double SLOPES[] = {0.01, 0.3, -0.5, 0}, ALPHAS[] = {1, 0.4},
+		    POWERS[] = {3, 2, 1, 0, -1, 0.5, -1.5}, FACTORS[] = {2.5, -1, 0, 1e-3};
+static const double LIMITS[][2] = {{-0.9, 0.7}, {0.1, INFINITY}, {-INFINITY, 0.2}};
+
+#define ONE_OPERAND(X)                                                                             \
+	X(neg, ebb_neg(t, x[0]), -x)                                                               \
+	X(abs, ebb_abs(t, x[0]), x < 0 ? -x : x)                                                   \
+	X(sign, ebb_sign(t, x[0]), (double)((x > 0) - (x < 0)))                                    \
+	X(exp, ebb_exp(t, x[0]), exp(x))                                                           \
+	X(log, ebb_log(t, x[0]), log(x))                                                           \
+	X(sqrt, ebb_sqrt(t, x[0]), sqrt(x))                                                        \
+	X(square, ebb_square(t, x[0]), x *x)                                                       \
+	X(reciprocal, ebb_reciprocal(t, x[0]), 1 / x)                                              \
+	X(sin, ebb_sin(t, x[0]), sin(x))                                                           \
+	X(cos, ebb_cos(t, x[0]), cos(x))                                                           \
+	X(tanh, ebb_tanh(t, x[0]), tanh(x))                                                        \
+	X(erf, ebb_erf(t, x[0]), erf(x))                                                           \
+	X(sigmoid, ebb_sigmoid(t, x[0]), 1 / (1 + exp(-x)))                                        \
+	X(softplus, ebb_softplus(t, x[0]), log(1 + exp(x)))                                        \
+	X(silu, ebb_silu(t, x[0]), x / (1 + exp(-x)))                                              \
+	X(relu, ebb_relu(t, x[0]), x > 0 ? x : 0)                                                  \
+	X(leaky_relu, ebb_leaky_relu(t, x[0], SLOPES[v]), x > 0 ? x : SLOPES[v] * x)               \
+	X(elu, ebb_elu(t, x[0], ALPHAS[v]), x > 0 ? x : ALPHAS[v] * (exp(x) - 1))                  \
+	X(gelu, ebb_gelu(t, x[0], .tanh = v), v ? gelu_tanh(x) : x *phi(x))                        \
+	X(clamp, ebb_clamp(t, x[0], LIMITS[v][0], LIMITS[v][1]),                                   \
+		fmin(fmax(x, LIMITS[v][0]), LIMITS[v][1]))                                         \
+	X(add_scalar, ebb_add_scalar(t, x[0], FACTORS[v]), x + FACTORS[v])                         \
+	X(mul_scalar, ebb_mul_scalar(t, x[0], FACTORS[v]), x *FACTORS[v])                          \
+	X(pow_scalar, ebb_pow_scalar(t, x[0], POWERS[v]), pow(x, POWERS[v]))
+
+#define DEFINE_ONE(name, call, value)                                                              \
+	CALL(name, call)                                                                           \
+	static double value_##name(double x, int v)                                                \
+	{                                                                                          \
+		(void)v;                                                                           \
+		return value;                                                                      \
+	}
+ONE_OPERAND(DEFINE_ONE)
+
+#define SHAPES_ONE "2x3x4 | - | 1 | 5x1x2 | 0x3 | 2x3x2x2 | 2x2x2x1x2 | 37"
+#define ONE(op, kind, more)                                                                        \
+	{                                                                                          \
+		.name = #op, .call = call_##op, .unary = value_##op, .samples = SHAPES_ONE more,   \
+		.values = kind, .refused = "i5:2x3", .waived = {                                   \
+			[BROADCAST] = "one operand"                                                \
+		}                                                                                  \
+	}
+
+/* ---- Two operands, and a choice between them ---------------------------------------- */
+
+#define TWO_OPERANDS(X)                                                                            \
+	X(add, a + b)                                                                              \
+	X(sub, a - b)                                                                              \
+	X(mul, a *b)                                                                               \
+	X(div, a / b)                                                                              \
+	X(pow, pow(a, b))                                                                          \
+	X(maximum, a > b ? a : b)                                                                  \
+	X(minimum, a < b ? a : b)
+
+#define DEFINE_TWO(name, value)                                                                    \
+	CALL(name, ebb_##name(t, x[0], x[1]))                                                      \
+	static double value_##name(double a, double b)                                             \
+	{                                                                                          \
+		return value;                                                                      \
+	}
+TWO_OPERANDS(DEFINE_TWO)
+
+#define SHAPES_TWO                                                                                 \
+	"2x3 2x3 | 2x3x4 3x1 | 4 3x1 | - 2x3 | 2x3 - | - - | 1x4 3x1 | 0x3 3 | 2x1 1x0 | 1 1x1 | " \
+	"2x3x2x2 3x1x1 | 2x3x2x2 2x3x2x2 | 2x1x3 1x2x1 | 1x3x1x2 2x1x2x1"
+#define TWO(op, kind)                                                                              \
+	{                                                                                          \
+		.name = #op, .call = call_##op, .binary = value_##op, .samples = SHAPES_TWO,       \
+		.values = kind, .refused = "2x3 4x5 | 2x3 2 | i5:3 i5:3 | 3 i5:3 | 2x3 3x2"        \
+	}
+
+CALL(where, ebb_where(t, x[0], x[1], x[2]))
+
+static void choose(const array *x, int n, int v, array *y)
+{
+	int64_t at[EBB_MAX_DIMS] = {0};
+
+	(void)v;
+	*y = array_new(broadcast_shape(x, n));
+	if (!y->count)
+		return;
+	do {
+		bool first = broadcast_at(&x[0], &y->shape, at) != 0;
+
+		y->v[flat_index(&y->shape, at)] = broadcast_at(&x[first ? 1 : 2], &y->shape, at);
+	} while (next_position(&y->shape, at));
+}
+
+/* Everything in x's default type here; casts across types are a property. */
+CALL(cast, ebb_cast(t, x[0], ebb_dtype_of(x[0])))
+
+static double same(double x, int v)
+{
+	(void)v;
+	return x;
+}
+
+static void casts(void)
+{
+	ebb_tape *t = ebb_tape_new();
+	const int64_t whole[] = {-3, 0, INT64_C(1) << 40, 7, 8, 9};
+	const uint8_t bytes[] = {0, 1, 255};
+	const ebb_dtype types[] = {EBB_F32, EBB_F64};
+	ebb_tensor *x, *y, *g, *h;
+
+	for (int k = 0; k < 2; k++) {
+		y = ebb_cast(t, ebb_transpose(t, ebb_from_i64(t, EBB_SHAPE(2, 3), whole), 0, 1),
+			types[k]);
+		ck_assert_int_eq(ebb_dtype_of(y), types[k]);
+		ck_assert_int_eq(ebb_size(y, 0), 3);
+		ck_assert(ebb_at(y, 0) == -3 && ebb_at(y, 1) == 7 && ebb_at(y, 4) == 0x1p40);
+		y = ebb_cast(t, ebb_from_u8(t, EBB_SHAPE(3), bytes), types[k]);
+		ck_assert(ebb_at(y, 1) == 1 && ebb_at(y, 2) == 255);
+	}
+	/* Across the real types, twice: y = cast(x)^3, of an x in another memory order. */
+	for (int k = 0; k < 2; k++) {
+		array a = array_random(EBB_SHAPE(2, 3), 5);
+
+		ebb_set_default_dtype(t, types[k]);
+		x = ebb_variable(t, ebb_transpose(t, ebb_from_f64(t, a.shape, a.v), 0, 1));
+		y = ebb_pow_scalar(t, ebb_cast(t, x, types[1 - k]), 3);
+		ck_assert_int_eq(ebb_dtype_of(y), types[1 - k]);
+		ck_assert(ebb_grad(t, ebb_sum(t, y), 1, &x, &g, .create_graph = true));
+		ck_assert_int_eq(ebb_dtype_of(g), types[k]);
+		ck_assert(ebb_grad(t, ebb_sum(t, g), 1, &x, &h));
+		for (int64_t i = 0; i < 6; i++) {
+			double value = ebb_at(x, i);
+
+			ck_assert_double_eq_tol(value, a.v[i % 2 * 3 + i / 2], 1e-7);
+			ck_assert_double_eq_tol(ebb_at(y, i), value * value * value, 1e-6);
+			ck_assert_double_eq_tol(ebb_at(g, i), 3 * value * value, 1e-6);
+			ck_assert_double_eq_tol(ebb_at(h, i), 6 * value, 1e-6);
+		}
+	}
+	assert_healthy(t);
+	assert_refused(t, EBB_BAD_DTYPE, ebb_cast(t, x, EBB_I64), "elementwise.c:", "cast", "I64");
+	assert_refused(t, EBB_BAD_DTYPE, ebb_cast(t, x, EBB_DEFAULT), "cast");
+	ebb_tape_free(t);
+}
+
+/* sign's gradient is zero and second-order checks need something to check: every sample is flat. */
+#define FLAT_SHAPES "2x3x4 #0f | - #0f | 1 #0f | 0x3 #0f | 2x3x2x2 #0f"
+
+const entry elementwise_ops[] = {
+	ONE(neg, "a", ""),
+	ONE(abs, "n", ""),
+	{.name = "sign",
+		.call = call_sign,
+		.unary = value_sign,
+		.samples = FLAT_SHAPES,
+		.values = "n",
+		.refused = "i5:2x3",
+		.waived = {[BROADCAST] = "one operand"}},
+	ONE(exp, "a", ""),
+	ONE(log, "p", ""),
+	ONE(sqrt, "p", ""),
+	ONE(square, "a", ""),
+	ONE(reciprocal, "n", ""),
+	ONE(sin, "a", ""),
+	ONE(cos, "a", ""),
+	ONE(tanh, "a", ""),
+	ONE(erf, "a", ""),
+	ONE(sigmoid, "a", ""),
+	ONE(softplus, "a", ""),
+	ONE(silu, "a", ""),
+	ONE(relu, "n", ""),
+	ONE(leaky_relu, "n", "| 4x2 #1 | 2x4 #2 | 3x3 #3"),
+	ONE(elu, "n", "| 4x2 #1"),
+	ONE(gelu, "a", "| 2x3x4 #1 | 2x3x2x2 #1"),
+	ONE(clamp, "a", "| 3x5 #1 | 3x5 #2"),
+	ONE(add_scalar, "a", "| 2x3 #1 | 2x3 #2"),
+	ONE(mul_scalar, "a", "| 2x3 #1 | 2x3 #2f | 2x3 #3"),
+	ONE(pow_scalar, "p", "| 4x2 #1 | 4x3 #2 | 2x3 #3f | 2x4 #4 | 2x5 #5 | 2x6 #6"),
+	TWO(add, "a"),
+	TWO(sub, "a"),
+	TWO(mul, "a"),
+	TWO(div, "an"),
+	TWO(pow, "pa"),
+	TWO(maximum, "d"),
+	TWO(minimum, "d"),
+	{.name = "where",
+		.call = call_where,
+		.reference = choose,
+		.samples = "m2x3 2x3 2x3 | m2x3 - 3 | m3 2x3 2x1 | m2x1x2 3x1 2x3x2 | "
+			   "i3:2x3 2x3 2x3 | i2:4x1 1x3 1 | m0x3 3 3 | m- 2x3 1x3 | "
+			   "m2x3x2x2 2x3x2x2 3x1x1",
+		.refused = "m2x3 2x4 2x3 | 2x3 2x3 2x3 | m2x3 i5:2x3 2x3"},
+	{.name = "cast",
+		.call = call_cast,
+		.unary = same,
+		.samples = SHAPES_ONE,
+		.property = casts,
+		.waived = {[BROADCAST] = "one operand",
+			[REFUSED] = "the types it refuses are checked in the property"}},
+	{.name = NULL},
+};

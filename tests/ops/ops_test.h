@@ -1,0 +1,140 @@
+/*
+ * ops_test.h - the list of ops as data, and what walks it.
+ *
+ * Each entry says how an op is called, what it computes (a plain loop in double, written without
+ * the library), and on which inputs it is tried.  The walk (walk.c) does the rest for every entry:
+ * values, memory orders, types, gradients of both orders, refusals.  The names come from ops/ops.h
+ * itself, so an op without an entry fails the suite.
+ */
+#ifndef EBB_TESTS_OPS_TEST_H
+#define EBB_TESTS_OPS_TEST_H
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/support.h"
+
+enum { MAX_IN = 4 };
+
+/* ---- Plain arrays (arrays.c): what references read and write ------------------------ */
+
+typedef struct array {
+	ebb_dtype dtype; /* EBB_F64, EBB_I64 or EBB_U8; EBB_DEFAULT: an input left out */
+	ebb_shape shape;
+	int64_t count;
+	double *v; /* reading order */
+} array;
+
+/* Memory that lives until arrays_free, at the end of each test. */
+double *scratch(int64_t n);
+void arrays_free(void);
+array array_new(ebb_shape shape); /* of zeros */
+array array_of(const ebb_tensor *x);
+array array_random(ebb_shape shape, uint64_t seed); /* in (-1,1), exact in single precision */
+/* Steps through the positions of a shape in reading order: at begins as zeros; false after the
+ * last. */
+bool next_position(const ebb_shape *shape, int64_t *at);
+/* The element of a at a position of a shape that a broadcasts to. */
+double broadcast_at(const array *a, const ebb_shape *shape, const int64_t *at);
+int64_t flat_index(const ebb_shape *shape, const int64_t *at);
+ebb_shape broadcast_shape(const array *a, int n);
+/* |a - b| <= tolerance*(1 + |b|) everywhere (or equal, or both NaN), and the same shape; else
+ * says where. */
+bool close_to(const array *a, const array *b, double tolerance, char *why, size_t size);
+uint64_t test_random(uint64_t *state); /* splitmix64 (Steele et al. 2014) */
+
+/* ---- Entries ------------------------------------------------------------------------ */
+
+/* One trial.  Written "2x3 4 _ i5:2x2 m2 #3f": a real input [2,3], a real [4], an input left
+ * out, I64 in [0,5), U8 of zeros and ones, variant 3; "-" is a scalar.  After the variant's
+ * number: e evaluation mode, r random (the value is checked elsewhere), f the gradient is zero
+ * throughout. */
+typedef struct sample {
+	int n;
+	array in[MAX_IN];
+	int variant;
+	bool eval, random, flat;
+	char text[100];
+} sample;
+
+/* What an entry must have, or say in .waived[part] why it does not apply. */
+typedef enum part {
+	REFERENCE, /* a plain loop */
+	GRADIENT,  /* two orders of derivatives */
+	EMPTY,     /* a sample with an axis of size 0 */
+	ONE,       /* a sample with an axis of size 1 */
+	BROADCAST, /* real inputs of unlike shapes */
+	LAYOUTS, /* an input with two axes longer than 1, which can lie in memory in several ways */
+	REFUSED, /* an input that is an error */
+	PARTS
+} part;
+
+typedef struct entry {
+	const char *name;
+	ebb_tensor *(*call)(ebb_tape *t, ebb_tensor **x, int n, int variant);
+	/* One of: of one element, of two (broadcast), of the whole. */
+	double (*unary)(double x, int variant);
+	double (*binary)(double a, double b);
+	void (*reference)(const array *x, int n, int variant, array *y);
+	const char *samples; /* separated by | */
+	/* The same: each gives an error that names the op, the shape, the line and the scope. */
+	const char *refused;
+	/* A letter per input: a any, p positive, n not near zero, d all distinct (of all
+	 * inputs), u in (0,1); the last stands for the rest; left out: any. */
+	const char *values;
+	void (*property)(void); /* what does not fit the walk */
+	const char *waived[PARTS];
+} entry;
+
+extern const entry elementwise_ops[], reduction_ops[], shape_ops[], product_ops[], loss_ops[],
+	creation_ops[];
+
+/* Reads the next sample of a list, with values that depend on its text alone.  False at the end. */
+bool next_sample(const char **list, const char *values, sample *s);
+void entry_reference(const entry *e, const sample *s, array *y);
+
+/* Declares call_NAME. */
+#define CALL(name, expression)                                                                     \
+	static ebb_tensor *call_##name(ebb_tape *t, ebb_tensor **x, int n, int v)                  \
+	{                                                                                          \
+		(void)n;                                                                           \
+		(void)v;                                                                           \
+		return expression;                                                                 \
+	}
+
+/* ---- Memory orders (layouts.c) ------------------------------------------------------ */
+
+typedef enum layout {
+	ROWS,
+	TRANSPOSED,    /* the last two axes exchanged */
+	REVERSED,      /* all axes */
+	SLICED,        /* every second element of a block whose others are NaN */
+	EXPANDED,      /* stride 0 along the last axis that is longer than 1 */
+	CHANNELS_LAST, /* axis 1 innermost */
+	STORED,        /* a stored tensor, rather than the tape's */
+	LAYOUT_COUNT
+} layout;
+
+extern const char *const layout_names[];
+bool layout_applies(layout l, const array *a);
+/* The values an expanded tensor can hold: those at position 0 of its repeated axis. */
+void repeat_values(array *a);
+/* a as a tensor on t: a variable seen through views, or a constant if it is of integers.
+ * *stored receives what the caller must free after the tape, or NULL. */
+ebb_tensor *place(ebb_tape *t, const array *a, layout l, ebb_tensor **stored);
+
+/* ---- Convolution's reference (references.c) ----------------------------------------- */
+
+typedef struct conv_case {
+	int64_t stride[2], dilation[2], groups;
+	int64_t before[2], after[2]; /* padding */
+} conv_case;
+/* y[n,o,i,j] = b[o] + sum w[o,c,u,v]*x[n,c,i*s+u*d-p,j*s+v*d-p]; b may be left out */
+array plain_conv(const array *x, const array *w, const array *b, const conv_case *c);
+/* The gradients of sum gy*y with respect to x and to w, by scattering over the same loop. */
+array plain_conv_gx(const array *gy, const array *w, ebb_shape x, const conv_case *c);
+array plain_conv_gw(const array *gy, const array *x, ebb_shape w, const conv_case *c);
+
+#endif

@@ -1,0 +1,585 @@
+/*
+ * walk.c - walks the list of ops.
+ *
+ * For every entry and sample, in both real types and in every memory order of every input and of
+ * the incoming gradient: the value is the reference's; the gradient and the derivative of the
+ * gradient are those of the plain order in double precision (which ebb_gradcheck compares with
+ * differences); the gradient that is recorded and the one that is not agree; a tape that does not
+ * record computes the same bits.
+ */
+#include "tests/ops/ops_test.h"
+
+static const char *const OPS[] = {
+#define OP(name) #name,
+#include "op_names.h"
+#undef OP
+};
+enum { OP_COUNT = sizeof OPS / sizeof *OPS };
+
+static const entry *const TABLES[] = {
+	elementwise_ops, reduction_ops, shape_ops, product_ops, loss_ops, creation_ops};
+enum { TABLE_COUNT = sizeof TABLES / sizeof *TABLES };
+
+static const entry *find(const char *name, int *times)
+{
+	const entry *found = NULL;
+
+	*times = 0;
+	for (int k = 0; k < TABLE_COUNT; k++) {
+		for (const entry *e = TABLES[k]; e->name; e++) {
+			if (!strcmp(e->name, name)) {
+				found = e;
+				++*times;
+			}
+		}
+	}
+	return found;
+}
+
+/* ---- Is everything there? ----------------------------------------------------------- */
+
+static const char *const PART_NAMES[] = {"a reference", "gradients", "an empty sample",
+	"a sample with an axis of size 1", "a sample that broadcasts",
+	"a sample that can lie in memory in several ways", "an input that is refused"};
+
+static bool has_part(const entry *e, part p)
+{
+	const char *at = e->samples;
+	sample s;
+
+	if (p == REFERENCE)
+		return e->unary || e->binary || e->reference;
+	if (p == REFUSED)
+		return e->refused != NULL;
+	if (p == GRADIENT)
+		return at != NULL;
+	while (next_sample(&at, e->values, &s)) {
+		const array *first = NULL;
+
+		for (int k = 0; k < s.n; k++) {
+			const array *a = &s.in[k];
+			int longer = 0;
+
+			for (int d = 0; d < a->shape.ndim; d++) {
+				if (p == EMPTY && a->shape.dims[d] == 0)
+					return true;
+				if (p == ONE && a->shape.dims[d] == 1)
+					return true;
+				longer += a->shape.dims[d] > 1;
+			}
+			if (p == LAYOUTS && longer >= 2)
+				return true;
+			if (a->dtype != EBB_F64)
+				continue;
+			if (p == BROADCAST && first &&
+				memcmp(&first->shape, &a->shape, sizeof a->shape))
+				return true;
+			first = first ? first : a;
+		}
+	}
+	return false;
+}
+
+/* What the entry lacks, or NULL.  A reason for what is there after all is out of date. */
+static const char *lacks(const entry *e, char *text, size_t size)
+{
+	if (!e->property && (!e->call || !e->samples)) {
+		snprintf(text, size, "%s has neither a call with samples nor a property", e->name);
+		return text;
+	}
+	for (int p = 0; p < PARTS; p++) {
+		bool has = has_part(e, (part)p), waived = e->waived[p] != NULL;
+
+		if (has == waived && p != GRADIENT) {
+			snprintf(text, size,
+				has ? "%s has %s, and a reason why not"
+				    : "%s lacks %s, and a reason",
+				e->name, PART_NAMES[p]);
+			return text;
+		}
+		if (p == GRADIENT && !has && !waived) {
+			snprintf(text, size, "%s has no gradients, and no reason", e->name);
+			return text;
+		}
+	}
+	return NULL;
+}
+
+START_TEST(every_op_of_the_header_is_here)
+{
+	char text[200];
+
+	ck_assert_int_gt(OP_COUNT, 50);
+	for (int i = 0; i < OP_COUNT; i++) {
+		int times;
+		const entry *e = find(OPS[i], &times);
+
+		ck_assert_msg(e, "ops.h declares ebb_%s; the tests have no entry for it", OPS[i]);
+		ck_assert_msg(times == 1, "%s has %d entries", OPS[i], times);
+		ck_assert_msg(!lacks(e, text, sizeof text), "%s", text);
+	}
+	for (int k = 0; k < TABLE_COUNT; k++) {
+		for (const entry *e = TABLES[k]; e->name; e++) {
+			bool known = false;
+
+			for (int i = 0; i < OP_COUNT; i++)
+				known |= !strcmp(OPS[i], e->name);
+			ck_assert_msg(
+				known, "there is an entry for %s; ops.h has no such op", e->name);
+		}
+	}
+	arrays_free();
+}
+END_TEST
+
+/* The check itself can fail: an entry without one of its parts is named. */
+START_TEST(an_entry_without_a_part_is_named)
+{
+	char text[200];
+	int times;
+	const entry whole = *find("mul", &times);
+	entry e = whole;
+
+	ck_assert_ptr_null(lacks(&e, text, sizeof text));
+	e.binary = NULL;
+	ck_assert_str_eq(lacks(&e, text, sizeof text), "mul lacks a reference, and a reason");
+	e.waived[REFERENCE] = "none";
+	ck_assert_ptr_null(lacks(&e, text, sizeof text));
+	e = whole;
+	e.samples = "2x3 2x3 | 1x3 3 | 2x3 3";
+	ck_assert_str_eq(lacks(&e, text, sizeof text), "mul lacks an empty sample, and a reason");
+	e.samples = "0x2 2 | 2x3 3";
+	ck_assert_ptr_nonnull(lacks(&e, text, sizeof text));
+	e.samples = "0x2 0x2 | 1x3 1x3 | 2x3 2x3";
+	ck_assert_ptr_nonnull(lacks(&e, text, sizeof text));
+	e.samples = "0 0 | 1 1 | 3 1";
+	ck_assert_ptr_nonnull(lacks(&e, text, sizeof text));
+	e = whole;
+	e.waived[EMPTY] = "no longer true";
+	ck_assert_str_eq(
+		lacks(&e, text, sizeof text), "mul has an empty sample, and a reason why not");
+	e = whole;
+	e.refused = NULL;
+	ck_assert_ptr_nonnull(lacks(&e, text, sizeof text));
+	ck_assert_ptr_null(find("no_such_op", &times));
+	arrays_free();
+}
+END_TEST
+
+/* ---- One run ------------------------------------------------------------------------ */
+
+typedef struct setting {
+	layout of[MAX_IN + 1]; /* [n]: of the incoming gradient */
+	ebb_dtype dtype;
+} setting;
+
+typedef struct outcome {
+	array y, g[MAX_IN],
+		h[MAX_IN + 1]; /* h: of sum v*g by each input, [n] by the incoming gradient */
+} outcome;
+
+static char where[400];
+
+static void note(const entry *e, const sample *s, const setting *set)
+{
+	int used = snprintf(
+		where, sizeof where, "%s (%s), %s", e->name, s->text, ebb_dtype_name(set->dtype));
+
+	for (int k = 0; k <= s->n && used < (int)sizeof where; k++) {
+		if (set->of[k] != ROWS)
+			used += snprintf(where + used, sizeof where - (size_t)used, ", %s %d %s",
+				k < s->n ? "input" : "gradient of output", k,
+				layout_names[set->of[k]]);
+	}
+}
+
+static void expect_close(const char *what, const array *a, const array *b, double tolerance)
+{
+	char why[300];
+
+	ck_assert_msg(close_to(a, b, tolerance, why, sizeof why), "%s: %s: %s", where, what, why);
+}
+
+static void expect_healthy(const ebb_tape *t)
+{
+	ck_assert_msg(!ebb_failed(t), "%s: %s", where, ebb_error_message(t));
+}
+
+/* The derivatives of sum v*g; g must have been recorded. */
+static void second_order(ebb_tape *t, const sample *s, int n, ebb_tensor *const *targets,
+	ebb_tensor *const *g, const array *v, outcome *o)
+{
+	ebb_tensor *h[MAX_IN + 1];
+	int inputs = 0;
+
+	for (int k = 0; k < s->n; k++) {
+		if (s->in[k].dtype != EBB_F64)
+			continue;
+		if (ebb_requires_grad(g[inputs])) {
+			ebb_tensor *direction = ebb_from_f64(t, v[k].shape, v[k].v);
+
+			ck_assert_msg(ebb_grad(t, g[inputs], n, targets, h, direction),
+				"%s: second order: %s", where, ebb_error_message(t));
+			for (int j = 0; j < n; j++) {
+				array term = array_of(h[j]);
+
+				if (!o->h[j].v)
+					o->h[j] = array_new(term.shape);
+				for (int64_t i = 0; i < term.count; i++)
+					o->h[j].v[i] += term.v[i];
+			}
+		}
+		inputs++;
+	}
+}
+
+static void differentiate(ebb_tape *t, const sample *s, const setting *set, ebb_tensor *const *x,
+	ebb_tensor *y, const array *u, const array *v, outcome *o, ebb_tensor **stored)
+{
+	ebb_tensor *targets[MAX_IN + 1], *g[MAX_IN], *recorded[MAX_IN];
+	int m = 0, inputs = 0;
+
+	for (int k = 0; k < s->n; k++) {
+		if (s->in[k].dtype == EBB_F64)
+			targets[m++] = x[k];
+	}
+	targets[m] = place(t, u, set->of[s->n], stored);
+	ck_assert_msg(ebb_grad(t, y, m, targets, g, targets[m]), "%s: gradient: %s", where,
+		ebb_error_message(t));
+	ck_assert_msg(ebb_grad(t, y, m, targets, recorded, targets[m], .create_graph = true),
+		"%s: recorded gradient: %s", where, ebb_error_message(t));
+	for (int k = 0; k < s->n; k++) {
+		array r;
+
+		if (s->in[k].dtype != EBB_F64)
+			continue;
+		o->g[k] = array_of(g[inputs]);
+		r = array_of(recorded[inputs++]);
+		expect_close(
+			"recorded gradient", &r, &o->g[k], set->dtype == EBB_F64 ? 1e-11 : 2e-5);
+	}
+	second_order(t, s, m + 1, targets, recorded, v, o);
+	expect_healthy(t);
+}
+
+static void run(const entry *e, const sample *s, const array *u, const array *v, const setting *set,
+	outcome *o)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x[MAX_IN], *y, *stored[MAX_IN + 1] = {NULL};
+	array again;
+
+	*o = (outcome){0};
+	note(e, s, set);
+	ebb_set_default_dtype(t, set->dtype);
+	ebb_set_training(t, !s->eval);
+	ebb_seed(t, 1);
+	for (int k = 0; k < s->n; k++)
+		x[k] = place(t, &s->in[k], set->of[k], &stored[k]);
+	expect_healthy(t);
+	y = e->call(t, x, s->n, s->variant);
+	expect_healthy(t);
+	ck_assert_msg(ebb_dtype_of(y) == set->dtype, "%s: the result is %s", where,
+		ebb_dtype_name(ebb_dtype_of(y)));
+	o->y = array_of(y);
+	if (!e->waived[GRADIENT])
+		differentiate(t, s, set, x, y, u, v, o, &stored[s->n]);
+	ebb_set_recording(t, false);
+	ebb_seed(t, 1);
+	y = e->call(t, x, s->n, s->variant);
+	expect_healthy(t);
+	/* An op that has nothing to do may return its input. */
+	ck_assert_msg(!ebb_requires_grad(y) || ebb_data(y) == ebb_data(x[0]),
+		"%s: requires a gradient on a tape that does not record", where);
+	again = array_of(y);
+	expect_close("without recording", &again, &o->y, 0);
+	ebb_tape_free(t);
+	for (int k = 0; k <= s->n; k++)
+		ebb_tensor_free(stored[k]);
+}
+
+/* ---- All settings of a sample ------------------------------------------------------- */
+
+static void compare(
+	const sample *s, const setting *set, const outcome *o, const array *y, const outcome *plain)
+{
+	bool single = set->dtype == EBB_F32;
+	char what[40];
+
+	if (y)
+		expect_close("value", &o->y, y, single ? 1e-5 : 1e-11);
+	for (int k = 0; k < s->n; k++) {
+		snprintf(what, sizeof what, "gradient of input %d", k);
+		if (o->g[k].v)
+			expect_close(what, &o->g[k], &plain->g[k], single ? 1e-4 : 1e-10);
+	}
+	for (int k = 0; k <= s->n; k++) {
+		snprintf(what, sizeof what, "second derivative %d", k);
+		ck_assert_msg(!o->h[k].v == !plain->h[k].v, "%s: %s exists in one order only",
+			where, what);
+		if (o->h[k].v)
+			expect_close(what, &o->h[k], &plain->h[k], single ? 5e-4 : 1e-10);
+	}
+}
+
+typedef struct trial {
+	const entry *e;
+	sample s;
+	array u, v[MAX_IN], y;
+	outcome plain;
+} trial;
+
+static void prepare(trial *r)
+{
+	const setting rows = {.dtype = EBB_F64};
+
+	if (r->s.random) {
+		/* The shape is the input's. */
+		r->y = array_new(r->s.in[0].shape);
+	} else {
+		entry_reference(r->e, &r->s, &r->y);
+	}
+	r->u = array_random(r->y.shape, 7);
+	for (int k = 0; k < r->s.n; k++)
+		r->v[k] = array_random(r->s.in[k].shape, 8 + (uint64_t)k);
+	run(r->e, &r->s, &r->u, r->v, &rows, &r->plain);
+	compare(&r->s, &rows, &r->plain, r->s.random ? NULL : &r->y, &r->plain);
+}
+
+static void try_setting(const trial *r, const setting *set)
+{
+	trial own = *r;
+	bool repeated = false;
+	outcome o;
+
+	for (int k = 0; k < r->s.n; k++) {
+		if (set->of[k] == EXPANDED) {
+			repeat_values(&own.s.in[k]);
+			repeated = true;
+		}
+	}
+	if (set->of[r->s.n] == EXPANDED) {
+		repeat_values(&own.u);
+		repeated = true;
+	}
+	if (repeated) {
+		const setting rows = {.dtype = EBB_F64};
+
+		if (!r->s.random)
+			entry_reference(own.e, &own.s, &own.y);
+		run(own.e, &own.s, &own.u, own.v, &rows, &own.plain);
+	}
+	run(own.e, &own.s, &own.u, own.v, set, &o);
+	compare(&own.s, set, &o, own.s.random ? NULL : &own.y, &own.plain);
+}
+
+static void try_settings(const trial *r, ebb_dtype dtype)
+{
+	int n = r->s.n;
+
+	try_setting(r, &(setting){.dtype = dtype});
+	/* Random ops draw in memory order: another order is another draw. */
+	if (r->s.random)
+		return;
+	for (int l = ROWS + 1; l < LAYOUT_COUNT; l++) {
+		setting all = {.dtype = dtype};
+		int applied = 0;
+
+		for (int k = 0; k <= n; k++) {
+			const array *a = k < n ? &r->s.in[k] : &r->u;
+			setting one = {.dtype = dtype};
+
+			if (!layout_applies((layout)l, a) || (l == STORED && k == n))
+				continue;
+			one.of[k] = all.of[k] = (layout)l;
+			applied++;
+			try_setting(r, &one);
+		}
+		if (applied > 1)
+			try_setting(r, &all);
+	}
+}
+
+/* ---- Gradients against differences -------------------------------------------------- */
+
+typedef struct check {
+	const entry *e;
+	const sample *s;
+	bool twice; /* the op is applied twice, and the results multiplied */
+	int same;   /* this input is also given in place of number .as (-1: none) */
+	int as;
+} check;
+
+static ebb_tensor *checked(ebb_tape *t, ebb_tensor **x, void *ctx)
+{
+	const check *c = ctx;
+	const sample *s = c->s;
+	ebb_tensor *in[MAX_IN], *again[MAX_IN], *y;
+	int k = 0;
+
+	for (int i = 0; i < s->n; i++)
+		in[i] = s->in[i].dtype == EBB_DEFAULT ? NULL : x[k++];
+	if (c->same >= 0)
+		in[c->as] = in[c->same];
+	memcpy(again, in, sizeof again);
+	y = c->e->call(t, in, s->n, s->variant);
+	return c->twice ? ebb_mul(t, y, c->e->call(t, again, s->n, s->variant)) : y;
+}
+
+static void grad_check(const trial *r, bool twice, int same, int as)
+{
+	const entry *e = r->e;
+	const sample *s = &r->s;
+	check c = {e, s, twice, same, as};
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *stored[MAX_IN];
+	ebb_error error = {0};
+	int n = 0;
+	bool little = r->y.count == 0, ok;
+
+	ebb_set_default_dtype(t, EBB_F64);
+	for (int k = 0; k < s->n; k++) {
+		if (s->in[k].dtype == EBB_DEFAULT)
+			continue;
+		place(t, &s->in[k], STORED, &stored[n++]);
+		little |= s->in[k].count <= 1;
+	}
+	ok = ebb_gradcheck(checked, &c, n, (const ebb_tensor *const *)stored, .second = true,
+		.eval = s->eval, .allow_zero = little || s->flat || same >= 0, .seed = 3,
+		.error = &error);
+	ck_assert_msg(ok, "%s (%s)%s%s: %s", e->name, s->text, twice ? ", applied twice" : "",
+		same >= 0 ? ", one input used twice" : "", error.message);
+	ebb_tape_free(t);
+	for (int k = 0; k < n; k++)
+		ebb_tensor_free(stored[k]);
+}
+
+static void grad_checks(const trial *r)
+{
+	const sample *s = &r->s;
+
+	/* Where the value is no number (a mean of nothing), neither are differences. */
+	for (int64_t i = 0; i < r->y.count; i++) {
+		if (!isfinite(r->y.v[i]))
+			return;
+	}
+	grad_check(r, false, -1, -1);
+	if (!s->flat)
+		grad_check(r, true, -1, -1);
+	for (int i = 0; i < s->n; i++) {
+		for (int k = i + 1; k < s->n; k++) {
+			if (s->in[i].dtype == EBB_F64 && s->in[k].dtype == EBB_F64 &&
+				!memcmp(&s->in[i].shape, &s->in[k].shape, sizeof(ebb_shape)))
+				grad_check(r, false, i, k);
+		}
+	}
+}
+
+/* ---- Refusals ----------------------------------------------------------------------- */
+
+static bool names_a_shape(const sample *s, const char *message)
+{
+	for (int k = 0; k < s->n; k++) {
+		char shape[100] = "[";
+		size_t used = 1;
+
+		for (int d = 0; d < s->in[k].shape.ndim; d++)
+			used += (size_t)snprintf(shape + used, sizeof shape - used,
+				d ? ",%lld" : "%lld", (long long)s->in[k].shape.dims[d]);
+		snprintf(shape + used, sizeof shape - used, "]");
+		if (strstr(message, shape))
+			return true;
+	}
+	return false;
+}
+
+/* "...tests/ops/FILE.c:LINE: NAME: ...[shape]... in outer.inner"; for what is wrong beside
+ * shapes and types, the number that was given stands for the shape. */
+static void check_refusal(const entry *e, const sample *s, ebb_status status, const char *message)
+{
+	const char *site = strstr(message, "tests/ops/"), *colon = site ? strchr(site, ':') : NULL,
+		   *in;
+	char name[60], *end;
+
+	ck_assert_msg(colon && strtol(colon + 1, &end, 10) > 0,
+		"%s (%s): no line of the caller in: %s", e->name, s->text, message);
+	snprintf(name, sizeof name, ": %s: ", e->name);
+	ck_assert_msg(!strncmp(end, name, strlen(name)),
+		"%s (%s): the op's name should follow the line in: %s", e->name, s->text, message);
+	if (status == EBB_INVALID)
+		ck_assert_msg(strpbrk(end + strlen(name), "0123456789"),
+			"%s (%s): what was given? %s", e->name, s->text, message);
+	else
+		ck_assert_msg(names_a_shape(s, end), "%s (%s): no shape that was given is in: %s",
+			e->name, s->text, message);
+	in = strstr(end, " in outer.inner");
+	ck_assert_msg(in && !in[15], "%s (%s): no scope in: %s", e->name, s->text, message);
+}
+
+static void refuse(const entry *e, const sample *s)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x[MAX_IN], *stored;
+	ebb_status status;
+
+	ebb_set_default_dtype(t, EBB_F64);
+	for (int k = 0; k < s->n; k++)
+		x[k] = place(t, &s->in[k], ROWS, &stored);
+	ebb_scope_begin(t, "outer");
+	ebb_scope_begin(t, "inner");
+	ck_assert_msg(!e->call(t, x, s->n, s->variant), "%s (%s) was accepted", e->name, s->text);
+	ck_assert_msg(ebb_failed(t), "%s (%s) left no error", e->name, s->text);
+	status = ebb_error_status(t);
+	ck_assert_msg(status == EBB_INVALID || status == EBB_BAD_SHAPE || status == EBB_BAD_DTYPE,
+		"%s (%s): status %d: %s", e->name, s->text, (int)status, ebb_error_message(t));
+	check_refusal(e, s, status, ebb_error_message(t));
+	/* The first error stays, and every later op returns NULL at once. */
+	ck_assert_ptr_null(ebb_relu(t, x[0]));
+	check_refusal(e, s, status, ebb_error_message(t));
+	ebb_tape_free(t);
+}
+
+/* ---- The walk ----------------------------------------------------------------------- */
+
+START_TEST(op)
+{
+	int times;
+	const entry *e = find(OPS[_i], &times);
+	const char *at = e ? e->samples : NULL;
+	trial r = {.e = e};
+	sample bad;
+
+	ck_assert_msg(e, "no entry for %s", OPS[_i]);
+	while (e->call && next_sample(&at, e->values, &r.s)) {
+		prepare(&r);
+		try_settings(&r, EBB_F64);
+		try_settings(&r, EBB_F32);
+		if (!e->waived[GRADIENT])
+			grad_checks(&r);
+		arrays_free();
+	}
+	at = e->refused;
+	while (next_sample(&at, e->values, &bad))
+		refuse(e, &bad);
+	if (e->property)
+		e->property();
+	arrays_free();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("ops");
+	TCase *c = tcase_create("list");
+
+	tcase_add_test(c, every_op_of_the_header_is_here);
+	tcase_add_test(c, an_entry_without_a_part_is_named);
+	suite_add_tcase(s, c);
+	for (int i = 0; i < OP_COUNT; i++) {
+		c = tcase_create(OPS[i]);
+		tcase_add_loop_test(c, op, i, i + 1);
+		tcase_set_timeout(c, 120);
+		suite_add_tcase(s, c);
+	}
+	return run_suite(s);
+}
