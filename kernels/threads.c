@@ -29,7 +29,7 @@
 #define VALGRIND_HG_DISABLE_CHECKING(p, n) ((void)0)
 #endif
 
-enum { MAX_THREADS = 256, SPINS = 2000, STACK_BYTES = 2 << 20 };
+enum { MAX_THREADS = 256, SPINS = 4000, STACK_BYTES = 2 << 20 };
 
 static struct {
 	pthread_mutex_t owner; /* held by the caller whose job runs */
