@@ -40,6 +40,22 @@ bool ebb_check_dtype(ebb_call *c, int k, const char *name, ebb_dtype dtype)
 	return false;
 }
 
+bool ebb_check_readable(ebb_call *c, const ebb_tensor *x, const char *name)
+{
+	char text[240];
+
+	if (!c->t)
+		return false;
+	if (!x || !x->tape)
+		return true;
+	if (x->tape != c->t)
+		ebb_call_fail(c, EBB_INVALID, "%s (%s) belongs to another tape", name, ebb_describe(x, text, sizeof text));
+	else if (x->flags & (EBB_F_DROPPED | EBB_F_HIDDEN))
+		ebb_call_fail(c, EBB_BAD_STATE, "the value of %s (%s) %s%s", name, ebb_describe(x, text, sizeof text),
+			ebb_dropped_how(x), x->dropped_by ? x->dropped_by->path : "");
+	return c->t != NULL;
+}
+
 int ebb_check_axis(ebb_call *c, int axis, int ndim)
 {
 	int a = axis < 0 ? axis + ndim : axis;

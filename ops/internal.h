@@ -25,6 +25,8 @@ static inline bool ebb_is_real(const ebb_tensor *x)
 bool ebb_check_real(ebb_call *c, int k, const char *name);
 bool ebb_check_same_type(ebb_call *c, int i, const char *a, int j, const char *b);
 bool ebb_check_dtype(ebb_call *c, int k, const char *name, ebb_dtype dtype);
+/* What an op reads beside its inputs (NULL is fine): not another tape's, nor dropped. */
+bool ebb_check_readable(ebb_call *c, const ebb_tensor *x, const char *name);
 int ebb_check_axis(ebb_call *c, int axis, int ndim);
 /* Axes as flags (none given: all); false if one is out of range or comes twice. */
 bool ebb_check_axes(ebb_call *c, ebb_axes axes, int ndim, bool *chosen);

@@ -136,7 +136,7 @@ static bool arguments_fit(ebb_call *c, const ebb_cross_entropy_args *a, bool sof
 	bool fits = x->ndim >= 2 && x->shape[1] > 0;
 	char b1[240], b2[240];
 
-	if (!ebb_check_real(c, 0, "x"))
+	if (!ebb_check_real(c, 0, "x") || !ebb_check_readable(c, w, "weight"))
 		return false;
 	if (soft) {
 		fits = fits && target->dtype == x->dtype && ebb_same_shape(x, target);

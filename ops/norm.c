@@ -158,7 +158,9 @@ static bool checks(ebb_call *c, const ebb_batchnorm_args *a, bool batch)
 		return false;
 	}
 	return is_per_channel(c, c->in[1], "weight") && is_per_channel(c, c->in[2], "bias") &&
-		is_per_channel(c, a->running_mean, "running_mean") && is_per_channel(c, a->running_var, "running_var");
+		is_per_channel(c, a->running_mean, "running_mean") && is_per_channel(c, a->running_var, "running_var") &&
+		ebb_check_readable(c, a->running_mean, "running_mean") &&
+		ebb_check_readable(c, a->running_var, "running_var");
 }
 
 /* running = (1 - m)*running + m*value */
