@@ -3,22 +3,20 @@
 
 int64_t ebb_checked_count(ebb_shape shape, ebb_dtype dtype)
 {
-	int64_t n = 1, limit = INT64_MAX / 2;
+	int64_t n = 1;
+	bool empty = false;
 
 	if (shape.ndim < 0 || shape.ndim > EBB_MAX_DIMS)
 		return -1;
+	/* Strides count an axis of size 0 as 1: they must not overflow either. */
 	for (int i = 0; i < shape.ndim; i++) {
-		if (shape.dims[i] < 0)
+		empty |= shape.dims[i] == 0;
+		if (shape.dims[i] < 0 || __builtin_mul_overflow(n, shape.dims[i] ? shape.dims[i] : 1, &n))
 			return -1;
-		if (shape.dims[i] == 0)
-			limit = 0;
 	}
-	if (limit == 0)
-		return 0;
-	for (int i = 0; i < shape.ndim; i++)
-		if (__builtin_mul_overflow(n, shape.dims[i], &n))
-			return -1;
-	return n <= limit / (int64_t)ebb_dtype_size(dtype) ? n : -1;
+	if (n > INT64_MAX / 2 / (int64_t)ebb_dtype_size(dtype))
+		return -1;
+	return empty ? 0 : n;
 }
 
 /* The axes from the outermost to the innermost in memory, for one of the named orders. */
