@@ -60,14 +60,15 @@ static ebb_tensor *random_like(check *c, const ebb_tensor *x)
 static ebb_tensor *evaluate(check *c, ebb_tensor **vars)
 {
 	const ebb_gradcheck_args *a = c->a;
-	ebb_tensor *in[MAX_INPUTS];
+	ebb_tensor *in[MAX_INPUTS], *y;
 
 	ebb_tape_reset(c->t);
 	ebb_seed(c->t, a->seed);
 	for (int k = 0; k < a->n; k++)
 		in[k] = vars[k] = is_real(c->x[k]) ? (ebb_variable)(c->t, c->x[k], NULL) : c->x[k];
 	vars[a->n] = c->u ? (ebb_variable)(c->t, c->u, NULL) : NULL;
-	return a->fn(c->t, in, a->ctx);
+	y = a->fn(c->t, in, a->ctx);
+	return y && !ebb_failed(c->t) ? ebb_usable(c->t, y, "the checked function", 0, NULL) : NULL;
 }
 
 static double dot(const ebb_tensor *a, const ebb_tensor *b)
@@ -100,6 +101,7 @@ static double scalar_value(check *c, bool second)
 {
 	ebb_tensor *vars[MAX_INPUTS + 1], *g[MAX_INPUTS], *y;
 	double sum = 0;
+	char now[240], then[240];
 
 	if (!second)
 		ebb_set_recording(c->t, false);
@@ -107,6 +109,11 @@ static double scalar_value(check *c, bool second)
 	ebb_set_recording(c->t, true);
 	if (!y || ebb_failed(c->t))
 		return NAN;
+	if (!ebb_same_shape(y, c->u)) {
+		ebb_fail(c->t, EBB_BAD_SHAPE, NULL, "gradcheck: the function's result is %s now, and was %s",
+			ebb_describe(y, now, sizeof now), ebb_describe(c->u, then, sizeof then));
+		return NAN;
+	}
 	if (!second)
 		return dot(c->u, y);
 	if (!gradients(c, y, vars, g, false))
