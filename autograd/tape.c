@@ -366,15 +366,12 @@ static bool table_reserve(ebb_tape *t)
 
 static ebb_tensor *adopt_new(ebb_tape *t, ebb_tensor *stored, const char *site)
 {
-	const ebb_frame *frame = t->frame;
 	ebb_tensor *x;
 
 	if (!table_reserve(t))
 		return ebb_no_memory(t, site, "a stored tensor's entry", sizeof x);
-	t->frame = NULL; /* an adopted handle outlives the sweep that first meets it */
-	/* Never a recycled struct: those may be handed out again. */
+	/* It outlives the sweep that first meets it: never a recycled struct, nor one in the list of a frame. */
 	x = ebb_arena_take(&t->arena, sizeof *x);
-	t->frame = frame;
 	if (!x)
 		return ebb_no_memory(t, site, "a tensor", sizeof *x);
 	*x = *stored;
