@@ -1,12 +1,9 @@
 /*
  * gemm.c - matrix products.  C is cut into pieces by its shape alone; each piece packs what it
  * needs of A and B, a block of terms at a time, and leaves the rest to the micro-kernel.
- *
- * No BLAS: measured on Zen 4 this is level with OpenBLAS 0.3.21 up to a few hundred rows and
- * within a tenth of it beyond (a seventh for double), while the same OpenBLAS takes newer
- * processors for ones without AVX, at a fifth of their speed.
  */
 #include "gemm.h"
+#include "blas.h"
 #include "microkernel.h"
 
 #include <string.h>
@@ -329,5 +326,9 @@ void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, cons
 void EBB_NAME(gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
 	const void *b, int64_t ldb, double beta, void *c, int64_t ldc, void *ws)
 {
-	EBB_NAME(gemm_bias)(ta, tb, m, n, k, a, lda, b, ldb, NULL, beta, c, ldc, ws);
+	if (ebb_max(lda, ebb_max(ldb, ldc)) <= INT32_MAX &&
+		ebb_blas_is_faster(EBB_F64, EBB_STRING(EBB_ISA), m, n, k))
+		ebb_blas_gemm(EBB_F64, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
+	else
+		EBB_NAME(gemm_bias)(ta, tb, m, n, k, a, lda, b, ldb, NULL, beta, c, ldc, ws);
 }

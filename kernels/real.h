@@ -20,6 +20,9 @@ typedef float real;
 #define EBB_PASTE(name, type, isa) EBB_PASTE_(name, type, isa)
 #define EBB_NAME(name) EBB_PASTE(name, EBB_TYPE, EBB_ISA)
 
+#define EBB_STRING_(x) #x
+#define EBB_STRING(x) EBB_STRING_(x)
+
 /* Declares a kernel with the type of its place in the table. */
 #define EBB_DECLARE(name) __typeof__(*((const ebb_kernels *)0)->name) EBB_NAME(name)
 

@@ -1,0 +1,96 @@
+/*
+ * blas.c - OpenBLAS behind the kernels' own threads; nothing of it where the build leaves it out.
+ */
+#include "blas.h"
+
+#include <limits.h>
+#include <string.h>
+
+#if EBB_HAVE_OPENBLAS
+#include <cblas.h>
+#include <pthread.h>
+
+/* From so many rows, columns and terms on; see blas.h. */
+enum { LARGE_F32 = 512, LARGE_F64 = 256, PIECES = 16, PIECE_ROWS = 64 };
+
+static bool known_core;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* OpenBLAS's own threads would fight with ours: it gets one, for the whole process. */
+static void ask(void)
+{
+	static const char *const cores[] = {"Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids"};
+	const char *core = openblas_get_corename();
+
+	for (size_t i = 0; i < sizeof cores / sizeof cores[0]; i++)
+		known_core |= strcmp(core, cores[i]) == 0;
+	/* Haswell's kernels have half of AVX-512's width. */
+	if (strcmp(core, "Haswell") == 0 && __builtin_cpu_supports("avx512f"))
+		known_core = false;
+	if (known_core)
+		openblas_set_num_threads(1);
+}
+
+bool ebb_blas_is_faster(bool f64, const char *isa, int64_t m, int64_t n, int64_t k)
+{
+	int64_t large = f64 ? LARGE_F64 : LARGE_F32;
+
+	if (m < large || n < large || k < large || m > INT_MAX || n > INT_MAX || k > INT_MAX ||
+		strcmp(isa, "baseline") == 0)
+		return false;
+	pthread_once(&once, ask);
+	return known_core;
+}
+
+struct job {
+	bool f64, ta, tb;
+	int64_t m, n, k, lda, ldb, ldc, rows;
+	const char *a, *b;
+	double beta;
+	char *c;
+};
+
+static void piece_of_rows(void *ctx, int64_t piece, int worker)
+{
+	const struct job *j = ctx;
+	int64_t from = piece * j->rows, size = j->f64 ? 8 : 4;
+	int64_t rows = j->m - from < j->rows ? j->m - from : j->rows;
+	const char *a = j->a + from * (j->ta ? 1 : j->lda) * size;
+	char *c = j->c + from * j->ldc * size;
+	enum CBLAS_TRANSPOSE ta = j->ta ? CblasTrans : CblasNoTrans, tb = j->tb ? CblasTrans : CblasNoTrans;
+
+	(void)worker;
+	if (j->f64)
+		cblas_dgemm(CblasRowMajor, ta, tb, (int)rows, (int)j->n, (int)j->k, 1.0, (const void *)a, (int)j->lda,
+			(const void *)j->b, (int)j->ldb, j->beta, (void *)c, (int)j->ldc);
+	else
+		cblas_sgemm(CblasRowMajor, ta, tb, (int)rows, (int)j->n, (int)j->k, 1.0F, (const void *)a, (int)j->lda,
+			(const void *)j->b, (int)j->ldb, (float)j->beta, (void *)c, (int)j->ldc);
+}
+
+void ebb_blas_gemm(bool f64, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
+	const void *b, int64_t ldb, double beta, void *c, int64_t ldc)
+{
+	struct job j = {f64, ta, tb, m, n, k, lda, ldb, ldc, (m + PIECES - 1) / PIECES, a, b, beta, c};
+
+	if (j.rows < PIECE_ROWS)
+		j.rows = PIECE_ROWS;
+	ebb_parallel((m + j.rows - 1) / j.rows, piece_of_rows, &j);
+}
+
+#else
+
+bool ebb_blas_is_faster(bool f64, const char *isa, int64_t m, int64_t n, int64_t k)
+{
+	(void)f64, (void)isa, (void)m, (void)n, (void)k;
+	return false;
+}
+
+void ebb_blas_gemm(bool f64, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
+	const void *b, int64_t ldb, double beta, void *c, int64_t ldc)
+{
+	(void)f64, (void)ta, (void)tb, (void)m, (void)n, (void)k, (void)a, (void)lda, (void)b, (void)ldb, (void)beta;
+	(void)c, (void)ldc;
+}
+
+#endif
