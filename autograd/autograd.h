@@ -390,6 +390,7 @@ typedef struct ebb_gradcheck_args {
 	bool eval;                    /* on a tape in evaluation mode */
 	bool allow_zero;              /* accept gradients that are zero throughout (piecewise constants) */
 	ebb_error *error;             /* says which input and element, and both values */
+	const char *site;
 } ebb_gradcheck_args;
 /* Compares gradients with central differences, in double precision, with random cotangents: |a - n| <= atol + rtol*|n| for every
  * element, written so that NaN fails.  Refuses when every gradient is zero.  True if all agree. */
@@ -402,7 +403,7 @@ EBB_API bool ebb_gradcheck(const ebb_gradcheck_args *a);
 #define ebb_detach(...) ebb_detach(__VA_ARGS__, EBB_SITE)
 #define ebb_backward(...) ebb_backward(&(ebb_backward_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_grad(...) ebb_grad(&(ebb_grad_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_gradcheck(...) ebb_gradcheck(&(ebb_gradcheck_args){__VA_ARGS__})
+#define ebb_gradcheck(...) ebb_gradcheck(&(ebb_gradcheck_args){__VA_ARGS__, .site = EBB_SITE})
 #endif
 
 #ifdef __cplusplus

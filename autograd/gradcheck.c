@@ -23,6 +23,16 @@ static ebb_error *sink(check *c)
 	return c->a->error;
 }
 
+/* Says why there is no result: always false. */
+static bool no_result(check *c)
+{
+	if (ebb_failed(c->t))
+		ebb_error_set(sink(c), ebb_error_status(c->t), c->a->site, "gradcheck: %s", ebb_error_message(c->t));
+	else
+		ebb_error_set(sink(c), EBB_INVALID, c->a->site, "gradcheck: the function returned NULL");
+	return false;
+}
+
 static bool is_real(const ebb_tensor *x)
 {
 	return x->dtype == EBB_F64;
@@ -110,7 +120,7 @@ static double scalar_value(check *c, bool second)
 	if (!y || ebb_failed(c->t))
 		return NAN;
 	if (!ebb_same_shape(y, c->u)) {
-		ebb_fail(c->t, EBB_BAD_SHAPE, NULL, "gradcheck: the function's result is %s now, and was %s",
+		ebb_fail(c->t, EBB_BAD_SHAPE, NULL, "the function's result is %s now, and was %s",
 			ebb_describe(y, now, sizeof now), ebb_describe(c->u, then, sizeof then));
 		return NAN;
 	}
@@ -176,8 +186,8 @@ static bool compare(check *c, int k, ebb_tensor *x, bool second)
 			c->nonzero = true;
 		if (!(fabs(analytic - numeric) <= c->atol + c->rtol * fabs(numeric))) {
 			if (ebb_failed(c->t))
-				ebb_error_set(sink(c), ebb_error_status(c->t), NULL, "%s", ebb_error_message(c->t));
-			ebb_error_set(sink(c), EBB_INVALID, NULL,
+				return no_result(c);
+			ebb_error_set(sink(c), EBB_INVALID, c->a->site,
 				"gradcheck: %s of %s %d, element %lld: computed %.12g, central difference %.12g",
 				second ? "second derivative" : "gradient", k == c->a->n ? "cotangent" : "input", k, (long long)i,
 				analytic, numeric);
@@ -189,11 +199,8 @@ static bool compare(check *c, int k, ebb_tensor *x, bool second)
 
 static bool run_order(check *c, bool second)
 {
-	if (!differentiate(c, second)) {
-		ebb_error_set(sink(c), ebb_error_status(c->t), NULL, "gradcheck: %s",
-			ebb_failed(c->t) ? ebb_error_message(c->t) : "the function returned NULL");
-		return false;
-	}
+	if (!differentiate(c, second))
+		return no_result(c);
 	for (int k = 0; k < c->a->n; k++)
 		if (is_real(c->x[k]) && !compare(c, k, c->x[k], second))
 			return false;
@@ -207,14 +214,14 @@ static bool prepare(check *c)
 	int real = 0;
 
 	if (!a->fn || a->n < 1 || a->n > MAX_INPUTS || !a->x) {
-		ebb_error_set(sink(c), EBB_INVALID, NULL, "gradcheck: needs fn and 1 to %d inputs, got n = %d", MAX_INPUTS, a->n);
+		ebb_error_set(sink(c), EBB_INVALID, c->a->site, "gradcheck: needs fn and 1 to %d inputs, got n = %d", MAX_INPUTS, a->n);
 		return false;
 	}
 	for (int k = 0; k < a->n; k++) {
 		const ebb_tensor *x = a->x[k];
 
 		if (!x || x->tape || x->dtype == EBB_F32) {
-			ebb_error_set(sink(c), EBB_BAD_DTYPE, NULL, "gradcheck: input %d must be a stored F64 (or integer) tensor", k);
+			ebb_error_set(sink(c), EBB_BAD_DTYPE, c->a->site, "gradcheck: input %d must be a stored F64 (or integer) tensor", k);
 			return false;
 		}
 		c->x[k] = ebb_detach_copy(x);
@@ -229,7 +236,7 @@ static bool prepare(check *c)
 			return false;
 	}
 	if (!real) {
-		ebb_error_set(sink(c), EBB_BAD_DTYPE, NULL, "gradcheck: no input is F64");
+		ebb_error_set(sink(c), EBB_BAD_DTYPE, c->a->site, "gradcheck: no input is F64");
 		return false;
 	}
 	c->t = ebb_tape_new();
@@ -238,11 +245,8 @@ static bool prepare(check *c)
 	ebb_set_default_dtype(c->t, EBB_F64);
 	ebb_set_training(c->t, !a->eval);
 	y = evaluate(c, vars);
-	if (!y || ebb_failed(c->t)) {
-		ebb_error_set(sink(c), ebb_error_status(c->t), NULL, "gradcheck: %s",
-			ebb_failed(c->t) ? ebb_error_message(c->t) : "the function returned NULL");
-		return false;
-	}
+	if (!y || ebb_failed(c->t))
+		return no_result(c);
 	c->u = random_like(c, y);
 	if (!c->u)
 		return false;
@@ -275,12 +279,12 @@ bool(ebb_gradcheck)(const ebb_gradcheck_args *a)
 	ok = prepare(&c);
 	ok = ok && run_order(&c, false);
 	if (ok && !c.nonzero && !a->allow_zero) {
-		ebb_error_set(sink(&c), EBB_INVALID, NULL, "gradcheck: every gradient is zero; that proves nothing");
+		ebb_error_set(sink(&c), EBB_INVALID, a->site, "gradcheck: every gradient is zero; that proves nothing");
 		ok = false;
 	}
 	ok = ok && (!a->second || run_order(&c, true));
 	if (!ok)
-		ebb_error_set(sink(&c), EBB_NO_MEMORY, NULL, "gradcheck: no memory");
+		ebb_error_set(sink(&c), EBB_NO_MEMORY, a->site, "gradcheck: no memory");
 	clean_up(&c);
 	return ok;
 }
