@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs into a temporary directory and uses the library from there as a stranger would: through
-# pkg-config, in C and C++, shared and static.
+# pkg-config, in C and C++, shared, and static with shared dependencies.
 #   install.sh MESON BUILD PREFIX LIBDIR
 set -eu
 meson=$1 build=$2 prefix=$3 libdir=$4
@@ -74,7 +74,7 @@ for cc in gcc clang; do
 		$(package --libs)
 	check "$cc, shared: the answer" runs
 	check "$cc, static" "$cc" -std=c11 $warnings $(package --cflags) -o "$stage/user" "$stage/user.c" \
-		"$lib/libebb.a" $(package --static --libs | sed 's/-lebb//')
+		"$lib/libebb.a" $(pkg-config --libs $(package --print-requires-private)) -lm -pthread
 	check "$cc, static: the answer" runs
 	for header in $(cd "$root/include/ebb" && find . -name '*.h'); do
 		echo "#include \"$header\"" >"$stage/alone.c"
