@@ -138,7 +138,7 @@ static void fill(void)
 
 #ifdef EBB_HAVE_CAIRO
 
-static char directory[] = "/tmp/ebb-figure-XXXXXX";
+static char directory[40];
 
 static const char *in_directory(const char *name)
 {
@@ -184,6 +184,7 @@ START_TEST(png_has_the_size_and_content)
 	ebb_figure f = example;
 
 	fill();
+	strcpy(directory, "/tmp/ebb-figure-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(directory));
 	for (int dark = 0; dark < 2; dark++) {
 		f.dark = dark;
@@ -216,6 +217,7 @@ START_TEST(svg_and_pdf)
 	ebb_text svg = {0};
 
 	fill();
+	strcpy(directory, "/tmp/ebb-figure-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(directory));
 	ck_assert_msg(ebb_figure_save(&example, in_directory("a.pdf"), &e), "%s", e.message);
 	FILE *f = fopen(in_directory("a.pdf"), "rb");
