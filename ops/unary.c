@@ -227,7 +227,8 @@ static ebb_tensor *relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y);
 
 static void relu_grad_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, relu_grad(v->t, v->gy, v->in[1]));
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, relu_grad(v->t, v->gy, v->in[1]));
 }
 static const ebb_op RELU_GRAD = {.name = "relu_grad", .vjp = relu_grad_vjp, .reads = {EBB_IN(1)},
 	.takes = {EBB_STRIDED, EBB_STRIDED}};
@@ -248,7 +249,8 @@ static ebb_tensor *leaky_relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *x, d
 
 static void leaky_relu_grad_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, leaky_relu_grad(v->t, v->gy, v->in[1], v->attrs ? *(const double *)v->attrs : 0));
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, leaky_relu_grad(v->t, v->gy, v->in[1], v->attrs ? *(const double *)v->attrs : 0));
 }
 static const ebb_op LEAKY_RELU_GRAD = {.name = "leaky_relu_grad", .vjp = leaky_relu_grad_vjp,
 	.reads = {EBB_IN(1)}, .takes = {EBB_STRIDED, EBB_STRIDED}};
