@@ -125,6 +125,27 @@ void repeat_values(array *a);
  * *stored receives what the caller must free after the tape, or NULL. */
 ebb_tensor *place(ebb_tape *t, const array *a, layout l, ebb_tensor **stored);
 
+/* ---- Runs (runs.c) ------------------------------------------------------------------ */
+
+typedef struct outcome {
+	array y, g[MAX_IN];
+	array h[MAX_IN + 1]; /* of sum v*g by each input, [n] by the incoming gradient */
+} outcome;
+
+typedef struct trial {
+	const entry *e;
+	sample s;
+	array u, v[MAX_IN]; /* the incoming gradient, and directions for the gradients */
+	array y;            /* the reference's */
+	outcome plain;      /* row-major, in double precision */
+} trial;
+
+/* Fills the trial from its entry and sample, and checks the plain run against the reference. */
+void prepare(trial *r);
+/* Every memory order of every input and of the incoming gradient. */
+void try_settings(const trial *r, ebb_dtype dtype);
+void try_constants(const trial *r);
+
 /* ---- Convolution's reference (references.c) ----------------------------------------- */
 
 typedef struct conv_case {
