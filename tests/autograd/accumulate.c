@@ -284,7 +284,8 @@ START_TEST(what_a_gradient_records_stays_whole)
 		ck_assert(ebb_backward(tape, y, .gy = ebb_ones_like(tape, y)));
 		/* Temporaries that would take the place of recycled ones. */
 		for (int k = 0; k < 5; k++)
-			ck_assert(ebb_backward(tape, ebb_sum(tape, ebb_mul(tape, x, ebb_exp(tape, x)))));
+			ck_assert(ebb_backward(
+				tape, ebb_sum(tape, ebb_mul(tape, x, ebb_exp(tape, x)))));
 		ck_assert_msg(ebb_backward(tape, kept_loss), "%s", ebb_error_message(tape));
 		ebb_tape_reset(tape);
 		ck_assert_uint_eq(ebb_memory_of(tape).in_use, 0);

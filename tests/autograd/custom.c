@@ -68,10 +68,14 @@ static void pick_mul_vjp(ebb_vjp *v)
 	}
 	ebb_give(v, 2, gy); /* nobody wants it */
 }
-static const ebb_op PICK_MUL = {.name = "pick_mul", .vjp = pick_mul_vjp,
-	.reads = {EBB_IN(1) | EBB_IN(2), EBB_IN(0)}, .optional = EBB_IN(3), .takes = {EBB_ROWS, EBB_ROWS, EBB_ROWS}};
+static const ebb_op PICK_MUL = {.name = "pick_mul",
+	.vjp = pick_mul_vjp,
+	.reads = {EBB_IN(1) | EBB_IN(2), EBB_IN(0)},
+	.optional = EBB_IN(3),
+	.takes = {EBB_ROWS, EBB_ROWS, EBB_ROWS}};
 
-static ebb_tensor *pick_mul(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, ebb_tensor *index, double scale)
+static ebb_tensor *pick_mul(
+	ebb_tape *t, ebb_tensor *a, ebb_tensor *b, ebb_tensor *index, double scale)
 {
 	ebb_tensor *in[] = {a, b, index, NULL}, *y, *onehot;
 	ebb_call c = ebb_begin(t, &PICK_MUL, EBB_SITE, 4, in);
@@ -104,13 +108,15 @@ static ebb_tensor *check_pick_mul(ebb_tape *t, ebb_tensor **x, void *ctx)
 
 START_TEST(attributes_saved_tensors_integers)
 {
-	ebb_tensor *a = stored_random(EBB_F64, EBB_SHAPE(4), 1), *b = stored_random(EBB_F64, EBB_SHAPE(3), 2);
+	ebb_tensor *a = stored_random(EBB_F64, EBB_SHAPE(4), 1),
+		   *b = stored_random(EBB_F64, EBB_SHAPE(3), 2);
 	ebb_tensor *index = ebb_tensor_new(EBB_I64, EBB_SHAPE(4), false, NULL);
 	const ebb_tensor *x[] = {a, b, index};
 	ebb_error e = {EBB_OK, ""};
 
 	ck_assert(ebb_copy_in(index, (int64_t[]){2, 0, 2, 1}, 4 * sizeof(int64_t)));
-	ck_assert_msg(ebb_gradcheck(check_pick_mul, NULL, 3, x, .second = true, .error = &e), "%s", e.message);
+	ck_assert_msg(ebb_gradcheck(check_pick_mul, NULL, 3, x, .second = true, .error = &e), "%s",
+		e.message);
 	ebb_tensor_free(a);
 	ebb_tensor_free(b);
 	ebb_tensor_free(index);
@@ -128,8 +134,8 @@ static void product_vjp(ebb_vjp *v)
 		if (ebb_wants(v, k))
 			ebb_give(v, k, ebb_div(v->t, ebb_mul(v->t, v->gy, v->out), v->in[k]));
 }
-static const ebb_op PRODUCT = {.name = "product", .vjp = product_vjp,
-	.reads = {[7] = EBB_OUT | 0x7fffffff}};
+static const ebb_op PRODUCT = {
+	.name = "product", .vjp = product_vjp, .reads = {[7] = EBB_OUT | 0x7fffffff}};
 
 START_TEST(many_inputs)
 {
@@ -152,7 +158,8 @@ START_TEST(many_inputs)
 	for (int k = 0; k < MANY; k += 2)
 		ebb_release(tape, in[k]);
 	/* All but the first seven are declared by reads[7]. */
-	ck_assert_msg(ebb_grad(tape, y, MANY, x, g, .gy = ebb_ones_like(tape, x[0]), .create_graph = true),
+	ck_assert_msg(ebb_grad(tape, y, MANY, x, g, .gy = ebb_ones_like(tape, x[0]),
+			      .create_graph = true),
 		"%s", ebb_error_message(tape));
 	for (int k = 0; k < MANY; k++)
 		assert_value(g[k], 1, product / (1 + 0.1 * k));
@@ -228,13 +235,15 @@ static void giver_vjp(ebb_vjp *v)
 		break;
 	default: /* the same three times over, from views */
 		for (int k = 0; k < 3; k++) {
-			ebb_give(v, 0, ebb_slice(v->t, ebb_concat(v->t, 2, (ebb_tensor *[]){v->gy, v->gy}, 0), 0, 2, 6, 1));
+			ebb_give(v, 0,
+				ebb_slice(v->t,
+					ebb_concat(v->t, 2, (ebb_tensor *[]){v->gy, v->gy}, 0), 0,
+					2, 6, 1));
 			ebb_give(v, 0, ebb_expand(v->t, ebb_scalar(v->t, 1), EBB_SHAPE(4)));
 		}
 	}
 }
-static const ebb_op GIVER = {.name = "giver", .vjp = giver_vjp,
-	.reads = {EBB_IN(1), EBB_OUT}};
+static const ebb_op GIVER = {.name = "giver", .vjp = giver_vjp, .reads = {EBB_IN(1), EBB_OUT}};
 
 static ebb_tensor *giver(ebb_tensor *a, ebb_tensor *b, ebb_tensor *c)
 {
@@ -267,7 +276,8 @@ START_TEST(a_gradient_that_is_a_value_of_the_node)
 		ebb_release(tape, h[1]);
 		ebb_release(tape, y);
 		/* Other values would take the memory of what the node lets go. */
-		ck_assert_msg(ebb_backward(tape, y, .gy = vector(), .retain = retain), "%s", ebb_error_message(tape));
+		ck_assert_msg(ebb_backward(tape, y, .gy = vector(), .retain = retain), "%s",
+			ebb_error_message(tape));
 		for (int i = 0; i < 4; i++) {
 			assert_value(ebb_grad_of(x[0]), i, values[i]);
 			assert_value(ebb_grad_of(x[1]), i, 10.0 + i);
@@ -285,7 +295,8 @@ START_TEST(what_may_be_given)
 		int which;
 		ebb_status status;
 		double expected;
-	} cases[] = {{1, EBB_OK, 6}, {2, EBB_BAD_SHAPE, 0}, {3, EBB_BAD_SHAPE, 0}, {4, EBB_OK, 0}, {5, EBB_OK, 6}};
+	} cases[] = {{1, EBB_OK, 6}, {2, EBB_BAD_SHAPE, 0}, {3, EBB_BAD_SHAPE, 0}, {4, EBB_OK, 0},
+		{5, EBB_OK, 6}};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		ebb_tensor *x, *y, *g = NULL;
@@ -306,7 +317,8 @@ START_TEST(what_may_be_given)
 			continue;
 		}
 		ck_assert_ptr_null(g);
-		check_error(tape, cases[i].status, "give", (const char *[]){"gradient of giver", "F64 [4]", NULL});
+		check_error(tape, cases[i].status, "give",
+			(const char *[]){"gradient of giver", "F64 [4]", NULL});
 		ebb_clear_error(tape);
 		ck_assert(!ebb_backward(tape, y, .gy = ebb_ones_like(tape, x)));
 		ck_assert_ptr_null(ebb_grad_of(x));
@@ -325,7 +337,8 @@ START_TEST(an_op_without_a_derivative)
 	bool was;
 
 	ck_assert_ptr_nonnull(copy_op(tape, &ROUND, 1, &x));
-	assert_refused(tape, EBB_INVALID, copy_op(tape, &ROUND, 1, in), "round", "no derivative", "input 0");
+	assert_refused(tape, EBB_INVALID, copy_op(tape, &ROUND, 1, in), "round", "no derivative",
+		"input 0");
 	was = ebb_set_recording(tape, false);
 	ck_assert_ptr_nonnull(copy_op(tape, &ROUND, 1, in));
 	ebb_set_recording(tape, was);
@@ -358,10 +371,12 @@ START_TEST(calls_that_go_wrong)
 	ebb_clear_error(tape);
 
 	c = ebb_begin(tape, &PLAIN, "here:1", 1, in);
-	assert_refused(tape, EBB_BAD_SHAPE, ebb_new(&c, EBB_F64, EBB_SHAPE(-1, 4), EBB_ROWS), "here:1", "plain");
+	assert_refused(tape, EBB_BAD_SHAPE, ebb_new(&c, EBB_F64, EBB_SHAPE(-1, 4), EBB_ROWS),
+		"here:1", "plain");
 	ck_assert_ptr_null(ebb_record(&c, x));
 	c = ebb_begin(tape, &PLAIN, "here:1", 1, in);
-	assert_refused(tape, EBB_INVALID, ebb_call_fail(&c, EBB_INVALID, "x is %d", 3), "here:1: plain: x is 3");
+	assert_refused(tape, EBB_INVALID, ebb_call_fail(&c, EBB_INVALID, "x is %d", 3),
+		"here:1: plain: x is 3");
 	ck_assert_ptr_null(ebb_call_fail(&c, EBB_INVALID, "again"));
 	assert_healthy(tape);
 

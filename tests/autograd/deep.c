@@ -82,7 +82,8 @@ START_TEST(no_grad_is_flat)
 		ebb_mark m = ebb_tape_mark(tape);
 
 		ebb_scope_begin(tape, "layer");
-		y = ebb_scope_end(tape, ebb_tanh(tape, ebb_add_scalar(tape, ebb_square(tape, x), 0.5)));
+		y = ebb_scope_end(
+			tape, ebb_tanh(tape, ebb_add_scalar(tape, ebb_square(tape, x), 0.5)));
 		ck_assert(ebb_at(y, 999) > 0);
 		if (i % 2)
 			ebb_rewind(tape, m);

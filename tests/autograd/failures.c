@@ -55,8 +55,10 @@ static double scenario(ebb_tape *t)
 	for (int k = 0; k < 12; k++)
 		many[k] = ebb_mul_scalar(t, y, 1 + 0.1 * k);
 	y = ebb_concat(t, 12, many, 0);
-	y = ebb_matmul(t, ebb_reshape(t, y, EBB_SHAPE(6, 8)), ebb_transpose(t, ebb_reshape(t, y, EBB_SHAPE(6, 8)), 0, 1));
-	y = ebb_norm(t, ebb_max(t, ebb_softmax(t, ebb_slice(t, y, 1, 0, 5, 2), 1), EBB_AXES(1)), .p = 3);
+	y = ebb_matmul(t, ebb_reshape(t, y, EBB_SHAPE(6, 8)),
+		ebb_transpose(t, ebb_reshape(t, y, EBB_SHAPE(6, 8)), 0, 1));
+	y = ebb_norm(
+		t, ebb_max(t, ebb_softmax(t, ebb_slice(t, y, 1, 0, 5, 2), 1), EBB_AXES(1)), .p = 3);
 	y = ebb_scope_end(t, y);
 	m = ebb_tape_mark(t);
 	ebb_observe(t, &observer);
@@ -67,9 +69,16 @@ static double scenario(ebb_tape *t)
 	result = ebb_at(ggg, 1);
 	ebb_rewind(t, m);
 	ebb_backward(t, y, .retain = true);
-	ebb_backward(t, ebb_add(t, y, ebb_sum(t, ebb_dense(t, ebb_permute(t,
-		ebb_reshape(t, ebb_square(t, x), EBB_SHAPE(2, 2)), EBB_AXES(1, 0)), EBB_ROWS))));
-	return ebb_failed(t) ? (double)NAN : result + ebb_at(ebb_grad_of(x), 2) + ebb_at(ebb_grad_of(param), 3);
+	ebb_backward(t,
+		ebb_add(t, y,
+			ebb_sum(t,
+				ebb_dense(t,
+					ebb_permute(t,
+						ebb_reshape(t, ebb_square(t, x), EBB_SHAPE(2, 2)),
+						EBB_AXES(1, 0)),
+					EBB_ROWS))));
+	return ebb_failed(t) ? (double)NAN
+	                     : result + ebb_at(ebb_grad_of(x), 2) + ebb_at(ebb_grad_of(param), 3);
 }
 
 START_TEST(every_allocation_fails_once)
@@ -93,7 +102,8 @@ START_TEST(every_allocation_fails_once)
 		alloc.fail_at = at;
 		t = ebb_tape_new();
 		if (t && isnan(scenario(t))) {
-			ck_assert_msg(ebb_error_status(t) == EBB_NO_MEMORY, "%d: %s", (int)at, ebb_error_message(t));
+			ck_assert_msg(ebb_error_status(t) == EBB_NO_MEMORY, "%d: %s", (int)at,
+				ebb_error_message(t));
 			refused++;
 		}
 		alloc.fail_at = -1;
@@ -103,7 +113,8 @@ START_TEST(every_allocation_fails_once)
 		ck_assert_uint_eq(ebb_memory_of(t).in_use, 0);
 		ebb_zero_grad(param);
 		if (t)
-			ck_assert_msg(scenario(t) == right, "%d: %s", (int)at, ebb_error_message(t));
+			ck_assert_msg(
+				scenario(t) == right, "%d: %s", (int)at, ebb_error_message(t));
 		ebb_tape_free(t);
 	}
 	ck_assert_int_gt(refused, 5);
@@ -175,7 +186,8 @@ START_TEST(an_error_in_the_middle_of_a_sweep)
 
 	ebb_set_requires_grad(p, true);
 	for (int k = 0; k < 3; k++) {
-		ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(4))), *h = ebb_mul(t, x, p), *y, *z, *g;
+		ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(4))), *h = ebb_mul(t, x, p),
+			   *y, *z, *g;
 		ebb_call c;
 
 		ebb_scope_begin(t, "block");
@@ -226,7 +238,8 @@ START_TEST(the_first_error_stays)
 	ck_assert(ebb_error_status(t) == EBB_OK && ebb_error_message(t)[0] == '\0');
 	y = ebb_exp(t, ebb_sum(t, ebb_matmul(t, ebb_tanh(t, x), ebb_neg(t, x))));
 	ck_assert_ptr_null(y);
-	check_error(t, EBB_BAD_SHAPE, "matmul", (const char *[]){"failures.c:", "matmul", "[2,3]", NULL});
+	check_error(t, EBB_BAD_SHAPE, "matmul",
+		(const char *[]){"failures.c:", "matmul", "[2,3]", NULL});
 	memcpy(first, ebb_error_message(t), sizeof first);
 	ck_assert(isnan(ebb_item(y)) && isnan(ebb_at(y, 0)));
 	ck_assert_int_eq(ebb_count(y), 0);

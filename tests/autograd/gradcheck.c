@@ -49,14 +49,16 @@ static void subject_vjp(ebb_vjp *v)
 	if (kind == CUT_SECOND)
 		ga = ebb_detach(t, ga);
 	if (kind == ONE_ELEMENT) {
-		ebb_tensor *last = ebb_pad(t, ebb_full(t, EBB_SHAPE(1), 1e-3), EBB_PADS(ebb_count(a) - 1, 0));
+		ebb_tensor *last =
+			ebb_pad(t, ebb_full(t, EBB_SHAPE(1), 1e-3), EBB_PADS(ebb_count(a) - 1, 0));
 
 		ga = ebb_add(t, ga, last);
 	}
 	ebb_give(v, 0, ga);
 	ebb_give(v, 1, kind == ALL_ZERO ? ebb_zeros_like(t, b) : ebb_mul(t, gy, a));
 }
-static const ebb_op SUBJECT = {.name = "subject", .vjp = subject_vjp,
+static const ebb_op SUBJECT = {.name = "subject",
+	.vjp = subject_vjp,
 	.reads = {EBB_IN(0) | EBB_IN(1), EBB_IN(0) | EBB_IN(1)}};
 
 static ebb_tensor *subject(ebb_tape *t, ebb_tensor *a, ebb_tensor *b)
@@ -86,7 +88,8 @@ static ebb_tensor *call_subject(ebb_tape *t, ebb_tensor **x, void *ctx)
 
 static bool passes(mutant m, bool second, ebb_error *e)
 {
-	ebb_tensor *a = stored_random(EBB_F64, EBB_SHAPE(5), 1), *b = stored_random(EBB_F64, EBB_SHAPE(5), 2);
+	ebb_tensor *a = stored_random(EBB_F64, EBB_SHAPE(5), 1),
+		   *b = stored_random(EBB_F64, EBB_SHAPE(5), 2);
 	const ebb_tensor *x[] = {a, b};
 	bool ok;
 
@@ -94,7 +97,8 @@ static bool passes(mutant m, bool second, ebb_error *e)
 	*e = (ebb_error){EBB_OK, ""};
 	ok = ebb_gradcheck(call_subject, NULL, 2, x, .second = second, .error = e);
 	ck_assert(ok == (e->status == EBB_OK));
-	ck_assert(ok == ebb_gradcheck(call_subject, NULL, 2, x, .second = second)); /* no error wanted */
+	ck_assert(ok ==
+		  ebb_gradcheck(call_subject, NULL, 2, x, .second = second)); /* no error wanted */
 	ebb_tensor_free(a);
 	ebb_tensor_free(b);
 	return ok;
@@ -114,14 +118,17 @@ START_TEST(every_mutant_fails)
 	static const struct {
 		mutant kind;
 		const char *words;
-	} cases[] = {{SIGN_FLIP, "gradient of input 0, element 0"}, {MISSING_TERM, "gradient of input 0"},
-		{DROPPED_ACCUMULATION, "gradient of input 0"}, {WRONG_FACTOR, "gradient of input 0"},
-		{NOT_A_NUMBER, "nan"}, {INFINITE, "inf"}, {ALL_ZERO, "gradient of input 0"},
-		{NOTHING_GIVEN, "gradient of input 0"}, {ONE_ELEMENT, "element 4"}};
+	} cases[] = {{SIGN_FLIP, "gradient of input 0, element 0"},
+		{MISSING_TERM, "gradient of input 0"},
+		{DROPPED_ACCUMULATION, "gradient of input 0"},
+		{WRONG_FACTOR, "gradient of input 0"}, {NOT_A_NUMBER, "nan"}, {INFINITE, "inf"},
+		{ALL_ZERO, "gradient of input 0"}, {NOTHING_GIVEN, "gradient of input 0"},
+		{ONE_ELEMENT, "element 4"}};
 	ebb_error e;
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		ck_assert_msg(!passes(cases[i].kind, false, &e), "mutant %d passes", (int)cases[i].kind);
+		ck_assert_msg(
+			!passes(cases[i].kind, false, &e), "mutant %d passes", (int)cases[i].kind);
 		ck_assert_msg(strstr(e.message, cases[i].words) != NULL, "%s", e.message);
 	}
 }
@@ -156,8 +163,9 @@ START_TEST(zero_throughout_must_be_allowed)
 	ck_assert(!ebb_gradcheck(constant_steps, NULL, 1, x, .error = &e));
 	ck_assert_msg(strstr(e.message, "zero") != NULL, "%s", e.message);
 	e.status = EBB_OK;
-	ck_assert_msg(ebb_gradcheck(constant_steps, NULL, 1, x, .allow_zero = true, .second = true, .error = &e), "%s",
-		e.message);
+	ck_assert_msg(ebb_gradcheck(constant_steps, NULL, 1, x, .allow_zero = true, .second = true,
+			      .error = &e),
+		"%s", e.message);
 	ebb_tensor_free(a);
 }
 END_TEST
@@ -168,7 +176,8 @@ static ebb_tensor *picks(ebb_tape *t, ebb_tensor **x, void *ctx)
 	ck_assert_int_eq(ebb_dtype_of(x[1]), EBB_I64);
 	ck_assert_int_eq(ebb_dtype_of(x[2]), EBB_U8);
 	ck_assert(!ebb_requires_grad(x[1]) && !ebb_requires_grad(x[2]));
-	return ebb_where(t, x[2], ebb_index_select(t, ebb_square(t, x[0]), 0, x[1]), ebb_zeros_like(t, x[0]));
+	return ebb_where(t, x[2], ebb_index_select(t, ebb_square(t, x[0]), 0, x[1]),
+		ebb_zeros_like(t, x[0]));
 }
 
 START_TEST(integers_are_passed_through)
@@ -181,7 +190,8 @@ START_TEST(integers_are_passed_through)
 
 	ck_assert(ebb_copy_in(index, (int64_t[]){2, 2, 0}, 3 * sizeof(int64_t)));
 	ck_assert(ebb_copy_in(mask, (uint8_t[]){1, 0, 1}, 3));
-	ck_assert_msg(ebb_gradcheck(picks, NULL, 3, x, .second = true, .error = &e), "%s", e.message);
+	ck_assert_msg(
+		ebb_gradcheck(picks, NULL, 3, x, .second = true, .error = &e), "%s", e.message);
 	ck_assert(!ebb_gradcheck(picks, NULL, 2, x + 1, .error = &e));
 	ck_assert_int_eq(e.status, EBB_BAD_DTYPE);
 	ebb_tensor_free(a);
@@ -227,7 +237,8 @@ static ebb_tensor *nothing(ebb_tape *t, ebb_tensor **x, void *ctx)
 
 START_TEST(functions_that_go_wrong)
 {
-	ebb_tensor *a = stored_random(EBB_F64, EBB_SHAPE(5), 1), *f = stored_random(EBB_F32, EBB_SHAPE(5), 1);
+	ebb_tensor *a = stored_random(EBB_F64, EBB_SHAPE(5), 1),
+		   *f = stored_random(EBB_F32, EBB_SHAPE(5), 1);
 	const ebb_tensor *x[] = {a};
 	const struct {
 		ebb_gradcheck_fn fn;
@@ -273,9 +284,11 @@ START_TEST(random_functions_draw_the_same_again)
 	ebb_error e = {EBB_OK, ""};
 	bool training = false;
 
-	ck_assert_msg(ebb_gradcheck(noisy, &training, 1, x, .seed = 5, .error = &e), "%s", e.message);
+	ck_assert_msg(
+		ebb_gradcheck(noisy, &training, 1, x, .seed = 5, .error = &e), "%s", e.message);
 	ck_assert(training);
-	ck_assert_msg(ebb_gradcheck(noisy, &training, 1, x, .eval = true, .error = &e), "%s", e.message);
+	ck_assert_msg(
+		ebb_gradcheck(noisy, &training, 1, x, .eval = true, .error = &e), "%s", e.message);
 	ck_assert(!training);
 	ebb_tensor_free(a);
 }

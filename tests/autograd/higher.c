@@ -17,7 +17,8 @@ static void tear_down(void)
 }
 
 #define assert_near(a, b, tolerance)                                                               \
-	ck_assert_msg(fabs((a) - (b)) <= (tolerance) * (1 + fabs(b)), "%.17g, expected %.17g", (a), (b))
+	ck_assert_msg(                                                                             \
+		fabs((a) - (b)) <= (tolerance) * (1 + fabs(b)), "%.17g, expected %.17g", (a), (b))
 
 /* The n-th derivative of f at x, each by ebb_grad of the one before. */
 static double derivative(ebb_tensor *(*f)(ebb_tensor *), double at, int n)
@@ -28,7 +29,8 @@ static double derivative(ebb_tensor *(*f)(ebb_tensor *), double at, int n)
 	x = ebb_variable(tape, ebb_scalar(tape, at));
 	y = f(x);
 	for (int k = 1; k <= n; k++)
-		ck_assert_msg(ebb_grad(tape, y, 1, &x, &y, .create_graph = k < n), "%s", ebb_error_message(tape));
+		ck_assert_msg(ebb_grad(tape, y, 1, &x, &y, .create_graph = k < n), "%s",
+			ebb_error_message(tape));
 	return ebb_item(y);
 }
 
@@ -40,7 +42,8 @@ static ebb_tensor *tanh_x2(ebb_tensor *x)
 START_TEST(tanh_times_square)
 {
 	for (double x = -2.5; x < 3; x += 0.37) {
-		double y = tanh(x), d1 = 1 - y * y, d2 = -2 * y * d1, d3 = -2 * d1 * d1 - 2 * y * d2;
+		double y = tanh(x), d1 = 1 - y * y, d2 = -2 * y * d1,
+		       d3 = -2 * d1 * d1 - 2 * y * d2;
 
 		assert_near(derivative(tanh_x2, x, 1), d1 * x * x + 2 * x * y, 1e-12);
 		assert_near(derivative(tanh_x2, x, 2), d2 * x * x + 4 * x * d1 + 2 * y, 1e-12);
@@ -68,7 +71,8 @@ START_TEST(fourth_derivatives)
 	assert_near(derivative(power_four, 1.5, 4), 24.0, 1e-12);
 	assert_near(derivative(power_four, 1.5, 3), 36.0, 1e-12);
 	/* d^4/dx^4 sin(e^x) = e c - 7 e^2 s - 6 e^3 c + e^4 s */
-	assert_near(derivative(sin_exp, 0.3, 4), e * c - 7 * e * e * s - 6 * e * e * e * c + e * e * e * e * s, 1e-11);
+	assert_near(derivative(sin_exp, 0.3, 4),
+		e * c - 7 * e * e * s - 6 * e * e * e * c + e * e * e * e * s, 1e-11);
 }
 END_TEST
 
@@ -115,7 +119,8 @@ static void nudge(ebb_tensor **w, ebb_tensor **v, double by)
 
 START_TEST(hessian_vector_products)
 {
-	static const ebb_shape shapes[PARTS] = {{4, {3, 2, 3, 3}}, {1, {3}}, {4, {4, 3, 3, 3}}, {2, {3, 16}}, {1, {3}}};
+	static const ebb_shape shapes[PARTS] = {
+		{4, {3, 2, 3, 3}}, {1, {3}}, {4, {4, 3, 3, 3}}, {2, {3, 16}}, {1, {3}}};
 	ebb_tensor *w[PARTS], *v[PARTS], *g[PARTS], *hv[PARTS], *near[2][PARTS], *dot, *label;
 	ebb_tensor *x = stored_random(EBB_F64, EBB_SHAPE(5, 2, 8, 8), 100);
 	double eps = 1e-5;
@@ -135,15 +140,16 @@ START_TEST(hessian_vector_products)
 		ebb_tape_reset(tape);
 	}
 	nudge(w, v, eps);
-	ck_assert_msg(ebb_grad(tape, net_loss(w, x, label), PARTS, w, g, .create_graph = true), "%s",
-		ebb_error_message(tape));
+	ck_assert_msg(ebb_grad(tape, net_loss(w, x, label), PARTS, w, g, .create_graph = true),
+		"%s", ebb_error_message(tape));
 	dot = ebb_scalar(tape, 0);
 	for (int k = 0; k < PARTS; k++)
 		dot = ebb_add(tape, dot, ebb_sum(tape, ebb_mul(tape, g[k], v[k])));
 	ck_assert_msg(ebb_grad(tape, dot, PARTS, w, hv), "%s", ebb_error_message(tape));
 	for (int k = 0; k < PARTS; k++)
 		for (int64_t i = 0; i < ebb_count(w[k]); i++)
-			assert_near(ebb_at(hv[k], i), (ebb_at(near[0][k], i) - ebb_at(near[1][k], i)) / (2 * eps), 1e-7);
+			assert_near(ebb_at(hv[k], i),
+				(ebb_at(near[0][k], i) - ebb_at(near[1][k], i)) / (2 * eps), 1e-7);
 	/* The same by ebb_backward, which deposits. */
 	ck_assert(ebb_backward(tape, dot));
 	for (int k = 0; k < PARTS; k++)
@@ -164,7 +170,8 @@ END_TEST
 
 START_TEST(intermediates_and_unreached)
 {
-	ebb_tensor *x = ebb_variable(tape, ebb_scalar(tape, 2)), *z = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(3, 2)));
+	ebb_tensor *x = ebb_variable(tape, ebb_scalar(tape, 2)),
+		   *z = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(3, 2)));
 	ebb_tensor *h = ebb_square(tape, x), *y = ebb_exp(tape, h), *later;
 	ebb_tensor *p = stored_random(EBB_F64, EBB_SHAPE(2), 1), *ask[6], *g[6];
 
@@ -207,8 +214,10 @@ END_TEST
 
 START_TEST(what_ebb_grad_refuses)
 {
-	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(2))), *y = ebb_exp(tape, x), *g = x;
-	ebb_tensor *c = ebb_scalar(tape, 1), *none = NULL, *p = stored_random(EBB_F64, EBB_SHAPE(2), 1);
+	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(2))), *y = ebb_exp(tape, x),
+		   *g = x;
+	ebb_tensor *c = ebb_scalar(tape, 1), *none = NULL,
+		   *p = stored_random(EBB_F64, EBB_SHAPE(2), 1);
 
 	assert_refused(tape, EBB_BAD_SHAPE, ebb_grad(tape, y, 1, &x, &g), "2 elements", ".gy");
 	ck_assert_ptr_null(g);
@@ -241,7 +250,8 @@ END_TEST
 
 START_TEST(in_no_grad_mode)
 {
-	ebb_tensor *x = ebb_variable(tape, ebb_scalar(tape, 2)), *y = ebb_mul(tape, x, ebb_square(tape, x)), *g, *gg;
+	ebb_tensor *x = ebb_variable(tape, ebb_scalar(tape, 2)),
+		   *y = ebb_mul(tape, x, ebb_square(tape, x)), *g, *gg;
 
 	ebb_set_recording(tape, false);
 	ck_assert(ebb_grad(tape, y, 1, &x, &g, .create_graph = true));

@@ -70,7 +70,8 @@ END_TEST
 
 START_TEST(what_was_before_the_mark_stays)
 {
-	ebb_tensor *p = stored_random(EBB_F64, EBB_SHAPE(4), 1), *q = stored_random(EBB_F64, EBB_SHAPE(4), 2);
+	ebb_tensor *p = stored_random(EBB_F64, EBB_SHAPE(4), 1),
+		   *q = stored_random(EBB_F64, EBB_SHAPE(4), 2);
 	ebb_tensor *x = ebb_variable(tape, vector()), *y, *constant;
 	ebb_mark m;
 
@@ -83,14 +84,16 @@ START_TEST(what_was_before_the_mark_stays)
 	for (int k = 0; k < 3; k++) {
 		work(x, q);
 		ebb_rewind(tape, m);
-		ck_assert(ebb_at(ebb_grad_of(x), 1) != 2 * values[1]); /* added in place: values are not undone */
+		ck_assert(ebb_at(ebb_grad_of(x), 1) !=
+			  2 * values[1]); /* added in place: values are not undone */
 	}
 	ebb_zero_grad(x);
 	ck_assert(ebb_backward(tape, y));
 	for (int i = 0; i < 4; i++) {
 		double c = ebb_at(q, i) * values[i];
 
-		ck_assert_double_eq_tol(ebb_grad_of(x) ? ebb_at(ebb_grad_of(x), i) : NAN, ebb_at(p, i) * c, 1e-14);
+		ck_assert_double_eq_tol(
+			ebb_grad_of(x) ? ebb_at(ebb_grad_of(x), i) : NAN, ebb_at(p, i) * c, 1e-14);
 		ck_assert_double_eq_tol(ebb_at(ebb_grad_of(p), i), values[i] * c, 1e-14);
 	}
 	ebb_tape_reset(tape);
@@ -246,7 +249,8 @@ START_TEST(random_marks)
 		r ^= r << 13, r ^= r >> 7, r ^= r << 17;
 		if (r % 4 < 2) {
 			ebb_tensor *from = length ? made[r / 64 % (uint64_t)length] : x;
-			ebb_tensor *y = r % 3 ? ebb_mul(tape, from, x) : ebb_full(tape, EBB_SHAPE(4), (double)step);
+			ebb_tensor *y = r % 3 ? ebb_mul(tape, from, x)
+			                      : ebb_full(tape, EBB_SHAPE(4), (double)step);
 
 			made[length++] = y;
 			if (r % 5 == 0)
@@ -272,7 +276,8 @@ START_TEST(random_marks)
 			assert_healthy(tape);
 			length = marks[k].length;
 			for (int i = 0; i < n; i++)
-				if (marks[i].mark.arena > marks[k].mark.arena || marks[i].mark.live > marks[k].mark.live)
+				if (marks[i].mark.arena > marks[k].mark.arena ||
+					marks[i].mark.live > marks[k].mark.live)
 					marks[i].holds = false;
 			for (int64_t i = 0; i < length; i++)
 				ck_assert(!isnan(ebb_at(made[i], 0)));

@@ -40,7 +40,8 @@ static void add_event(events *e, char kind, const char *name, int64_t index, con
 	event *v = &e->list[e->n++];
 
 	ck_assert_int_le(e->n, EVENTS);
-	*v = (event){.kind = kind, .index = index, .value = ebb_at(x, 0), .copy = ebb_detach_copy(x)};
+	*v = (event){
+		.kind = kind, .index = index, .value = ebb_at(x, 0), .copy = ebb_detach_copy(x)};
 	snprintf(v->name, sizeof v->name, "%s", name);
 }
 
@@ -68,11 +69,12 @@ static void free_events(events *e)
 
 START_TEST(order_and_completeness)
 {
-	static const char *const expected[] = {"r mul", "r sin", "s outer.inner", "r add", "s outer", "r sum", "g sum", "g add",
-		"g sin", "g mul", "g leaf", "g leaf"};
+	static const char *const expected[] = {"r mul", "r sin", "s outer.inner", "r add",
+		"s outer", "r sum", "g sum", "g add", "g sin", "g mul", "g leaf", "g leaf"};
 	events e = {.n = 0};
 	ebb_observer o = {&e, on_recorded, on_scope, on_gradient};
-	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(3))), *p = stored_random(EBB_F64, EBB_SHAPE(3), 1);
+	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(3))),
+		   *p = stored_random(EBB_F64, EBB_SHAPE(3), 1);
 	ebb_tensor *h, *y, *targets[6], *g[6];
 	double sums[6];
 
@@ -89,8 +91,10 @@ START_TEST(order_and_completeness)
 	ck_assert(ebb_backward(tape, y, .retain = true));
 	ck_assert_int_eq(e.n, 12);
 	for (int i = 0; i < 12; i++) {
-		ck_assert_msg(e.list[i].kind == expected[i][0] && strcmp(e.list[i].name, expected[i] + 2) == 0,
-			"event %d is %c %s, expected %s", i, e.list[i].kind, e.list[i].name, expected[i]);
+		ck_assert_msg(e.list[i].kind == expected[i][0] &&
+				      strcmp(e.list[i].name, expected[i] + 2) == 0,
+			"event %d is %c %s, expected %s", i, e.list[i].kind, e.list[i].name,
+			expected[i]);
 		ck_assert_msg(!isnan(e.list[i].value), "event %d has no value", i);
 	}
 	/* What was seen is what ebb_grad computes. */
@@ -124,12 +128,14 @@ START_TEST(gradients_are_complete_and_in_the_results_order)
 {
 	events e = {.n = 0};
 	ebb_observer o = {&e, NULL, NULL, on_gradient};
-	ebb_tensor *x = ebb_variable(tape, ebb_randn(tape, EBB_SHAPE(2, 3))), *h = ebb_neg(tape, x), *sum;
+	ebb_tensor *x = ebb_variable(tape, ebb_randn(tape, EBB_SHAPE(2, 3))), *h = ebb_neg(tape, x),
+		   *sum;
 
 	ck_assert(ebb_observe(tape, &o));
 	sum = ebb_sum(tape, h);
 	for (int k = 0; k < 5; k++)
-		sum = ebb_add(tape, sum, ebb_sum(tape, ebb_transpose(tape, h, 0, 1), EBB_AXES(0, 1)));
+		sum = ebb_add(
+			tape, sum, ebb_sum(tape, ebb_transpose(tape, h, 0, 1), EBB_AXES(0, 1)));
 	ck_assert(ebb_backward(tape, sum));
 	for (int i = 0; i < e.n; i++)
 		if (strcmp(e.list[i].name, "neg") == 0) {
@@ -144,7 +150,8 @@ END_TEST
 
 START_TEST(what_a_node_says)
 {
-	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(3))), *c = ebb_ones(tape, EBB_SHAPE(3)), *y;
+	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(3))),
+		   *c = ebb_ones(tape, EBB_SHAPE(3)), *y;
 	ebb_tensor *p = stored_random(EBB_F64, EBB_SHAPE(3), 1);
 	const ebb_node *n;
 
@@ -166,7 +173,8 @@ START_TEST(what_a_node_says)
 	n = ebb_node_of(ebb_mul(tape, p, c));
 	ck_assert_ptr_eq(ebb_node_stored(ebb_node_of(ebb_node_input(n, 0))), p);
 	ck_assert(ebb_node_index(NULL) == -1 && ebb_node_inputs(NULL) == 0 && !ebb_node_of(NULL));
-	ck_assert(!ebb_node_op(NULL)[0] && !ebb_node_site(NULL)[0] && !ebb_node_output(NULL) && !ebb_node_input(NULL, 0));
+	ck_assert(!ebb_node_op(NULL)[0] && !ebb_node_site(NULL)[0] && !ebb_node_output(NULL) &&
+		  !ebb_node_input(NULL, 0));
 	ck_assert(!ebb_node_scope(NULL) && !ebb_node_stored(NULL) && !ebb_scope_path(NULL)[0]);
 	ebb_tape_reset(tape);
 	ebb_tensor_free(p);
@@ -245,7 +253,8 @@ START_TEST(ops_inside_callbacks_are_refused)
 			if (callback == 2)
 				ck_assert(!ebb_backward(tape, y));
 			ck_assert_int_ge(m.calls, 1);
-			check_error(tape, EBB_BAD_STATE, "meddling", (const char *[]){"observer", NULL});
+			check_error(tape, EBB_BAD_STATE, "meddling",
+				(const char *[]){"observer", NULL});
 			ebb_unobserve(tape, &o);
 			ck_assert_ptr_null(ebb_grad_of(m.x));
 			ebb_clear_error(tape);
@@ -319,9 +328,10 @@ static void check_structure(const char *dot)
 
 START_TEST(the_graph_as_dot)
 {
-	static const char *const expected[] = {"digraph", "mul", "F64 [3]", "net.block \\\"a\\\"", "observe.c:", "the \\\"x\\\" \\\\ axis",
-		"-> n", "}\n"};
-	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(3))), *c = ebb_ones(tape, EBB_SHAPE(3)), *y;
+	static const char *const expected[] = {"digraph", "mul", "F64 [3]", "net.block \\\"a\\\"",
+		"observe.c:", "the \\\"x\\\" \\\\ axis", "-> n", "}\n"};
+	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(3))),
+		   *c = ebb_ones(tape, EBB_SHAPE(3)), *y;
 	char *dot, command[] = "dot -Tsvg -o /dev/null";
 	FILE *graphviz;
 
@@ -334,7 +344,8 @@ START_TEST(the_graph_as_dot)
 	dot = dump();
 	check_structure(dot);
 	for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
-		ck_assert_msg(strstr(dot, expected[i]) != NULL, "%s is not in:\n%s", expected[i], dot);
+		ck_assert_msg(
+			strstr(dot, expected[i]) != NULL, "%s is not in:\n%s", expected[i], dot);
 	if (system("command -v dot >/dev/null 2>&1") == 0) {
 		graphviz = popen(command, "w");
 		ck_assert_ptr_nonnull(graphviz);

@@ -97,10 +97,12 @@ START_TEST(the_end_drops_all_but_the_result)
 	c = ebb_neg(tape, b);
 	view = ebb_reshape(tape, c, EBB_SHAPE(10, 10));
 	ck_assert_ptr_eq(ebb_scope_end(tape, view), view);
-	ck_assert_uint_eq(ebb_memory_of(tape).in_use, before + 2 * one); /* a, and what the view needs */
+	ck_assert_uint_eq(
+		ebb_memory_of(tape).in_use, before + 2 * one); /* a, and what the view needs */
 	ck_assert(ebb_at(view, 99) == -exp(4) && ebb_at(a, 0) == 4 && ebb_at(x, 0) == 2);
 	ck_assert(isnan(ebb_at(b, 0)));
-	check_error(tape, EBB_BAD_STATE, "at", (const char *[]){"dropped at the end of scope outer.inner", NULL});
+	check_error(tape, EBB_BAD_STATE, "at",
+		(const char *[]){"dropped at the end of scope outer.inner", NULL});
 	ebb_clear_error(tape);
 	assert_refused(tape, EBB_BAD_STATE, ebb_neg(tape, c), "outer.inner", "input 0");
 	y = ebb_scope_end(tape, ebb_add(tape, view, view));
@@ -120,14 +122,16 @@ END_TEST
 
 START_TEST(gradients_do_not_mind)
 {
-	ebb_tensor *p = stored_random(EBB_F64, EBB_SHAPE(4), 1), *x = ebb_variable(tape, ebb_full(tape, EBB_SHAPE(4), 2)), *y, *g, *inner;
+	ebb_tensor *p = stored_random(EBB_F64, EBB_SHAPE(4), 1),
+		   *x = ebb_variable(tape, ebb_full(tape, EBB_SHAPE(4), 2)), *y, *g, *inner;
 
 	ebb_set_requires_grad(p, true);
 	ebb_scope_begin(tape, "a");
 	y = ebb_mul(tape, ebb_exp(tape, ebb_mul(tape, x, p)), x);
 	ebb_scope_begin(tape, "b");
 	inner = ebb_variable(tape, y);
-	ck_assert(ebb_backward(tape, ebb_sum(tape, ebb_square(tape, inner)))); /* its gradient outlives the scope */
+	ck_assert(ebb_backward(tape,
+		ebb_sum(tape, ebb_square(tape, inner)))); /* its gradient outlives the scope */
 	ebb_scope_end(tape, NULL);
 	ck_assert(ebb_at(ebb_grad_of(inner), 0) == 2 * ebb_at(y, 0));
 	y = ebb_scope_end(tape, ebb_sum(tape, y));
@@ -137,7 +141,8 @@ START_TEST(gradients_do_not_mind)
 		double w = ebb_at(p, i), e = exp(2 * w);
 
 		ck_assert_double_eq_tol(ebb_at(g, i), e * (1 + 2 * w), 1e-13);
-		ck_assert_double_eq_tol(ebb_at(ebb_grad_of(p), i), e * (2 * (1 + 2 * w) + 2), 1e-12);
+		ck_assert_double_eq_tol(
+			ebb_at(ebb_grad_of(p), i), e * (2 * (1 + 2 * w) + 2), 1e-12);
 	}
 	ebb_tape_reset(tape);
 	ck_assert_uint_eq(ebb_memory_of(tape).in_use, 0);
@@ -214,7 +219,8 @@ END_TEST
 
 START_TEST(an_errors_scope)
 {
-	ebb_tensor *x = ebb_ones(tape, EBB_SHAPE(1, 3, 4, 4)), *w = ebb_ones(tape, EBB_SHAPE(2, 6, 3, 3));
+	ebb_tensor *x = ebb_ones(tape, EBB_SHAPE(1, 3, 4, 4)),
+		   *w = ebb_ones(tape, EBB_SHAPE(2, 6, 3, 3));
 
 	ebb_scope_begin(tape, "lenet");
 	ebb_scope_begin(tape, "conv2");
@@ -248,7 +254,8 @@ START_TEST(release_gives_back_what_no_gradient_needs)
 	ck_assert_uint_eq(ebb_memory_of(tape).in_use, before + 3 * one);
 	ebb_release(tape, NULL);
 	ebb_release(NULL, x);
-	ck_assert(isnan(ebb_item(h)) && !ebb_data(h) && !ebb_data_mutable(h) && !ebb_detach_copy(h));
+	ck_assert(
+		isnan(ebb_item(h)) && !ebb_data(h) && !ebb_data_mutable(h) && !ebb_detach_copy(h));
 	ck_assert_ptr_nonnull(strstr(ebb_error_message(tape), "released"));
 }
 END_TEST

@@ -83,7 +83,8 @@ START_TEST(modes)
 {
 	ck_assert(ebb_is_recording(tape) && ebb_is_training(tape));
 	ck_assert(ebb_set_recording(tape, false) && !ebb_set_recording(tape, true));
-	ck_assert(ebb_set_training(tape, false) && !ebb_is_training(tape) && !ebb_set_training(tape, true));
+	ck_assert(ebb_set_training(tape, false) && !ebb_is_training(tape) &&
+		  !ebb_set_training(tape, true));
 	ck_assert_int_eq(ebb_set_default_dtype(tape, EBB_F32), EBB_F64);
 	ck_assert_int_eq(ebb_dtype_of(ebb_scalar(tape, 1)), EBB_F32);
 	ebb_set_default_dtype(tape, EBB_I64);
@@ -97,7 +98,8 @@ END_TEST
 
 START_TEST(backward_consumes)
 {
-	ebb_tensor *x = ebb_variable(tape, vector()), *h = ebb_square(tape, x), *y = ebb_sum(tape, h), *z, *g;
+	ebb_tensor *x = ebb_variable(tape, vector()), *h = ebb_square(tape, x),
+		   *y = ebb_sum(tape, h), *z, *g;
 
 	z = ebb_sum(tape, ebb_mul(tape, h, x));
 	ck_assert(ebb_backward(tape, y));
@@ -141,13 +143,15 @@ END_TEST
 
 START_TEST(an_overwritten_saved_value)
 {
-	ebb_tensor *p = stored_vector(), *c = vector(), *x = ebb_variable(tape, vector()), *y, *h, *g;
+	ebb_tensor *p = stored_vector(), *c = vector(), *x = ebb_variable(tape, vector()), *y, *h,
+		   *g;
 
 	/* An input. */
 	ebb_set_requires_grad(p, true);
 	y = ebb_sum(tape, ebb_square(tape, p));
 	ck_assert(ebb_copy_in(p, values, sizeof values));
-	assert_refused(tape, EBB_BAD_STATE, ebb_backward(tape, y), "square", "overwritten", "input 0", "tape.c:");
+	assert_refused(tape, EBB_BAD_STATE, ebb_backward(tape, y), "square", "overwritten",
+		"input 0", "tape.c:");
 	ck_assert_ptr_null(ebb_grad_of(p));
 	/* A constant of the tape's. */
 	y = ebb_sum(tape, ebb_mul(tape, x, c));
@@ -156,7 +160,8 @@ START_TEST(an_overwritten_saved_value)
 	/* The result. */
 	h = ebb_exp(tape, x);
 	y = ebb_sum(tape, h);
-	assert_refused(tape, EBB_BAD_STATE, ebb_copy_in(h, values, sizeof values), "result of an op");
+	assert_refused(
+		tape, EBB_BAD_STATE, ebb_copy_in(h, values, sizeof values), "result of an op");
 	((double *)ebb_data_mutable(h))[0] = 7;
 	assert_refused(tape, EBB_BAD_STATE, ebb_backward(tape, y), "exp", "result was overwritten");
 	/* Through another handle on the same memory. */
@@ -189,7 +194,8 @@ END_TEST
 
 START_TEST(detach_and_variable)
 {
-	ebb_tensor *x = ebb_variable(tape, vector()), *h = ebb_square(tape, x), *d = ebb_detach(tape, h), *v, *y, *copy;
+	ebb_tensor *x = ebb_variable(tape, vector()), *h = ebb_square(tape, x),
+		   *d = ebb_detach(tape, h), *v, *y, *copy;
 
 	ck_assert(ebb_requires_grad(h) && !ebb_requires_grad(d));
 	ck_assert_ptr_eq(ebb_data(d), ebb_data(h));
@@ -279,8 +285,9 @@ START_TEST(gradients_in_the_leafs_memory_order)
 
 	ebb_set_requires_grad(p, true);
 	x = ebb_variable(tape, ebb_transpose(tape, ebb_rand(tape, EBB_SHAPE(3, 2)), 0, 1));
-	ck_assert(ebb_backward(tape, ebb_sum(tape, ebb_mul(tape, ebb_reshape(tape, p, EBB_SHAPE(20, 6)),
-		ebb_reshape(tape, x, EBB_SHAPE(6))))));
+	ck_assert(ebb_backward(
+		tape, ebb_sum(tape, ebb_mul(tape, ebb_reshape(tape, p, EBB_SHAPE(20, 6)),
+					    ebb_reshape(tape, x, EBB_SHAPE(6))))));
 	g = ebb_grad_of(p);
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(ebb_stride(g, i), ebb_stride(p, i));
@@ -324,9 +331,11 @@ START_TEST(shapes_that_overflow_though_empty)
 {
 	ebb_error e = {EBB_OK, ""};
 
-	ck_assert_ptr_null(ebb_tensor_new(EBB_F32, EBB_SHAPE(0, INT64_C(1) << 40, INT64_C(1) << 40), false, &e));
+	ck_assert_ptr_null(ebb_tensor_new(
+		EBB_F32, EBB_SHAPE(0, INT64_C(1) << 40, INT64_C(1) << 40), false, &e));
 	ck_assert_int_eq(e.status, EBB_BAD_SHAPE);
-	assert_refused(tape, EBB_BAD_SHAPE, ebb_zeros(tape, EBB_SHAPE(INT64_C(1) << 62, 0, 8)), "large");
+	assert_refused(
+		tape, EBB_BAD_SHAPE, ebb_zeros(tape, EBB_SHAPE(INT64_C(1) << 62, 0, 8)), "large");
 	ck_assert_int_eq(ebb_count(ebb_zeros(tape, EBB_SHAPE(5, 0, 8))), 0);
 }
 END_TEST
