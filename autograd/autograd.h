@@ -212,7 +212,8 @@ EBB_API const char *ebb_describe(const ebb_tensor *x, char *buffer, size_t size)
  * size overflows (e says which). channels_last: 3 to 5 axes, axis 1 innermost in memory. */
 EBB_API ebb_tensor *ebb_tensor_new(ebb_dtype dtype, ebb_shape shape, bool channels_last, ebb_error *e);
 EBB_API void ebb_tensor_free(ebb_tensor *x); /* a stored tensor; a tape's tensor is left alone */
-/* Stored tensors only: whether ops on it record and ebb_backward deposits its gradient. False if not a stored real tensor. */
+/* Stored tensors only: whether ops on it record and ebb_backward deposits its gradient; a tape that has recorded it as a
+ * leaf forgets that with its next reset.  False if not a stored real tensor. */
 EBB_API bool ebb_set_requires_grad(ebb_tensor *x, bool on);
 /* A stored copy of x's value in x's memory order; the caller frees it.  NULL on failure (an error on x's tape). */
 EBB_API ebb_tensor *ebb_detach_copy(const ebb_tensor *x);

@@ -183,13 +183,14 @@ static bool visit(ebb_sweep *s, ebb_node *n)
 	const ebb_scope *scope = t->scope;
 	const ebb_frame *outer = t->frame;
 	ebb_frame frame = {n->site, n->op->name, s->create_graph};
-	bool recording = t->recording, leaf = n->op == &ebb_leaf_op;
+	bool recording = t->recording, leaf = n->op == &ebb_leaf_op, pass_on;
 	int64_t live = t->nlive;
 	ebb_vjp v = {.t = t, .gy = s->acc[n->index], .out = n->out, .in = n->in, .nin = n->nin, .attrs = n->attrs,
 		.saved = n->saved, .nsaved = n->nsaved, .recording = s->create_graph, .sweep = s, .node = n};
 	ebb_view w;
 
-	if (!leaf && !saved_values_stand(s, n))
+	pass_on = !leaf && wants_any(&v);
+	if (pass_on && !saved_values_stand(s, n))
 		return false;
 	t->frame = &frame;
 	t->recording = s->create_graph;
@@ -205,7 +206,7 @@ static bool visit(ebb_sweep *s, ebb_node *n)
 	}
 	if (v.gy && t->nobservers)
 		tell_gradient(t, n, v.gy);
-	if (v.gy && !leaf && wants_any(&v) && ebb_open_view(n, &w, &v)) {
+	if (v.gy && pass_on && ebb_open_view(n, &w, &v)) {
 		n->op->vjp(&v);
 		ebb_close_view(n, &w);
 	}

@@ -109,7 +109,10 @@ START_TEST(backward_consumes)
 	assert_refused(tape, EBB_BAD_STATE, ebb_grad(tape, y, 1, &x, &g), "consumed");
 	ck_assert(ebb_at(ebb_grad_of(x), 1) == 2 * values[1]); /* the failed sweeps added nothing */
 	/* What lies above the consumed part can still be asked for. */
-	ck_assert(ebb_at(h, 1) == values[1] * values[1]);
+	z = ebb_sum(tape, ebb_exp(tape, h));
+	ck_assert_msg(ebb_grad(tape, z, 1, &h, &g), "%s", ebb_error_message(tape));
+	ck_assert(ebb_at(g, 1) == exp(values[1] * values[1]));
+	assert_refused(tape, EBB_BAD_STATE, ebb_backward(tape, z), "consumed", "square");
 }
 END_TEST
 
