@@ -64,10 +64,11 @@ void ebb_clear_error(ebb_tape *t)
 }
 
 /* "site: [gradient of op: ][op: ]text[ in scope]" */
-static void fail(ebb_tape *t, ebb_status status, const char *site, const char *op, const char *format, va_list ap)
-	EBB_PRINTF(5, 0);
+static void fail(ebb_tape *t, ebb_status status, const char *site, const char *op,
+	const char *format, va_list ap) EBB_PRINTF(5, 0);
 
-static void fail(ebb_tape *t, ebb_status status, const char *site, const char *op, const char *format, va_list ap)
+static void fail(ebb_tape *t, ebb_status status, const char *site, const char *op,
+	const char *format, va_list ap)
 {
 	char *m = t->error.message;
 	size_t size = sizeof t->error.message;

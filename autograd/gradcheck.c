@@ -27,9 +27,11 @@ static ebb_error *sink(check *c)
 static bool no_result(check *c)
 {
 	if (ebb_failed(c->t))
-		ebb_error_set(sink(c), ebb_error_status(c->t), c->a->site, "gradcheck: %s", ebb_error_message(c->t));
+		ebb_error_set(sink(c), ebb_error_status(c->t), c->a->site, "gradcheck: %s",
+			ebb_error_message(c->t));
 	else
-		ebb_error_set(sink(c), EBB_INVALID, c->a->site, "gradcheck: the function returned NULL");
+		ebb_error_set(
+			sink(c), EBB_INVALID, c->a->site, "gradcheck: the function returned NULL");
 	return false;
 }
 
@@ -91,7 +93,8 @@ static double dot(const ebb_tensor *a, const ebb_tensor *b)
 }
 
 /* The gradients of the real inputs with cotangent u; out[k] is NULL for integers. */
-static bool gradients(check *c, ebb_tensor *y, ebb_tensor **vars, ebb_tensor **out, bool create_graph)
+static bool gradients(
+	check *c, ebb_tensor *y, ebb_tensor **vars, ebb_tensor **out, bool create_graph)
 {
 	ebb_tensor *targets[MAX_INPUTS], *g[MAX_INPUTS];
 	int m = 0, j = 0;
@@ -99,7 +102,8 @@ static bool gradients(check *c, ebb_tensor *y, ebb_tensor **vars, ebb_tensor **o
 	for (int k = 0; k < c->a->n; k++)
 		if (is_real(c->x[k]))
 			targets[m++] = vars[k];
-	if (!(ebb_grad)(&(ebb_grad_args){c->t, y, m, targets, g, vars[c->a->n], create_graph, NULL}))
+	if (!(ebb_grad)(&(ebb_grad_args){
+		    c->t, y, m, targets, g, vars[c->a->n], create_graph, NULL}))
 		return false;
 	for (int k = 0; k < c->a->n; k++)
 		out[k] = is_real(c->x[k]) ? g[j++] : NULL;
@@ -138,7 +142,8 @@ static double scalar_value(check *c, bool second)
 static bool differentiate(check *c, bool second)
 {
 	int n = c->a->n;
-	ebb_tensor *vars[MAX_INPUTS + 1], *g[MAX_INPUTS], *targets[MAX_INPUTS + 1], *h[MAX_INPUTS + 1];
+	ebb_tensor *vars[MAX_INPUTS + 1], *g[MAX_INPUTS], *targets[MAX_INPUTS + 1],
+		*h[MAX_INPUTS + 1];
 	int which[MAX_INPUTS + 1], m = 0;
 	ebb_tensor *y = evaluate(c, vars);
 
@@ -174,7 +179,8 @@ static bool compare(check *c, int k, ebb_tensor *x, bool second)
 {
 	for (int64_t i = 0; i < x->count; i++) {
 		int64_t at = ebb_offset_of(x, i);
-		double was = ((double *)(void *)x->data)[at], up, down, numeric, analytic = c->analytic[k][i];
+		double was = ((double *)(void *)x->data)[at], up, down, numeric,
+		       analytic = c->analytic[k][i];
 
 		((double *)(void *)x->data)[at] = was + c->eps;
 		up = scalar_value(c, second);
@@ -188,9 +194,11 @@ static bool compare(check *c, int k, ebb_tensor *x, bool second)
 			if (ebb_failed(c->t))
 				return no_result(c);
 			ebb_error_set(sink(c), EBB_INVALID, c->a->site,
-				"gradcheck: %s of %s %d, element %lld: computed %.12g, central difference %.12g",
-				second ? "second derivative" : "gradient", k == c->a->n ? "cotangent" : "input", k, (long long)i,
-				analytic, numeric);
+				"gradcheck: %s of %s %d, element %lld: computed %.12g, central "
+			        "difference %.12g",
+				second ? "second derivative" : "gradient",
+				k == c->a->n ? "cotangent" : "input", k, (long long)i, analytic,
+				numeric);
 			return false;
 		}
 	}
@@ -214,14 +222,16 @@ static bool prepare(check *c)
 	int real = 0;
 
 	if (!a->fn || a->n < 1 || a->n > MAX_INPUTS || !a->x) {
-		ebb_error_set(sink(c), EBB_INVALID, c->a->site, "gradcheck: needs fn and 1 to %d inputs, got n = %d", MAX_INPUTS, a->n);
+		ebb_error_set(sink(c), EBB_INVALID, c->a->site,
+			"gradcheck: needs fn and 1 to %d inputs, got n = %d", MAX_INPUTS, a->n);
 		return false;
 	}
 	for (int k = 0; k < a->n; k++) {
 		const ebb_tensor *x = a->x[k];
 
 		if (!x || x->tape || x->dtype == EBB_F32) {
-			ebb_error_set(sink(c), EBB_BAD_DTYPE, c->a->site, "gradcheck: input %d must be a stored F64 (or integer) tensor", k);
+			ebb_error_set(sink(c), EBB_BAD_DTYPE, c->a->site,
+				"gradcheck: input %d must be a stored F64 (or integer) tensor", k);
 			return false;
 		}
 		c->x[k] = ebb_detach_copy(x);
@@ -279,7 +289,8 @@ bool(ebb_gradcheck)(const ebb_gradcheck_args *a)
 	ok = prepare(&c);
 	ok = ok && run_order(&c, false);
 	if (ok && !c.nonzero && !a->allow_zero) {
-		ebb_error_set(sink(&c), EBB_INVALID, a->site, "gradcheck: every gradient is zero; that proves nothing");
+		ebb_error_set(sink(&c), EBB_INVALID, a->site,
+			"gradcheck: every gradient is zero; that proves nothing");
 		ok = false;
 	}
 	ok = ok && (!a->second || run_order(&c, true));

@@ -1,30 +1,28 @@
 /*
  * internal.h - the engine's structs, for autograd/ and ops/ only.
  *
- * Memory.  A tape owns an arena (structs, gone at reset), and a pool of storages (tensor data, reused).  A storage
- * counts who needs it: every readable handle is one, every node that saved it for its gradient is one.
+ * Memory.  A tape owns an arena (structs, gone at reset), and a pool of storages (tensor data,
+ * reused).  A storage counts who needs it: every readable handle is one, every node that saved
+ * it for its gradient is one.
  */
 #ifndef EBB_AUTOGRAD_INTERNAL_H
 #define EBB_AUTOGRAD_INTERNAL_H
 
 #include "autograd/autograd.h"
 
-enum {
-	EBB_ALIGN = 64,
-	EBB_MAX_OBSERVERS = 8,
-	EBB_POOL_CLASSES = 512
-};
+enum { EBB_ALIGN = 64, EBB_MAX_OBSERVERS = 8, EBB_POOL_CLASSES = 512 };
 
-/* ---- Storage and memory (memory.c) --------------------------------------------------------------- */
+/* ---- Storage and memory (memory.c) ----------------------------------------------------------- */
 
 typedef struct ebb_storage {
 	int32_t refs;
-	uint32_t version;         /* raised when overwritten */
+	uint32_t version; /* raised when overwritten */
 	int32_t size_class;
 	size_t bytes;             /* capacity of the data */
 	ebb_tape *tape;           /* whose pool; NULL for stored tensors */
 	struct ebb_storage *next; /* in the pool's free list */
-	void *block;              /* what the allocator returned, and how much, for storages with a block of their own */
+	/* what the allocator returned, and how much, for storages with a block of their own */
+	void *block;
 	size_t block_size;
 } ebb_storage;
 
@@ -42,7 +40,7 @@ typedef struct ebb_block {
 
 typedef struct ebb_pool {
 	ebb_storage *free[EBB_POOL_CLASSES];
-	ebb_block *slabs;     /* small storages are cut from these */
+	ebb_block *slabs; /* small storages are cut from these */
 	char *slab_at, *slab_end;
 	size_t reserved, in_use, peak;
 } ebb_pool;
@@ -59,7 +57,8 @@ typedef struct ebb_arena {
 	size_t reserved;
 } ebb_arena;
 
-ebb_storage *ebb_pool_take(ebb_tape *t, size_t bytes); /* refs 1; NULL without an error if there is no memory */
+/* refs 1; NULL without an error if there is no memory */
+ebb_storage *ebb_pool_take(ebb_tape *t, size_t bytes);
 void ebb_pool_give(ebb_tape *t, ebb_storage *s);
 void ebb_pool_free(ebb_tape *t);
 void *ebb_arena_take(ebb_arena *a, size_t size);
@@ -83,7 +82,7 @@ static inline void ebb_unref(ebb_storage *s)
 		ebb_pool_give(s->tape, s);
 }
 
-/* ---- Tensors (tensor.c, layout.c) ----------------------------------------------------------------- */
+/* ---- Tensors (tensor.c, layout.c) ------------------------------------------------------------ */
 
 enum {
 	EBB_F_DROPPED = 1 << 0,    /* the user may not read it any more */
@@ -93,13 +92,15 @@ enum {
 	EBB_F_HAS_GRAD = 1 << 4,   /* its gradient has been deposited since it was zeroed */
 	EBB_F_ADOPTED = 1 << 5,    /* the tape's handle for a stored tensor */
 	EBB_F_SWEEP = 1 << 6,      /* made by a sweep */
-	EBB_F_TEMPORARY = 1 << 7,  /* made by a sweep that does not record: its struct may be reused */
-	EBB_F_SETTLED = 1 << 8,    /* an accumulator from an earlier node: may be added to in place */
+	/* made by a sweep that does not record: its struct may be reused */
+	EBB_F_TEMPORARY = 1 << 7,
+	/* an accumulator from an earlier node: may be added to in place */
+	EBB_F_SETTLED = 1 << 8,
 	EBB_F_DENSE = 1 << 9,
 	EBB_F_ROWS = 1 << 10,
 	EBB_F_CHANNELS_LAST = 1 << 11,
-	EBB_F_COMPUTED = 1 << 12,  /* the result of an op */
-	EBB_F_SHOWN = 1 << 13      /* dropped, but readable inside the vjp that declared it */
+	EBB_F_COMPUTED = 1 << 12, /* the result of an op */
+	EBB_F_SHOWN = 1 << 13     /* dropped, but readable inside the vjp that declared it */
 };
 
 struct ebb_tensor {
@@ -107,12 +108,12 @@ struct ebb_tensor {
 	ebb_storage *storage;
 	char *data;
 	int64_t count;
-	int32_t node;   /* that computed it, or -1 */
+	int32_t node; /* that computed it, or -1 */
 	uint16_t flags;
 	uint8_t dtype, ndim;
-	int32_t holds;  /* accumulators that hold it */
+	int32_t holds; /* accumulators that hold it */
 	ebb_tensor *grad;
-	const ebb_tensor *stored; /* behind an adopted handle */
+	const ebb_tensor *stored;    /* behind an adopted handle */
 	const ebb_scope *dropped_by; /* the scope whose end dropped it */
 	char *name;
 	int64_t shape[EBB_MAX_DIMS], strides[EBB_MAX_DIMS];
@@ -147,8 +148,10 @@ static inline uint16_t ebb_order_flag(ebb_order order)
 	}
 }
 
-/* A handle on the tape with no memory yet; in the list of live handles. NULL without an error if there is no memory. */
-ebb_tensor *ebb_handle_new(ebb_tape *t, ebb_dtype dtype, int ndim, const int64_t *shape, int64_t count);
+/* A handle on the tape with no memory yet; in the list of live handles. NULL without an error
+ * if there is no memory. */
+ebb_tensor *ebb_handle_new(
+	ebb_tape *t, ebb_dtype dtype, int ndim, const int64_t *shape, int64_t count);
 /* The tape's handle for a stored tensor. NULL: the tape has failed. */
 ebb_tensor *ebb_adopt(ebb_tape *t, ebb_tensor *stored, const char *site);
 /* The handle if there is one already. */
@@ -160,7 +163,7 @@ void ebb_drop(ebb_tensor *x);
 const char *ebb_dropped_how(const ebb_tensor *x);
 void ebb_recycle(ebb_tensor *x);
 
-/* ---- The tape (tape.c, scope.c) ------------------------------------------------------------------- */
+/* ---- The tape (tape.c, scope.c) -------------------------------------------------------------- */
 
 struct ebb_node {
 	const ebb_op *op;
@@ -168,11 +171,11 @@ struct ebb_node {
 	const ebb_scope *scope;
 	ebb_tensor *out;
 	void *attrs;
-	unsigned keeps;       /* inputs (and EBB_OUT) whose storage this node holds */
+	unsigned keeps; /* inputs (and EBB_OUT) whose storage this node holds */
 	int32_t index, nin, nsaved;
 	bool consumed;
 	uint32_t out_version;
-	uint32_t *versions;   /* of the inputs, when they were saved */
+	uint32_t *versions; /* of the inputs, when they were saved */
 	ebb_tensor **saved;
 	ebb_tensor *in[];
 };
@@ -269,13 +272,14 @@ void ebb_consume(ebb_node *n);
 ebb_tensor *ebb_no_memory(ebb_tape *t, const char *site, const char *what, size_t bytes);
 void ebb_scopes_free(ebb_scope *s);
 
-/* ---- What the engine needs of arithmetic; ops/arith.c provides it ---------------------------------- */
+/* ---- What the engine needs of arithmetic; ops/arith.c provides it ---------------------------- */
 
 ebb_tensor *ebb_arith_add(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 ebb_tensor *ebb_arith_sum_to(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site);
 ebb_tensor *ebb_arith_dense(ebb_tape *t, ebb_tensor *x, ebb_order order, const char *site);
 /* x in the memory order of like. */
-ebb_tensor *ebb_arith_dense_like(ebb_tape *t, ebb_tensor *x, const ebb_tensor *like, const char *site);
+ebb_tensor *ebb_arith_dense_like(
+	ebb_tape *t, ebb_tensor *x, const ebb_tensor *like, const char *site);
 ebb_tensor *ebb_arith_copy(ebb_tape *t, ebb_tensor *x, const char *site); /* always a new buffer */
 ebb_tensor *ebb_arith_full_like(ebb_tape *t, const ebb_tensor *x, double value, const char *site);
 /* y += x, both dense in the same order. */

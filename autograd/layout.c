@@ -1,4 +1,5 @@
-/* layout.c - shapes, strides, and which memory orders they amount to.  Axes of size 1 do not count. */
+/* layout.c - shapes, strides, and which memory orders they amount to.  Axes of size 1 do not
+ * count. */
 #include "autograd/internal.h"
 
 int64_t ebb_checked_count(ebb_shape shape, ebb_dtype dtype)
@@ -11,7 +12,8 @@ int64_t ebb_checked_count(ebb_shape shape, ebb_dtype dtype)
 	/* Strides count an axis of size 0 as 1: they must not overflow either. */
 	for (int i = 0; i < shape.ndim; i++) {
 		empty |= shape.dims[i] == 0;
-		if (shape.dims[i] < 0 || __builtin_mul_overflow(n, shape.dims[i] ? shape.dims[i] : 1, &n))
+		if (shape.dims[i] < 0 ||
+			__builtin_mul_overflow(n, shape.dims[i] ? shape.dims[i] : 1, &n))
 			return -1;
 	}
 	if (n > INT64_MAX / 2 / (int64_t)ebb_dtype_size(dtype))
@@ -87,7 +89,8 @@ uint16_t ebb_layout_of(int ndim, const int64_t *shape, const int64_t *strides)
 		flags |= EBB_F_DENSE | EBB_F_CHANNELS_LAST;
 	if (!flags) {
 		axes_by_stride(ndim, strides, axes);
-		/* A size-1 axis may carry any stride: it must not disturb the order of the others. */
+		/* A size-1 axis may carry any stride: it must not disturb the order of the
+		 * others. */
 		if (has_strides(ndim, shape, strides, axes))
 			flags |= EBB_F_DENSE;
 	}

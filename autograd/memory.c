@@ -1,8 +1,9 @@
 /*
- * memory.c - the allocation hook, the arena that structs live in, and the pool that tensor data comes from.
+ * memory.c - the allocation hook, the arena that structs live in, and the pool that tensor data
+ * comes from.
  *
- * After the first step of a loop everything is found again: the arena's chunks are rewound, and storages go back to
- * the free list of their size class.
+ * After the first step of a loop everything is found again: the arena's chunks are rewound, and
+ * storages go back to the free list of their size class.
  */
 #include "autograd/internal.h"
 
@@ -25,7 +26,7 @@
 #define UNPOISON(p, n) ((void)(p), (void)(n))
 #endif
 
-/* ---- The hook --------------------------------------------------------------------------------------- */
+/* ---- The hook -------------------------------------------------------------------------------- */
 
 static void *default_alloc(void *ctx, void *p, size_t old_size, size_t new_size)
 {
@@ -92,7 +93,7 @@ bool ebb_grow(void *array, int64_t *capacity, int64_t n, size_t element)
 	return true;
 }
 
-/* ---- The arena -------------------------------------------------------------------------------------- */
+/* ---- The arena ------------------------------------------------------------------------------- */
 
 enum { CHUNK = 256 * 1024 };
 
@@ -162,7 +163,7 @@ void ebb_arena_free(ebb_arena *a)
 	*a = (ebb_arena){0};
 }
 
-/* ---- Storages ---------------------------------------------------------------------------------------- */
+/* ---- Storages -------------------------------------------------------------------------------- */
 
 static ebb_storage *storage_in_block(size_t bytes)
 {
@@ -188,7 +189,7 @@ void ebb_storage_free(ebb_storage *s)
 		ebb_free(s->block, s->block_size);
 }
 
-/* ---- The pool ---------------------------------------------------------------------------------------- */
+/* ---- The pool -------------------------------------------------------------------------------- */
 
 /* Up to 512 bytes in steps of 64, beyond that eight sizes to every power of two. */
 static int size_class(size_t bytes, size_t *rounded)
@@ -200,7 +201,8 @@ static int size_class(size_t bytes, size_t *rounded)
 		*rounded = units * EBB_ALIGN;
 		return (int)units;
 	}
-	log = 63 - __builtin_clzll((unsigned long long)(units - 1)); /* 2^log <= units - 1 < 2^(log+1) */
+	/* 2^log <= units - 1 < 2^(log+1) */
+	log = 63 - __builtin_clzll((unsigned long long)(units - 1));
 	step = (int)(((units - 1) >> (log - 3)) & 7);
 	*rounded = ((((size_t)8 + (size_t)step + 1)) << (log - 3)) * EBB_ALIGN;
 	return 9 + (log - 3) * 8 + step;
@@ -223,7 +225,8 @@ static ebb_storage *cut_from_slab(ebb_tape *t, size_t bytes)
 		b->size = SLAB;
 		p->slabs = b;
 		p->reserved += SLAB;
-		p->slab_at = (char *)(((uintptr_t)(b + 1) + EBB_ALIGN - 1) & ~(uintptr_t)(EBB_ALIGN - 1));
+		p->slab_at = (char *)(((uintptr_t)(b + 1) + EBB_ALIGN - 1) &
+				      ~(uintptr_t)(EBB_ALIGN - 1));
 		p->slab_end = (char *)b + SLAB;
 	}
 	s = (ebb_storage *)p->slab_at;

@@ -1,4 +1,5 @@
-/* observe.c - watching the tape: observers, what they may ask of a node, and the graph as a picture. */
+/* observe.c - watching the tape: observers, what they may ask of a node, and the graph as a
+ * picture. */
 #include "autograd/internal.h"
 
 #include <inttypes.h>
@@ -98,10 +99,12 @@ static void dump_node(const ebb_node *n, FILE *out)
 		fprintf(out, "\\n");
 		quoted(out, n->site);
 	}
-	fprintf(out, "\"%s];\n", leaf ? ", shape=ellipse, style=filled, fillcolor=\"#e8f0fe\"" : "");
+	fprintf(out, "\"%s];\n",
+		leaf ? ", shape=ellipse, style=filled, fillcolor=\"#e8f0fe\"" : "");
 	for (int k = 0; k < n->nin; k++)
 		if (n->in[k] && n->in[k]->node >= 0)
-			fprintf(out, "\tn%" PRId32 " -> n%" PRId32 " [label=\"%s\"];\n", n->in[k]->node, n->index,
+			fprintf(out, "\tn%" PRId32 " -> n%" PRId32 " [label=\"%s\"];\n",
+				n->in[k]->node, n->index,
 				ebb_shape_text(ebb_shape_of(n->in[k]), text, sizeof text));
 }
 
@@ -109,7 +112,8 @@ bool ebb_dump_dot(const ebb_tape *t, FILE *out)
 {
 	if (!t || !out)
 		return false;
-	fprintf(out, "digraph tape {\n\trankdir=TB;\n\tnode [shape=box, fontname=\"sans-serif\", fontsize=10];\n"
+	fprintf(out, "digraph tape {\n\trankdir=TB;\n\tnode [shape=box, fontname=\"sans-serif\", "
+	             "fontsize=10];\n"
 		     "\tedge [fontname=\"sans-serif\", fontsize=8];\n");
 	for (int64_t i = 0; i < t->nnodes; i++)
 		dump_node(t->nodes[i], out);

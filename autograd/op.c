@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* ---- Before the computation ----------------------------------------------------------------------------- */
+/* ---- Before the computation ------------------------------------------------------------------ */
 
 ebb_call ebb_begin(ebb_tape *t, const ebb_op *op, const char *site, int nin, ebb_tensor **in)
 {
@@ -12,7 +12,8 @@ ebb_call ebb_begin(ebb_tape *t, const ebb_op *op, const char *site, int nin, ebb
 	if (ebb_failed(t))
 		return c;
 	if (t->in_callback) {
-		ebb_fail(t, EBB_BAD_STATE, site, "%s: an observer may not run ops on the tape it watches", op->name);
+		ebb_fail(t, EBB_BAD_STATE, site,
+			"%s: an observer may not run ops on the tape it watches", op->name);
 		return c;
 	}
 	for (int k = 0; k < nin; k++) {
@@ -34,7 +35,9 @@ ebb_call ebb_begin(ebb_tape *t, const ebb_op *op, const char *site, int nin, ebb
 		}
 		if (x->node >= 0 && t->recording) {
 			if (!op->vjp) {
-				ebb_fail(t, EBB_INVALID, site, "%s: has no derivative, but input %d requires a gradient", op->name, k);
+				ebb_fail(t, EBB_INVALID, site,
+					"%s: has no derivative, but input %d requires a gradient",
+					op->name, k);
 				return c;
 			}
 			c.tracked = true;
@@ -44,7 +47,8 @@ ebb_call ebb_begin(ebb_tape *t, const ebb_op *op, const char *site, int nin, ebb
 	return c;
 }
 
-static ebb_tensor *new_storage(ebb_call *c, ebb_dtype dtype, int ndim, const int64_t *shape, int64_t count)
+static ebb_tensor *new_storage(
+	ebb_call *c, ebb_dtype dtype, int ndim, const int64_t *shape, int64_t count)
 {
 	size_t bytes = (size_t)count * ebb_dtype_size(dtype);
 	ebb_tensor *y = ebb_handle_new(c->t, dtype, ndim, shape, count);
@@ -56,7 +60,8 @@ static ebb_tensor *new_storage(ebb_call *c, ebb_dtype dtype, int ndim, const int
 		ebb_shape s = {ndim, {0}};
 
 		memcpy(s.dims, shape, (size_t)ndim * sizeof *shape);
-		return ebb_call_fail(c, EBB_NO_MEMORY, "no memory for a result of shape %s (%zu bytes)",
+		return ebb_call_fail(c, EBB_NO_MEMORY,
+			"no memory for a result of shape %s (%zu bytes)",
 			ebb_shape_text(s, text, sizeof text), bytes);
 	}
 	y->data = ebb_storage_data(y->storage);
@@ -75,8 +80,11 @@ ebb_tensor *ebb_new(ebb_call *c, ebb_dtype dtype, ebb_shape shape, ebb_order ord
 		dtype = c->t->dtype;
 	count = ebb_checked_count(shape, dtype);
 	if (count < 0)
-		return ebb_call_fail(c, EBB_BAD_SHAPE, "a result of %d axes, shape %s, is negative or too large", shape.ndim,
-			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS ? ebb_shape_text(shape, text, sizeof text) : "?");
+		return ebb_call_fail(c, EBB_BAD_SHAPE,
+			"a result of %d axes, shape %s, is negative or too large", shape.ndim,
+			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS
+				? ebb_shape_text(shape, text, sizeof text)
+				: "?");
 	y = new_storage(c, dtype, shape.ndim, shape.dims, count);
 	if (!y)
 		return NULL;
@@ -105,7 +113,8 @@ ebb_tensor *ebb_new_like(ebb_call *c, const ebb_tensor *x)
 	return y;
 }
 
-ebb_tensor *ebb_new_view(ebb_call *c, ebb_tensor *x, ebb_shape shape, const int64_t *strides, int64_t offset)
+ebb_tensor *ebb_new_view(
+	ebb_call *c, ebb_tensor *x, ebb_shape shape, const int64_t *strides, int64_t offset)
 {
 	int64_t count;
 	ebb_tensor *y;
@@ -115,8 +124,11 @@ ebb_tensor *ebb_new_view(ebb_call *c, ebb_tensor *x, ebb_shape shape, const int6
 		return NULL;
 	count = ebb_checked_count(shape, (ebb_dtype)x->dtype);
 	if (count < 0)
-		return ebb_call_fail(c, EBB_BAD_SHAPE, "a result of %d axes, shape %s, is negative or too large", shape.ndim,
-			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS ? ebb_shape_text(shape, text, sizeof text) : "?");
+		return ebb_call_fail(c, EBB_BAD_SHAPE,
+			"a result of %d axes, shape %s, is negative or too large", shape.ndim,
+			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS
+				? ebb_shape_text(shape, text, sizeof text)
+				: "?");
 	y = ebb_handle_new(c->t, (ebb_dtype)x->dtype, shape.ndim, shape.dims, count);
 	if (!y)
 		return ebb_call_fail(c, EBB_NO_MEMORY, "no memory for a tensor");
@@ -159,7 +171,7 @@ void ebb_save(ebb_call *c, ebb_tensor *x)
 		c->saved[c->nsaved++] = x;
 }
 
-/* ---- After it ---------------------------------------------------------------------------------------------- */
+/* ---- After it -------------------------------------------------------------------------------- */
 
 ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin, int nsaved)
 {
@@ -168,7 +180,8 @@ ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin
 	ebb_node *n;
 
 	if (t->nnodes >= INT32_MAX) {
-		ebb_fail(t, EBB_NO_MEMORY, site, "%s: the tape is full (%d nodes); reset or rewind it", op->name, INT32_MAX);
+		ebb_fail(t, EBB_NO_MEMORY, site,
+			"%s: the tape is full (%d nodes); reset or rewind it", op->name, INT32_MAX);
 		return NULL;
 	}
 	if (!ebb_grow(&t->nodes, &t->nodes_capacity, t->nnodes + 1, sizeof *t->nodes) ||
@@ -187,7 +200,8 @@ ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin
 	n->nsaved = nsaved;
 	n->consumed = false;
 	n->saved = (ebb_tensor **)(void *)((char *)n + size);
-	n->versions = (uint32_t *)(void *)((char *)n + size + (size_t)nsaved * sizeof(ebb_tensor *));
+	n->versions =
+		(uint32_t *)(void *)((char *)n + size + (size_t)nsaved * sizeof(ebb_tensor *));
 	t->nodes[t->nnodes++] = n;
 	return n;
 }

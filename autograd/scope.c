@@ -24,7 +24,8 @@ void ebb_scopes_free(ebb_scope *s)
 	}
 }
 
-/* How much of name's beginning, in whole parts, is the end of path: "a.layer1.0" and "layer1.0.conv1" share 8. */
+/* How much of name's beginning, in whole parts, is the end of path: "a.layer1.0" and
+ * "layer1.0.conv1" share 8. */
 static size_t overlap(const char *path, const char *name)
 {
 	size_t n = strlen(path), best = 0;
@@ -34,7 +35,8 @@ static size_t overlap(const char *path, const char *name)
 
 		if (name[k] != '.' && name[k] != '\0')
 			continue;
-		if (k <= n && memcmp(path + n - k, name, k) == 0 && (k == n || path[n - k - 1] == '.'))
+		if (k <= n && memcmp(path + n - k, name, k) == 0 &&
+			(k == n || path[n - k - 1] == '.'))
 			best = k;
 	}
 	return best;

@@ -1,9 +1,10 @@
 /*
  * sweep.c - the reverse sweep.
  *
- * The tape is in topological order already: the sweep walks its nodes from the last to the first, with one
- * accumulator per node that has received a gradient.  Accumulators belong to the sweep, so sweeps nest.  A first
- * contribution is moved in; a later one is added in place only where the sweep alone holds the buffer.
+ * The tape is in topological order already: the sweep walks its nodes from the last to the
+ * first, with one accumulator per node that has received a gradient.  Accumulators belong to
+ * the sweep, so sweeps nest.  A first contribution is moved in; a later one is added in place
+ * only where the sweep alone holds the buffer.
  */
 #include "autograd/internal.h"
 
@@ -11,16 +12,16 @@
 
 typedef struct ebb_sweep {
 	ebb_tape *t;
-	ebb_tensor **acc;      /* per node up to the start */
+	ebb_tensor **acc; /* per node up to the start */
 	ebb_storage *acc_memory;
 	const uint8_t *needed; /* per node, or NULL: all */
 	ebb_storage *needed_memory;
-	int64_t first, last;   /* nodes */
+	int64_t first, last; /* nodes */
 	bool create_graph, consume;
 	const char *site;
 } ebb_sweep;
 
-/* ---- Accumulators -------------------------------------------------------------------------------------------- */
+/* ---- Accumulators ---------------------------------------------------------------------------- */
 
 static void hold(ebb_tensor **slot, ebb_tensor *g)
 {
@@ -28,8 +29,8 @@ static void hold(ebb_tensor **slot, ebb_tensor *g)
 	*slot = g;
 }
 
-/* A sweep's own tensor goes when its last accumulator lets go of it; one of the running vjp's, which may still read
- * it, goes at the end of the frame. */
+/* A sweep's own tensor goes when its last accumulator lets go of it; one of the running vjp's,
+ * which may still read it, goes at the end of the frame. */
 static void let_go(ebb_tensor **slot)
 {
 	ebb_tensor *g = *slot;
@@ -56,8 +57,8 @@ bool ebb_wants(const ebb_vjp *v, int k)
 /* Whether only the accumulator holds this buffer, since an earlier node. */
 static bool own_buffer(const ebb_tensor *g)
 {
-	return (g->flags & EBB_F_TEMPORARY) && (g->flags & EBB_F_SETTLED) && g->holds == 1 && g->storage->refs == 1 &&
-		g->storage->tape;
+	return (g->flags & EBB_F_TEMPORARY) && (g->flags & EBB_F_SETTLED) && g->holds == 1 &&
+	       g->storage->refs == 1 && g->storage->tape;
 }
 
 static bool broadcasts_to(const ebb_tensor *x, const ebb_tensor *g)
@@ -85,8 +86,8 @@ void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 	if (!g)
 		return;
 	if (g->dtype != x->dtype || !broadcasts_to(x, g)) {
-		ebb_fail(t, EBB_BAD_SHAPE, NULL, "gave input %d (%s) a gradient of %s", k, ebb_describe(x, a, sizeof a),
-			ebb_describe(g, b, sizeof b));
+		ebb_fail(t, EBB_BAD_SHAPE, NULL, "gave input %d (%s) a gradient of %s", k,
+			ebb_describe(x, a, sizeof a), ebb_describe(g, b, sizeof b));
 		return;
 	}
 	if (!ebb_same_shape(x, g) && !(g = ebb_arith_sum_to(t, g, ebb_shape_of(x), NULL)))
@@ -112,7 +113,7 @@ void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 	}
 }
 
-/* ---- One node -------------------------------------------------------------------------------------------------- */
+/* ---- One node -------------------------------------------------------------------------------- */
 
 static bool saved_values_stand(ebb_sweep *s, ebb_node *n)
 {
@@ -120,19 +121,22 @@ static bool saved_values_stand(ebb_sweep *s, ebb_node *n)
 
 	if (n->consumed) {
 		ebb_fail(s->t, EBB_BAD_STATE, s->site,
-			"backward: the graph was already consumed at %s (%s); the first ebb_backward needs .retain = true",
+			"backward: the graph was already consumed at %s (%s); the first "
+		        "ebb_backward needs .retain = true",
 			n->op->name, n->site ? n->site : "?");
 		return false;
 	}
 	for (int k = 0; n->keeps && k < n->nin && k < 31; k++)
 		if ((n->keeps & EBB_IN(k)) && n->in[k]->storage->version != n->versions[k]) {
 			ebb_fail(s->t, EBB_BAD_STATE, n->site,
-				"%s: input %d (%s) was overwritten after the op saved it for its gradient", n->op->name, k,
-				ebb_describe(n->in[k], text, sizeof text));
+				"%s: input %d (%s) was overwritten after the op saved it for its "
+			        "gradient",
+				n->op->name, k, ebb_describe(n->in[k], text, sizeof text));
 			return false;
 		}
 	if ((n->keeps & EBB_OUT) && n->out->storage->version != n->out_version) {
-		ebb_fail(s->t, EBB_BAD_STATE, n->site, "%s: its result was overwritten after it was saved for its gradient",
+		ebb_fail(s->t, EBB_BAD_STATE, n->site,
+			"%s: its result was overwritten after it was saved for its gradient",
 			n->op->name);
 		return false;
 	}
@@ -185,8 +189,17 @@ static bool visit(ebb_sweep *s, ebb_node *n)
 	ebb_frame frame = {n->site, n->op->name, s->create_graph};
 	bool recording = t->recording, leaf = n->op == &ebb_leaf_op, pass_on;
 	int64_t live = t->nlive;
-	ebb_vjp v = {.t = t, .gy = s->acc[n->index], .out = n->out, .in = n->in, .nin = n->nin, .attrs = n->attrs,
-		.saved = n->saved, .nsaved = n->nsaved, .recording = s->create_graph, .sweep = s, .node = n};
+	ebb_vjp v = {.t = t,
+		.gy = s->acc[n->index],
+		.out = n->out,
+		.in = n->in,
+		.nin = n->nin,
+		.attrs = n->attrs,
+		.saved = n->saved,
+		.nsaved = n->nsaved,
+		.recording = s->create_graph,
+		.sweep = s,
+		.node = n};
 	ebb_view w;
 
 	pass_on = !leaf && wants_any(&v);
@@ -217,7 +230,7 @@ static bool visit(ebb_sweep *s, ebb_node *n)
 	return !ebb_failed(t);
 }
 
-/* ---- A sweep ---------------------------------------------------------------------------------------------------- */
+/* ---- A sweep --------------------------------------------------------------------------------- */
 
 static void end_sweep(ebb_sweep *s)
 {
@@ -282,14 +295,16 @@ static bool run(ebb_sweep *s, const uint8_t *targets)
 }
 
 /* y and gy, checked and on this tape. */
-static bool check_start(ebb_tape *t, const char *what, ebb_tensor **y, ebb_tensor **gy, const char *site)
+static bool check_start(
+	ebb_tape *t, const char *what, ebb_tensor **y, ebb_tensor **gy, const char *site)
 {
 	char a[240], b[240];
 
 	if (ebb_failed(t))
 		return false;
 	if (t->in_callback) {
-		ebb_fail(t, EBB_BAD_STATE, site, "%s: an observer may not differentiate the tape it watches", what);
+		ebb_fail(t, EBB_BAD_STATE, site,
+			"%s: an observer may not differentiate the tape it watches", what);
 		return false;
 	}
 	if (!*y) {
@@ -299,14 +314,16 @@ static bool check_start(ebb_tape *t, const char *what, ebb_tensor **y, ebb_tenso
 	if ((*y)->tape != t && !(*y = ebb_usable(t, *y, what, 0, site)))
 		return false;
 	if ((*y)->node < 0) {
-		ebb_fail(t, EBB_INVALID, site, "%s: y (%s) depends on nothing that requires a gradient", what,
+		ebb_fail(t, EBB_INVALID, site,
+			"%s: y (%s) depends on nothing that requires a gradient", what,
 			ebb_describe(*y, a, sizeof a));
 		return false;
 	}
 	if (!*gy) {
 		if ((*y)->count == 1)
 			return true;
-		ebb_fail(t, EBB_BAD_SHAPE, site, "%s: y has %lld elements (%s); give .gy, or reduce it to one", what,
+		ebb_fail(t, EBB_BAD_SHAPE, site,
+			"%s: y has %lld elements (%s); give .gy, or reduce it to one", what,
 			(long long)(*y)->count, ebb_describe(*y, a, sizeof a));
 		return false;
 	}
@@ -314,19 +331,21 @@ static bool check_start(ebb_tape *t, const char *what, ebb_tensor **y, ebb_tenso
 	if (!*gy)
 		return false;
 	if (!ebb_same_shape(*y, *gy) || (*y)->dtype != (*gy)->dtype) {
-		ebb_fail(t, EBB_BAD_SHAPE, site, "%s: gy is %s, y is %s", what, ebb_describe(*gy, b, sizeof b),
-			ebb_describe(*y, a, sizeof a));
+		ebb_fail(t, EBB_BAD_SHAPE, site, "%s: gy is %s, y is %s", what,
+			ebb_describe(*gy, b, sizeof b), ebb_describe(*y, a, sizeof a));
 		return false;
 	}
 	return true;
 }
 
-/* ---- ebb_backward ------------------------------------------------------------------------------------------------ */
+/* ---- ebb_backward ---------------------------------------------------------------------------- */
 
-/* Made by this sweep, and held by nobody else (nobody counts who holds a stored tensor's memory). */
+/* Made by this sweep, and held by nobody else (nobody counts who holds a stored tensor's
+ * memory). */
 static bool mine_alone(const ebb_tensor *g)
 {
-	return (g->flags & EBB_F_TEMPORARY) && g->holds <= 1 && g->storage->refs == 1 && g->storage->tape;
+	return (g->flags & EBB_F_TEMPORARY) && g->holds <= 1 && g->storage->refs == 1 &&
+	       g->storage->tape;
 }
 
 /* Leaves' gradients in the leaves' memory order, and memory to put them in: all that can fail. */
@@ -350,7 +369,8 @@ static bool prepare_deposit(ebb_sweep *s)
 		stored = (ebb_tensor *)n->out->stored;
 		like = !stored && ebb_grad_of(n->out) ? n->out->grad : n->out;
 		sum = ebb_same_memory(g, like) ? g : ebb_arith_dense_like(t, g, like, s->site);
-		/* A variable's gradient is handed to its user: it must not be somebody else's tensor as well. */
+		/* A variable's gradient is handed to its user: it must not be somebody else's
+		 * tensor as well. */
 		if (sum && like == n->out && !stored && !mine_alone(sum))
 			sum = ebb_arith_copy(t, sum, s->site);
 		if (sum && sum != g) {
@@ -365,13 +385,16 @@ static bool prepare_deposit(ebb_sweep *s)
 		if (stored && !stored->grad) {
 			ebb_error e = {EBB_OK, ""};
 
-			stored->grad = ebb_tensor_new((ebb_dtype)stored->dtype, ebb_shape_of(stored), false, &e);
+			stored->grad = ebb_tensor_new(
+				(ebb_dtype)stored->dtype, ebb_shape_of(stored), false, &e);
 			if (!stored->grad) {
-				ebb_fail(t, e.status, s->site, "backward: gradient of %s: %s", ebb_name(stored), e.message);
+				ebb_fail(t, e.status, s->site, "backward: gradient of %s: %s",
+					ebb_name(stored), e.message);
 				return false;
 			}
 			memcpy(stored->grad->strides, stored->strides, sizeof stored->strides);
-			stored->grad->flags = stored->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST);
+			stored->grad->flags =
+				stored->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST);
 		}
 		if (!stored && !ebb_grow(&t->grads, &t->grads_capacity, ++kept, sizeof *t->grads)) {
 			ebb_no_memory(t, s->site, "a gradient", sizeof *t->grads);
@@ -385,7 +408,7 @@ static void keep_grad(ebb_tape *t, ebb_tensor *x, ebb_tensor *g)
 {
 	if (x->grad)
 		ebb_drop(x->grad);
-	g->flags &= (uint16_t)~(EBB_F_SWEEP | EBB_F_TEMPORARY | EBB_F_SETTLED);
+	g->flags &= (uint16_t) ~(EBB_F_SWEEP | EBB_F_TEMPORARY | EBB_F_SETTLED);
 	g->holds = 0;
 	x->grad = g;
 	x->flags |= EBB_F_HAS_GRAD;
@@ -408,7 +431,8 @@ static void deposit(ebb_sweep *s)
 			ebb_arith_accumulate(leaf->grad, g);
 		} else if (stored) {
 			if (g->count)
-				memcpy(stored->grad->data, g->data, (size_t)g->count * ebb_dtype_size((ebb_dtype)g->dtype));
+				memcpy(stored->grad->data, g->data,
+					(size_t)g->count * ebb_dtype_size((ebb_dtype)g->dtype));
 			stored->flags |= EBB_F_HAS_GRAD;
 		} else {
 			keep_grad(t, leaf, g);
@@ -433,7 +457,7 @@ bool(ebb_backward)(const ebb_backward_args *a)
 	return ok;
 }
 
-/* ---- ebb_grad ------------------------------------------------------------------------------------------------------ */
+/* ---- ebb_grad -------------------------------------------------------------------------------- */
 
 /* needed: bit 0, the node leads to a target; bit 1, it is one. */
 static bool mark_needed(ebb_sweep *s, int64_t last, int n, ebb_tensor **targets)
@@ -459,7 +483,8 @@ static bool mark_needed(ebb_sweep *s, int64_t last, int n, ebb_tensor **targets)
 		const ebb_node *node = t->nodes[i];
 
 		for (int k = 0; !needed[i] && k < node->nin; k++)
-			if (node->in[k] && node->in[k]->node >= s->first && node->in[k]->node < i && needed[node->in[k]->node])
+			if (node->in[k] && node->in[k]->node >= s->first && node->in[k]->node < i &&
+				needed[node->in[k]->node])
 				needed[i] = 1;
 	}
 	return true;
@@ -470,7 +495,8 @@ static ebb_tensor *result(ebb_sweep *s, ebb_tensor *x)
 {
 	ebb_tape *t = s->t;
 	bool recording = t->recording;
-	ebb_tensor *g = x->node >= s->first && x->node <= s->last ? s->acc[x->node] : NULL, *mine = g;
+	ebb_tensor *g = x->node >= s->first && x->node <= s->last ? s->acc[x->node] : NULL,
+		   *mine = g;
 
 	t->recording = s->create_graph;
 	if (!g)
@@ -480,12 +506,13 @@ static ebb_tensor *result(ebb_sweep *s, ebb_tensor *x)
 	else if (s->create_graph ? !(g->flags & EBB_F_SWEEP) || g->holds > 1 : !mine_alone(g))
 		mine = ebb_arith_copy(t, g, s->site);
 	t->recording = recording;
-	if (mine && mine == g && !s->create_graph && ebb_grow(&t->live, &t->live_capacity, t->nlive + 1, sizeof *t->live))
+	if (mine && mine == g && !s->create_graph &&
+		ebb_grow(&t->live, &t->live_capacity, t->nlive + 1, sizeof *t->live))
 		t->live[t->nlive++] = g; /* the sweep had taken it out of the list */
 	else if (mine == g && g && !s->create_graph)
 		return ebb_no_memory(t, s->site, "a gradient", sizeof g);
 	if (mine && mine == g)
-		g->flags &= (uint16_t)~(EBB_F_SWEEP | EBB_F_TEMPORARY | EBB_F_SETTLED);
+		g->flags &= (uint16_t) ~(EBB_F_SWEEP | EBB_F_TEMPORARY | EBB_F_SETTLED);
 	return mine;
 }
 
@@ -502,7 +529,8 @@ bool(ebb_grad)(const ebb_grad_args *a)
 	if (ebb_failed(a->t))
 		return false;
 	if (a->n < 1 || !a->x || !a->gx) {
-		ebb_fail(a->t, EBB_INVALID, a->site, "grad: n is %d, x %s, gx %s; expected n >= 1 and two arrays", a->n,
+		ebb_fail(a->t, EBB_INVALID, a->site,
+			"grad: n is %d, x %s, gx %s; expected n >= 1 and two arrays", a->n,
 			a->x ? "given" : "NULL", a->gx ? "given" : "NULL");
 		return false;
 	}
@@ -523,11 +551,13 @@ bool(ebb_grad)(const ebb_grad_args *a)
 		targets[i] = x;
 		ok = x != NULL;
 		if (ok && x->node < 0) {
-			ebb_fail(a->t, EBB_INVALID, a->site, "grad: x[%d] does not require a gradient", i);
+			ebb_fail(a->t, EBB_INVALID, a->site,
+				"grad: x[%d] does not require a gradient", i);
 			ok = false;
 		}
 	}
-	ok = ok && check_start(a->t, "grad", &y, &gy, a->site) && mark_needed(&s, y->node, a->n, targets);
+	ok = ok && check_start(a->t, "grad", &y, &gy, a->site) &&
+	     mark_needed(&s, y->node, a->n, targets);
 	if (ok) {
 		s.last = y->node;
 		ok = begin_sweep(&s, y, gy) && run(&s, s.needed);

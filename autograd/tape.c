@@ -45,7 +45,8 @@ static void forget(ebb_tape *t, int64_t nodes, int64_t live, int64_t grads)
 static void clear_adopted(ebb_tape *t)
 {
 	if (t->nadopted)
-		memset(t->adopted_table, 0xff, (size_t)t->table_capacity * sizeof *t->adopted_table);
+		memset(t->adopted_table, 0xff,
+			(size_t)t->table_capacity * sizeof *t->adopted_table);
 	t->nadopted = 0;
 }
 
@@ -83,7 +84,7 @@ void ebb_tape_free(ebb_tape *t)
 	ebb_free(t, sizeof *t);
 }
 
-/* ---- Marks -------------------------------------------------------------------------------------------- */
+/* ---- Marks ----------------------------------------------------------------------------------- */
 
 static bool same_place(const ebb_mark *a, const ebb_mark *b)
 {
@@ -113,13 +114,15 @@ ebb_mark ebb_tape_mark(const ebb_tape *t)
 	return m;
 }
 
-/* How many epochs are left when the tape is rewound to m; -1 if m is of a part that has been forgotten. */
+/* How many epochs are left when the tape is rewound to m; -1 if m is of a part that has been
+ * forgotten. */
 static int64_t epochs_before(const ebb_tape *t, const ebb_mark *m)
 {
 	int64_t k = t->nepochs;
 	const ebb_mark *next;
 
-	if (m->tape != t || m->generation != t->generation || m->scope != (t->nopen ? t->open[t->nopen - 1].serial : 0))
+	if (m->tape != t || m->generation != t->generation ||
+		m->scope != (t->nopen ? t->open[t->nopen - 1].serial : 0))
 		return -1;
 	while (k > 0 && t->epochs[k - 1].number != m->epoch)
 		k--;
@@ -142,7 +145,8 @@ void ebb_rewind(ebb_tape *t, ebb_mark m)
 	epochs = epochs_before(t, &m);
 	if (epochs < 0 || t->frame) {
 		ebb_fail(t, EBB_BAD_STATE, NULL,
-			"rewind: the mark is of a recording that was reset or rewound, or of another tape or scope");
+			"rewind: the mark is of a recording that was reset or rewound, or of "
+		        "another tape or scope");
 		return;
 	}
 	if (!ebb_grow(&t->epochs, &t->epochs_capacity, epochs + 1, sizeof *t->epochs)) {
@@ -157,7 +161,8 @@ void ebb_rewind(ebb_tape *t, ebb_mark m)
 			t->adopted[i]->node = -1;
 	forget(t, m.nodes, m.live, m.grads);
 	if (m.adopted < t->nadopted) {
-		memset(t->adopted_table, 0xff, (size_t)t->table_capacity * sizeof *t->adopted_table);
+		memset(t->adopted_table, 0xff,
+			(size_t)t->table_capacity * sizeof *t->adopted_table);
 		t->nadopted = m.adopted;
 		for (int64_t i = 0; i < t->nadopted; i++)
 			table_insert(t, i);
@@ -165,7 +170,7 @@ void ebb_rewind(ebb_tape *t, ebb_mark m)
 	ebb_arena_rewind(&t->arena, m.arena);
 }
 
-/* ---- Modes -------------------------------------------------------------------------------------------- */
+/* ---- Modes ----------------------------------------------------------------------------------- */
 
 bool ebb_set_recording(ebb_tape *t, bool on)
 {
@@ -192,7 +197,8 @@ ebb_dtype ebb_set_default_dtype(ebb_tape *t, ebb_dtype dtype)
 	if (!t)
 		return was;
 	if (dtype != EBB_F32 && dtype != EBB_F64)
-		ebb_fail(t, EBB_BAD_DTYPE, NULL, "set_default_dtype: F32 or F64 compute, got %s", ebb_dtype_name(dtype));
+		ebb_fail(t, EBB_BAD_DTYPE, NULL, "set_default_dtype: F32 or F64 compute, got %s",
+			ebb_dtype_name(dtype));
 	else
 		t->dtype = dtype;
 	return was;
@@ -244,8 +250,8 @@ ebb_memory ebb_memory_of(const ebb_tape *t)
 	ebb_memory m = {0};
 
 	if (t)
-		m = (ebb_memory){t->pool.reserved + t->arena.reserved + t->names.reserved, t->pool.in_use, t->pool.peak,
-			t->nnodes};
+		m = (ebb_memory){t->pool.reserved + t->arena.reserved + t->names.reserved,
+			t->pool.in_use, t->pool.peak, t->nnodes};
 	return m;
 }
 
@@ -255,9 +261,10 @@ void ebb_memory_reset_peak(ebb_tape *t)
 		t->pool.peak = t->pool.in_use;
 }
 
-/* ---- Handles ------------------------------------------------------------------------------------------ */
+/* ---- Handles --------------------------------------------------------------------------------- */
 
-ebb_tensor *ebb_handle_new(ebb_tape *t, ebb_dtype dtype, int ndim, const int64_t *shape, int64_t count)
+ebb_tensor *ebb_handle_new(
+	ebb_tape *t, ebb_dtype dtype, int ndim, const int64_t *shape, int64_t count)
 {
 	ebb_tensor *x = t->spare;
 
@@ -314,7 +321,7 @@ void ebb_release(ebb_tape *t, ebb_tensor *x)
 	ebb_drop(x);
 }
 
-/* ---- Stored tensors on this tape ------------------------------------------------------------------------ */
+/* ---- Stored tensors on this tape ------------------------------------------------------------- */
 
 static uint64_t hash_of(const void *p)
 {
@@ -370,7 +377,8 @@ static ebb_tensor *adopt_new(ebb_tape *t, ebb_tensor *stored, const char *site)
 
 	if (!table_reserve(t))
 		return ebb_no_memory(t, site, "a stored tensor's entry", sizeof x);
-	/* It outlives the sweep that first meets it: never a recycled struct, nor one in the list of a frame. */
+	/* It outlives the sweep that first meets it: never a recycled struct, nor one in the
+	 * list of a frame. */
 	x = ebb_arena_take(&t->arena, sizeof *x);
 	if (!x)
 		return ebb_no_memory(t, site, "a tensor", sizeof *x);
@@ -380,7 +388,8 @@ static ebb_tensor *adopt_new(ebb_tape *t, ebb_tensor *stored, const char *site)
 	x->holds = 0;
 	x->grad = NULL;
 	x->stored = stored;
-	x->flags = (uint16_t)((stored->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST)) | EBB_F_ADOPTED);
+	x->flags = (uint16_t)((stored->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST)) |
+			      EBB_F_ADOPTED);
 	t->adopted[t->nadopted] = x;
 	table_insert(t, t->nadopted++);
 	return x;
@@ -411,20 +420,23 @@ ebb_tensor *ebb_usable(ebb_tape *t, ebb_tensor *x, const char *what, int k, cons
 		return ebb_fail(t, EBB_INVALID, site, "%s: input %d is NULL", what, k);
 	if (x->tape != t) {
 		if (x->tape)
-			return ebb_fail(t, EBB_INVALID, site, "%s: input %d (%s) belongs to another tape", what, k,
+			return ebb_fail(t, EBB_INVALID, site,
+				"%s: input %d (%s) belongs to another tape", what, k,
 				ebb_describe(x, text, sizeof text));
 		return ebb_adopt(t, x, site);
 	}
 	if (x->flags & EBB_F_HIDDEN)
-		return ebb_fail(t, EBB_BAD_STATE, site, "%s: the gradient reads input %d (%s) without declaring it in .reads",
-			what, k, ebb_describe(x, text, sizeof text));
+		return ebb_fail(t, EBB_BAD_STATE, site,
+			"%s: the gradient reads input %d (%s) without declaring it in .reads", what,
+			k, ebb_describe(x, text, sizeof text));
 	if (x->flags & EBB_F_DROPPED)
-		return ebb_fail(t, EBB_BAD_STATE, site, "%s: the value of input %d (%s) %s%s", what, k,
-			ebb_describe(x, text, sizeof text), ebb_dropped_how(x), x->dropped_by ? x->dropped_by->path : "");
+		return ebb_fail(t, EBB_BAD_STATE, site, "%s: the value of input %d (%s) %s%s", what,
+			k, ebb_describe(x, text, sizeof text), ebb_dropped_how(x),
+			x->dropped_by ? x->dropped_by->path : "");
 	return x;
 }
 
-/* ---- Leaves ------------------------------------------------------------------------------------------- */
+/* ---- Leaves ---------------------------------------------------------------------------------- */
 
 /* Another handle on x's memory, without its history. */
 static ebb_tensor *alias(ebb_tape *t, ebb_tensor *x, const char *what, const char *site)
@@ -434,7 +446,8 @@ static ebb_tensor *alias(ebb_tape *t, ebb_tensor *x, const char *what, const cha
 	if (ebb_failed(t))
 		return NULL;
 	if (t->in_callback)
-		return ebb_fail(t, EBB_BAD_STATE, site, "%s: an observer may not run ops on the tape it watches", what);
+		return ebb_fail(t, EBB_BAD_STATE, site,
+			"%s: an observer may not run ops on the tape it watches", what);
 	if (!(x = ebb_usable(t, x, what, 0, site)))
 		return NULL;
 	y = ebb_handle_new(t, (ebb_dtype)x->dtype, x->ndim, x->shape, x->count);
@@ -460,7 +473,8 @@ ebb_tensor *(ebb_variable)(ebb_tape *t, ebb_tensor *x, const char *site)
 	ebb_tensor *y;
 
 	if (!ebb_failed(t) && x && x->dtype != EBB_F32 && x->dtype != EBB_F64)
-		return ebb_fail(t, EBB_BAD_DTYPE, site, "variable: only F32 and F64 are differentiated, got %s",
+		return ebb_fail(t, EBB_BAD_DTYPE, site,
+			"variable: only F32 and F64 are differentiated, got %s",
 			ebb_describe(x, text, sizeof text));
 	y = alias(t, x, "variable", site);
 	if (!y || !(n = ebb_push_node(t, &ebb_leaf_op, site, 0, 0)))

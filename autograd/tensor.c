@@ -20,7 +20,7 @@ size_t ebb_dtype_size(ebb_dtype dtype)
 	return (unsigned)dtype <= EBB_U8 ? sizes[dtype] : 0;
 }
 
-/* ---- Shape ------------------------------------------------------------------------------------------- */
+/* ---- Shape ----------------------------------------------------------------------------------- */
 
 int ebb_ndim(const ebb_tensor *x)
 {
@@ -79,7 +79,8 @@ const char *ebb_shape_text(ebb_shape s, char *buffer, size_t size)
 	size_t n = 0;
 
 	for (int i = 0; i < s.ndim && n < size; i++)
-		n += (size_t)snprintf(buffer + n, size - n, "%s%lld", i ? "," : "[", (long long)s.dims[i]);
+		n += (size_t)snprintf(
+			buffer + n, size - n, "%s%lld", i ? "," : "[", (long long)s.dims[i]);
 	if (n < size)
 		snprintf(buffer + n, size - n, "%s", s.ndim ? "]" : "[]");
 	return buffer;
@@ -90,12 +91,13 @@ const char *ebb_describe(const ebb_tensor *x, char *buffer, size_t size)
 	char shape[200];
 
 	if (size)
-		snprintf(buffer, size, "%s%s%s", x ? ebb_dtype_name((ebb_dtype)x->dtype) : "NULL", x ? " " : "",
+		snprintf(buffer, size, "%s%s%s", x ? ebb_dtype_name((ebb_dtype)x->dtype) : "NULL",
+			x ? " " : "",
 			x ? ebb_shape_text(ebb_shape_of(x), shape, sizeof shape) : "");
 	return buffer;
 }
 
-/* ---- Names ------------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 enum { NAME = 64 };
 
@@ -118,7 +120,7 @@ void ebb_set_name(ebb_tensor *x, const char *name)
 	snprintf(x->name, NAME, "%s", name);
 }
 
-/* ---- Values ------------------------------------------------------------------------------------------ */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 int64_t ebb_offset_of(const ebb_tensor *x, int64_t index)
 {
@@ -164,12 +166,14 @@ static bool readable(const ebb_tensor *x, const char *who)
 	if (!(x->flags & (EBB_F_DROPPED | EBB_F_HIDDEN)))
 		return true;
 	if (x->flags & EBB_F_HIDDEN) {
-		ebb_fail(x->tape, EBB_BAD_STATE, NULL, "%s: the gradient reads %s without declaring it in .reads", who,
+		ebb_fail(x->tape, EBB_BAD_STATE, NULL,
+			"%s: the gradient reads %s without declaring it in .reads", who,
 			ebb_describe(x, text, sizeof text));
 		return false;
 	}
-	ebb_fail(x->tape, EBB_BAD_STATE, NULL, "%s: the value of %s %s%s", who, ebb_describe(x, text, sizeof text),
-		ebb_dropped_how(x), x->dropped_by ? x->dropped_by->path : "");
+	ebb_fail(x->tape, EBB_BAD_STATE, NULL, "%s: the value of %s %s%s", who,
+		ebb_describe(x, text, sizeof text), ebb_dropped_how(x),
+		x->dropped_by ? x->dropped_by->path : "");
 	return false;
 }
 
@@ -201,8 +205,8 @@ static bool right_size(const ebb_tensor *x, size_t bytes, const char *who)
 
 	if (bytes == wanted)
 		return true;
-	ebb_fail(x->tape, EBB_INVALID, NULL, "%s: %s has %zu bytes, got %zu", who, ebb_describe(x, text, sizeof text),
-		wanted, bytes);
+	ebb_fail(x->tape, EBB_INVALID, NULL, "%s: %s has %zu bytes, got %zu", who,
+		ebb_describe(x, text, sizeof text), wanted, bytes);
 	return false;
 }
 
@@ -214,7 +218,8 @@ bool ebb_copy_out(const ebb_tensor *x, void *dst, size_t bytes)
 		return false;
 	ebb_strides_of(EBB_ROWS, x->ndim, x->shape, strides);
 	if (x->count)
-		ebb_copy_strided(ebb_dtype_size((ebb_dtype)x->dtype), x->ndim, x->shape, x->data, x->strides, dst, strides);
+		ebb_copy_strided(ebb_dtype_size((ebb_dtype)x->dtype), x->ndim, x->shape, x->data,
+			x->strides, dst, strides);
 	return true;
 }
 
@@ -225,12 +230,14 @@ bool ebb_copy_in(ebb_tensor *x, const void *src, size_t bytes)
 	if (!readable(x, "copy_in") || !right_size(x, bytes, "copy_in"))
 		return false;
 	if (x->flags & EBB_F_COMPUTED) {
-		ebb_fail(x->tape, EBB_BAD_STATE, NULL, "copy_in: the result of an op cannot be overwritten");
+		ebb_fail(x->tape, EBB_BAD_STATE, NULL,
+			"copy_in: the result of an op cannot be overwritten");
 		return false;
 	}
 	ebb_strides_of(EBB_ROWS, x->ndim, x->shape, strides);
 	if (x->count)
-		ebb_copy_strided(ebb_dtype_size((ebb_dtype)x->dtype), x->ndim, x->shape, src, strides, x->data, x->strides);
+		ebb_copy_strided(ebb_dtype_size((ebb_dtype)x->dtype), x->ndim, x->shape, src,
+			strides, x->data, x->strides);
 	x->storage->version++;
 	return true;
 }
@@ -248,7 +255,7 @@ void *ebb_data_mutable(ebb_tensor *x)
 	return x->data;
 }
 
-/* ---- Stored tensors ---------------------------------------------------------------------------------- */
+/* ---- Stored tensors -------------------------------------------------------------------------- */
 
 ebb_tensor *ebb_tensor_new(ebb_dtype dtype, ebb_shape shape, bool channels_last, ebb_error *e)
 {
@@ -260,18 +267,23 @@ ebb_tensor *ebb_tensor_new(ebb_dtype dtype, ebb_shape shape, bool channels_last,
 	if (dtype == EBB_DEFAULT)
 		dtype = EBB_F32;
 	if (!ebb_dtype_size(dtype)) {
-		ebb_error_set(e, EBB_BAD_DTYPE, NULL, "tensor: there is no dtype number %d", (int)dtype);
+		ebb_error_set(
+			e, EBB_BAD_DTYPE, NULL, "tensor: there is no dtype number %d", (int)dtype);
 		return NULL;
 	}
 	count = ebb_checked_count(shape, dtype);
 	if (channels_last && (shape.ndim < 3 || shape.ndim > 5)) {
-		ebb_error_set(e, EBB_BAD_SHAPE, NULL, "tensor: channels_last needs 3 to 5 axes, got %d", shape.ndim);
+		ebb_error_set(e, EBB_BAD_SHAPE, NULL,
+			"tensor: channels_last needs 3 to 5 axes, got %d", shape.ndim);
 		return NULL;
 	}
 	if (count < 0) {
-		ebb_error_set(e, EBB_BAD_SHAPE, NULL, "tensor: %d axes (at most %d), shape %s: negative, or too large",
+		ebb_error_set(e, EBB_BAD_SHAPE, NULL,
+			"tensor: %d axes (at most %d), shape %s: negative, or too large",
 			shape.ndim, EBB_MAX_DIMS,
-			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS ? ebb_shape_text(shape, text, sizeof text) : "?");
+			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS
+				? ebb_shape_text(shape, text, sizeof text)
+				: "?");
 		return NULL;
 	}
 	bytes = (size_t)count * ebb_dtype_size(dtype);
@@ -280,8 +292,9 @@ ebb_tensor *ebb_tensor_new(ebb_dtype dtype, ebb_shape shape, bool channels_last,
 		x->storage = ebb_storage_new(bytes);
 	if (!x || !x->storage) {
 		ebb_free(x, sizeof *x);
-		ebb_error_set(e, EBB_NO_MEMORY, NULL, "tensor: no memory for %s of shape %s (%zu bytes)",
-			ebb_dtype_name(dtype), ebb_shape_text(shape, text, sizeof text), bytes);
+		ebb_error_set(e, EBB_NO_MEMORY, NULL,
+			"tensor: no memory for %s of shape %s (%zu bytes)", ebb_dtype_name(dtype),
+			ebb_shape_text(shape, text, sizeof text), bytes);
 		return NULL;
 	}
 	x->data = ebb_storage_data(x->storage);
@@ -329,18 +342,19 @@ ebb_tensor *ebb_detach_copy(const ebb_tensor *x)
 	ebb_strides_like(x->ndim, x->shape, x->strides, y->strides);
 	y->flags = ebb_layout_of(y->ndim, y->shape, y->strides);
 	if (x->count)
-		ebb_copy_strided(ebb_dtype_size((ebb_dtype)x->dtype), x->ndim, x->shape, x->data, x->strides, y->data,
-			y->strides);
+		ebb_copy_strided(ebb_dtype_size((ebb_dtype)x->dtype), x->ndim, x->shape, x->data,
+			x->strides, y->data, y->strides);
 	return y;
 }
 
-/* ---- Gradients of leaves ------------------------------------------------------------------------------ */
+/* ---- Gradients of leaves --------------------------------------------------------------------- */
 
 ebb_tensor *ebb_grad_of(const ebb_tensor *x)
 {
 	if (x && x->stored)
 		x = x->stored;
-	return x && (x->flags & EBB_F_HAS_GRAD) && !(x->grad->flags & EBB_F_DROPPED) ? x->grad : NULL;
+	return x && (x->flags & EBB_F_HAS_GRAD) && !(x->grad->flags & EBB_F_DROPPED) ? x->grad
+	                                                                             : NULL;
 }
 
 void ebb_zero_grad(ebb_tensor *x)

@@ -1,8 +1,8 @@
 /*
  * view.c - what a vjp sees of its node.
  *
- * What it did not declare to read is a shadow: shape but no data.  What it did declare, it can read though its user has
- * dropped it.
+ * What it did not declare to read is a shadow: shape but no data.  What it did declare, it can
+ * read though its user has dropped it.
  */
 #include "autograd/internal.h"
 

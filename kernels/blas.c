@@ -19,7 +19,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 /* OpenBLAS's own threads would fight with ours: it gets one, for the whole process. */
 static void ask(void)
 {
-	static const char *const cores[] = {"Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids"};
+	static const char *const cores[] = {
+		"Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids"};
 	const char *core = openblas_get_corename();
 
 	for (size_t i = 0; i < sizeof cores / sizeof cores[0]; i++)
@@ -57,21 +58,25 @@ static void piece_of_rows(void *ctx, int64_t piece, int worker)
 	int64_t rows = j->m - from < j->rows ? j->m - from : j->rows;
 	const char *a = j->a + from * (j->ta ? 1 : j->lda) * size;
 	char *c = j->c + from * j->ldc * size;
-	enum CBLAS_TRANSPOSE ta = j->ta ? CblasTrans : CblasNoTrans, tb = j->tb ? CblasTrans : CblasNoTrans;
+	enum CBLAS_TRANSPOSE ta = j->ta ? CblasTrans : CblasNoTrans,
+			     tb = j->tb ? CblasTrans : CblasNoTrans;
 
 	(void)worker;
 	if (j->f64)
-		cblas_dgemm(CblasRowMajor, ta, tb, (int)rows, (int)j->n, (int)j->k, 1.0, (const void *)a, (int)j->lda,
-			(const void *)j->b, (int)j->ldb, j->beta, (void *)c, (int)j->ldc);
+		cblas_dgemm(CblasRowMajor, ta, tb, (int)rows, (int)j->n, (int)j->k, 1.0,
+			(const void *)a, (int)j->lda, (const void *)j->b, (int)j->ldb, j->beta,
+			(void *)c, (int)j->ldc);
 	else
-		cblas_sgemm(CblasRowMajor, ta, tb, (int)rows, (int)j->n, (int)j->k, 1.0F, (const void *)a, (int)j->lda,
-			(const void *)j->b, (int)j->ldb, (float)j->beta, (void *)c, (int)j->ldc);
+		cblas_sgemm(CblasRowMajor, ta, tb, (int)rows, (int)j->n, (int)j->k, 1.0F,
+			(const void *)a, (int)j->lda, (const void *)j->b, (int)j->ldb,
+			(float)j->beta, (void *)c, (int)j->ldc);
 }
 
-void ebb_blas_gemm(bool f64, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
-	const void *b, int64_t ldb, double beta, void *c, int64_t ldc)
+void ebb_blas_gemm(bool f64, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a,
+	int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc)
 {
-	struct job j = {f64, ta, tb, m, n, k, lda, ldb, ldc, (m + PIECES - 1) / PIECES, a, b, beta, c};
+	struct job j = {
+		f64, ta, tb, m, n, k, lda, ldb, ldc, (m + PIECES - 1) / PIECES, a, b, beta, c};
 
 	if (j.rows < PIECE_ROWS)
 		j.rows = PIECE_ROWS;
@@ -86,10 +91,11 @@ bool ebb_blas_is_faster(bool f64, const char *isa, int64_t m, int64_t n, int64_t
 	return false;
 }
 
-void ebb_blas_gemm(bool f64, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
-	const void *b, int64_t ldb, double beta, void *c, int64_t ldc)
+void ebb_blas_gemm(bool f64, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a,
+	int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc)
 {
-	(void)f64, (void)ta, (void)tb, (void)m, (void)n, (void)k, (void)a, (void)lda, (void)b, (void)ldb, (void)beta;
+	(void)f64, (void)ta, (void)tb, (void)m, (void)n, (void)k, (void)a, (void)lda, (void)b,
+		(void)ldb, (void)beta;
 	(void)c, (void)ldc;
 }
 

@@ -3,16 +3,17 @@
  *
  * Every kernel exists for float and double from one source text; both fill the same struct of
  * function pointers, whose data arguments are void * and point to the table's real type ("real"
- * below).  The table is picked once, at run time, from what the processor has; EBB_ISA=baseline,
- * avx2 or avx512 in the environment forces a lower one.
+ * below).  The table is picked once, at run time, from what the processor has;
+ * EBB_ISA=baseline, avx2 or avx512 in the environment forces a lower one.
  *
  * Memory: "dense" is one block without gaps.  "NHWC" is channels-last: element (n,c,h,w) of a
- * [N,C,H,W] tensor lies at ((n*H + h)*W + w)*C + c.  Strides count elements.  Unless a name ends in
- * _acc a kernel overwrites its output, all of it, and reads none of it.  Outputs do not overlap
- * inputs, except that the flat elementwise kernels may write over an input of the same extent.
+ * [N,C,H,W] tensor lies at ((n*H + h)*W + w)*C + c.  Strides count elements.  Unless a name
+ * ends in _acc a kernel overwrites its output, all of it, and reads none of it.  Outputs do not
+ * overlap inputs, except that the flat elementwise kernels may write over an input of the same
+ * extent.
  *
- * Threads: kernels split their work by fixed pieces whose number depends on the shape alone, so that
- * results do not depend on the number of threads.
+ * Threads: kernels split their work by fixed pieces whose number depends on the shape alone, so
+ * that results do not depend on the number of threads.
  */
 #ifndef EBB_KERNELS_H
 #define EBB_KERNELS_H
@@ -23,7 +24,7 @@
 
 enum { EBB_KERNEL_DIMS = 8 };
 
-/* ---- Threads (threads.c) ---------------------------------------------------------------------- */
+/* ---- Threads (threads.c) --------------------------------------------------------------------- */
 
 /*
  * Runs fn(ctx, piece, worker) for every piece in [0, pieces), on the calling thread and the pool's;
@@ -40,34 +41,35 @@ int ebb_threads(void);
 /* Sets it; n < 1 means the default.  Not while kernels run on another thread. */
 void ebb_set_threads(int n);
 
-/* ---- Elementwise functions -------------------------------------------------------------------- */
+/* ---- Elementwise functions ------------------------------------------------------------------- */
 
 typedef enum ebb_unary_fn {
-	EBB_NEG,         /* -x */
-	EBB_ABS,         /* |x| */
-	EBB_SIGN,        /* -1, 0, 1; NaN stays */
+	EBB_NEG,  /* -x */
+	EBB_ABS,  /* |x| */
+	EBB_SIGN, /* -1, 0, 1; NaN stays */
 	EBB_EXP,
 	EBB_LOG,
 	EBB_SQRT,
-	EBB_RECIPROCAL,  /* 1/x */
-	EBB_RSQRT,       /* 1/sqrt(x) */
+	EBB_RECIPROCAL, /* 1/x */
+	EBB_RSQRT,      /* 1/sqrt(x) */
 	EBB_SQUARE,
 	EBB_SIN,
 	EBB_COS,
 	EBB_TANH,
 	EBB_ERF,
-	EBB_SIGMOID,     /* 1/(1+exp(-x)), without overflow */
-	EBB_SOFTPLUS,    /* log(1+exp(x)) = max(x,0) + log1p(exp(-|x|)) */
-	EBB_SILU,        /* x*sigmoid(x) */
-	EBB_GELU,        /* x/2*(1+erf(x/sqrt 2)) */
-	EBB_GELU_TANH,   /* x/2*(1+tanh(sqrt(2/pi)*(x+0.044715 x^3))) */
-	EBB_RELU,        /* max(x,0); NaN stays */
-	EBB_LEAKY_RELU,  /* x > 0 ? x : a*x */
-	EBB_ELU,         /* x > 0 ? x : a*expm1(x) */
-	EBB_CLAMP,       /* min(max(x,a),b); NaN stays */
-	EBB_ADD_SCALAR,  /* x + a */
-	EBB_MUL_SCALAR,  /* x * a */
-	EBB_POW_SCALAR,  /* x^a; a in {2, 3, -1, 0.5, ...} may take a shorter way with the same result */
+	EBB_SIGMOID,    /* 1/(1+exp(-x)), without overflow */
+	EBB_SOFTPLUS,   /* log(1+exp(x)) = max(x,0) + log1p(exp(-|x|)) */
+	EBB_SILU,       /* x*sigmoid(x) */
+	EBB_GELU,       /* x/2*(1+erf(x/sqrt 2)) */
+	EBB_GELU_TANH,  /* x/2*(1+tanh(sqrt(2/pi)*(x+0.044715 x^3))) */
+	EBB_RELU,       /* max(x,0); NaN stays */
+	EBB_LEAKY_RELU, /* x > 0 ? x : a*x */
+	EBB_ELU,        /* x > 0 ? x : a*expm1(x) */
+	EBB_CLAMP,      /* min(max(x,a),b); NaN stays */
+	EBB_ADD_SCALAR, /* x + a */
+	EBB_MUL_SCALAR, /* x * a */
+	/* x^a; a in {2, 3, -1, 0.5, ...} may take a shorter way with the same result */
+	EBB_POW_SCALAR,
 	EBB_RSUB_SCALAR, /* a - x */
 	EBB_STEP,        /* x > a ? 1 : 0 (0 for NaN) */
 	EBB_INSIDE,      /* a <= x && x <= b ? 1 : 0 */
@@ -81,7 +83,7 @@ typedef enum ebb_binary_fn {
 	EBB_MUL,
 	EBB_DIV,
 	EBB_POW,
-	EBB_MAXIMUM,         /* NaN of either wins */
+	EBB_MAXIMUM, /* NaN of either wins */
 	EBB_MINIMUM,
 	EBB_GREATER,         /* a > b ? 1 : 0, as a real */
 	EBB_EQUAL,           /* a == b ? 1 : 0 */
@@ -98,39 +100,45 @@ typedef enum ebb_reduce_fn {
 	EBB_REDUCE_SUM_SQ   /* scale*sum x^2 */
 } ebb_reduce_fn;
 
-/* ---- Shapes ----------------------------------------------------------------------------------- */
+/* ---- Shapes ---------------------------------------------------------------------------------- */
 
-/* A 2-d convolution.  y[n,o,i,j] = b[o] + sum over c,u,v of
- * w[o,c,u,v] * x[n, g*C/G + c, i*stride_h + u*dilation_h - pad_top, j*stride_w + v*dilation_w - pad_left],
- * g the group of o; x outside the image is 0.  Bottom and right padding follow from oh and ow. */
+/* A 2-d convolution.  y[n,o,i,j] = b[o] + sum over c,u,v of w[o,c,u,v] * x[n, g*C/G + c,
+ * i*stride_h + u*dilation_h - pad_top, j*stride_w + v*dilation_w - pad_left], g the group of o;
+ * x outside the image is 0.  Bottom and right padding follow from oh and ow. */
 typedef struct ebb_conv_shape {
-	int64_t n, c, h, w;   /* x [N,C,H,W], NHWC */
-	int64_t o, kh, kw;    /* weight [O,C/groups,Kh,Kw], plain row-major */
-	int64_t oh, ow;       /* y [N,O,Oh,Ow], NHWC */
+	int64_t n, c, h, w; /* x [N,C,H,W], NHWC */
+	int64_t o, kh, kw;  /* weight [O,C/groups,Kh,Kw], plain row-major */
+	int64_t oh, ow;     /* y [N,O,Oh,Ow], NHWC */
 	int64_t stride_h, stride_w;
 	int64_t dilation_h, dilation_w;
 	int64_t pad_top, pad_left;
 	int64_t groups;
 } ebb_conv_shape;
 
-typedef enum ebb_conv_pass { EBB_CONV_FORWARD, EBB_CONV_GRAD_INPUT, EBB_CONV_GRAD_WEIGHT } ebb_conv_pass;
+typedef enum ebb_conv_pass {
+	EBB_CONV_FORWARD,
+	EBB_CONV_GRAD_INPUT,
+	EBB_CONV_GRAD_WEIGHT
+} ebb_conv_pass;
 
-/* A pooling over windows: window (i,j) starts at row i*stride_h - pad_top, column j*stride_w - pad_left.
- * Rows and columns outside the image are ignored (max) or count as zeros (average, see divisor). */
+/* A pooling over windows: window (i,j) starts at row i*stride_h - pad_top, column j*stride_w -
+ * pad_left. Rows and columns outside the image are ignored (max) or count as zeros (average,
+ * see divisor). */
 typedef struct ebb_pool_shape {
 	int64_t n, c, h, w; /* x, NHWC */
 	int64_t oh, ow;     /* y, NHWC */
 	int64_t kh, kw, stride_h, stride_w, pad_top, pad_left;
 	int64_t dilation_h, dilation_w; /* max pooling only */
-	/* Average pooling divides by the window's extent inside the image padded by pad_top/pad_left on
-	 * all sides (PyTorch's count_include_pad), or inside the image alone. */
+	/* Average pooling divides by the window's extent inside the image padded by
+	 * pad_top/pad_left on all sides (PyTorch's count_include_pad), or inside the image
+	 * alone. */
 	bool count_include_pad;
-	/* Adaptive: window i covers rows floor(i*h/oh) to ceil((i+1)*h/oh) - 1, columns alike; kernel, stride
-	 * and pad are not read, and the divisor is the window's area. */
+	/* Adaptive: window i covers rows floor(i*h/oh) to ceil((i+1)*h/oh) - 1, columns alike;
+	 * kernel, stride and pad are not read, and the divisor is the window's area. */
 	bool adaptive;
 } ebb_pool_shape;
 
-/* ---- The table -------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 typedef struct ebb_kernel_stats ebb_kernel_stats;
 
@@ -141,68 +149,88 @@ typedef struct ebb_kernels {
 	/* Elementwise, dense.  a, b, p: the function's constants. */
 	void (*unary)(ebb_unary_fn f, int64_t n, const void *x, void *y, double a, double b);
 	void (*binary)(ebb_binary_fn f, int64_t n, const void *a, const void *b, void *y, double p);
-	/* The same over shape[ndim] with a stride per axis and operand; stride 0 broadcasts.  ndim may be 0. */
-	void (*binary_strided)(ebb_binary_fn f, int ndim, const int64_t *shape, const void *a, const int64_t *as,
-	                       const void *b, const int64_t *bs, void *y, const int64_t *ys, double p);
+	/* The same over shape[ndim] with a stride per axis and operand; stride 0 broadcasts.
+	 * ndim may be 0. */
+	void (*binary_strided)(ebb_binary_fn f, int ndim, const int64_t *shape, const void *a,
+		const int64_t *as, const void *b, const int64_t *bs, void *y, const int64_t *ys,
+		double p);
 	/* y = c ? a : b, c of U8 (c_size 1) or I64 (c_size 8), any nonzero is true. */
-	void (*where_strided)(int ndim, const int64_t *shape, const void *c, int c_size, const int64_t *cs, const void *a,
-	                      const int64_t *as, const void *b, const int64_t *bs, void *y, const int64_t *ys);
+	void (*where_strided)(int ndim, const int64_t *shape, const void *c, int c_size,
+		const int64_t *cs, const void *a, const int64_t *as, const void *b,
+		const int64_t *bs, void *y, const int64_t *ys);
 	void (*fill)(int64_t n, double value, void *y);
 	void (*axpy)(int64_t n, double a, const void *x, void *y); /* y += a*x */
-	void (*from_u8)(int64_t n, const uint8_t *x, void *y, double scale, double shift); /* y = scale*x + shift */
+	/* y = scale*x + shift */
+	void (*from_u8)(int64_t n, const uint8_t *x, void *y, double scale, double shift);
 	void (*from_f32)(int64_t n, const float *x, void *y);
 	void (*from_f64)(int64_t n, const double *x, void *y);
 
-	/* Reductions: sums accumulate in double (or pairwise, if as good).
-	 * reduce: y[k] = scale * sum over the reduced axes; ys is 0 on those.  y is overwritten. ndim may be 0. */
-	void (*reduce)(ebb_reduce_fn f, int ndim, const int64_t *shape, const void *x, const int64_t *xs, void *y,
-	               const int64_t *ys, double scale);
-	/* x [outer,len,inner] row-major: the extreme along len and where (the first of equals; the first NaN
-	 * wins).  len >= 1.  index may be NULL. sign +1: maximum, -1: minimum. */
-	void (*extreme)(int sign, int64_t outer, int64_t len, int64_t inner, const void *x, void *y, int64_t *index);
+	/* Reductions: sums accumulate in double (or pairwise, if as good). reduce: y[k] = scale
+	 * * sum over the reduced axes; ys is 0 on those.  y is overwritten. ndim may be 0. */
+	void (*reduce)(ebb_reduce_fn f, int ndim, const int64_t *shape, const void *x,
+		const int64_t *xs, void *y, const int64_t *ys, double scale);
+	/* x [outer,len,inner] row-major: the extreme along len and where (the first of equals;
+	 * the first NaN wins).  len >= 1.  index may be NULL. sign +1: maximum, -1: minimum. */
+	void (*extreme)(int sign, int64_t outer, int64_t len, int64_t inner, const void *x, void *y,
+		int64_t *index);
 	/* y = max + log(sum exp(x - max)) along len; all -inf gives -inf. */
 	void (*logsumexp)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
 	void (*softmax)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
 	void (*log_softmax)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
 	/* gx = y*(gy - sum gy*y);   gx = gy - exp(y)*sum gy */
-	void (*softmax_grad)(int64_t outer, int64_t len, int64_t inner, const void *gy, const void *y, void *gx);
-	void (*log_softmax_grad)(int64_t outer, int64_t len, int64_t inner, const void *gy, const void *y, void *gx);
-	/* Softmax cross-entropy of rows x [n,classes]: loss[i] = logsumexp(x[i]) - x[i,label[i]], and p = softmax(x),
-	 * in one pass.  A label equal to ignore gives loss 0 (labels are otherwise in range: the caller checked). */
-	void (*cross_entropy)(int64_t n, int64_t classes, const void *x, const int64_t *label, int64_t ignore, void *loss,
-	                      void *p);
+	void (*softmax_grad)(
+		int64_t outer, int64_t len, int64_t inner, const void *gy, const void *y, void *gx);
+	void (*log_softmax_grad)(
+		int64_t outer, int64_t len, int64_t inner, const void *gy, const void *y, void *gx);
+	/* Softmax cross-entropy of rows x [n,classes]: loss[i] = logsumexp(x[i]) -
+	 * x[i,label[i]], and p = softmax(x), in one pass.  A label equal to ignore gives loss 0
+	 * (labels are otherwise in range: the caller checked). */
+	void (*cross_entropy)(int64_t n, int64_t classes, const void *x, const int64_t *label,
+		int64_t ignore, void *loss, void *p);
 	/* gx[i,k] = g[i*gs]*scale*(p[i,k] - [k == label[i]]), 0 where ignored; gs is 0 or 1. */
-	void (*cross_entropy_grad)(int64_t n, int64_t classes, const void *p, const int64_t *label, int64_t ignore,
-	                           const void *g, int64_t gs, double scale, void *gx);
+	void (*cross_entropy_grad)(int64_t n, int64_t classes, const void *p, const int64_t *label,
+		int64_t ignore, const void *g, int64_t gs, double scale, void *gx);
 
-	/* Indexing along the middle axis; indices are in range.  x [outer,len,inner], row-major.
-	 * index_select: y[o,k,i] = x[o,index[k],i], k < count.  gather: y[o,k,i] = x[o,index[o,k,i],i]. */
-	void (*index_select)(int64_t outer, int64_t len, int64_t inner, int64_t count, const void *x, const int64_t *index,
-	                     void *y);
-	void (*index_select_grad)(int64_t outer, int64_t len, int64_t inner, int64_t count, const void *gy,
-	                          const int64_t *index, void *gx); /* gx = 0, then gx[o,index[k],i] += gy[o,k,i] */
-	void (*gather)(int64_t outer, int64_t len, int64_t inner, int64_t count, const void *x, const int64_t *index, void *y);
-	void (*gather_grad)(int64_t outer, int64_t len, int64_t inner, int64_t count, const void *gy, const int64_t *index,
-	                    void *gx);
+	/* Indexing along the middle axis; indices are in range.  x [outer,len,inner],
+	 * row-major. index_select: y[o,k,i] = x[o,index[k],i], k < count.  gather: y[o,k,i] =
+	 * x[o,index[o,k,i],i]. */
+	void (*index_select)(int64_t outer, int64_t len, int64_t inner, int64_t count,
+		const void *x, const int64_t *index, void *y);
+	void (*index_select_grad)(int64_t outer, int64_t len, int64_t inner, int64_t count,
+		const void *gy,
+		/* gx = 0, then gx[o,index[k],i] += gy[o,k,i] */
+		const int64_t *index, void *gx);
+	void (*gather)(int64_t outer, int64_t len, int64_t inner, int64_t count, const void *x,
+		const int64_t *index, void *y);
+	void (*gather_grad)(int64_t outer, int64_t len, int64_t inner, int64_t count,
+		const void *gy, const int64_t *index, void *gx);
 
-	/* Matrix product: C = op(A)*op(B) + beta*C, row-major, op(A) [m,k], op(B) [k,n]; ta/tb: A is stored [k,m],
-	 * B is stored [n,k].  beta is 0 (C is not read) or 1.  ws: gemm_workspace bytes, 64-byte aligned.
-	 * k = 0 gives beta*C.  Threads inside. */
+	/* Matrix product: C = op(A)*op(B) + beta*C, row-major, op(A) [m,k], op(B) [k,n]; ta/tb:
+	 * A is stored [k,m], B is stored [n,k].  beta is 0 (C is not read) or 1.  ws:
+	 * gemm_workspace bytes, 64-byte aligned. k = 0 gives beta*C.  Threads inside. */
 	size_t (*gemm_workspace)(int64_t m, int64_t n, int64_t k);
-	void (*gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b,
-	             int64_t ldb, double beta, void *c, int64_t ldc, void *ws);
+	void (*gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
+		const void *b, int64_t ldb, double beta, void *c, int64_t ldc, void *ws);
 
-	/* Convolution; ws: conv_workspace bytes, 64-byte aligned, contents undefined. b may be NULL. */
+	/* Convolution; ws: conv_workspace bytes, 64-byte aligned, contents undefined. b may be
+	 * NULL. */
 	size_t (*conv_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass);
-	void (*conv_forward)(const ebb_conv_shape *s, const void *x, const void *w, const void *b, void *y, void *ws);
-	void (*conv_grad_input)(const ebb_conv_shape *s, const void *gy, const void *w, void *gx, void *ws);
-	void (*conv_grad_weight)(const ebb_conv_shape *s, const void *x, const void *gy, void *gw, void *ws);
+	void (*conv_forward)(const ebb_conv_shape *s, const void *x, const void *w, const void *b,
+		void *y, void *ws);
+	void (*conv_grad_input)(
+		const ebb_conv_shape *s, const void *gy, const void *w, void *gx, void *ws);
+	void (*conv_grad_weight)(
+		const ebb_conv_shape *s, const void *x, const void *gy, void *gw, void *ws);
 
-	/* Pooling.  index[n,i,j,c] is the position h*W + w of the maximum in its image (the first of equals; the
-	 * first NaN wins), NHWC like y.  A window with no element in the image cannot occur. */
+	/* Pooling.  index[n,i,j,c] is the position h*W + w of the maximum in its image (the
+	 * first of equals; the first NaN wins), NHWC like y.  A window with no element in the
+	 * image cannot occur. */
 	void (*maxpool)(const ebb_pool_shape *s, const void *x, void *y, int32_t *index);
-	void (*maxpool_scatter)(const ebb_pool_shape *s, const void *gy, const int32_t *index, void *gx); /* gx = 0, += */
-	void (*maxpool_gather)(const ebb_pool_shape *s, const void *x, const int32_t *index, void *y);
+	/* gx = 0, += */
+	void (*maxpool_scatter)(
+		const ebb_pool_shape *s, const void *gy, const int32_t *index, void *gx);
+	void (*maxpool_gather)(
+		const ebb_pool_shape *s, const void *x, const int32_t *index, void *y);
 	void (*avgpool)(const ebb_pool_shape *s, const void *x, void *y);
 	void (*avgpool_grad)(const ebb_pool_shape *s, const void *gy, void *gx);
 
@@ -210,35 +238,41 @@ typedef struct ebb_kernels {
 	 * stats: mean[k] and biased variance var[k], as double, two-pass or as exact. */
 	void (*batchnorm_stats)(int64_t rows, int64_t c, const void *x, double *mean, double *var);
 	/* y = x*scale[k] + shift[k] */
-	void (*scale_shift)(int64_t rows, int64_t c, const void *x, const double *scale, const double *shift, void *y);
+	void (*scale_shift)(int64_t rows, int64_t c, const void *x, const double *scale,
+		const double *shift, void *y);
 	/* sum_gy[k] = sum gy;  sum_gyx[k] = sum gy*(x - mean[k])*invstd[k] */
-	void (*batchnorm_sums)(int64_t rows, int64_t c, const void *x, const void *gy, const double *mean,
-	                       const double *invstd, double *sum_gy, double *sum_gyx);
-	/* gx = ga[k]*gy + gb[k]*x + gc[k]: both gradients of batch norm, with the caller's coefficients */
-	void (*batchnorm_gx)(int64_t rows, int64_t c, const void *x, const void *gy, const double *ga, const double *gb,
-	                     const double *gc, void *gx);
+	void (*batchnorm_sums)(int64_t rows, int64_t c, const void *x, const void *gy,
+		const double *mean, const double *invstd, double *sum_gy, double *sum_gyx);
+	/* gx = ga[k]*gy + gb[k]*x + gc[k]: both gradients of batch norm, with the caller's
+	 * coefficients */
+	void (*batchnorm_gx)(int64_t rows, int64_t c, const void *x, const void *gy,
+		const double *ga, const double *gb, const double *gc, void *gx);
 
-	/* Random numbers: Philox4x32-10 (Salmon et al. 2011), key = seed, counter = {i, stream}: element i of a stream is
-	 * the same whatever the thread, the type's precision apart.
-	 * uniform in [lo,hi); normal by Box-Muller; dropout: y = u < p ? 0 : x/(1-p). */
+	/* Random numbers: Philox4x32-10 (Salmon et al. 2011), key = seed, counter = {i,
+	 * stream}: element i of a stream is the same whatever the thread, the type's precision
+	 * apart. uniform in [lo,hi); normal by Box-Muller; dropout: y = u < p ? 0 : x/(1-p). */
 	void (*uniform)(int64_t n, uint64_t seed, uint64_t stream, double lo, double hi, void *y);
 	void (*normal)(int64_t n, uint64_t seed, uint64_t stream, double mean, double std, void *y);
-	void (*dropout)(int64_t n, uint64_t seed, uint64_t stream, double p, const void *x, void *y);
+	void (*dropout)(
+		int64_t n, uint64_t seed, uint64_t stream, double p, const void *x, void *y);
 
 	/* Optimizer steps, in place, over n elements.  g is scaled by gscale first (clipping).
-	 * sgd: g += decay*w; m = momentum*m + g (m = g when first); w -= lr*(nesterov ? g + momentum*m : m); m may be
-	 * NULL when momentum is 0. */
-	void (*sgd)(int64_t n, void *w, const void *g, void *m, double gscale, double lr, double momentum, double decay,
-	            bool nesterov, bool first);
-	/* Adam (Kingma & Ba 2015), AdamW where decoupled (Loshchilov & Hutter 2019); step counts from 1. */
-	void (*adam)(int64_t n, void *w, const void *g, void *m, void *v, double gscale, double lr, double beta1,
-	             double beta2, double eps, double decay, bool decoupled, int64_t step);
-	/* v = alpha*v + (1-alpha)*g^2; buf = momentum*buf + g/(sqrt(v)+eps); w -= lr*buf.  buf NULL: no momentum. */
-	void (*rmsprop)(int64_t n, void *w, const void *g, void *v, void *buf, double gscale, double lr, double alpha,
-	                double eps, double momentum, double decay);
+	 * sgd: g += decay*w; m = momentum*m + g (m = g when first); w -= lr*(nesterov ? g +
+	 * momentum*m : m); m may be NULL when momentum is 0. */
+	void (*sgd)(int64_t n, void *w, const void *g, void *m, double gscale, double lr,
+		double momentum, double decay, bool nesterov, bool first);
+	/* Adam (Kingma & Ba 2015), AdamW where decoupled (Loshchilov & Hutter 2019); step
+	 * counts from 1. */
+	void (*adam)(int64_t n, void *w, const void *g, void *m, void *v, double gscale, double lr,
+		double beta1, double beta2, double eps, double decay, bool decoupled, int64_t step);
+	/* v = alpha*v + (1-alpha)*g^2; buf = momentum*buf + g/(sqrt(v)+eps); w -= lr*buf.  buf
+	 * NULL: no momentum. */
+	void (*rmsprop)(int64_t n, void *w, const void *g, void *v, void *buf, double gscale,
+		double lr, double alpha, double eps, double momentum, double decay);
 
 	/* Statistics in one pass over dense x: see ebb_kernel_stats. */
-	void (*stats)(int64_t n, const void *x, double saturated_below, double saturated_above, ebb_kernel_stats *s);
+	void (*stats)(int64_t n, const void *x, double saturated_below, double saturated_above,
+		ebb_kernel_stats *s);
 } ebb_kernels;
 
 /* Sums over n values; NaN values are counted in nan and left out of the rest. */
@@ -250,13 +284,15 @@ struct ebb_kernel_stats {
 /* The tables for this processor (or for EBB_ISA). */
 const ebb_kernels *ebb_kernels_f32(void);
 const ebb_kernels *ebb_kernels_f64(void);
-/* The table of one instruction set by name, or NULL if the build or the processor lacks it: for tests. */
+/* The table of one instruction set by name, or NULL if the build or the processor lacks it: for
+ * tests. */
 const ebb_kernels *ebb_kernels_named(const char *isa, bool f64);
 
-/* ---- Independent of the real type (copy.c) ----------------------------------------------------- */
+/* ---- Independent of the real type (copy.c) --------------------------------------------------- */
 
-/* dst[..] = src[..] over shape[ndim], elements of 1, 4 or 8 bytes, a stride per axis (src's may be 0 or negative). */
-void ebb_copy_strided(size_t elem, int ndim, const int64_t *shape, const void *src, const int64_t *ss, void *dst,
-                      const int64_t *ds);
+/* dst[..] = src[..] over shape[ndim], elements of 1, 4 or 8 bytes, a stride per axis (src's may
+ * be 0 or negative). */
+void ebb_copy_strided(size_t elem, int ndim, const int64_t *shape, const void *src,
+	const int64_t *ss, void *dst, const int64_t *ds);
 
 #endif

@@ -1,7 +1,7 @@
 /* binary.c - elementwise functions of two (and three) tensors, with broadcasting. */
 #include "ops/internal.h"
 
-/* ---- Broadcasting --------------------------------------------------------------------------------------------- */
+/* ---- Broadcasting ---------------------------------------------------------------------------- */
 
 /* The common shape of n tensors, aligned from the last axis; false if they do not fit. */
 static bool broadcast_shape(int n, ebb_tensor *const *x, ebb_shape *out)
@@ -53,8 +53,8 @@ static ebb_tensor *shapes_differ(ebb_call *c)
 {
 	char a[240], b[240];
 
-	return ebb_call_fail(c, EBB_BAD_SHAPE, "shapes do not broadcast: %s and %s", ebb_describe(c->in[0], a, sizeof a),
-		ebb_describe(c->in[1], b, sizeof b));
+	return ebb_call_fail(c, EBB_BAD_SHAPE, "shapes do not broadcast: %s and %s",
+		ebb_describe(c->in[0], a, sizeof a), ebb_describe(c->in[1], b, sizeof b));
 }
 
 /* The result of a binary kernel, for a call whose inputs have been checked. */
@@ -81,12 +81,13 @@ static ebb_tensor *compute(ebb_call *c, ebb_binary_fn f, double p)
 		return y;
 	broadcast_strides(a, &shape, as);
 	broadcast_strides(b, &shape, bs);
-	KERNELS(y)->binary_strided(f, y->ndim, y->shape, a->data, as, b->data, bs, y->data, y->strides, p);
+	KERNELS(y)->binary_strided(
+		f, y->ndim, y->shape, a->data, as, b->data, bs, y->data, y->strides, p);
 	return y;
 }
 
-ebb_tensor *ebb_binary(ebb_tape *t, const ebb_op *op, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b, double p,
-	const char *site)
+ebb_tensor *ebb_binary(ebb_tape *t, const ebb_op *op, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b,
+	double p, const char *site)
 {
 	ebb_tensor *in[] = {a, b};
 	ebb_call c = ebb_begin(t, op, site, 2, in);
@@ -97,7 +98,8 @@ ebb_tensor *ebb_binary(ebb_tape *t, const ebb_op *op, ebb_binary_fn f, ebb_tenso
 	return ebb_record(&c, y);
 }
 
-static const ebb_op MASK2 = {.name = "mask", .vjp = ebb_zero_vjp, .takes = {EBB_STRIDED, EBB_STRIDED}};
+static const ebb_op MASK2 = {
+	.name = "mask", .vjp = ebb_zero_vjp, .takes = {EBB_STRIDED, EBB_STRIDED}};
 
 ebb_tensor *ebb_mask2(ebb_tape *t, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b, const char *site)
 {
@@ -108,14 +110,17 @@ ebb_tensor *ebb_mask2(ebb_tape *t, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b
 	return ebb_record(&c, compute(&c, f, 0));
 }
 
-/* ---- Arithmetic -------------------------------------------------------------------------------------------------- */
+/* ---- Arithmetic ------------------------------------------------------------------------------ */
 
-#define BINARY(op, NAME, FN, READS_A, READS_B, STRIDED)                                                     \
-	static const ebb_op NAME = {.name = #op, .vjp = op##_vjp, .reads = {READS_A, READS_B},           \
-		.takes = {EBB_STRIDED, EBB_STRIDED}, .gy_strided = STRIDED};                                  \
-	ebb_tensor *(ebb_##op)(ebb_tape * t, ebb_tensor * a, ebb_tensor * b, const char *site)             \
-	{                                                                                                     \
-		return ebb_binary(t, &NAME, FN, a, b, 0, site);                                               \
+#define BINARY(op, NAME, FN, READS_A, READS_B, STRIDED)                                            \
+	static const ebb_op NAME = {.name = #op,                                                   \
+		.vjp = op##_vjp,                                                                   \
+		.reads = {READS_A, READS_B},                                                       \
+		.takes = {EBB_STRIDED, EBB_STRIDED},                                               \
+		.gy_strided = STRIDED};                                                            \
+	ebb_tensor *(ebb_##op)(ebb_tape * t, ebb_tensor * a, ebb_tensor * b, const char *site)     \
+	{                                                                                          \
+		return ebb_binary(t, &NAME, FN, a, b, 0, site);                                    \
 	}
 
 static void add_vjp(ebb_vjp *v)
@@ -148,7 +153,8 @@ static void div_vjp(ebb_vjp *v)
 	if (ebb_wants(v, 0))
 		ebb_give(v, 0, ebb_div(v->t, v->gy, v->in[1]));
 	if (ebb_wants(v, 1))
-		ebb_give(v, 1, ebb_neg(v->t, ebb_mul(v->t, v->gy, ebb_div(v->t, v->out, v->in[1]))));
+		ebb_give(
+			v, 1, ebb_neg(v->t, ebb_mul(v->t, v->gy, ebb_div(v->t, v->out, v->in[1]))));
 }
 BINARY(div, DIV, EBB_DIV, EBB_IN(1), EBB_OUT | EBB_IN(1), true)
 
@@ -163,8 +169,9 @@ static ebb_tensor *is_zero(ebb_tape *t, ebb_tensor *x)
 	c.tracked = false;
 	y = c.t ? ebb_new(&c, EBB_U8, ebb_shape_of(x), EBB_ROWS) : NULL;
 	for (int64_t i = 0; y && i < y->count; i++)
-		((uint8_t *)y->data)[i] = x->dtype == EBB_F64 ? ((const double *)(const void *)x->data)[i] == 0 :
-								((const float *)(const void *)x->data)[i] == 0;
+		((uint8_t *)y->data)[i] = x->dtype == EBB_F64
+		                                  ? ((const double *)(const void *)x->data)[i] == 0
+		                                  : ((const float *)(const void *)x->data)[i] == 0;
 	return ebb_record(&c, y);
 }
 
@@ -175,7 +182,8 @@ static void pow_vjp(ebb_vjp *v)
 	ebb_tensor *a = v->in[0], *b = v->in[1];
 
 	if (ebb_wants(v, 0)) {
-		ebb_tensor *g = ebb_mul(t, v->gy, ebb_mul(t, b, ebb_pow(t, a, ebb_add_scalar(t, b, -1.0))));
+		ebb_tensor *g =
+			ebb_mul(t, v->gy, ebb_mul(t, b, ebb_pow(t, a, ebb_add_scalar(t, b, -1.0))));
 
 		ebb_give(v, 0, ebb_where(t, is_zero(t, b), ebb_zeros_like(t, g), g));
 	}
@@ -199,7 +207,8 @@ static void give_shares(ebb_vjp *v, ebb_tensor *share)
 	if (ebb_wants(v, 0))
 		ebb_give(v, 0, ebb_mul(v->t, v->gy, share));
 	if (ebb_wants(v, 1))
-		ebb_give(v, 1, ebb_mul(v->t, v->gy, ebb_add_scalar(v->t, ebb_neg(v->t, share), 1.0)));
+		ebb_give(v, 1,
+			ebb_mul(v->t, v->gy, ebb_add_scalar(v->t, ebb_neg(v->t, share), 1.0)));
 }
 
 static void maximum_vjp(ebb_vjp *v)
@@ -214,7 +223,7 @@ static void minimum_vjp(ebb_vjp *v)
 }
 BINARY(minimum, MINIMUM, EBB_MINIMUM, EBB_IN(0) | EBB_IN(1), EBB_IN(0) | EBB_IN(1), true)
 
-/* ---- where ---------------------------------------------------------------------------------------------------------- */
+/* ---- where ----------------------------------------------------------------------------------- */
 
 static void where_vjp(ebb_vjp *v)
 {
@@ -225,10 +234,14 @@ static void where_vjp(ebb_vjp *v)
 	if (ebb_wants(v, 2))
 		ebb_give(v, 2, ebb_where(v->t, v->in[0], zero, v->gy));
 }
-static const ebb_op WHERE = {.name = "where", .vjp = where_vjp, .reads = {0, EBB_IN(0), EBB_IN(0)},
-	.takes = {EBB_STRIDED, EBB_STRIDED, EBB_STRIDED}, .gy_strided = true};
+static const ebb_op WHERE = {.name = "where",
+	.vjp = where_vjp,
+	.reads = {0, EBB_IN(0), EBB_IN(0)},
+	.takes = {EBB_STRIDED, EBB_STRIDED, EBB_STRIDED},
+	.gy_strided = true};
 
-ebb_tensor *(ebb_where)(ebb_tape *t, ebb_tensor *cond, ebb_tensor *a, ebb_tensor *b, const char *site)
+ebb_tensor *(
+	ebb_where)(ebb_tape *t, ebb_tensor *cond, ebb_tensor *a, ebb_tensor *b, const char *site)
 {
 	ebb_tensor *in[] = {cond, a, b}, *y;
 	ebb_call c = ebb_begin(t, &WHERE, site, 3, in);
@@ -239,7 +252,8 @@ ebb_tensor *(ebb_where)(ebb_tape *t, ebb_tensor *cond, ebb_tensor *a, ebb_tensor
 	if (!ebb_check_real(&c, 1, "a") || !ebb_check_same_type(&c, 1, "a", 2, "b"))
 		return NULL;
 	if (in[0]->dtype != EBB_U8 && in[0]->dtype != EBB_I64)
-		return ebb_call_fail(&c, EBB_BAD_DTYPE, "cond must be U8 or I64, got %s", ebb_describe(in[0], x1, sizeof x1));
+		return ebb_call_fail(&c, EBB_BAD_DTYPE, "cond must be U8 or I64, got %s",
+			ebb_describe(in[0], x1, sizeof x1));
 	if (!broadcast_shape(3, in, &shape))
 		return ebb_call_fail(&c, EBB_BAD_SHAPE, "shapes do not broadcast: %s, %s and %s",
 			ebb_describe(in[0], x1, sizeof x1), ebb_describe(in[1], x2, sizeof x2),
@@ -249,8 +263,9 @@ ebb_tensor *(ebb_where)(ebb_tape *t, ebb_tensor *cond, ebb_tensor *a, ebb_tensor
 		broadcast_strides(in[0], &shape, cs);
 		broadcast_strides(in[1], &shape, as);
 		broadcast_strides(in[2], &shape, bs);
-		KERNELS(y)->where_strided(y->ndim, y->shape, in[0]->data, (int)ebb_dtype_size((ebb_dtype)in[0]->dtype), cs,
-			in[1]->data, as, in[2]->data, bs, y->data, y->strides);
+		KERNELS(y)->where_strided(y->ndim, y->shape, in[0]->data,
+			(int)ebb_dtype_size((ebb_dtype)in[0]->dtype), cs, in[1]->data, as,
+			in[2]->data, bs, y->data, y->strides);
 	}
 	return ebb_record(&c, y);
 }

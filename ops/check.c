@@ -49,10 +49,12 @@ bool ebb_check_readable(ebb_call *c, const ebb_tensor *x, const char *name)
 	if (!x || !x->tape)
 		return true;
 	if (x->tape != c->t)
-		ebb_call_fail(c, EBB_INVALID, "%s (%s) belongs to another tape", name, ebb_describe(x, text, sizeof text));
+		ebb_call_fail(c, EBB_INVALID, "%s (%s) belongs to another tape", name,
+			ebb_describe(x, text, sizeof text));
 	else if (x->flags & (EBB_F_DROPPED | EBB_F_HIDDEN))
-		ebb_call_fail(c, EBB_BAD_STATE, "the value of %s (%s) %s%s", name, ebb_describe(x, text, sizeof text),
-			ebb_dropped_how(x), x->dropped_by ? x->dropped_by->path : "");
+		ebb_call_fail(c, EBB_BAD_STATE, "the value of %s (%s) %s%s", name,
+			ebb_describe(x, text, sizeof text), ebb_dropped_how(x),
+			x->dropped_by ? x->dropped_by->path : "");
 	return c->t != NULL;
 }
 
@@ -75,7 +77,8 @@ bool ebb_check_axes(ebb_call *c, ebb_axes axes, int ndim, bool *chosen)
 	if (!c->t)
 		return false;
 	if (axes.n < 0 || axes.n > EBB_MAX_DIMS) {
-		ebb_call_fail(c, EBB_INVALID, "%d axes given, at most %d can be", axes.n, EBB_MAX_DIMS);
+		ebb_call_fail(
+			c, EBB_INVALID, "%d axes given, at most %d can be", axes.n, EBB_MAX_DIMS);
 		return false;
 	}
 	for (int i = 0; i < axes.n; i++) {

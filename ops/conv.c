@@ -1,10 +1,13 @@
 /*
  * conv.c - 2-d convolution.
  *
- * Convolution, its input gradient and its weight gradient are linear in each of their operands, and differentiate
- * into one another:
+ * Convolution, its input gradient and its weight gradient are linear in each of their operands,
+ * and differentiate into one another:
+ *
  *   y  = conv(x, w)           d/dx = grad_input(gy, w)    d/dw = grad_weight(x, gy)
+ *
  *   gx = grad_input(gy, w)    d/dgy = conv(g, w)          d/dw = grad_weight(g, gy)
+ *
  *   gw = grad_weight(x, gy)   d/dx = grad_input(gy, g)    d/dgy = conv(x, g)
  */
 #include "ops/internal.h"
@@ -13,7 +16,7 @@ static ebb_tensor *conv(ebb_tape *t, ebb_tensor *x, ebb_tensor *w, const ebb_con
 static ebb_tensor *grad_input(ebb_tape *t, ebb_tensor *gy, ebb_tensor *w, const ebb_conv_shape *s);
 static ebb_tensor *grad_weight(ebb_tape *t, ebb_tensor *x, ebb_tensor *gy, const ebb_conv_shape *s);
 
-/* ---- The three, as ops -------------------------------------------------------------------------------------------------------- */
+/* ---- The three, as ops ----------------------------------------------------------------------- */
 
 static void conv2d_vjp(ebb_vjp *v)
 {
@@ -24,8 +27,11 @@ static void conv2d_vjp(ebb_vjp *v)
 	if (ebb_wants(v, 2))
 		ebb_give(v, 2, ebb_sum(v->t, v->gy, EBB_AXES(0, 2, 3)));
 }
-static const ebb_op CONV2D = {.name = "conv2d", .vjp = conv2d_vjp, .reads = {EBB_IN(1), EBB_IN(0)},
-	.optional = EBB_IN(2), .takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS}};
+static const ebb_op CONV2D = {.name = "conv2d",
+	.vjp = conv2d_vjp,
+	.reads = {EBB_IN(1), EBB_IN(0)},
+	.optional = EBB_IN(2),
+	.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS}};
 
 static void grad_input_vjp(ebb_vjp *v)
 {
@@ -34,8 +40,10 @@ static void grad_input_vjp(ebb_vjp *v)
 	if (ebb_wants(v, 1))
 		ebb_give(v, 1, grad_weight(v->t, v->gy, v->in[0], v->attrs));
 }
-static const ebb_op GRAD_INPUT = {.name = "conv2d_grad_input", .vjp = grad_input_vjp,
-	.reads = {EBB_IN(1), EBB_IN(0)}, .takes = {EBB_CHANNELS_LAST, EBB_ROWS}};
+static const ebb_op GRAD_INPUT = {.name = "conv2d_grad_input",
+	.vjp = grad_input_vjp,
+	.reads = {EBB_IN(1), EBB_IN(0)},
+	.takes = {EBB_CHANNELS_LAST, EBB_ROWS}};
 
 static void grad_weight_vjp(ebb_vjp *v)
 {
@@ -44,8 +52,10 @@ static void grad_weight_vjp(ebb_vjp *v)
 	if (ebb_wants(v, 1))
 		ebb_give(v, 1, conv(v->t, v->in[0], v->gy, v->attrs));
 }
-static const ebb_op GRAD_WEIGHT = {.name = "conv2d_grad_weight", .vjp = grad_weight_vjp,
-	.reads = {EBB_IN(1), EBB_IN(0)}, .takes = {EBB_CHANNELS_LAST, EBB_CHANNELS_LAST}};
+static const ebb_op GRAD_WEIGHT = {.name = "conv2d_grad_weight",
+	.vjp = grad_weight_vjp,
+	.reads = {EBB_IN(1), EBB_IN(0)},
+	.takes = {EBB_CHANNELS_LAST, EBB_CHANNELS_LAST}};
 
 /* Runs one pass into y, which is complete when it returns; NULL if there is no scratch memory. */
 static ebb_tensor *run(ebb_call *c, const ebb_conv_shape *s, ebb_conv_pass pass, ebb_tensor *y)
@@ -60,7 +70,8 @@ static ebb_tensor *run(ebb_call *c, const ebb_conv_shape *s, ebb_conv_pass pass,
 	if (!c->t)
 		return NULL;
 	if (pass == EBB_CONV_FORWARD)
-		k->conv_forward(s, c->in[0]->data, c->in[1]->data, c->nin > 2 && c->in[2] ? c->in[2]->data : NULL, y->data, ws);
+		k->conv_forward(s, c->in[0]->data, c->in[1]->data,
+			c->nin > 2 && c->in[2] ? c->in[2]->data : NULL, y->data, ws);
 	else if (pass == EBB_CONV_GRAD_INPUT)
 		k->conv_grad_input(s, c->in[0]->data, c->in[1]->data, y->data, ws);
 	else
@@ -68,8 +79,8 @@ static ebb_tensor *run(ebb_call *c, const ebb_conv_shape *s, ebb_conv_pass pass,
 	return y;
 }
 
-static ebb_tensor *call(ebb_tape *t, const ebb_op *op, ebb_conv_pass pass, ebb_tensor *a, ebb_tensor *b, ebb_tensor *bias,
-	const ebb_conv_shape *s, const char *site)
+static ebb_tensor *call(ebb_tape *t, const ebb_op *op, ebb_conv_pass pass, ebb_tensor *a,
+	ebb_tensor *b, ebb_tensor *bias, const ebb_conv_shape *s, const char *site)
 {
 	ebb_tensor *in[] = {a, b, bias}, *y;
 	ebb_call c = ebb_begin(t, op, site, pass == EBB_CONV_FORWARD ? 3 : 2, in);
@@ -101,7 +112,7 @@ static ebb_tensor *grad_weight(ebb_tape *t, ebb_tensor *x, ebb_tensor *gy, const
 	return call(t, &GRAD_WEIGHT, EBB_CONV_GRAD_WEIGHT, x, gy, NULL, s, NULL);
 }
 
-/* ---- Checks and sizes ------------------------------------------------------------------------------------------------------------ */
+/* ---- Checks and sizes ------------------------------------------------------------------------ */
 
 static int64_t pair(int single, const int both[2], int which, int standard)
 {
@@ -118,22 +129,26 @@ static bool shapes_fit(ebb_call *c, int64_t groups)
 	ebb_describe(x, xs, sizeof xs);
 	ebb_describe(w, ws, sizeof ws);
 	if (x->ndim != 4 || w->ndim != 4) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "x must be [N,C,H,W] and w [O,C/groups,Kh,Kw], got x %s, w %s", xs, ws);
+		ebb_call_fail(c, EBB_BAD_SHAPE,
+			"x must be [N,C,H,W] and w [O,C/groups,Kh,Kw], got x %s, w %s", xs, ws);
 	} else if (groups < 1 || w->shape[0] % groups || w->shape[2] < 1 || w->shape[3] < 1) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "w %s does not divide into %lld groups of filters", ws, (long long)groups);
+		ebb_call_fail(c, EBB_BAD_SHAPE, "w %s does not divide into %lld groups of filters",
+			ws, (long long)groups);
 	} else if (x->shape[1] != w->shape[1] * groups) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "x has %lld channels, w expects %lld (x %s, w %s)", (long long)x->shape[1],
-			(long long)(w->shape[1] * groups), strchr(xs, '['), strchr(ws, '['));
+		ebb_call_fail(c, EBB_BAD_SHAPE, "x has %lld channels, w expects %lld (x %s, w %s)",
+			(long long)x->shape[1], (long long)(w->shape[1] * groups), strchr(xs, '['),
+			strchr(ws, '['));
 	} else if (b && (b->ndim != 1 || b->shape[0] != w->shape[0])) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "w has %lld filters, b is %s", (long long)w->shape[0],
-			ebb_describe(b, bs, sizeof bs));
+		ebb_call_fail(c, EBB_BAD_SHAPE, "w has %lld filters, b is %s",
+			(long long)w->shape[0], ebb_describe(b, bs, sizeof bs));
 	}
 	return c->t != NULL;
 }
 
-/* Output size along one axis, from padding before; EBB_SAME decides the padding. False if the window does not fit. */
-static bool out_size(int64_t in, int64_t kernel, int64_t stride, int64_t dilation, bool same, int64_t *before,
-	int64_t after, int64_t *out)
+/* Output size along one axis, from padding before; EBB_SAME decides the padding. False if the
+ * window does not fit. */
+static bool out_size(int64_t in, int64_t kernel, int64_t stride, int64_t dilation, bool same,
+	int64_t *before, int64_t after, int64_t *out)
 {
 	int64_t extent = dilation * (kernel - 1) + 1, room;
 
@@ -161,8 +176,13 @@ static bool sizes(ebb_call *c, const ebb_conv2d_args *a, ebb_conv_shape *s)
 	int64_t bottom, right;
 	char xs[240], ws[240];
 
-	*s = (ebb_conv_shape){.n = x->shape[0], .c = x->shape[1], .h = x->shape[2], .w = x->shape[3], .o = w->shape[0],
-		.kh = w->shape[2], .kw = w->shape[3]};
+	*s = (ebb_conv_shape){.n = x->shape[0],
+		.c = x->shape[1],
+		.h = x->shape[2],
+		.w = x->shape[3],
+		.o = w->shape[0],
+		.kh = w->shape[2],
+		.kw = w->shape[3]};
 	s->groups = a->groups ? a->groups : 1;
 	s->stride_h = pair(a->stride, a->stride_hw, 0, 1);
 	s->stride_w = pair(a->stride, a->stride_hw, 1, 1);
@@ -178,22 +198,30 @@ static bool sizes(ebb_call *c, const ebb_conv2d_args *a, ebb_conv_shape *s)
 		right = a->pad_tblr[3];
 	}
 	if (s->stride_h < 1 || s->stride_w < 1 || s->dilation_h < 1 || s->dilation_w < 1) {
-		ebb_call_fail(c, EBB_INVALID, "stride %lldx%lld and dilation %lldx%lld must be positive", (long long)s->stride_h,
-			(long long)s->stride_w, (long long)s->dilation_h, (long long)s->dilation_w);
+		ebb_call_fail(c, EBB_INVALID,
+			"stride %lldx%lld and dilation %lldx%lld must be positive",
+			(long long)s->stride_h, (long long)s->stride_w, (long long)s->dilation_h,
+			(long long)s->dilation_w);
 		return false;
 	}
 	if (!same && (s->pad_top < 0 || bottom < 0 || s->pad_left < 0 || right < 0)) {
-		ebb_call_fail(c, EBB_INVALID, "padding must not be negative: top %lld, bottom %lld, left %lld, right %lld",
-			(long long)s->pad_top, (long long)bottom, (long long)s->pad_left, (long long)right);
+		ebb_call_fail(c, EBB_INVALID,
+			"padding must not be negative: top %lld, bottom %lld, left %lld, right "
+		        "%lld",
+			(long long)s->pad_top, (long long)bottom, (long long)s->pad_left,
+			(long long)right);
 		return false;
 	}
 	if (s->h > LIMIT || s->w > LIMIT || s->kh > LIMIT || s->kw > LIMIT) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "an image or kernel has more than %d rows or columns", LIMIT);
+		ebb_call_fail(c, EBB_BAD_SHAPE,
+			"an image or kernel has more than %d rows or columns", LIMIT);
 		return false;
 	}
 	if (!out_size(s->h, s->kh, s->stride_h, s->dilation_h, same, &s->pad_top, bottom, &s->oh) ||
-		!out_size(s->w, s->kw, s->stride_w, s->dilation_w, same, &s->pad_left, right, &s->ow)) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "the kernel does not fit into the padded image (x %s, w %s)",
+		!out_size(s->w, s->kw, s->stride_w, s->dilation_w, same, &s->pad_left, right,
+			&s->ow)) {
+		ebb_call_fail(c, EBB_BAD_SHAPE,
+			"the kernel does not fit into the padded image (x %s, w %s)",
 			ebb_describe(x, xs, sizeof xs), ebb_describe(w, ws, sizeof ws));
 		return false;
 	}
@@ -207,7 +235,8 @@ ebb_tensor *(ebb_conv2d)(const ebb_conv2d_args *a)
 	ebb_conv_shape s;
 
 	if (!ebb_check_real(&c, 0, "x") || !ebb_check_same_type(&c, 0, "x", 1, "w") ||
-		!ebb_check_same_type(&c, 0, "x", 2, "b") || !shapes_fit(&c, a->groups ? a->groups : 1) || !sizes(&c, a, &s))
+		!ebb_check_same_type(&c, 0, "x", 2, "b") ||
+		!shapes_fit(&c, a->groups ? a->groups : 1) || !sizes(&c, a, &s))
 		return NULL;
 	return call(a->t, &CONV2D, EBB_CONV_FORWARD, in[0], in[1], in[2], &s, a->site);
 }

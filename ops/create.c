@@ -10,7 +10,8 @@ static const ebb_op ARANGE = {.name = "arange", .vjp = ebb_zero_vjp};
 static const ebb_op RAND = {.name = "rand", .vjp = ebb_zero_vjp};
 static const ebb_op RANDN = {.name = "randn", .vjp = ebb_zero_vjp};
 
-static ebb_tensor *filled(ebb_tape *t, const ebb_op *op, ebb_shape shape, double value, const char *site)
+static ebb_tensor *filled(
+	ebb_tape *t, const ebb_op *op, ebb_shape shape, double value, const char *site)
 {
 	ebb_call c = ebb_begin(t, op, site, 0, NULL);
 	ebb_tensor *y = ebb_new(&c, EBB_DEFAULT, shape, EBB_ROWS);
@@ -51,7 +52,8 @@ ebb_tensor *ebb_full_like(ebb_tape *t, const ebb_tensor *x, double value, const 
 		return NULL;
 	c = ebb_begin(t, &FULL, site, 0, NULL);
 	if (!ebb_is_real(x))
-		return ebb_call_fail(&c, EBB_BAD_DTYPE, "F32 or F64 expected, got %s", ebb_describe(x, text, sizeof text));
+		return ebb_call_fail(&c, EBB_BAD_DTYPE, "F32 or F64 expected, got %s",
+			ebb_describe(x, text, sizeof text));
 	y = ebb_new_like(&c, x);
 	if (y)
 		KERNELS(y)->fill(y->count, value, y->data);
@@ -68,10 +70,10 @@ ebb_tensor *(ebb_ones_like)(ebb_tape *t, ebb_tensor *x, const char *site)
 	return ebb_full_like(t, x, 1.0, site);
 }
 
-/* ---- From C arrays ------------------------------------------------------------------------------------- */
+/* ---- From C arrays --------------------------------------------------------------------------- */
 
-static ebb_tensor *new_from(ebb_tape *t, ebb_dtype dtype, ebb_shape shape, const void *values, const char *site,
-	ebb_call *c)
+static ebb_tensor *new_from(ebb_tape *t, ebb_dtype dtype, ebb_shape shape, const void *values,
+	const char *site, ebb_call *c)
 {
 	ebb_tensor *y;
 
@@ -132,7 +134,7 @@ ebb_tensor *(ebb_arange)(ebb_tape *t, int64_t n, const char *site)
 	return y;
 }
 
-/* ---- Random ---------------------------------------------------------------------------------------------- */
+/* ---- Random ---------------------------------------------------------------------------------- */
 
 ebb_tensor *(ebb_rand)(ebb_tape *t, ebb_shape shape, const char *site)
 {
@@ -160,7 +162,7 @@ ebb_tensor *(ebb_randn)(ebb_tape *t, ebb_shape shape, const char *site)
 	return y;
 }
 
-/* ---- Other types: y = x as another real type; linear, so the gradient is cast back ------------------------- */
+/* ---- Other types: y = x as another real type; linear, so the gradient is cast back ----------- */
 
 static void cast_vjp(ebb_vjp *v)
 {
@@ -177,12 +179,14 @@ ebb_tensor *(ebb_cast)(ebb_tape *t, ebb_tensor *x, ebb_dtype dtype, const char *
 	if (!c.t)
 		return NULL;
 	if (dtype != EBB_F32 && dtype != EBB_F64)
-		return ebb_call_fail(&c, EBB_BAD_DTYPE, "casts to F32 or F64, got %s", ebb_dtype_name(dtype));
+		return ebb_call_fail(
+			&c, EBB_BAD_DTYPE, "casts to F32 or F64, got %s", ebb_dtype_name(dtype));
 	y = ebb_new(&c, dtype, ebb_shape_of(x), EBB_ROWS);
 	if (y) {
 		memcpy(y->strides, x->strides, sizeof y->strides);
-		y->flags = (uint16_t)((y->flags & ~(EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST)) |
-			(x->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST)));
+		y->flags =
+			(uint16_t)((y->flags & ~(EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST)) |
+				   (x->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST)));
 		switch ((ebb_dtype)x->dtype) {
 		case EBB_F32:
 			k->from_f32(y->count, (const float *)(const void *)x->data, y->data);

@@ -1,4 +1,5 @@
-/* dropout.c - random zeros.  The mask is drawn again from the counter-based generator, never stored. */
+/* dropout.c - random zeros.  The mask is drawn again from the counter-based generator, never
+ * stored. */
 #include "ops/internal.h"
 
 typedef struct dropout_attrs {
@@ -24,7 +25,8 @@ static ebb_tensor *apply(ebb_tape *t, ebb_tensor *x, const dropout_attrs *k, con
 		return NULL;
 	y = ebb_new_like(&c, x);
 	if (y)
-		KERNELS(y)->dropout(y->count, k->random.seed, k->random.stream, k->p, x->data, y->data);
+		KERNELS(y)->dropout(
+			y->count, k->random.seed, k->random.stream, k->p, x->data, y->data);
 	ebb_attach(&c, k, sizeof *k);
 	return ebb_record(&c, y);
 }
@@ -36,7 +38,8 @@ ebb_tensor *(ebb_dropout)(ebb_tape *t, ebb_tensor *x, double p, const char *site
 	if (!ebb_given(t, x, "dropout", site))
 		return NULL;
 	if (!(p >= 0 && p < 1))
-		return ebb_fail(t, EBB_INVALID, site, "dropout: p is %g; it must be at least 0 and below 1", p);
+		return ebb_fail(t, EBB_INVALID, site,
+			"dropout: p is %g; it must be at least 0 and below 1", p);
 	if (!ebb_is_training(t) || p == 0)
 		return ebb_usable(t, x, "dropout", 0, site);
 	k.random = ebb_random_next(t);

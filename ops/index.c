@@ -13,24 +13,27 @@ static bool in_range(ebb_call *c, const ebb_tensor *index, int64_t len)
 
 	for (int64_t i = 0; i < index->count; i++)
 		if (p[i] < 0 || p[i] >= len) {
-			ebb_call_fail(c, EBB_INVALID, "index[%lld] is %lld; the axis has %lld", (long long)i, (long long)p[i],
-				(long long)len);
+			ebb_call_fail(c, EBB_INVALID, "index[%lld] is %lld; the axis has %lld",
+				(long long)i, (long long)p[i], (long long)len);
 			return false;
 		}
 	return true;
 }
 
-/* ---- index_select -------------------------------------------------------------------------------------------------------------- */
+/* ---- index_select ---------------------------------------------------------------------------- */
 
 static void index_select_grad_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, ebb_index_select(v->t, v->gy, ((const index_attrs *)v->attrs)->axis, v->in[1]));
+	ebb_give(v, 0,
+		ebb_index_select(v->t, v->gy, ((const index_attrs *)v->attrs)->axis, v->in[1]));
 }
-static const ebb_op INDEX_SELECT_GRAD = {.name = "index_select_grad", .vjp = index_select_grad_vjp,
-	.reads = {EBB_IN(1)}, .takes = {EBB_ROWS, EBB_ROWS}};
+static const ebb_op INDEX_SELECT_GRAD = {.name = "index_select_grad",
+	.vjp = index_select_grad_vjp,
+	.reads = {EBB_IN(1)},
+	.takes = {EBB_ROWS, EBB_ROWS}};
 
-ebb_tensor *ebb_index_select_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len,
-	const char *site)
+ebb_tensor *ebb_index_select_grad(
+	ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len, const char *site)
 {
 	ebb_tensor *in[] = {gy, index}, *gx;
 	ebb_call c = ebb_begin(t, &INDEX_SELECT_GRAD, site, 2, in);
@@ -58,10 +61,13 @@ static void index_select_vjp(ebb_vjp *v)
 
 	ebb_give(v, 0, ebb_index_select_grad(v->t, v->gy, k->axis, v->in[1], k->len, NULL));
 }
-static const ebb_op INDEX_SELECT = {.name = "index_select", .vjp = index_select_vjp, .reads = {EBB_IN(1)},
+static const ebb_op INDEX_SELECT = {.name = "index_select",
+	.vjp = index_select_vjp,
+	.reads = {EBB_IN(1)},
 	.takes = {EBB_ROWS, EBB_ROWS}};
 
-ebb_tensor *(ebb_index_select)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site)
+ebb_tensor *(
+	ebb_index_select)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site)
 {
 	ebb_tensor *in[] = {x, index}, *y;
 	ebb_call c = ebb_begin(t, &INDEX_SELECT, site, 2, in);
@@ -91,16 +97,19 @@ ebb_tensor *(ebb_index_select)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor 
 	return ebb_record(&c, y);
 }
 
-/* ---- gather ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- gather ---------------------------------------------------------------------------------- */
 
 static void gather_grad_vjp(ebb_vjp *v)
 {
 	ebb_give(v, 0, ebb_gather(v->t, v->gy, ((const index_attrs *)v->attrs)->axis, v->in[1]));
 }
-static const ebb_op GATHER_GRAD = {.name = "gather_grad", .vjp = gather_grad_vjp, .reads = {EBB_IN(1)},
+static const ebb_op GATHER_GRAD = {.name = "gather_grad",
+	.vjp = gather_grad_vjp,
+	.reads = {EBB_IN(1)},
 	.takes = {EBB_ROWS, EBB_ROWS}};
 
-ebb_tensor *ebb_gather_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len, const char *site)
+ebb_tensor *ebb_gather_grad(
+	ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len, const char *site)
 {
 	ebb_tensor *in[] = {gy, index}, *gx;
 	ebb_call c = ebb_begin(t, &GATHER_GRAD, site, 2, in);
@@ -128,11 +137,12 @@ static void gather_vjp(ebb_vjp *v)
 
 	ebb_give(v, 0, ebb_gather_grad(v->t, v->gy, k->axis, v->in[1], k->len, NULL));
 }
-static const ebb_op GATHER = {.name = "gather", .vjp = gather_vjp, .reads = {EBB_IN(1)},
-	.takes = {EBB_ROWS, EBB_ROWS}};
+static const ebb_op GATHER = {
+	.name = "gather", .vjp = gather_vjp, .reads = {EBB_IN(1)}, .takes = {EBB_ROWS, EBB_ROWS}};
 
 /* x cut down to the index's sizes beside the axis. */
-static ebb_tensor *cut_to(ebb_tape *t, ebb_tensor *x, const ebb_tensor *index, int axis, const char *site)
+static ebb_tensor *cut_to(
+	ebb_tape *t, ebb_tensor *x, const ebb_tensor *index, int axis, const char *site)
 {
 	for (int i = 0; x && i < x->ndim; i++)
 		if (i != axis && index->shape[i] < x->shape[i])
@@ -148,7 +158,8 @@ ebb_tensor *(ebb_gather)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index
 	bool fits;
 	char a[240], b[240];
 
-	if (!ebb_failed(t) && x && index && x->ndim == index->ndim && axis >= -x->ndim && axis < x->ndim)
+	if (!ebb_failed(t) && x && index && x->ndim == index->ndim && axis >= -x->ndim &&
+		axis < x->ndim)
 		in[0] = cut_to(t, x, index, axis < 0 ? axis + x->ndim : axis, site);
 	c = ebb_begin(t, &GATHER, site, 2, in);
 	if (!ebb_check_real(&c, 0, "x") || !ebb_check_dtype(&c, 1, "index", EBB_I64) ||

@@ -44,13 +44,14 @@ static inline double ebb_number(double given, double standard)
 void ebb_zero_vjp(ebb_vjp *v);
 
 /* A constant from x: f's value without a derivative (masks). */
-ebb_tensor *ebb_mask(ebb_tape *t, ebb_unary_fn f, ebb_tensor *x, double a, double b, const char *site);
+ebb_tensor *ebb_mask(
+	ebb_tape *t, ebb_unary_fn f, ebb_tensor *x, double a, double b, const char *site);
 ebb_tensor *ebb_mask2(ebb_tape *t, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b, const char *site);
 /* value everywhere, of x's type and order. */
 ebb_tensor *ebb_full_like(ebb_tape *t, const ebb_tensor *x, double value, const char *site);
 /* A binary kernel as an op: broadcasting, types checked. */
-ebb_tensor *ebb_binary(ebb_tape *t, const ebb_op *op, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b, double p,
-	const char *site);
+ebb_tensor *ebb_binary(ebb_tape *t, const ebb_op *op, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b,
+	double p, const char *site);
 
 /* Sizes before, of, and after an axis of a row-major tensor. */
 typedef struct ebb_around {
@@ -64,8 +65,9 @@ ebb_shape ebb_with_axis(ebb_shape s, int axis, int64_t size);
 ebb_tensor *ebb_per_channel(ebb_tape *t, ebb_tensor *x, int ndim, const char *site);
 
 /* Linear pairs that other families use. */
-ebb_tensor *ebb_index_select_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len,
-	const char *site);
-ebb_tensor *ebb_gather_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len, const char *site);
+ebb_tensor *ebb_index_select_grad(
+	ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len, const char *site);
+ebb_tensor *ebb_gather_grad(
+	ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len, const char *site);
 
 #endif

@@ -11,7 +11,7 @@ static void lay_in(const ebb_tensor *x, ebb_tensor *y, int axis, int64_t at)
 			y->data + at * y->strides[axis] * (int64_t)size, y->strides);
 }
 
-/* ---- concat: the gradient of each part is its slice -------------------------------------------------------------------------- */
+/* ---- concat: the gradient of each part is its slice ------------------------------------------ */
 
 static void concat_vjp(ebb_vjp *v)
 {
@@ -26,12 +26,14 @@ static void concat_vjp(ebb_vjp *v)
 		at += size;
 	}
 }
-static const ebb_op CONCAT = {.name = "concat", .vjp = concat_vjp,
-	.takes = {EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED,
-		EBB_STRIDED}};
+static const ebb_op CONCAT = {.name = "concat",
+	.vjp = concat_vjp,
+	.takes = {EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED,
+		EBB_STRIDED, EBB_STRIDED}};
 
 /* A list that ebb_begin may put other handles into. */
-static ebb_tensor **own_list(ebb_tape *t, int n, ebb_tensor *const *x, const char *op, const char *site)
+static ebb_tensor **own_list(
+	ebb_tape *t, int n, ebb_tensor *const *x, const char *op, const char *site)
 {
 	ebb_tensor **list;
 
@@ -60,9 +62,12 @@ static bool concat_shape(ebb_call *c, int axis, ebb_shape *shape)
 
 		for (int i = 0; fits && i < x->ndim; i++)
 			fits = i == axis || x->shape[i] == shape->dims[i];
-		if (!fits || __builtin_add_overflow(shape->dims[axis], x->shape[axis], &shape->dims[axis])) {
-			ebb_call_fail(c, EBB_BAD_SHAPE, "x[%d] is %s, x[0] is %s; they may differ in axis %d only", k,
-				ebb_describe(x, a, sizeof a), ebb_describe(c->in[0], b, sizeof b), axis);
+		if (!fits || __builtin_add_overflow(
+				     shape->dims[axis], x->shape[axis], &shape->dims[axis])) {
+			ebb_call_fail(c, EBB_BAD_SHAPE,
+				"x[%d] is %s, x[0] is %s; they may differ in axis %d only", k,
+				ebb_describe(x, a, sizeof a), ebb_describe(c->in[0], b, sizeof b),
+				axis);
 			return false;
 		}
 	}
@@ -80,10 +85,12 @@ ebb_tensor *(ebb_concat)(ebb_tape *t, int n, ebb_tensor *const *x, int axis, con
 	if (!in)
 		return NULL;
 	c = ebb_begin(t, &CONCAT, site, n, in);
-	if (!c.t || (axis = ebb_check_axis(&c, axis, in[0]->ndim)) < 0 || !concat_shape(&c, axis, &shape))
+	if (!c.t || (axis = ebb_check_axis(&c, axis, in[0]->ndim)) < 0 ||
+		!concat_shape(&c, axis, &shape))
 		return NULL;
 	channels_last = in[0]->ndim >= 4 && (in[0]->flags & EBB_F_CHANNELS_LAST);
-	y = ebb_new(&c, (ebb_dtype)in[0]->dtype, shape, channels_last ? EBB_CHANNELS_LAST : EBB_ROWS);
+	y = ebb_new(
+		&c, (ebb_dtype)in[0]->dtype, shape, channels_last ? EBB_CHANNELS_LAST : EBB_ROWS);
 	for (int k = 0; y && k < n; k++) {
 		lay_in(in[k], y, axis, at);
 		at += in[k]->shape[axis];
@@ -116,9 +123,10 @@ ebb_tensor *(ebb_stack)(ebb_tape *t, int n, ebb_tensor *const *x, int axis, cons
 	return (ebb_concat)(t, n, in, axis, site);
 }
 
-/* ---- pad ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- pad ------------------------------------------------------------------------------------- */
 
-/* Constant padding: y is x between margins.  Negative margins crop, so the gradient is padding by their opposite. */
+/* Constant padding: y is x between margins.  Negative margins crop, so the gradient is padding
+ * by their opposite. */
 static void pad_vjp(ebb_vjp *v)
 {
 	ebb_pads back = *(const ebb_pads *)v->attrs;
@@ -127,7 +135,8 @@ static void pad_vjp(ebb_vjp *v)
 		back.pad[i] = -back.pad[i];
 	ebb_give(v, 0, ebb_pad(v->t, v->gy, back));
 }
-static const ebb_op PAD = {.name = "pad", .vjp = pad_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
+static const ebb_op PAD = {
+	.name = "pad", .vjp = pad_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
 
 static ebb_tensor *bad_pads(ebb_call *c, ebb_tensor *x, int axis, int64_t before, int64_t after)
 {
@@ -149,7 +158,8 @@ static ebb_tensor *pad_constant(ebb_call *c, ebb_tensor *x, const ebb_pads *pads
 		int64_t before = pads->pad[2 * i], after = pads->pad[2 * i + 1];
 
 		if (__builtin_add_overflow(shape.dims[axis], before, &shape.dims[axis]) ||
-			__builtin_add_overflow(shape.dims[axis], after, &shape.dims[axis]) || shape.dims[axis] < 0)
+			__builtin_add_overflow(shape.dims[axis], after, &shape.dims[axis]) ||
+			shape.dims[axis] < 0)
 			return bad_pads(c, x, axis, before, after);
 		begin[axis] = before;
 		part.dims[axis] += (before < 0 ? before : 0) + (after < 0 ? after : 0);
@@ -157,7 +167,8 @@ static ebb_tensor *pad_constant(ebb_call *c, ebb_tensor *x, const ebb_pads *pads
 			part.dims[axis] = 0; /* cropped away altogether */
 	}
 	y = ebb_new(c, (ebb_dtype)x->dtype, shape,
-		!(x->flags & EBB_F_ROWS) && (x->flags & EBB_F_CHANNELS_LAST) ? EBB_CHANNELS_LAST : EBB_ROWS);
+		!(x->flags & EBB_F_ROWS) && (x->flags & EBB_F_CHANNELS_LAST) ? EBB_CHANNELS_LAST
+									     : EBB_ROWS);
 	if (!y || !y->count)
 		return y;
 	KERNELS(y)->fill(y->count, value, y->data);
@@ -188,7 +199,8 @@ static ebb_tensor *pad_by_index(ebb_call *c, ebb_tensor *x, const ebb_pads *pads
 
 	for (int i = 0; i < pads->n / 2; i++) {
 		int axis = x->ndim - 1 - i;
-		int64_t before = pads->pad[2 * i], after = pads->pad[2 * i + 1], size = x->shape[axis], wide;
+		int64_t before = pads->pad[2 * i], after = pads->pad[2 * i + 1],
+			size = x->shape[axis], wide;
 		int64_t limit = mode == EBB_PAD_REFLECT ? size - 1 : INT64_MAX / 4;
 		ebb_tensor *index;
 
@@ -212,7 +224,8 @@ ebb_tensor *(ebb_pad)(const ebb_pad_args *a)
 	if (!ebb_check_real(&c, 0, "x"))
 		return NULL;
 	if (a->pads.n < 0 || a->pads.n % 2 || a->pads.n / 2 > x->ndim)
-		return ebb_call_fail(&c, EBB_INVALID, "%d pads for %s: two per axis, last axis first", a->pads.n,
+		return ebb_call_fail(&c, EBB_INVALID,
+			"%d pads for %s: two per axis, last axis first", a->pads.n,
 			ebb_describe(x, text, sizeof text));
 	if (a->mode == EBB_PAD_REFLECT || a->mode == EBB_PAD_REPLICATE)
 		return pad_by_index(&c, x, &a->pads, a->mode);

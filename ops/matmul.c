@@ -1,7 +1,7 @@
 /* matmul.c - products of matrices, batches of them, and the linear layer. */
 #include "ops/internal.h"
 
-/* ---- One matrix in memory ---------------------------------------------------------------------------------------------------- */
+/* ---- One matrix in memory -------------------------------------------------------------------- */
 
 typedef struct matrix {
 	bool transposed;
@@ -25,7 +25,7 @@ static bool as_matrix(const ebb_tensor *x, matrix *m)
 	return false;
 }
 
-/* ---- matmul: ga = gy b^T, gb = a^T gy, summed over broadcast axes by ebb_give --------------------------------------------------- */
+/* ---- matmul: ga = gy b^T, gb = a^T gy, summed over broadcast axes by ebb_give ---------------- */
 
 static void matmul_vjp(ebb_vjp *v)
 {
@@ -34,19 +34,25 @@ static void matmul_vjp(ebb_vjp *v)
 	if (ebb_wants(v, 1))
 		ebb_give(v, 1, ebb_matmul(v->t, ebb_transpose(v->t, v->in[0], -1, -2), v->gy));
 }
-static const ebb_op MATMUL = {.name = "matmul", .vjp = matmul_vjp, .reads = {EBB_IN(1), EBB_IN(0)},
-	.takes = {EBB_STRIDED, EBB_STRIDED}, .gy_strided = true};
+static const ebb_op MATMUL = {.name = "matmul",
+	.vjp = matmul_vjp,
+	.reads = {EBB_IN(1), EBB_IN(0)},
+	.takes = {EBB_STRIDED, EBB_STRIDED},
+	.gy_strided = true};
 
 static ebb_tensor *no_fit(ebb_call *c)
 {
 	char a[240], b[240];
 
-	return ebb_call_fail(c, EBB_BAD_SHAPE, "a %s and b %s do not fit: a's last axis must be b's last but one, and the "
-		"axes before them broadcast", ebb_describe(c->in[0], a, sizeof a), ebb_describe(c->in[1], b, sizeof b));
+	return ebb_call_fail(c, EBB_BAD_SHAPE,
+		"a %s and b %s do not fit: a's last axis must be b's last but one, and the "
+		"axes before them broadcast",
+		ebb_describe(c->in[0], a, sizeof a), ebb_describe(c->in[1], b, sizeof b));
 }
 
 /* Sizes of the leading axes, and each operand's stride along them. */
-static bool batch_axes(const ebb_tensor *a, const ebb_tensor *b, ebb_shape *out, int64_t *as, int64_t *bs)
+static bool batch_axes(
+	const ebb_tensor *a, const ebb_tensor *b, ebb_shape *out, int64_t *as, int64_t *bs)
 {
 	int n = (a->ndim > b->ndim ? a->ndim : b->ndim) - 2;
 
@@ -64,8 +70,8 @@ static bool batch_axes(const ebb_tensor *a, const ebb_tensor *b, ebb_shape *out,
 	return true;
 }
 
-static void multiply(ebb_call *c, ebb_tensor *y, int64_t k, const matrix *ma, const matrix *mb, const int64_t *as,
-	const int64_t *bs)
+static void multiply(ebb_call *c, ebb_tensor *y, int64_t k, const matrix *ma, const matrix *mb,
+	const int64_t *as, const int64_t *bs)
 {
 	const ebb_kernels *kernels = KERNELS(y);
 	const ebb_tensor *a = c->in[0], *b = c->in[1];
@@ -83,8 +89,9 @@ static void multiply(ebb_call *c, ebb_tensor *y, int64_t k, const matrix *ma, co
 			ob += rest % y->shape[d] * bs[d];
 			rest /= y->shape[d];
 		}
-		kernels->gemm(ma->transposed, mb->transposed, m, n, k, a->data + oa * (int64_t)size, ma->ld,
-			b->data + ob * (int64_t)size, mb->ld, 0.0, y->data + i * m * n * (int64_t)size, n, ws);
+		kernels->gemm(ma->transposed, mb->transposed, m, n, k, a->data + oa * (int64_t)size,
+			ma->ld, b->data + ob * (int64_t)size, mb->ld, 0.0,
+			y->data + i * m * n * (int64_t)size, n, ws);
 	}
 }
 
@@ -135,10 +142,14 @@ ebb_tensor *(ebb_matmul)(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *
 	va = a->ndim == 1;
 	vb = b->ndim == 1;
 	/* Vectors become matrices below: the message shows what was given. */
-	if (a->ndim < 1 || b->ndim < 1 || ((va || vb) && a->shape[a->ndim - 1] != b->shape[vb ? 0 : b->ndim - 2]))
-		return ebb_fail(t, EBB_BAD_SHAPE, site, "matmul: a %s and b %s do not fit: a's last axis must be b's %s",
-			ebb_describe(a, as, sizeof as), ebb_describe(b, bs, sizeof bs), vb ? "only one" : "last but one");
-	y = product(t, va ? (ebb_unsqueeze)(t, a, 0, site) : a, vb ? (ebb_unsqueeze)(t, b, 1, site) : b, site);
+	if (a->ndim < 1 || b->ndim < 1 ||
+		((va || vb) && a->shape[a->ndim - 1] != b->shape[vb ? 0 : b->ndim - 2]))
+		return ebb_fail(t, EBB_BAD_SHAPE, site,
+			"matmul: a %s and b %s do not fit: a's last axis must be b's %s",
+			ebb_describe(a, as, sizeof as), ebb_describe(b, bs, sizeof bs),
+			vb ? "only one" : "last but one");
+	y = product(t, va ? (ebb_unsqueeze)(t, a, 0, site) : a,
+		vb ? (ebb_unsqueeze)(t, b, 1, site) : b, site);
 	if (y && vb)
 		y = (ebb_squeeze)(t, y, -1, site);
 	if (y && va)
@@ -146,7 +157,7 @@ ebb_tensor *(ebb_matmul)(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *
 	return y;
 }
 
-/* ---- linear: y = x w^T + b; gx = gy w, gw = gy^T x, gb = sum of rows of gy -------------------------------------------------------- */
+/* ---- linear: y = x w^T + b; gx = gy w, gw = gy^T x, gb = sum of rows of gy ------------------- */
 
 static void linear_vjp(ebb_vjp *v)
 {
@@ -172,8 +183,11 @@ static void linear_vjp(ebb_vjp *v)
 	if (ebb_wants(v, 2))
 		ebb_give(v, 2, ebb_sum(t, gy, EBB_AXES(0)));
 }
-static const ebb_op LINEAR = {.name = "linear", .vjp = linear_vjp, .reads = {EBB_IN(1), EBB_IN(0)},
-	.optional = EBB_IN(2), .takes = {EBB_ROWS, EBB_ROWS, EBB_ROWS}};
+static const ebb_op LINEAR = {.name = "linear",
+	.vjp = linear_vjp,
+	.reads = {EBB_IN(1), EBB_IN(0)},
+	.optional = EBB_IN(2),
+	.takes = {EBB_ROWS, EBB_ROWS, EBB_ROWS}};
 
 static bool linear_fits(ebb_call *c)
 {
@@ -183,8 +197,9 @@ static bool linear_fits(ebb_call *c)
 	if (w->ndim == 2 && x->ndim >= 1 && x->shape[x->ndim - 1] == w->shape[1] &&
 		(!b || (b->ndim == 1 && b->shape[0] == w->shape[0])))
 		return true;
-	ebb_call_fail(c, EBB_BAD_SHAPE, "x has %lld features, w expects %lld (x %s, w %s, b %s)", (long long)ebb_size(x, -1),
-		(long long)ebb_size(w, -1), ebb_describe(x, xs, sizeof xs), ebb_describe(w, ws, sizeof ws),
+	ebb_call_fail(c, EBB_BAD_SHAPE, "x has %lld features, w expects %lld (x %s, w %s, b %s)",
+		(long long)ebb_size(x, -1), (long long)ebb_size(w, -1),
+		ebb_describe(x, xs, sizeof xs), ebb_describe(w, ws, sizeof ws),
 		ebb_describe(b, bs, sizeof bs));
 	return false;
 }
@@ -213,8 +228,9 @@ ebb_tensor *ebb_linear_op(const ebb_linear_args *a)
 	if (!c.t)
 		return ebb_record(&c, NULL);
 	for (int64_t i = 0; in[2] && i < m; i++)
-		memcpy(y->data + i * n * (int64_t)k->real_size, in[2]->data, (size_t)n * k->real_size);
-	k->gemm(false, true, m, n, depth, in[0]->data, depth ? depth : 1, in[1]->data, depth ? depth : 1, in[2] ? 1.0 : 0.0,
-		y->data, n, ws);
+		memcpy(y->data + i * n * (int64_t)k->real_size, in[2]->data,
+			(size_t)n * k->real_size);
+	k->gemm(false, true, m, n, depth, in[0]->data, depth ? depth : 1, in[1]->data,
+		depth ? depth : 1, in[2] ? 1.0 : 0.0, y->data, n, ws);
 	return ebb_record(&c, y);
 }

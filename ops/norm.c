@@ -6,9 +6,11 @@ typedef struct norm_attrs {
 	bool batch; /* statistics of the batch; else given ones */
 } norm_attrs;
 
-/* ---- The gradient, fused --------------------------------------------------------------------------------------------------------- */
+/* ---- The gradient, fused --------------------------------------------------------------------- */
 
-static const ebb_op FUSED = {.name = "batchnorm_grad", .vjp = ebb_zero_vjp, .optional = EBB_IN(2),
+static const ebb_op FUSED = {.name = "batchnorm_grad",
+	.vjp = ebb_zero_vjp,
+	.optional = EBB_IN(2),
 	.takes = {EBB_CHANNELS_LAST, EBB_CHANNELS_LAST, EBB_ROWS}};
 
 static double weight_at(const ebb_tensor *w, int64_t k)
@@ -32,18 +34,21 @@ static void fused_grad(ebb_vjp *v)
 	const norm_attrs *k = v->attrs;
 	ebb_tensor *in[] = {v->gy, v->in[0], v->in[1]}, *gx = NULL, *gw = NULL, *gb = NULL;
 	ebb_call c = ebb_begin(v->t, &FUSED, NULL, 3, in);
-	int64_t channels = ebb_size(v->in[0], 1), rows = channels ? ebb_count(v->in[0]) / channels : 0;
+	int64_t channels = ebb_size(v->in[0], 1),
+		rows = channels ? ebb_count(v->in[0]) / channels : 0;
 	double *s, n = k->batch ? (double)rows : INFINITY;
 	const double *mean, *invstd;
 	ebb_dtype dtype = ebb_dtype_of(v->in[0]);
 
 	s = ebb_scratch(&c, (size_t)(channels ? channels : 1) * 5 * sizeof *s);
 	if (s) {
-		double *sum = s, *dot = s + channels, *ga = s + 2 * channels, *gbx = s + 3 * channels, *gc = s + 4 * channels;
+		double *sum = s, *dot = s + channels, *ga = s + 2 * channels,
+		       *gbx = s + 3 * channels, *gc = s + 4 * channels;
 
 		mean = (const double *)(const void *)v->saved[0]->data;
 		invstd = mean + channels;
-		KERNELS(in[1])->batchnorm_sums(rows, channels, in[1]->data, in[0]->data, mean, invstd, sum, dot);
+		KERNELS(in[1])->batchnorm_sums(
+			rows, channels, in[1]->data, in[0]->data, mean, invstd, sum, dot);
 		if (ebb_wants(v, 1))
 			gw = vector(&c, dtype, channels, dot);
 		if (ebb_wants(v, 2))
@@ -55,7 +60,8 @@ static void fused_grad(ebb_vjp *v)
 			gc[i] = -ga[i] * sum[i] / n - gbx[i] * mean[i];
 		}
 		if (gx)
-			KERNELS(gx)->batchnorm_gx(rows, channels, in[1]->data, in[0]->data, ga, gbx, gc, gx->data);
+			KERNELS(gx)->batchnorm_gx(
+				rows, channels, in[1]->data, in[0]->data, ga, gbx, gc, gx->data);
 	}
 	ebb_record(&c, gx ? gx : gw ? gw : gb);
 	ebb_give(v, 0, gx);
@@ -63,13 +69,14 @@ static void fused_grad(ebb_vjp *v)
 	ebb_give(v, 2, gb);
 }
 
-/* ---- The same, composed of ops, statistics included: for higher derivatives --------------------------------------------------------- */
+/* ---- The same, composed of ops, statistics included: for higher derivatives ------------------ */
 
 static ebb_tensor *saved_part(ebb_vjp *v, int64_t from, int64_t channels)
 {
 	ebb_tensor *s = ebb_slice(v->t, v->saved[0], 0, from, from + channels, 1);
 
-	return ebb_per_channel(v->t, ebb_cast(v->t, s, ebb_dtype_of(v->in[0])), ebb_ndim(v->in[0]), NULL);
+	return ebb_per_channel(
+		v->t, ebb_cast(v->t, s, ebb_dtype_of(v->in[0])), ebb_ndim(v->in[0]), NULL);
 }
 
 static void composed_grad(ebb_vjp *v)
@@ -106,7 +113,8 @@ static void composed_grad(ebb_vjp *v)
 	if (k->batch) {
 		ebb_tensor *dot = ebb_mean(t, ebb_mul(t, g, xh), axes, .keepdim = true);
 
-		g = ebb_sub(t, ebb_sub(t, g, ebb_mean(t, g, axes, .keepdim = true)), ebb_mul(t, xh, dot));
+		g = ebb_sub(t, ebb_sub(t, g, ebb_mean(t, g, axes, .keepdim = true)),
+			ebb_mul(t, xh, dot));
 	}
 	ebb_give(v, 0, ebb_mul(t, g, inv));
 }
@@ -118,17 +126,20 @@ static void batchnorm_vjp(ebb_vjp *v)
 	else
 		fused_grad(v);
 }
-static const ebb_op BATCHNORM = {.name = "batchnorm", .vjp = batchnorm_vjp,
+static const ebb_op BATCHNORM = {.name = "batchnorm",
+	.vjp = batchnorm_vjp,
 	.reads = {EBB_IN(0) | EBB_IN(1), EBB_IN(0) | EBB_IN(1), EBB_IN(0) | EBB_IN(1)},
-	.optional = EBB_IN(1) | EBB_IN(2), .takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS}};
+	.optional = EBB_IN(1) | EBB_IN(2),
+	.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS}};
 
-/* ---- Forward ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Forward --------------------------------------------------------------------------------- */
 
 static bool is_per_channel(ebb_call *c, const ebb_tensor *p, const char *name)
 {
 	char a[240], b[240];
 
-	if (!p || (p->ndim == 1 && p->shape[0] == c->in[0]->shape[1] && p->dtype == c->in[0]->dtype))
+	if (!p ||
+		(p->ndim == 1 && p->shape[0] == c->in[0]->shape[1] && p->dtype == c->in[0]->dtype))
 		return true;
 	ebb_call_fail(c, EBB_BAD_SHAPE, "%s must hold one %s per channel: %s for x %s", name,
 		ebb_dtype_name((ebb_dtype)c->in[0]->dtype), ebb_describe(p, a, sizeof a),
@@ -144,7 +155,8 @@ static bool checks(ebb_call *c, const ebb_batchnorm_args *a, bool batch)
 	if (!ebb_check_real(c, 0, "x"))
 		return false;
 	if (x->ndim < 2 || x->ndim > 5) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "x must be [N,C] or [N,C,..] of at most 5 axes, got %s",
+		ebb_call_fail(c, EBB_BAD_SHAPE,
+			"x must be [N,C] or [N,C,..] of at most 5 axes, got %s",
 			ebb_describe(x, text, sizeof text));
 		return false;
 	}
@@ -153,14 +165,16 @@ static bool checks(ebb_call *c, const ebb_batchnorm_args *a, bool batch)
 		return false;
 	}
 	if (batch && x->shape[1] && x->count / x->shape[1] < 2) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "statistics of a batch need more than one value per channel, got %s",
+		ebb_call_fail(c, EBB_BAD_SHAPE,
+			"statistics of a batch need more than one value per channel, got %s",
 			ebb_describe(x, text, sizeof text));
 		return false;
 	}
 	return is_per_channel(c, c->in[1], "weight") && is_per_channel(c, c->in[2], "bias") &&
-		is_per_channel(c, a->running_mean, "running_mean") && is_per_channel(c, a->running_var, "running_var") &&
-		ebb_check_readable(c, a->running_mean, "running_mean") &&
-		ebb_check_readable(c, a->running_var, "running_var");
+	       is_per_channel(c, a->running_mean, "running_mean") &&
+	       is_per_channel(c, a->running_var, "running_var") &&
+	       ebb_check_readable(c, a->running_mean, "running_mean") &&
+	       ebb_check_readable(c, a->running_var, "running_var");
 }
 
 /* running = (1 - m)*running + m*value */
@@ -170,7 +184,8 @@ static void update_running(ebb_tensor *running, const double *value, double scal
 
 	for (int64_t i = 0; data && i < running->count; i++) {
 		int64_t at = i * running->strides[0];
-		double now = (1 - momentum) * ebb_value_at(running, i) + momentum * value[i] * scale;
+		double now =
+			(1 - momentum) * ebb_value_at(running, i) + momentum * value[i] * scale;
 
 		if (running->dtype == EBB_F64)
 			((double *)data)[at] = now;
@@ -180,8 +195,8 @@ static void update_running(ebb_tensor *running, const double *value, double scal
 }
 
 /* Fills mean and 1/sqrt(var + eps), and the scale and shift that normalise. */
-static void coefficients(ebb_call *c, const ebb_batchnorm_args *a, bool batch, double eps, double *mean, double *invstd,
-	double *scale, double *shift)
+static void coefficients(ebb_call *c, const ebb_batchnorm_args *a, bool batch, double eps,
+	double *mean, double *invstd, double *scale, double *shift)
 {
 	const ebb_tensor *x = c->in[0];
 	int64_t channels = x->shape[1], rows = x->count / channels;
@@ -191,7 +206,8 @@ static void coefficients(ebb_call *c, const ebb_batchnorm_args *a, bool batch, d
 		KERNELS(x)->batchnorm_stats(rows, channels, x->data, mean, invstd);
 		if (a->running_mean && ebb_is_training(c->t)) {
 			update_running(a->running_mean, mean, 1.0, momentum);
-			update_running(a->running_var, invstd, (double)rows / (double)(rows - 1), momentum);
+			update_running(a->running_var, invstd, (double)rows / (double)(rows - 1),
+				momentum);
 		}
 	}
 	for (int64_t i = 0; i < channels; i++) {
@@ -224,7 +240,8 @@ ebb_tensor *(ebb_batchnorm)(const ebb_batchnorm_args *a)
 	if (s && saved) {
 		mean = (double *)(void *)saved->data;
 		coefficients(&c, a, k.batch, k.eps, mean, mean + channels, s, s + channels);
-		KERNELS(y)->scale_shift(x->count / channels, channels, x->data, s, s + channels, y->data);
+		KERNELS(y)->scale_shift(
+			x->count / channels, channels, x->data, s, s + channels, y->data);
 	}
 	ebb_save(&c, saved);
 	ebb_attach(&c, &k, sizeof k);

@@ -1,10 +1,11 @@
 /*
  * ops.h - the differentiable operations.
  *
- * Shapes are NCHW in reading order.  Every op returns a new tensor on the tape, or NULL with the error on the tape: a NULL
- * or foreign tensor, types that differ, shapes that do not fit, axes out of range.  Every op is differentiable to any order
- * unless said otherwise; piecewise-constant derivatives are zero.  Broadcasting is NumPy's: axes are aligned from the last, and
- * size 1 (or a missing axis) stretches.  Semantics and defaults are PyTorch's.
+ * Shapes are NCHW in reading order.  Every op returns a new tensor on the tape, or NULL with
+ * the error on the tape: a NULL or foreign tensor, types that differ, shapes that do not fit,
+ * axes out of range.  Every op is differentiable to any order unless said otherwise;
+ * piecewise-constant derivatives are zero.  Broadcasting is NumPy's: axes are aligned from the
+ * last, and size 1 (or a missing axis) stretches.  Semantics and defaults are PyTorch's.
  */
 #ifndef EBB_OPS_H
 #define EBB_OPS_H
@@ -15,46 +16,64 @@
 extern "C" {
 #endif
 
-/* ---- Making tensors (create.c): constants, without a gradient ----------------------------------- */
+/* ---- Making tensors (create.c): constants, without a gradient -------------------------------- */
 
-EBB_API ebb_tensor *ebb_scalar(ebb_tape *t, double value, const char *site); /* [] of the default dtype */
+/* [] of the default dtype */
+EBB_API ebb_tensor *ebb_scalar(ebb_tape *t, double value, const char *site);
 EBB_API ebb_tensor *ebb_full(ebb_tape *t, ebb_shape shape, double value, const char *site);
 EBB_API ebb_tensor *ebb_zeros(ebb_tape *t, ebb_shape shape, const char *site);
 EBB_API ebb_tensor *ebb_ones(ebb_tape *t, ebb_shape shape, const char *site);
-EBB_API ebb_tensor *ebb_zeros_like(ebb_tape *t, ebb_tensor *x, const char *site); /* x's type and order */
+/* x's type and order */
+EBB_API ebb_tensor *ebb_zeros_like(ebb_tape *t, ebb_tensor *x, const char *site);
 EBB_API ebb_tensor *ebb_ones_like(ebb_tape *t, ebb_tensor *x, const char *site);
-/* Copies of C arrays in reading order: doubles and floats become the default dtype, int64_t I64, uint8_t U8. */
-EBB_API ebb_tensor *ebb_from_f64(ebb_tape *t, ebb_shape shape, const double *values, const char *site);
-EBB_API ebb_tensor *ebb_from_f32(ebb_tape *t, ebb_shape shape, const float *values, const char *site);
-EBB_API ebb_tensor *ebb_from_i64(ebb_tape *t, ebb_shape shape, const int64_t *values, const char *site);
-EBB_API ebb_tensor *ebb_from_u8(ebb_tape *t, ebb_shape shape, const uint8_t *values, const char *site);
+/* Copies of C arrays in reading order: doubles and floats become the default dtype, int64_t
+ * I64, uint8_t U8. */
+EBB_API ebb_tensor *ebb_from_f64(
+	ebb_tape *t, ebb_shape shape, const double *values, const char *site);
+EBB_API ebb_tensor *ebb_from_f32(
+	ebb_tape *t, ebb_shape shape, const float *values, const char *site);
+EBB_API ebb_tensor *ebb_from_i64(
+	ebb_tape *t, ebb_shape shape, const int64_t *values, const char *site);
+EBB_API ebb_tensor *ebb_from_u8(
+	ebb_tape *t, ebb_shape shape, const uint8_t *values, const char *site);
 EBB_API ebb_tensor *ebb_arange(ebb_tape *t, int64_t n, const char *site); /* 0, 1, ..., n-1, I64 */
-EBB_API ebb_tensor *ebb_rand(ebb_tape *t, ebb_shape shape, const char *site);  /* uniform in [0,1) */
-EBB_API ebb_tensor *ebb_randn(ebb_tape *t, ebb_shape shape, const char *site); /* normal, mean 0, deviation 1 */
+/* uniform in [0,1) */
+EBB_API ebb_tensor *ebb_rand(ebb_tape *t, ebb_shape shape, const char *site);
+/* normal, mean 0, deviation 1 */
+EBB_API ebb_tensor *ebb_randn(ebb_tape *t, ebb_shape shape, const char *site);
 /* Any dtype to F32 or F64, in x's memory order.  Differentiable between F32 and F64. */
 EBB_API ebb_tensor *ebb_cast(ebb_tape *t, ebb_tensor *x, ebb_dtype dtype, const char *site);
 
-/* ---- Elementwise functions (unary.c) ------------------------------------------------------------ */
+/* ---- Elementwise functions (unary.c) --------------------------------------------------------- */
 
-EBB_API ebb_tensor *ebb_neg(ebb_tape *t, ebb_tensor *x, const char *site);        /* -x */
-EBB_API ebb_tensor *ebb_abs(ebb_tape *t, ebb_tensor *x, const char *site);        /* |x|; derivative 0 at 0 */
-EBB_API ebb_tensor *ebb_sign(ebb_tape *t, ebb_tensor *x, const char *site);       /* -1, 0 or 1; derivative 0 */
+EBB_API ebb_tensor *ebb_neg(ebb_tape *t, ebb_tensor *x, const char *site); /* -x */
+/* |x|; derivative 0 at 0 */
+EBB_API ebb_tensor *ebb_abs(ebb_tape *t, ebb_tensor *x, const char *site);
+/* -1, 0 or 1; derivative 0 */
+EBB_API ebb_tensor *ebb_sign(ebb_tape *t, ebb_tensor *x, const char *site);
 EBB_API ebb_tensor *ebb_exp(ebb_tape *t, ebb_tensor *x, const char *site);
-EBB_API ebb_tensor *ebb_log(ebb_tape *t, ebb_tensor *x, const char *site);        /* natural */
+EBB_API ebb_tensor *ebb_log(ebb_tape *t, ebb_tensor *x, const char *site); /* natural */
 EBB_API ebb_tensor *ebb_sqrt(ebb_tape *t, ebb_tensor *x, const char *site);
 EBB_API ebb_tensor *ebb_square(ebb_tape *t, ebb_tensor *x, const char *site);
 EBB_API ebb_tensor *ebb_reciprocal(ebb_tape *t, ebb_tensor *x, const char *site); /* 1/x */
 EBB_API ebb_tensor *ebb_sin(ebb_tape *t, ebb_tensor *x, const char *site);
 EBB_API ebb_tensor *ebb_cos(ebb_tape *t, ebb_tensor *x, const char *site);
 EBB_API ebb_tensor *ebb_tanh(ebb_tape *t, ebb_tensor *x, const char *site);
-EBB_API ebb_tensor *ebb_erf(ebb_tape *t, ebb_tensor *x, const char *site);        /* 2/sqrt(pi) * integral of exp(-u^2) from 0 to x */
-EBB_API ebb_tensor *ebb_sigmoid(ebb_tape *t, ebb_tensor *x, const char *site);    /* 1/(1+exp(-x)) */
-EBB_API ebb_tensor *ebb_softplus(ebb_tape *t, ebb_tensor *x, const char *site);   /* log(1+exp(x)) */
-EBB_API ebb_tensor *ebb_silu(ebb_tape *t, ebb_tensor *x, const char *site);       /* x*sigmoid(x) */
-EBB_API ebb_tensor *ebb_relu(ebb_tape *t, ebb_tensor *x, const char *site);       /* max(x,0); derivative 0 at 0 */
-EBB_API ebb_tensor *ebb_leaky_relu(ebb_tape *t, ebb_tensor *x, double slope, const char *site); /* x > 0 ? x : slope*x */
-EBB_API ebb_tensor *ebb_elu(ebb_tape *t, ebb_tensor *x, double alpha, const char *site); /* x > 0 ? x : alpha*(exp(x)-1); Clevert et al. 2016 */
-/* x*Phi(x), Phi the normal distribution function; .tanh: its tanh approximation (Hendrycks & Gimpel 2016) */
+/* 2/sqrt(pi) * integral of exp(-u^2) from 0 to x */
+EBB_API ebb_tensor *ebb_erf(ebb_tape *t, ebb_tensor *x, const char *site);
+/* 1/(1+exp(-x)) */
+EBB_API ebb_tensor *ebb_sigmoid(ebb_tape *t, ebb_tensor *x, const char *site);
+/* log(1+exp(x)) */
+EBB_API ebb_tensor *ebb_softplus(ebb_tape *t, ebb_tensor *x, const char *site);
+EBB_API ebb_tensor *ebb_silu(ebb_tape *t, ebb_tensor *x, const char *site); /* x*sigmoid(x) */
+/* max(x,0); derivative 0 at 0 */
+EBB_API ebb_tensor *ebb_relu(ebb_tape *t, ebb_tensor *x, const char *site);
+/* x > 0 ? x : slope*x */
+EBB_API ebb_tensor *ebb_leaky_relu(ebb_tape *t, ebb_tensor *x, double slope, const char *site);
+/* x > 0 ? x : alpha*(exp(x)-1); Clevert et al. 2016 */
+EBB_API ebb_tensor *ebb_elu(ebb_tape *t, ebb_tensor *x, double alpha, const char *site);
+/* x*Phi(x), Phi the normal distribution function; .tanh: its tanh approximation (Hendrycks &
+ * Gimpel 2016) */
 typedef struct ebb_gelu_args {
 	ebb_tape *t;
 	ebb_tensor *x;
@@ -64,23 +83,28 @@ typedef struct ebb_gelu_args {
 EBB_API ebb_tensor *ebb_gelu(const ebb_gelu_args *a);
 /* min(max(x,lo),hi), lo <= hi; derivative 1 where lo <= x <= hi, else 0 */
 EBB_API ebb_tensor *ebb_clamp(ebb_tape *t, ebb_tensor *x, double lo, double hi, const char *site);
-EBB_API ebb_tensor *ebb_add_scalar(ebb_tape *t, ebb_tensor *x, double s, const char *site); /* x + s */
-EBB_API ebb_tensor *ebb_mul_scalar(ebb_tape *t, ebb_tensor *x, double s, const char *site); /* x * s */
-EBB_API ebb_tensor *ebb_pow_scalar(ebb_tape *t, ebb_tensor *x, double p, const char *site); /* x^p; the gradient of x^0 is 0 */
+/* x + s */
+EBB_API ebb_tensor *ebb_add_scalar(ebb_tape *t, ebb_tensor *x, double s, const char *site);
+/* x * s */
+EBB_API ebb_tensor *ebb_mul_scalar(ebb_tape *t, ebb_tensor *x, double s, const char *site);
+/* x^p; the gradient of x^0 is 0 */
+EBB_API ebb_tensor *ebb_pow_scalar(ebb_tape *t, ebb_tensor *x, double p, const char *site);
 
-/* ---- Two operands, with broadcasting (binary.c) ------------------------------------------------- */
+/* ---- Two operands, with broadcasting (binary.c) ---------------------------------------------- */
 
 EBB_API ebb_tensor *ebb_add(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 EBB_API ebb_tensor *ebb_sub(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 EBB_API ebb_tensor *ebb_mul(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 EBB_API ebb_tensor *ebb_div(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 EBB_API ebb_tensor *ebb_pow(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site); /* a^b */
-EBB_API ebb_tensor *ebb_maximum(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site); /* equal operands share the gradient */
+/* equal operands share the gradient */
+EBB_API ebb_tensor *ebb_maximum(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 EBB_API ebb_tensor *ebb_minimum(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 /* cond != 0 ? a : b; cond is U8 or I64, all three broadcast */
-EBB_API ebb_tensor *ebb_where(ebb_tape *t, ebb_tensor *cond, ebb_tensor *a, ebb_tensor *b, const char *site);
+EBB_API ebb_tensor *ebb_where(
+	ebb_tape *t, ebb_tensor *cond, ebb_tensor *a, ebb_tensor *b, const char *site);
 
-/* ---- Reductions (reduce.c): over .axes (default all), kept as size 1 with .keepdim --------------- */
+/* ---- Reductions (reduce.c): over .axes (default all), kept as size 1 with .keepdim ----------- */
 
 typedef struct ebb_reduce_args {
 	ebb_tape *t;
@@ -94,8 +118,8 @@ EBB_API ebb_tensor *ebb_mean(const ebb_reduce_args *a); /* of nothing: NaN */
 /* log(sum exp(x)), shifted by the maximum */
 EBB_API ebb_tensor *ebb_logsumexp(const ebb_reduce_args *a);
 
-/* The extreme; the gradient goes to the first of equal elements.  .index (one axis only) receives where, as I64.
- * Of nothing: an error. */
+/* The extreme; the gradient goes to the first of equal elements.  .index (one axis only)
+ * receives where, as I64. Of nothing: an error. */
 typedef struct ebb_extreme_args {
 	ebb_tape *t;
 	ebb_tensor *x;
@@ -132,26 +156,39 @@ EBB_API ebb_tensor *ebb_norm(const ebb_norm_args *a);
 /* x summed down to a shape that broadcasts to x's: what the gradient of broadcasting does */
 EBB_API ebb_tensor *ebb_sum_to(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site);
 
-/* ---- Shapes (shape.c): views where memory allows ------------------------------------------------ */
+/* ---- Shapes (shape.c): views where memory allows --------------------------------------------- */
 
-EBB_API ebb_tensor *ebb_reshape(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site); /* one size may be -1 */
-EBB_API ebb_tensor *ebb_flatten(ebb_tape *t, ebb_tensor *x, const char *site); /* [N,...] to [N, rest], reading order */
-EBB_API ebb_tensor *ebb_permute(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site); /* y's axis i is x's axis axes[i] */
-EBB_API ebb_tensor *ebb_transpose(ebb_tape *t, ebb_tensor *x, int axis_a, int axis_b, const char *site);
-EBB_API ebb_tensor *ebb_expand(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site); /* by broadcasting; -1 keeps a size */
-EBB_API ebb_tensor *ebb_unsqueeze(ebb_tape *t, ebb_tensor *x, int axis, const char *site); /* a new axis of size 1 */
-EBB_API ebb_tensor *ebb_squeeze(ebb_tape *t, ebb_tensor *x, int axis, const char *site);   /* drops an axis of size 1 */
+/* one size may be -1 */
+EBB_API ebb_tensor *ebb_reshape(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site);
+/* [N,...] to [N, rest], reading order */
+EBB_API ebb_tensor *ebb_flatten(ebb_tape *t, ebb_tensor *x, const char *site);
+/* y's axis i is x's axis axes[i] */
+EBB_API ebb_tensor *ebb_permute(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site);
+EBB_API ebb_tensor *ebb_transpose(
+	ebb_tape *t, ebb_tensor *x, int axis_a, int axis_b, const char *site);
+/* by broadcasting; -1 keeps a size */
+EBB_API ebb_tensor *ebb_expand(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site);
+/* a new axis of size 1 */
+EBB_API ebb_tensor *ebb_unsqueeze(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
+/* drops an axis of size 1 */
+EBB_API ebb_tensor *ebb_squeeze(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 #define EBB_END INT64_MAX
-/* x[start:stop:step] along an axis, as Python's: negative positions count from the end, ends are clipped; step >= 1 */
-EBB_API ebb_tensor *ebb_slice(ebb_tape *t, ebb_tensor *x, int axis, int64_t start, int64_t stop, int64_t step, const char *site);
+/* x[start:stop:step] along an axis, as Python's: negative positions count from the end, ends
+ * are clipped; step >= 1 */
+EBB_API ebb_tensor *ebb_slice(ebb_tape *t, ebb_tensor *x, int axis, int64_t start, int64_t stop,
+	int64_t step, const char *site);
 /* x copied into one dense block of that order, if it is not one already */
 EBB_API ebb_tensor *ebb_dense(ebb_tape *t, ebb_tensor *x, ebb_order order, const char *site);
 
-/* ---- Joining, padding, indexing (join.c, index.c) ----------------------------------------------- */
+/* ---- Joining, padding, indexing (join.c, index.c) -------------------------------------------- */
 
-EBB_API ebb_tensor *ebb_concat(ebb_tape *t, int n, ebb_tensor *const *x, int axis, const char *site); /* along an axis that exists */
-EBB_API ebb_tensor *ebb_stack(ebb_tape *t, int n, ebb_tensor *const *x, int axis, const char *site);  /* along a new axis */
-/* Padding per axis, last axis first, before and after: EBB_PADS(left, right, top, bottom).  Negative constant pads crop. */
+/* along an axis that exists */
+EBB_API ebb_tensor *ebb_concat(
+	ebb_tape *t, int n, ebb_tensor *const *x, int axis, const char *site);
+/* along a new axis */
+EBB_API ebb_tensor *ebb_stack(ebb_tape *t, int n, ebb_tensor *const *x, int axis, const char *site);
+/* Padding per axis, last axis first, before and after: EBB_PADS(left, right, top, bottom).
+ * Negative constant pads crop. */
 typedef struct ebb_pads {
 	int n;
 	int64_t pad[2 * EBB_MAX_DIMS];
@@ -168,13 +205,16 @@ typedef struct ebb_pad_args {
 } ebb_pad_args;
 EBB_API ebb_tensor *ebb_pad(const ebb_pad_args *a);
 /* y[..,k,..] = x[..,index[k],..] along axis; index [K], I64, 0 <= index < size */
-EBB_API ebb_tensor *ebb_index_select(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site);
+EBB_API ebb_tensor *ebb_index_select(
+	ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site);
 /* y[i,k,j] = x[i,index[i,k,j],j] along axis; index has x's axes, its other sizes at most x's */
-EBB_API ebb_tensor *ebb_gather(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site);
+EBB_API ebb_tensor *ebb_gather(
+	ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site);
 
-/* ---- Products (matmul.c) ------------------------------------------------------------------------- */
+/* ---- Products (matmul.c) --------------------------------------------------------------------- */
 
-/* a [..,M,K] x b [..,K,N] -> [..,M,N], leading axes broadcast; a or b may be a vector [K], whose axis then vanishes */
+/* a [..,M,K] x b [..,K,N] -> [..,M,N], leading axes broadcast; a or b may be a vector [K],
+ * whose axis then vanishes */
 EBB_API ebb_tensor *ebb_matmul(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 /* x [..,I] -> x w^T + b [..,O]; w [O,I], b [O] or NULL */
 typedef struct ebb_linear_args {
@@ -185,13 +225,14 @@ typedef struct ebb_linear_args {
 /* Called ebb_linear(t, x, w, b) in C; ebb_linear alone is the layer's type (nn.h). */
 EBB_API ebb_tensor *ebb_linear_op(const ebb_linear_args *a);
 
-/* ---- Convolution and pooling (conv.c, pool.c) ----------------------------------------------------- */
+/* ---- Convolution and pooling (conv.c, pool.c) ------------------------------------------------ */
 
 /* .pad = EBB_SAME: output ceil(H/stride), the odd pixel of padding below and to the right. */
 #define EBB_SAME (-1)
-/* y[n,o,i,j] = b[o] + sum w[o,c,u,v]*x[n,c,i*s+u*d-p,j*s+v*d-p].  x [N,C,H,W], w [O,C/groups,Kh,Kw], b [O] or NULL.
- * stride and dilation default to 1, groups to 1, pad to 0.  The _hw pairs and pad_tblr (top, bottom, left, right) take
- * precedence over the single number where any of them is not 0. */
+/* y[n,o,i,j] = b[o] + sum w[o,c,u,v]*x[n,c,i*s+u*d-p,j*s+v*d-p].  x [N,C,H,W], w
+ * [O,C/groups,Kh,Kw], b [O] or NULL. stride and dilation default to 1, groups to 1, pad to 0.
+ * The _hw pairs and pad_tblr (top, bottom, left, right) take precedence over the single number
+ * where any of them is not 0. */
 typedef struct ebb_conv2d_args {
 	ebb_tape *t;
 	ebb_tensor *x, *w, *b;
@@ -202,10 +243,11 @@ typedef struct ebb_conv2d_args {
 } ebb_conv2d_args;
 EBB_API ebb_tensor *ebb_conv2d(const ebb_conv2d_args *a);
 
-/* x [N,C,H,W] -> [N,C,Oh,Ow]; Oh = floor((H + 2 pad - dilation*(kernel-1) - 1)/stride) + 1, or ceil with .ceil_mode (a last
- * window that starts beyond the image and its left padding is left out).  stride defaults to kernel; pad <= kernel/2.
- * maxpool2d: the gradient goes to the first of equal elements.
- * avgpool2d: padding counts as zeros in the divisor unless .exclude_pad; no dilation. */
+/* x [N,C,H,W] -> [N,C,Oh,Ow]; Oh = floor((H + 2 pad - dilation*(kernel-1) - 1)/stride) + 1, or
+ * ceil with .ceil_mode (a last window that starts beyond the image and its left padding is left
+ * out).  stride defaults to kernel; pad <= kernel/2. maxpool2d: the gradient goes to the first
+ * of equal elements. avgpool2d: padding counts as zeros in the divisor unless .exclude_pad; no
+ * dilation. */
 typedef struct ebb_pool2d_args {
 	ebb_tape *t;
 	ebb_tensor *x;
@@ -216,7 +258,8 @@ typedef struct ebb_pool2d_args {
 } ebb_pool2d_args;
 EBB_API ebb_tensor *ebb_maxpool2d(const ebb_pool2d_args *a);
 EBB_API ebb_tensor *ebb_avgpool2d(const ebb_pool2d_args *a);
-/* The mean over windows floor(i*H/Oh) .. ceil((i+1)*H/Oh) - 1; .size (or size_hw) is Oh = Ow, default 1 */
+/* The mean over windows floor(i*H/Oh) .. ceil((i+1)*H/Oh) - 1; .size (or size_hw) is Oh = Ow,
+ * default 1 */
 typedef struct ebb_adaptive_args {
 	ebb_tape *t;
 	ebb_tensor *x;
@@ -226,12 +269,13 @@ typedef struct ebb_adaptive_args {
 } ebb_adaptive_args;
 EBB_API ebb_tensor *ebb_adaptive_avgpool2d(const ebb_adaptive_args *a);
 
-/* ---- Normalisation, softmax, losses (norm.c, softmax.c, loss.c) ----------------------------------- */
+/* ---- Normalisation, softmax, losses (norm.c, softmax.c, loss.c) ------------------------------ */
 
-/* y = (x - m)/sqrt(v + eps)*weight + bias per channel (axis 1) of x [N,C] or [N,C,..]; weight, bias [C] or NULL (Ioffe & Szegedy 2015).
- * Training, or without running statistics: m and v (biased) of the batch; running = (1 - momentum)*running +
- * momentum*(m, unbiased v) is updated in place if the running tensors (stored, [C]) are given and the tape trains.  Evaluation:
- * the running statistics.  eps defaults to 1e-5, momentum to 0.1. */
+/* y = (x - m)/sqrt(v + eps)*weight + bias per channel (axis 1) of x [N,C] or [N,C,..]; weight,
+ * bias [C] or NULL (Ioffe & Szegedy 2015). Training, or without running statistics: m and v
+ * (biased) of the batch; running = (1 - momentum)*running + momentum*(m, unbiased v) is updated
+ * in place if the running tensors (stored, [C]) are given and the tape trains.  Evaluation: the
+ * running statistics.  eps defaults to 1e-5, momentum to 0.1. */
 typedef struct ebb_batchnorm_args {
 	ebb_tape *t;
 	ebb_tensor *x, *weight, *bias, *running_mean, *running_var;
@@ -240,14 +284,17 @@ typedef struct ebb_batchnorm_args {
 } ebb_batchnorm_args;
 EBB_API ebb_tensor *ebb_batchnorm(const ebb_batchnorm_args *a);
 
-EBB_API ebb_tensor *ebb_softmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);     /* exp(x)/sum exp(x) */
-EBB_API ebb_tensor *ebb_log_softmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site); /* x - logsumexp(x) */
+/* exp(x)/sum exp(x) */
+EBB_API ebb_tensor *ebb_softmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
+/* x - logsumexp(x) */
+EBB_API ebb_tensor *ebb_log_softmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 
 typedef enum ebb_reduction { EBB_MEAN, EBB_SUM_ALL, EBB_NONE } ebb_reduction;
 
-/* -log softmax(x)[label] of x [N,C] or [N,C,..]; target: I64 labels [N,..], or soft targets of x's shape and type.
- * .weight [C] weighs classes (the mean divides by the weights' sum), .label_smoothing e mixes in e/C of every class,
- * .ignore_index (default -100; EBB_ZERO for class 0) leaves labels out. */
+/* -log softmax(x)[label] of x [N,C] or [N,C,..]; target: I64 labels [N,..], or soft targets of
+ * x's shape and type. .weight [C] weighs classes (the mean divides by the weights' sum),
+ * .label_smoothing e mixes in e/C of every class, .ignore_index (default -100; EBB_ZERO for
+ * class 0) leaves labels out. */
 typedef struct ebb_cross_entropy_args {
 	ebb_tape *t;
 	ebb_tensor *x, *target;
@@ -265,13 +312,15 @@ typedef struct ebb_loss_args {
 	ebb_reduction reduction;
 	const char *site;
 } ebb_loss_args;
-EBB_API ebb_tensor *ebb_mse_loss(const ebb_loss_args *a);        /* (x - target)^2; same shape */
-EBB_API ebb_tensor *ebb_bce_with_logits(const ebb_loss_args *a); /* softplus(x) - x*target; same shape */
+EBB_API ebb_tensor *ebb_mse_loss(const ebb_loss_args *a); /* (x - target)^2; same shape */
+/* softplus(x) - x*target; same shape */
+EBB_API ebb_tensor *ebb_bce_with_logits(const ebb_loss_args *a);
 
-/* Training: 0 with probability p, else x/(1-p); evaluation: x (Srivastava et al. 2014).  0 <= p < 1. */
+/* Training: 0 with probability p, else x/(1-p); evaluation: x (Srivastava et al. 2014).  0 <= p
+ * < 1. */
 EBB_API ebb_tensor *ebb_dropout(ebb_tape *t, ebb_tensor *x, double p, const char *site);
 
-/* ---- The macros that add the call site ----------------------------------------------------------- */
+/* ---- The macros that add the call site ------------------------------------------------------- */
 
 #ifndef __cplusplus
 #define ebb_scalar(...) ebb_scalar(__VA_ARGS__, EBB_SITE)
@@ -349,11 +398,14 @@ EBB_API ebb_tensor *ebb_dropout(ebb_tape *t, ebb_tensor *x, double p, const char
 #define ebb_conv2d(...) ebb_conv2d(&(ebb_conv2d_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_maxpool2d(...) ebb_maxpool2d(&(ebb_pool2d_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_avgpool2d(...) ebb_avgpool2d(&(ebb_pool2d_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_adaptive_avgpool2d(...) ebb_adaptive_avgpool2d(&(ebb_adaptive_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_adaptive_avgpool2d(...)                                                                \
+	ebb_adaptive_avgpool2d(&(ebb_adaptive_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_batchnorm(...) ebb_batchnorm(&(ebb_batchnorm_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_cross_entropy(...) ebb_cross_entropy(&(ebb_cross_entropy_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_cross_entropy(...)                                                                     \
+	ebb_cross_entropy(&(ebb_cross_entropy_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_mse_loss(...) ebb_mse_loss(&(ebb_loss_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_bce_with_logits(...) ebb_bce_with_logits(&(ebb_loss_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_bce_with_logits(...)                                                                   \
+	ebb_bce_with_logits(&(ebb_loss_args){__VA_ARGS__, .site = EBB_SITE})
 #endif
 
 #ifdef __cplusplus

@@ -1,7 +1,8 @@
-/* pool.c - pooling over windows.  Averages and their gradients are one linear pair; maxima remember where they were. */
+/* pool.c - pooling over windows.  Averages and their gradients are one linear pair; maxima
+ * remember where they were. */
 #include "ops/internal.h"
 
-/* ---- max: the gradient is a scatter by the saved index, whose gradient is the gather -------------------------------------------- */
+/* ---- max: the gradient is a scatter by the saved index, whose gradient is the gather --------- */
 
 static ebb_tensor *scatter(ebb_tape *t, ebb_tensor *gy, ebb_tensor *index, const ebb_pool_shape *s);
 static ebb_tensor *gather(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const ebb_pool_shape *s);
@@ -10,14 +11,18 @@ static void scatter_vjp(ebb_vjp *v)
 {
 	ebb_give(v, 0, gather(v->t, v->gy, v->in[1], v->attrs));
 }
-static const ebb_op SCATTER = {.name = "maxpool2d_grad", .vjp = scatter_vjp, .reads = {EBB_IN(1)},
+static const ebb_op SCATTER = {.name = "maxpool2d_grad",
+	.vjp = scatter_vjp,
+	.reads = {EBB_IN(1)},
 	.takes = {EBB_CHANNELS_LAST, EBB_DENSE}};
 
 static void gather_vjp(ebb_vjp *v)
 {
 	ebb_give(v, 0, scatter(v->t, v->gy, v->in[1], v->attrs));
 }
-static const ebb_op GATHER = {.name = "maxpool2d_gather", .vjp = gather_vjp, .reads = {EBB_IN(1)},
+static const ebb_op GATHER = {.name = "maxpool2d_gather",
+	.vjp = gather_vjp,
+	.reads = {EBB_IN(1)},
 	.takes = {EBB_CHANNELS_LAST, EBB_DENSE}};
 
 static ebb_tensor *scatter(ebb_tape *t, ebb_tensor *gy, ebb_tensor *index, const ebb_pool_shape *s)
@@ -27,7 +32,8 @@ static ebb_tensor *scatter(ebb_tape *t, ebb_tensor *gy, ebb_tensor *index, const
 
 	gx = ebb_new(&c, ebb_dtype_of(in[0]), EBB_SHAPE(s->n, s->c, s->h, s->w), EBB_CHANNELS_LAST);
 	if (gx && gx->count)
-		KERNELS(gx)->maxpool_scatter(s, in[0]->data, (const int32_t *)(const void *)in[1]->data, gx->data);
+		KERNELS(gx)->maxpool_scatter(
+			s, in[0]->data, (const int32_t *)(const void *)in[1]->data, gx->data);
 	ebb_attach(&c, s, sizeof *s);
 	return ebb_record(&c, gx);
 }
@@ -37,9 +43,11 @@ static ebb_tensor *gather(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const e
 	ebb_tensor *in[] = {x, index}, *y;
 	ebb_call c = ebb_begin(t, &GATHER, NULL, 2, in);
 
-	y = ebb_new(&c, ebb_dtype_of(in[0]), EBB_SHAPE(s->n, s->c, s->oh, s->ow), EBB_CHANNELS_LAST);
+	y = ebb_new(
+		&c, ebb_dtype_of(in[0]), EBB_SHAPE(s->n, s->c, s->oh, s->ow), EBB_CHANNELS_LAST);
 	if (y && y->count)
-		KERNELS(y)->maxpool_gather(s, in[0]->data, (const int32_t *)(const void *)in[1]->data, y->data);
+		KERNELS(y)->maxpool_gather(
+			s, in[0]->data, (const int32_t *)(const void *)in[1]->data, y->data);
 	ebb_attach(&c, s, sizeof *s);
 	return ebb_record(&c, y);
 }
@@ -48,16 +56,20 @@ static void maxpool2d_vjp(ebb_vjp *v)
 {
 	ebb_give(v, 0, scatter(v->t, v->gy, v->saved[0], v->attrs));
 }
-static const ebb_op MAXPOOL2D = {.name = "maxpool2d", .vjp = maxpool2d_vjp, .takes = {EBB_CHANNELS_LAST}};
+static const ebb_op MAXPOOL2D = {
+	.name = "maxpool2d", .vjp = maxpool2d_vjp, .takes = {EBB_CHANNELS_LAST}};
 
-/* ---- average --------------------------------------------------------------------------------------------------------------------- */
+/* ---- average --------------------------------------------------------------------------------- */
 
-static ebb_tensor *average(ebb_tape *t, const ebb_op *op, ebb_tensor *x, const ebb_pool_shape *s, const char *site);
+static ebb_tensor *average(
+	ebb_tape *t, const ebb_op *op, ebb_tensor *x, const ebb_pool_shape *s, const char *site);
 static ebb_tensor *average_grad(ebb_tape *t, ebb_tensor *gy, const ebb_pool_shape *s);
 static void average_vjp(ebb_vjp *v);
 
-static const ebb_op AVGPOOL2D = {.name = "avgpool2d", .vjp = average_vjp, .takes = {EBB_CHANNELS_LAST}};
-static const ebb_op ADAPTIVE = {.name = "adaptive_avgpool2d", .vjp = average_vjp, .takes = {EBB_CHANNELS_LAST}};
+static const ebb_op AVGPOOL2D = {
+	.name = "avgpool2d", .vjp = average_vjp, .takes = {EBB_CHANNELS_LAST}};
+static const ebb_op ADAPTIVE = {
+	.name = "adaptive_avgpool2d", .vjp = average_vjp, .takes = {EBB_CHANNELS_LAST}};
 
 static void average_vjp(ebb_vjp *v)
 {
@@ -68,12 +80,15 @@ static void average_grad_vjp(ebb_vjp *v)
 {
 	ebb_give(v, 0, average(v->t, &AVGPOOL2D, v->gy, v->attrs, NULL));
 }
-static const ebb_op AVERAGE_GRAD = {.name = "avgpool2d_grad", .vjp = average_grad_vjp, .takes = {EBB_CHANNELS_LAST}};
+static const ebb_op AVERAGE_GRAD = {
+	.name = "avgpool2d_grad", .vjp = average_grad_vjp, .takes = {EBB_CHANNELS_LAST}};
 
-static ebb_tensor *average(ebb_tape *t, const ebb_op *op, ebb_tensor *x, const ebb_pool_shape *s, const char *site)
+static ebb_tensor *average(
+	ebb_tape *t, const ebb_op *op, ebb_tensor *x, const ebb_pool_shape *s, const char *site)
 {
 	ebb_call c = ebb_begin(t, op, site, 1, &x);
-	ebb_tensor *y = ebb_new(&c, ebb_dtype_of(x), EBB_SHAPE(s->n, s->c, s->oh, s->ow), EBB_CHANNELS_LAST);
+	ebb_tensor *y = ebb_new(
+		&c, ebb_dtype_of(x), EBB_SHAPE(s->n, s->c, s->oh, s->ow), EBB_CHANNELS_LAST);
 
 	if (y && y->count)
 		KERNELS(y)->avgpool(s, x->data, y->data);
@@ -84,7 +99,8 @@ static ebb_tensor *average(ebb_tape *t, const ebb_op *op, ebb_tensor *x, const e
 static ebb_tensor *average_grad(ebb_tape *t, ebb_tensor *gy, const ebb_pool_shape *s)
 {
 	ebb_call c = ebb_begin(t, &AVERAGE_GRAD, NULL, 1, &gy);
-	ebb_tensor *gx = ebb_new(&c, ebb_dtype_of(gy), EBB_SHAPE(s->n, s->c, s->h, s->w), EBB_CHANNELS_LAST);
+	ebb_tensor *gx =
+		ebb_new(&c, ebb_dtype_of(gy), EBB_SHAPE(s->n, s->c, s->h, s->w), EBB_CHANNELS_LAST);
 
 	if (gx && gx->count)
 		KERNELS(gx)->avgpool_grad(s, gy->data, gx->data);
@@ -92,7 +108,7 @@ static ebb_tensor *average_grad(ebb_tape *t, ebb_tensor *gy, const ebb_pool_shap
 	return ebb_record(&c, gx);
 }
 
-/* ---- Checks and sizes -------------------------------------------------------------------------------------------------------------- */
+/* ---- Checks and sizes ------------------------------------------------------------------------ */
 
 static int64_t pair(int single, const int both[2], int which, int64_t standard)
 {
@@ -107,7 +123,8 @@ static bool is_image(ebb_call *c)
 
 	if (!ebb_check_real(c, 0, "x"))
 		return false;
-	if (c->in[0]->ndim == 4 && c->in[0]->shape[2] <= INT32_MAX && c->in[0]->shape[3] <= INT32_MAX &&
+	if (c->in[0]->ndim == 4 && c->in[0]->shape[2] <= INT32_MAX &&
+		c->in[0]->shape[3] <= INT32_MAX &&
 		c->in[0]->shape[2] * c->in[0]->shape[3] <= INT32_MAX)
 		return true;
 	ebb_call_fail(c, EBB_BAD_SHAPE, "x must be [N,C,H,W] of at most 2^31 pixels, got %s",
@@ -116,7 +133,8 @@ static bool is_image(ebb_call *c)
 }
 
 /* PyTorch's rule: with ceil, a last window that would start in the right padding is left out. */
-static int64_t out_size(int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, bool ceil_mode)
+static int64_t out_size(
+	int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, bool ceil_mode)
 {
 	int64_t room = in + 2 * pad - dilation * (kernel - 1) - 1, out;
 
@@ -133,7 +151,10 @@ static bool sizes(ebb_call *c, const ebb_pool2d_args *a, ebb_pool_shape *s)
 	const ebb_tensor *x = c->in[0];
 	char text[240];
 
-	*s = (ebb_pool_shape){.n = x->shape[0], .c = x->shape[1], .h = x->shape[2], .w = x->shape[3],
+	*s = (ebb_pool_shape){.n = x->shape[0],
+		.c = x->shape[1],
+		.h = x->shape[2],
+		.w = x->shape[3],
 		.count_include_pad = !a->exclude_pad};
 	s->kh = pair(a->kernel, a->kernel_hw, 0, 0);
 	s->kw = pair(a->kernel, a->kernel_hw, 1, 0);
@@ -143,22 +164,28 @@ static bool sizes(ebb_call *c, const ebb_pool2d_args *a, ebb_pool_shape *s)
 	s->pad_left = pair(a->pad, a->pad_hw, 1, 0);
 	s->dilation_h = pair(a->dilation, a->dilation_hw, 0, 1);
 	s->dilation_w = pair(a->dilation, a->dilation_hw, 1, 1);
-	if (s->kh < 1 || s->kw < 1 || s->stride_h < 1 || s->stride_w < 1 || s->dilation_h < 1 || s->dilation_w < 1) {
-		ebb_call_fail(c, EBB_INVALID, "kernel %lldx%lld, stride %lldx%lld and dilation %lldx%lld must be positive",
-			(long long)s->kh, (long long)s->kw, (long long)s->stride_h, (long long)s->stride_w,
-			(long long)s->dilation_h, (long long)s->dilation_w);
+	if (s->kh < 1 || s->kw < 1 || s->stride_h < 1 || s->stride_w < 1 || s->dilation_h < 1 ||
+		s->dilation_w < 1) {
+		ebb_call_fail(c, EBB_INVALID,
+			"kernel %lldx%lld, stride %lldx%lld and dilation %lldx%lld must be "
+		        "positive",
+			(long long)s->kh, (long long)s->kw, (long long)s->stride_h,
+			(long long)s->stride_w, (long long)s->dilation_h, (long long)s->dilation_w);
 		return false;
 	}
-	if (s->pad_top < 0 || s->pad_left < 0 || s->pad_top > s->kh / 2 || s->pad_left > s->kw / 2) {
-		ebb_call_fail(c, EBB_INVALID, "padding %lldx%lld must be from 0 to half the kernel %lldx%lld",
-			(long long)s->pad_top, (long long)s->pad_left, (long long)s->kh, (long long)s->kw);
+	if (s->pad_top < 0 || s->pad_left < 0 || s->pad_top > s->kh / 2 ||
+		s->pad_left > s->kw / 2) {
+		ebb_call_fail(c, EBB_INVALID,
+			"padding %lldx%lld must be from 0 to half the kernel %lldx%lld",
+			(long long)s->pad_top, (long long)s->pad_left, (long long)s->kh,
+			(long long)s->kw);
 		return false;
 	}
 	s->oh = out_size(s->h, s->kh, s->stride_h, s->pad_top, s->dilation_h, a->ceil_mode);
 	s->ow = out_size(s->w, s->kw, s->stride_w, s->pad_left, s->dilation_w, a->ceil_mode);
 	if (s->oh < 1 || s->ow < 1) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "a window of %lldx%lld does not fit into %s", (long long)s->kh, (long long)s->kw,
-			ebb_describe(x, text, sizeof text));
+		ebb_call_fail(c, EBB_BAD_SHAPE, "a window of %lldx%lld does not fit into %s",
+			(long long)s->kh, (long long)s->kw, ebb_describe(x, text, sizeof text));
 		return false;
 	}
 	return true;
@@ -191,8 +218,9 @@ ebb_tensor *(ebb_avgpool2d)(const ebb_pool2d_args *a)
 	if (!is_image(&c) || !sizes(&c, a, &s))
 		return NULL;
 	if (s.dilation_h != 1 || s.dilation_w != 1)
-		return ebb_call_fail(&c, EBB_INVALID, "there is no dilation for averages, got %lldx%lld",
-			(long long)s.dilation_h, (long long)s.dilation_w);
+		return ebb_call_fail(&c, EBB_INVALID,
+			"there is no dilation for averages, got %lldx%lld", (long long)s.dilation_h,
+			(long long)s.dilation_w);
 	return average(a->t, &AVGPOOL2D, x, &s, a->site);
 }
 
@@ -205,13 +233,24 @@ ebb_tensor *(ebb_adaptive_avgpool2d)(const ebb_adaptive_args *a)
 
 	if (!is_image(&c))
 		return NULL;
-	s = (ebb_pool_shape){.n = x->shape[0], .c = x->shape[1], .h = x->shape[2], .w = x->shape[3], .kh = 1, .kw = 1,
-		.stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1, .adaptive = true};
+	s = (ebb_pool_shape){.n = x->shape[0],
+		.c = x->shape[1],
+		.h = x->shape[2],
+		.w = x->shape[3],
+		.kh = 1,
+		.kw = 1,
+		.stride_h = 1,
+		.stride_w = 1,
+		.dilation_h = 1,
+		.dilation_w = 1,
+		.adaptive = true};
 	s.oh = pair(a->size, a->size_hw, 0, 1);
 	s.ow = pair(a->size, a->size_hw, 1, 1);
 	if (s.oh < 1 || s.ow < 1)
-		return ebb_call_fail(&c, EBB_INVALID, "the size %lldx%lld must be positive", (long long)s.oh, (long long)s.ow);
+		return ebb_call_fail(&c, EBB_INVALID, "the size %lldx%lld must be positive",
+			(long long)s.oh, (long long)s.ow);
 	if (s.h < 1 || s.w < 1)
-		return ebb_call_fail(&c, EBB_BAD_SHAPE, "x has no pixels: %s", ebb_describe(x, text, sizeof text));
+		return ebb_call_fail(&c, EBB_BAD_SHAPE, "x has no pixels: %s",
+			ebb_describe(x, text, sizeof text));
 	return average(a->t, &ADAPTIVE, x, &s, a->site);
 }

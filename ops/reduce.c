@@ -1,7 +1,7 @@
 /* reduce.c - sums, extremes and what is made of them. */
 #include "ops/internal.h"
 
-/* ---- Shapes of reductions ------------------------------------------------------------------------------------------------ */
+/* ---- Shapes of reductions -------------------------------------------------------------------- */
 
 static ebb_shape reduced_shape(const ebb_tensor *x, const bool *chosen, bool keepdim)
 {
@@ -24,7 +24,7 @@ static int64_t reduced_count(const ebb_tensor *x, const bool *chosen)
 	return n;
 }
 
-/* ---- Sums ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Sums ------------------------------------------------------------------------------------ */
 
 typedef struct sum_attrs {
 	ebb_shape kept; /* with the reduced axes as size 1 */
@@ -43,10 +43,13 @@ static void sum_vjp(ebb_vjp *v)
 		g = ebb_reshape(v->t, g, k->kept);
 	ebb_give(v, 0, ebb_expand(v->t, g, ebb_shape_of(v->in[0])));
 }
-static const ebb_op SUM = {.name = "sum", .vjp = sum_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
-static const ebb_op MEAN = {.name = "mean", .vjp = sum_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
+static const ebb_op SUM = {
+	.name = "sum", .vjp = sum_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
+static const ebb_op MEAN = {
+	.name = "mean", .vjp = sum_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
 
-static ebb_tensor *sum(const ebb_op *op, ebb_tape *t, ebb_tensor *x, ebb_axes axes, bool keepdim, const char *site)
+static ebb_tensor *sum(
+	const ebb_op *op, ebb_tape *t, ebb_tensor *x, ebb_axes axes, bool keepdim, const char *site)
 {
 	ebb_call c = ebb_begin(t, op, site, 1, &x);
 	bool chosen[EBB_MAX_DIMS];
@@ -64,7 +67,8 @@ static ebb_tensor *sum(const ebb_op *op, ebb_tape *t, ebb_tensor *x, ebb_axes ax
 		for (int i = 0; i < x->ndim; i++)
 			if (chosen[i])
 				ys[i] = 0;
-		KERNELS(y)->reduce(EBB_REDUCE_SUM, x->ndim, x->shape, x->data, x->strides, y->data, ys, k.scale);
+		KERNELS(y)->reduce(EBB_REDUCE_SUM, x->ndim, x->shape, x->data, x->strides, y->data,
+			ys, k.scale);
 	}
 	ebb_attach(&c, &k, sizeof k);
 	return ebb_record(&c, y);
@@ -91,7 +95,8 @@ ebb_tensor *(ebb_sum_to)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char
 	if (!ebb_given(t, x, "sum_to", site))
 		return NULL;
 	if (!ebb_is_real(x))
-		return ebb_fail(t, EBB_BAD_DTYPE, site, "sum_to: x must be F32 or F64, got %s", ebb_describe(x, a, sizeof a));
+		return ebb_fail(t, EBB_BAD_DTYPE, site, "sum_to: x must be F32 or F64, got %s",
+			ebb_describe(x, a, sizeof a));
 	lead = x->ndim - shape.ndim;
 	fits = lead >= 0 && shape.ndim >= 0;
 	for (int i = 0; fits && i < x->ndim; i++) {
@@ -103,14 +108,17 @@ ebb_tensor *(ebb_sum_to)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char
 			fits = wanted == x->shape[i];
 	}
 	if (!fits)
-		return ebb_fail(t, EBB_BAD_SHAPE, site, "sum_to: %s does not sum to %s", ebb_describe(x, a, sizeof a),
-			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS ? ebb_shape_text(shape, b, sizeof b) : "?");
+		return ebb_fail(t, EBB_BAD_SHAPE, site, "sum_to: %s does not sum to %s",
+			ebb_describe(x, a, sizeof a),
+			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS
+				? ebb_shape_text(shape, b, sizeof b)
+				: "?");
 	if (axes.n)
 		y = sum(&SUM, t, x, axes, true, site);
 	return lead ? (ebb_reshape)(t, y, shape, site) : y;
 }
 
-/* ---- Along one axis: extremes and logsumexp ----------------------------------------------------------------------------------- */
+/* ---- Along one axis: extremes and logsumexp -------------------------------------------------- */
 
 /* x as [outer,len,inner] with the chosen axes as len, row-major. */
 static ebb_tensor *as_three(ebb_tape *t, ebb_tensor *x, const bool *chosen, const char *site)
@@ -153,19 +161,21 @@ static void extreme_vjp(ebb_vjp *v)
 static const ebb_op MAX = {.name = "max", .vjp = extreme_vjp, .takes = {EBB_ROWS}};
 static const ebb_op MIN = {.name = "min", .vjp = extreme_vjp, .takes = {EBB_ROWS}};
 
-static ebb_tensor *extreme_of_three(const ebb_op *op, ebb_tape *t, ebb_tensor *x, ebb_shape shape, ebb_tensor **where,
-	const char *site)
+static ebb_tensor *extreme_of_three(const ebb_op *op, ebb_tape *t, ebb_tensor *x, ebb_shape shape,
+	ebb_tensor **where, const char *site)
 {
 	ebb_call c = ebb_begin(t, op, site, 1, &x);
 	ebb_tensor *y, *index;
-	int64_t outer = ebb_size(x, 0), len = ebb_size(x, 1), inner = ebb_size(x, 2), strides[EBB_MAX_DIMS];
+	int64_t outer = ebb_size(x, 0), len = ebb_size(x, 1), inner = ebb_size(x, 2),
+		strides[EBB_MAX_DIMS];
 
 	if (!c.t)
 		return NULL;
 	y = ebb_new(&c, (ebb_dtype)x->dtype, EBB_SHAPE(outer, inner), EBB_ROWS);
 	index = ebb_new(&c, EBB_I64, EBB_SHAPE(outer, 1, inner), EBB_ROWS);
 	if (y && index && y->count)
-		KERNELS(y)->extreme(op == &MAX ? 1 : -1, outer, len, inner, x->data, y->data, (int64_t *)(void *)index->data);
+		KERNELS(y)->extreme(op == &MAX ? 1 : -1, outer, len, inner, x->data, y->data,
+			(int64_t *)(void *)index->data);
 	if (where && index) {
 		ebb_strides_of(EBB_ROWS, shape.ndim, shape.dims, strides);
 		*where = ebb_new_view(&c, index, shape, strides, 0);
@@ -196,9 +206,11 @@ static ebb_tensor *extreme(const ebb_op *op, const ebb_extreme_args *a)
 		return ebb_call_fail(&c, EBB_INVALID, ".index needs one axis, got %d", n);
 	shape = reduced_shape(x, chosen, a->keepdim);
 	if (reduced_count(x, chosen) == 0 && ebb_checked_count(shape, ebb_dtype_of(x)) > 0)
-		return ebb_call_fail(&c, EBB_BAD_SHAPE, "of nothing: an axis to reduce of %s has size 0",
+		return ebb_call_fail(&c, EBB_BAD_SHAPE,
+			"of nothing: an axis to reduce of %s has size 0",
 			ebb_describe(x, text, sizeof text));
-	y = extreme_of_three(op, a->t, as_three(a->t, x, chosen, a->site), shape, a->index, a->site);
+	y = extreme_of_three(
+		op, a->t, as_three(a->t, x, chosen, a->site), shape, a->index, a->site);
 	y = (ebb_reshape)(a->t, y, shape, a->site);
 	if (!y && a->index)
 		*a->index = NULL;
@@ -222,7 +234,9 @@ static void logsumexp_vjp(ebb_vjp *v)
 
 	ebb_give(v, 0, ebb_mul(v->t, ebb_exp(v->t, ebb_sub(v->t, v->in[0], y)), g));
 }
-static const ebb_op LOGSUMEXP = {.name = "logsumexp", .vjp = logsumexp_vjp, .reads = {EBB_IN(0) | EBB_OUT},
+static const ebb_op LOGSUMEXP = {.name = "logsumexp",
+	.vjp = logsumexp_vjp,
+	.reads = {EBB_IN(0) | EBB_OUT},
 	.takes = {EBB_ROWS}};
 
 static ebb_tensor *logsumexp_of_three(ebb_tape *t, ebb_tensor *x, const char *site)
@@ -249,11 +263,12 @@ ebb_tensor *(ebb_logsumexp)(const ebb_reduce_args *a)
 	c = (ebb_call){.t = a->t, .op = &LOGSUMEXP, .site = a->site, .nin = 1, .in = &x};
 	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, a->axes, x->ndim, chosen))
 		return NULL;
-	return (ebb_reshape)(a->t, logsumexp_of_three(a->t, as_three(a->t, x, chosen, a->site), a->site),
+	return (ebb_reshape)(a->t,
+		logsumexp_of_three(a->t, as_three(a->t, x, chosen, a->site), a->site),
 		reduced_shape(x, chosen, a->keepdim), a->site);
 }
 
-/* ---- Variance ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Variance -------------------------------------------------------------------------------- */
 
 static const ebb_op VAR = {.name = "var"};
 
@@ -275,19 +290,21 @@ ebb_tensor *(ebb_var)(const ebb_var_args *a)
 	return (ebb_mul_scalar)(a->t, d, 1.0 / (n > 0 ? n : 0), a->site);
 }
 
-/* ---- Norms --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Norms ----------------------------------------------------------------------------------- */
 
 typedef struct norm_attrs {
 	ebb_shape kept;
 	double p;
 } norm_attrs;
 
-/* d|x|_p = sign(x)*|x|^(p-1)/y^(p-1); 0 where y = 0, by dividing by 1 there (the numerator is 0). */
+/* d|x|_p = sign(x)*|x|^(p-1)/y^(p-1); 0 where y = 0, by dividing by 1 there (the numerator is
+ * 0). */
 static void norm_vjp(ebb_vjp *v)
 {
 	const norm_attrs *k = v->attrs;
 	ebb_tape *t = v->t;
-	ebb_tensor *x = v->in[0], *y = ebb_reshape(t, v->out, k->kept), *g = ebb_reshape(t, v->gy, k->kept);
+	ebb_tensor *x = v->in[0], *y = ebb_reshape(t, v->out, k->kept),
+		   *g = ebb_reshape(t, v->gy, k->kept);
 	ebb_tensor *safe = y ? ebb_add(t, y, ebb_mask(t, EBB_IS_EQUAL, y, 0, 0, NULL)) : NULL;
 
 	if (k->p == 1) {
@@ -295,13 +312,14 @@ static void norm_vjp(ebb_vjp *v)
 	} else if (k->p == 2) {
 		ebb_give(v, 0, ebb_mul(t, x, ebb_div(t, g, safe)));
 	} else {
-		ebb_tensor *power = ebb_mul(t, ebb_sign(t, x), ebb_pow_scalar(t, ebb_abs(t, x), k->p - 1));
+		ebb_tensor *power =
+			ebb_mul(t, ebb_sign(t, x), ebb_pow_scalar(t, ebb_abs(t, x), k->p - 1));
 
 		ebb_give(v, 0, ebb_mul(t, power, ebb_div(t, g, ebb_pow_scalar(t, safe, k->p - 1))));
 	}
 }
-static const ebb_op NORM = {.name = "norm", .vjp = norm_vjp, .reads = {EBB_IN(0) | EBB_OUT},
-	.takes = {EBB_STRIDED}};
+static const ebb_op NORM = {
+	.name = "norm", .vjp = norm_vjp, .reads = {EBB_IN(0) | EBB_OUT}, .takes = {EBB_STRIDED}};
 
 /* sum |x|^p into y, for any p: the powers are taken through scratch memory. */
 static bool sum_powers(ebb_call *c, ebb_tensor *x, double p, ebb_tensor *y, const int64_t *ys)
@@ -311,8 +329,8 @@ static bool sum_powers(ebb_call *c, ebb_tensor *x, double p, ebb_tensor *y, cons
 	char *s;
 
 	if (p == 1 || p == 2) {
-		k->reduce(p == 1 ? EBB_REDUCE_SUM_ABS : EBB_REDUCE_SUM_SQ, x->ndim, x->shape, x->data, x->strides, y->data,
-			ys, 1.0);
+		k->reduce(p == 1 ? EBB_REDUCE_SUM_ABS : EBB_REDUCE_SUM_SQ, x->ndim, x->shape,
+			x->data, x->strides, y->data, ys, 1.0);
 		return true;
 	}
 	s = ebb_scratch(c, (size_t)(x->count ? x->count : 1) * k->real_size);
@@ -336,7 +354,8 @@ ebb_tensor *(ebb_norm)(const ebb_norm_args *a)
 	norm_attrs k;
 
 	if (isinf(a->p) && a->p > 0)
-		return (ebb_max)(&(ebb_extreme_args){a->t, (ebb_abs)(a->t, x, a->site), a->axes, a->keepdim, NULL, a->site});
+		return (ebb_max)(&(ebb_extreme_args){
+			a->t, (ebb_abs)(a->t, x, a->site), a->axes, a->keepdim, NULL, a->site});
 	c = ebb_begin(a->t, &NORM, a->site, 1, &x);
 	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, a->axes, x->ndim, chosen))
 		return NULL;

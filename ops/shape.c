@@ -1,19 +1,20 @@
 /* shape.c - the same values under another shape: views where memory allows, copies where not. */
 #include "ops/internal.h"
 
-/* ---- dense: x copied into one block of a given order --------------------------------------------------------------- */
+/* ---- dense: x copied into one block of a given order ----------------------------------------- */
 
 static void dense_vjp(ebb_vjp *v)
 {
 	ebb_give(v, 0, v->gy);
 }
-static const ebb_op DENSE = {.name = "dense", .vjp = dense_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
+static const ebb_op DENSE = {
+	.name = "dense", .vjp = dense_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
 
 static ebb_tensor *copy_to(ebb_call *c, ebb_tensor *x, ebb_tensor *y)
 {
 	if (y && y->count)
-		ebb_copy_strided(ebb_dtype_size((ebb_dtype)x->dtype), x->ndim, x->shape, x->data, x->strides, y->data,
-			y->strides);
+		ebb_copy_strided(ebb_dtype_size((ebb_dtype)x->dtype), x->ndim, x->shape, x->data,
+			x->strides, y->data, y->strides);
 	return ebb_record(c, y);
 }
 
@@ -29,7 +30,8 @@ ebb_tensor *(ebb_dense)(ebb_tape *t, ebb_tensor *x, ebb_order order, const char 
 	return copy_to(&c, x, ebb_new(&c, (ebb_dtype)x->dtype, ebb_shape_of(x), order));
 }
 
-ebb_tensor *ebb_arith_dense_like(ebb_tape *t, ebb_tensor *x, const ebb_tensor *like, const char *site)
+ebb_tensor *ebb_arith_dense_like(
+	ebb_tape *t, ebb_tensor *x, const ebb_tensor *like, const char *site)
 {
 	ebb_call c = ebb_begin(t, &DENSE, site, 1, &x);
 
@@ -40,7 +42,7 @@ ebb_tensor *ebb_arith_dense_like(ebb_tape *t, ebb_tensor *x, const ebb_tensor *l
 	return copy_to(&c, x, ebb_new_like(&c, like));
 }
 
-/* ---- reshape ----------------------------------------------------------------------------------------------------------- */
+/* ---- reshape --------------------------------------------------------------------------------- */
 
 static void reshape_vjp(ebb_vjp *v)
 {
@@ -82,8 +84,11 @@ ebb_tensor *(ebb_reshape)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const cha
 	if (!c.t)
 		return NULL;
 	if (!infer(&shape, x->count))
-		return ebb_call_fail(&c, EBB_BAD_SHAPE, "%s cannot take the shape %s", ebb_describe(x, a, sizeof a),
-			wanted.ndim >= 0 && wanted.ndim <= EBB_MAX_DIMS ? ebb_shape_text(wanted, b, sizeof b) : "?");
+		return ebb_call_fail(&c, EBB_BAD_SHAPE, "%s cannot take the shape %s",
+			ebb_describe(x, a, sizeof a),
+			wanted.ndim >= 0 && wanted.ndim <= EBB_MAX_DIMS
+				? ebb_shape_text(wanted, b, sizeof b)
+				: "?");
 	ebb_strides_of(EBB_ROWS, shape.ndim, shape.dims, strides);
 	return ebb_record(&c, ebb_new_view(&c, x, shape, strides, 0));
 }
@@ -96,7 +101,8 @@ ebb_tensor *(ebb_flatten)(ebb_tape *t, ebb_tensor *x, const char *site)
 	if (!ebb_given(t, x, "flatten", site))
 		return NULL;
 	if (x->ndim < 1)
-		return ebb_fail(t, EBB_BAD_SHAPE, site, "flatten: x needs at least one axis, got %s",
+		return ebb_fail(t, EBB_BAD_SHAPE, site,
+			"flatten: x needs at least one axis, got %s",
 			ebb_describe(x, text, sizeof text));
 	for (int i = 1; i < x->ndim; i++)
 		rest *= x->shape[i];
@@ -126,12 +132,12 @@ ebb_tensor *(ebb_squeeze)(ebb_tape *t, ebb_tensor *x, int axis, const char *site
 		return NULL;
 	at = axis < 0 ? axis + x->ndim : axis;
 	if (at < 0 || at >= x->ndim || x->shape[at] != 1)
-		return ebb_fail(t, EBB_BAD_SHAPE, site, "squeeze: axis %d of %s is not of size 1", axis,
-			ebb_describe(x, text, sizeof text));
+		return ebb_fail(t, EBB_BAD_SHAPE, site, "squeeze: axis %d of %s is not of size 1",
+			axis, ebb_describe(x, text, sizeof text));
 	return (ebb_reshape)(t, x, ebb_without_axis(ebb_shape_of(x), at), site);
 }
 
-/* ---- permute ------------------------------------------------------------------------------------------------------------- */
+/* ---- permute --------------------------------------------------------------------------------- */
 
 static void permute_vjp(ebb_vjp *v)
 {
@@ -142,7 +148,8 @@ static void permute_vjp(ebb_vjp *v)
 		back.axis[axes->axis[i]] = i;
 	ebb_give(v, 0, ebb_permute(v->t, v->gy, back));
 }
-static const ebb_op PERMUTE = {.name = "permute", .vjp = permute_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
+static const ebb_op PERMUTE = {
+	.name = "permute", .vjp = permute_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
 
 ebb_tensor *(ebb_permute)(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site)
 {
@@ -155,7 +162,8 @@ ebb_tensor *(ebb_permute)(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char 
 	if (!c.t)
 		return NULL;
 	if (axes.n != x->ndim)
-		return ebb_call_fail(&c, EBB_INVALID, "%d axes given for %s", axes.n, ebb_describe(x, text, sizeof text));
+		return ebb_call_fail(&c, EBB_INVALID, "%d axes given for %s", axes.n,
+			ebb_describe(x, text, sizeof text));
 	if (axes.n && !ebb_check_axes(&c, axes, x->ndim, chosen))
 		return NULL;
 	shape = ebb_shape_of(x);
@@ -178,8 +186,8 @@ ebb_tensor *(ebb_transpose)(ebb_tape *t, ebb_tensor *x, int axis_a, int axis_b, 
 	axis_a += axis_a < 0 ? x->ndim : 0;
 	axis_b += axis_b < 0 ? x->ndim : 0;
 	if (axis_a < 0 || axis_a >= x->ndim || axis_b < 0 || axis_b >= x->ndim)
-		return ebb_fail(t, EBB_INVALID, site, "transpose: axes %d and %d of %s", axis_a, axis_b,
-			ebb_describe(x, text, sizeof text));
+		return ebb_fail(t, EBB_INVALID, site, "transpose: axes %d and %d of %s", axis_a,
+			axis_b, ebb_describe(x, text, sizeof text));
 	axes.n = x->ndim;
 	for (int i = 0; i < x->ndim; i++)
 		axes.axis[i] = i;
@@ -188,13 +196,14 @@ ebb_tensor *(ebb_transpose)(ebb_tape *t, ebb_tensor *x, int axis_a, int axis_b, 
 	return (ebb_permute)(t, x, axes, site);
 }
 
-/* ---- expand: a view of stride 0; its gradient is summed back by ebb_give --------------------------------------------------- */
+/* ---- expand: a view of stride 0; its gradient is summed back by ebb_give --------------------- */
 
 static void expand_vjp(ebb_vjp *v)
 {
 	ebb_give(v, 0, v->gy);
 }
-static const ebb_op EXPAND = {.name = "expand", .vjp = expand_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
+static const ebb_op EXPAND = {
+	.name = "expand", .vjp = expand_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
 
 ebb_tensor *(ebb_expand)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site)
 {
@@ -215,15 +224,19 @@ ebb_tensor *(ebb_expand)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char
 		if (shape.dims[i] < 0 || (exists && !one && shape.dims[i] != x->shape[i - lead]))
 			lead = -1;
 		else
-			strides[i] = exists && (!one || shape.dims[i] == 1) ? x->strides[i - lead] : 0;
+			strides[i] =
+				exists && (!one || shape.dims[i] == 1) ? x->strides[i - lead] : 0;
 	}
 	if (lead < 0 || shape.ndim > EBB_MAX_DIMS)
-		return ebb_call_fail(&c, EBB_BAD_SHAPE, "%s does not broadcast to %s", ebb_describe(x, a, sizeof a),
-			wanted.ndim >= 0 && wanted.ndim <= EBB_MAX_DIMS ? ebb_shape_text(wanted, b, sizeof b) : "?");
+		return ebb_call_fail(&c, EBB_BAD_SHAPE, "%s does not broadcast to %s",
+			ebb_describe(x, a, sizeof a),
+			wanted.ndim >= 0 && wanted.ndim <= EBB_MAX_DIMS
+				? ebb_shape_text(wanted, b, sizeof b)
+				: "?");
 	return ebb_record(&c, ebb_new_view(&c, x, shape, strides, 0));
 }
 
-/* ---- slice, and its gradient: gy laid into zeros; each is the other's gradient ----------------------------------------------- */
+/* ---- slice, and its gradient: gy laid into zeros; each is the other's gradient --------------- */
 
 typedef struct range {
 	int axis;
@@ -238,8 +251,8 @@ static void slice_grad_vjp(ebb_vjp *v)
 
 	ebb_give(v, 0, ebb_slice(v->t, v->gy, r->axis, r->start, r->stop, r->step));
 }
-static const ebb_op SLICE_GRAD = {.name = "slice_grad", .vjp = slice_grad_vjp, .takes = {EBB_STRIDED},
-	.gy_strided = true};
+static const ebb_op SLICE_GRAD = {
+	.name = "slice_grad", .vjp = slice_grad_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
 
 static ebb_tensor *slice_grad(ebb_tape *t, ebb_tensor *gy, const range *r)
 {
@@ -252,14 +265,17 @@ static ebb_tensor *slice_grad(ebb_tape *t, ebb_tensor *gy, const range *r)
 		return NULL;
 	shape.dims[r->axis] = r->size;
 	gx = ebb_new(&c, (ebb_dtype)gy->dtype, shape,
-		!(gy->flags & EBB_F_ROWS) && (gy->flags & EBB_F_CHANNELS_LAST) ? EBB_CHANNELS_LAST : EBB_ROWS);
+		!(gy->flags & EBB_F_ROWS) && (gy->flags & EBB_F_CHANNELS_LAST) ? EBB_CHANNELS_LAST
+									       : EBB_ROWS);
 	if (gx && gx->count) {
 		KERNELS(gx)->fill(gx->count, 0.0, gx->data);
 		memcpy(strides, gx->strides, sizeof strides);
 		strides[r->axis] *= r->step;
 		if (gy->count)
-			ebb_copy_strided(ebb_dtype_size((ebb_dtype)gy->dtype), gy->ndim, gy->shape, gy->data, gy->strides,
-				gx->data + r->start * gx->strides[r->axis] * (int64_t)ebb_dtype_size((ebb_dtype)gx->dtype),
+			ebb_copy_strided(ebb_dtype_size((ebb_dtype)gy->dtype), gy->ndim, gy->shape,
+				gy->data, gy->strides,
+				gx->data + r->start * gx->strides[r->axis] *
+						   (int64_t)ebb_dtype_size((ebb_dtype)gx->dtype),
 				strides);
 	}
 	ebb_attach(&c, r, sizeof *r);
@@ -270,7 +286,8 @@ static void slice_vjp(ebb_vjp *v)
 {
 	ebb_give(v, 0, slice_grad(v->t, v->gy, v->attrs));
 }
-static const ebb_op SLICE = {.name = "slice", .vjp = slice_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
+static const ebb_op SLICE = {
+	.name = "slice", .vjp = slice_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
 
 static int64_t clip_position(int64_t i, int64_t size)
 {
@@ -279,8 +296,8 @@ static int64_t clip_position(int64_t i, int64_t size)
 	return i < 0 ? 0 : i > size ? size : i;
 }
 
-ebb_tensor *(ebb_slice)(ebb_tape *t, ebb_tensor *x, int axis, int64_t start, int64_t stop, int64_t step,
-	const char *site)
+ebb_tensor *(ebb_slice)(ebb_tape *t, ebb_tensor *x, int axis, int64_t start, int64_t stop,
+	int64_t step, const char *site)
 {
 	ebb_call c = ebb_begin(t, &SLICE, site, 1, &x);
 	range r = {0};
@@ -290,7 +307,8 @@ ebb_tensor *(ebb_slice)(ebb_tape *t, ebb_tensor *x, int axis, int64_t start, int
 	if (!c.t || (r.axis = ebb_check_axis(&c, axis, x->ndim)) < 0)
 		return NULL;
 	if (step < 1)
-		return ebb_call_fail(&c, EBB_INVALID, "step %lld is not at least 1", (long long)step);
+		return ebb_call_fail(
+			&c, EBB_INVALID, "step %lld is not at least 1", (long long)step);
 	r.size = x->shape[r.axis];
 	r.start = clip_position(start, r.size);
 	r.stop = clip_position(stop, r.size);

@@ -2,7 +2,8 @@
 #include "ops/internal.h"
 
 /* The fused gradients, for sweeps that do not record. */
-static const ebb_op FUSED = {.name = "softmax_grad", .vjp = ebb_zero_vjp, .takes = {EBB_ROWS, EBB_ROWS}};
+static const ebb_op FUSED = {
+	.name = "softmax_grad", .vjp = ebb_zero_vjp, .takes = {EBB_ROWS, EBB_ROWS}};
 
 static ebb_tensor *fused_grad(ebb_vjp *v, int axis, bool logarithm)
 {
@@ -16,9 +17,11 @@ static ebb_tensor *fused_grad(ebb_vjp *v, int axis, bool logarithm)
 		ebb_around s = ebb_sizes_around(gx, axis);
 
 		if (logarithm)
-			KERNELS(gx)->log_softmax_grad(s.outer, s.len, s.inner, in[0]->data, in[1]->data, gx->data);
+			KERNELS(gx)->log_softmax_grad(
+				s.outer, s.len, s.inner, in[0]->data, in[1]->data, gx->data);
 		else
-			KERNELS(gx)->softmax_grad(s.outer, s.len, s.inner, in[0]->data, in[1]->data, gx->data);
+			KERNELS(gx)->softmax_grad(
+				s.outer, s.len, s.inner, in[0]->data, in[1]->data, gx->data);
 	}
 	return ebb_record(&c, gx);
 }
@@ -37,7 +40,8 @@ static void softmax_vjp(ebb_vjp *v)
 
 	ebb_give(v, 0, ebb_mul(t, v->out, ebb_sub(t, v->gy, dot)));
 }
-static const ebb_op SOFTMAX = {.name = "softmax", .vjp = softmax_vjp, .reads = {EBB_OUT}, .takes = {EBB_ROWS}};
+static const ebb_op SOFTMAX = {
+	.name = "softmax", .vjp = softmax_vjp, .reads = {EBB_OUT}, .takes = {EBB_ROWS}};
 
 /* gx = gy - exp(y)*sum gy */
 static void log_softmax_vjp(ebb_vjp *v)
@@ -53,8 +57,8 @@ static void log_softmax_vjp(ebb_vjp *v)
 
 	ebb_give(v, 0, ebb_sub(t, v->gy, ebb_mul(t, ebb_exp(t, v->out), total)));
 }
-static const ebb_op LOG_SOFTMAX = {.name = "log_softmax", .vjp = log_softmax_vjp, .reads = {EBB_OUT},
-	.takes = {EBB_ROWS}};
+static const ebb_op LOG_SOFTMAX = {
+	.name = "log_softmax", .vjp = log_softmax_vjp, .reads = {EBB_OUT}, .takes = {EBB_ROWS}};
 
 static ebb_tensor *along(ebb_tape *t, const ebb_op *op, ebb_tensor *x, int axis, const char *site)
 {
