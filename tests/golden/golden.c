@@ -215,7 +215,11 @@ static void compare_second(run *r, ebb_tensor **g)
 		if (v)
 			s = s ? ebb_add(r->t, s, term) : term;
 	}
-	if (!s || !ebb_grad(r->t, s, r->nx + 1, r->x, h)) {
+	/* A gradient that depends on nothing any more has a zero derivative. */
+	for (int i = 0; s && !ebb_requires_grad(s) && i <= r->nx; i++)
+		h[i] = ebb_zeros_like(r->t, r->x[i]);
+	if (!s || (ebb_requires_grad(s) && !ebb_grad(r->t, s, r->nx + 1, r->x, h)) ||
+		ebb_failed(r->t)) {
 		if (s || ebb_failed(r->t))
 			complain(r, "second derivative: %s", ebb_error_message(r->t));
 		return;
