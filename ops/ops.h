@@ -20,8 +20,11 @@ extern "C" {
 
 /* [] of the default dtype */
 EBB_API ebb_tensor *ebb_scalar(ebb_tape *t, double value, const char *site);
+/* value in every element, of the default dtype */
 EBB_API ebb_tensor *ebb_full(ebb_tape *t, ebb_shape shape, double value, const char *site);
+/* 0 in every element */
 EBB_API ebb_tensor *ebb_zeros(ebb_tape *t, ebb_shape shape, const char *site);
+/* 1 in every element */
 EBB_API ebb_tensor *ebb_ones(ebb_tape *t, ebb_shape shape, const char *site);
 /* x's type and order */
 EBB_API ebb_tensor *ebb_zeros_like(ebb_tape *t, ebb_tensor *x, const char *site);
@@ -51,13 +54,19 @@ EBB_API ebb_tensor *ebb_neg(ebb_tape *t, ebb_tensor *x, const char *site); /* -x
 EBB_API ebb_tensor *ebb_abs(ebb_tape *t, ebb_tensor *x, const char *site);
 /* -1, 0 or 1; derivative 0 */
 EBB_API ebb_tensor *ebb_sign(ebb_tape *t, ebb_tensor *x, const char *site);
+/* e^x */
 EBB_API ebb_tensor *ebb_exp(ebb_tape *t, ebb_tensor *x, const char *site);
 EBB_API ebb_tensor *ebb_log(ebb_tape *t, ebb_tensor *x, const char *site); /* natural */
+/* x^(1/2); NaN below 0 */
 EBB_API ebb_tensor *ebb_sqrt(ebb_tape *t, ebb_tensor *x, const char *site);
+/* x^2 */
 EBB_API ebb_tensor *ebb_square(ebb_tape *t, ebb_tensor *x, const char *site);
 EBB_API ebb_tensor *ebb_reciprocal(ebb_tape *t, ebb_tensor *x, const char *site); /* 1/x */
+/* sin x, in radians */
 EBB_API ebb_tensor *ebb_sin(ebb_tape *t, ebb_tensor *x, const char *site);
+/* cos x, in radians */
 EBB_API ebb_tensor *ebb_cos(ebb_tape *t, ebb_tensor *x, const char *site);
+/* (e^x - e^-x)/(e^x + e^-x) */
 EBB_API ebb_tensor *ebb_tanh(ebb_tape *t, ebb_tensor *x, const char *site);
 /* 2/sqrt(pi) * integral of exp(-u^2) from 0 to x */
 EBB_API ebb_tensor *ebb_erf(ebb_tape *t, ebb_tensor *x, const char *site);
@@ -92,13 +101,18 @@ EBB_API ebb_tensor *ebb_pow_scalar(ebb_tape *t, ebb_tensor *x, double p, const c
 
 /* ---- Two operands, with broadcasting (binary.c) ---------------------------------------------- */
 
+/* a + b */
 EBB_API ebb_tensor *ebb_add(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+/* a - b */
 EBB_API ebb_tensor *ebb_sub(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+/* a*b */
 EBB_API ebb_tensor *ebb_mul(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+/* a/b */
 EBB_API ebb_tensor *ebb_div(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 EBB_API ebb_tensor *ebb_pow(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site); /* a^b */
 /* equal operands share the gradient */
 EBB_API ebb_tensor *ebb_maximum(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+/* min(a,b); NaN of either wins; equal operands share the gradient */
 EBB_API ebb_tensor *ebb_minimum(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 /* cond != 0 ? a : b; cond is U8 or I64, all three broadcast */
 EBB_API ebb_tensor *ebb_where(
