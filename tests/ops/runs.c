@@ -1,4 +1,4 @@
-/* runs.c - one op on one sample: in both real types, every memory order, with constants among them. */
+/* runs.c - one op on one sample: both types, every memory order, constants among the inputs. */
 #include "tests/ops/ops_test.h"
 
 typedef struct setting {

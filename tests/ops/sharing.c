@@ -211,28 +211,30 @@ END_TEST
 START_TEST(messages_point_at_the_call)
 {
 	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x = ebb_zeros(t, EBB_SHAPE(2, 3, 8, 8)),
+		   *w = ebb_zeros(t, EBB_SHAPE(4, 6, 3, 3));
 	char expected[200];
 	int line;
 
 	ebb_scope_begin(t, "net");
 	ebb_scope_begin(t, "conv1");
 	line = __LINE__ + 1;
-	ebb_conv2d(t, ebb_relu(t, ebb_zeros(t, EBB_SHAPE(2, 3, 8, 8))),
-		ebb_zeros(t, EBB_SHAPE(4, 6, 3, 3)));
+	ebb_conv2d(t, ebb_relu(t, x), w);
 	snprintf(expected, sizeof expected,
-		"sharing.c:%d: conv2d: x has 3 channels, w expects 6 (x [2,3,8,8], w [4,6,3,3]) in "
-		"net.conv1",
+		"tests/ops/sharing.c:%d: conv2d: x has 3 channels, w expects 6 (x [2,3,8,8], w "
+	        "[4,6,3,3]) in net.conv1",
 		line);
 	ck_assert_msg(strstr(ebb_error_message(t), expected), "%s", ebb_error_message(t));
 	ck_assert_int_eq(ebb_error_status(t), EBB_BAD_SHAPE);
 	ebb_tape_free(t);
+	/* A nested call has its own name and shapes. */
 	t = ebb_tape_new();
-	/* A nested call has its own name and line. */
+	x = ebb_zeros(t, EBB_SHAPE(2));
+	w = ebb_zeros(t, EBB_SHAPE(3));
 	line = __LINE__ + 1;
-	ebb_add(t, ebb_mul(t, ebb_zeros(t, EBB_SHAPE(2)), ebb_zeros(t, EBB_SHAPE(3))),
-		ebb_zeros(t, EBB_SHAPE(2)));
+	ebb_add(t, ebb_mul(t, x, w), x);
 	snprintf(expected, sizeof expected,
-		"sharing.c:%d: mul: shapes do not broadcast: F32 [2] and F32 [3]", line);
+		"tests/ops/sharing.c:%d: mul: shapes do not broadcast: F32 [2] and F32 [3]", line);
 	ck_assert_msg(strstr(ebb_error_message(t), expected), "%s", ebb_error_message(t));
 	ebb_tape_free(t);
 }
