@@ -150,7 +150,7 @@ START_TEST(nan_survives)
 		ebb_log_softmax(t, x, 0), ebb_sign(t, x)};
 	size_t n = sizeof results / sizeof *results;
 
-	/* sign compiles to a vector comparison "equal or unordered"; valgrind 3.19 takes it for "equal". */
+	/* sign becomes a comparison "equal or unordered", which valgrind 3.19 takes for "equal". */
 	if (RUNNING_ON_VALGRIND)
 		n--;
 	for (size_t i = 0; i < n; i++)

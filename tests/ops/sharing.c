@@ -222,7 +222,7 @@ START_TEST(messages_point_at_the_call)
 	ebb_conv2d(t, ebb_relu(t, x), w);
 	snprintf(expected, sizeof expected,
 		"tests/ops/sharing.c:%d: conv2d: x has 3 channels, w expects 6 (x [2,3,8,8], w "
-	        "[4,6,3,3]) in net.conv1",
+		"[4,6,3,3]) in net.conv1",
 		line);
 	ck_assert_msg(strstr(ebb_error_message(t), expected), "%s", ebb_error_message(t));
 	ck_assert_int_eq(ebb_error_status(t), EBB_BAD_SHAPE);
