@@ -5,6 +5,9 @@
 #include <string.h>
 
 #ifdef EBB_HAVE_CAIRO
+#ifdef EBB_HAVE_FONTCONFIG
+#include <fontconfig/fontconfig.h>
+#endif
 #include <cairo-pdf.h>
 #include <cairo-svg.h>
 
@@ -192,6 +195,14 @@ bool ebb_figure_svg(const ebb_figure *f, ebb_text *text, ebb_error *e)
 	return check(f, e) && render(f, FORMAT_SVG, text, e);
 }
 
+void ebb_figures_end(void)
+{
+	cairo_debug_reset_static_data();
+#ifdef EBB_HAVE_FONTCONFIG
+	FcFini();
+#endif
+}
+
 #else
 
 bool ebb_can_plot(void)
@@ -219,5 +230,9 @@ bool ebb_figure_svg(const ebb_figure *f, ebb_text *text, ebb_error *e)
 	(void)f;
 	(void)text;
 	return cannot(e);
+}
+
+void ebb_figures_end(void)
+{
 }
 #endif

@@ -282,6 +282,10 @@ EBB_API bool ebb_can_plot(void);
 EBB_API bool ebb_figure_save(const ebb_figure *f, const char *path, ebb_error *e);
 /* The SVG document, appended. */
 EBB_API bool ebb_figure_svg(const ebb_figure *f, ebb_text *text, ebb_error *e);
+/* Frees the fonts that Cairo and Fontconfig keep until the process ends: for a program at its end
+ * that wants nothing left for a leak checker to find.  Not while anybody else in the process uses
+ * either. */
+EBB_API void ebb_figures_end(void);
 
 /* ---- The report (report.c) ------------------------------------------------------------------- */
 

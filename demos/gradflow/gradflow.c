@@ -169,5 +169,6 @@ int main(int argc, char **argv)
 	for (int i = 0; i < NETWORKS; i++)
 		run_free(&runs[i]);
 	ebb_dataset_free(data);
+	ebb_figures_end();
 	return ok ? 0 : 1;
 }
