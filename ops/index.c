@@ -20,46 +20,45 @@ static bool in_range(ebb_call *c, const ebb_tensor *index, int64_t len)
 	return true;
 }
 
+typedef void (*index_kernel)(int64_t outer, int64_t len, int64_t inner, int64_t count,
+	const void *from, const int64_t *index, void *to);
+
+/* The rest of a pick, its inputs checked: y of that shape, from x = in[0] at index = in[1]. */
+static ebb_tensor *pick(ebb_call *c, const index_attrs *k, ebb_shape shape, index_kernel kernel)
+{
+	const ebb_tensor *x = c->in[0], *index = c->in[1];
+	ebb_tensor *y = ebb_new(c, (ebb_dtype)x->dtype, shape, EBB_ROWS);
+
+	if (y && y->count) {
+		ebb_around s = ebb_sizes_around(x, k->axis);
+
+		kernel(s.outer, s.len, s.inner, shape.dims[k->axis], x->data,
+			(const int64_t *)(const void *)index->data, y->data);
+	}
+	ebb_attach(c, k, sizeof *k);
+	return ebb_record(c, y);
+}
+
+/* gx of zeros, len long along the axis, with gy added at the index. */
+static ebb_tensor *spread(
+	ebb_tape *t, const ebb_op *op, ebb_tensor *gy, ebb_tensor *index, const index_attrs *k);
+
 /* ---- index_select ---------------------------------------------------------------------------- */
 
 static void index_select_grad_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0,
-		ebb_index_select(v->t, v->gy, ((const index_attrs *)v->attrs)->axis, v->in[1]));
+	const index_attrs *k = v->attrs;
+
+	ebb_give(v, 0, ebb_index_select(v->t, v->gy, k->axis, v->in[1]));
 }
 static const ebb_op INDEX_SELECT_GRAD = {.name = "index_select_grad",
 	.vjp = index_select_grad_vjp,
 	.reads = {EBB_IN(1)},
 	.takes = {EBB_ROWS, EBB_ROWS}};
 
-ebb_tensor *ebb_index_select_grad(
-	ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len, const char *site)
-{
-	ebb_tensor *in[] = {gy, index}, *gx;
-	ebb_call c = ebb_begin(t, &INDEX_SELECT_GRAD, site, 2, in);
-	index_attrs k = {axis, len};
-	ebb_shape shape;
-
-	if (!c.t)
-		return NULL;
-	shape = ebb_shape_of(in[0]);
-	shape.dims[axis] = len;
-	gx = ebb_new(&c, (ebb_dtype)in[0]->dtype, shape, EBB_ROWS);
-	if (gx && gx->count) {
-		ebb_around s = ebb_sizes_around(gx, axis);
-
-		KERNELS(gx)->index_select_grad(s.outer, s.len, s.inner, in[1]->count, in[0]->data,
-			(const int64_t *)(const void *)in[1]->data, gx->data);
-	}
-	ebb_attach(&c, &k, sizeof k);
-	return ebb_record(&c, gx);
-}
-
 static void index_select_vjp(ebb_vjp *v)
 {
-	const index_attrs *k = v->attrs;
-
-	ebb_give(v, 0, ebb_index_select_grad(v->t, v->gy, k->axis, v->in[1], k->len, NULL));
+	ebb_give(v, 0, spread(v->t, &INDEX_SELECT_GRAD, v->gy, v->in[1], v->attrs));
 }
 static const ebb_op INDEX_SELECT = {.name = "index_select",
 	.vjp = index_select_vjp,
@@ -69,7 +68,7 @@ static const ebb_op INDEX_SELECT = {.name = "index_select",
 ebb_tensor *(
 	ebb_index_select)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site)
 {
-	ebb_tensor *in[] = {x, index}, *y;
+	ebb_tensor *in[] = {x, index};
 	ebb_call c = ebb_begin(t, &INDEX_SELECT, site, 2, in);
 	index_attrs k;
 	ebb_shape shape;
@@ -86,56 +85,54 @@ ebb_tensor *(
 		return NULL;
 	shape = ebb_shape_of(in[0]);
 	shape.dims[k.axis] = in[1]->count;
-	y = ebb_new(&c, (ebb_dtype)in[0]->dtype, shape, EBB_ROWS);
-	if (y && y->count) {
-		ebb_around s = ebb_sizes_around(in[0], k.axis);
-
-		KERNELS(y)->index_select(s.outer, s.len, s.inner, in[1]->count, in[0]->data,
-			(const int64_t *)(const void *)in[1]->data, y->data);
-	}
-	ebb_attach(&c, &k, sizeof k);
-	return ebb_record(&c, y);
+	return pick(&c, &k, shape, KERNELS(in[0])->index_select);
 }
 
 /* ---- gather ---------------------------------------------------------------------------------- */
 
 static void gather_grad_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, ebb_gather(v->t, v->gy, ((const index_attrs *)v->attrs)->axis, v->in[1]));
+	const index_attrs *k = v->attrs;
+
+	ebb_give(v, 0, ebb_gather(v->t, v->gy, k->axis, v->in[1]));
 }
 static const ebb_op GATHER_GRAD = {.name = "gather_grad",
 	.vjp = gather_grad_vjp,
 	.reads = {EBB_IN(1)},
 	.takes = {EBB_ROWS, EBB_ROWS}};
 
-ebb_tensor *ebb_gather_grad(
-	ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len, const char *site)
+static ebb_tensor *spread(
+	ebb_tape *t, const ebb_op *op, ebb_tensor *gy, ebb_tensor *index, const index_attrs *k)
 {
 	ebb_tensor *in[] = {gy, index}, *gx;
-	ebb_call c = ebb_begin(t, &GATHER_GRAD, site, 2, in);
-	index_attrs k = {axis, len};
+	ebb_call c = ebb_begin(t, op, NULL, 2, in);
 	ebb_shape shape;
 
 	if (!c.t)
 		return NULL;
 	shape = ebb_shape_of(in[0]);
-	shape.dims[axis] = len;
+	shape.dims[k->axis] = k->len;
 	gx = ebb_new(&c, (ebb_dtype)in[0]->dtype, shape, EBB_ROWS);
 	if (gx && gx->count) {
-		ebb_around s = ebb_sizes_around(gx, axis);
+		ebb_around s = ebb_sizes_around(gx, k->axis);
+		index_kernel kernel = op == &GATHER_GRAD ? KERNELS(gx)->gather_grad
+		                                         : KERNELS(gx)->index_select_grad;
 
-		KERNELS(gx)->gather_grad(s.outer, s.len, s.inner, in[1]->shape[axis], in[0]->data,
+		kernel(s.outer, s.len, s.inner, in[0]->shape[k->axis], in[0]->data,
 			(const int64_t *)(const void *)in[1]->data, gx->data);
 	}
-	ebb_attach(&c, &k, sizeof k);
+	ebb_attach(&c, k, sizeof *k);
 	return ebb_record(&c, gx);
+}
+
+ebb_tensor *ebb_gather_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len)
+{
+	return spread(t, &GATHER_GRAD, gy, index, &(index_attrs){axis, len});
 }
 
 static void gather_vjp(ebb_vjp *v)
 {
-	const index_attrs *k = v->attrs;
-
-	ebb_give(v, 0, ebb_gather_grad(v->t, v->gy, k->axis, v->in[1], k->len, NULL));
+	ebb_give(v, 0, spread(v->t, &GATHER_GRAD, v->gy, v->in[1], v->attrs));
 }
 static const ebb_op GATHER = {
 	.name = "gather", .vjp = gather_vjp, .reads = {EBB_IN(1)}, .takes = {EBB_ROWS, EBB_ROWS}};
@@ -152,7 +149,7 @@ static ebb_tensor *cut_to(
 
 ebb_tensor *(ebb_gather)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site)
 {
-	ebb_tensor *in[] = {x, index}, *y;
+	ebb_tensor *in[] = {x, index};
 	ebb_call c;
 	index_attrs k;
 	bool fits;
@@ -174,13 +171,5 @@ ebb_tensor *(ebb_gather)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index
 	k.len = in[0]->shape[k.axis];
 	if (!in_range(&c, in[1], k.len))
 		return NULL;
-	y = ebb_new(&c, (ebb_dtype)in[0]->dtype, ebb_shape_of(in[1]), EBB_ROWS);
-	if (y && y->count) {
-		ebb_around s = ebb_sizes_around(in[0], k.axis);
-
-		KERNELS(y)->gather(s.outer, s.len, s.inner, in[1]->shape[k.axis], in[0]->data,
-			(const int64_t *)(const void *)in[1]->data, y->data);
-	}
-	ebb_attach(&c, &k, sizeof k);
-	return ebb_record(&c, y);
+	return pick(&c, &k, ebb_shape_of(in[1]), KERNELS(in[0])->gather);
 }

@@ -64,10 +64,7 @@ ebb_shape ebb_with_axis(ebb_shape s, int axis, int64_t size);
 /* [C] as [1,C,1,..] of ndim axes, to broadcast over channels. */
 ebb_tensor *ebb_per_channel(ebb_tape *t, ebb_tensor *x, int ndim, const char *site);
 
-/* Linear pairs that other families use. */
-ebb_tensor *ebb_index_select_grad(
-	ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len, const char *site);
-ebb_tensor *ebb_gather_grad(
-	ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len, const char *site);
+/* The gradient of gather: zeros, len long along the axis, with gy added at the index. */
+ebb_tensor *ebb_gather_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len);
 
 #endif

@@ -156,7 +156,7 @@ static void extreme_vjp(ebb_vjp *v)
 {
 	ebb_tensor *g = ebb_unsqueeze(v->t, v->gy, 1);
 
-	ebb_give(v, 0, ebb_gather_grad(v->t, g, 1, v->saved[0], ebb_size(v->in[0], 1), NULL));
+	ebb_give(v, 0, ebb_gather_grad(v->t, g, 1, v->saved[0], ebb_size(v->in[0], 1)));
 }
 static const ebb_op MAX = {.name = "max", .vjp = extreme_vjp, .takes = {EBB_ROWS}};
 static const ebb_op MIN = {.name = "min", .vjp = extreme_vjp, .takes = {EBB_ROWS}};

@@ -1,26 +1,7 @@
 /* The sweep's accumulators: who holds a gradient, who may add to it in place, and when it goes. */
-#include "tests/support/support.h"
+#include "fixture.h"
 
 #include <math.h>
-
-static ebb_tape *tape;
-static double values[4] = {0.5, -1.25, 2, 3};
-
-static void set_up(void)
-{
-	tape = ebb_tape_new();
-	ebb_set_default_dtype(tape, EBB_F64);
-}
-
-static void tear_down(void)
-{
-	ebb_tape_free(tape);
-}
-
-static ebb_tensor *vector(void)
-{
-	return ebb_from_f64(tape, EBB_SHAPE(4), values);
-}
 
 static ebb_tensor *stored_vector(void)
 {

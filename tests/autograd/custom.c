@@ -1,27 +1,8 @@
 /* Ops of one's own: attributes, saved tensors, many inputs, what a gradient may read and give. */
-#include "tests/support/support.h"
+#include "fixture.h"
 
 #include <math.h>
 #include <string.h>
-
-static ebb_tape *tape;
-static double values[4] = {0.5, -1.25, 2, 3};
-
-static void set_up(void)
-{
-	tape = ebb_tape_new();
-	ebb_set_default_dtype(tape, EBB_F64);
-}
-
-static void tear_down(void)
-{
-	ebb_tape_free(tape);
-}
-
-static ebb_tensor *vector(void)
-{
-	return ebb_from_f64(tape, EBB_SHAPE(4), values);
-}
 
 #define assert_value(x, i, expected)                                                               \
 	ck_assert_msg(fabs(ebb_at(x, i) - (expected)) <= 1e-12 * (1 + fabs((double)(expected))),   \

@@ -1,27 +1,8 @@
 /* Mark and rewind: what is forgotten, what stays, and marks that do not hold. */
-#include "tests/support/support.h"
+#include "fixture.h"
 
 #include <math.h>
 #include <string.h>
-
-static ebb_tape *tape;
-static double values[4] = {0.5, -1.25, 2, 3};
-
-static void set_up(void)
-{
-	tape = ebb_tape_new();
-	ebb_set_default_dtype(tape, EBB_F64);
-}
-
-static void tear_down(void)
-{
-	ebb_tape_free(tape);
-}
-
-static ebb_tensor *vector(void)
-{
-	return ebb_from_f64(tape, EBB_SHAPE(4), values);
-}
 
 /* A step's worth of everything: ops, saved values, a sweep of second order, deposits. */
 static void work(ebb_tensor *x, ebb_tensor *p)
