@@ -11,20 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-/* Figures draw text through fontconfig, whose relative offsets the leak checker does not follow. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:libfontconfig";
-}
-#endif
-
 int64_t cli_int(const char *option, const char *text, int64_t lo, int64_t hi)
 {
 	char *end;

@@ -393,7 +393,7 @@ static bool write_figure(const ebb_figure *figure, const char *out)
 
 	if (!ebb_can_plot()) {
 		ebb_figure_save(figure, "gradflow.png", &e);
-		printf("no figure: %s\n", e.message);
+		printf("%s\n", e.message);
 		return true;
 	}
 	for (int i = 0; i < 3; i++) {

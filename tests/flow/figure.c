@@ -347,6 +347,7 @@ int main(void)
 	TCase *c = tcase_create("figure");
 
 	tcase_set_timeout(c, 60);
+	tcase_add_checked_fixture(c, NULL, ebb_figures_end); /* nothing left for a leak checker */
 	tcase_add_test(c, linear_ticks_are_round);
 	tcase_add_test(c, log_ticks_are_decades);
 	tcase_add_test(c, odd_ranges);

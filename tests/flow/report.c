@@ -209,6 +209,7 @@ int main(void)
 	TCase *c = tcase_create("report");
 
 	tcase_set_timeout(c, 60);
+	tcase_add_checked_fixture(c, NULL, ebb_figures_end); /* nothing left for a leak checker */
 	tcase_add_test(c, page_is_well_formed_and_self_contained);
 	tcase_add_test(c, bad_reports_are_refused);
 	tcase_add_test(c, no_memory);
