@@ -49,18 +49,18 @@ EBB_API bool ebb_text_sparkline(ebb_text *text, int64_t n, const double *y, int 
  * shares 0, the rest NaN. */
 typedef struct ebb_stats {
 	int64_t count, nan;
-	double mean, std;         /* std: of the population, sqrt(mean (x - mean)^2) */
+	double mean, std; /* std: of the population, sqrt(mean (x - mean)^2) */
 	double min, max;
 	double mean_abs, max_abs; /* mean |x|, max |x| */
-	double l2;                /* sqrt(sum x^2); beyond 1e150 or below 1e-150, where x^2 leaves the
+	double l2;        /* sqrt(sum x^2); beyond 1e150 or below 1e-150, where x^2 leaves the
 	                           * range: its bound sqrt(max |x| * sum |x|) */
-	double zeros;             /* share of values that are exactly 0, in [0,1] */
-	double saturated;         /* share of values below or above the bounds given, in [0,1] */
+	double zeros;     /* share of values that are exactly 0, in [0,1] */
+	double saturated; /* share of values below or above the bounds given, in [0,1] */
 } ebb_stats;
 /* Over all of x (F32 or F64, any memory).  False if x is NULL, dropped or of integers, or there is
  * no memory. */
-EBB_API bool ebb_stats_of(const ebb_tensor *x, double saturated_below, double saturated_above,
-                          ebb_stats *s);
+EBB_API bool ebb_stats_of(
+	const ebb_tensor *x, double saturated_below, double saturated_above, ebb_stats *s);
 
 /* ---- The probe (probe.c) --------------------------------------------------------------------- */
 
@@ -100,13 +100,13 @@ EBB_API void ebb_probe_free(ebb_probe *p);
  * (before the optimizer changed it).  False if the probe ran out of memory; it then collects
  * nothing more, and training goes on undisturbed. */
 EBB_API bool ebb_probe_step(ebb_probe *p);
-EBB_API int64_t ebb_probe_steps(const ebb_probe *p);   /* ended so far */
+EBB_API int64_t ebb_probe_steps(const ebb_probe *p); /* ended so far */
 EBB_API bool ebb_probe_failed(const ebb_probe *p);
 
 /* The scopes seen, in order of depth: the order in which they first ended. */
 typedef struct ebb_layer {
 	const char *path; /* "resnet.layer1.0"; lives as long as the probe */
-	bool container;   /* a watched scope ends inside it; not in depth fits, verdicts and tables */
+	bool container; /* a watched scope ends inside it; not in depth fits, verdicts and tables */
 } ebb_layer;
 EBB_API int ebb_probe_layers(const ebb_probe *p);
 EBB_API ebb_layer ebb_probe_layer(const ebb_probe *p, int layer); /* {NULL} if there is none */
@@ -128,9 +128,9 @@ typedef struct ebb_layer_row {
 	ebb_stats gradient;   /* of the loss with respect to it; count 0 if no sweep came by */
 } ebb_layer_row;
 typedef struct ebb_param_row {
-	ebb_stats weight;     /* before the update */
+	ebb_stats weight; /* before the update */
 	ebb_stats gradient;
-	double update_ratio;  /* |w_new - w_old| / |w_old|, L2 norms; NaN where w_old is 0 */
+	double update_ratio; /* |w_new - w_old| / |w_old|, L2 norms; NaN where w_old is 0 */
 } ebb_param_row;
 EBB_API int ebb_probe_samples(const ebb_probe *p);
 EBB_API int64_t ebb_probe_sample_step(const ebb_probe *p, int sample); /* -1 if there is none */
@@ -150,8 +150,8 @@ typedef struct ebb_layer_summary {
 	int64_t nan; /* in activations and gradients, summed over the samples */
 } ebb_layer_summary;
 /* to 0: to the end.  False if there is no such layer or no memory. */
-EBB_API bool ebb_probe_summary(const ebb_probe *p, int layer, int64_t from, int64_t to,
-                               ebb_layer_summary *s);
+EBB_API bool ebb_probe_summary(
+	const ebb_probe *p, int layer, int64_t from, int64_t to, ebb_layer_summary *s);
 
 /* ---- Decay and verdict (verdict.c) ----------------------------------------------------------- */
 
@@ -193,17 +193,17 @@ typedef struct ebb_verdict_limits {
  * saturated layers in any case. */
 typedef struct ebb_verdict {
 	ebb_verdict_kind kind;
-	ebb_decay decay;  /* of grad_l2 */
+	ebb_decay decay; /* of grad_l2 */
 	int dead_layers, saturated_layers;
 	char sentence[300];
 } ebb_verdict;
 /* Of n layers in order of depth.  limits NULL: the defaults.  False if n < 1 or layers is NULL. */
-EBB_API bool ebb_judge(int n, const ebb_layer_summary *layers, const ebb_verdict_limits *limits,
-                       ebb_verdict *v);
+EBB_API bool ebb_judge(
+	int n, const ebb_layer_summary *layers, const ebb_verdict_limits *limits, ebb_verdict *v);
 /* Of the probe's layers (containers left out) over the samples of steps [from, to); to 0: to the
  * end.  False if nothing was sampled there, or there is no memory. */
 EBB_API bool ebb_probe_verdict(const ebb_probe *p, int64_t from, int64_t to,
-                               const ebb_verdict_limits *limits, ebb_verdict *v);
+	const ebb_verdict_limits *limits, ebb_verdict *v);
 
 /* ---- Tables and CSV (table.c) ---------------------------------------------------------------- */
 
@@ -239,13 +239,13 @@ EBB_API bool ebb_probe_csv(const ebb_probe_csv_args *a);
 /* A curve; points that are not finite, or not positive on a log axis, break the line.  Text is
  * UTF-8. */
 typedef struct ebb_series {
-	const char *label;  /* NULL: none; a second line after \n is set smaller */
+	const char *label; /* NULL: none; a second line after \n is set smaller */
 	int64_t n;
-	const double *x;    /* NULL: 0, 1, ..., n-1 */
+	const double *x; /* NULL: 0, 1, ..., n-1 */
 	const double *y;
-	int colour;         /* 1 to 8 of the palette; 0: by position */
-	bool points;        /* a marker at each point */
-	bool faint;         /* thin, pale, without label: to stand behind another */
+	int colour;  /* 1 to 8 of the palette; 0: by position */
+	bool points; /* a marker at each point */
+	bool faint;  /* thin, pale, without label: to stand behind another */
 } ebb_series;
 
 typedef enum ebb_legend {
@@ -272,7 +272,7 @@ typedef struct ebb_figure {
 	int columns;
 	int n;
 	const ebb_panel *panels;
-	bool dark;          /* light on dark */
+	bool dark; /* light on dark */
 } ebb_figure;
 /* Whether this build can draw; without Cairo the two functions below fail with EBB_BAD_STATE and
  * say so. */
@@ -291,17 +291,17 @@ EBB_API void ebb_figures_end(void);
 
 typedef struct ebb_report_network {
 	const char *name;
-	const char *about;         /* one line: how it is built; may be NULL */
+	const char *about; /* one line: how it is built; may be NULL */
 	const ebb_probe *probe;
-	int64_t from, to;          /* the steps that the table and the verdict summarise; 0, 0: all */
+	int64_t from, to; /* the steps that the table and the verdict summarise; 0, 0: all */
 	const ebb_verdict_limits *limits; /* NULL: the defaults */
-	int64_t losses;            /* of every step; may be 0 */
+	int64_t losses;                   /* of every step; may be 0 */
 	const double *loss;
 } ebb_report_network;
 
 typedef struct ebb_report_figure {
-	const ebb_figure *figure;  /* drawn twice, for light and for dark pages */
-	const char *caption;       /* also what a screen reader says */
+	const ebb_figure *figure; /* drawn twice, for light and for dark pages */
+	const char *caption;      /* also what a screen reader says */
 } ebb_report_figure;
 
 typedef struct ebb_report_option {
@@ -329,12 +329,9 @@ EBB_API bool ebb_report_html(const ebb_report *r, ebb_text *text, ebb_error *e);
 /* ---- The macros ------------------------------------------------------------------------------ */
 
 #ifndef __cplusplus
-#define ebb_probe_new(...) \
-	ebb_probe_new(&(ebb_probe_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_probe_table(...) \
-	ebb_probe_table(&(ebb_probe_table_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_probe_csv(...) \
-	ebb_probe_csv(&(ebb_probe_csv_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_probe_new(...) ebb_probe_new(&(ebb_probe_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_probe_table(...) ebb_probe_table(&(ebb_probe_table_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_probe_csv(...) ebb_probe_csv(&(ebb_probe_csv_args){__VA_ARGS__, .site = EBB_SITE})
 #endif
 
 #ifdef __cplusplus

@@ -255,7 +255,7 @@ int64_t ebb_optim_scale(ebb_optim *o, const char *glob, double lr_scale, double 
 		!isfinite(decay_scale)) {
 		ebb_error_set(&o->error, EBB_INVALID, NULL,
 			"optim_scale: \"%s\" with lr_scale %g, decay_scale %g: expected a glob and "
-		        "two numbers >= 0",
+			"two numbers >= 0",
 			glob ? glob : "NULL", lr_scale, decay_scale);
 		return -1;
 	}
@@ -306,7 +306,7 @@ static bool ready(ebb_optim *o)
 		if (stats.nan > 0 || !isfinite(stats.max_abs)) {
 			ebb_error_set(&o->error, EBB_NOT_FINITE, NULL,
 				"%s: the gradient of \"%s\" has %lld NaN of %lld and its largest "
-			        "magnitude is %g, expected finite "
+				"magnitude is %g, expected finite "
 				"numbers",
 				name, ebb_params_name_at(o->p, i), (long long)stats.nan,
 				(long long)stats.n, stats.max_abs);
@@ -316,7 +316,7 @@ static bool ready(ebb_optim *o)
 	if (found == 0)
 		ebb_error_set(&o->error, EBB_BAD_STATE, NULL,
 			"%s: none of %lld parameters has a gradient: no ebb_backward succeeded "
-		        "since the last "
+			"since the last "
 			"ebb_params_zero_grad",
 			name, (long long)o->count);
 	return found > 0;

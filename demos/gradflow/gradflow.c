@@ -28,7 +28,8 @@ static const char help[] =
 	"  --steps N          training steps (default 400)\n"
 	"  --lr X             learning rate of SGD with momentum 0.9 (default 0.01)\n"
 	"  --every N          look at every n-th step (default: so that about 60 are looked at)\n"
-	"  --images N         how many digits to draw (default: one for each that the steps look at,\n"
+	"  --images N         how many digits to draw (default: one for each that the steps look "
+        "at,\n"
 	"                     at most 6400)\n"
 	"  --data DIR         MNIST's files (or Fashion-MNIST's) instead of drawn digits\n"
 	"  --out DIR          where the report goes (default report)\n"
@@ -69,7 +70,7 @@ static settings parse(int argc, char **argv, bool *done)
 		.width = 16,
 		.batch = 64,
 		.steps = 400,
-		
+
 		.lr = 0.01,
 		.seed = 1,
 		.activation = "relu",
