@@ -83,7 +83,7 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 		PLAIN(ebb_abs(v));
 		break;
 	case EBB_SIGN:
-		PLAIN(v > 0 ? 1 : v < 0 ? -1 : v);
+		PLAIN(v != v ? v : (real)((v > 0) - (v < 0)));
 		break;
 	case EBB_EXP:
 		VECTOR(ebb_exp(v));
