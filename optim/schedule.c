@@ -49,7 +49,7 @@ double ebb_schedule_one_cycle(
 
 	if (s >= end)
 		return last;
-	if (s <= top)
+	if (s < top)
 		return half_cosine(first, 1, s / top);
 	/* A warm part shorter than one step: the top lies before the beginning. */
 	return half_cosine(1, last, (s - top) / (end - top));

@@ -64,6 +64,9 @@ START_TEST(one_cycle)
 	}
 	close_to(ebb_schedule_one_cycle(99, 10, 0, 0, 0), 4e-6);
 	close_to(ebb_schedule_one_cycle(-1, 10, 0, 0, 0), 0.04);
+	/* The top lies at the very first step. */
+	close_to(ebb_schedule_one_cycle(0, 10, 0.1, 0, 0), 1);
+	close_to(ebb_schedule_one_cycle(0, 2, 0.5, 0, 0), 1);
 	for (int steps = 0; steps < 5; steps++)
 		for (int i = 0; i < 7; i++)
 			ck_assert_msg(ebb_schedule_one_cycle(i, steps, 0, 0, 0) <= 1 &&
