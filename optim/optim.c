@@ -24,7 +24,6 @@ typedef struct slot {
 struct ebb_optim {
 	algorithm kind;
 	ebb_params *p;
-	const ebb_kernels *kernels;
 	double lr, momentum, decay, beta1, beta2, eps;
 	bool nesterov, check_finite;
 	bool keeps[2]; /* which states the algorithm has */
@@ -53,6 +52,12 @@ void ebb_optim_clear_error(ebb_optim *o)
 }
 
 /* ---- Making --------------------------------------------------------------------------------- */
+
+/* Asked at every step: a store that was empty may have changed its type since. */
+static const ebb_kernels *kernels_of(const ebb_optim *o)
+{
+	return ebb_params_dtype(o->p) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
+}
 
 static double option(double value, double otherwise)
 {
@@ -127,8 +132,6 @@ static ebb_optim *make(const ebb_optim *checked, const char *site)
 	o = ebb_alloc_zeroed(sizeof *o);
 	if (o) {
 		*o = *checked;
-		o->kernels =
-			ebb_params_dtype(o->p) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
 		if (take_slots(o))
 			return o;
 	}
@@ -302,7 +305,7 @@ static bool ready(ebb_optim *o)
 		found++;
 		if (!o->check_finite)
 			continue;
-		o->kernels->stats(ebb_count(g), ebb_data(g), -INFINITY, INFINITY, &stats);
+		kernels_of(o)->stats(ebb_count(g), ebb_data(g), -INFINITY, INFINITY, &stats);
 		if (stats.nan > 0 || !isfinite(stats.max_abs)) {
 			ebb_error_set(&o->error, EBB_NOT_FINITE, NULL,
 				"%s: the gradient of \"%s\" has %lld NaN of %lld and its largest "
@@ -326,6 +329,7 @@ static void update(const ebb_optim *o, slot *s, const void *g)
 {
 	int64_t n = ebb_count(s->w);
 	void *w = ebb_data_mutable(s->w);
+	const ebb_kernels *k = kernels_of(o);
 	double lr = o->lr * s->lr_scale, decay = o->decay * s->decay_scale;
 
 	s->steps++;
@@ -333,17 +337,16 @@ static void update(const ebb_optim *o, slot *s, const void *g)
 		return;
 	switch (o->kind) {
 	case SGD:
-		o->kernels->sgd(n, w, g, s->state[0], 1, lr, o->momentum, decay, o->nesterov,
-			s->steps == 1);
+		k->sgd(n, w, g, s->state[0], 1, lr, o->momentum, decay, o->nesterov, s->steps == 1);
 		break;
 	case ADAM:
 	case ADAMW:
-		o->kernels->adam(n, w, g, s->state[0], s->state[1], 1, lr, o->beta1, o->beta2,
-			o->eps, decay, o->kind == ADAMW, s->steps);
+		k->adam(n, w, g, s->state[0], s->state[1], 1, lr, o->beta1, o->beta2, o->eps, decay,
+			o->kind == ADAMW, s->steps);
 		break;
 	case RMSPROP:
-		o->kernels->rmsprop(n, w, g, s->state[1], s->state[0], 1, lr, o->beta2, o->eps,
-			o->momentum, decay);
+		k->rmsprop(n, w, g, s->state[1], s->state[0], 1, lr, o->beta2, o->eps, o->momentum,
+			decay);
 	}
 }
 

@@ -313,6 +313,26 @@ START_TEST(parameters_added_later)
 }
 END_TEST
 
+/* The store was empty, and F32, when the optimizer was made. */
+START_TEST(a_type_chosen_later)
+{
+	ebb_params *p = ebb_params_new(1);
+	ebb_optim *o = ebb_sgd(p, .lr = 0.5);
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *w;
+
+	ck_assert(ebb_params_set_dtype(p, EBB_F64));
+	w = ebb_params_add(p, "w", EBB_SHAPE(3), EBB_INIT(EBB_INIT_CONSTANT, .value = 2));
+	ck_assert(ebb_backward(t, ebb_sum(t, w)));
+	ck_assert(ebb_optim_step(o));
+	for (int i = 0; i < 3; i++)
+		ck_assert_double_eq_tol(ebb_at(w, i), 1.5, 1e-15);
+	ebb_tape_free(t);
+	ebb_optim_free(o);
+	ebb_params_free(p);
+}
+END_TEST
+
 START_TEST(checks_for_finite_gradients)
 {
 	for (int dtype = 0; dtype < 2; dtype++) {
@@ -465,6 +485,7 @@ int main(void)
 	tcase_add_test(c, an_optimizer_over_a_view);
 	tcase_add_test(c, scales_by_glob);
 	tcase_add_test(c, parameters_added_later);
+	tcase_add_test(c, a_type_chosen_later);
 	tcase_add_test(c, checks_for_finite_gradients);
 	tcase_add_test(c, bad_numbers);
 	tcase_add_test(c, a_step_raises_the_version);
