@@ -122,7 +122,7 @@ static void say_gradient(ebb_verdict *v, int n)
 		return;
 	case EBB_VERDICT_VANISHING:
 		say(v, "vanishing: ");
-		if (d->used < 2) {
+		if (!fades) { /* or no line at all: zeros alone say that it vanishes */
 			say(v, "the gradient is exactly zero in %d of %d %s", d->zeros, n,
 				layers_word(n));
 			return;

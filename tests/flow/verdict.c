@@ -170,6 +170,12 @@ START_TEST(zero_and_not_finite_gradients)
 	ck_assert(ebb_judge(3, s, NULL, &v));
 	ck_assert_int_eq(v.kind, EBB_VERDICT_VANISHING);
 	ck_assert_msg(strstr(v.sentence, "exactly zero in 2 of 3 layers"), "%s", v.sentence);
+	/* A line through the other norms that rises says nothing of fading. */
+	s[0].grad_l2 = 4;
+	ck_assert(ebb_judge(3, s, NULL, &v));
+	ck_assert_int_eq(v.kind, EBB_VERDICT_VANISHING);
+	ck_assert_msg(strstr(v.sentence, "Vanishing: the gradient is exactly zero in 1 of 3"), "%s",
+		v.sentence);
 	s[0].grad_l2 = s[1].grad_l2 = 1;
 	s[1].nan = 1;
 	ck_assert(ebb_judge(3, s, NULL, &v));
