@@ -99,8 +99,10 @@ static void print_verdict(const run *r, const settings *s)
 	ebb_text_sparkline(&line, r->steps, r->loss, 30);
 	printf("\n%s%s%s\n", s->colour ? BOLD : "", r->design.name, s->colour ? PLAIN : "");
 	printf("  %s\n", r->verdict.sentence);
-	printf("  gradient per layer x%.3g (fit r2 %.2f), largest over smallest norm %.3g\n",
-		r->verdict.decay.factor, r->verdict.decay.r2, r->verdict.decay.spread);
+	if (r->verdict.decay.used >= 2)
+		printf("  gradient per layer x%.3g (fit r2 %.2f), largest over smallest norm "
+		       "%.3g\n",
+			r->verdict.decay.factor, r->verdict.decay.r2, r->verdict.decay.spread);
 	printf("  loss %.3f -> %.3f  %s%s%s  batch accuracy at last %.1f %%  %.0f s\n",
 		loss_at_first(r), loss_at_last(r), s->colour ? DIM : "", line.data ? line.data : "",
 		s->colour ? PLAIN : "", 100 * accuracy_at_last(r), r->seconds);
@@ -163,6 +165,24 @@ static bool write_gradients(const run *r, const char *path)
 	return ok;
 }
 
+/* "0.22", "7.9×10¹⁴" */
+static void number(char *buffer, size_t size, double x)
+{
+	static const char *const raised[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
+	char plain[32], *e;
+
+	snprintf(plain, sizeof plain, "%.1e", x);
+	e = strchr(plain, 'e');
+	if (!e || (fabs(x) >= 1e-2 && fabs(x) < 1e4)) {
+		snprintf(buffer, size, "%.3g", x);
+		return;
+	}
+	*e = '\0';
+	snprintf(buffer, size, "%s×10%s", plain, e[1] == '-' ? "⁻" : "");
+	for (e += 2 + strspn(e + 2, "0"); *e; e++)
+		snprintf(buffer + strlen(buffer), size - strlen(buffer), "%s", raised[*e - '0']);
+}
+
 /* ---- The figure ---- */
 
 /* Everything that the figure's curves point to. */
@@ -189,6 +209,21 @@ static void smooth(const run *r, double *out)
 	}
 }
 
+/* The name, and below it the factor if there is one. */
+static void label(char *buffer, size_t size, const run *r)
+{
+	double factor = r->verdict.decay.factor;
+	char digits[64];
+
+	number(digits, sizeof digits, factor);
+	if (factor >= 0.01 && factor < 100)
+		snprintf(digits, sizeof digits, "%.2f", factor);
+	if (isnan(factor))
+		snprintf(buffer, size, "%s", r->design.name);
+	else
+		snprintf(buffer, size, "%s\n×%s per layer", r->design.name, digits);
+}
+
 static bool curves_new(curves *c, const run *r, const settings *s, const ebb_dataset *data)
 {
 	bool ok;
@@ -208,8 +243,7 @@ static bool curves_new(curves *c, const run *r, const settings *s, const ebb_dat
 		int colour = r[k].design.colour;
 		ok = norms_of(&r[k], s->depth, norm);
 		smooth(&r[k], mean);
-		snprintf(c->labels[k], sizeof c->labels[k], "%s\n×%.2f per layer", r[k].design.name,
-			r[k].verdict.decay.factor);
+		label(c->labels[k], sizeof c->labels[k], &r[k]);
 		c->gradient[k] = (ebb_series){.label = c->labels[k],
 			.n = s->depth,
 			.x = c->depth,
@@ -259,65 +293,75 @@ static void curves_free(curves *c)
 
 /* ---- The page ---- */
 
-/* "0.22", "7.9×10¹⁴" */
-static void number(char *buffer, size_t size, double x)
+/* What is left of the gradient at the first layer: nothing, if all but one layer got none. */
+static double arrives(const run *r)
 {
-	static const char *const raised[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
-	char plain[32], *e;
+	const ebb_decay *d = &r->verdict.decay;
 
-	snprintf(plain, sizeof plain, "%.1e", x);
-	e = strchr(plain, 'e');
-	if (!e || (fabs(x) >= 1e-2 && fabs(x) < 1e4)) {
-		snprintf(buffer, size, "%.3g", x);
-		return;
-	}
-	*e = '\0';
-	snprintf(buffer, size, "%s×10%s", plain, e[1] == '-' ? "⁻" : "");
-	for (e += 2 + strspn(e + 2, "0"); *e; e++)
-		snprintf(buffer + strlen(buffer), size - strlen(buffer), "%s", raised[*e - '0']);
+	return d->used < 2 && d->zeros > 0 ? 0 : d->end_to_end;
+}
+
+/* How far the norms differ; without bound where a layer has none. */
+static double unsteadiness(const run *r)
+{
+	const ebb_decay *d = &r->verdict.decay;
+	bool all = d->used == d->layers && r->verdict.kind != EBB_VERDICT_NOT_FINITE;
+
+	return all ? d->spread : INFINITY;
 }
 
 /* What happened, from the numbers. */
 static void tell(const run *r, const settings *s, char story[3][700])
 {
 	const run *least = &r[0], *most = &r[0], *best = &r[0];
-	char fall[64], per_layer[64], spread[64];
+	char fall[64], per_layer[64], spread[64], steadiest[300] = "";
 
-	for (int k = 0; k < NETWORKS; k++) {
-		if (r[k].verdict.decay.end_to_end < least->verdict.decay.end_to_end)
+	for (int k = 1; k < NETWORKS; k++) { /* written so that NaN gives way */
+		if (!(arrives(least) <= arrives(&r[k])))
 			least = &r[k];
-		if (r[k].verdict.decay.spread < most->verdict.decay.spread)
+		if (!(unsteadiness(most) <= unsteadiness(&r[k])))
 			most = &r[k];
-		if (loss_at_last(&r[k]) < loss_at_last(best))
+		if (!(loss_at_last(best) <= loss_at_last(&r[k])))
 			best = &r[k];
 	}
 	snprintf(story[0], 700,
 		"Four networks of %d convolutional layers learn the same images in the same order, "
-		"with the "
-		"same optimizer. They differ only in what stands between two convolutions. A probe "
-		"on every "
-		"layer measures the gradient of the loss with respect to the layer's output: how "
-		"strongly the "
-		"loss would answer to a change there, and so what the layer can learn from.",
+		"with the same optimizer. They differ only in what stands between two "
+		"convolutions. A probe on every layer measures the gradient of the loss with "
+		"respect to the layer's output: how strongly the loss would answer to a change "
+		"there, and so what the layer can learn from.",
 		s->depth);
-	number(fall, sizeof fall, 1 / least->verdict.decay.end_to_end);
+	number(fall, sizeof fall, 1 / arrives(least));
 	number(per_layer, sizeof per_layer, least->verdict.decay.factor);
-	snprintf(story[1], 700,
-		"The gradient enters at the last layer and flows back to the first. It fades most "
-		"in “%s”: each "
-		"layer hands on ×%s of what it receives, so that the first layer sees a gradient "
-		"%s times "
-		"smaller than the last (by the fitted line). Its loss goes from %.2f to %.2f.",
-		least->design.name, per_layer, fall, loss_at_first(least), loss_at_last(least));
+	if (arrives(least) == 0 && least->verdict.decay.used < 2)
+		snprintf(story[1], 700,
+			"The gradient enters at the last layer and flows back to the first. It "
+			"fades most in “%s”: in %d of %d layers nothing of it is left. Its loss "
+			"goes from %.2f to %.2f.",
+			least->design.name, least->verdict.decay.zeros, least->verdict.decay.layers,
+			loss_at_first(least), loss_at_last(least));
+	else if (arrives(least) < 1)
+		snprintf(story[1], 700,
+			"The gradient enters at the last layer and flows back to the first. It "
+			"fades most in “%s”: each layer hands on ×%s of what it receives, so that "
+			"the first layer sees a gradient %s times smaller than the last (by the "
+			"fitted line). Its loss goes from %.2f to %.2f.",
+			least->design.name, per_layer, fall, loss_at_first(least),
+			loss_at_last(least));
+	else
+		snprintf(story[1], 700,
+			"The gradient enters at the last layer and flows back to the first. By the "
+			"fitted lines it fades in none of the networks.");
 	number(spread, sizeof spread, most->verdict.decay.spread);
+	if (isfinite(unsteadiness(most)))
+		snprintf(steadiest, sizeof steadiest,
+			"It is steadiest in “%s”: over all layers the largest norm is %s times the "
+			"smallest, and the loss goes from %.2f to %.2f. ",
+			most->design.name, spread, loss_at_first(most), loss_at_last(most));
 	snprintf(story[2], 700,
-		"It is steadiest in “%s”: over all layers the largest norm is %s times the "
-		"smallest, and the loss "
-		"goes from %.2f to %.2f. The lowest loss at the end is that of “%s”: %.2f, with "
-		"%.0f %% of the "
-		"images of a batch classified correctly.",
-		most->design.name, spread, loss_at_first(most), loss_at_last(most),
-		best->design.name, loss_at_last(best), 100 * accuracy_at_last(best));
+		"%sThe lowest loss at the end is that of “%s”: %.2f, with %.0f %% of the images of "
+		"a batch classified correctly.",
+		steadiest, best->design.name, loss_at_last(best), 100 * accuracy_at_last(best));
 }
 
 static bool write_page(const run *r, const settings *s, const ebb_dataset *data,
