@@ -206,7 +206,7 @@ EBB_API double ebb_item(const ebb_tensor *x);
 /* Element number i in reading (row-major) order, as a double; NaN if there is none. */
 EBB_API double ebb_at(const ebb_tensor *x, int64_t i);
 /* The values in reading order, NCHW for images.  bytes must be count * dtype size.  False on a
- * NULL or dropped x or a wrong size. */
+ * NULL or dropped x, a NULL dst or a wrong size. */
 EBB_API bool ebb_copy_out(const ebb_tensor *x, void *dst, size_t bytes);
 /* The converse: overwrites x and raises its version; not for a tensor that an op computed. */
 EBB_API bool ebb_copy_in(ebb_tensor *x, const void *src, size_t bytes);

@@ -198,15 +198,15 @@ double ebb_at(const ebb_tensor *x, int64_t i)
 	return ebb_value_at(x, i);
 }
 
-static bool right_size(const ebb_tensor *x, size_t bytes, const char *who)
+static bool right_size(const ebb_tensor *x, const void *memory, size_t bytes, const char *who)
 {
 	size_t wanted = (size_t)x->count * ebb_dtype_size((ebb_dtype)x->dtype);
 	char text[240];
 
-	if (bytes == wanted)
+	if (bytes == wanted && (memory || bytes == 0))
 		return true;
-	ebb_fail(x->tape, EBB_INVALID, NULL, "%s: %s has %zu bytes, got %zu", who,
-		ebb_describe(x, text, sizeof text), wanted, bytes);
+	ebb_fail(x->tape, EBB_INVALID, NULL, "%s: %s has %zu bytes, got %zu%s", who,
+		ebb_describe(x, text, sizeof text), wanted, bytes, memory ? "" : " at NULL");
 	return false;
 }
 
@@ -214,7 +214,7 @@ bool ebb_copy_out(const ebb_tensor *x, void *dst, size_t bytes)
 {
 	int64_t strides[EBB_MAX_DIMS];
 
-	if (!readable(x, "copy_out") || !right_size(x, bytes, "copy_out"))
+	if (!readable(x, "copy_out") || !right_size(x, dst, bytes, "copy_out"))
 		return false;
 	ebb_strides_of(EBB_ROWS, x->ndim, x->shape, strides);
 	if (x->count)
@@ -227,7 +227,7 @@ bool ebb_copy_in(ebb_tensor *x, const void *src, size_t bytes)
 {
 	int64_t strides[EBB_MAX_DIMS];
 
-	if (!readable(x, "copy_in") || !right_size(x, bytes, "copy_in"))
+	if (!readable(x, "copy_in") || !right_size(x, src, bytes, "copy_in"))
 		return false;
 	if (x->flags & EBB_F_COMPUTED) {
 		ebb_fail(x->tape, EBB_BAD_STATE, NULL,

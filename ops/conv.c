@@ -131,7 +131,9 @@ static bool shapes_fit(ebb_call *c, int64_t groups)
 	if (x->ndim != 4 || w->ndim != 4) {
 		ebb_call_fail(c, EBB_BAD_SHAPE,
 			"x must be [N,C,H,W] and w [O,C/groups,Kh,Kw], got x %s, w %s", xs, ws);
-	} else if (groups < 1 || w->shape[0] % groups || w->shape[2] < 1 || w->shape[3] < 1) {
+	} else if (w->shape[2] < 1 || w->shape[3] < 1) {
+		ebb_call_fail(c, EBB_BAD_SHAPE, "the kernel of w %s is empty", ws);
+	} else if (groups < 1 || w->shape[0] % groups) {
 		ebb_call_fail(c, EBB_BAD_SHAPE, "w %s does not divide into %lld groups of filters",
 			ws, (long long)groups);
 	} else if (x->shape[1] != w->shape[1] * groups) {
@@ -207,7 +209,7 @@ static bool sizes(ebb_call *c, const ebb_conv2d_args *a, ebb_conv_shape *s)
 	if (!same && (s->pad_top < 0 || bottom < 0 || s->pad_left < 0 || right < 0)) {
 		ebb_call_fail(c, EBB_INVALID,
 			"padding must not be negative: top %lld, bottom %lld, left %lld, right "
-		        "%lld",
+			"%lld",
 			(long long)s->pad_top, (long long)bottom, (long long)s->pad_left,
 			(long long)right);
 		return false;

@@ -145,6 +145,7 @@ static bool arguments_fit(ebb_call *c, const ebb_cross_entropy_args *a, bool sof
 {
 	const ebb_tensor *x = a->x, *target = a->target, *w = a->weight;
 	bool fits = x->ndim >= 2 && x->shape[1] > 0;
+	double ignore = ebb_number(a->ignore_index, -100);
 	char b1[240], b2[240];
 
 	if (!ebb_check_real(c, 0, "x") || !ebb_check_readable(c, w, "weight"))
@@ -159,7 +160,7 @@ static bool arguments_fit(ebb_call *c, const ebb_cross_entropy_args *a, bool sof
 	if (!fits) {
 		ebb_call_fail(c, soft && target->dtype != x->dtype ? EBB_BAD_DTYPE : EBB_BAD_SHAPE,
 			"x %s needs I64 labels of its shape without axis 1, or soft targets of its "
-		        "shape "
+			"shape "
 			"and type, got %s",
 			ebb_describe(x, b1, sizeof b1), ebb_describe(target, b2, sizeof b2));
 		return false;
@@ -177,6 +178,11 @@ static bool arguments_fit(ebb_call *c, const ebb_cross_entropy_args *a, bool sof
 	if (!(a->label_smoothing >= 0 && a->label_smoothing <= 1)) {
 		ebb_call_fail(c, EBB_INVALID, "label_smoothing is %g; it must be from 0 to 1",
 			a->label_smoothing);
+		return false;
+	}
+	if (!(fabs(ignore) <= 0x1p53) || ignore != floor(ignore)) {
+		ebb_call_fail(c, EBB_INVALID, "ignore_index is %g; it must be a whole number",
+			a->ignore_index);
 		return false;
 	}
 	return true;

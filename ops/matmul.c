@@ -197,10 +197,19 @@ static bool linear_fits(ebb_call *c)
 	if (w->ndim == 2 && x->ndim >= 1 && x->shape[x->ndim - 1] == w->shape[1] &&
 		(!b || (b->ndim == 1 && b->shape[0] == w->shape[0])))
 		return true;
-	ebb_call_fail(c, EBB_BAD_SHAPE, "x has %lld features, w expects %lld (x %s, w %s, b %s)",
-		(long long)ebb_size(x, -1), (long long)ebb_size(w, -1),
-		ebb_describe(x, xs, sizeof xs), ebb_describe(w, ws, sizeof ws),
-		ebb_describe(b, bs, sizeof bs));
+	ebb_describe(x, xs, sizeof xs);
+	ebb_describe(w, ws, sizeof ws);
+	ebb_describe(b, bs, sizeof bs);
+	if (w->ndim != 2 || x->ndim < 1)
+		ebb_call_fail(
+			c, EBB_BAD_SHAPE, "x must be [..,I] and w [O,I], got x %s, w %s", xs, ws);
+	else if (x->shape[x->ndim - 1] != w->shape[1])
+		ebb_call_fail(c, EBB_BAD_SHAPE,
+			"x has %lld features, w expects %lld (x %s, w %s, b %s)",
+			(long long)ebb_size(x, -1), (long long)w->shape[1], xs, ws, bs);
+	else
+		ebb_call_fail(
+			c, EBB_BAD_SHAPE, "w has %lld rows, b is %s", (long long)w->shape[0], bs);
 	return false;
 }
 

@@ -150,6 +150,7 @@ static bool is_per_channel(ebb_call *c, const ebb_tensor *p, const char *name)
 static bool checks(ebb_call *c, const ebb_batchnorm_args *a, bool batch)
 {
 	const ebb_tensor *x = c->in[0];
+	double eps = ebb_number(a->eps, 1e-5), momentum = ebb_number(a->momentum, 0.1);
 	char text[240];
 
 	if (!ebb_check_real(c, 0, "x"))
@@ -158,6 +159,12 @@ static bool checks(ebb_call *c, const ebb_batchnorm_args *a, bool batch)
 		ebb_call_fail(c, EBB_BAD_SHAPE,
 			"x must be [N,C] or [N,C,..] of at most 5 axes, got %s",
 			ebb_describe(x, text, sizeof text));
+		return false;
+	}
+	if (!(eps >= 0) || !isfinite(eps) || !(momentum >= 0 && momentum <= 1)) {
+		ebb_call_fail(c, EBB_INVALID,
+			"eps is %g, momentum %g; eps must be at least 0, momentum from 0 to 1", eps,
+			momentum);
 		return false;
 	}
 	if (!a->running_mean != !a->running_var) {

@@ -41,11 +41,14 @@ START_TEST(shapes_that_do_not_fit)
 	assert_refused(t, EBB_BAD_SHAPE, ebb_matmul(t, zeros(2, 3), ebb_scalar(t, 1)), "matmul");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_linear(t, zeros(2, 3), zeros(5, 4)), "linear", "[2,3]",
 		"[5,4]");
-	assert_refused(
-		t, EBB_BAD_SHAPE, ebb_linear(t, zeros(2, 3), zeros(5, 3), zeros(1, 4)), "linear");
+	assert_refused(t, EBB_BAD_SHAPE, ebb_linear(t, zeros(2, 3), zeros(5, 3), zeros(1, 4)),
+		"linear", "w has 5 rows, b is F32 [1,4]");
+	assert_refused(t, EBB_BAD_SHAPE, ebb_linear(t, zeros(2, 3), x), "linear", "[O,I]");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_conv2d(t, x, w), "conv2d", "3", "6", "[2,3,8,8]",
 		"[4,6,3,3]");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_conv2d(t, zeros(2, 3), w), "conv2d");
+	assert_refused(t, EBB_BAD_SHAPE, ebb_conv2d(t, x, image(4, 3, 0, 3)), "kernel", "[4,3,0,3]",
+		"empty");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_conv2d(t, image(1, 6, 2, 2), w), "conv2d");
 	assert_refused(
 		t, EBB_BAD_SHAPE, ebb_maxpool2d(t, image(1, 1, 2, 2), .kernel = 3), "maxpool2d");
@@ -116,6 +119,14 @@ START_TEST(options_out_of_range)
 	assert_refused(t, EBB_INVALID, ebb_dropout(t, x, 1.0), "dropout");
 	assert_refused(t, EBB_INVALID, ebb_dropout(t, x, NAN), "dropout");
 	assert_refused(t, EBB_INVALID, ebb_clamp(t, x, 1, 0), "clamp");
+	assert_refused(t, EBB_INVALID, ebb_batchnorm(t, x, .eps = -1), "batchnorm", "eps is -1");
+	assert_refused(t, EBB_INVALID, ebb_batchnorm(t, x, .momentum = 2), "momentum 2");
+	assert_refused(t, EBB_INVALID,
+		ebb_cross_entropy(t, zeros(2, 3), ebb_arange(t, 2), .ignore_index = 0.5),
+		"cross_entropy", "ignore_index is 0.5", "whole number");
+	assert_refused(t, EBB_INVALID,
+		ebb_cross_entropy(t, zeros(2, 3), ebb_arange(t, 2), .ignore_index = NAN),
+		"ignore_index");
 	assert_refused(t, EBB_INVALID, ebb_norm(t, x, .p = -1), "norm");
 	ck_assert(!ebb_failed(t));
 }
@@ -170,6 +181,10 @@ START_TEST(accessors_take_null)
 	ck_assert_ptr_null(ebb_detach_copy(NULL));
 	ck_assert_str_eq(ebb_name(NULL), "");
 	ck_assert(!ebb_copy_out(NULL, &x, sizeof x) && !ebb_copy_in(NULL, &x, sizeof x));
+	assert_refused(t, EBB_INVALID, ebb_copy_out(zeros(1, 2), NULL, 8) ? zeros(1, 1) : NULL,
+		"copy_out", "F32 [1,2] has 8 bytes, got 8 at NULL");
+	assert_refused(t, EBB_INVALID, ebb_copy_in(zeros(1, 2), NULL, 8) ? zeros(1, 1) : NULL,
+		"copy_in", "NULL");
 	ck_assert(!ebb_requires_grad(NULL) && !ebb_set_requires_grad(NULL, true));
 	ebb_zero_grad(NULL);
 	ebb_set_name(NULL, "x");
