@@ -24,6 +24,9 @@ enum {
 	PARTIAL = 1 << 22 /* elements of partial weight gradients in all */
 };
 
+/* Elements that no allocation gives: padding may be so wide that its size would overflow. */
+static const int64_t TOO_MANY = INT64_C(1) << 46;
+
 /* A dense convolution, of what the pass makes of the shape. */
 struct walk {
 	int64_t n, groups;
@@ -51,6 +54,27 @@ static int64_t aligned(int64_t elements)
 	return (elements + 15) / 16 * 16;
 }
 
+static int64_t source_size(const struct walk *w, int64_t rows)
+{
+	double size = (double)rows * (double)w->src_cols * (double)w->k;
+
+	return size < (double)TOO_MANY ? rows * w->src_cols * w->k : TOO_MANY;
+}
+
+/* Cuts the outputs into blocks of so many rows, or as few as their source needs for the cache, and
+ * says what scratch one takes. */
+static void cut(struct walk *w, int64_t block)
+{
+	int64_t tall = (w->kh - 1) * w->dilation_h + 1;
+
+	while (block > 1 && source_size(w, (block - 1) * w->stride_h + tall) > SCRATCH)
+		block = ebb_ceil_div(block, 2);
+	w->block = block;
+	w->blocks = ebb_ceil_div(w->rows, block);
+	w->src_rows = ebb_max(0, (block - 1) * w->stride_h + tall);
+	w->scratch = w->in_place ? 0 : aligned(source_size(w, w->src_rows));
+}
+
 /* Chooses the rows of a piece, and says what scratch it needs. */
 static void plan(struct walk *w)
 {
@@ -62,15 +86,10 @@ static void plan(struct walk *w)
 
 	w->src_cols = ebb_max(0, (w->cols - 1) * w->stride_w + wide);
 	wanted = most < 1 ? 1 : most < (double)wanted ? (int64_t)most : wanted;
-	w->block = ebb_max(1, ebb_ceil_div(w->rows, wanted));
-	while (w->block > 1 && ((w->block - 1) * w->stride_h + tall) * w->src_cols * w->k > SCRATCH)
-		w->block = ebb_ceil_div(w->block, 2);
-	w->blocks = ebb_ceil_div(w->rows, w->block);
-	w->src_rows = ebb_max(0, (w->block - 1) * w->stride_h + tall);
 	w->in_place = w->groups == 1 && w->pad_top <= 0 && w->pad_left <= 0 &&
 	              (w->rows - 1) * w->stride_h + tall - w->pad_top <= w->h &&
 	              w->src_cols - w->pad_left <= w->w;
-	w->scratch = w->in_place ? 0 : aligned(w->src_rows * w->src_cols * w->k);
+	cut(w, ebb_max(1, ebb_ceil_div(w->rows, wanted)));
 }
 
 /* The source of output rows from..from+rows-1, padded, at its first channel: the address, and the
@@ -331,14 +350,7 @@ static struct walk weight_walk(const ebb_conv_shape *s)
 	int64_t wide = ebb_panels[EBB_PANELS - 1].width, size = packed_size(s, false);
 
 	/* The whole image, if the cache takes it: fewer additions to the partial sums. */
-	w.block = w.rows;
-	while (w.block > 1 &&
-		((w.block - 1) * w.stride_h + (w.kh - 1) * w.dilation_h + 1) * w.src_cols * w.k >
-			SCRATCH)
-		w.block = ebb_ceil_div(w.block, 2);
-	w.blocks = ebb_ceil_div(w.rows, w.block);
-	w.src_rows = (w.block - 1) * w.stride_h + (w.kh - 1) * w.dilation_h + 1;
-	w.scratch = w.in_place ? 0 : aligned(w.src_rows * w.src_cols * w.k);
+	cut(&w, w.rows);
 	w.gy_scratch = aligned(w.block * w.cols * ebb_min(wide, ebb_panel_columns(w.o)));
 	w.panels = ebb_ceil_div(w.o, wide);
 	w.units = w.n * w.blocks;

@@ -236,6 +236,37 @@ START_TEST(nan_stays_in_its_windows)
 }
 END_TEST
 
+/* Padding of (2^27 - 2^14 + 1) x (2^27 + 2^14 + 1) pixels of 1024 channels: 2^64 + 1024 elements. */
+static void wide_padding(void)
+{
+	int64_t h = (1 << 26) - (1 << 13), w = (1 << 26) + (1 << 13);
+	ebb_conv_shape s = {.n = 1,
+		.c = 1024,
+		.h = 1,
+		.w = 1,
+		.o = 1024,
+		.kh = 3,
+		.kw = 3,
+		.oh = 1,
+		.ow = 1,
+		.stride_h = 1,
+		.stride_w = 1,
+		.dilation_h = h,
+		.dilation_w = w,
+		.pad_top = h,
+		.pad_left = w,
+		.groups = 1};
+
+	for (int pass = EBB_CONV_FORWARD; pass <= EBB_CONV_GRAD_WEIGHT; pass++)
+		expect(K->conv_workspace(&s, (ebb_conv_pass)pass) > (size_t)1 << 46);
+}
+
+START_TEST(workspace_does_not_overflow)
+{
+	each_table(wide_padding);
+}
+END_TEST
+
 TCase *tests_conv(void)
 {
 	TCase *c = tcase_create("conv");
@@ -244,5 +275,6 @@ TCase *tests_conv(void)
 	tcase_add_test(c, random_convolutions);
 	tcase_add_test(c, same_for_any_threads);
 	tcase_add_test(c, nan_stays_in_its_windows);
+	tcase_add_test(c, workspace_does_not_overflow);
 	return c;
 }
