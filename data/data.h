@@ -76,8 +76,9 @@ typedef struct ebb_batch {
 
 /* Batches of data in order, or with .shuffle in an order that depends on seed and epoch alone.
  * The last, smaller batch is kept unless .drop_last.  mean and std (default 0 and 1) are per
- * channel.  The data set must outlive the loader.  NULL with an error in .error: no data, a batch
- * below 1, a std below 0 or not finite, no memory. */
+ * channel.  The data set must outlive the loader.  NULL with an error in .error: no data or no
+ * images in it, a batch below 1 (with .drop_last also one beyond the data), a mean or std that is
+ * not finite, a std below 0, another dtype, no memory. */
 typedef struct ebb_loader ebb_loader;
 typedef struct ebb_loader_args {
 	const ebb_dataset *data;

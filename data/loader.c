@@ -29,10 +29,11 @@ static bool check(const ebb_loader_args *a)
 {
 	int64_t channels = a->data ? ebb_size(a->data->images, 1) : 0;
 
-	if (!a->data || a->batch < 1 || (a->drop_last && a->batch > a->data->count)) {
+	if (!a->data || a->data->count < 1 || a->batch < 1 ||
+		(a->drop_last && a->batch > a->data->count)) {
 		ebb_error_set(a->error, EBB_INVALID, a->site,
 			"loader_new: batches of %lld from %lld images%s: expected a data set and "
-		        "at least one whole batch",
+			"at least one whole batch",
 			(long long)a->batch, (long long)(a->data ? a->data->count : 0),
 			a->drop_last ? ", last one dropped" : "");
 		return false;
@@ -47,7 +48,7 @@ static bool check(const ebb_loader_args *a)
 			continue;
 		ebb_error_set(a->error, EBB_INVALID, a->site,
 			"loader_new: mean %g, std %g of channel %lld: expected numbers, std not "
-		        "negative",
+			"negative",
 			a->mean[c], a->std[c], (long long)c);
 		return false;
 	}

@@ -237,6 +237,7 @@ START_TEST(bad_loaders)
 	} while (0)
 	REFUSES(EBB_INVALID, "batches of 0", d, 0);
 	REFUSES(EBB_INVALID, "from 0 images", NULL, 4);
+	REFUSES(EBB_INVALID, "from 0 images", &(ebb_dataset){.images = d->images}, 4);
 	REFUSES(EBB_INVALID, "last one dropped", d, 11, .drop_last = true);
 	REFUSES(EBB_INVALID, "std -1", d, 4, .std = {1, -1});
 	REFUSES(EBB_INVALID, "mean nan", d, 4, .mean = {NAN});
