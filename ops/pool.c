@@ -146,6 +146,20 @@ static int64_t out_size(
 	return out;
 }
 
+/* Whether every window along an axis has an element in the image: the ones that start before it may
+ * step over it with a dilation. */
+static bool windows_meet(
+	int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, int64_t out)
+{
+	for (int64_t i = 0; i < out && i * stride < pad; i++) {
+		int64_t tap = (pad - i * stride + dilation - 1) / dilation;
+
+		if (tap >= kernel || i * stride - pad + tap * dilation >= in)
+			return false;
+	}
+	return in > 0;
+}
+
 static bool sizes(ebb_call *c, const ebb_pool2d_args *a, ebb_pool_shape *s)
 {
 	const ebb_tensor *x = c->in[0];
@@ -168,7 +182,7 @@ static bool sizes(ebb_call *c, const ebb_pool2d_args *a, ebb_pool_shape *s)
 		s->dilation_w < 1) {
 		ebb_call_fail(c, EBB_INVALID,
 			"kernel %lldx%lld, stride %lldx%lld and dilation %lldx%lld must be "
-		        "positive",
+			"positive",
 			(long long)s->kh, (long long)s->kw, (long long)s->stride_h,
 			(long long)s->stride_w, (long long)s->dilation_h, (long long)s->dilation_w);
 		return false;
@@ -186,6 +200,15 @@ static bool sizes(ebb_call *c, const ebb_pool2d_args *a, ebb_pool_shape *s)
 	if (s->oh < 1 || s->ow < 1) {
 		ebb_call_fail(c, EBB_BAD_SHAPE, "a window of %lldx%lld does not fit into %s",
 			(long long)s->kh, (long long)s->kw, ebb_describe(x, text, sizeof text));
+		return false;
+	}
+	if (!windows_meet(s->h, s->kh, s->stride_h, s->pad_top, s->dilation_h, s->oh) ||
+		!windows_meet(s->w, s->kw, s->stride_w, s->pad_left, s->dilation_w, s->ow)) {
+		ebb_call_fail(c, EBB_BAD_SHAPE,
+			"a window of %lldx%lld with dilation %lldx%lld holds nothing but padding "
+			"of %s",
+			(long long)s->kh, (long long)s->kw, (long long)s->dilation_h,
+			(long long)s->dilation_w, ebb_describe(x, text, sizeof text));
 		return false;
 	}
 	return true;

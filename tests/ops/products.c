@@ -270,6 +270,17 @@ static void pool_conventions(void)
 	ck_assert_int_eq(ebb_count(y), 4);
 	for (int i = 0; i < 4; i++)
 		ck_assert_double_eq(ebb_at(y, i), -5);
+	/* Nor is it all that a window holds: a step beyond the image is refused, one into it is
+	 * not. */
+	ck_assert(!ebb_maxpool2d(
+		t, ebb_zeros(t, EBB_SHAPE(1, 1, 4, 4)), .kernel = 2, .dilation = 5, .pad = 1));
+	ck_assert_int_eq(ebb_error_status(t), EBB_BAD_SHAPE);
+	ebb_clear_error(t);
+	ck_assert(!ebb_maxpool2d(t, ebb_zeros(t, EBB_SHAPE(1, 1, 0, 4)), .kernel = 2, .pad = 1));
+	ck_assert_int_eq(ebb_error_status(t), EBB_BAD_SHAPE);
+	ebb_clear_error(t);
+	y = ebb_maxpool2d(t, x, .kernel = 2, .dilation = 2, .pad = 1);
+	ck_assert(ebb_count(y) == 1 && ebb_at(y, 0) == -8);
 	assert_healthy(t);
 	ebb_tape_free(t);
 }
