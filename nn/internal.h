@@ -42,6 +42,8 @@ struct ebb_params {
 
 /* The store, or NULL if it is NULL or has failed: then nothing more is made. */
 ebb_params *ebb_params_healthy(ebb_params *p);
+/* ebb_params_full_name for who ("conv_new") was called at site. */
+const char *ebb_params_name_of(ebb_params *p, const char *who, const char *name, const char *site);
 /* object is freed with the store.  False (an error in the store; object is not taken) without
  * memory. */
 bool ebb_params_own(ebb_params *p, void *object, void (*destroy)(void *object));

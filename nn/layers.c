@@ -53,14 +53,14 @@ ebb_conv(ebb_conv_new)(const ebb_conv_new_args *a)
 	int groups = a->groups == 0 ? 1 : a->groups;
 	ebb_params *p;
 
-	l.name = ebb_params_full_name(a->p, a->name);
+	l.name = ebb_params_name_of(a->p, "conv_new", a->name, a->site);
 	if (!l.name)
 		return (ebb_conv){0};
 	if (a->in < 1 || a->out < 1 || kh < 1 || kw < 1 || groups < 1 || a->in % groups != 0 ||
 		a->out % groups != 0) {
 		ebb_params_fail(a->p, EBB_INVALID, a->site,
 			"conv_new: \"%s\" from %lld to %lld channels, kernel %d x %d, %d groups: "
-		        "expected positive numbers, groups "
+			"expected positive numbers, groups "
 			"dividing both channels",
 			l.name, (long long)a->in, (long long)a->out, kh, kw, groups);
 		return (ebb_conv){0};
@@ -102,7 +102,7 @@ ebb_linear ebb_linear_new(const ebb_linear_new_args *a)
 	ebb_linear l = {0};
 	ebb_params *p;
 
-	l.name = ebb_params_full_name(a->p, a->name);
+	l.name = ebb_params_name_of(a->p, "linear_new", a->name, a->site);
 	if (!l.name)
 		return (ebb_linear){0};
 	if (a->in < 1 || a->out < 1) {
@@ -139,7 +139,7 @@ ebb_bn(ebb_bn_new)(const ebb_bn_new_args *a)
 	                                                 : a->init;
 	ebb_params *p;
 
-	l.name = ebb_params_full_name(a->p, a->name);
+	l.name = ebb_params_name_of(a->p, "bn_new", a->name, a->site);
 	if (!l.name)
 		return (ebb_bn){0};
 	if (a->channels < 1) {
@@ -183,7 +183,7 @@ ebb_tensor *(ebb_bn_forward)(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, const 
 
 ebb_drop(ebb_drop_new)(ebb_params *p, const char *name, double rate, const char *site)
 {
-	const char *full = ebb_params_full_name(p, name);
+	const char *full = ebb_params_name_of(p, "drop_new", name, site);
 
 	if (!full)
 		return (ebb_drop){0};

@@ -184,17 +184,22 @@ static bool check_name(ebb_params *p, const char *what, const char *name, const 
 	return false;
 }
 
-const char *ebb_params_full_name(ebb_params *p, const char *name)
+const char *ebb_params_name_of(ebb_params *p, const char *who, const char *name, const char *site)
 {
 	ebb_params *root = ebb_params_healthy(p);
 	const char *full;
 
-	if (!root || !check_name(p, "params_full_name", name, NULL))
+	if (!root || !check_name(p, who, name, site))
 		return NULL;
 	full = intern(root, p->prefix, name, "");
 	if (!full)
-		no_memory(p, NULL, name);
+		no_memory(p, site, name);
 	return full;
+}
+
+const char *ebb_params_full_name(ebb_params *p, const char *name)
+{
+	return ebb_params_name_of(p, "params_full_name", name, NULL);
 }
 
 ebb_params *ebb_params_sub(ebb_params *p, const char *prefix)

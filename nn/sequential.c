@@ -45,7 +45,7 @@ static void destroy(void *object)
 
 ebb_sequential *(ebb_sequential_new)(ebb_params *p, const char *name, const char *site)
 {
-	const char *full = ebb_params_full_name(p, name);
+	const char *full = ebb_params_name_of(p, "sequential_new", name, site);
 	ebb_params *view = full ? ebb_params_sub(p, name) : NULL;
 	ebb_sequential *s;
 
@@ -89,7 +89,7 @@ static bool append(ebb_sequential *s, step made, const char *site)
 {
 	char name[NAME_SIZE];
 
-	made.name = ebb_params_full_name(s->p, next_name(s, name));
+	made.name = ebb_params_name_of(s->p, "sequential", next_name(s, name), site);
 	if (made.name && s->count == s->capacity) {
 		int larger = s->capacity ? 2 * s->capacity : 8;
 		step *steps = ebb_realloc(s->steps, (size_t)s->capacity * sizeof *steps,
@@ -242,7 +242,7 @@ ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_t
 	if (!s)
 		return ebb_fail(t, EBB_INVALID, site,
 			"sequential_forward: the container is NULL: it was not made, or its "
-		        "parameter store failed");
+			"parameter store failed");
 	if (s->incomplete)
 		return ebb_fail(t, EBB_INVALID, site,
 			"sequential_forward: \"%s\" lacks number %d, which could not be added",

@@ -89,6 +89,8 @@ START_TEST(bad_names_and_shapes)
 		store_refused(p, EBB_INVALID, "is no name");
 		ck_assert_ptr_null(ebb_params_sub(p, bad[i]));
 		store_refused(p, EBB_INVALID, "is no name");
+		ck_assert_ptr_null(ebb_linear_new(p, bad[i], 1, 1).weight);
+		store_refused(p, EBB_INVALID, ": linear_new: ");
 	}
 	ck_assert_ptr_nonnull(add(view, "b", 1));
 	ck_assert_ptr_null(add(p, "a.b", 1));
@@ -266,8 +268,7 @@ START_TEST(allocation_failures)
 			ck_assert_int_eq(ebb_params_count(p), 4 + 20 + 2);
 		} else if (p) {
 			ck_assert_int_eq(ebb_params_error(p)->status, EBB_NO_MEMORY);
-			ck_assert_msg(
-				!fc.weight || ebb_sequential_count(s) < 11, "at %d", fail_at);
+			ck_assert_msg(!fc.weight || ebb_sequential_count(s) < 11, "at %d", fail_at);
 		}
 		ebb_params_free(p);
 		counting_allocator_remove();
