@@ -422,7 +422,7 @@ typedef struct ebb_gradcheck_args {
 	/* stored F64 tensors (I64 and U8 are passed on as constants) */
 	const ebb_tensor *const *x;
 	double eps;        /* step of the central difference, default 1e-6 */
-	double rtol, atol; /* default 1e-5 and 1e-7 */
+	double rtol, atol; /* default 1e-5 and 1e-7; negative or NaN is an error */
 	uint64_t seed;     /* of the random cotangent */
 	bool second;       /* also check the derivative of the gradient */
 	bool eval;         /* on a tape in evaluation mode */

@@ -195,7 +195,7 @@ static bool compare(check *c, int k, ebb_tensor *x, bool second)
 				return no_result(c);
 			ebb_error_set(sink(c), EBB_INVALID, c->a->site,
 				"gradcheck: %s of %s %d, element %lld: computed %.12g, central "
-			        "difference %.12g",
+				"difference %.12g",
 				second ? "second derivative" : "gradient",
 				k == c->a->n ? "cotangent" : "input", k, (long long)i, analytic,
 				numeric);
@@ -278,15 +278,26 @@ static void clean_up(check *c)
 	ebb_tensor_free(c->u);
 }
 
+static double or_default(double given, double standard)
+{
+	return given == EBB_ZERO ? 0 : given == 0 ? standard : given;
+}
+
 bool(ebb_gradcheck)(const ebb_gradcheck_args *a)
 {
 	check c = {.a = a, .random = a->seed + 1};
 	bool ok;
 
-	c.eps = a->eps > 0 ? a->eps : 1e-6;
-	c.rtol = a->rtol > 0 ? a->rtol : 1e-5;
-	c.atol = a->atol > 0 ? a->atol : 1e-7;
-	ok = prepare(&c);
+	c.eps = or_default(a->eps, 1e-6);
+	c.rtol = or_default(a->rtol, 1e-5);
+	c.atol = or_default(a->atol, 1e-7);
+	ok = c.eps > 0 && c.rtol >= 0 && c.atol >= 0;
+	if (!ok)
+		ebb_error_set(sink(&c), EBB_INVALID, a->site,
+			"gradcheck: eps %g, rtol %g, atol %g; eps must be positive, the others not "
+			"negative",
+			c.eps, c.rtol, c.atol);
+	ok = ok && prepare(&c);
 	ok = ok && run_order(&c, false);
 	if (ok && !c.nonzero && !a->allow_zero) {
 		ebb_error_set(sink(&c), EBB_INVALID, a->site,

@@ -258,6 +258,11 @@ START_TEST(functions_that_go_wrong)
 	ck_assert_int_eq(e.status, EBB_INVALID);
 	ck_assert(!ebb_gradcheck(NULL, NULL, 1, x) && !ebb_gradcheck(drops, NULL, 9, x));
 	ck_assert(!ebb_gradcheck(drops, NULL, 1, NULL));
+	e = (ebb_error){EBB_OK, ""};
+	ck_assert(!ebb_gradcheck(unrelated, &calls, 1, x, .rtol = NAN, .error = &e));
+	ck_assert_msg(strstr(e.message, "rtol nan") != NULL, "%s", e.message);
+	ck_assert(!ebb_gradcheck(unrelated, &calls, 1, x, .eps = EBB_ZERO));
+	ck_assert(!ebb_gradcheck(unrelated, &calls, 1, x, .atol = -1));
 	x[0] = f;
 	e = (ebb_error){EBB_OK, ""};
 	ck_assert(!ebb_gradcheck(drops, NULL, 1, x, .error = &e));
