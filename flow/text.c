@@ -185,7 +185,7 @@ bool ebb_text_sparkline(ebb_text *text, int64_t n, const double *y, int width)
 	double part[200], lo = INFINITY, hi = -INFINITY;
 
 	width = width < 1 ? 1 : width > 200 ? 200 : width;
-	if (n < width)
+	if (n < width || !y)
 		width = n > 0 && y ? (int)n : 0;
 	for (int i = 0; i < width; i++) {
 		int64_t from = i * n / width, to = (i + 1) * n / width, used = 0;
@@ -203,6 +203,8 @@ bool ebb_text_sparkline(ebb_text *text, int64_t n, const double *y, int width)
 	}
 	for (int i = 0; i < width; i++) {
 		double height = hi > lo ? (part[i] - lo) / (hi - lo) : 0;
+		/* hi - lo may be beyond a double. */
+		height = fmin(fmax(height, 0), 1);
 		ebb_text_add(text, isnan(part[i]) ? " " : bar[(int)lrint(7 * height)]);
 	}
 	return text && !text->failed;

@@ -192,6 +192,7 @@ START_TEST(sparklines)
 	ck_assert(ebb_text_sparkline(&text, 4, holes, 4));
 	ck_assert_str_eq(text.data, " █ ▁");
 	ck_assert(ebb_text_sparkline(&text, 0, NULL, 10));
+	ck_assert(ebb_text_sparkline(&text, 5, NULL, 2));
 	ck_assert_str_eq(text.data, " █ ▁");
 	ebb_text_free(&text);
 	ck_assert_ptr_null(text.data);
