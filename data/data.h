@@ -98,7 +98,7 @@ EBB_API void ebb_loader_free(ebb_loader *l);
 EBB_API bool ebb_loader_next(ebb_loader *l, ebb_batch *b);
 /* Goes to the beginning of an epoch (from 0). */
 EBB_API void ebb_loader_begin(ebb_loader *l, int64_t epoch);
-/* The epoch of the last batch; 0 before the first. */
+/* The epoch that it is in: the last batch's, or the one that ebb_loader_begin went to. */
 EBB_API int64_t ebb_loader_epoch(const ebb_loader *l);
 EBB_API int64_t ebb_loader_batches(const ebb_loader *l); /* per epoch */
 
