@@ -15,7 +15,7 @@ ebb_dataset *ebb_dataset_new(
 		classes < 1) {
 		ebb_error_set(e, EBB_INVALID, NULL,
 			"dataset_new: %lld images [%lld,%lld,%lld], %d classes: expected positive "
-		        "numbers and at most %d channels",
+			"numbers and at most %d channels",
 			(long long)count, (long long)channels, (long long)height, (long long)width,
 			classes, EBB_MAX_CHANNELS);
 		return NULL;

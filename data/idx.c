@@ -82,7 +82,7 @@ static bool read_header(ebb_source *s, const char *path, ebb_shape *shape, ebb_e
 	if (count > ebb_source_bound(s)) {
 		ebb_error_set(e, EBB_BAD_FILE, NULL,
 			"%s: truncated: the header promises %lld bytes, the file holds at most "
-		        "%lld",
+			"%lld",
 			path, (long long)count, (long long)ebb_source_bound(s));
 		return false;
 	}
