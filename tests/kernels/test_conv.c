@@ -236,7 +236,8 @@ START_TEST(nan_stays_in_its_windows)
 }
 END_TEST
 
-/* Padding of (2^27 - 2^14 + 1) x (2^27 + 2^14 + 1) pixels of 1024 channels: 2^64 + 1024 elements. */
+/* (2^27 - 2^14 + 1) x (2^27 + 2^14 + 1) pixels, nearly all padding, of 1024 channels: 2^64 + 1024
+ * elements. */
 static void wide_padding(void)
 {
 	int64_t h = (1 << 26) - (1 << 13), w = (1 << 26) + (1 << 13);
