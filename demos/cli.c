@@ -115,5 +115,14 @@ bool cli_make_directory(const char *path)
 		fprintf(stderr, "%s: is not a directory\n", path);
 		return false;
 	}
+	/* Better said now than after the training. */
+	snprintf(part, sizeof part, "%.*s/.ebb-XXXXXX", PATH_MAX - 20, path);
+	int file = mkstemp(part);
+	if (file < 0) {
+		fprintf(stderr, "%s: cannot be written to: %s\n", path, strerror(errno));
+		return false;
+	}
+	close(file);
+	unlink(part);
 	return true;
 }
