@@ -143,9 +143,11 @@ static bool card(ebb_text *t, const ebb_report_network *n, double lo, double hi,
 	if (found == EBB_FOUND) {
 		ebb_text_addf(t, "<div class=\"kind %s\">%s</div>\n", mood(v.kind),
 			ebb_verdict_name(v.kind));
-		ebb_text_add(t, "<div class=\"factor\">×");
-		pretty(t, v.decay.factor);
-		ebb_text_add(t, " <small>per layer</small></div>\n");
+		if (!isnan(v.decay.factor)) {
+			ebb_text_add(t, "<div class=\"factor\">×");
+			pretty(t, v.decay.factor);
+			ebb_text_add(t, " <small>per layer</small></div>\n");
+		}
 		element(t, "<p>", v.sentence, "</p>\n");
 	} else {
 		ebb_text_add(t, "<p>Nothing was sampled.</p>\n");

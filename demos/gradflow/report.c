@@ -310,18 +310,24 @@ static double unsteadiness(const run *r)
 	return all ? d->spread : INFINITY;
 }
 
+/* Any number is less than NaN. */
+static bool is_less(double x, double y)
+{
+	return x < y || (isnan(y) && !isnan(x));
+}
+
 /* What happened, from the numbers. */
 static void tell(const run *r, const settings *s, char story[3][700])
 {
 	const run *least = &r[0], *most = &r[0], *best = &r[0];
 	char fall[64], per_layer[64], spread[64], steadiest[300] = "";
 
-	for (int k = 1; k < NETWORKS; k++) { /* written so that NaN gives way */
-		if (!(arrives(least) <= arrives(&r[k])))
+	for (int k = 1; k < NETWORKS; k++) {
+		if (is_less(arrives(&r[k]), arrives(least)))
 			least = &r[k];
-		if (!(unsteadiness(most) <= unsteadiness(&r[k])))
+		if (is_less(unsteadiness(&r[k]), unsteadiness(most)))
 			most = &r[k];
-		if (!(loss_at_last(best) <= loss_at_last(&r[k])))
+		if (is_less(loss_at_last(&r[k]), loss_at_last(best)))
 			best = &r[k];
 	}
 	snprintf(story[0], 700,
