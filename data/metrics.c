@@ -57,11 +57,13 @@ double ebb_accuracy(const ebb_tensor *logits, const ebb_tensor *labels)
 
 void ebb_average_add(ebb_average *a, double value, double weight)
 {
+	if (!a)
+		return;
 	a->sum += value * weight;
 	a->weight += weight;
 }
 
 double ebb_average_value(const ebb_average *a)
 {
-	return a->weight == 0 ? NAN : a->sum / a->weight;
+	return !a || a->weight == 0 ? NAN : a->sum / a->weight;
 }

@@ -381,6 +381,8 @@ START_TEST(averages)
 {
 	ebb_average a = {0};
 
+	ebb_average_add(NULL, 1, 1);
+	ck_assert(isnan(ebb_average_value(NULL)));
 	ck_assert(isnan(ebb_average_value(&a)));
 	ebb_average_add(&a, 1, 3);
 	ebb_average_add(&a, 5, 1);
