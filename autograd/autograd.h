@@ -239,8 +239,8 @@ EBB_API ebb_tensor *ebb_variable(ebb_tape *t, ebb_tensor *x, const char *site);
 EBB_API ebb_tensor *ebb_detach(ebb_tape *t, ebb_tensor *x, const char *site);
 
 /* The gradient that ebb_backward deposited for a variable or a stored tensor; NULL if none was
- * (since it was zeroed). Several sweeps add up.  A variable's lives until reset, a stored
- * tensor's as long as it does. */
+ * (since it was zeroed). Several sweeps add up.  A variable's lives until reset, or until a
+ * rewind to before its deposit; a stored tensor's as long as it does. */
 EBB_API ebb_tensor *ebb_grad_of(const ebb_tensor *x);
 EBB_API void ebb_zero_grad(ebb_tensor *x); /* forgets it (the memory stays) */
 
@@ -261,8 +261,9 @@ EBB_API bool ebb_backward(const ebb_backward_args *a);
 
 /* gx[i] = d(sum y*gy)/d x[i], for variables, stored tensors and intermediate results; deposits
  * nothing, consumes nothing.  With .create_graph the gradients are themselves recorded and can
- * be differentiated again.  A tensor that y does not depend on gets zeros.  On failure every
- * gx[i] is NULL. */
+ * be differentiated again.  A tensor that y does not depend on gets zeros, but a y
+ * that depends on nothing which requires a gradient is an error.  On failure every gx[i] is
+ * NULL. */
 typedef struct ebb_grad_args {
 	ebb_tape *t;
 	ebb_tensor *y;
