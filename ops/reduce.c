@@ -284,6 +284,8 @@ ebb_tensor *(ebb_var)(const ebb_var_args *a)
 	c = (ebb_call){.t = a->t, .op = &VAR, .site = a->site, .nin = 1, .in = &x};
 	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, a->axes, x->ndim, chosen))
 		return NULL;
+	if (isnan(a->correction))
+		return ebb_call_fail(&c, EBB_INVALID, "correction is nan; it must be a number");
 	n = (double)reduced_count(x, chosen) - ebb_number(a->correction, 1.0);
 	d = (ebb_sub)(a->t, x, sum(&MEAN, a->t, x, a->axes, true, a->site), a->site);
 	d = sum(&SUM, a->t, (ebb_square)(a->t, d, a->site), a->axes, a->keepdim, a->site);

@@ -23,6 +23,8 @@ ebb_tensor *(ebb_dense)(ebb_tape *t, ebb_tensor *x, ebb_order order, const char 
 	ebb_call c = ebb_begin(t, &DENSE, site, 1, &x);
 	uint16_t flag = ebb_order_flag(order);
 
+	if ((unsigned)order > EBB_STRIDED)
+		return ebb_call_fail(&c, EBB_INVALID, "there is no order number %d", (int)order);
 	if (!c.t || !flag || (x->flags & flag))
 		return c.t ? x : NULL;
 	if (order == EBB_DENSE)

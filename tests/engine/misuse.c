@@ -128,6 +128,8 @@ START_TEST(options_out_of_range)
 		ebb_cross_entropy(t, zeros(2, 3), ebb_arange(t, 2), .ignore_index = NAN),
 		"ignore_index");
 	assert_refused(t, EBB_INVALID, ebb_norm(t, x, .p = -1), "norm");
+	assert_refused(t, EBB_INVALID, ebb_var(t, x, .correction = NAN), "var", "correction");
+	assert_refused(t, EBB_INVALID, ebb_dense(t, x, (ebb_order)9), "dense", "order number 9");
 	ck_assert(!ebb_failed(t));
 }
 END_TEST
