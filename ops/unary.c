@@ -386,6 +386,6 @@ static const ebb_op CLAMP = {.name = "clamp", .vjp = clamp_vjp, .reads = {EBB_IN
 ebb_tensor *(ebb_clamp)(ebb_tape *t, ebb_tensor *x, double lo, double hi, const char *site)
 {
 	if (!ebb_failed(t) && !(lo <= hi))
-		return ebb_fail(t, EBB_INVALID, site, "clamp: lo %g is not below hi %g", lo, hi);
+		return ebb_fail(t, EBB_INVALID, site, "clamp: lo %g must be at most hi %g", lo, hi);
 	return unary(t, &CLAMP, EBB_CLAMP, x, &(constants){lo, hi}, site);
 }
