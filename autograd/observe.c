@@ -113,7 +113,7 @@ bool ebb_dump_dot(const ebb_tape *t, FILE *out)
 	if (!t || !out)
 		return false;
 	fprintf(out, "digraph tape {\n\trankdir=TB;\n\tnode [shape=box, fontname=\"sans-serif\", "
-	             "fontsize=10];\n"
+		     "fontsize=10];\n"
 		     "\tedge [fontname=\"sans-serif\", fontsize=8];\n");
 	for (int64_t i = 0; i < t->nnodes; i++)
 		dump_node(t->nodes[i], out);

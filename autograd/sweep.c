@@ -122,7 +122,7 @@ static bool saved_values_stand(ebb_sweep *s, ebb_node *n)
 	if (n->consumed) {
 		ebb_fail(s->t, EBB_BAD_STATE, s->site,
 			"backward: the graph was already consumed at %s (%s); the first "
-		        "ebb_backward needs .retain = true",
+			"ebb_backward needs .retain = true",
 			n->op->name, n->site ? n->site : "?");
 		return false;
 	}
@@ -130,7 +130,7 @@ static bool saved_values_stand(ebb_sweep *s, ebb_node *n)
 		if ((n->keeps & EBB_IN(k)) && n->in[k]->storage->version != n->versions[k]) {
 			ebb_fail(s->t, EBB_BAD_STATE, n->site,
 				"%s: input %d (%s) was overwritten after the op saved it for its "
-			        "gradient",
+				"gradient",
 				n->op->name, k, ebb_describe(n->in[k], text, sizeof text));
 			return false;
 		}

@@ -146,7 +146,7 @@ void ebb_rewind(ebb_tape *t, ebb_mark m)
 	if (epochs < 0 || t->frame) {
 		ebb_fail(t, EBB_BAD_STATE, NULL,
 			"rewind: the mark is of a recording that was reset or rewound, or of "
-		        "another tape or scope");
+			"another tape or scope");
 		return;
 	}
 	if (!ebb_grow(&t->epochs, &t->epochs_capacity, epochs + 1, sizeof *t->epochs)) {

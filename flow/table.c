@@ -137,7 +137,7 @@ bool(ebb_probe_table)(const ebb_probe_table_args *a)
 	if (n == 0) {
 		ebb_error_set(a->error, EBB_BAD_STATE, a->site,
 			"probe_table: nothing was sampled from step %lld on%s, of %lld steps so "
-		        "far",
+			"far",
 			(long long)a->from, a->to > 0 ? " before .to" : "",
 			(long long)ebb_probe_steps(a->probe));
 		ebb_free(s, bytes);

@@ -201,7 +201,7 @@ static bool check(const ebb_tensor *x, const ebb_init *init, ebb_error *e)
 		!isfinite(init->slope)) {
 		ebb_error_set(e, EBB_INVALID, NULL,
 			"init_fill: mean %g, std %g, gain %g, slope %g: expected numbers, std and "
-		        "gain not negative",
+			"gain not negative",
 			init->mean, init->std, init->gain, init->slope);
 		return false;
 	}

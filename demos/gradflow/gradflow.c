@@ -29,7 +29,7 @@ static const char help[] =
 	"  --lr X             learning rate of SGD with momentum 0.9 (default 0.01)\n"
 	"  --every N          look at every n-th step (default: so that about 60 are looked at)\n"
 	"  --images N         how many digits to draw (default: one for each that the steps look "
-        "at,\n"
+	"at,\n"
 	"                     at most 6400)\n"
 	"  --data DIR         MNIST's files (or Fashion-MNIST's) instead of drawn digits\n"
 	"  --out DIR          where the report goes (default report)\n"

@@ -99,7 +99,7 @@ START_TEST(gradflow_takes_its_options)
 
 	ck_assert_ptr_nonnull(mkdtemp(directory));
 	assert_runs("gradflow --steps 1 --depth 3 --images 16 --batch 8 --width 2 --activation "
-	            "tanh --init "
+		    "tanh --init "
 		    "orthogonal --lr 0.1 --every 1 --seed 7 --threads 1 --out %s",
 		directory);
 	assert_says("plain, tanh");
