@@ -208,6 +208,10 @@ typedef struct ebb_frame {
 	const char *site;
 	const char *op;
 	bool create_graph;
+	/* What comes back when it closes. */
+	const struct ebb_frame *outer;
+	bool recording;
+	int64_t live;
 } ebb_frame;
 
 struct ebb_tape {

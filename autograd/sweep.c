@@ -143,17 +143,27 @@ static bool saved_values_stand(ebb_sweep *s, ebb_node *n)
 	return true;
 }
 
-/* Drops what the vjp made, but for what accumulators hold. */
-static void end_frame(ebb_tape *t, int64_t live, bool create_graph)
+/* From here to close_frame ops inherit site and op, record only under create_graph, and what they
+ * make is the sweep's. */
+static void open_frame(
+	ebb_tape *t, ebb_frame *f, const char *site, const char *op, bool create_graph)
 {
-	int64_t kept = live;
+	*f = (ebb_frame){site, op, create_graph, t->frame, t->recording, t->nlive};
+	t->frame = f;
+	t->recording = create_graph;
+}
 
-	for (int64_t i = live; i < t->nlive; i++) {
+/* Drops what was made inside, but for what accumulators hold. */
+static void close_frame(ebb_tape *t, const ebb_frame *f)
+{
+	int64_t kept = f->live;
+
+	for (int64_t i = f->live; i < t->nlive; i++) {
 		ebb_tensor *x = t->live[i];
 
 		if (x->holds) {
 			x->flags |= EBB_F_SETTLED;
-			if (create_graph)
+			if (f->create_graph)
 				t->live[kept++] = x;
 		} else if (x->flags & EBB_F_TEMPORARY) {
 			ebb_recycle(x);
@@ -162,6 +172,8 @@ static void end_frame(ebb_tape *t, int64_t live, bool create_graph)
 		}
 	}
 	t->nlive = kept;
+	t->frame = f->outer;
+	t->recording = f->recording;
 }
 
 static void tell_gradient(ebb_tape *t, const ebb_node *n, const ebb_tensor *g)
@@ -185,10 +197,8 @@ static bool visit(ebb_sweep *s, ebb_node *n)
 {
 	ebb_tape *t = s->t;
 	const ebb_scope *scope = t->scope;
-	const ebb_frame *outer = t->frame;
-	ebb_frame frame = {n->site, n->op->name, s->create_graph};
-	bool recording = t->recording, leaf = n->op == &ebb_leaf_op, pass_on;
-	int64_t live = t->nlive;
+	bool leaf = n->op == &ebb_leaf_op, pass_on;
+	ebb_frame frame;
 	ebb_vjp v = {.t = t,
 		.gy = s->acc[n->index],
 		.out = n->out,
@@ -205,8 +215,7 @@ static bool visit(ebb_sweep *s, ebb_node *n)
 	pass_on = !leaf && wants_any(&v);
 	if (pass_on && !saved_values_stand(s, n))
 		return false;
-	t->frame = &frame;
-	t->recording = s->create_graph;
+	open_frame(t, &frame, n->site, n->op->name, s->create_graph);
 	t->scope = (ebb_scope *)n->scope;
 	if ((!n->op->gy_strided || t->nobservers) && !ebb_same_memory(v.gy, n->out) &&
 		(n->out->flags & EBB_F_DENSE || !(v.gy->flags & EBB_F_DENSE))) {
@@ -223,9 +232,7 @@ static bool visit(ebb_sweep *s, ebb_node *n)
 		n->op->vjp(&v);
 		ebb_close_view(n, &w);
 	}
-	end_frame(t, live, s->create_graph);
-	t->frame = outer;
-	t->recording = recording;
+	close_frame(t, &frame);
 	t->scope = (ebb_scope *)scope;
 	return !ebb_failed(t);
 }
@@ -248,10 +255,7 @@ static bool begin_sweep(ebb_sweep *s, ebb_tensor *y, ebb_tensor *gy)
 {
 	ebb_tape *t = s->t;
 	size_t bytes = (size_t)(y->node + 1) * sizeof *s->acc;
-	const ebb_frame *outer = t->frame;
-	ebb_frame frame = {s->site, NULL, s->create_graph};
-	int64_t live = t->nlive;
-	bool recording = t->recording;
+	ebb_frame frame;
 
 	s->last = y->node;
 	s->acc_memory = ebb_pool_take(t, bytes);
@@ -261,15 +265,12 @@ static bool begin_sweep(ebb_sweep *s, ebb_tensor *y, ebb_tensor *gy)
 	}
 	s->acc = ebb_storage_data(s->acc_memory);
 	memset(s->acc, 0, bytes);
-	t->frame = &frame;
-	t->recording = s->create_graph;
+	open_frame(t, &frame, s->site, NULL, s->create_graph);
 	if (!gy)
 		gy = ebb_arith_full_like(t, y, 1.0, s->site);
 	if (gy)
 		hold(&s->acc[y->node], gy);
-	end_frame(t, live, s->create_graph);
-	t->frame = outer;
-	t->recording = recording;
+	close_frame(t, &frame);
 	return !ebb_failed(t);
 }
 
@@ -348,6 +349,45 @@ static bool mine_alone(const ebb_tensor *g)
 	       g->storage->tape;
 }
 
+/* The gradient of leaf n in the memory order of what it will be added to, or handed out as; NULL
+ * if there is no memory. */
+static ebb_tensor *arrange(ebb_sweep *s, ebb_node *n)
+{
+	ebb_tape *t = s->t;
+	ebb_tensor **slot = &s->acc[n->index], *stored = (ebb_tensor *)n->out->stored;
+	ebb_tensor *like = !stored && ebb_grad_of(n->out) ? n->out->grad : n->out, *g;
+	ebb_frame frame;
+
+	open_frame(t, &frame, n->site, NULL, false);
+	g = ebb_same_memory(*slot, like) ? *slot : ebb_arith_dense_like(t, *slot, like, s->site);
+	/* A variable's gradient is handed to its user: it must not be somebody else's tensor as
+	 * well. */
+	if (g && like == n->out && !stored && !mine_alone(g))
+		g = ebb_arith_copy(t, g, s->site);
+	if (g && g != *slot) {
+		let_go(slot);
+		hold(slot, g);
+	}
+	close_frame(t, &frame);
+	return g;
+}
+
+/* Memory for the gradient of a stored tensor, in the tensor's own order. */
+static bool make_grad(ebb_sweep *s, ebb_tensor *stored)
+{
+	ebb_error e = {EBB_OK, ""};
+
+	stored->grad = ebb_tensor_new((ebb_dtype)stored->dtype, ebb_shape_of(stored), false, &e);
+	if (!stored->grad) {
+		ebb_fail(s->t, e.status, s->site, "backward: gradient of %s: %s", ebb_name(stored),
+			e.message);
+		return false;
+	}
+	memcpy(stored->grad->strides, stored->strides, sizeof stored->strides);
+	stored->grad->flags = stored->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST);
+	return true;
+}
+
 /* Leaves' gradients in the leaves' memory order, and memory to put them in: all that can fail. */
 static bool prepare_deposit(ebb_sweep *s)
 {
@@ -356,46 +396,12 @@ static bool prepare_deposit(ebb_sweep *s)
 
 	for (int64_t i = s->first; i <= s->last; i++) {
 		ebb_node *n = t->nodes[i];
-		ebb_tensor *g = s->acc[i], *stored, *sum, *like;
-		int64_t live = t->nlive;
-		const ebb_frame *outer = t->frame;
-		ebb_frame frame = {n->site, NULL, false};
-		bool recording = t->recording;
+		ebb_tensor *stored = (ebb_tensor *)n->out->stored;
 
-		if (!g || n->op != &ebb_leaf_op)
+		if (!s->acc[i] || n->op != &ebb_leaf_op)
 			continue;
-		t->frame = &frame;
-		t->recording = false;
-		stored = (ebb_tensor *)n->out->stored;
-		like = !stored && ebb_grad_of(n->out) ? n->out->grad : n->out;
-		sum = ebb_same_memory(g, like) ? g : ebb_arith_dense_like(t, g, like, s->site);
-		/* A variable's gradient is handed to its user: it must not be somebody else's
-		 * tensor as well. */
-		if (sum && like == n->out && !stored && !mine_alone(sum))
-			sum = ebb_arith_copy(t, sum, s->site);
-		if (sum && sum != g) {
-			let_go(&s->acc[i]);
-			hold(&s->acc[i], sum);
-		}
-		end_frame(t, live, false);
-		t->frame = outer;
-		t->recording = recording;
-		if (!sum)
+		if (!arrange(s, n) || (stored && !stored->grad && !make_grad(s, stored)))
 			return false;
-		if (stored && !stored->grad) {
-			ebb_error e = {EBB_OK, ""};
-
-			stored->grad = ebb_tensor_new(
-				(ebb_dtype)stored->dtype, ebb_shape_of(stored), false, &e);
-			if (!stored->grad) {
-				ebb_fail(t, e.status, s->site, "backward: gradient of %s: %s",
-					ebb_name(stored), e.message);
-				return false;
-			}
-			memcpy(stored->grad->strides, stored->strides, sizeof stored->strides);
-			stored->grad->flags =
-				stored->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST);
-		}
 		if (!stored && !ebb_grow(&t->grads, &t->grads_capacity, ++kept, sizeof *t->grads)) {
 			ebb_no_memory(t, s->site, "a gradient", sizeof *t->grads);
 			return false;
