@@ -79,47 +79,45 @@ static ebb_tensor *run(ebb_call *c, const ebb_conv_shape *s, ebb_conv_pass pass,
 	return y;
 }
 
-static ebb_tensor *call(ebb_tape *t, const ebb_op *op, ebb_conv_pass pass, ebb_tensor *a,
-	ebb_tensor *b, ebb_tensor *bias, const ebb_conv_shape *s, const char *site)
+/* The rest of a call that has begun, its inputs checked. */
+static ebb_tensor *finish(ebb_call *c, ebb_conv_pass pass, const ebb_conv_shape *s)
 {
-	ebb_tensor *in[] = {a, b, bias}, *y;
-	ebb_call c = ebb_begin(t, op, site, pass == EBB_CONV_FORWARD ? 3 : 2, in);
-	ebb_dtype dtype = ebb_dtype_of(in[0]);
+	ebb_dtype dtype = ebb_dtype_of(c->in[0]);
+	ebb_tensor *y;
 
 	if (pass == EBB_CONV_FORWARD)
-		y = ebb_new(&c, dtype, EBB_SHAPE(s->n, s->o, s->oh, s->ow), EBB_CHANNELS_LAST);
+		y = ebb_new(c, dtype, EBB_SHAPE(s->n, s->o, s->oh, s->ow), EBB_CHANNELS_LAST);
 	else if (pass == EBB_CONV_GRAD_INPUT)
-		y = ebb_new(&c, dtype, EBB_SHAPE(s->n, s->c, s->h, s->w), EBB_CHANNELS_LAST);
+		y = ebb_new(c, dtype, EBB_SHAPE(s->n, s->c, s->h, s->w), EBB_CHANNELS_LAST);
 	else
-		y = ebb_new(&c, dtype, EBB_SHAPE(s->o, s->c / s->groups, s->kh, s->kw), EBB_ROWS);
-	y = run(&c, s, pass, y);
-	ebb_attach(&c, s, sizeof *s);
-	return ebb_record(&c, y);
+		y = ebb_new(c, dtype, EBB_SHAPE(s->o, s->c / s->groups, s->kh, s->kw), EBB_ROWS);
+	y = run(c, s, pass, y);
+	ebb_attach(c, s, sizeof *s);
+	return ebb_record(c, y);
 }
 
 static ebb_tensor *conv(ebb_tape *t, ebb_tensor *x, ebb_tensor *w, const ebb_conv_shape *s)
 {
-	return call(t, &CONV2D, EBB_CONV_FORWARD, x, w, NULL, s, NULL);
+	ebb_call c = ebb_begin(t, &CONV2D, NULL, 3, (ebb_tensor *[]){x, w, NULL});
+
+	return finish(&c, EBB_CONV_FORWARD, s);
 }
 
 static ebb_tensor *grad_input(ebb_tape *t, ebb_tensor *gy, ebb_tensor *w, const ebb_conv_shape *s)
 {
-	return call(t, &GRAD_INPUT, EBB_CONV_GRAD_INPUT, gy, w, NULL, s, NULL);
+	ebb_call c = ebb_begin(t, &GRAD_INPUT, NULL, 2, (ebb_tensor *[]){gy, w});
+
+	return finish(&c, EBB_CONV_GRAD_INPUT, s);
 }
 
 static ebb_tensor *grad_weight(ebb_tape *t, ebb_tensor *x, ebb_tensor *gy, const ebb_conv_shape *s)
 {
-	return call(t, &GRAD_WEIGHT, EBB_CONV_GRAD_WEIGHT, x, gy, NULL, s, NULL);
+	ebb_call c = ebb_begin(t, &GRAD_WEIGHT, NULL, 2, (ebb_tensor *[]){x, gy});
+
+	return finish(&c, EBB_CONV_GRAD_WEIGHT, s);
 }
 
 /* ---- Checks and sizes ------------------------------------------------------------------------ */
-
-static int64_t pair(int single, const int both[2], int which, int standard)
-{
-	if (both[0] || both[1])
-		return both[which];
-	return single ? single : standard;
-}
 
 static bool shapes_fit(ebb_call *c, int64_t groups)
 {
@@ -186,12 +184,12 @@ static bool sizes(ebb_call *c, const ebb_conv2d_args *a, ebb_conv_shape *s)
 		.kh = w->shape[2],
 		.kw = w->shape[3]};
 	s->groups = a->groups ? a->groups : 1;
-	s->stride_h = pair(a->stride, a->stride_hw, 0, 1);
-	s->stride_w = pair(a->stride, a->stride_hw, 1, 1);
-	s->dilation_h = pair(a->dilation, a->dilation_hw, 0, 1);
-	s->dilation_w = pair(a->dilation, a->dilation_hw, 1, 1);
-	bottom = s->pad_top = pair(a->pad, a->pad_hw, 0, 0);
-	right = s->pad_left = pair(a->pad, a->pad_hw, 1, 0);
+	s->stride_h = ebb_pair(a->stride, a->stride_hw, 0, 1);
+	s->stride_w = ebb_pair(a->stride, a->stride_hw, 1, 1);
+	s->dilation_h = ebb_pair(a->dilation, a->dilation_hw, 0, 1);
+	s->dilation_w = ebb_pair(a->dilation, a->dilation_hw, 1, 1);
+	bottom = s->pad_top = ebb_pair(a->pad, a->pad_hw, 0, 0);
+	right = s->pad_left = ebb_pair(a->pad, a->pad_hw, 1, 0);
 	if (a->pad_tblr[0] || a->pad_tblr[1] || a->pad_tblr[2] || a->pad_tblr[3]) {
 		same = false;
 		s->pad_top = a->pad_tblr[0];
@@ -240,5 +238,5 @@ ebb_tensor *(ebb_conv2d)(const ebb_conv2d_args *a)
 		!ebb_check_same_type(&c, 0, "x", 2, "b") ||
 		!shapes_fit(&c, a->groups ? a->groups : 1) || !sizes(&c, a, &s))
 		return NULL;
-	return call(a->t, &CONV2D, EBB_CONV_FORWARD, in[0], in[1], in[2], &s, a->site);
+	return finish(&c, EBB_CONV_FORWARD, &s);
 }

@@ -61,8 +61,6 @@ static const ebb_op MAXPOOL2D = {
 
 /* ---- average --------------------------------------------------------------------------------- */
 
-static ebb_tensor *average(
-	ebb_tape *t, const ebb_op *op, ebb_tensor *x, const ebb_pool_shape *s, const char *site);
 static ebb_tensor *average_grad(ebb_tape *t, ebb_tensor *gy, const ebb_pool_shape *s);
 static void average_vjp(ebb_vjp *v);
 
@@ -76,25 +74,28 @@ static void average_vjp(ebb_vjp *v)
 	ebb_give(v, 0, average_grad(v->t, v->gy, v->attrs));
 }
 
-static void average_grad_vjp(ebb_vjp *v)
+/* The rest of a call that has begun, its input checked. */
+static ebb_tensor *average(ebb_call *c, const ebb_pool_shape *s)
 {
-	ebb_give(v, 0, average(v->t, &AVGPOOL2D, v->gy, v->attrs, NULL));
-}
-static const ebb_op AVERAGE_GRAD = {
-	.name = "avgpool2d_grad", .vjp = average_grad_vjp, .takes = {EBB_CHANNELS_LAST}};
-
-static ebb_tensor *average(
-	ebb_tape *t, const ebb_op *op, ebb_tensor *x, const ebb_pool_shape *s, const char *site)
-{
-	ebb_call c = ebb_begin(t, op, site, 1, &x);
-	ebb_tensor *y = ebb_new(
-		&c, ebb_dtype_of(x), EBB_SHAPE(s->n, s->c, s->oh, s->ow), EBB_CHANNELS_LAST);
+	const ebb_tensor *x = c->in[0];
+	ebb_tensor *y =
+		ebb_new(c, ebb_dtype_of(x), EBB_SHAPE(s->n, s->c, s->oh, s->ow), EBB_CHANNELS_LAST);
 
 	if (y && y->count)
 		KERNELS(y)->avgpool(s, x->data, y->data);
-	ebb_attach(&c, s, sizeof *s);
-	return ebb_record(&c, y);
+	ebb_attach(c, s, sizeof *s);
+	return ebb_record(c, y);
 }
+
+static void average_grad_vjp(ebb_vjp *v)
+{
+	ebb_tensor *gy = v->gy;
+	ebb_call c = ebb_begin(v->t, &AVGPOOL2D, NULL, 1, &gy);
+
+	ebb_give(v, 0, average(&c, v->attrs));
+}
+static const ebb_op AVERAGE_GRAD = {
+	.name = "avgpool2d_grad", .vjp = average_grad_vjp, .takes = {EBB_CHANNELS_LAST}};
 
 static ebb_tensor *average_grad(ebb_tape *t, ebb_tensor *gy, const ebb_pool_shape *s)
 {
@@ -109,13 +110,6 @@ static ebb_tensor *average_grad(ebb_tape *t, ebb_tensor *gy, const ebb_pool_shap
 }
 
 /* ---- Checks and sizes ------------------------------------------------------------------------ */
-
-static int64_t pair(int single, const int both[2], int which, int64_t standard)
-{
-	if (both[0] || both[1])
-		return both[which];
-	return single ? single : standard;
-}
 
 static bool is_image(ebb_call *c)
 {
@@ -170,14 +164,14 @@ static bool sizes(ebb_call *c, const ebb_pool2d_args *a, ebb_pool_shape *s)
 		.h = x->shape[2],
 		.w = x->shape[3],
 		.count_include_pad = !a->exclude_pad};
-	s->kh = pair(a->kernel, a->kernel_hw, 0, 0);
-	s->kw = pair(a->kernel, a->kernel_hw, 1, 0);
-	s->stride_h = pair(a->stride, a->stride_hw, 0, s->kh);
-	s->stride_w = pair(a->stride, a->stride_hw, 1, s->kw);
-	s->pad_top = pair(a->pad, a->pad_hw, 0, 0);
-	s->pad_left = pair(a->pad, a->pad_hw, 1, 0);
-	s->dilation_h = pair(a->dilation, a->dilation_hw, 0, 1);
-	s->dilation_w = pair(a->dilation, a->dilation_hw, 1, 1);
+	s->kh = ebb_pair(a->kernel, a->kernel_hw, 0, 0);
+	s->kw = ebb_pair(a->kernel, a->kernel_hw, 1, 0);
+	s->stride_h = ebb_pair(a->stride, a->stride_hw, 0, s->kh);
+	s->stride_w = ebb_pair(a->stride, a->stride_hw, 1, s->kw);
+	s->pad_top = ebb_pair(a->pad, a->pad_hw, 0, 0);
+	s->pad_left = ebb_pair(a->pad, a->pad_hw, 1, 0);
+	s->dilation_h = ebb_pair(a->dilation, a->dilation_hw, 0, 1);
+	s->dilation_w = ebb_pair(a->dilation, a->dilation_hw, 1, 1);
 	if (s->kh < 1 || s->kw < 1 || s->stride_h < 1 || s->stride_w < 1 || s->dilation_h < 1 ||
 		s->dilation_w < 1) {
 		ebb_call_fail(c, EBB_INVALID,
@@ -244,7 +238,7 @@ ebb_tensor *(ebb_avgpool2d)(const ebb_pool2d_args *a)
 		return ebb_call_fail(&c, EBB_INVALID,
 			"there is no dilation for averages, got %lldx%lld", (long long)s.dilation_h,
 			(long long)s.dilation_w);
-	return average(a->t, &AVGPOOL2D, x, &s, a->site);
+	return average(&c, &s);
 }
 
 ebb_tensor *(ebb_adaptive_avgpool2d)(const ebb_adaptive_args *a)
@@ -267,13 +261,13 @@ ebb_tensor *(ebb_adaptive_avgpool2d)(const ebb_adaptive_args *a)
 		.dilation_h = 1,
 		.dilation_w = 1,
 		.adaptive = true};
-	s.oh = pair(a->size, a->size_hw, 0, 1);
-	s.ow = pair(a->size, a->size_hw, 1, 1);
+	s.oh = ebb_pair(a->size, a->size_hw, 0, 1);
+	s.ow = ebb_pair(a->size, a->size_hw, 1, 1);
 	if (s.oh < 1 || s.ow < 1)
 		return ebb_call_fail(&c, EBB_INVALID, "the size %lldx%lld must be positive",
 			(long long)s.oh, (long long)s.ow);
 	if (s.h < 1 || s.w < 1)
 		return ebb_call_fail(&c, EBB_BAD_SHAPE, "x has no pixels: %s",
 			ebb_describe(x, text, sizeof text));
-	return average(a->t, &ADAPTIVE, x, &s, a->site);
+	return average(&c, &s);
 }
