@@ -246,17 +246,4 @@ EBB_INLINE real ebb_softplus(real x)
 	return (x < 0 ? 0 : x) + ebb_log1p(ebb_exp(-ebb_abs(x)));
 }
 
-/* y = exp(x - shift) for n <= EBB_BLOCK elements; y holds a whole block, 0 beyond n. */
-EBB_INLINE void ebb_exp_block(int64_t n, const real *x, real shift, real *y)
-{
-	real t[EBB_BLOCK];
-
-	for (int i = 0; i < EBB_BLOCK; i++)
-		t[i] = -INFINITY;
-	for (int64_t i = 0; i < n; i++)
-		t[i] = x[i] - shift;
-	for (int i = 0; i < EBB_BLOCK; i++)
-		y[i] = ebb_exp(t[i]);
-}
-
 #endif
