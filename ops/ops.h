@@ -57,8 +57,16 @@ EBB_API ebb_tensor *ebb_sign(ebb_tape *t, ebb_tensor *x, const char *site);
 /* e^x */
 EBB_API ebb_tensor *ebb_exp(ebb_tape *t, ebb_tensor *x, const char *site);
 EBB_API ebb_tensor *ebb_log(ebb_tape *t, ebb_tensor *x, const char *site); /* natural */
+/* e^x - 1, exact for small x */
+EBB_API ebb_tensor *ebb_expm1(ebb_tape *t, ebb_tensor *x, const char *site);
+/* log(1 + x), exact for small x */
+EBB_API ebb_tensor *ebb_log1p(ebb_tape *t, ebb_tensor *x, const char *site);
 /* x^(1/2); NaN below 0 */
 EBB_API ebb_tensor *ebb_sqrt(ebb_tape *t, ebb_tensor *x, const char *site);
+/* x^(-1/2) */
+EBB_API ebb_tensor *ebb_rsqrt(ebb_tape *t, ebb_tensor *x, const char *site);
+/* the largest whole number <= x; derivative 0 */
+EBB_API ebb_tensor *ebb_floor(ebb_tape *t, ebb_tensor *x, const char *site);
 /* x^2 */
 EBB_API ebb_tensor *ebb_square(ebb_tape *t, ebb_tensor *x, const char *site);
 EBB_API ebb_tensor *ebb_reciprocal(ebb_tape *t, ebb_tensor *x, const char *site); /* 1/x */
@@ -75,12 +83,26 @@ EBB_API ebb_tensor *ebb_sigmoid(ebb_tape *t, ebb_tensor *x, const char *site);
 /* log(1+exp(x)) */
 EBB_API ebb_tensor *ebb_softplus(ebb_tape *t, ebb_tensor *x, const char *site);
 EBB_API ebb_tensor *ebb_silu(ebb_tape *t, ebb_tensor *x, const char *site); /* x*sigmoid(x) */
+/* log sigmoid(x) = -softplus(-x) */
+EBB_API ebb_tensor *ebb_logsigmoid(ebb_tape *t, ebb_tensor *x, const char *site);
+/* x*tanh(softplus(x)); Misra 2019 */
+EBB_API ebb_tensor *ebb_mish(ebb_tape *t, ebb_tensor *x, const char *site);
+/* x*min(max(x+3,0),6)/6; derivative 0 at -3, 1 from 3 on; Howard et al. 2019 */
+EBB_API ebb_tensor *ebb_hardswish(ebb_tape *t, ebb_tensor *x, const char *site);
+/* x/(1+|x|) */
+EBB_API ebb_tensor *ebb_softsign(ebb_tape *t, ebb_tensor *x, const char *site);
 /* max(x,0); derivative 0 at 0 */
 EBB_API ebb_tensor *ebb_relu(ebb_tape *t, ebb_tensor *x, const char *site);
+/* min(max(x,0),6); derivative 0 at 0 and at 6 */
+EBB_API ebb_tensor *ebb_relu6(ebb_tape *t, ebb_tensor *x, const char *site);
 /* x > 0 ? x : slope*x */
 EBB_API ebb_tensor *ebb_leaky_relu(ebb_tape *t, ebb_tensor *x, double slope, const char *site);
 /* x > 0 ? x : alpha*(exp(x)-1); Clevert et al. 2016 */
 EBB_API ebb_tensor *ebb_elu(ebb_tape *t, ebb_tensor *x, double alpha, const char *site);
+/* s*(x > 0 ? x : a*(exp(x)-1)), s = 1.0507.., a = 1.6732..; Klambauer et al. 2017 */
+EBB_API ebb_tensor *ebb_selu(ebb_tape *t, ebb_tensor *x, const char *site);
+/* x > 0 ? x : weight*x; weight [C], one per channel (axis 1) of x [N,C,..], or [1]; He et al. 2015 */
+EBB_API ebb_tensor *ebb_prelu(ebb_tape *t, ebb_tensor *x, ebb_tensor *weight, const char *site);
 /* x*Phi(x), Phi the normal distribution function; .tanh: its tanh approximation (Hendrycks &
  * Gimpel 2016) */
 typedef struct ebb_gelu_args {
@@ -118,6 +140,16 @@ EBB_API ebb_tensor *ebb_minimum(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const
 EBB_API ebb_tensor *ebb_where(
 	ebb_tape *t, ebb_tensor *cond, ebb_tensor *a, ebb_tensor *b, const char *site);
 
+/* Comparisons (compare.c): 1 where it holds, else 0, as U8, for real operands of one type, which
+ * broadcast; with NaN only not_equal holds.  Not differentiable: an operand that requires a
+ * gradient is an error (ebb_detach it). */
+EBB_API ebb_tensor *ebb_equal(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+EBB_API ebb_tensor *ebb_not_equal(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+EBB_API ebb_tensor *ebb_less(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+EBB_API ebb_tensor *ebb_less_equal(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+EBB_API ebb_tensor *ebb_greater(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+EBB_API ebb_tensor *ebb_greater_equal(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+
 /* ---- Reductions (reduce.c): over .axes (default all), kept as size 1 with .keepdim ----------- */
 
 typedef struct ebb_reduce_args {
@@ -131,6 +163,9 @@ EBB_API ebb_tensor *ebb_sum(const ebb_reduce_args *a);  /* of nothing: 0 */
 EBB_API ebb_tensor *ebb_mean(const ebb_reduce_args *a); /* of nothing: NaN */
 /* log(sum exp(x)), shifted by the maximum */
 EBB_API ebb_tensor *ebb_logsumexp(const ebb_reduce_args *a);
+
+/* of nothing: 1; the gradient is exact where factors are 0 */
+EBB_API ebb_tensor *ebb_prod(const ebb_reduce_args *a);
 
 /* The extreme; the gradient goes to the first of equal elements.  .index (one axis only)
  * receives where, as I64. Of nothing: an error. */
@@ -155,6 +190,15 @@ typedef struct ebb_var_args {
 	const char *site;
 } ebb_var_args;
 EBB_API ebb_tensor *ebb_var(const ebb_var_args *a);
+EBB_API ebb_tensor *ebb_std(const ebb_var_args *a); /* its square root; derivative 0 at 0 */
+
+/* Where the extreme along an axis is (the first of equals; the first NaN wins), as I64 without
+ * that axis.  Not differentiable: an x that requires a gradient is an error (ebb_detach it). */
+EBB_API ebb_tensor *ebb_argmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
+EBB_API ebb_tensor *ebb_argmin(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
+
+/* y[..,k,..] = x[..,0,..] + .. + x[..,k,..] along axis (scan.c) */
+EBB_API ebb_tensor *ebb_cumsum(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 
 /* (sum |x|^p)^(1/p), p > 0, default 2; the derivative at x = 0 is 0 */
 typedef struct ebb_norm_args {
@@ -191,6 +235,14 @@ EBB_API ebb_tensor *ebb_squeeze(ebb_tape *t, ebb_tensor *x, int axis, const char
  * are clipped; step >= 1 */
 EBB_API ebb_tensor *ebb_slice(ebb_tape *t, ebb_tensor *x, int axis, int64_t start, int64_t stop,
 	int64_t step, const char *site);
+/* the axes in reverse order of their elements */
+EBB_API ebb_tensor *ebb_flip(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site);
+/* x [..,R,C] with 0 above (tril) or below (triu) diagonal number d; 0 is the main one, 1 the one
+ * above it */
+EBB_API ebb_tensor *ebb_tril(ebb_tape *t, ebb_tensor *x, int64_t d, const char *site);
+EBB_API ebb_tensor *ebb_triu(ebb_tape *t, ebb_tensor *x, int64_t d, const char *site);
+/* [N,C*f*f,H,W] -> [N,C,H*f,W*f]: y[n,c,h*f+i,w*f+j] = x[n,(c*f+i)*f+j,h,w]; Shi et al. 2016 */
+EBB_API ebb_tensor *ebb_pixel_shuffle(ebb_tape *t, ebb_tensor *x, int64_t f, const char *site);
 /* x copied into one dense block of that order, if it is not one already */
 EBB_API ebb_tensor *ebb_dense(ebb_tape *t, ebb_tensor *x, ebb_order order, const char *site);
 
@@ -201,6 +253,10 @@ EBB_API ebb_tensor *ebb_concat(
 	ebb_tape *t, int n, ebb_tensor *const *x, int axis, const char *site);
 /* along a new axis */
 EBB_API ebb_tensor *ebb_stack(ebb_tape *t, int n, ebb_tensor *const *x, int axis, const char *site);
+/* x cut along an axis into n parts of sizes[k], which add up to its size; sizes NULL: of equal
+ * size.  Fills part[0..n-1] (with NULL on failure).  True on success. */
+EBB_API bool ebb_split(ebb_tape *t, ebb_tensor *x, int axis, int n, const int64_t *sizes,
+	ebb_tensor **part, const char *site);
 /* Padding per axis, last axis first, before and after: EBB_PADS(left, right, top, bottom).
  * Negative constant pads crop. */
 typedef struct ebb_pads {
@@ -208,7 +264,12 @@ typedef struct ebb_pads {
 	int64_t pad[2 * EBB_MAX_DIMS];
 } ebb_pads;
 #define EBB_PADS(...) ((ebb_pads){EBB_COUNT_ARGS(__VA_ARGS__), {__VA_ARGS__}})
-typedef enum ebb_pad_mode { EBB_PAD_CONSTANT, EBB_PAD_REFLECT, EBB_PAD_REPLICATE } ebb_pad_mode;
+typedef enum ebb_pad_mode {
+	EBB_PAD_CONSTANT,
+	EBB_PAD_REFLECT,
+	EBB_PAD_REPLICATE,
+	EBB_PAD_CIRCULAR
+} ebb_pad_mode;
 typedef struct ebb_pad_args {
 	ebb_tape *t;
 	ebb_tensor *x;
@@ -225,7 +286,21 @@ EBB_API ebb_tensor *ebb_index_select(
 EBB_API ebb_tensor *ebb_gather(
 	ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site);
 
-/* ---- Products (matmul.c) --------------------------------------------------------------------- */
+/* x with src added: y[i,index[i,k,j],j] = x[..] + sum of src[i,k,j] along axis; index has src's
+ * shape, its sizes beside the axis at most x's.  Differentiable by x and src. */
+EBB_API ebb_tensor *ebb_scatter_add(
+	ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, ebb_tensor *src, const char *site);
+/* y[..,:] = weight[index[..],:]; index I64 of any shape, weight [V,D].  The row .padding_idx
+ * (default: none; EBB_ZERO for row 0) gets no gradient. */
+typedef struct ebb_embedding_args {
+	ebb_tape *t;
+	ebb_tensor *index, *weight;
+	double padding_idx;
+	const char *site;
+} ebb_embedding_args;
+EBB_API ebb_tensor *ebb_embedding(const ebb_embedding_args *a);
+
+/* ---- Products (matmul.c, attention.c) --------------------------------------------------------------------- */
 
 /* a [..,M,K] x b [..,K,N] -> [..,M,N], leading axes broadcast; a or b may be a vector [K],
  * whose axis then vanishes */
@@ -239,7 +314,21 @@ typedef struct ebb_linear_args {
 /* Called ebb_linear(t, x, w, b) in C; ebb_linear alone is the layer's type (nn.h). */
 EBB_API ebb_tensor *ebb_linear_op(const ebb_linear_args *a);
 
-/* ---- Convolution and pooling (conv.c, pool.c) ------------------------------------------------ */
+/* softmax(q k^T*scale + mask) v; q [..,L,E], k [..,S,E], v [..,S,F] -> [..,L,F], leading axes
+ * broadcast.  scale defaults to 1/sqrt(E).  .causal: query i sees keys 0..i.  .mask broadcasts to
+ * [..,L,S]: U8, 0 where a query may not look, or of q's type, added.  A query that sees nothing
+ * gets NaN.  Vaswani et al. 2017 */
+typedef struct ebb_attention_args {
+	ebb_tape *t;
+	ebb_tensor *q, *k, *v;
+	ebb_tensor *mask;
+	bool causal;
+	double scale;
+	const char *site;
+} ebb_attention_args;
+EBB_API ebb_tensor *ebb_attention(const ebb_attention_args *a);
+
+/* ---- Convolution and pooling (conv.c, pool.c, upsample.c) ------------------------------------------------ */
 
 /* .pad = EBB_SAME: output ceil(H/stride), the odd pixel of padding below and to the right. */
 #define EBB_SAME (-1)
@@ -257,33 +346,79 @@ typedef struct ebb_conv2d_args {
 } ebb_conv2d_args;
 EBB_API ebb_tensor *ebb_conv2d(const ebb_conv2d_args *a);
 
+/* y[n,o,i] = b[o] + sum w[o,c,u]*x[n,c,i*s+u*d-p].  x [N,C,L], w [O,C/groups,K], b [O] or NULL.
+ * stride, dilation, groups default to 1; .pad may be EBB_SAME. */
+typedef struct ebb_conv1d_args {
+	ebb_tape *t;
+	ebb_tensor *x, *w, *b;
+	int stride, pad, dilation, groups;
+	const char *site;
+} ebb_conv1d_args;
+EBB_API ebb_tensor *ebb_conv1d(const ebb_conv1d_args *a);
+/* The transpose of conv2d, the linear map of its input gradient: x [N,C,H,W], w
+ * [C,O/groups,Kh,Kw], b [O] or NULL -> [N,O,Oh,Ow], Oh = (H-1)*stride - 2 pad +
+ * dilation*(Kh-1) + output_pad + 1.  output_pad < stride or dilation. */
+typedef struct ebb_conv_transpose2d_args {
+	ebb_tape *t;
+	ebb_tensor *x, *w, *b;
+	int stride, pad, output_pad, dilation, groups;
+	int stride_hw[2], pad_hw[2], output_pad_hw[2], dilation_hw[2];
+	const char *site;
+} ebb_conv_transpose2d_args;
+EBB_API ebb_tensor *ebb_conv_transpose2d(const ebb_conv_transpose2d_args *a);
+
 /* x [N,C,H,W] -> [N,C,Oh,Ow]; Oh = floor((H + 2 pad - dilation*(kernel-1) - 1)/stride) + 1, or
  * ceil with .ceil_mode (a last window that starts beyond the image and its left padding is left
  * out).  stride defaults to kernel; pad <= kernel/2. maxpool2d: the gradient goes to the first
  * of equal elements. avgpool2d: padding counts as zeros in the divisor unless .exclude_pad; no
- * dilation. */
+ * dilation.  .index (max only) receives where each maximum was found, h*W + w, as I64
+ * [N,C,Oh,Ow]. */
 typedef struct ebb_pool2d_args {
 	ebb_tape *t;
 	ebb_tensor *x;
 	int kernel, stride, pad, dilation;
 	int kernel_hw[2], stride_hw[2], pad_hw[2], dilation_hw[2];
 	bool ceil_mode, exclude_pad;
+	ebb_tensor **index;
 	const char *site;
 } ebb_pool2d_args;
 EBB_API ebb_tensor *ebb_maxpool2d(const ebb_pool2d_args *a);
 EBB_API ebb_tensor *ebb_avgpool2d(const ebb_pool2d_args *a);
-/* The mean over windows floor(i*H/Oh) .. ceil((i+1)*H/Oh) - 1; .size (or size_hw) is Oh = Ow,
- * default 1 */
+/* The mean or the maximum over windows floor(i*H/Oh) .. ceil((i+1)*H/Oh) - 1; .size (or
+ * size_hw) is Oh = Ow, default 1; .index as for maxpool2d */
 typedef struct ebb_adaptive_args {
 	ebb_tape *t;
 	ebb_tensor *x;
 	int size;
 	int size_hw[2];
+	ebb_tensor **index;
 	const char *site;
 } ebb_adaptive_args;
 EBB_API ebb_tensor *ebb_adaptive_avgpool2d(const ebb_adaptive_args *a);
+EBB_API ebb_tensor *ebb_adaptive_maxpool2d(const ebb_adaptive_args *a);
+/* Max pooling's partial inverse: x [N,C,h,w] -> [N,C,H,W], zeros but for x at index (I64, of x's
+ * shape, as maxpool2d gives it; of several at one place the last in reading order stays) */
+EBB_API ebb_tensor *ebb_max_unpool2d(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, int64_t height,
+	int64_t width, const char *site);
 
-/* ---- Normalisation, softmax, losses (norm.c, softmax.c, loss.c) ------------------------------ */
+/* x [N,C,H,W] -> [N,C,Oh,Ow]; .size (or size_hw), or .scale (or scale_hw): Oh = floor(H*scale).
+ * Nearest: y[i] = x[floor(i*r)], r = 1/scale where given, else H/Oh.  Bilinear: between the pixels
+ * beside (i+1/2)*r - 1/2 (not below 0), or i*(H-1)/(Oh-1) with .align_corners. */
+typedef enum ebb_upsample_mode { EBB_NEAREST, EBB_BILINEAR } ebb_upsample_mode;
+typedef struct ebb_upsample_args {
+	ebb_tape *t;
+	ebb_tensor *x;
+	ebb_upsample_mode mode;
+	int size;
+	int size_hw[2];
+	double scale;
+	double scale_hw[2];
+	bool align_corners;
+	const char *site;
+} ebb_upsample_args;
+EBB_API ebb_tensor *ebb_upsample(const ebb_upsample_args *a);
+
+/* ---- Normalisation (batchnorm.c, layernorm.c, groupnorm.c, norm.c) --------------------------- */
 
 /* y = (x - m)/sqrt(v + eps)*weight + bias per channel (axis 1) of x [N,C] or [N,C,..]; weight,
  * bias [C] or NULL (Ioffe & Szegedy 2015). Training, or without running statistics: m and v
@@ -298,12 +433,78 @@ typedef struct ebb_batchnorm_args {
 } ebb_batchnorm_args;
 EBB_API ebb_tensor *ebb_batchnorm(const ebb_batchnorm_args *a);
 
+/* y = (x - m)/sqrt(v + eps)*weight + bias, m and v (biased) over the last .axes axes; weight, bias
+ * of those axes' shape or NULL.  .axes defaults to weight's number of axes, else 1; eps to 1e-5.
+ * Ba et al. 2016 */
+typedef struct ebb_layernorm_args {
+	ebb_tape *t;
+	ebb_tensor *x, *weight, *bias;
+	int axes;
+	double eps;
+	const char *site;
+} ebb_layernorm_args;
+EBB_API ebb_tensor *ebb_layernorm(const ebb_layernorm_args *a);
+/* y = x/sqrt(mean x^2 + eps)*weight over the last .axes axes, as for layernorm; eps defaults to
+ * the type's machine epsilon.  Zhang & Sennrich 2019 */
+typedef struct ebb_rmsnorm_args {
+	ebb_tape *t;
+	ebb_tensor *x, *weight;
+	int axes;
+	double eps;
+	const char *site;
+} ebb_rmsnorm_args;
+EBB_API ebb_tensor *ebb_rmsnorm(const ebb_rmsnorm_args *a);
+/* As layernorm, with m and v of one sample over C/groups channels and all positions of x
+ * [N,C,..]; weight, bias [C] or NULL; eps defaults to 1e-5.  Wu & He 2018.  groups = C, one
+ * channel each: instance normalisation (Ulyanov et al. 2016). */
+typedef struct ebb_groupnorm_args {
+	ebb_tape *t;
+	ebb_tensor *x;
+	int64_t groups;
+	ebb_tensor *weight, *bias;
+	double eps;
+	const char *site;
+} ebb_groupnorm_args;
+EBB_API ebb_tensor *ebb_groupnorm(const ebb_groupnorm_args *a);
+typedef struct ebb_instancenorm_args {
+	ebb_tape *t;
+	ebb_tensor *x, *weight, *bias;
+	double eps;
+	const char *site;
+} ebb_instancenorm_args;
+EBB_API ebb_tensor *ebb_instancenorm(const ebb_instancenorm_args *a);
+/* y[n,c] = x[n,c]/(k + alpha/size*sum of x[n,j]^2)^beta over size channels, j = c - size/2 .. c +
+ * (size-1)/2, those that exist; x [N,C,..].  size must be given; alpha defaults to 1e-4, beta to
+ * 0.75, k to 1.  Krizhevsky et al. 2012 */
+typedef struct ebb_local_response_norm_args {
+	ebb_tape *t;
+	ebb_tensor *x;
+	int size;
+	double alpha, beta, k;
+	const char *site;
+} ebb_local_response_norm_args;
+EBB_API ebb_tensor *ebb_local_response_norm(const ebb_local_response_norm_args *a);
+/* x/max(|x|_p, eps) along an axis; p defaults to 2, the axis to 1 (.axis = EBB_AXES(0) for
+ * another), eps to 1e-12 */
+typedef struct ebb_normalize_args {
+	ebb_tape *t;
+	ebb_tensor *x;
+	double p;
+	ebb_axes axis;
+	double eps;
+	const char *site;
+} ebb_normalize_args;
+EBB_API ebb_tensor *ebb_normalize(const ebb_normalize_args *a);
+
+/* ---- Softmax, losses (softmax.c, loss.c, cross_entropy.c) ------------------------------------ */
+
 /* exp(x)/sum exp(x) */
 EBB_API ebb_tensor *ebb_softmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 /* x - logsumexp(x) */
 EBB_API ebb_tensor *ebb_log_softmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 
-typedef enum ebb_reduction { EBB_MEAN, EBB_SUM_ALL, EBB_NONE } ebb_reduction;
+/* EBB_BATCH_MEAN: the sum divided by the size of axis 0 (kl_div only) */
+typedef enum ebb_reduction { EBB_MEAN, EBB_SUM_ALL, EBB_NONE, EBB_BATCH_MEAN } ebb_reduction;
 
 /* -log softmax(x)[label] of x [N,C] or [N,C,..]; target: I64 labels [N,..], or soft targets of
  * x's shape and type. .weight [C] weighs classes (the mean divides by the weights' sum),
@@ -320,6 +521,18 @@ typedef struct ebb_cross_entropy_args {
 } ebb_cross_entropy_args;
 EBB_API ebb_tensor *ebb_cross_entropy(const ebb_cross_entropy_args *a);
 
+/* -x[label] of log-probabilities x [N,C] or [N,C,..]; labels, .weight, .ignore_index as for
+ * cross_entropy */
+typedef struct ebb_nll_loss_args {
+	ebb_tape *t;
+	ebb_tensor *x, *target;
+	ebb_tensor *weight;
+	double ignore_index;
+	ebb_reduction reduction;
+	const char *site;
+} ebb_nll_loss_args;
+EBB_API ebb_tensor *ebb_nll_loss(const ebb_nll_loss_args *a);
+
 typedef struct ebb_loss_args {
 	ebb_tape *t;
 	ebb_tensor *x, *target;
@@ -330,99 +543,41 @@ EBB_API ebb_tensor *ebb_mse_loss(const ebb_loss_args *a); /* (x - target)^2; sam
 /* softplus(x) - x*target; same shape */
 EBB_API ebb_tensor *ebb_bce_with_logits(const ebb_loss_args *a);
 
+/* |x - target|; same shape; derivative 0 where equal */
+EBB_API ebb_tensor *ebb_l1_loss(const ebb_loss_args *a);
+/* d = |x - target|: d <= delta ? d^2/2 : delta*(d - delta/2); delta > 0 defaults to 1; same
+ * shape.  Huber 1964 */
+typedef struct ebb_huber_loss_args {
+	ebb_tape *t;
+	ebb_tensor *x, *target;
+	double delta;
+	ebb_reduction reduction;
+	const char *site;
+} ebb_huber_loss_args;
+EBB_API ebb_tensor *ebb_huber_loss(const ebb_huber_loss_args *a);
+/* target*(log target - x), x log-probabilities, 0 where target is 0; with .log_target the target
+ * holds logarithms too: exp(target)*(target - x).  Same shape. */
+typedef struct ebb_kl_div_args {
+	ebb_tape *t;
+	ebb_tensor *x, *target;
+	bool log_target;
+	ebb_reduction reduction;
+	const char *site;
+} ebb_kl_div_args;
+EBB_API ebb_tensor *ebb_kl_div(const ebb_kl_div_args *a);
+
 /* Training: 0 with probability p, else x/(1-p); evaluation: x (Srivastava et al. 2014).  0 <= p
  * < 1. */
 EBB_API ebb_tensor *ebb_dropout(ebb_tape *t, ebb_tensor *x, double p, const char *site);
-
-/* ---- The macros that add the call site ------------------------------------------------------- */
-
-#ifndef __cplusplus
-#define ebb_scalar(...) ebb_scalar(__VA_ARGS__, EBB_SITE)
-#define ebb_full(...) ebb_full(__VA_ARGS__, EBB_SITE)
-#define ebb_zeros(...) ebb_zeros(__VA_ARGS__, EBB_SITE)
-#define ebb_ones(...) ebb_ones(__VA_ARGS__, EBB_SITE)
-#define ebb_zeros_like(...) ebb_zeros_like(__VA_ARGS__, EBB_SITE)
-#define ebb_ones_like(...) ebb_ones_like(__VA_ARGS__, EBB_SITE)
-#define ebb_from_f64(...) ebb_from_f64(__VA_ARGS__, EBB_SITE)
-#define ebb_from_f32(...) ebb_from_f32(__VA_ARGS__, EBB_SITE)
-#define ebb_from_i64(...) ebb_from_i64(__VA_ARGS__, EBB_SITE)
-#define ebb_from_u8(...) ebb_from_u8(__VA_ARGS__, EBB_SITE)
-#define ebb_arange(...) ebb_arange(__VA_ARGS__, EBB_SITE)
-#define ebb_rand(...) ebb_rand(__VA_ARGS__, EBB_SITE)
-#define ebb_randn(...) ebb_randn(__VA_ARGS__, EBB_SITE)
-#define ebb_cast(...) ebb_cast(__VA_ARGS__, EBB_SITE)
-#define ebb_neg(...) ebb_neg(__VA_ARGS__, EBB_SITE)
-#define ebb_abs(...) ebb_abs(__VA_ARGS__, EBB_SITE)
-#define ebb_sign(...) ebb_sign(__VA_ARGS__, EBB_SITE)
-#define ebb_exp(...) ebb_exp(__VA_ARGS__, EBB_SITE)
-#define ebb_log(...) ebb_log(__VA_ARGS__, EBB_SITE)
-#define ebb_sqrt(...) ebb_sqrt(__VA_ARGS__, EBB_SITE)
-#define ebb_square(...) ebb_square(__VA_ARGS__, EBB_SITE)
-#define ebb_reciprocal(...) ebb_reciprocal(__VA_ARGS__, EBB_SITE)
-#define ebb_sin(...) ebb_sin(__VA_ARGS__, EBB_SITE)
-#define ebb_cos(...) ebb_cos(__VA_ARGS__, EBB_SITE)
-#define ebb_tanh(...) ebb_tanh(__VA_ARGS__, EBB_SITE)
-#define ebb_erf(...) ebb_erf(__VA_ARGS__, EBB_SITE)
-#define ebb_sigmoid(...) ebb_sigmoid(__VA_ARGS__, EBB_SITE)
-#define ebb_softplus(...) ebb_softplus(__VA_ARGS__, EBB_SITE)
-#define ebb_silu(...) ebb_silu(__VA_ARGS__, EBB_SITE)
-#define ebb_relu(...) ebb_relu(__VA_ARGS__, EBB_SITE)
-#define ebb_leaky_relu(...) ebb_leaky_relu(__VA_ARGS__, EBB_SITE)
-#define ebb_elu(...) ebb_elu(__VA_ARGS__, EBB_SITE)
-#define ebb_clamp(...) ebb_clamp(__VA_ARGS__, EBB_SITE)
-#define ebb_add_scalar(...) ebb_add_scalar(__VA_ARGS__, EBB_SITE)
-#define ebb_mul_scalar(...) ebb_mul_scalar(__VA_ARGS__, EBB_SITE)
-#define ebb_pow_scalar(...) ebb_pow_scalar(__VA_ARGS__, EBB_SITE)
-#define ebb_add(...) ebb_add(__VA_ARGS__, EBB_SITE)
-#define ebb_sub(...) ebb_sub(__VA_ARGS__, EBB_SITE)
-#define ebb_mul(...) ebb_mul(__VA_ARGS__, EBB_SITE)
-#define ebb_div(...) ebb_div(__VA_ARGS__, EBB_SITE)
-#define ebb_pow(...) ebb_pow(__VA_ARGS__, EBB_SITE)
-#define ebb_maximum(...) ebb_maximum(__VA_ARGS__, EBB_SITE)
-#define ebb_minimum(...) ebb_minimum(__VA_ARGS__, EBB_SITE)
-#define ebb_where(...) ebb_where(__VA_ARGS__, EBB_SITE)
-#define ebb_sum_to(...) ebb_sum_to(__VA_ARGS__, EBB_SITE)
-#define ebb_reshape(...) ebb_reshape(__VA_ARGS__, EBB_SITE)
-#define ebb_flatten(...) ebb_flatten(__VA_ARGS__, EBB_SITE)
-#define ebb_permute(...) ebb_permute(__VA_ARGS__, EBB_SITE)
-#define ebb_transpose(...) ebb_transpose(__VA_ARGS__, EBB_SITE)
-#define ebb_expand(...) ebb_expand(__VA_ARGS__, EBB_SITE)
-#define ebb_unsqueeze(...) ebb_unsqueeze(__VA_ARGS__, EBB_SITE)
-#define ebb_squeeze(...) ebb_squeeze(__VA_ARGS__, EBB_SITE)
-#define ebb_slice(...) ebb_slice(__VA_ARGS__, EBB_SITE)
-#define ebb_dense(...) ebb_dense(__VA_ARGS__, EBB_SITE)
-#define ebb_concat(...) ebb_concat(__VA_ARGS__, EBB_SITE)
-#define ebb_stack(...) ebb_stack(__VA_ARGS__, EBB_SITE)
-#define ebb_index_select(...) ebb_index_select(__VA_ARGS__, EBB_SITE)
-#define ebb_gather(...) ebb_gather(__VA_ARGS__, EBB_SITE)
-#define ebb_matmul(...) ebb_matmul(__VA_ARGS__, EBB_SITE)
-#define ebb_softmax(...) ebb_softmax(__VA_ARGS__, EBB_SITE)
-#define ebb_log_softmax(...) ebb_log_softmax(__VA_ARGS__, EBB_SITE)
-#define ebb_dropout(...) ebb_dropout(__VA_ARGS__, EBB_SITE)
-#define ebb_gelu(...) ebb_gelu(&(ebb_gelu_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_sum(...) ebb_sum(&(ebb_reduce_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_mean(...) ebb_mean(&(ebb_reduce_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_logsumexp(...) ebb_logsumexp(&(ebb_reduce_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_max(...) ebb_max(&(ebb_extreme_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_min(...) ebb_min(&(ebb_extreme_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_var(...) ebb_var(&(ebb_var_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_norm(...) ebb_norm(&(ebb_norm_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_pad(...) ebb_pad(&(ebb_pad_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_linear(...) ebb_linear_op(&(ebb_linear_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_conv2d(...) ebb_conv2d(&(ebb_conv2d_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_maxpool2d(...) ebb_maxpool2d(&(ebb_pool2d_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_avgpool2d(...) ebb_avgpool2d(&(ebb_pool2d_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_adaptive_avgpool2d(...)                                                                \
-	ebb_adaptive_avgpool2d(&(ebb_adaptive_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_batchnorm(...) ebb_batchnorm(&(ebb_batchnorm_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_cross_entropy(...)                                                                     \
-	ebb_cross_entropy(&(ebb_cross_entropy_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_mse_loss(...) ebb_mse_loss(&(ebb_loss_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_bce_with_logits(...)                                                                   \
-	ebb_bce_with_logits(&(ebb_loss_args){__VA_ARGS__, .site = EBB_SITE})
-#endif
+/* The same for whole channels of x [N,C,..] (Tompson et al. 2015) and whole samples of x [N,..]
+ * (stochastic depth: Huang et al. 2016). */
+EBB_API ebb_tensor *ebb_dropout2d(ebb_tape *t, ebb_tensor *x, double p, const char *site);
+EBB_API ebb_tensor *ebb_drop_path(ebb_tape *t, ebb_tensor *x, double p, const char *site);
 
 #ifdef __cplusplus
 }
+#else
+#include "sites.h"
 #endif
+
 #endif

@@ -1,63 +1,7 @@
 /* The table from the golden set's op names and options to calls of Ebb's ops. */
-#include "golden.h"
+#include "calls.h"
 
-#include <math.h>
 #include <string.h>
-
-/* A real zero where Ebb's default for a left-out option is another number. */
-static double or_zero(double value)
-{
-	return value == 0 ? EBB_ZERO : value;
-}
-
-#define UNARY(name)                                                                                \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
-	{                                                                                          \
-		(void)o, (void)n;                                                                  \
-		return ebb_##name(t, in[0]);                                                       \
-	}
-#define BINARY(name)                                                                               \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
-	{                                                                                          \
-		(void)o, (void)n;                                                                  \
-		return ebb_##name(t, in[0], in[1]);                                                \
-	}
-#define REDUCTION(name)                                                                            \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
-	{                                                                                          \
-		(void)n;                                                                           \
-		return ebb_##name(t, in[0], .axes = golden_axes(o, "axis"),                        \
-			.keepdim = golden_flag(o, "keepdim", false));                              \
-	}
-#define ALONG_AXIS(name)                                                                           \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
-	{                                                                                          \
-		(void)n;                                                                           \
-		return ebb_##name(t, in[0], golden_axis(o, "axis"));                               \
-	}
-#define WITH_NUMBER(name, key, fallback)                                                           \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
-	{                                                                                          \
-		(void)n;                                                                           \
-		return ebb_##name(t, in[0], golden_number(o, key, fallback));                      \
-	}
-#define INDEXED(name)                                                                              \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
-	{                                                                                          \
-		(void)n;                                                                           \
-		return ebb_##name(t, in[0], golden_axis(o, "axis"), in[1]);                        \
-	}
-#define JOINED(name)                                                                               \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
-	{                                                                                          \
-		return ebb_##name(t, n, in, golden_axis(o, "axis"));                               \
-	}
-#define LOSS(name)                                                                                 \
-	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
-	{                                                                                          \
-		(void)n;                                                                           \
-		return ebb_##name(t, in[0], in[1], .reduction = golden_reduction(o));              \
-	}
 
 UNARY(neg)
 UNARY(sign)
@@ -296,9 +240,7 @@ static ebb_tensor *call_cross_entropy(ebb_tape *t, golden_options *o, int n, ebb
 		.ignore_index = or_zero(golden_number(o, "ignore_index", -100)));
 }
 
-#define OP(op, min, max) .name = #op, .call = call_##op, .min_inputs = min, .max_inputs = max
-
-static const golden_op OPS[] = {
+const golden_op golden_first[] = {
 	{OP(neg, 1, 1)},
 	{OP(abs, 1, 1)},
 	{OP(sign, 1, 1)},
@@ -362,16 +304,22 @@ static const golden_op OPS[] = {
 		.call = golden_formula,
 		.min_inputs = 1,
 		.max_inputs = GOLDEN_MAX_INPUTS},
+	{.name = NULL},
 };
+
+static const golden_op *const TABLES[] = {
+	golden_first, golden_activations, golden_indexing, golden_spatial, golden_norms};
 
 const golden_op *golden_op_named(const char *name)
 {
-	for (size_t i = 0; i < sizeof OPS / sizeof OPS[0]; i++) {
-		size_t n = strlen(OPS[i].name);
-		bool prefix = OPS[i].name[n - 1] == '*';
+	for (size_t i = 0; i < sizeof TABLES / sizeof TABLES[0]; i++) {
+		for (const golden_op *op = TABLES[i]; op->name; op++) {
+			size_t n = strlen(op->name);
+			bool prefix = op->name[n - 1] == '*';
 
-		if (prefix ? !strncmp(OPS[i].name, name, n - 1) : !strcmp(OPS[i].name, name))
-			return &OPS[i];
+			if (prefix ? !strncmp(op->name, name, n - 1) : !strcmp(op->name, name))
+				return op;
+		}
 	}
 	return NULL;
 }

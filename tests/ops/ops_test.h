@@ -88,8 +88,8 @@ typedef struct entry {
 	const char *waived[PARTS];
 } entry;
 
-extern const entry elementwise_ops[], reduction_ops[], shape_ops[], product_ops[], loss_ops[],
-	creation_ops[];
+extern const entry elementwise_ops[], activation_ops[], reduction_ops[], shape_ops[],
+	indexing_ops[], product_ops[], spatial_ops[], norm_ops[], loss_ops[], creation_ops[];
 
 /* Reads the next sample of a list, with values that depend on its text alone.  False at the end. */
 bool next_sample(const char **list, const char *values, sample *s);

@@ -16,8 +16,8 @@ static const char *const OPS[] = {
 };
 enum { OP_COUNT = sizeof OPS / sizeof *OPS };
 
-static const entry *const TABLES[] = {
-	elementwise_ops, reduction_ops, shape_ops, product_ops, loss_ops, creation_ops};
+static const entry *const TABLES[] = {elementwise_ops, activation_ops, reduction_ops, shape_ops,
+	indexing_ops, product_ops, spatial_ops, norm_ops, loss_ops, creation_ops};
 enum { TABLE_COUNT = sizeof TABLES / sizeof *TABLES };
 
 static const entry *find(const char *name, int *times)
