@@ -46,13 +46,13 @@ EBB_API bool ebb_dataset_moments(
  * damaged file, bytes after the end, another type or magic, sizes that overflow. */
 EBB_API ebb_tensor *ebb_idx_read(const char *path, ebb_error *e);
 
-typedef enum ebb_split { EBB_TRAIN, EBB_TEST } ebb_split;
+typedef enum ebb_data_split { EBB_TRAIN, EBB_TEST } ebb_data_split;
 
 /* MNIST from dir: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
  * t10k-labels-idx1-ubyte, also spelt .idx3-ubyte and .idx1-ubyte, each plain or .gz; any data set
  * in these files will do (Fashion-MNIST).  classes is 10.  EBB_BAD_FILE for files as above, other
  * numbers of axes, counts that differ, labels above 9. */
-EBB_API ebb_dataset *ebb_mnist(const char *dir, ebb_split split, ebb_error *e);
+EBB_API ebb_dataset *ebb_mnist(const char *dir, ebb_data_split split, ebb_error *e);
 
 /* ---- Digits without a download (digits.c, strokes.c) ---------------------------------------- */
 

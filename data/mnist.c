@@ -85,7 +85,7 @@ static ebb_dataset *join(const ebb_tensor *images, const ebb_tensor *labels, con
 	return d;
 }
 
-ebb_dataset *ebb_mnist(const char *dir, ebb_split split, ebb_error *e)
+ebb_dataset *ebb_mnist(const char *dir, ebb_data_split split, ebb_error *e)
 {
 	char image_path[PATH_SIZE], label_path[PATH_SIZE];
 	ebb_tensor *images, *labels = NULL;

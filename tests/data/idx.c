@@ -225,7 +225,7 @@ static void write_pair(const char *images, const char *labels, bool packed, unsi
 		write_file(labels, b, n);
 }
 
-static void mnist_refused(ebb_split split, const char *word, const char *other)
+static void mnist_refused(ebb_data_split split, const char *word, const char *other)
 {
 	ebb_error e = {0};
 

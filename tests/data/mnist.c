@@ -9,7 +9,7 @@ enum { SKIPPED = 77 };
 
 static char dir[4000];
 
-static void check_split(ebb_split split, int64_t count, const int *first, const int *times)
+static void check_split(ebb_data_split split, int64_t count, const int *first, const int *times)
 {
 	ebb_error e = {0};
 	ebb_dataset *d = ebb_mnist(dir, split, &e);
