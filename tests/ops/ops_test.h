@@ -84,6 +84,9 @@ typedef struct entry {
 	/* A letter per input: a any, p positive, n not near zero, d all distinct (of all
 	 * inputs), u in (0,1); the last stands for the rest; left out: any. */
 	const char *values;
+	/* EBB_I64 or EBB_U8: an op of integers.  It has no derivative, so its real inputs are
+	 * constants, and a variable in their place must be refused. */
+	ebb_dtype result;
 	void (*property)(void); /* what does not fit the walk */
 	const char *waived[PARTS];
 } entry;
@@ -145,6 +148,8 @@ void prepare(trial *r);
 /* Every memory order of every input and of the incoming gradient. */
 void try_settings(const trial *r, ebb_dtype dtype);
 void try_constants(const trial *r);
+/* An op of integers refuses each real input that requires a gradient. */
+void try_variables(const trial *r);
 
 /* ---- Convolution's reference (references.c) ----------------------------------------- */
 

@@ -131,14 +131,14 @@ static void run(const entry *e, const sample *s, const array *u, const array *v,
 	ebb_seed(t, 1);
 	for (int k = 0; k < s->n; k++) {
 		x[k] = place(t, &s->in[k], set->of[k], &stored[k]);
-		if (x[k] && is_constant(set, k))
+		if (x[k] && (is_constant(set, k) || e->result != EBB_DEFAULT))
 			x[k] = ebb_detach(t, x[k]);
 	}
 	expect_healthy(t);
 	y = e->call(t, x, s->n, s->variant);
 	expect_healthy(t);
-	ck_assert_msg(ebb_dtype_of(y) == set->dtype, "%s: the result is %s", where,
-		ebb_dtype_name(ebb_dtype_of(y)));
+	ck_assert_msg(ebb_dtype_of(y) == (e->result != EBB_DEFAULT ? e->result : set->dtype),
+		"%s: the result is %s", where, ebb_dtype_name(ebb_dtype_of(y)));
 	o->y = array_of(y);
 	if (!e->waived[GRADIENT])
 		differentiate(t, s, set, x, y, u, v, o, &stored[s->n]);
@@ -278,5 +278,35 @@ void try_constants(const trial *r)
 			run(r->e, &r->s, &r->u, own.v, &set, &o);
 			compare(&r->s, &set, &o, NULL, &own.plain);
 		}
+	}
+}
+
+void try_variables(const trial *r)
+{
+	const sample *s = &r->s;
+
+	for (int only = 0; only < s->n; only++) {
+		ebb_tensor *x[MAX_IN], *stored[MAX_IN];
+		ebb_tape *t;
+		char expected[100];
+
+		if (s->in[only].dtype != EBB_F64)
+			continue;
+		t = ebb_tape_new();
+		ebb_set_default_dtype(t, EBB_F64);
+		for (int k = 0; k < s->n; k++) {
+			x[k] = place(t, &s->in[k], ROWS, &stored[k]);
+			if (x[k] && k != only)
+				x[k] = ebb_detach(t, x[k]);
+		}
+		snprintf(expected, sizeof expected,
+			"%s: has no derivative, but input %d requires a gradient", r->e->name,
+			only);
+		ck_assert_msg(!r->e->call(t, x, s->n, s->variant), "%s (%s) took a variable",
+			r->e->name, s->text);
+		ck_assert_msg(ebb_error_status(t) == EBB_INVALID &&
+				      strstr(ebb_error_message(t), expected),
+			"%s (%s): %s", r->e->name, s->text, ebb_error_message(t));
+		ebb_tape_free(t);
 	}
 }

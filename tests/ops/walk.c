@@ -52,7 +52,7 @@ static bool has_part(const entry *e, part p)
 	if (p == REFUSED)
 		return e->refused != NULL;
 	if (p == GRADIENT)
-		return at != NULL;
+		return at != NULL && e->result == EBB_DEFAULT;
 	while (next_sample(&at, e->values, &s)) {
 		const array *first = NULL;
 
@@ -289,8 +289,11 @@ static void refuse(const entry *e, const sample *s)
 	ebb_status status;
 
 	ebb_set_default_dtype(t, EBB_F64);
-	for (int k = 0; k < s->n; k++)
+	for (int k = 0; k < s->n; k++) {
 		x[k] = place(t, &s->in[k], ROWS, &stored);
+		if (x[k] && e->result != EBB_DEFAULT)
+			x[k] = ebb_detach(t, x[k]);
+	}
 	ebb_scope_begin(t, "outer");
 	ebb_scope_begin(t, "inner");
 	ck_assert_msg(!e->call(t, x, s->n, s->variant), "%s (%s) was accepted", e->name, s->text);
@@ -320,6 +323,8 @@ START_TEST(op)
 		prepare(&r);
 		try_settings(&r, EBB_F64);
 		try_settings(&r, EBB_F32);
+		if (e->result != EBB_DEFAULT)
+			try_variables(&r);
 		if (!e->waived[GRADIENT])
 			try_constants(&r);
 		if (!e->waived[GRADIENT])
