@@ -276,6 +276,57 @@ typedef struct ebb_grad_args {
 } ebb_grad_args;
 EBB_API bool ebb_grad(const ebb_grad_args *a);
 
+/* ---- Derivatives as linear maps (transform.c): of y by x[0..n-1], as in ebb_grad ------------- */
+
+/* The directional derivative J v = sum over i of dy/dx[i] v[i], of y's shape; v[i] has x[i]'s.
+ * Two sweeps, by differentiating u -> J^T u once more (the double-vjp identity).  NULL on
+ * failure. */
+typedef struct ebb_jvp_args {
+	ebb_tape *t;
+	ebb_tensor *y;
+	int n;
+	ebb_tensor *const *x, *const *v;
+	bool create_graph;
+	const char *site;
+} ebb_jvp_args;
+EBB_API ebb_tensor *ebb_jvp(const ebb_jvp_args *a);
+
+/* The Hessian of y (one element) times v: hv[i] = sum over k of d2y/(dx[i] dx[k]) v[k].  True on
+ * success, else every hv[i] is NULL. */
+typedef struct ebb_hvp_args {
+	ebb_tape *t;
+	ebb_tensor *y;
+	int n;
+	ebb_tensor *const *x, *const *v;
+	ebb_tensor **hv;
+	bool create_graph;
+	const char *site;
+} ebb_hvp_args;
+EBB_API bool ebb_hvp(const ebb_hvp_args *a);
+
+/* jx[i] = dy/dx[i], of y's axes followed by x[i]'s (at most EBB_MAX_DIMS together): one sweep per
+ * element of y, for small problems.  Constants.  True on success, else every jx[i] is NULL. */
+typedef struct ebb_jacobian_args {
+	ebb_tape *t;
+	ebb_tensor *y;
+	int n;
+	ebb_tensor *const *x;
+	ebb_tensor **jx;
+	const char *site;
+} ebb_jacobian_args;
+EBB_API bool ebb_jacobian(const ebb_jacobian_args *a);
+/* hx[i*n+k] = d2y/(dx[i] dx[k]) of a y of one element, of x[i]'s axes followed by x[k]'s: one
+ * sweep per element of x.  Constants.  True on success, else every hx[i] is NULL. */
+typedef struct ebb_hessian_args {
+	ebb_tape *t;
+	ebb_tensor *y;
+	int n;
+	ebb_tensor *const *x;
+	ebb_tensor **hx;
+	const char *site;
+} ebb_hessian_args;
+EBB_API bool ebb_hessian(const ebb_hessian_args *a);
+
 /* ---- Making ops ------------------------------------------------------------------------------ */
 
 /* What a gradient reads, as a set: inputs by number, and the output. */
@@ -444,6 +495,10 @@ EBB_API bool ebb_gradcheck(const ebb_gradcheck_args *a);
 #define ebb_detach(...) ebb_detach(__VA_ARGS__, EBB_SITE)
 #define ebb_backward(...) ebb_backward(&(ebb_backward_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_grad(...) ebb_grad(&(ebb_grad_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_jvp(...) ebb_jvp(&(ebb_jvp_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_hvp(...) ebb_hvp(&(ebb_hvp_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_jacobian(...) ebb_jacobian(&(ebb_jacobian_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_hessian(...) ebb_hessian(&(ebb_hessian_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_gradcheck(...) ebb_gradcheck(&(ebb_gradcheck_args){__VA_ARGS__, .site = EBB_SITE})
 #endif
 

@@ -276,6 +276,49 @@ void ebb_consume(ebb_node *n);
 ebb_tensor *ebb_no_memory(ebb_tape *t, const char *site, const char *what, size_t bytes);
 void ebb_scopes_free(ebb_scope *s);
 
+/* ---- The sweep (sweep.c, backward.c, grad.c) ------------------------------------------------- */
+
+typedef struct ebb_sweep {
+	ebb_tape *t;
+	ebb_tensor **acc; /* of nodes base .. last */
+	ebb_storage *acc_memory;
+	/* per node from base on, or NULL: all.  Bit 0: it leads to a target; bit 1: it is one. */
+	const uint8_t *needed;
+	ebb_storage *needed_memory;
+	int64_t base, first, last; /* nodes */
+	/* A replayed segment's sweep goes on where this one met the checkpoint: gradients of what is
+	 * older than base go straight into its accumulators. */
+	struct ebb_sweep *outer;
+	bool create_graph, consume;
+	const char *site;
+} ebb_sweep;
+
+void ebb_hold(ebb_tensor **slot, ebb_tensor *g);
+void ebb_let_go(ebb_tensor **slot);
+/* The accumulator of a node, in this sweep or an outer one. */
+ebb_tensor **ebb_slot(const ebb_sweep *s, int64_t node);
+bool ebb_is_needed(const ebb_sweep *s, int64_t node);
+/* y and gy (NULL: 1), checked and on this tape. */
+bool ebb_sweep_check(
+	ebb_tape *t, const char *what, ebb_tensor **y, ebb_tensor **gy, const char *site);
+/* Room for accumulators, and the first of them; s has t, base and what the sweep is to do. */
+bool ebb_sweep_begin(ebb_sweep *s, int n, ebb_tensor *const *y, ebb_tensor *const *gy);
+/* keep_targets: what reached a target stays in its accumulator. */
+bool ebb_sweep_run(ebb_sweep *s, bool keep_targets);
+void ebb_sweep_end(ebb_sweep *s);
+/* From open to close ops inherit site and op, record only under create_graph, and what they make is
+ * the sweep's. */
+void ebb_open_frame(ebb_tape *t, ebb_frame *f, const char *site, const char *op, bool create_graph);
+void ebb_close_frame(ebb_tape *t, const ebb_frame *f);
+/* Made by the sweep, and held by nobody else. */
+bool ebb_is_alone(const ebb_tensor *g);
+/* ebb_grad of the sum over i < ny of sum y[i]*gy[i]; what names the caller in errors. */
+bool ebb_grad_of_sum(const ebb_grad_args *a, const char *what, int ny, ebb_tensor *const *y,
+	ebb_tensor *const *gy);
+/* Rewinds to m (if it is a mark: none can be taken inside a gradient), but keeps x[0..n-1], as
+ * constants under new handles; NULLs are skipped.  False: no memory, and all are NULL. */
+bool ebb_rewind_keeping(ebb_tape *t, ebb_mark m, int n, ebb_tensor **x);
+
 /* ---- What the engine needs of arithmetic; ops/arith.c provides it ---------------------------- */
 
 ebb_tensor *ebb_arith_add(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);

@@ -170,6 +170,58 @@ void ebb_rewind(ebb_tape *t, ebb_mark m)
 	ebb_arena_rewind(&t->arena, m.arena);
 }
 
+bool ebb_rewind_keeping(ebb_tape *t, ebb_mark m, int n, ebb_tensor **x)
+{
+	ebb_storage *memory = NULL;
+	ebb_tensor *kept = NULL;
+	bool ok = true;
+
+	if (!m.tape)
+		return true;
+	if (n) {
+		memory = ebb_pool_take(t, (size_t)n * sizeof *kept);
+		if (!memory)
+			ebb_no_memory(t, NULL, "results", (size_t)n * sizeof *kept);
+		kept = memory ? ebb_storage_data(memory) : NULL;
+		ok = memory != NULL;
+	}
+	for (int i = 0; kept && i < n; i++) {
+		if (!x[i])
+			continue;
+		kept[i] = *x[i];
+		ebb_ref(kept[i].storage);
+	}
+	ebb_rewind(t, m);
+	for (int i = 0; i < n; i++) {
+		ebb_tensor *y = NULL;
+
+		if (kept && x[i]) {
+			y = ok ? ebb_handle_new(t, (ebb_dtype)kept[i].dtype, kept[i].ndim,
+					 kept[i].shape, kept[i].count)
+			       : NULL;
+			if (y) {
+				memcpy(y->strides, kept[i].strides, sizeof y->strides);
+				y->flags |= kept[i].flags &
+				            (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST |
+						    EBB_F_COMPUTED);
+				y->storage = kept[i].storage;
+				y->data = kept[i].data;
+			} else {
+				if (ok)
+					ebb_no_memory(t, NULL, "a tensor", sizeof *y);
+				ok = false;
+				ebb_unref(kept[i].storage);
+			}
+		}
+		x[i] = y;
+	}
+	for (int i = 0; !ok && i < n; i++)
+		x[i] = NULL;
+	if (memory)
+		ebb_unref(memory);
+	return ok;
+}
+
 /* ---- Modes ----------------------------------------------------------------------------------- */
 
 bool ebb_set_recording(ebb_tape *t, bool on)
