@@ -160,6 +160,10 @@ EBB_API void ebb_rewind(ebb_tape *t, ebb_mark mark);
 EBB_API bool ebb_set_recording(ebb_tape *t, bool on);
 EBB_API bool ebb_set_training(ebb_tape *t, bool on); /* off: evaluation (dropout, batch norm) */
 EBB_API ebb_dtype ebb_set_default_dtype(ebb_tape *t, ebb_dtype dtype); /* EBB_F32 or EBB_F64 */
+/* on: the first NaN or infinity in the result of an op, or in a gradient that an op gives, fails
+ * the tape (EBB_NOT_FINITE) and says which op, its inputs' ranges, the scope and the line.  Slow:
+ * every value is looked at.  Off, it costs nothing. */
+EBB_API bool ebb_detect_anomaly(ebb_tape *t, bool on);
 EBB_API bool ebb_is_recording(const ebb_tape *t);
 EBB_API bool ebb_is_training(const ebb_tape *t);
 EBB_API ebb_dtype ebb_default_dtype(const ebb_tape *t);
@@ -327,6 +331,19 @@ typedef struct ebb_hessian_args {
 } ebb_hessian_args;
 EBB_API bool ebb_hessian(const ebb_hessian_args *a);
 
+/* ---- Memory for compute (checkpoint.c) ------------------------------------------------------- */
+
+/* fn(t, x, ctx), of which the tape keeps only what it reads: x, parameters, and other older
+ * tensors.  The sweep runs fn again, with the same random numbers and modes, and sends the gradient
+ * through; gradients are the same bit for bit.  fn must do the same both times, ctx must live until
+ * the sweep, and tensors that fn makes do not outlive it but for its result.  Observers see the
+ * first run alone, and running statistics are updated by it alone.  Checkpoints nest. */
+typedef ebb_tensor *(*ebb_checkpoint_fn)(ebb_tape *t, ebb_tensor *x, void *ctx);
+EBB_API ebb_tensor *ebb_checkpoint(
+	ebb_tape *t, ebb_checkpoint_fn fn, void *ctx, ebb_tensor *x, const char *site);
+/* Inside a second run: what an op of one's own changes beside its result is left alone. */
+EBB_API bool ebb_is_replaying(const ebb_tape *t);
+
 /* ---- Making ops ------------------------------------------------------------------------------ */
 
 /* What a gradient reads, as a set: inputs by number, and the output. */
@@ -355,7 +372,7 @@ typedef struct ebb_op {
 	void (*vjp)(ebb_vjp *v);
 	/* reads[k]: what the gradient of input k reads.  Only that keeps its data until the
 	 * sweep has passed; anything else has a shape but no data inside vjp.  Inputs from
-	 * number 7 on share reads[7]. */
+	 * number 7 on share reads[7]; EBB_IN(30) stands for those from 30 on. */
 	unsigned reads[EBB_MAX_READS];
 	unsigned optional; /* EBB_IN(k): input k may be NULL */
 	ebb_order takes[EBB_MAX_READS];
@@ -499,6 +516,7 @@ EBB_API bool ebb_gradcheck(const ebb_gradcheck_args *a);
 #define ebb_hvp(...) ebb_hvp(&(ebb_hvp_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_jacobian(...) ebb_jacobian(&(ebb_jacobian_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_hessian(...) ebb_hessian(&(ebb_hessian_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_checkpoint(...) ebb_checkpoint(__VA_ARGS__, EBB_SITE)
 #define ebb_gradcheck(...) ebb_gradcheck(&(ebb_gradcheck_args){__VA_ARGS__, .site = EBB_SITE})
 #endif
 

@@ -64,6 +64,8 @@ void ebb_pool_free(ebb_tape *t);
 void *ebb_arena_take(ebb_arena *a, size_t size);
 void ebb_arena_rewind(ebb_arena *a, uint64_t mark);
 uint64_t ebb_arena_mark(const ebb_arena *a);
+/* Whether p was taken after the mark (and not rewound since). */
+bool ebb_arena_is_after(const ebb_arena *a, uint64_t mark, const void *p);
 void ebb_arena_free(ebb_arena *a);
 ebb_storage *ebb_storage_new(size_t bytes); /* a stored tensor's */
 void ebb_storage_free(ebb_storage *s);
@@ -171,7 +173,8 @@ struct ebb_node {
 	const ebb_scope *scope;
 	ebb_tensor *out;
 	void *attrs;
-	unsigned keeps; /* inputs (and EBB_OUT) whose storage this node holds */
+	/* inputs (and EBB_OUT) whose storage this node holds; inputs from 30 on share a bit */
+	unsigned keeps;
 	int32_t index, nin, nsaved;
 	bool consumed;
 	uint32_t out_version;
@@ -214,13 +217,24 @@ typedef struct ebb_frame {
 	int64_t live;
 } ebb_frame;
 
+/* The first run of a checkpoint, which notes what older tensors it reads. */
+typedef struct ebb_trace {
+	const struct ebb_trace *outer;
+	uint64_t mark; /* of the arena */
+	int64_t start; /* in traced */
+} ebb_trace;
+
 struct ebb_tape {
 	ebb_error error;
-	bool recording, training;
+	bool recording, training, anomaly;
 	ebb_dtype dtype;
 	ebb_random random;
 	const ebb_frame *frame; /* inside a vjp */
 	bool in_callback;
+	const ebb_trace *trace;
+	ebb_tensor **traced; /* of all open traces */
+	int64_t ntraced, traced_capacity;
+	int replays; /* second runs of checkpoints that are going on */
 
 	ebb_node **nodes;
 	int64_t nnodes, nodes_capacity;
@@ -250,6 +264,10 @@ struct ebb_tape {
 	ebb_arena names; /* a tensor older than a mark may be named after it */
 	ebb_pool pool;
 };
+
+/* Anomaly detection (anomaly.c): true if all is finite, else the tape (and the call) fails. */
+bool ebb_result_is_finite(ebb_call *c, const ebb_tensor *y);
+bool ebb_gradient_is_finite(ebb_vjp *v, int k, const ebb_tensor *g);
 
 /* What a vjp sees of its node (view.c). */
 typedef struct ebb_shown {
@@ -292,6 +310,14 @@ typedef struct ebb_sweep {
 	bool create_graph, consume;
 	const char *site;
 } ebb_sweep;
+
+static inline bool ebb_keeps(const ebb_node *n, int k)
+{
+	return n->in[k] && (n->keeps & EBB_IN(k < 30 ? k : 30));
+}
+
+/* Notes x, an input of an op, in the open trace. */
+void ebb_trace_input(ebb_tape *t, ebb_tensor *x);
 
 void ebb_hold(ebb_tensor **slot, ebb_tensor *g);
 void ebb_let_go(ebb_tensor **slot);

@@ -139,6 +139,20 @@ uint64_t ebb_arena_mark(const ebb_arena *a)
 	return (uint64_t)a->current << 40 | a->offset;
 }
 
+bool ebb_arena_is_after(const ebb_arena *a, uint64_t mark, const void *p)
+{
+	int64_t chunk = (int64_t)(mark >> 40);
+	size_t offset = (size_t)(mark & ((UINT64_C(1) << 40) - 1));
+
+	for (int64_t i = chunk; i < a->count && i <= a->current; i++) {
+		uintptr_t from = (uintptr_t)a->chunks[i].memory, at = (uintptr_t)p;
+
+		if (at >= from + (i == chunk ? offset : 0) && at < from + a->chunks[i].size)
+			return true;
+	}
+	return false;
+}
+
 void ebb_arena_rewind(ebb_arena *a, uint64_t mark)
 {
 	int64_t chunk = (int64_t)(mark >> 40);

@@ -33,6 +33,8 @@ ebb_call ebb_begin(ebb_tape *t, const ebb_op *op, const char *site, int nin, ebb
 			if (!x)
 				return c;
 		}
+		if (t->trace)
+			ebb_trace_input(t, x);
 		if (x->node >= 0 && t->recording) {
 			if (!op->vjp) {
 				ebb_fail(t, EBB_INVALID, site,
@@ -211,8 +213,8 @@ void ebb_consume(ebb_node *n)
 	if (n->consumed)
 		return;
 	n->consumed = true;
-	for (int k = 0; n->keeps && k < n->nin && k < 31; k++)
-		if (n->keeps & EBB_IN(k))
+	for (int k = 0; n->keeps && k < n->nin; k++)
+		if (ebb_keeps(n, k))
 			ebb_unref(n->in[k]->storage);
 	if (n->keeps & EBB_OUT)
 		ebb_unref(n->out->storage);
@@ -261,8 +263,8 @@ static bool push(ebb_call *c, ebb_tensor *y)
 	n->attrs = attrs;
 	for (int k = 0; k < c->nin; k++) {
 		n->in[k] = lasting(c->in[k]);
-		if (k < 31 && (reads & EBB_IN(k)) && c->in[k]) {
-			n->keeps |= EBB_IN(k);
+		if (c->in[k] && (reads & EBB_IN(k < 30 ? k : 30))) {
+			n->keeps |= EBB_IN(k < 30 ? k : 30);
 			n->versions[k] = c->in[k]->storage->version;
 			ebb_ref(c->in[k]->storage);
 		}
@@ -304,6 +306,9 @@ ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y)
 		c->t = NULL;
 		return NULL;
 	}
+	/* What a gradient computes on its way may be masked: what it gives is looked at. */
+	if (t->anomaly && !t->frame && !ebb_result_is_finite(c, y))
+		return NULL;
 	y->flags |= EBB_F_COMPUTED;
 	real = y->dtype == EBB_F32 || y->dtype == EBB_F64;
 	if (c->tracked && real && t->recording) {

@@ -93,6 +93,8 @@ void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 			ebb_describe(x, a, sizeof a), ebb_describe(g, b, sizeof b));
 		return;
 	}
+	if (t->anomaly && !ebb_gradient_is_finite(v, k, g))
+		return;
 	if (!ebb_same_shape(x, g) && !(g = ebb_arith_sum_to(t, g, ebb_shape_of(x), NULL)))
 		return;
 	/* Its memory goes with this node. */
@@ -129,8 +131,8 @@ static bool saved_values_stand(ebb_sweep *s, ebb_node *n)
 			n->op->name, n->site ? n->site : "?");
 		return false;
 	}
-	for (int k = 0; n->keeps && k < n->nin && k < 31; k++)
-		if ((n->keeps & EBB_IN(k)) && n->in[k]->storage->version != n->versions[k]) {
+	for (int k = 0; n->keeps && k < n->nin; k++)
+		if (ebb_keeps(n, k) && n->in[k]->storage->version != n->versions[k]) {
 			ebb_fail(s->t, EBB_BAD_STATE, n->site,
 				"%s: input %d (%s) was overwritten after the op saved it for its "
 				"gradient",

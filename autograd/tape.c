@@ -62,6 +62,8 @@ void ebb_tape_reset(ebb_tape *t)
 	t->nopen = t->unopened = 0;
 	t->nepochs = 0;
 	t->frame = NULL;
+	t->trace = NULL;
+	t->ntraced = 0;
 	t->generation++;
 }
 
@@ -79,6 +81,7 @@ void ebb_tape_free(ebb_tape *t)
 	ebb_free(t->adopted, (size_t)t->adopted_capacity * sizeof *t->adopted);
 	ebb_free(t->adopted_table, (size_t)t->table_capacity * sizeof *t->adopted_table);
 	ebb_free(t->grads, (size_t)t->grads_capacity * sizeof *t->grads);
+	ebb_free(t->traced, (size_t)t->traced_capacity * sizeof *t->traced);
 	ebb_free(t->open, (size_t)t->open_capacity * sizeof *t->open);
 	ebb_free(t->epochs, (size_t)t->epochs_capacity * sizeof *t->epochs);
 	ebb_free(t, sizeof *t);

@@ -49,7 +49,7 @@ bool ebb_open_view(ebb_node *n, ebb_view *w, ebb_vjp *v)
 	for (int k = 0; k < n->nsaved; k++)
 		show(n->saved[k], true, &w->saved[k]);
 	for (int k = 0; k < n->nin; k++)
-		w->in[k] = show(n->in[k], k < 31 && (n->keeps & EBB_IN(k)), &w->inputs[k]);
+		w->in[k] = show(n->in[k], n->in[k] && ebb_keeps(n, k), &w->inputs[k]);
 	v->in = w->in;
 	return true;
 }

@@ -148,6 +148,9 @@ void prepare(trial *r);
 /* Every memory order of every input and of the incoming gradient. */
 void try_settings(const trial *r, ebb_dtype dtype);
 void try_constants(const trial *r);
+
+/* <u, J v> = <J^T u, v> to 1e-12, with the trial's u and v (identity.c). */
+void check_identity(const trial *r);
 /* An op of integers refuses each real input that requires a gradient. */
 void try_variables(const trial *r);
 

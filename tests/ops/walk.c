@@ -329,6 +329,8 @@ START_TEST(op)
 			try_constants(&r);
 		if (!e->waived[GRADIENT])
 			grad_checks(&r);
+		if (!e->waived[GRADIENT])
+			check_identity(&r);
 		arrays_free();
 	}
 	at = e->refused;

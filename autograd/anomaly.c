@@ -1,0 +1,93 @@
+/* anomaly.c - the first NaN or infinity, and where it came from. */
+#include "autograd/internal.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+bool ebb_detect_anomaly(ebb_tape *t, bool on)
+{
+	bool was = t && t->anomaly;
+
+	if (t)
+		t->anomaly = on;
+	return was;
+}
+
+/* The first element that is not finite, in reading order; -1 if there is none. */
+static int64_t first_anomaly(const ebb_tensor *x)
+{
+	if (x->dtype != EBB_F32 && x->dtype != EBB_F64)
+		return -1;
+	for (int64_t i = 0; i < x->count; i++)
+		if (!isfinite(ebb_value_at(x, i)))
+			return i;
+	return -1;
+}
+
+/* "F32 [2,3] from -1 to 4", and how many are NaN. */
+static size_t describe_range(const ebb_tensor *x, char *buffer, size_t size)
+{
+	double lo = INFINITY, hi = -INFINITY;
+	int64_t nan = 0;
+	char text[120];
+	int n;
+
+	ebb_describe(x, text, sizeof text);
+	if (!x || (x->flags & (EBB_F_DROPPED | EBB_F_HIDDEN)) || !x->count)
+		return (size_t)snprintf(buffer, size, "%s", text);
+	for (int64_t i = 0; i < x->count; i++) {
+		double value = ebb_value_at(x, i);
+
+		nan += isnan(value);
+		lo = value < lo ? value : lo;
+		hi = value > hi ? value : hi;
+	}
+	if (nan == x->count)
+		n = snprintf(buffer, size, "%s all NaN", text);
+	else if (nan)
+		n = snprintf(buffer, size, "%s from %g to %g, %" PRId64 " NaN", text, lo, hi, nan);
+	else
+		n = snprintf(buffer, size, "%s from %g to %g", text, lo, hi);
+	return (size_t)n;
+}
+
+/* "; input 0 is F32 [3] from 0 to 1; input 1 ..." of as many as there is room for. */
+static void describe_inputs(int n, ebb_tensor *const *x, char *buffer, size_t size)
+{
+	size_t used = 0;
+
+	buffer[0] = '\0';
+	for (int k = 0; k < n && used + 120 < size; k++) {
+		used += (size_t)snprintf(buffer + used, size - used, "; input %d is ", k);
+		used += describe_range(x[k], buffer + used, size - used);
+	}
+}
+
+bool ebb_result_is_finite(ebb_call *c, const ebb_tensor *y)
+{
+	int64_t at = first_anomaly(y);
+	char inputs[300];
+
+	if (at < 0)
+		return true;
+	describe_inputs(c->nin, c->in, inputs, sizeof inputs);
+	ebb_call_fail(c, EBB_NOT_FINITE, "element %" PRId64 " of the result is %g%s", at,
+		ebb_value_at(y, at), inputs);
+	return false;
+}
+
+bool ebb_gradient_is_finite(ebb_vjp *v, int k, const ebb_tensor *g)
+{
+	int64_t at = first_anomaly(g);
+	char inputs[260], range[120];
+
+	if (at < 0)
+		return true;
+	describe_inputs(v->nin, v->in, inputs, sizeof inputs);
+	describe_range(v->gy, range, sizeof range);
+	ebb_fail(v->t, EBB_NOT_FINITE, v->node->site,
+		"element %" PRId64
+		" of the gradient of input %d is %g; the output's gradient is %s%s",
+		at, k, ebb_value_at(g, at), range, inputs);
+	return false;
+}

@@ -1,0 +1,290 @@
+/*
+ * checkpoint.c - memory for compute: a segment that keeps its inputs alone and runs again when the
+ * sweep comes to it (Chen et al. 2016).
+ *
+ * The first run records as usual, so that what it reads is known; then the recording is rewound to
+ * one node, whose inputs are all older tensors that the segment read.  The second run happens in
+ * that node's gradient: the sweep goes on into what it recorded, with the outer sweep's own
+ * accumulators for everything older, and so adds in the same order as without a checkpoint.
+ */
+#include "autograd/internal.h"
+
+#include <string.h>
+
+typedef struct segment {
+	ebb_checkpoint_fn fn;
+	void *ctx;
+	ebb_random random;
+	ebb_dtype dtype;
+	bool training;
+} segment;
+
+/* ---- The first run --------------------------------------------------------------------------- */
+
+void ebb_trace_input(ebb_tape *t, ebb_tensor *x)
+{
+	int64_t start = t->trace->start;
+
+	if (x->stored)
+		x = (ebb_tensor *)x->stored;
+	else if (ebb_arena_is_after(&t->arena, t->trace->mark, x))
+		return;
+	for (int64_t i = start; i < t->ntraced; i++)
+		if (t->traced[i] == x)
+			return;
+	if (!ebb_grow(&t->traced, &t->traced_capacity, t->ntraced + 1, sizeof *t->traced))
+		ebb_no_memory(t, NULL, "a checkpoint's list of inputs", sizeof *t->traced);
+	else
+		t->traced[t->ntraced++] = x;
+}
+
+static void checkpoint_vjp(ebb_vjp *v);
+
+enum { ALL_INPUTS = 0x7fffffff };
+static const ebb_op CHECKPOINT = {.name = "checkpoint",
+	.vjp = checkpoint_vjp,
+	.reads = {ALL_INPUTS, ALL_INPUTS, ALL_INPUTS, ALL_INPUTS, ALL_INPUTS, ALL_INPUTS,
+		ALL_INPUTS, ALL_INPUTS},
+	.takes = {EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED,
+		EBB_STRIDED, EBB_STRIDED}};
+
+/* One node for all that was rewound: y from the n tensors traced from start on. */
+static ebb_tensor *record_segment(
+	ebb_tape *t, const segment *s, int64_t start, ebb_tensor *y, const char *site)
+{
+	int n = (int)(t->ntraced - start);
+	ebb_tensor **in = ebb_arena_take(&t->arena, (size_t)n * sizeof *in);
+	ebb_call c;
+
+	/* An outer checkpoint's list goes on where this one began. */
+	t->ntraced = start;
+	if (!in)
+		return ebb_no_memory(t, site, "a checkpoint's inputs", (size_t)n * sizeof *in);
+	memcpy(in, t->traced + start, (size_t)n * sizeof *in);
+	c = ebb_begin(t, &CHECKPOINT, site, n, in);
+	ebb_attach(&c, s, sizeof *s);
+	return ebb_record(&c, y);
+}
+
+static ebb_tensor *first_run(ebb_tape *t, const segment *s, ebb_tensor *x, const char *site)
+{
+	ebb_mark m = ebb_tape_mark(t);
+	ebb_trace trace = {t->trace, m.arena, t->ntraced};
+	ebb_tensor *spare = t->spare, *y;
+	bool differentiable;
+
+	/* What is made from here on lies behind the mark: structs are not handed out again. */
+	t->spare = NULL;
+	t->trace = &trace;
+	ebb_trace_input(t, x);
+	y = s->fn(t, x, s->ctx);
+	t->trace = trace.outer;
+	if (!y && !ebb_failed(t))
+		ebb_fail(t, EBB_INVALID, site, "checkpoint: the function returned NULL");
+	if (!ebb_failed(t) && y->tape == t && ebb_arena_is_after(&t->arena, m.arena, y) &&
+		!y->stored) {
+		differentiable = y->node >= m.nodes;
+		if (!ebb_rewind_keeping(t, m, 1, &y))
+			y = NULL;
+		if (y && differentiable)
+			y = record_segment(t, s, trace.start, y, site);
+		else
+			t->ntraced = trace.start;
+	} else {
+		t->ntraced = trace.start;
+		if (y && y->stored)
+			y = (ebb_tensor *)y->stored;
+		ebb_rewind(t, m);
+	}
+	t->spare = spare;
+	return ebb_failed(t) ? NULL : y;
+}
+
+ebb_tensor *(ebb_checkpoint)(ebb_tape *t, ebb_checkpoint_fn fn, void *ctx, ebb_tensor *x,
+	const char *site)
+{
+	segment s = {fn, ctx, ebb_random_state(t), ebb_default_dtype(t), ebb_is_training(t)};
+
+	if (ebb_failed(t))
+		return NULL;
+	if (!fn)
+		return ebb_fail(t, EBB_INVALID, site, "checkpoint: the function is NULL");
+	x = ebb_usable(t, x, "checkpoint", 0, site);
+	if (!x)
+		return NULL;
+	/* Inside a gradient marks do not hold; the result is the same without. */
+	return t->frame ? fn(t, x, ctx) : first_run(t, &s, x, site);
+}
+
+bool ebb_is_replaying(const ebb_tape *t)
+{
+	return t && t->replays > 0;
+}
+
+/* ---- The second run -------------------------------------------------------------------------- */
+
+/* What a second run changes on the tape and gives back. */
+typedef struct state {
+	const ebb_frame *frame;
+	ebb_random random;
+	ebb_dtype dtype;
+	bool recording, training;
+	int nobservers;
+	int64_t nopen;
+	ebb_tensor *spare;
+} state;
+
+static state enter(ebb_tape *t, const segment *s)
+{
+	state was = {t->frame, t->random, t->dtype, t->recording, t->training, t->nobservers,
+		t->nopen, t->spare};
+
+	t->frame = NULL;
+	t->random = s->random;
+	t->dtype = s->dtype;
+	t->training = s->training;
+	t->recording = true;
+	t->nobservers = 0;
+	t->spare = NULL;
+	t->replays++;
+	return was;
+}
+
+static void leave(ebb_tape *t, const state *was)
+{
+	t->replays--;
+	t->frame = was->frame;
+	t->random = was->random;
+	t->dtype = was->dtype;
+	t->training = was->training;
+	t->recording = was->recording;
+	t->nobservers = was->nobservers;
+}
+
+static bool is_input(const ebb_vjp *v, const ebb_tensor *x)
+{
+	for (int k = 0; k < v->nin; k++)
+		if (v->in[k] == x)
+			return true;
+	return false;
+}
+
+/* Which of the second run's nodes lead to a gradient that is asked for. */
+static bool mark_needed(ebb_sweep *s, const ebb_vjp *v, int64_t last)
+{
+	ebb_tape *t = s->t;
+	size_t bytes = (size_t)(last - s->base + 1);
+	uint8_t *needed;
+
+	s->needed_memory = ebb_pool_take(t, bytes);
+	if (!s->needed_memory) {
+		ebb_no_memory(t, s->site, "the sweep's marks", bytes);
+		return false;
+	}
+	s->needed = needed = ebb_storage_data(s->needed_memory);
+	memset(needed, 0, bytes);
+	for (int64_t i = s->base; i <= last; i++) {
+		const ebb_node *n = t->nodes[i];
+
+		for (int k = 0; k < n->nin; k++) {
+			const ebb_tensor *x = n->in[k];
+
+			if (!x || x->node < 0 || x->node >= i)
+				continue;
+			if (x->node < s->base && !is_input(v, x)) {
+				ebb_fail(t, EBB_BAD_STATE, n->site,
+					"checkpoint: the second run reads what the first did not, "
+					"in %s",
+					n->op->name);
+				return false;
+			}
+			if (ebb_is_needed(s, x->node))
+				needed[i - s->base] = 1;
+		}
+	}
+	return true;
+}
+
+/* The sweep goes on from y, with gradient v->gy, down to what is older than base. */
+static void sweep_on(ebb_vjp *v, ebb_tensor *y, int64_t base)
+{
+	ebb_sweep s = {.t = v->t,
+		.site = v->node->site,
+		.base = base,
+		.first = base,
+		.last = base - 1,
+		.outer = v->sweep,
+		.create_graph = v->recording,
+		.consume = !v->recording};
+
+	if (mark_needed(&s, v, y->node) && ebb_sweep_begin(&s, 1, &y, &v->gy))
+		ebb_sweep_run(&s, false);
+	ebb_sweep_end(&s);
+}
+
+/* Accumulators of what is older than the segment, made inside it, move to home, which the rewind
+ * leaves alone.  A first contribution that is a value of the segment's own is held in its own
+ * right. */
+static void bring_home(ebb_vjp *v, uint64_t mark, int64_t base, ebb_tensor *home)
+{
+	ebb_tape *t = v->t;
+
+	for (int k = 0; k < v->nin; k++) {
+		const ebb_tensor *x = v->in[k];
+		ebb_tensor **slot, *g;
+
+		if (!x || x->node < 0 || x->node >= base)
+			continue;
+		slot = ebb_slot(v->sweep, x->node);
+		g = *slot;
+		if (!g || !ebb_arena_is_after(&t->arena, mark, g))
+			continue;
+		/* Two slots may hold the same one. */
+		if (!g->grad) {
+			g->grad = &home[k];
+			home[k] = *g;
+			home[k].grad = NULL;
+			if (!(g->flags & EBB_F_TEMPORARY)) {
+				home[k].flags &= (uint16_t)~EBB_F_ADOPTED;
+				home[k].flags |= EBB_F_SWEEP | EBB_F_TEMPORARY;
+				home[k].node = -1;
+				ebb_ref(home[k].storage);
+			}
+			home[k].flags |= EBB_F_SETTLED;
+		}
+		*slot = g->grad;
+	}
+}
+
+static void checkpoint_vjp(ebb_vjp *v)
+{
+	ebb_tape *t = v->t;
+	const segment *s = v->attrs;
+	ebb_tensor *home, *y;
+	ebb_mark m;
+	state was;
+	char a[240], b[240];
+
+	home = ebb_arena_take(&t->arena, (size_t)v->nin * sizeof *home);
+	if (!home) {
+		ebb_no_memory(t, NULL, "a checkpoint's gradients", (size_t)v->nin * sizeof *home);
+		return;
+	}
+	was = enter(t, s);
+	m = ebb_tape_mark(t);
+	y = s->fn(t, v->in[0], s->ctx);
+	if (!ebb_failed(t) && (!y || !ebb_same_shape(y, v->out) || y->dtype != v->out->dtype))
+		ebb_fail(t, EBB_BAD_STATE, v->node->site,
+			"checkpoint: the second run gave %s, the first %s",
+			ebb_describe(y, a, sizeof a), ebb_describe(v->out, b, sizeof b));
+	if (!ebb_failed(t) && y->tape == t && y->node >= m.nodes)
+		sweep_on(v, y, m.nodes);
+	while (t->nopen > was.nopen)
+		ebb_scope_end(t, NULL);
+	if (!v->recording) {
+		bring_home(v, m.arena, m.nodes, home);
+		ebb_rewind(t, m);
+		t->spare = was.spare;
+	}
+	leave(t, &was);
+}
