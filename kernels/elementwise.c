@@ -91,6 +91,12 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 	case EBB_LOG:
 		VECTOR(ebb_log(v));
 		break;
+	case EBB_EXPM1:
+		VECTOR(ebb_expm1_any(v));
+		break;
+	case EBB_LOG1P:
+		VECTOR(ebb_log1p_any(v));
+		break;
 	case EBB_SQRT:
 		PLAIN(ebb_sqrt(v));
 		break;
@@ -102,6 +108,9 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 		break;
 	case EBB_SQUARE:
 		PLAIN(v * v);
+		break;
+	case EBB_FLOOR:
+		PLAIN(LIBM(floor)(v));
 		break;
 	case EBB_SIN:
 		CALLS(LIBM(sin)(v));
@@ -124,6 +133,18 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 	case EBB_SILU:
 		VECTOR(v * ebb_sigmoid(v));
 		break;
+	case EBB_LOGSIGMOID:
+		VECTOR(-ebb_softplus(-v));
+		break;
+	case EBB_MISH:
+		VECTOR(ebb_mish(v));
+		break;
+	case EBB_HARDSWISH:
+		PLAIN(v <= -3 ? 0 : v < 3 ? v * ((v + 3) / 6) : v);
+		break;
+	case EBB_SOFTSIGN:
+		PLAIN(v / (1 + ebb_abs(v)));
+		break;
 	case EBB_GELU:
 		VECTOR(v * ebb_phi(v));
 		break;
@@ -140,6 +161,9 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 		break;
 	case EBB_ELU:
 		VECTOR(v > 0 ? v : a * ebb_expm1(v > 0 ? 0 : v));
+		break;
+	case EBB_SELU:
+		VECTOR(b * (v > 0 ? v : a * ebb_expm1(v > 0 ? 0 : v)));
 		break;
 	case EBB_CLAMP:
 		EBB_IVDEP

@@ -28,12 +28,22 @@ EBB_INLINE real ebb_expm1(real x)
 	return expm1(x);
 }
 
+EBB_INLINE real ebb_expm1_any(real x)
+{
+	return expm1(x);
+}
+
 EBB_INLINE real ebb_log(real x)
 {
 	return log(x);
 }
 
 EBB_INLINE real ebb_log1p(real x)
+{
+	return log1p(x);
+}
+
+EBB_INLINE real ebb_log1p_any(real x)
 {
 	return log1p(x);
 }
@@ -133,7 +143,7 @@ EBB_INLINE float ebb_exp(float x)
 	return ebb_scale(1.0f + (r + r * r * ebb_exp_tail(r)), n);
 }
 
-/* For x <= 0. */
+/* For x <= 20. */
 EBB_INLINE float ebb_expm1(float x)
 {
 	uint32_t n;
@@ -143,6 +153,14 @@ EBB_INLINE float ebb_expm1(float x)
 	r = ebb_reduce_exp(x, &n);
 	s = ebb_float((n + 127u) << 23);
 	return s * (r + r * r * ebb_exp_tail(r)) + (s - 1.0f);
+}
+
+/* For any x: from 20 on, exp(x) is far more than 2^24 times the 1. */
+EBB_INLINE float ebb_expm1_any(float x)
+{
+	float far = ebb_exp(x), near = ebb_expm1(x > 20.0f ? 20.0f : x);
+
+	return x > 20.0f ? far : near;
 }
 
 EBB_INLINE float ebb_log(float x)
@@ -174,6 +192,15 @@ EBB_INLINE float ebb_log1p(float x)
 	float u = 1.0f + x;
 
 	return ebb_log(u) + (x - (u - 1.0f)) / u;
+}
+
+/* For any x.  What 1 + x lost in rounding is added to the logarithm, to first order. */
+EBB_INLINE float ebb_log1p_any(float x)
+{
+	float u = 1.0f + x;
+	float lost = ((u > 0.0f) & (u < INFINITY)) ? (x - (u - 1.0f)) / u : 0.0f;
+
+	return ebb_log(u) + lost;
 }
 
 EBB_INLINE float ebb_tanh(float x)
@@ -244,6 +271,15 @@ EBB_INLINE real ebb_sigmoid(real x)
 EBB_INLINE real ebb_softplus(real x)
 {
 	return (x < 0 ? 0 : x) + ebb_log1p(ebb_exp(-ebb_abs(x)));
+}
+
+/* tanh(log(1+e)) = e(e+2)/(e(e+2)+2) with e = exp(x), over e^2 where x > 0: x times that. */
+EBB_INLINE real ebb_mish(real x)
+{
+	real z = ebb_exp(-ebb_abs(x));
+	real above = x > 0 ? 1 + 2 * z : z * (z + 2), below = x > 0 ? 2 * z * z : 2;
+
+	return x * (above / (above + below));
 }
 
 #endif

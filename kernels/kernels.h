@@ -49,10 +49,13 @@ typedef enum ebb_unary_fn {
 	EBB_SIGN, /* -1, 0, 1; NaN stays */
 	EBB_EXP,
 	EBB_LOG,
+	EBB_EXPM1, /* exp(x) - 1 */
+	EBB_LOG1P, /* log(1 + x) */
 	EBB_SQRT,
 	EBB_RECIPROCAL, /* 1/x */
 	EBB_RSQRT,      /* 1/sqrt(x) */
 	EBB_SQUARE,
+	EBB_FLOOR,
 	EBB_SIN,
 	EBB_COS,
 	EBB_TANH,
@@ -60,11 +63,16 @@ typedef enum ebb_unary_fn {
 	EBB_SIGMOID,    /* 1/(1+exp(-x)), without overflow */
 	EBB_SOFTPLUS,   /* log(1+exp(x)) = max(x,0) + log1p(exp(-|x|)) */
 	EBB_SILU,       /* x*sigmoid(x) */
+	EBB_LOGSIGMOID, /* -softplus(-x) */
+	EBB_MISH,       /* x*tanh(softplus(x)) */
+	EBB_HARDSWISH,  /* x*min(max(x+3,0),6)/6 */
+	EBB_SOFTSIGN,   /* x/(1+|x|) */
 	EBB_GELU,       /* x/2*(1+erf(x/sqrt 2)) */
 	EBB_GELU_TANH,  /* x/2*(1+tanh(sqrt(2/pi)*(x+0.044715 x^3))) */
 	EBB_RELU,       /* max(x,0); NaN stays */
 	EBB_LEAKY_RELU, /* x > 0 ? x : a*x */
 	EBB_ELU,        /* x > 0 ? x : a*expm1(x) */
+	EBB_SELU,       /* b*(x > 0 ? x : a*expm1(x)) */
 	EBB_CLAMP,      /* min(max(x,a),b); NaN stays */
 	EBB_ADD_SCALAR, /* x + a */
 	EBB_MUL_SCALAR, /* x * a */
@@ -90,9 +98,21 @@ typedef enum ebb_binary_fn {
 	EBB_RELU_GRAD,       /* b > 0 ? a : 0          a = gy, b = y */
 	EBB_LEAKY_RELU_GRAD, /* b > 0 ? a : p*a        b = x */
 	EBB_SIGMOID_GRAD,    /* a*b*(1-b)              b = y */
-	EBB_TANH_GRAD,       /* a*(1-b*b)              b = y */
+	EBB_TANH_GRAD,       /* a*(1-b)*(1+b)          b = y */
+	EBB_RELU6_GRAD,      /* b <= 0 || b >= 6 ? 0 : a                      b = y */
+	EBB_HARDSWISH_GRAD,  /* a*(b < -3 ? 0 : b < 3 ? b/3 + 1/2 : 1)       b = x */
+	EBB_PRELU,           /* a > 0 ? a : b*a        a = x, b = slope */
+	EBB_PRELU_SLOPE,     /* a > 0 ? 1 : b */
 	EBB_BINARY_COUNT
 } ebb_binary_fn;
+
+typedef enum ebb_compare_fn {
+	EBB_COMPARE_EQUAL,
+	EBB_COMPARE_NOT_EQUAL,
+	EBB_COMPARE_LESS, /* a < b */
+	EBB_COMPARE_LESS_EQUAL,
+	EBB_COMPARE_COUNT
+} ebb_compare_fn;
 
 typedef enum ebb_reduce_fn {
 	EBB_REDUCE_SUM,     /* scale*sum x */
@@ -134,9 +154,19 @@ typedef struct ebb_pool_shape {
 	 * alone. */
 	bool count_include_pad;
 	/* Adaptive: window i covers rows floor(i*h/oh) to ceil((i+1)*h/oh) - 1, columns alike;
-	 * kernel, stride and pad are not read, and the divisor is the window's area. */
+	 * kernel, stride, pad and dilation are not read, and the divisor is the window's area. */
 	bool adaptive;
 } ebb_pool_shape;
+
+/* Upsampling: row i of y reads row floor(i*step_h) of x (nearest), or lies between two rows, at
+ * (i + 1/2)*step_h - 1/2, not below 0, or at i*step_h with align_corners (bilinear); columns
+ * alike. */
+typedef struct ebb_upsample_shape {
+	int64_t n, c, h, w; /* x, NHWC */
+	int64_t oh, ow;     /* y, NHWC */
+	double step_h, step_w;
+	bool bilinear, align_corners;
+} ebb_upsample_shape;
 
 /* ---- The table ------------------------------------------------------------------------------- */
 
@@ -158,6 +188,9 @@ typedef struct ebb_kernels {
 	void (*where_strided)(int ndim, const int64_t *shape, const void *c, int c_size,
 		const int64_t *cs, const void *a, const int64_t *as, const void *b,
 		const int64_t *bs, void *y, const int64_t *ys);
+	/* y = 1 where a and b compare so, else 0; NaN is only unequal. */
+	void (*compare_strided)(ebb_compare_fn f, int ndim, const int64_t *shape, const void *a,
+		const int64_t *as, const void *b, const int64_t *bs, uint8_t *y, const int64_t *ys);
 	void (*fill)(int64_t n, double value, void *y);
 	void (*axpy)(int64_t n, double a, const void *x, void *y); /* y += a*x */
 	/* y = scale*x + shift */
@@ -173,8 +206,12 @@ typedef struct ebb_kernels {
 	 * the first NaN wins).  len >= 1.  index may be NULL. sign +1: maximum, -1: minimum. */
 	void (*extreme)(int sign, int64_t outer, int64_t len, int64_t inner, const void *x, void *y,
 		int64_t *index);
+	/* y[o,k,i] = sum of x[o,j,i] over j <= k (reverse: j >= k), carried in double */
+	void (*cumsum)(
+		bool reverse, int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
 	/* y = max + log(sum exp(x - max)) along len; all -inf gives -inf. */
 	void (*logsumexp)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
+	/* y may be x */
 	void (*softmax)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
 	void (*log_softmax)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
 	/* gx = y*(gy - sum gy*y);   gx = gy - exp(y)*sum gy */
@@ -231,8 +268,18 @@ typedef struct ebb_kernels {
 		const ebb_pool_shape *s, const void *gy, const int32_t *index, void *gx);
 	void (*maxpool_gather)(
 		const ebb_pool_shape *s, const void *x, const int32_t *index, void *y);
+	/* y = 0, then y at index = x, in reading order */
+	void (*maxpool_put)(const ebb_pool_shape *s, const void *x, const int32_t *index, void *y);
 	void (*avgpool)(const ebb_pool_shape *s, const void *x, void *y);
 	void (*avgpool_grad)(const ebb_pool_shape *s, const void *gy, void *gx);
+
+	/* Upsampling and its transpose, NHWC. */
+	void (*upsample)(const ebb_upsample_shape *s, const void *x, void *y);
+	void (*upsample_grad)(const ebb_upsample_shape *s, const void *gy, void *gx);
+
+	/* y[r,k] = sum of x[r,j], k - before <= j <= k + after, over rows of x [rows,c] */
+	void (*window_sums)(int64_t rows, int64_t c, int64_t before, int64_t after, const void *x,
+		void *y);
 
 	/* Batch normalisation over rows of x [rows,c].
 	 * stats: mean[k] and biased variance var[k], as double, two-pass or as exact. */
@@ -247,6 +294,18 @@ typedef struct ebb_kernels {
 	 * coefficients */
 	void (*batchnorm_gx)(int64_t rows, int64_t c, const void *x, const void *gy,
 		const double *ga, const double *gb, const double *gc, void *gx);
+
+	/* Normalisation of each row of x [rows,len].  centred: mean[r] and inv[r] = 1/sqrt(biased
+	 * variance + eps); else mean[r] = 0 and inv[r] = 1/sqrt(mean x^2 + eps).  With xh = (x -
+	 * mean)*inv: y = xh*w + b, w and b [len] or NULL; without columns nothing is written. */
+	void (*rownorm)(bool centred, int64_t rows, int64_t len, const void *x, const void *w,
+		const void *b, double eps, void *y, double *mean, double *inv);
+	/* gx = inv*(g - mean g - xh*mean(g*xh)), g = gy*w; not centred: without mean g */
+	void (*rownorm_grad)(bool centred, int64_t rows, int64_t len, const void *x, const void *gy,
+		const void *w, const double *mean, const double *inv, void *gx);
+	/* gw[k] = sum over rows of gy*xh;  gb[k] = sum gy */
+	void (*rownorm_sums)(int64_t rows, int64_t len, const void *x, const void *gy,
+		const double *mean, const double *inv, double *gw, double *gb);
 
 	/* Random numbers: Philox4x32-10 (Salmon et al. 2011), key = seed, counter = {i,
 	 * stream}: element i of a stream is the same whatever the thread, the type's precision

@@ -1,5 +1,5 @@
 /*
- * strided.c - functions of two operands and the choice between two, over any strides.
+ * strided.c - functions of two operands, the choice between two, and comparisons, over any strides.
  *
  * Axes are sorted by the output's strides and merged where all operands allow it; what remains goes
  * plane by plane to loops over rows and columns that know the usual strides (1 and 0).
@@ -149,7 +149,11 @@ static int64_t rows_per_piece(const struct axes *a, int64_t rows)
 	X(EBB_RELU_GRAD, b > 0 ? a : 0) \
 	X(EBB_LEAKY_RELU_GRAD, b > 0 ? a : p * a) \
 	X(EBB_SIGMOID_GRAD, a * b * (1 - b)) \
-	X(EBB_TANH_GRAD, a * (1 - b * b))
+	X(EBB_TANH_GRAD, a * ((1 - b) * (1 + b))) \
+	X(EBB_RELU6_GRAD, ((b <= 0) | (b >= 6)) ? 0 : a) \
+	X(EBB_HARDSWISH_GRAD, b < -3 ? 0 : b < 3 ? a * (b / 3 + (real)0.5) : a) \
+	X(EBB_PRELU, a > 0 ? a : b * a) \
+	X(EBB_PRELU_SLOPE, a > 0 ? 1 : b)
 /* clang-format on */
 
 #define COLUMNS(expr, sa, sb, sy)                                                                  \
@@ -403,4 +407,70 @@ void EBB_NAME(where_strided)(int ndim, const int64_t *shape, const void *c, int 
 	j.rows = all_rows(&j.axes);
 	j.chunk = rows_per_piece(&j.axes, j.rows);
 	ebb_run(ebb_ceil_div(j.rows, j.chunk), where_rows, &j);
+}
+
+/* ---- Comparisons ----------------------------------------------------------------------------- */
+
+struct compare_job {
+	ebb_compare_fn f;
+	const real *a, *b;
+	uint8_t *y;
+	struct axes axes;
+	int64_t rows, chunk;
+};
+
+#define COMPARE(relation)                                                                          \
+	for (int64_t r = 0; r < s->rows; r++) {                                                    \
+		const real *A = j->a + offset[1] + r * s->row[1];                                  \
+		const real *B = j->b + offset[2] + r * s->row[2];                                  \
+		uint8_t *Y = j->y + offset[0] + r * s->row[0];                                     \
+                                                                                                   \
+		EBB_IVDEP                                                                          \
+		for (int64_t i = 0; i < s->cols; i++)                                              \
+			Y[i * s->col[0]] = A[i * s->col[1]] relation B[i * s->col[2]];             \
+	}
+
+static void compare_part(const void *ctx, const struct plane *s, const int64_t *offset)
+{
+	const struct compare_job *j = ctx;
+
+	switch (j->f) {
+	case EBB_COMPARE_EQUAL:
+		COMPARE(==)
+		break;
+	case EBB_COMPARE_NOT_EQUAL:
+		COMPARE(!=)
+		break;
+	case EBB_COMPARE_LESS:
+		COMPARE(<)
+		break;
+	case EBB_COMPARE_LESS_EQUAL:
+		COMPARE(<=)
+		break;
+	case EBB_COMPARE_COUNT:
+		break;
+	}
+}
+
+static void compare_rows(void *ctx, int64_t piece, int worker)
+{
+	const struct compare_job *j = ctx;
+	int64_t from = piece * j->chunk;
+
+	(void)worker;
+	each_plane(&j->axes, from, ebb_min(j->rows, from + j->chunk), compare_part, j);
+}
+
+EBB_DECLARE(compare_strided);
+void EBB_NAME(compare_strided)(ebb_compare_fn f, int ndim, const int64_t *shape, const void *a,
+	const int64_t *as, const void *b, const int64_t *bs, uint8_t *y, const int64_t *ys)
+{
+	const int64_t *strides[] = {ys, as, bs};
+	struct compare_job j = {.f = f, .a = a, .b = b, .y = y, .axes.operands = 3};
+
+	if (!normalise(&j.axes, ndim, shape, strides))
+		return;
+	j.rows = all_rows(&j.axes);
+	j.chunk = rows_per_piece(&j.axes, j.rows);
+	ebb_run(ebb_ceil_div(j.rows, j.chunk), compare_rows, &j);
 }

@@ -5,13 +5,15 @@
 
 /* clang-format off */
 #define EBB_KERNELS(X) \
-	X(unary) X(binary) X(binary_strided) X(where_strided) X(fill) X(axpy) X(from_u8) \
-	X(from_f32) X(from_f64) X(reduce) X(extreme) X(logsumexp) X(softmax) X(log_softmax) \
+	X(unary) X(binary) X(binary_strided) X(where_strided) X(compare_strided) X(fill) X(axpy) X(from_u8) \
+	X(from_f32) X(from_f64) X(reduce) X(extreme) X(cumsum) X(logsumexp) X(softmax) X(log_softmax) \
 	X(softmax_grad) X(log_softmax_grad) X(cross_entropy) X(cross_entropy_grad) \
 	X(index_select) X(index_select_grad) X(gather) X(gather_grad) X(gemm_workspace) \
 	X(gemm) X(conv_workspace) X(conv_forward) X(conv_grad_input) X(conv_grad_weight) \
 	X(maxpool) X(maxpool_scatter) X(maxpool_gather) X(avgpool) X(avgpool_grad) \
-	X(batchnorm_stats) X(scale_shift) X(batchnorm_sums) X(batchnorm_gx) X(uniform) \
+	X(maxpool_put) X(upsample) X(upsample_grad) X(window_sums) \
+	X(batchnorm_stats) X(scale_shift) X(batchnorm_sums) X(batchnorm_gx) \
+	X(rownorm) X(rownorm_grad) X(rownorm_sums) X(uniform) \
 	X(normal) X(dropout) X(sgd) X(adam) X(rmsprop) X(stats)
 /* clang-format on */
 

@@ -3,8 +3,7 @@
 
 /* ---- Broadcasting ---------------------------------------------------------------------------- */
 
-/* The common shape of n tensors, aligned from the last axis; false if they do not fit. */
-static bool broadcast_shape(int n, ebb_tensor *const *x, ebb_shape *out)
+bool ebb_broadcast_shape(int n, ebb_tensor *const *x, ebb_shape *out)
 {
 	*out = EBB_SCALAR_SHAPE;
 	for (int k = 0; k < n; k++)
@@ -26,7 +25,7 @@ static bool broadcast_shape(int n, ebb_tensor *const *x, ebb_shape *out)
 	return true;
 }
 
-static void broadcast_strides(const ebb_tensor *x, const ebb_shape *out, int64_t *strides)
+void ebb_broadcast_strides(const ebb_tensor *x, const ebb_shape *out, int64_t *strides)
 {
 	int lead = out->ndim - x->ndim;
 
@@ -49,7 +48,7 @@ static ebb_tensor *new_broadcast(ebb_call *c, const ebb_shape *shape, int first)
 	return ebb_new(c, (ebb_dtype)c->in[first]->dtype, *shape, EBB_ROWS);
 }
 
-static ebb_tensor *shapes_differ(ebb_call *c)
+ebb_tensor *ebb_shapes_differ(ebb_call *c)
 {
 	char a[240], b[240];
 
@@ -74,13 +73,13 @@ static ebb_tensor *compute(ebb_call *c, ebb_binary_fn f, double p)
 			KERNELS(y)->binary(f, y->count, a->data, b->data, y->data, p);
 		return y;
 	}
-	if (!broadcast_shape(2, c->in, &shape))
-		return shapes_differ(c);
+	if (!ebb_broadcast_shape(2, c->in, &shape))
+		return ebb_shapes_differ(c);
 	y = new_broadcast(c, &shape, 0);
 	if (!y || !y->count)
 		return y;
-	broadcast_strides(a, &shape, as);
-	broadcast_strides(b, &shape, bs);
+	ebb_broadcast_strides(a, &shape, as);
+	ebb_broadcast_strides(b, &shape, bs);
 	KERNELS(y)->binary_strided(
 		f, y->ndim, y->shape, a->data, as, b->data, bs, y->data, y->strides, p);
 	return y;
@@ -254,15 +253,15 @@ ebb_tensor *(
 	if (in[0]->dtype != EBB_U8 && in[0]->dtype != EBB_I64)
 		return ebb_call_fail(&c, EBB_BAD_DTYPE, "cond must be U8 or I64, got %s",
 			ebb_describe(in[0], x1, sizeof x1));
-	if (!broadcast_shape(3, in, &shape))
+	if (!ebb_broadcast_shape(3, in, &shape))
 		return ebb_call_fail(&c, EBB_BAD_SHAPE, "shapes do not broadcast: %s, %s and %s",
 			ebb_describe(in[0], x1, sizeof x1), ebb_describe(in[1], x2, sizeof x2),
 			ebb_describe(in[2], x3, sizeof x3));
 	y = new_broadcast(&c, &shape, 1);
 	if (y && y->count) {
-		broadcast_strides(in[0], &shape, cs);
-		broadcast_strides(in[1], &shape, as);
-		broadcast_strides(in[2], &shape, bs);
+		ebb_broadcast_strides(in[0], &shape, cs);
+		ebb_broadcast_strides(in[1], &shape, as);
+		ebb_broadcast_strides(in[2], &shape, bs);
 		KERNELS(y)->where_strided(y->ndim, y->shape, in[0]->data,
 			(int)ebb_dtype_size((ebb_dtype)in[0]->dtype), cs, in[1]->data, as,
 			in[2]->data, bs, y->data, y->strides);

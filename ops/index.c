@@ -40,8 +40,8 @@ static ebb_tensor *pick(ebb_call *c, const index_attrs *k, ebb_shape shape, inde
 }
 
 /* gx of zeros, len long along the axis, with gy added at the index. */
-static ebb_tensor *spread(
-	ebb_tape *t, const ebb_op *op, ebb_tensor *gy, ebb_tensor *index, const index_attrs *k);
+static ebb_tensor *spread(ebb_tape *t, const ebb_op *op, ebb_tensor *gy, ebb_tensor *index,
+	const index_attrs *k, const char *site);
 
 /* ---- index_select ---------------------------------------------------------------------------- */
 
@@ -58,7 +58,7 @@ static const ebb_op INDEX_SELECT_GRAD = {.name = "index_select_grad",
 
 static void index_select_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, spread(v->t, &INDEX_SELECT_GRAD, v->gy, v->in[1], v->attrs));
+	ebb_give(v, 0, spread(v->t, &INDEX_SELECT_GRAD, v->gy, v->in[1], v->attrs, NULL));
 }
 static const ebb_op INDEX_SELECT = {.name = "index_select",
 	.vjp = index_select_vjp,
@@ -101,11 +101,11 @@ static const ebb_op GATHER_GRAD = {.name = "gather_grad",
 	.reads = {EBB_IN(1)},
 	.takes = {EBB_ROWS, EBB_ROWS}};
 
-static ebb_tensor *spread(
-	ebb_tape *t, const ebb_op *op, ebb_tensor *gy, ebb_tensor *index, const index_attrs *k)
+static ebb_tensor *spread(ebb_tape *t, const ebb_op *op, ebb_tensor *gy, ebb_tensor *index,
+	const index_attrs *k, const char *site)
 {
 	ebb_tensor *in[] = {gy, index}, *gx;
-	ebb_call c = ebb_begin(t, op, NULL, 2, in);
+	ebb_call c = ebb_begin(t, op, site, 2, in);
 	ebb_shape shape;
 
 	if (!c.t)
@@ -127,12 +127,12 @@ static ebb_tensor *spread(
 
 ebb_tensor *ebb_gather_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len)
 {
-	return spread(t, &GATHER_GRAD, gy, index, &(index_attrs){axis, len});
+	return spread(t, &GATHER_GRAD, gy, index, &(index_attrs){axis, len}, NULL);
 }
 
 static void gather_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, spread(v->t, &GATHER_GRAD, v->gy, v->in[1], v->attrs));
+	ebb_give(v, 0, spread(v->t, &GATHER_GRAD, v->gy, v->in[1], v->attrs, NULL));
 }
 static const ebb_op GATHER = {
 	.name = "gather", .vjp = gather_vjp, .reads = {EBB_IN(1)}, .takes = {EBB_ROWS, EBB_ROWS}};
@@ -172,4 +172,144 @@ ebb_tensor *(ebb_gather)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index
 	if (!in_range(&c, in[1], k.len))
 		return NULL;
 	return pick(&c, &k, ebb_shape_of(in[1]), KERNELS(in[0])->gather);
+}
+
+/* ---- scatter_add ----------------------------------------------------------------------------- */
+
+/* Whether src and index have one shape, which fits into x beside the axis. */
+static bool fits_into(const ebb_tensor *x, const ebb_tensor *index, const ebb_tensor *src, int axis)
+{
+	bool fits = ebb_same_shape(index, src) && index->ndim == x->ndim;
+
+	for (int i = 0; fits && i < x->ndim; i++)
+		fits = i == axis || index->shape[i] <= x->shape[i];
+	return fits;
+}
+
+static const ebb_op SCATTER_ADD = {
+	.name = "scatter_add", .vjp = ebb_zero_vjp, .takes = {EBB_STRIDED, EBB_ROWS, EBB_STRIDED}};
+
+/* The zeros that src's sums lack beside the axis to be of x's shape. */
+static ebb_pads pads_to(const ebb_tensor *x, const ebb_tensor *index, int axis)
+{
+	ebb_pads pads = {.n = 2 * x->ndim};
+
+	for (int i = 0; i < x->ndim; i++)
+		if (i != axis)
+			pads.pad[2 * (x->ndim - 1 - i) + 1] = x->shape[i] - index->shape[i];
+	return pads;
+}
+
+ebb_tensor *(ebb_scatter_add)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index,
+	ebb_tensor *src, const char *site)
+{
+	ebb_tensor *in[] = {x, index, src}, *sums;
+	ebb_call c = ebb_begin(t, &SCATTER_ADD, site, 3, in);
+	ebb_pad_args pad = {.t = t, .site = site};
+	char a[240], b[240], s[240];
+	index_attrs k;
+
+	if (!ebb_check_real(&c, 0, "x") || !ebb_check_same_type(&c, 0, "x", 2, "src") ||
+		!ebb_check_dtype(&c, 1, "index", EBB_I64) ||
+		(k.axis = ebb_check_axis(&c, axis, in[0]->ndim)) < 0)
+		return NULL;
+	if (!fits_into(in[0], in[1], in[2], k.axis))
+		return ebb_call_fail(&c, EBB_BAD_SHAPE,
+			"index %s must be of src's shape %s and fit into x %s beside axis %d",
+			ebb_describe(in[1], a, sizeof a), ebb_describe(in[2], s, sizeof s),
+			ebb_describe(in[0], b, sizeof b), k.axis);
+	k.len = in[0]->shape[k.axis];
+	if (!in_range(&c, in[1], k.len))
+		return NULL;
+	sums = spread(t, &GATHER_GRAD, in[2], in[1], &k, site);
+	if (sums && !ebb_same_shape(sums, in[0])) {
+		pad.x = sums;
+		pad.pads = pads_to(in[0], in[1], k.axis);
+		sums = (ebb_pad)(&pad);
+	}
+	return (ebb_add)(t, in[0], sums, site);
+}
+
+/* ---- embedding ------------------------------------------------------------------------------- */
+
+typedef struct embedding_attrs {
+	index_attrs rows;
+	int64_t padding; /* the row without a gradient, or -1 */
+} embedding_attrs;
+
+/* U8 [n,1]: 0 where index is padding. */
+static const ebb_op UNPADDED = {.name = "unpadded", .vjp = ebb_zero_vjp, .takes = {EBB_ROWS}};
+
+static ebb_tensor *unpadded(ebb_tape *t, ebb_tensor *index, int64_t padding)
+{
+	ebb_call c = ebb_begin(t, &UNPADDED, NULL, 1, &index);
+	ebb_tensor *y = c.t ? ebb_new(&c, EBB_U8, EBB_SHAPE(index->count, 1), EBB_ROWS) : NULL;
+
+	for (int64_t i = 0; y && i < y->count; i++)
+		((uint8_t *)y->data)[i] =
+			((const int64_t *)(const void *)index->data)[i] != padding;
+	return ebb_record(&c, y);
+}
+
+/* As index_select's, of gy and index as [n,D] and [n]. */
+static void embedding_vjp(ebb_vjp *v)
+{
+	const embedding_attrs *k = v->attrs;
+	ebb_tensor *index = v->in[0], *gy;
+
+	index = ebb_reshape(v->t, index, EBB_SHAPE(ebb_count(index)));
+	gy = ebb_reshape(v->t, v->gy, EBB_SHAPE(ebb_count(v->in[0]), ebb_size(v->in[1], 1)));
+	if (k->padding >= 0)
+		gy = ebb_where(
+			v->t, unpadded(v->t, index, k->padding), gy, ebb_zeros_like(v->t, gy));
+	ebb_give(v, 1, spread(v->t, &INDEX_SELECT_GRAD, gy, index, &k->rows, NULL));
+}
+static const ebb_op EMBEDDING = {.name = "embedding",
+	.vjp = embedding_vjp,
+	.reads = {0, EBB_IN(0)},
+	.takes = {EBB_ROWS, EBB_ROWS}};
+
+/* The row that the option means, -1 for none; negative ones count from the end. False if there
+ * is no such row. */
+static bool padding_row(ebb_call *c, double given, int64_t rows, int64_t *row)
+{
+	double p = ebb_number(given, NAN);
+
+	*row = -1;
+	if (given == 0)
+		return true;
+	if (!(p >= -(double)rows && p < (double)rows && p == floor(p))) {
+		ebb_call_fail(c, EBB_INVALID, "padding_idx is %g; weight has %lld rows", p,
+			(long long)rows);
+		return false;
+	}
+	*row = (int64_t)p + (p < 0 ? rows : 0);
+	return true;
+}
+
+ebb_tensor *(ebb_embedding)(const ebb_embedding_args *a)
+{
+	ebb_tensor *in[] = {a->index, a->weight}, *y;
+	ebb_call c = ebb_begin(a->t, &EMBEDDING, a->site, 2, in);
+	embedding_attrs k = {0};
+	ebb_shape shape;
+	char text[240];
+
+	if (!ebb_check_dtype(&c, 0, "index", EBB_I64) || !ebb_check_real(&c, 1, "weight"))
+		return NULL;
+	if (in[1]->ndim != 2 || in[0]->ndim == EBB_MAX_DIMS)
+		return ebb_call_fail(&c, EBB_BAD_SHAPE,
+			"weight must be [V,D] and index of at most %d axes, got %s and %d axes",
+			EBB_MAX_DIMS - 1, ebb_describe(in[1], text, sizeof text), in[0]->ndim);
+	k.rows.len = in[1]->shape[0];
+	if (!in_range(&c, in[0], k.rows.len) ||
+		!padding_row(&c, a->padding_idx, k.rows.len, &k.padding))
+		return NULL;
+	shape = ebb_with_axis(ebb_shape_of(in[0]), in[0]->ndim, in[1]->shape[1]);
+	y = ebb_new(&c, (ebb_dtype)in[1]->dtype, shape, EBB_ROWS);
+	if (y && y->count)
+		KERNELS(y)->index_select(1, k.rows.len, in[1]->shape[1], in[0]->count, in[1]->data,
+			(const int64_t *)(const void *)in[0]->data, y->data);
+	ebb_attach(&c, &k, sizeof k);
+	return ebb_record(&c, y);
 }

@@ -58,6 +58,33 @@ ebb_tensor *ebb_mask(
 ebb_tensor *ebb_mask2(ebb_tape *t, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b, const char *site);
 /* value everywhere, of x's type and order. */
 ebb_tensor *ebb_full_like(ebb_tape *t, const ebb_tensor *x, double value, const char *site);
+/* y = f(x; a, b) over dense memory, in x's order; k NULL: without constants, else they are the
+ * node's attributes. */
+typedef struct ebb_constants {
+	double a, b;
+} ebb_constants;
+ebb_tensor *ebb_unary(ebb_tape *t, const ebb_op *op, ebb_unary_fn f, ebb_tensor *x,
+	const ebb_constants *k, const char *site);
+
+static inline const ebb_constants *ebb_constants_of(const ebb_vjp *v)
+{
+	return v->attrs;
+}
+
+/* A unary op without constants: its vjp is written above each. */
+#define EBB_UNARY(op, NAME, FN, READS)                                                             \
+	static const ebb_op NAME = {.name = #op, .vjp = op##_vjp, .reads = {READS}};               \
+	ebb_tensor *(ebb_##op)(ebb_tape * t, ebb_tensor * x, const char *site)                     \
+	{                                                                                          \
+		return ebb_unary(t, &NAME, FN, x, NULL, site);                                     \
+	}
+
+/* The common shape of n tensors, aligned from the last axis; false if they do not fit. */
+bool ebb_broadcast_shape(int n, ebb_tensor *const *x, ebb_shape *out);
+/* x's strides as a tensor of that shape: 0 along axes that stretch. */
+void ebb_broadcast_strides(const ebb_tensor *x, const ebb_shape *out, int64_t *strides);
+/* Fails the call, as its first two inputs do not broadcast. */
+ebb_tensor *ebb_shapes_differ(ebb_call *c);
 /* A binary kernel as an op: broadcasting, types checked. */
 ebb_tensor *ebb_binary(ebb_tape *t, const ebb_op *op, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b,
 	double p, const char *site);
@@ -73,7 +100,27 @@ ebb_shape ebb_with_axis(ebb_shape s, int axis, int64_t size);
 /* [C] as [1,C,1,..] of ndim axes, to broadcast over channels. */
 ebb_tensor *ebb_per_channel(ebb_tape *t, ebb_tensor *x, int ndim, const char *site);
 
+/* y[n,c,i,j] = x[n,c] at the position index[n,c,i,j] that a maximum pooling saved; its gradient is
+ * the scatter. */
+ebb_tensor *ebb_pool_gather(
+	ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const ebb_pool_shape *s);
+
 /* The gradient of gather: zeros, len long along the axis, with gy added at the index. */
 ebb_tensor *ebb_gather_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len);
+
+/* The gradient of normalisation over axes, composed of ops: inv*(g - mean g - xh*mean(g*xh)) with
+ * xh = (x - mean x)*inv, inv = 1/sqrt(mean square of x - mean x, + eps), which *normalised
+ * receives; not centred: both means of one factor are left out. */
+ebb_tensor *ebb_normalised_grad(ebb_tape *t, ebb_tensor *x, ebb_tensor *g, ebb_axes axes, double eps,
+	bool centred, ebb_tensor **normalised);
+
+/* Softmax along the last axis of x [..,L,S] where mask is not 0 (U8 or I64, broadcasts to x; NULL:
+ * everywhere) and, if causal, key j <= query i; 0 elsewhere.  A row without any key is NaN. */
+ebb_tensor *ebb_masked_softmax(
+	ebb_tape *t, ebb_tensor *x, ebb_tensor *mask, bool causal, const char *site);
+
+/* The mean, the sum, or the losses themselves; and whether r is one of these. */
+ebb_tensor *ebb_reduced(ebb_tape *t, ebb_tensor *loss, ebb_reduction r, const char *site);
+bool ebb_known_reduction(ebb_tape *t, ebb_reduction r, const char *op, const char *site);
 
 #endif

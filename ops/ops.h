@@ -87,7 +87,7 @@ EBB_API ebb_tensor *ebb_silu(ebb_tape *t, ebb_tensor *x, const char *site); /* x
 EBB_API ebb_tensor *ebb_logsigmoid(ebb_tape *t, ebb_tensor *x, const char *site);
 /* x*tanh(softplus(x)); Misra 2019 */
 EBB_API ebb_tensor *ebb_mish(ebb_tape *t, ebb_tensor *x, const char *site);
-/* x*min(max(x+3,0),6)/6; derivative 0 at -3, 1 from 3 on; Howard et al. 2019 */
+/* x*min(max(x+3,0),6)/6; derivative -1/2 at -3, 1 at 3; Howard et al. 2019 */
 EBB_API ebb_tensor *ebb_hardswish(ebb_tape *t, ebb_tensor *x, const char *site);
 /* x/(1+|x|) */
 EBB_API ebb_tensor *ebb_softsign(ebb_tape *t, ebb_tensor *x, const char *site);
@@ -316,7 +316,7 @@ EBB_API ebb_tensor *ebb_linear_op(const ebb_linear_args *a);
 
 /* softmax(q k^T*scale + mask) v; q [..,L,E], k [..,S,E], v [..,S,F] -> [..,L,F], leading axes
  * broadcast.  scale defaults to 1/sqrt(E).  .causal: query i sees keys 0..i.  .mask broadcasts to
- * [..,L,S]: U8, 0 where a query may not look, or of q's type, added.  A query that sees nothing
+ * [..,L,S]: U8 or I64, 0 where a query may not look, or of q's type, added.  A query that sees nothing
  * gets NaN.  Vaswani et al. 2017 */
 typedef struct ebb_attention_args {
 	ebb_tape *t;

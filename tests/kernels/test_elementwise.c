@@ -16,6 +16,10 @@ static double unary(ebb_unary_fn f, double x, double a, double b)
 		return exp(x);
 	case EBB_LOG:
 		return log(x);
+	case EBB_EXPM1:
+		return expm1(x);
+	case EBB_LOG1P:
+		return log1p(x);
 	case EBB_SQRT:
 		return sqrt(x);
 	case EBB_RECIPROCAL:
@@ -24,6 +28,8 @@ static double unary(ebb_unary_fn f, double x, double a, double b)
 		return 1 / sqrt(x);
 	case EBB_SQUARE:
 		return x * x;
+	case EBB_FLOOR:
+		return floor(x);
 	case EBB_SIN:
 		return sin(x);
 	case EBB_COS:
@@ -38,6 +44,14 @@ static double unary(ebb_unary_fn f, double x, double a, double b)
 		return (x < 0 ? 0 : x) + log1p(exp(-fabs(x)));
 	case EBB_SILU:
 		return x * unary(EBB_SIGMOID, x, 0, 0);
+	case EBB_LOGSIGMOID:
+		return (x > 0 ? 0 : x) - log1p(exp(-fabs(x)));
+	case EBB_MISH:
+		return x * tanh(unary(EBB_SOFTPLUS, x, 0, 0));
+	case EBB_HARDSWISH:
+		return x <= -3 ? 0 : x >= 3 ? x : x * (x + 3) / 6;
+	case EBB_SOFTSIGN:
+		return x / (1 + fabs(x));
 	case EBB_GELU:
 		return x * 0.5 * erfc(-x * sqrt(0.5));
 	case EBB_GELU_TANH:
@@ -49,6 +63,8 @@ static double unary(ebb_unary_fn f, double x, double a, double b)
 		return x > 0 ? x : a * x;
 	case EBB_ELU:
 		return x > 0 ? x : a * expm1(x);
+	case EBB_SELU:
+		return b * (x > 0 ? x : a * expm1(x));
 	case EBB_CLAMP:
 		return isnan(x) ? x : fmin(fmax(x, a), b);
 	case EBB_ADD_SCALAR:

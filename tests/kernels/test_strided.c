@@ -31,7 +31,15 @@ static double binary(ebb_binary_fn f, double a, double b, double p)
 	case EBB_SIGMOID_GRAD:
 		return a * b * (1 - b);
 	case EBB_TANH_GRAD:
-		return a * (1 - b * b);
+		return a * ((1 - b) * (1 + b));
+	case EBB_RELU6_GRAD:
+		return b <= 0 || b >= 6 ? 0 : a;
+	case EBB_HARDSWISH_GRAD:
+		return b < -3 ? 0 : b >= 3 ? a : isnan(b) ? a : a * (b / 3 + 0.5);
+	case EBB_PRELU:
+		return a > 0 ? a : b * a;
+	case EBB_PRELU_SLOPE:
+		return a > 0 ? 1 : b;
 	case EBB_BINARY_COUNT:
 		break;
 	}
@@ -257,6 +265,62 @@ START_TEST(where)
 }
 END_TEST
 
+static bool compares(ebb_compare_fn f, double a, double b)
+{
+	switch (f) {
+	case EBB_COMPARE_EQUAL:
+		return a == b;
+	case EBB_COMPARE_NOT_EQUAL:
+		return a != b;
+	case EBB_COMPARE_LESS:
+		return a < b;
+	case EBB_COMPARE_LESS_EQUAL:
+		return a <= b;
+	case EBB_COMPARE_COUNT:
+		break;
+	}
+	ck_abort();
+}
+
+static void comparisons(void)
+{
+	for (int round = 0; round < 200; round++) {
+		ebb_compare_fn f = (ebb_compare_fn)(round % EBB_COMPARE_COUNT);
+		int ndim;
+		int64_t shape[EBB_KERNEL_DIMS], n = random_shape(&ndim, shape);
+		struct layout ly, la, lb;
+		void *a, *b;
+		uint8_t *y;
+
+		if (round < EBB_COMPARE_COUNT) {
+			ndim = 2;
+			shape[0] = 9000;
+			shape[1] = 6;
+			n = 54000;
+		}
+		ly = random_layout(ndim, shape, false, true);
+		la = random_layout(ndim, shape, true, true);
+		lb = round % 3 ? la : random_layout(ndim, shape, true, true);
+		a = odd_reals(la.size);
+		b = odd_reals(lb.size);
+		y = bytes((size_t)ly.size);
+		K->compare_strided(f, ndim, shape, a, la.stride, b, lb.stride, y, ly.stride);
+		for (int64_t i = 0; i < n; i++) {
+			double u = get(a, offset(i, ndim, shape, la.stride));
+			double v = get(b, offset(i, ndim, shape, lb.stride));
+
+			expect(y[offset(i, ndim, shape, ly.stride)] == compares(f, u, v));
+		}
+		release_all();
+	}
+}
+
+START_TEST(compare)
+{
+	each_table(comparisons);
+}
+END_TEST
+
 START_TEST(copies)
 {
 	for (int round = 0; round < 400; round++) {
@@ -307,6 +371,7 @@ TCase *tests_strided(void)
 	tcase_add_test(c, binary_strided);
 	tcase_add_test(c, broadcasts);
 	tcase_add_test(c, where);
+	tcase_add_test(c, compare);
 	tcase_add_test(c, copies);
 	return c;
 }

@@ -1,0 +1,365 @@
+/* activation.c - activation functions; a gradient that is a kernel is an op of its own. */
+#include "ops/internal.h"
+
+/* ---- Sigmoids -------------------------------------------------------------------------------- */
+
+/* tanh: y' = 1 - y^2.  tanh_grad(gy, y) = gy*(1 - y^2); its own derivatives: tanh_grad(g, y)
+ * and -2*g*gy*y. */
+static ebb_tensor *tanh_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y);
+
+static void tanh_grad_vjp(ebb_vjp *v)
+{
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, tanh_grad(v->t, v->gy, v->in[1]));
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1,
+			ebb_mul_scalar(v->t,
+				ebb_mul(v->t, ebb_mul(v->t, v->gy, v->in[0]), v->in[1]), -2.0));
+}
+static const ebb_op TANH_GRAD = {.name = "tanh_grad",
+	.vjp = tanh_grad_vjp,
+	.reads = {EBB_IN(1), EBB_IN(0) | EBB_IN(1)},
+	.takes = {EBB_STRIDED, EBB_STRIDED}};
+
+static ebb_tensor *tanh_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
+{
+	return ebb_binary(t, &TANH_GRAD, EBB_TANH_GRAD, gy, y, 0, NULL);
+}
+
+static void tanh_vjp(ebb_vjp *v)
+{
+	ebb_give(v, 0, tanh_grad(v->t, v->gy, v->out));
+}
+EBB_UNARY(tanh, TANH, EBB_TANH, EBB_OUT)
+
+/* sigmoid: y' = y*(1 - y).  sigmoid_grad(gy, y) = gy*y*(1 - y); by y: g*gy*(1 - 2y). */
+static ebb_tensor *sigmoid_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y);
+
+static void sigmoid_grad_vjp(ebb_vjp *v)
+{
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, sigmoid_grad(v->t, v->gy, v->in[1]));
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1,
+			ebb_mul(v->t, ebb_mul(v->t, v->gy, v->in[0]),
+				ebb_add_scalar(v->t, ebb_mul_scalar(v->t, v->in[1], -2.0), 1.0)));
+}
+static const ebb_op SIGMOID_GRAD = {.name = "sigmoid_grad",
+	.vjp = sigmoid_grad_vjp,
+	.reads = {EBB_IN(1), EBB_IN(0) | EBB_IN(1)},
+	.takes = {EBB_STRIDED, EBB_STRIDED}};
+
+static ebb_tensor *sigmoid_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
+{
+	return ebb_binary(t, &SIGMOID_GRAD, EBB_SIGMOID_GRAD, gy, y, 0, NULL);
+}
+
+static void sigmoid_vjp(ebb_vjp *v)
+{
+	ebb_give(v, 0, sigmoid_grad(v->t, v->gy, v->out));
+}
+EBB_UNARY(sigmoid, SIGMOID, EBB_SIGMOID, EBB_OUT)
+
+/* ---- Rectifiers ------------------------------------------------------------------------------ */
+
+/* relu: y = max(x, 0).  relu_grad: gx = gy where y > 0, else 0; linear in gy, so it is its own
+ * gradient. */
+static ebb_tensor *relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y);
+
+static void relu_grad_vjp(ebb_vjp *v)
+{
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, relu_grad(v->t, v->gy, v->in[1]));
+}
+static const ebb_op RELU_GRAD = {.name = "relu_grad",
+	.vjp = relu_grad_vjp,
+	.reads = {EBB_IN(1)},
+	.takes = {EBB_STRIDED, EBB_STRIDED}};
+
+static ebb_tensor *relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
+{
+	return ebb_binary(t, &RELU_GRAD, EBB_RELU_GRAD, gy, y, 0, NULL);
+}
+
+static void relu_vjp(ebb_vjp *v)
+{
+	ebb_give(v, 0, relu_grad(v->t, v->gy, v->out));
+}
+EBB_UNARY(relu, RELU, EBB_RELU, EBB_OUT)
+
+/* leaky_relu_grad(gy, x; slope): gy where x > 0, else slope*gy; linear in gy.  A slope of 0 is
+ * not attached. */
+static ebb_tensor *leaky_relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *x, double slope);
+
+static void leaky_relu_grad_vjp(ebb_vjp *v)
+{
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0,
+			leaky_relu_grad(
+				v->t, v->gy, v->in[1], v->attrs ? *(const double *)v->attrs : 0));
+}
+static const ebb_op LEAKY_RELU_GRAD = {.name = "leaky_relu_grad",
+	.vjp = leaky_relu_grad_vjp,
+	.reads = {EBB_IN(1)},
+	.takes = {EBB_STRIDED, EBB_STRIDED}};
+
+static ebb_tensor *leaky_relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *x, double slope)
+{
+	return ebb_binary(t, &LEAKY_RELU_GRAD, EBB_LEAKY_RELU_GRAD, gy, x, slope, NULL);
+}
+
+static void leaky_relu_vjp(ebb_vjp *v)
+{
+	ebb_give(v, 0, leaky_relu_grad(v->t, v->gy, v->in[0], ebb_constants_of(v)->a));
+}
+static const ebb_op LEAKY_RELU = {
+	.name = "leaky_relu", .vjp = leaky_relu_vjp, .reads = {EBB_IN(0)}};
+
+ebb_tensor *(ebb_leaky_relu)(ebb_tape *t, ebb_tensor *x, double slope, const char *site)
+{
+	return ebb_unary(t, &LEAKY_RELU, EBB_LEAKY_RELU, x, &(ebb_constants){slope, 0}, site);
+}
+
+/* relu6: y = min(max(x, 0), 6).  relu6_grad: gx = gy where 0 < y < 6, else 0; linear in gy. */
+static ebb_tensor *relu6_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y);
+
+static void relu6_grad_vjp(ebb_vjp *v)
+{
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, relu6_grad(v->t, v->gy, v->in[1]));
+}
+static const ebb_op RELU6_GRAD = {.name = "relu6_grad",
+	.vjp = relu6_grad_vjp,
+	.reads = {EBB_IN(1)},
+	.takes = {EBB_STRIDED, EBB_STRIDED}};
+
+static ebb_tensor *relu6_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
+{
+	return ebb_binary(t, &RELU6_GRAD, EBB_RELU6_GRAD, gy, y, 0, NULL);
+}
+
+static void relu6_vjp(ebb_vjp *v)
+{
+	ebb_give(v, 0, relu6_grad(v->t, v->gy, v->out));
+}
+static const ebb_op RELU6 = {.name = "relu6", .vjp = relu6_vjp, .reads = {EBB_OUT}};
+
+ebb_tensor *(ebb_relu6)(ebb_tape *t, ebb_tensor *x, const char *site)
+{
+	return ebb_unary(t, &RELU6, EBB_CLAMP, x, &(ebb_constants){0, 6}, site);
+}
+
+/* hardswish_grad(gy, x): gy*(x/3 + 1/2) where -3 <= x < 3, 0 below, gy above; linear in gy, and
+ * by x gy/3 inside. */
+static ebb_tensor *hardswish_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *x);
+
+static void hardswish_grad_vjp(ebb_vjp *v)
+{
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, hardswish_grad(v->t, v->gy, v->in[1]));
+	if (ebb_wants(v, 1)) {
+		ebb_tensor *g = ebb_mul(v->t, v->gy, v->in[0]);
+
+		g = relu6_grad(v->t, g, ebb_add_scalar(v->t, v->in[1], 3.0));
+		ebb_give(v, 1, ebb_mul_scalar(v->t, g, 1.0 / 3));
+	}
+}
+static const ebb_op HARDSWISH_GRAD = {.name = "hardswish_grad",
+	.vjp = hardswish_grad_vjp,
+	.reads = {EBB_IN(1), EBB_IN(0) | EBB_IN(1)},
+	.takes = {EBB_STRIDED, EBB_STRIDED}};
+
+static ebb_tensor *hardswish_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *x)
+{
+	return ebb_binary(t, &HARDSWISH_GRAD, EBB_HARDSWISH_GRAD, gy, x, 0, NULL);
+}
+
+static void hardswish_vjp(ebb_vjp *v)
+{
+	ebb_give(v, 0, hardswish_grad(v->t, v->gy, v->in[0]));
+}
+EBB_UNARY(hardswish, HARDSWISH, EBB_HARDSWISH, EBB_IN(0))
+
+/* prelu_slope(x, w): 1 where x > 0, else w; its derivative by w is 1 there. */
+static void prelu_slope_vjp(ebb_vjp *v)
+{
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1,
+			ebb_mul(v->t, v->gy,
+				ebb_mask(v->t, EBB_INSIDE, v->in[0], -INFINITY, 0, NULL)));
+}
+static const ebb_op PRELU_SLOPE = {.name = "prelu_slope",
+	.vjp = prelu_slope_vjp,
+	.reads = {0, EBB_IN(0)},
+	.takes = {EBB_STRIDED, EBB_STRIDED}};
+
+/* d prelu = slope by x, min(x, 0) by w */
+static void prelu_vjp(ebb_vjp *v)
+{
+	ebb_tensor *x = v->in[0];
+
+	if (ebb_wants(v, 0)) {
+		ebb_tensor *slope =
+			ebb_binary(v->t, &PRELU_SLOPE, EBB_PRELU_SLOPE, x, v->in[1], 0, NULL);
+
+		ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
+	}
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1, ebb_mul(v->t, v->gy, ebb_clamp(v->t, x, -INFINITY, 0.0)));
+}
+static const ebb_op PRELU = {.name = "prelu",
+	.vjp = prelu_vjp,
+	.reads = {EBB_IN(0) | EBB_IN(1), EBB_IN(0)},
+	.takes = {EBB_STRIDED, EBB_STRIDED},
+	.gy_strided = true};
+
+ebb_tensor *(ebb_prelu)(ebb_tape *t, ebb_tensor *x, ebb_tensor *weight, const char *site)
+{
+	ebb_tensor *in[] = {x, weight};
+	ebb_call c = ebb_begin(t, &PRELU, site, 2, in);
+	char a[240], b[240];
+
+	if (!ebb_check_real(&c, 0, "x") || !ebb_check_same_type(&c, 0, "x", 1, "weight"))
+		return NULL;
+	x = in[0];
+	weight = in[1];
+	if (weight->ndim > 1 ||
+		(weight->count != 1 && (x->ndim < 2 || weight->count != x->shape[1])))
+		return ebb_call_fail(&c, EBB_BAD_SHAPE,
+			"weight must be [1], or [C] for x [N,C,..]: weight %s, x %s",
+			ebb_describe(weight, b, sizeof b), ebb_describe(x, a, sizeof a));
+	weight = x->ndim < 2 ? (ebb_reshape)(t, weight, EBB_SCALAR_SHAPE, site)
+	                     : ebb_per_channel(t, weight, x->ndim, site);
+	return ebb_binary(t, &PRELU, EBB_PRELU, x, weight, 0, site);
+}
+
+/* ---- Exponentials on one side ---------------------------------------------------------------- */
+
+/* elu' = 1 where x > 0, else alpha*exp(x); the exponent is held at 0 on the other side, or it
+ * could overflow there, and by relu, whose derivative at 0 is 0 */
+static ebb_tensor *elu_slope(ebb_tape *t, ebb_tensor *x, double alpha)
+{
+	ebb_tensor *positive = ebb_mask(t, EBB_STEP, x, 0, 0, NULL);
+	ebb_tensor *negative = ebb_mask(t, EBB_INSIDE, x, -INFINITY, 0, NULL);
+	ebb_tensor *e = ebb_exp(t, ebb_neg(t, ebb_relu(t, ebb_neg(t, x))));
+
+	return ebb_add(t, positive, ebb_mul_scalar(t, ebb_mul(t, negative, e), alpha));
+}
+
+static void elu_vjp(ebb_vjp *v)
+{
+	ebb_tensor *slope = elu_slope(v->t, v->in[0], ebb_constants_of(v)->a);
+
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
+}
+static const ebb_op ELU = {.name = "elu", .vjp = elu_vjp, .reads = {EBB_IN(0)}};
+
+ebb_tensor *(ebb_elu)(ebb_tape *t, ebb_tensor *x, double alpha, const char *site)
+{
+	return ebb_unary(t, &ELU, EBB_ELU, x, &(ebb_constants){alpha, 0}, site);
+}
+
+static void selu_vjp(ebb_vjp *v)
+{
+	const ebb_constants *k = ebb_constants_of(v);
+	ebb_tensor *slope = elu_slope(v->t, v->in[0], k->a);
+
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_mul_scalar(v->t, slope, k->b)));
+}
+static const ebb_op SELU = {.name = "selu", .vjp = selu_vjp, .reads = {EBB_IN(0)}};
+
+ebb_tensor *(ebb_selu)(ebb_tape *t, ebb_tensor *x, const char *site)
+{
+	const ebb_constants k = {1.6732632423543772848, 1.0507009873554804934};
+
+	return ebb_unary(t, &SELU, EBB_SELU, x, &k, site);
+}
+
+/* ---- Smooth ---------------------------------------------------------------------------------- */
+
+/* d softplus = sigmoid */
+static void softplus_vjp(ebb_vjp *v)
+{
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_sigmoid(v->t, v->in[0])));
+}
+EBB_UNARY(softplus, SOFTPLUS, EBB_SOFTPLUS, EBB_IN(0))
+
+/* d log sigmoid(x) = sigmoid(-x) */
+static void logsigmoid_vjp(ebb_vjp *v)
+{
+	ebb_tensor *slope = ebb_sigmoid(v->t, ebb_neg(v->t, v->in[0]));
+
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
+}
+EBB_UNARY(logsigmoid, LOGSIGMOID, EBB_LOGSIGMOID, EBB_IN(0))
+
+/* mish' = u + x*s*(1 - u^2), u = tanh(softplus x), s = sigmoid x */
+static void mish_vjp(ebb_vjp *v)
+{
+	ebb_tensor *x = v->in[0], *u = ebb_tanh(v->t, ebb_softplus(v->t, x));
+	ebb_tensor *rest = tanh_grad(v->t, ebb_mul(v->t, x, ebb_sigmoid(v->t, x)), u);
+
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_add(v->t, u, rest)));
+}
+EBB_UNARY(mish, MISH, EBB_MISH, EBB_IN(0))
+
+/* softsign' = 1/(1 + |x|)^2 */
+static void softsign_vjp(ebb_vjp *v)
+{
+	ebb_tensor *r = ebb_reciprocal(v->t, ebb_add_scalar(v->t, ebb_abs(v->t, v->in[0]), 1.0));
+
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_square(v->t, r)));
+}
+EBB_UNARY(softsign, SOFTSIGN, EBB_SOFTSIGN, EBB_IN(0))
+
+/* silu' = s*(1 + x*(1 - s)), s = sigmoid x */
+static void silu_vjp(ebb_vjp *v)
+{
+	ebb_tensor *s = ebb_sigmoid(v->t, v->in[0]);
+	ebb_tensor *rest = ebb_add_scalar(v->t, ebb_neg(v->t, s), 1.0);
+	ebb_tensor *slope =
+		ebb_mul(v->t, s, ebb_add_scalar(v->t, ebb_mul(v->t, v->in[0], rest), 1.0));
+
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
+}
+EBB_UNARY(silu, SILU, EBB_SILU, EBB_IN(0))
+
+/* gelu' = Phi(x) + x*phi(x), phi the normal density */
+static void gelu_vjp(ebb_vjp *v)
+{
+	const double inv_sqrt_2 = 0.70710678118654752440, inv_sqrt_2pi = 0.39894228040143267794;
+	ebb_tensor *x = v->in[0];
+	ebb_tensor *cdf = ebb_mul_scalar(v->t,
+		ebb_add_scalar(v->t, ebb_erf(v->t, ebb_mul_scalar(v->t, x, inv_sqrt_2)), 1.0), 0.5);
+	ebb_tensor *pdf = ebb_mul_scalar(
+		v->t, ebb_exp(v->t, ebb_mul_scalar(v->t, ebb_square(v->t, x), -0.5)), inv_sqrt_2pi);
+
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_add(v->t, cdf, ebb_mul(v->t, x, pdf))));
+}
+static const ebb_op GELU = {.name = "gelu", .vjp = gelu_vjp, .reads = {EBB_IN(0)}};
+
+/* With u = k*(x + c*x^3), y = x/2*(1 + tanh u): y' = (1 + tanh u)/2 + x/2*(1 - tanh^2 u)*k*(1 +
+ * 3c*x^2) */
+static void gelu_tanh_vjp(ebb_vjp *v)
+{
+	const double k = 0.79788456080286535588, c = 0.044715;
+	ebb_tensor *x = v->in[0], *x2 = ebb_square(v->t, x);
+	ebb_tensor *u = ebb_mul_scalar(
+		v->t, ebb_mul(v->t, x, ebb_add_scalar(v->t, ebb_mul_scalar(v->t, x2, c), 1.0)), k);
+	ebb_tensor *th = ebb_tanh(v->t, u);
+	ebb_tensor *du = ebb_mul_scalar(
+		v->t, ebb_add_scalar(v->t, ebb_mul_scalar(v->t, x2, 3 * c), 1.0), 0.5 * k);
+	ebb_tensor *sech2 = ebb_add_scalar(v->t, ebb_neg(v->t, ebb_square(v->t, th)), 1.0);
+	ebb_tensor *left = ebb_mul_scalar(v->t, ebb_add_scalar(v->t, th, 1.0), 0.5);
+
+	ebb_give(v, 0,
+		ebb_mul(v->t, v->gy,
+			ebb_add(v->t, left, ebb_mul(v->t, ebb_mul(v->t, x, sech2), du))));
+}
+static const ebb_op GELU_TANH = {.name = "gelu", .vjp = gelu_tanh_vjp, .reads = {EBB_IN(0)}};
+
+ebb_tensor *(ebb_gelu)(const ebb_gelu_args *a)
+{
+	return a->tanh ? ebb_unary(a->t, &GELU_TANH, EBB_GELU_TANH, a->x, NULL, a->site)
+	               : ebb_unary(a->t, &GELU, EBB_GELU, a->x, NULL, a->site);
+}

@@ -1,0 +1,46 @@
+/* compare.c - comparisons: U8 results, without derivatives. */
+#include "ops/internal.h"
+
+/* y = 1 where f holds for a and b, in the order of the first full-shape channels-last input. */
+static ebb_tensor *compare(ebb_tape *t, const ebb_op *op, ebb_compare_fn f, ebb_tensor *a,
+	ebb_tensor *b, bool swap, const char *site)
+{
+	ebb_tensor *in[] = {a, b}, *y;
+	ebb_call c = ebb_begin(t, op, site, 2, in);
+	int64_t strides[2][EBB_MAX_DIMS];
+	ebb_order order = EBB_ROWS;
+	ebb_shape shape;
+	int first = swap, second = !swap;
+
+	if (!ebb_check_real(&c, 0, "a") || !ebb_check_same_type(&c, 0, "a", 1, "b"))
+		return NULL;
+	if (!ebb_broadcast_shape(2, in, &shape))
+		return ebb_shapes_differ(&c);
+	for (int k = 0; k < 2; k++) {
+		ebb_broadcast_strides(in[k], &shape, strides[k]);
+		if ((in[k]->flags & (EBB_F_CHANNELS_LAST | EBB_F_ROWS)) == EBB_F_CHANNELS_LAST &&
+			in[k]->ndim == shape.ndim)
+			order = EBB_CHANNELS_LAST;
+	}
+	y = ebb_new(&c, EBB_U8, shape, order);
+	if (y && y->count)
+		KERNELS(in[0])->compare_strided(f, y->ndim, y->shape, in[first]->data,
+			strides[first], in[second]->data, strides[second], (uint8_t *)y->data,
+			y->strides);
+	return ebb_record(&c, y);
+}
+
+/* a > b is b < a. */
+#define COMPARISON(op, NAME, FN, SWAP)                                                             \
+	static const ebb_op NAME = {.name = #op, .takes = {EBB_STRIDED, EBB_STRIDED}};             \
+	ebb_tensor *(ebb_##op)(ebb_tape * t, ebb_tensor * a, ebb_tensor * b, const char *site)     \
+	{                                                                                          \
+		return compare(t, &NAME, FN, a, b, SWAP, site);                                    \
+	}
+
+COMPARISON(equal, EQUAL, EBB_COMPARE_EQUAL, false)
+COMPARISON(not_equal, NOT_EQUAL, EBB_COMPARE_NOT_EQUAL, false)
+COMPARISON(less, LESS, EBB_COMPARE_LESS, false)
+COMPARISON(less_equal, LESS_EQUAL, EBB_COMPARE_LESS_EQUAL, false)
+COMPARISON(greater, GREATER, EBB_COMPARE_LESS, true)
+COMPARISON(greater_equal, GREATER_EQUAL, EBB_COMPARE_LESS_EQUAL, true)
