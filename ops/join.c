@@ -188,10 +188,12 @@ static int64_t source_of(int64_t i, int64_t size, ebb_pad_mode mode)
 {
 	if (mode == EBB_PAD_REPLICATE)
 		return i < 0 ? 0 : i >= size ? size - 1 : i;
+	if (mode == EBB_PAD_CIRCULAR)
+		return i < 0 ? i + size : i >= size ? i - size : i;
 	return i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i;
 }
 
-/* Reflection and replication select rows of x, axis by axis. */
+/* All but constant padding selects rows of x, axis by axis. */
 static ebb_tensor *pad_by_index(ebb_call *c, ebb_tensor *x, const ebb_pads *pads, ebb_pad_mode mode)
 {
 	ebb_tape *t = c->t;
@@ -201,7 +203,9 @@ static ebb_tensor *pad_by_index(ebb_call *c, ebb_tensor *x, const ebb_pads *pads
 		int axis = x->ndim - 1 - i;
 		int64_t before = pads->pad[2 * i], after = pads->pad[2 * i + 1],
 			size = x->shape[axis], wide;
-		int64_t limit = mode == EBB_PAD_REFLECT ? size - 1 : INT64_MAX / 4;
+		int64_t limit = mode == EBB_PAD_REFLECT    ? size - 1
+		                : mode == EBB_PAD_CIRCULAR ? size
+		                                           : INT64_MAX / 4;
 		ebb_tensor *index;
 
 		if (before < 0 || after < 0 || size == 0 || before > limit || after > limit)
@@ -227,7 +231,8 @@ ebb_tensor *(ebb_pad)(const ebb_pad_args *a)
 		return ebb_call_fail(&c, EBB_INVALID,
 			"%d pads for %s: two per axis, last axis first", a->pads.n,
 			ebb_describe(x, text, sizeof text));
-	if (a->mode == EBB_PAD_REFLECT || a->mode == EBB_PAD_REPLICATE)
+	if (a->mode == EBB_PAD_REFLECT || a->mode == EBB_PAD_REPLICATE ||
+		a->mode == EBB_PAD_CIRCULAR)
 		return pad_by_index(&c, x, &a->pads, a->mode);
 	if (a->mode != EBB_PAD_CONSTANT)
 		return ebb_call_fail(&c, EBB_INVALID, "there is no mode number %d", (int)a->mode);

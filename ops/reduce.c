@@ -227,6 +227,45 @@ ebb_tensor *(ebb_min)(const ebb_extreme_args *a)
 	return extreme(&MIN, a);
 }
 
+/* Without a vjp: an x that requires a gradient is refused. */
+static const ebb_op ARGMAX = {.name = "argmax", .takes = {EBB_ROWS}};
+static const ebb_op ARGMIN = {.name = "argmin", .takes = {EBB_ROWS}};
+
+static ebb_tensor *arg_extreme(
+	const ebb_op *op, ebb_tape *t, ebb_tensor *x, int axis, const char *site)
+{
+	ebb_call c = ebb_begin(t, op, site, 1, &x);
+	ebb_tensor *index;
+	ebb_around s;
+	void *values;
+	char text[240];
+
+	if (!ebb_check_real(&c, 0, "x") || (axis = ebb_check_axis(&c, axis, x->ndim)) < 0)
+		return NULL;
+	s = ebb_sizes_around(x, axis);
+	if (s.len == 0 && s.outer * s.inner > 0)
+		return ebb_call_fail(&c, EBB_BAD_SHAPE, "of nothing: axis %d of %s has size 0",
+			axis, ebb_describe(x, text, sizeof text));
+	index = ebb_new(&c, EBB_I64, ebb_without_axis(ebb_shape_of(x), axis), EBB_ROWS);
+	if (index && index->count) {
+		values = ebb_scratch(&c, (size_t)index->count * KERNELS(x)->real_size);
+		if (values)
+			KERNELS(x)->extreme(op == &ARGMAX ? 1 : -1, s.outer, s.len, s.inner,
+				x->data, values, (int64_t *)(void *)index->data);
+	}
+	return ebb_record(&c, index);
+}
+
+ebb_tensor *(ebb_argmax)(ebb_tape *t, ebb_tensor *x, int axis, const char *site)
+{
+	return arg_extreme(&ARGMAX, t, x, axis, site);
+}
+
+ebb_tensor *(ebb_argmin)(ebb_tape *t, ebb_tensor *x, int axis, const char *site)
+{
+	return arg_extreme(&ARGMIN, t, x, axis, site);
+}
+
 /* logsumexp: its gradient is softmax(x) = exp(x - y). */
 static void logsumexp_vjp(ebb_vjp *v)
 {
@@ -268,20 +307,65 @@ ebb_tensor *(ebb_logsumexp)(const ebb_reduce_args *a)
 		reduced_shape(x, chosen, a->keepdim), a->site);
 }
 
-/* ---- Variance -------------------------------------------------------------------------------- */
+/* ---- Products -------------------------------------------------------------------------------- */
+
+static const ebb_op PROD = {.name = "prod"};
+
+/* x [outer,len,inner] to [outer,1,inner]: the halves multiplied until one row is left.  No
+ * product is ever divided by a factor, so the gradients hold where factors are 0. */
+static ebb_tensor *product_of_three(ebb_tape *t, ebb_tensor *x, const char *site)
+{
+	int64_t len = ebb_size(x, 1);
+
+	if (x && len == 0) {
+		x = sum(&SUM, t, x, EBB_AXES(1), true, site);
+		return (ebb_add_scalar)(t, x, 1.0, site);
+	}
+	for (; x && len > 1; len -= len / 2) {
+		int64_t half = len / 2;
+		ebb_tensor *part[2];
+
+		part[0] = (ebb_mul)(t, (ebb_slice)(t, x, 1, 0, half, 1, site),
+			(ebb_slice)(t, x, 1, half, 2 * half, 1, site), site);
+		if (len % 2) {
+			part[1] = (ebb_slice)(t, x, 1, 2 * half, len, 1, site);
+			part[0] = (ebb_concat)(t, 2, part, 1, site);
+		}
+		x = part[0];
+	}
+	return x;
+}
+
+ebb_tensor *(ebb_prod)(const ebb_reduce_args *a)
+{
+	bool chosen[EBB_MAX_DIMS];
+	ebb_tensor *x = a->x;
+	ebb_call c;
+
+	if (!ebb_given(a->t, x, "prod", a->site))
+		return NULL;
+	c = (ebb_call){.t = a->t, .op = &PROD, .site = a->site, .nin = 1, .in = &x};
+	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, a->axes, x->ndim, chosen))
+		return NULL;
+	return (ebb_reshape)(a->t,
+		product_of_three(a->t, as_three(a->t, x, chosen, a->site), a->site),
+		reduced_shape(x, chosen, a->keepdim), a->site);
+}
+
+/* ---- Variance, deviation --------------------------------------------------------------------- */
 
 static const ebb_op VAR = {.name = "var"};
 
-ebb_tensor *(ebb_var)(const ebb_var_args *a)
+static ebb_tensor *variance(const ebb_op *op, const ebb_var_args *a)
 {
 	bool chosen[EBB_MAX_DIMS];
 	double n;
 	ebb_tensor *x = a->x, *d;
 	ebb_call c;
 
-	if (!ebb_given(a->t, x, "var", a->site))
+	if (!ebb_given(a->t, x, op->name, a->site))
 		return NULL;
-	c = (ebb_call){.t = a->t, .op = &VAR, .site = a->site, .nin = 1, .in = &x};
+	c = (ebb_call){.t = a->t, .op = op, .site = a->site, .nin = 1, .in = &x};
 	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, a->axes, x->ndim, chosen))
 		return NULL;
 	if (isnan(a->correction))
@@ -290,6 +374,33 @@ ebb_tensor *(ebb_var)(const ebb_var_args *a)
 	d = (ebb_sub)(a->t, x, sum(&MEAN, a->t, x, a->axes, true, a->site), a->site);
 	d = sum(&SUM, a->t, (ebb_square)(a->t, d, a->site), a->axes, a->keepdim, a->site);
 	return (ebb_mul_scalar)(a->t, d, 1.0 / (n > 0 ? n : 0), a->site);
+}
+
+ebb_tensor *(ebb_var)(const ebb_var_args *a)
+{
+	return variance(&VAR, a);
+}
+
+/* The root of a variance: gy/(2y), and 0 where y = 0, by dividing by 1 there. */
+static void std_vjp(ebb_vjp *v)
+{
+	ebb_tape *t = v->t;
+	ebb_tensor *zero = ebb_mask(t, EBB_IS_EQUAL, v->out, 0, 0, NULL);
+	ebb_tensor *half = ebb_add_scalar(t, ebb_mul_scalar(t, zero, -0.5), 0.5);
+
+	ebb_give(v, 0, ebb_mul(t, v->gy, ebb_div(t, half, ebb_add(t, v->out, zero))));
+}
+static const ebb_op STD = {.name = "std", .vjp = std_vjp, .reads = {EBB_OUT}};
+
+ebb_tensor *(ebb_std)(const ebb_var_args *a)
+{
+	ebb_tensor *x = variance(&STD, a), *y;
+	ebb_call c = ebb_begin(a->t, &STD, a->site, 1, &x);
+
+	y = ebb_new_like(&c, x);
+	if (y)
+		KERNELS(y)->unary(EBB_SQRT, y->count, x->data, y->data, 0, 0);
+	return ebb_record(&c, y);
 }
 
 /* ---- Norms ----------------------------------------------------------------------------------- */
@@ -380,4 +491,27 @@ ebb_tensor *(ebb_norm)(const ebb_norm_args *a)
 	}
 	ebb_attach(&c, &k, sizeof k);
 	return ebb_record(&c, y);
+}
+
+static const ebb_op NORMALIZE = {.name = "normalize"};
+
+/* Where the norm is below eps it is a constant. */
+ebb_tensor *(ebb_normalize)(const ebb_normalize_args *a)
+{
+	ebb_axes axis = a->axis.n ? a->axis : EBB_AXES(1);
+	double p = ebb_number(a->p, 2.0), eps = ebb_number(a->eps, 1e-12);
+	bool chosen[EBB_MAX_DIMS];
+	ebb_tensor *x = a->x, *norm;
+	ebb_call c;
+
+	if (!ebb_given(a->t, x, NORMALIZE.name, a->site))
+		return NULL;
+	c = (ebb_call){.t = a->t, .op = &NORMALIZE, .site = a->site, .nin = 1, .in = &x};
+	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, axis, x->ndim, chosen))
+		return NULL;
+	if (!(p > 0) || !(eps >= 0))
+		return ebb_call_fail(&c, EBB_INVALID,
+			"p is %g, eps %g; p must be positive, eps at least 0", p, eps);
+	norm = (ebb_norm)(&(ebb_norm_args){a->t, x, p, axis, true, a->site});
+	return (ebb_div)(a->t, x, (ebb_clamp)(a->t, norm, eps, INFINITY, a->site), a->site);
 }

@@ -141,6 +141,8 @@ static ebb_tensor *call_pad(ebb_tape *t, golden_options *o, int n, ebb_tensor **
 		mode = EBB_PAD_REFLECT;
 	else if (text && !strcmp(text, "replicate"))
 		mode = EBB_PAD_REPLICATE;
+	else if (text && !strcmp(text, "circular"))
+		mode = EBB_PAD_CIRCULAR;
 	else if (text && strcmp(text, "constant"))
 		golden_problem(o, "option mode has a value that is not understood: %s", text);
 	return ebb_pad(t, in[0], .pads = pads, .mode = mode, .value = golden_number(o, "value", 0));

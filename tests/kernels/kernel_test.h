@@ -67,6 +67,7 @@ TCase *tests_threads(void);
 TCase *tests_elementwise(void);
 TCase *tests_strided(void);
 TCase *tests_reduce(void);
+TCase *tests_scan(void);
 TCase *tests_softmax(void);
 TCase *tests_index(void);
 TCase *tests_gemm(void);

@@ -1,0 +1,42 @@
+/* scan.c - running sums. */
+#include "ops/internal.h"
+
+typedef struct scan_attrs {
+	int axis;
+	bool reverse;
+} scan_attrs;
+
+/* Each element is in the sums from its own place on, so the gradient is the sum of gy from the
+ * other end: a closed pair. */
+static void cumsum_vjp(ebb_vjp *v);
+static const ebb_op CUMSUM = {.name = "cumsum", .vjp = cumsum_vjp, .takes = {EBB_ROWS}};
+
+static ebb_tensor *scan(ebb_tape *t, ebb_tensor *x, int axis, bool reverse, const char *site)
+{
+	ebb_call c = ebb_begin(t, &CUMSUM, site, 1, &x);
+	scan_attrs k = {.reverse = reverse};
+	ebb_tensor *y;
+
+	if (!ebb_check_real(&c, 0, "x") || (k.axis = ebb_check_axis(&c, axis, x->ndim)) < 0)
+		return NULL;
+	y = ebb_new(&c, (ebb_dtype)x->dtype, ebb_shape_of(x), EBB_ROWS);
+	if (y && y->count) {
+		ebb_around s = ebb_sizes_around(x, k.axis);
+
+		KERNELS(y)->cumsum(reverse, s.outer, s.len, s.inner, x->data, y->data);
+	}
+	ebb_attach(&c, &k, sizeof k);
+	return ebb_record(&c, y);
+}
+
+static void cumsum_vjp(ebb_vjp *v)
+{
+	const scan_attrs *k = v->attrs;
+
+	ebb_give(v, 0, scan(v->t, v->gy, k->axis, !k->reverse, NULL));
+}
+
+ebb_tensor *(ebb_cumsum)(ebb_tape *t, ebb_tensor *x, int axis, const char *site)
+{
+	return scan(t, x, axis, false, site);
+}
