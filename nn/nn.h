@@ -296,4 +296,7 @@ EBB_API ebb_tensor *ebb_sequential_forward(
 #ifdef __cplusplus
 }
 #endif
+
+#include "recurrent.h"
+
 #endif
