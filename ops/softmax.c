@@ -1,4 +1,4 @@
-/* softmax.c - softmax and its logarithm along one axis. */
+/* softmax.c - softmax and its logarithm along one axis, and softmax of what a mask leaves. */
 #include "ops/internal.h"
 
 /* The fused gradients, for sweeps that do not record. */
@@ -88,4 +88,70 @@ ebb_tensor *(ebb_softmax)(ebb_tape *t, ebb_tensor *x, int axis, const char *site
 ebb_tensor *(ebb_log_softmax)(ebb_tape *t, ebb_tensor *x, int axis, const char *site)
 {
 	return along(t, &LOG_SOFTMAX, x, axis, site);
+}
+
+/* ---- Masked ---------------------------------------------------------------------------------- */
+
+/* One op, so that no infinity comes onto the tape: the output is 0 where masked, and so is the
+ * gradient that softmax's rule makes of it. */
+static const ebb_op MASKED_SOFTMAX = {.name = "masked_softmax",
+	.vjp = softmax_vjp,
+	.reads = {EBB_OUT},
+	.optional = EBB_IN(1),
+	.takes = {EBB_ROWS, EBB_STRIDED}};
+
+/* y = mask != 0 ? x : -inf; the shapes have been checked */
+static void fill_masked(const ebb_tensor *x, const ebb_tensor *mask, ebb_tensor *y)
+{
+	const double infinity = -INFINITY;
+	const float infinity_f32 = -INFINITY;
+	int64_t ms[EBB_MAX_DIMS], none[EBB_MAX_DIMS] = {0};
+	int lead = x->ndim - mask->ndim;
+
+	for (int i = 0; i < x->ndim; i++)
+		ms[i] = i < lead || mask->shape[i - lead] == 1 ? 0 : mask->strides[i - lead];
+	KERNELS(y)->where_strided(y->ndim, y->shape, mask->data,
+		(int)ebb_dtype_size((ebb_dtype)mask->dtype), ms, x->data, x->strides,
+		y->dtype == EBB_F64 ? (const void *)&infinity : (const void *)&infinity_f32, none,
+		y->data, y->strides);
+}
+
+/* -inf where key j > query i */
+static void fill_future(ebb_tensor *y)
+{
+	int64_t queries = y->shape[y->ndim - 2], keys = y->shape[y->ndim - 1];
+
+	for (int64_t row = 0; row < y->count / keys; row++) {
+		int64_t from = row % queries + 1;
+
+		if (from < keys)
+			KERNELS(y)->fill(keys - from, -INFINITY,
+				y->data + (row * keys + from) * (int64_t)KERNELS(y)->real_size);
+	}
+}
+
+ebb_tensor *ebb_masked_softmax(
+	ebb_tape *t, ebb_tensor *x, ebb_tensor *mask, bool causal, const char *site)
+{
+	ebb_tensor *in[] = {x, mask}, *y;
+	ebb_call c = ebb_begin(t, &MASKED_SOFTMAX, site, 2, in);
+	int axis;
+
+	if (!c.t)
+		return NULL;
+	axis = in[0]->ndim - 1;
+	y = ebb_new_like(&c, in[0]);
+	if (y && y->count) {
+		ebb_around s = ebb_sizes_around(y, axis);
+
+		if (in[1])
+			fill_masked(in[0], in[1], y);
+		else
+			memcpy(y->data, in[0]->data, (size_t)y->count * KERNELS(y)->real_size);
+		if (causal)
+			fill_future(y);
+		KERNELS(y)->softmax(s.outer, s.len, s.inner, y->data, y->data);
+	}
+	ebb_attach(&c, &axis, sizeof axis);
+	return ebb_record(&c, y);
 }

@@ -1,4 +1,4 @@
-/* norm.c - batch normalisation (Ioffe & Szegedy 2015). */
+/* batchnorm.c - batch normalisation (Ioffe & Szegedy 2015). */
 #include "ops/internal.h"
 
 typedef struct norm_attrs {
@@ -211,7 +211,7 @@ static void coefficients(ebb_call *c, const ebb_batchnorm_args *a, bool batch, d
 
 	if (batch) {
 		KERNELS(x)->batchnorm_stats(rows, channels, x->data, mean, invstd);
-		if (a->running_mean && ebb_is_training(c->t)) {
+		if (a->running_mean && ebb_is_training(c->t) && !ebb_is_replaying(c->t)) {
 			update_running(a->running_mean, mean, 1.0, momentum);
 			update_running(a->running_var, invstd, (double)rows / (double)(rows - 1),
 				momentum);

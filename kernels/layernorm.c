@@ -1,0 +1,209 @@
+/*
+ * layernorm.c - normalisation of each row of [rows,len]: layer norm, and root mean square norm,
+ * which leaves the mean alone.
+ */
+#include "functions.h"
+
+/* Sums go in this many lanes, so that they vectorise and stay the same on every processor; columns
+ * of one piece of the sums over rows. */
+enum { LANES = 16, COLUMNS = 64 };
+
+struct row_job {
+	bool centred;
+	int64_t rows, len, chunk;
+	const real *x, *gy, *w, *b; /* w, b may be NULL */
+	double eps;
+	double *mean, *inv, *gw, *gb;
+	const double *row_mean, *row_inv;
+	real *y;
+};
+
+static double total(const double *lane)
+{
+	double s = 0;
+
+	for (int k = 0; k < LANES; k++)
+		s += lane[k];
+	return s;
+}
+
+static double row_mean(int64_t len, const real *x)
+{
+	double lane[LANES] = {0};
+	int64_t i = 0;
+
+	for (; i + LANES <= len; i += LANES) {
+		EBB_IVDEP
+		for (int k = 0; k < LANES; k++)
+			lane[k] += x[i + k];
+	}
+	for (int k = 0; i + k < len; k++)
+		lane[k] += x[i + k];
+	return total(lane) / (double)len;
+}
+
+/* The mean of (x - m)^2. */
+static double row_square(int64_t len, const real *x, double m)
+{
+	double lane[LANES] = {0};
+	int64_t i = 0;
+
+	for (; i + LANES <= len; i += LANES) {
+		EBB_IVDEP
+		for (int k = 0; k < LANES; k++)
+			lane[k] += (x[i + k] - m) * (x[i + k] - m);
+	}
+	for (int k = 0; i + k < len; k++)
+		lane[k] += (x[i + k] - m) * (x[i + k] - m);
+	return total(lane) / (double)len;
+}
+
+static void forward_row(const struct row_job *j, int64_t r)
+{
+	const real *x = j->x + r * j->len;
+	double m = j->centred ? row_mean(j->len, x) : 0;
+	double inv = 1 / sqrt(row_square(j->len, x, m) + j->eps);
+	real *y = j->y + r * j->len;
+
+	j->mean[r] = m;
+	j->inv[r] = inv;
+	for (int64_t i = 0; i < j->len; i++) {
+		double v = (x[i] - m) * inv;
+
+		v = j->w ? v * j->w[i] : v;
+		y[i] = (real)(j->b ? v + j->b[i] : v);
+	}
+}
+
+static double weighted(const struct row_job *j, const real *gy, int64_t i)
+{
+	return j->w ? (double)gy[i] * j->w[i] : (double)gy[i];
+}
+
+/* gx = inv*(g - mean g - xh*mean(g*xh)), g = gy*w, xh = (x - m)*inv */
+static void grad_row(const struct row_job *j, int64_t r)
+{
+	const real *x = j->x + r * j->len, *gy = j->gy + r * j->len;
+	double m = j->row_mean[r], inv = j->row_inv[r], sum, dot;
+	double sums[LANES] = {0}, dots[LANES] = {0};
+	real *gx = j->y + r * j->len;
+
+	for (int64_t i = 0; i < j->len; i += LANES) {
+		int64_t n = ebb_min(LANES, j->len - i);
+
+		for (int64_t k = 0; k < n; k++) {
+			double g = weighted(j, gy, i + k);
+
+			sums[k] += g;
+			dots[k] += g * ((x[i + k] - m) * inv);
+		}
+	}
+	sum = j->centred ? total(sums) / (double)j->len : 0;
+	dot = total(dots) / (double)j->len;
+	for (int64_t i = 0; i < j->len; i++) {
+		double xh = (x[i] - m) * inv;
+
+		gx[i] = (real)(inv * (weighted(j, gy, i) - sum - xh * dot));
+	}
+}
+
+static void forward_piece(void *ctx, int64_t piece, int worker)
+{
+	const struct row_job *j = ctx;
+	int64_t from = piece * j->chunk, to = ebb_min(j->rows, from + j->chunk);
+
+	(void)worker;
+	for (int64_t r = from; r < to; r++)
+		forward_row(j, r);
+}
+
+static void grad_piece(void *ctx, int64_t piece, int worker)
+{
+	const struct row_job *j = ctx;
+	int64_t from = piece * j->chunk, to = ebb_min(j->rows, from + j->chunk);
+
+	(void)worker;
+	for (int64_t r = from; r < to; r++)
+		grad_row(j, r);
+}
+
+static void run_rows(struct row_job *j, void (*piece)(void *, int64_t, int))
+{
+	if (j->rows == 0 || j->len == 0)
+		return;
+	j->chunk = j->rows * j->len < EBB_PARALLEL_FROM ? j->rows : ebb_max(1, EBB_PIECE / j->len);
+	ebb_run(ebb_ceil_div(j->rows, j->chunk), piece, j);
+}
+
+EBB_DECLARE(rownorm);
+void EBB_NAME(rownorm)(bool centred, int64_t rows, int64_t len, const void *x, const void *w,
+	const void *b, double eps, void *y, double *mean, double *inv)
+{
+	struct row_job j = {.centred = centred,
+		.rows = rows,
+		.len = len,
+		.x = x,
+		.w = w,
+		.b = b,
+		.eps = eps,
+		.mean = mean,
+		.inv = inv,
+		.y = y};
+
+	run_rows(&j, forward_piece);
+}
+
+EBB_DECLARE(rownorm_grad);
+void EBB_NAME(rownorm_grad)(bool centred, int64_t rows, int64_t len, const void *x, const void *gy,
+	const void *w, const double *mean, const double *inv, void *gx)
+{
+	struct row_job j = {.centred = centred,
+		.rows = rows,
+		.len = len,
+		.x = x,
+		.gy = gy,
+		.w = w,
+		.row_mean = mean,
+		.row_inv = inv,
+		.y = gx};
+
+	run_rows(&j, grad_piece);
+}
+
+/* Whole columns to a piece: no sums to be joined. */
+static void sums_piece(void *ctx, int64_t piece, int worker)
+{
+	const struct row_job *j = ctx;
+	int64_t from = piece * COLUMNS, n = ebb_min(COLUMNS, j->len - from);
+	double gw[COLUMNS] = {0}, gb[COLUMNS] = {0};
+
+	(void)worker;
+	for (int64_t r = 0; r < j->rows; r++) {
+		const real *x = j->x + r * j->len + from, *gy = j->gy + r * j->len + from;
+		double m = j->row_mean[r], inv = j->row_inv[r];
+
+		EBB_IVDEP
+		for (int64_t k = 0; k < n; k++) {
+			gw[k] += gy[k] * ((x[k] - m) * inv);
+			gb[k] += gy[k];
+		}
+	}
+	memcpy(j->gw + from, gw, (size_t)n * sizeof *gw);
+	memcpy(j->gb + from, gb, (size_t)n * sizeof *gb);
+}
+
+EBB_DECLARE(rownorm_sums);
+void EBB_NAME(rownorm_sums)(int64_t rows, int64_t len, const void *x, const void *gy,
+	const double *mean, const double *inv, double *gw, double *gb)
+{
+	struct row_job j = {.rows = rows,
+		.len = len,
+		.x = x,
+		.gy = gy,
+		.row_mean = mean,
+		.row_inv = inv,
+		.gw = gw,
+		.gb = gb};
+
+	ebb_run(ebb_ceil_div(len, COLUMNS), sums_piece, &j);
+}
