@@ -25,12 +25,47 @@ static void run(struct pool_job *j, int64_t count, int64_t size, void (*fn)(void
 	for (int64_t i = piece * (job)->chunk, i##_end = ebb_min((job)->count, i + (job)->chunk);  \
 		i < i##_end; i++)
 
+/* A window along one axis: the elements inside the image, and how long it counts. */
+struct window {
+	int64_t first, end, length;
+};
+
+static struct window window(const ebb_pool_shape *s, bool vertical, int64_t i)
+{
+	int64_t size = vertical ? s->h : s->w, out = vertical ? s->oh : s->ow;
+	int64_t pad = vertical ? s->pad_top : s->pad_left, taps = vertical ? s->kh : s->kw;
+	struct window r;
+
+	if (s->adaptive) {
+		r.first = i * size / out;
+		r.end = ebb_ceil_div((i + 1) * size, out);
+		r.length = r.end - r.first;
+	} else {
+		int64_t start = i * (vertical ? s->stride_h : s->stride_w) - pad,
+			end = start + taps;
+
+		r.first = ebb_max(0, start);
+		r.end = ebb_min(size, end);
+		r.length =
+			s->count_include_pad ? ebb_min(end, size + pad) - start : r.end - r.first;
+	}
+	return r;
+}
+
 /* ---- Maximum --------------------------------------------------------------------------------- */
 
 /* The indices k in [0,taps) for which start + k*dilation is within [0,size). */
 struct span {
 	int64_t first, end;
 };
+
+/* Where an adaptive window is, as a window that starts at 0 and steps by 1. */
+static struct span adaptive(const ebb_pool_shape *s, bool vertical, int64_t i)
+{
+	struct window w = window(s, vertical, i);
+
+	return (struct span){w.first, w.end};
+}
 
 static struct span inside(int64_t start, int64_t taps, int64_t dilation, int64_t size)
 {
@@ -95,21 +130,27 @@ static void window_max(const ebb_pool_shape *s, const real *image, const real *x
 static void maxpool_rows(void *ctx, int64_t piece, int worker)
 {
 	const struct pool_job *j = ctx;
-	const ebb_pool_shape s = *j->s;
+	ebb_pool_shape s = *j->s;
 	const real *x_end = j->x + s.n * s.h * s.w * s.c;
 
 	(void)worker;
+	if (s.adaptive) {
+		s.stride_h = s.stride_w = s.pad_top = s.pad_left = 0;
+		s.dilation_h = s.dilation_w = 1;
+	}
 	EACH(row, j)
 	{
 		const real *image = j->x + row / s.oh * s.h * s.w * s.c;
 		int64_t top = row % s.oh * s.stride_h - s.pad_top;
-		struct span rows = inside(top, s.kh, s.dilation_h, s.h);
+		struct span rows = s.adaptive ? adaptive(&s, true, row % s.oh)
+		                              : inside(top, s.kh, s.dilation_h, s.h);
 		real *y = j->y + row * s.ow * s.c;
 		int32_t *index = j->index + row * s.ow * s.c;
 
 		for (int64_t o = 0; o < s.ow; o++) {
 			int64_t left = o * s.stride_w - s.pad_left;
-			struct span cols = inside(left, s.kw, s.dilation_w, s.w);
+			struct span cols = s.adaptive ? adaptive(&s, false, o)
+			                              : inside(left, s.kw, s.dilation_w, s.w);
 
 			for (int64_t c = 0; c < s.c; c += EBB_VLEN)
 				window_max(&s, image, x_end, top, left, rows, cols, c,
@@ -158,6 +199,34 @@ void EBB_NAME(maxpool_scatter)(
 	run(&j, s->n, s->h * s->w * s->c, scatter_images);
 }
 
+static void put_images(void *ctx, int64_t piece, int worker)
+{
+	const struct pool_job *j = ctx;
+	const ebb_pool_shape s = *j->s;
+	int64_t size = s.h * s.w * s.c, out = s.oh * s.ow;
+
+	(void)worker;
+	EACH(n, j)
+	{
+		real *y = j->y + n * size;
+
+		for (int64_t k = 0; k < size; k++)
+			y[k] = 0;
+		for (int64_t p = n * out; p < (n + 1) * out; p++) {
+			for (int64_t k = 0; k < s.c; k++)
+				y[j->from[p * s.c + k] * s.c + k] = j->x[p * s.c + k];
+		}
+	}
+}
+
+EBB_DECLARE(maxpool_put);
+void EBB_NAME(maxpool_put)(const ebb_pool_shape *s, const void *x, const int32_t *index, void *y)
+{
+	struct pool_job j = {.s = s, .x = x, .from = index, .y = y};
+
+	run(&j, s->n, s->h * s->w * s->c, put_images);
+}
+
 static void gather_rows(void *ctx, int64_t piece, int worker)
 {
 	const struct pool_job *j = ctx;
@@ -185,31 +254,25 @@ void EBB_NAME(maxpool_gather)(const ebb_pool_shape *s, const void *x, const int3
 
 /* ---- Average --------------------------------------------------------------------------------- */
 
-/* A window along one axis: the elements inside the image, and how long it counts. */
-struct window {
-	int64_t first, end, length;
-};
+/* Channels whose sums are kept at a time, in double: windows may be whole images. */
+enum { CHANNELS = 64 };
 
-static struct window window(const ebb_pool_shape *s, bool vertical, int64_t i)
+/* y[0..n-1] = by * the sum of channels x[0..n-1] over the window, n <= CHANNELS. */
+static void window_mean(const ebb_pool_shape *s, const real *x, struct window rows,
+	struct window cols, int64_t n, real *y)
 {
-	int64_t size = vertical ? s->h : s->w, out = vertical ? s->oh : s->ow;
-	int64_t pad = vertical ? s->pad_top : s->pad_left, taps = vertical ? s->kh : s->kw;
-	struct window r;
+	double sum[CHANNELS] = {0}, by = 1.0 / (double)(rows.length * cols.length);
 
-	if (s->adaptive) {
-		r.first = i * size / out;
-		r.end = ebb_ceil_div((i + 1) * size, out);
-		r.length = r.end - r.first;
-	} else {
-		int64_t start = i * (vertical ? s->stride_h : s->stride_w) - pad,
-			end = start + taps;
+	for (int64_t u = rows.first; u < rows.end; u++) {
+		for (int64_t v = cols.first; v < cols.end; v++) {
+			const real *at = x + (u * s->w + v) * s->c;
 
-		r.first = ebb_max(0, start);
-		r.end = ebb_min(size, end);
-		r.length =
-			s->count_include_pad ? ebb_min(end, size + pad) - start : r.end - r.first;
+			for (int64_t k = 0; k < n; k++)
+				sum[k] += (double)at[k];
+		}
 	}
-	return r;
+	for (int64_t k = 0; k < n; k++)
+		y[k] = (real)(sum[k] * by);
 }
 
 static void avgpool_rows(void *ctx, int64_t piece, int worker)
@@ -225,22 +288,11 @@ static void avgpool_rows(void *ctx, int64_t piece, int worker)
 
 		for (int64_t o = 0; o < s.ow; o++) {
 			struct window cols = window(&s, false, o);
-			real *restrict y = j->y + (row * s.ow + o) * s.c;
-			real by = (real)(1.0 / (double)(rows.length * cols.length));
+			real *y = j->y + (row * s.ow + o) * s.c;
 
-			for (int64_t k = 0; k < s.c; k++)
-				y[k] = 0;
-			for (int64_t u = rows.first; u < rows.end; u++) {
-				for (int64_t v = cols.first; v < cols.end; v++) {
-					const real *x = image + (u * s.w + v) * s.c;
-
-					EBB_IVDEP
-					for (int64_t k = 0; k < s.c; k++)
-						y[k] += x[k];
-				}
-			}
-			for (int64_t k = 0; k < s.c; k++)
-				y[k] *= by;
+			for (int64_t k = 0; k < s.c; k += CHANNELS)
+				window_mean(&s, image + k, rows, cols, ebb_min(CHANNELS, s.c - k),
+					y + k);
 		}
 	}
 }

@@ -240,3 +240,104 @@ ebb_tensor *(ebb_conv2d)(const ebb_conv2d_args *a)
 		return NULL;
 	return finish(&c, EBB_CONV_FORWARD, &s);
 }
+
+/* ---- Transposed: the input gradient as a forward --------------------------------------------- */
+
+static const ebb_op CONV_TRANSPOSE2D = {.name = "conv_transpose2d",
+	.vjp = grad_input_vjp,
+	.reads = {EBB_IN(1), EBB_IN(0)},
+	.takes = {EBB_CHANNELS_LAST, EBB_ROWS}};
+
+static bool transposed_shapes_fit(ebb_call *c, int64_t groups, int64_t *filters)
+{
+	const ebb_tensor *x = c->in[0], *w = c->in[1], *b = c->in[2];
+	char xs[240], ws[240], bs[240];
+
+	ebb_describe(x, xs, sizeof xs);
+	ebb_describe(w, ws, sizeof ws);
+	if (x->ndim != 4 || w->ndim != 4)
+		ebb_call_fail(c, EBB_BAD_SHAPE,
+			"x must be [N,C,H,W] and w [C,O/groups,Kh,Kw], got x %s, w %s", xs, ws);
+	else if (x->shape[2] < 1 || x->shape[3] < 1 || w->shape[2] < 1 || w->shape[3] < 1)
+		ebb_call_fail(c, EBB_BAD_SHAPE, "an image or kernel is empty (x %s, w %s)", xs, ws);
+	else if (x->shape[1] != w->shape[0])
+		ebb_call_fail(c, EBB_BAD_SHAPE, "x has %lld channels, w expects %lld (x %s, w %s)",
+			(long long)x->shape[1], (long long)w->shape[0], strchr(xs, '['),
+			strchr(ws, '['));
+	else if (groups < 1 || w->shape[0] % groups ||
+		 __builtin_mul_overflow(w->shape[1], groups, filters))
+		ebb_call_fail(c, EBB_BAD_SHAPE, "w %s does not divide into %lld groups of channels",
+			ws, (long long)groups);
+	else if (b && (b->ndim != 1 || b->shape[0] != *filters))
+		ebb_call_fail(c, EBB_BAD_SHAPE, "w %s makes %lld channels, b is %s", ws,
+			(long long)*filters, ebb_describe(b, bs, sizeof bs));
+	return c->t != NULL;
+}
+
+/* Output size along one axis, or -1: options out of range, or nothing left.  The numbers are
+ * within an int or LIMIT, so that nothing overflows. */
+static int64_t transposed_size(
+	int64_t in, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad, int64_t more)
+{
+	int64_t out;
+
+	if (in > LIMIT || kernel > LIMIT || stride < 1 || dilation < 1 || pad < 0 || more < 0 ||
+		(more >= stride && more >= dilation))
+		return -1;
+	out = (in - 1) * stride - 2 * pad + dilation * (kernel - 1) + more + 1;
+	return out < 1 || out > LIMIT ? -1 : out;
+}
+
+static bool transposed_sizes(
+	ebb_call *c, const ebb_conv_transpose2d_args *a, int64_t filters, ebb_conv_shape *s)
+{
+	const ebb_tensor *x = c->in[0], *w = c->in[1];
+	int64_t more_h = ebb_pair(a->output_pad, a->output_pad_hw, 0, 0),
+		more_w = ebb_pair(a->output_pad, a->output_pad_hw, 1, 0);
+	char xs[240], ws[240];
+
+	*s = (ebb_conv_shape){.n = x->shape[0],
+		.c = filters,
+		.o = x->shape[1],
+		.kh = w->shape[2],
+		.kw = w->shape[3],
+		.oh = x->shape[2],
+		.ow = x->shape[3],
+		.groups = a->groups ? a->groups : 1};
+	s->stride_h = ebb_pair(a->stride, a->stride_hw, 0, 1);
+	s->stride_w = ebb_pair(a->stride, a->stride_hw, 1, 1);
+	s->dilation_h = ebb_pair(a->dilation, a->dilation_hw, 0, 1);
+	s->dilation_w = ebb_pair(a->dilation, a->dilation_hw, 1, 1);
+	s->pad_top = ebb_pair(a->pad, a->pad_hw, 0, 0);
+	s->pad_left = ebb_pair(a->pad, a->pad_hw, 1, 0);
+	s->h = transposed_size(s->oh, s->kh, s->stride_h, s->dilation_h, s->pad_top, more_h);
+	s->w = transposed_size(s->ow, s->kw, s->stride_w, s->dilation_w, s->pad_left, more_w);
+	if (s->h > 0 && s->w > 0)
+		return true;
+	ebb_call_fail(c, EBB_BAD_SHAPE,
+		"no result of x %s, w %s, stride %lldx%lld, dilation %lldx%lld, padding %lldx%lld, "
+		"output padding %lldx%lld (which must be below stride or dilation)",
+		ebb_describe(x, xs, sizeof xs), ebb_describe(w, ws, sizeof ws),
+		(long long)s->stride_h, (long long)s->stride_w, (long long)s->dilation_h,
+		(long long)s->dilation_w, (long long)s->pad_top, (long long)s->pad_left,
+		(long long)more_h, (long long)more_w);
+	return false;
+}
+
+ebb_tensor *(ebb_conv_transpose2d)(const ebb_conv_transpose2d_args *a)
+{
+	ebb_tensor *in[] = {a->x, a->w, a->b}, *y;
+	ebb_call c = ebb_begin(a->t, &CONV_TRANSPOSE2D, a->site, 2, in);
+	ebb_conv_shape s;
+	int64_t filters = 0;
+
+	if (!ebb_check_real(&c, 0, "x") || !ebb_check_same_type(&c, 0, "x", 1, "w") ||
+		!ebb_check_same_type(&c, 0, "x", 2, "b") ||
+		!transposed_shapes_fit(&c, a->groups ? a->groups : 1, &filters) ||
+		!transposed_sizes(&c, a, filters, &s))
+		return NULL;
+	y = finish(&c, EBB_CONV_GRAD_INPUT, &s);
+	if (!a->b || !y)
+		return y;
+	return (ebb_add)(a->t, y, ebb_per_channel(a->t, a->b, 4, a->site), a->site);
+}

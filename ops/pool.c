@@ -5,11 +5,10 @@
 /* ---- max: the gradient is a scatter by the saved index, whose gradient is the gather --------- */
 
 static ebb_tensor *scatter(ebb_tape *t, ebb_tensor *gy, ebb_tensor *index, const ebb_pool_shape *s);
-static ebb_tensor *gather(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const ebb_pool_shape *s);
 
 static void scatter_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, gather(v->t, v->gy, v->in[1], v->attrs));
+	ebb_give(v, 0, ebb_pool_gather(v->t, v->gy, v->in[1], v->attrs));
 }
 static const ebb_op SCATTER = {.name = "maxpool2d_grad",
 	.vjp = scatter_vjp,
@@ -38,7 +37,8 @@ static ebb_tensor *scatter(ebb_tape *t, ebb_tensor *gy, ebb_tensor *index, const
 	return ebb_record(&c, gx);
 }
 
-static ebb_tensor *gather(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const ebb_pool_shape *s)
+ebb_tensor *ebb_pool_gather(
+	ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const ebb_pool_shape *s)
 {
 	ebb_tensor *in[] = {x, index}, *y;
 	ebb_call c = ebb_begin(t, &GATHER, NULL, 2, in);
@@ -58,6 +58,40 @@ static void maxpool2d_vjp(ebb_vjp *v)
 }
 static const ebb_op MAXPOOL2D = {
 	.name = "maxpool2d", .vjp = maxpool2d_vjp, .takes = {EBB_CHANNELS_LAST}};
+static const ebb_op ADAPTIVE_MAX = {
+	.name = "adaptive_maxpool2d", .vjp = maxpool2d_vjp, .takes = {EBB_CHANNELS_LAST}};
+
+/* The positions as the user gets them. */
+static ebb_tensor *positions(ebb_call *c, const ebb_tensor *y, const ebb_tensor *index)
+{
+	const int32_t *from = (const int32_t *)(const void *)index->data;
+	ebb_tensor *where = ebb_new(c, EBB_I64, ebb_shape_of(y), EBB_CHANNELS_LAST);
+
+	for (int64_t i = 0; where && i < y->count; i++)
+		((int64_t *)(void *)where->data)[i] = from[i];
+	return where;
+}
+
+/* The rest of a call that has begun, its input checked. */
+static ebb_tensor *maximum(ebb_call *c, const ebb_pool_shape *s, ebb_tensor **where)
+{
+	const ebb_tensor *x = c->in[0];
+	ebb_tensor *y, *index;
+
+	y = ebb_new(c, ebb_dtype_of(x), EBB_SHAPE(s->n, s->c, s->oh, s->ow), EBB_CHANNELS_LAST);
+	/* 32-bit positions, kept as bytes: there is no such dtype. */
+	index = y ? ebb_new(c, EBB_U8, EBB_SHAPE(y->count, 4), EBB_ROWS) : NULL;
+	if (index && y->count)
+		KERNELS(y)->maxpool(s, x->data, y->data, (int32_t *)(void *)index->data);
+	if (index && where)
+		*where = positions(c, y, index);
+	ebb_save(c, index);
+	ebb_attach(c, s, sizeof *s);
+	y = ebb_record(c, y);
+	if (!y && where)
+		*where = NULL;
+	return y;
+}
 
 /* ---- average --------------------------------------------------------------------------------- */
 
@@ -210,20 +244,18 @@ static bool sizes(ebb_call *c, const ebb_pool2d_args *a, ebb_pool_shape *s)
 
 ebb_tensor *(ebb_maxpool2d)(const ebb_pool2d_args *a)
 {
-	ebb_tensor *x = a->x, *y, *index;
+	ebb_tensor *x = a->x;
 	ebb_call c = ebb_begin(a->t, &MAXPOOL2D, a->site, 1, &x);
 	ebb_pool_shape s;
 
+	if (a->index)
+		*a->index = NULL;
 	if (!is_image(&c) || !sizes(&c, a, &s))
 		return NULL;
-	y = ebb_new(&c, (ebb_dtype)x->dtype, EBB_SHAPE(s.n, s.c, s.oh, s.ow), EBB_CHANNELS_LAST);
-	/* 32-bit positions, kept as bytes: there is no such dtype. */
-	index = y ? ebb_new(&c, EBB_U8, EBB_SHAPE(y->count, 4), EBB_ROWS) : NULL;
-	if (index && y->count)
-		KERNELS(y)->maxpool(&s, x->data, y->data, (int32_t *)(void *)index->data);
-	ebb_save(&c, index);
-	ebb_attach(&c, &s, sizeof s);
-	return ebb_record(&c, y);
+	if (a->exclude_pad)
+		return ebb_call_fail(&c, EBB_INVALID,
+			".exclude_pad is 1; it is for averages: padding never is a maximum");
+	return maximum(&c, &s, a->index);
 }
 
 ebb_tensor *(ebb_avgpool2d)(const ebb_pool2d_args *a)
@@ -238,19 +270,19 @@ ebb_tensor *(ebb_avgpool2d)(const ebb_pool2d_args *a)
 		return ebb_call_fail(&c, EBB_INVALID,
 			"there is no dilation for averages, got %lldx%lld", (long long)s.dilation_h,
 			(long long)s.dilation_w);
+	if (a->index)
+		return ebb_call_fail(&c, EBB_INVALID,
+			"an average has no .index: it is at no one place of its %lldx%lld",
+			(long long)s.kh, (long long)s.kw);
 	return average(&c, &s);
 }
 
-ebb_tensor *(ebb_adaptive_avgpool2d)(const ebb_adaptive_args *a)
+static bool adaptive_sizes(ebb_call *c, const ebb_adaptive_args *a, ebb_pool_shape *s)
 {
-	ebb_tensor *x = a->x;
-	ebb_call c = ebb_begin(a->t, &ADAPTIVE, a->site, 1, &x);
-	ebb_pool_shape s;
+	const ebb_tensor *x = c->in[0];
 	char text[240];
 
-	if (!is_image(&c))
-		return NULL;
-	s = (ebb_pool_shape){.n = x->shape[0],
+	*s = (ebb_pool_shape){.n = x->shape[0],
 		.c = x->shape[1],
 		.h = x->shape[2],
 		.w = x->shape[3],
@@ -261,13 +293,41 @@ ebb_tensor *(ebb_adaptive_avgpool2d)(const ebb_adaptive_args *a)
 		.dilation_h = 1,
 		.dilation_w = 1,
 		.adaptive = true};
-	s.oh = ebb_pair(a->size, a->size_hw, 0, 1);
-	s.ow = ebb_pair(a->size, a->size_hw, 1, 1);
-	if (s.oh < 1 || s.ow < 1)
-		return ebb_call_fail(&c, EBB_INVALID, "the size %lldx%lld must be positive",
-			(long long)s.oh, (long long)s.ow);
-	if (s.h < 1 || s.w < 1)
-		return ebb_call_fail(&c, EBB_BAD_SHAPE, "x has no pixels: %s",
+	s->oh = ebb_pair(a->size, a->size_hw, 0, 1);
+	s->ow = ebb_pair(a->size, a->size_hw, 1, 1);
+	if (s->oh < 1 || s->ow < 1)
+		ebb_call_fail(c, EBB_INVALID, "the size %lldx%lld must be positive",
+			(long long)s->oh, (long long)s->ow);
+	else if (s->h < 1 || s->w < 1)
+		ebb_call_fail(c, EBB_BAD_SHAPE, "x has no pixels: %s",
 			ebb_describe(x, text, sizeof text));
+	return c->t != NULL;
+}
+
+ebb_tensor *(ebb_adaptive_avgpool2d)(const ebb_adaptive_args *a)
+{
+	ebb_tensor *x = a->x;
+	ebb_call c = ebb_begin(a->t, &ADAPTIVE, a->site, 1, &x);
+	ebb_pool_shape s;
+
+	if (!is_image(&c) || !adaptive_sizes(&c, a, &s))
+		return NULL;
+	if (a->index)
+		return ebb_call_fail(&c, EBB_INVALID,
+			"an average has no .index: none of its %lldx%lld windows is one place",
+			(long long)s.oh, (long long)s.ow);
 	return average(&c, &s);
+}
+
+ebb_tensor *(ebb_adaptive_maxpool2d)(const ebb_adaptive_args *a)
+{
+	ebb_tensor *x = a->x;
+	ebb_call c = ebb_begin(a->t, &ADAPTIVE_MAX, a->site, 1, &x);
+	ebb_pool_shape s;
+
+	if (a->index)
+		*a->index = NULL;
+	if (!is_image(&c) || !adaptive_sizes(&c, a, &s))
+		return NULL;
+	return maximum(&c, &s, a->index);
 }

@@ -183,11 +183,10 @@ static const pool_case POOLS[] = {
 		{POOLS[v].kernel_hw[0], POOLS[v].kernel_hw[1]},                                    \
 		{POOLS[v].stride_hw[0], POOLS[v].stride_hw[1]},                                    \
 		{POOLS[v].pad_hw[0], POOLS[v].pad_hw[1]},                                          \
-		{POOLS[v].dilation_hw[0], POOLS[v].dilation_hw[1]}, POOLS[v].ceil_mode,            \
-		POOLS[v].exclude_pad
+		{POOLS[v].dilation_hw[0], POOLS[v].dilation_hw[1]}, POOLS[v].ceil_mode
 
 CALL(maxpool2d, ebb_maxpool2d(t, x[0], POOL_ARGS))
-CALL(avgpool2d, ebb_avgpool2d(t, x[0], POOL_ARGS))
+CALL(avgpool2d, ebb_avgpool2d(t, x[0], POOL_ARGS, .exclude_pad = POOLS[v].exclude_pad))
 
 /* PyTorch's rule: with ceil, a last window that would begin in the padding is left out. */
 static int64_t windows(int64_t size, const pool_case *c, int a)
