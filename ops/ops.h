@@ -235,13 +235,13 @@ EBB_API ebb_tensor *ebb_squeeze(ebb_tape *t, ebb_tensor *x, int axis, const char
  * are clipped; step >= 1 */
 EBB_API ebb_tensor *ebb_slice(ebb_tape *t, ebb_tensor *x, int axis, int64_t start, int64_t stop,
 	int64_t step, const char *site);
-/* the axes in reverse order of their elements */
+/* the axes (none given: all) in reverse order of their elements */
 EBB_API ebb_tensor *ebb_flip(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site);
 /* x [..,R,C] with 0 above (tril) or below (triu) diagonal number d; 0 is the main one, 1 the one
  * above it */
 EBB_API ebb_tensor *ebb_tril(ebb_tape *t, ebb_tensor *x, int64_t d, const char *site);
 EBB_API ebb_tensor *ebb_triu(ebb_tape *t, ebb_tensor *x, int64_t d, const char *site);
-/* [N,C*f*f,H,W] -> [N,C,H*f,W*f]: y[n,c,h*f+i,w*f+j] = x[n,(c*f+i)*f+j,h,w]; Shi et al. 2016 */
+/* [..,C*f*f,H,W] -> [..,C,H*f,W*f]: y[c,h*f+i,w*f+j] = x[(c*f+i)*f+j,h,w]; Shi et al. 2016 */
 EBB_API ebb_tensor *ebb_pixel_shuffle(ebb_tape *t, ebb_tensor *x, int64_t f, const char *site);
 /* x copied into one dense block of that order, if it is not one already */
 EBB_API ebb_tensor *ebb_dense(ebb_tape *t, ebb_tensor *x, ebb_order order, const char *site);
@@ -258,7 +258,8 @@ EBB_API ebb_tensor *ebb_stack(ebb_tape *t, int n, ebb_tensor *const *x, int axis
 EBB_API bool ebb_split(ebb_tape *t, ebb_tensor *x, int axis, int n, const int64_t *sizes,
 	ebb_tensor **part, const char *site);
 /* Padding per axis, last axis first, before and after: EBB_PADS(left, right, top, bottom).
- * Negative constant pads crop. */
+ * Negative constant pads crop.  Reflection pads by less than the size, circular padding by at
+ * most the size. */
 typedef struct ebb_pads {
 	int n;
 	int64_t pad[2 * EBB_MAX_DIMS];
