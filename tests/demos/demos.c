@@ -42,6 +42,19 @@ START_TEST(lenet)
 }
 END_TEST
 
+START_TEST(sequences)
+{
+	assert_runs("sequences --steps 6 --length %s", "9");
+	assert_says("rnn (gradients of h), lengths 2 to 9");
+	assert_says("lstm (gradients of c), lengths 2 to 9");
+	assert_says("gru (gradients of h), lengths 2 to 9");
+	assert_says("right at length 9");
+	assert_runs("sequences --cell gru --steps 1 --length 2 --seed %s", "7");
+	assert_says("gru: ");
+	ck_assert_ptr_null(strstr(output, "lstm"));
+}
+END_TEST
+
 static void check_file(const char *directory, const char *name, const char *begins)
 {
 	char path[200], head[64] = "";
@@ -132,6 +145,10 @@ START_TEST(bad_input_has_a_message_and_a_status)
 		{"lenet --what", "what", 2},
 		{"hvp --dimensions 1", "--dimensions", 2},
 		{"hvp --tolerance x", "--tolerance: got 'x'", 2},
+		{"sequences --cell elman", "expected one of rnn, lstm, gru, all", 2},
+		{"sequences --length 1", "--length: got '1'", 2},
+		{"sequences --steps 0", "--steps: got '0'", 2},
+		{"sequences 5", "unexpected argument '5'", 2},
 		{"custom_op --at", "requires an argument", 2},
 		{"custom_op extra", "unexpected argument 'extra'", 2},
 	};
@@ -147,7 +164,7 @@ END_TEST
 
 START_TEST(help)
 {
-	static const char *const demos[] = {"custom_op", "hvp", "lenet", "gradflow"};
+	static const char *const demos[] = {"custom_op", "hvp", "lenet", "sequences", "gradflow"};
 
 	for (size_t i = 0; i < sizeof demos / sizeof *demos; i++) {
 		assert_runs("%s --help", demos[i]);
@@ -169,6 +186,7 @@ int main(void)
 	tcase_add_test(c, custom_op);
 	tcase_add_test(c, hvp);
 	tcase_add_test(c, lenet);
+	tcase_add_test(c, sequences);
 	tcase_add_test(c, gradflow_leaves_its_report);
 	tcase_add_test(c, gradflow_takes_its_options);
 	tcase_add_test(c, bad_input_has_a_message_and_a_status);

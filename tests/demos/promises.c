@@ -1,4 +1,5 @@
-/* What the demos promise with their defaults: the physics of gradflow, the accuracy of lenet. */
+/* What the demos promise with their defaults: the physics of gradflow, the accuracy of lenet, the
+ * memory of the cells in sequences. */
 #include <unistd.h>
 
 #include "run.h"
@@ -49,6 +50,24 @@ START_TEST(lenet_learns_the_drawn_digits)
 }
 END_TEST
 
+/* The percentage behind words. */
+static double percentage(const char *words)
+{
+	const char *at = strstr(output, words);
+
+	ck_assert_msg(at != NULL, "no \"%s\" in: %s", words, output);
+	return atof(at + strlen(words));
+}
+
+START_TEST(gates_remember)
+{
+	assert_runs("sequences%s", "");
+	ck_assert(percentage("\n  rnn: ") < 90);
+	ck_assert(percentage("\n  lstm: ") > 95);
+	ck_assert(percentage("\n  gru: ") > 95);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("demos promises");
@@ -59,6 +78,7 @@ int main(void)
 	tcase_set_timeout(c, 300);
 	tcase_add_test(c, gradients_vanish_and_survive);
 	tcase_add_test(c, lenet_learns_the_drawn_digits);
+	tcase_add_test(c, gates_remember);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
