@@ -139,6 +139,9 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 	case EBB_MISH:
 		VECTOR(ebb_mish(v));
 		break;
+	case EBB_MISH_SLOPE:
+		VECTOR(ebb_mish_slope(v));
+		break;
 	case EBB_HARDSWISH:
 		PLAIN(v <= -3 ? 0 : v < 3 ? v * ((v + 3) / 6) : v);
 		break;

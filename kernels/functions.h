@@ -282,4 +282,15 @@ EBB_INLINE real ebb_mish(real x)
 	return x * (above / (above + below));
 }
 
+/* u + x*s*(1 - u^2), u = tanh(softplus x), from s = sigmoid x and q = 1 - s, whichever is small
+ * being exact: u = s(1+q)/(1+q^2), 1 - u^2 = (2q/(1+q^2))^2. */
+EBB_INLINE real ebb_mish_slope(real x)
+{
+	real z = ebb_exp(-ebb_abs(x));
+	real s = (x > 0 ? (real)1 : z) / (1 + z), q = (x > 0 ? z : (real)1) / (1 + z);
+	real r = 1 / (1 + q * q), w = 2 * q * r;
+
+	return s * ((1 + q) * r + (w > 0 ? x * w * w : w)); /* 1 at infinity */
+}
+
 #endif

@@ -65,6 +65,7 @@ typedef enum ebb_unary_fn {
 	EBB_SILU,       /* x*sigmoid(x) */
 	EBB_LOGSIGMOID, /* -softplus(-x) */
 	EBB_MISH,       /* x*tanh(softplus(x)) */
+	EBB_MISH_SLOPE, /* its derivative */
 	EBB_HARDSWISH,  /* x*min(max(x+3,0),6)/6 */
 	EBB_SOFTSIGN,   /* x/(1+|x|) */
 	EBB_GELU,       /* x/2*(1+erf(x/sqrt 2)) */

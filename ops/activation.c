@@ -293,13 +293,29 @@ static void logsigmoid_vjp(ebb_vjp *v)
 }
 EBB_UNARY(logsigmoid, LOGSIGMOID, EBB_LOGSIGMOID, EBB_IN(0))
 
-/* mish' = u + x*s*(1 - u^2), u = tanh(softplus x), s = sigmoid x */
+/* mish' as an op, whose derivative is written so that nothing cancels: with s = sigmoid x,
+ * q = 1 - s, u = tanh(softplus x) = s(1+q)/(1+q^2) and w = 1 - u^2 = (2q/(1+q^2))^2,
+ * mish'' = s*w*(2 + x*(q - 2*u*s)). */
+static void mish_slope_vjp(ebb_vjp *v)
+{
+	ebb_tape *t = v->t;
+	ebb_tensor *x = v->in[0], *s = ebb_sigmoid(t, x), *q = ebb_sigmoid(t, ebb_neg(t, x));
+	ebb_tensor *r = ebb_reciprocal(t, ebb_add_scalar(t, ebb_square(t, q), 1.0));
+	ebb_tensor *us = ebb_mul(t, ebb_square(t, s), ebb_mul(t, ebb_add_scalar(t, q, 1.0), r));
+	ebb_tensor *w = ebb_square(t, ebb_mul_scalar(t, ebb_mul(t, q, r), 2.0));
+	ebb_tensor *rest = ebb_mul(t, x, ebb_sub(t, q, ebb_mul_scalar(t, us, 2.0)));
+	ebb_tensor *slope = ebb_mul(t, ebb_mul(t, s, w), ebb_add_scalar(t, rest, 2.0));
+
+	ebb_give(v, 0, ebb_mul(t, v->gy, slope));
+}
+static const ebb_op MISH_SLOPE = {
+	.name = "mish_slope", .vjp = mish_slope_vjp, .reads = {EBB_IN(0)}};
+
 static void mish_vjp(ebb_vjp *v)
 {
-	ebb_tensor *x = v->in[0], *u = ebb_tanh(v->t, ebb_softplus(v->t, x));
-	ebb_tensor *rest = tanh_grad(v->t, ebb_mul(v->t, x, ebb_sigmoid(v->t, x)), u);
+	ebb_tensor *slope = ebb_unary(v->t, &MISH_SLOPE, EBB_MISH_SLOPE, v->in[0], NULL, NULL);
 
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_add(v->t, u, rest)));
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
 }
 EBB_UNARY(mish, MISH, EBB_MISH, EBB_IN(0))
 
