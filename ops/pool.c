@@ -160,15 +160,17 @@ static bool is_image(ebb_call *c)
 	return false;
 }
 
-/* PyTorch's rule: with ceil, a last window that would start in the right padding is left out. */
+/* PyTorch's rule: with ceil, a last window that would start in the right padding is left out, and
+ * even the only window may reach beyond it. */
 static int64_t out_size(
 	int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, bool ceil_mode)
 {
-	int64_t room = in + 2 * pad - dilation * (kernel - 1) - 1, out;
+	int64_t room = in + 2 * pad - dilation * (kernel - 1) - 1 + (ceil_mode ? stride - 1 : 0),
+		out;
 
 	if (room < 0)
 		return -1;
-	out = (room + (ceil_mode ? stride - 1 : 0)) / stride + 1;
+	out = room / stride + 1;
 	if (ceil_mode && (out - 1) * stride >= in + pad)
 		out--;
 	return out;

@@ -76,5 +76,6 @@ TCase *tests_pool(void);
 TCase *tests_norm(void);
 TCase *tests_random(void);
 TCase *tests_optim(void);
+TCase *tests_upsample(void);
 
 #endif

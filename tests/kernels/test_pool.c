@@ -26,6 +26,14 @@ static void window(const ebb_pool_shape *s, bool rows, int64_t i, int64_t *first
 		*length = *end - *first;
 }
 
+static bool in_window(const ebb_pool_shape *s, bool rows, int64_t i, int64_t at)
+{
+	int64_t first, end, length;
+
+	window(s, rows, i, &first, &end, &length);
+	return at >= first && at < end;
+}
+
 static void check_average(ebb_pool_shape s)
 {
 	int64_t nx = s.n * s.h * s.w * s.c, ny = s.n * s.oh * s.ow * s.c;
@@ -73,11 +81,16 @@ static void check_maximum(ebb_pool_shape s)
 		int64_t c = i % s.c, col = i / s.c % s.ow, row = i / s.c / s.ow % s.oh;
 		int64_t image = i / s.c / s.ow / s.oh, best = -1;
 
-		for (int64_t u = 0; u < s.kh; u++) {
-			for (int64_t v = 0; v < s.kw; v++) {
+		for (int64_t u = 0; u < (s.adaptive ? s.h : s.kh); u++) {
+			for (int64_t v = 0; v < (s.adaptive ? s.w : s.kw); v++) {
 				int64_t p = row * s.stride_h - s.pad_top + u * s.dilation_h;
-				int64_t q = col * s.stride_w - s.pad_left + v * s.dilation_w;
-				int64_t at = ((image * s.h + p) * s.w + q) * s.c + c;
+				int64_t q = col * s.stride_w - s.pad_left + v * s.dilation_w, at;
+
+				if (s.adaptive) {
+					p = in_window(&s, true, row, u) ? u : -1;
+					q = in_window(&s, false, col, v) ? v : -1;
+				}
+				at = ((image * s.h + p) * s.w + q) * s.c + c;
 
 				if (p < 0 || p >= s.h || q < 0 || q >= s.w)
 					continue;
@@ -94,6 +107,13 @@ static void check_maximum(ebb_pool_shape s)
 	}
 	for (int64_t i = 0; i < nx; i++)
 		expect_near(get(gx, i), want[i], 16, "maxpool_scatter");
+	/* of several at one place the last stays */
+	K->maxpool_put(&s, gy, index, gx);
+	memset(want, 0, (size_t)nx * sizeof *want);
+	for (int64_t i = 0; i < ny; i++)
+		want[(i / s.c / s.ow / s.oh * s.h * s.w + index[i]) * s.c + i % s.c] = get(gy, i);
+	for (int64_t i = 0; i < nx; i++)
+		expect(get(gx, i) == want[i]);
 	release_all();
 }
 
@@ -165,6 +185,7 @@ static void pools(void)
 		s.oh = any(1, 5);
 		s.ow = any(1, 15);
 		check_average(s);
+		check_maximum(s);
 	}
 	check_maximum((ebb_pool_shape){.n = 9,
 		.c = 6,
