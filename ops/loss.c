@@ -101,16 +101,16 @@ ebb_tensor *(ebb_huber_loss)(const ebb_huber_loss_args *a)
 	return ebb_reduced(a->t, (ebb_mul)(a->t, c, d, a->site), a->reduction, a->site);
 }
 
-/* target*(log target - x), where the logarithm is taken of 1 in place of 0, and the whole is 0
- * there. */
+/* target*(log target - x).  Where target is 0, log 1 - 0 stands in: value and derivatives are 0,
+ * even for x = -inf. */
 static ebb_tensor *divergence(ebb_tape *t, ebb_tensor *x, ebb_tensor *target, const char *site)
 {
-	ebb_tensor *zero = ebb_mask(t, EBB_IS_EQUAL, target, 0, 0, site), *y;
-	ebb_tensor *other = zero ? ebb_mask(t, EBB_RSUB_SCALAR, zero, 1.0, 0, site) : NULL;
+	ebb_tensor *one = ebb_full_like(t, target, 1, site), *zero = ebb_full_like(t, x, 0, site);
+	ebb_tensor *some = (ebb_not_equal)(t, (ebb_detach)(t, target, site), zero, site), *y;
 
-	y = (ebb_log)(t, (ebb_add)(t, target, zero, site), site);
-	y = (ebb_mul)(t, target, (ebb_sub)(t, y, x, site), site);
-	return (ebb_mul)(t, y, other, site);
+	y = (ebb_log)(t, (ebb_where)(t, some, target, one, site), site);
+	y = (ebb_sub)(t, y, (ebb_where)(t, some, x, zero, site), site);
+	return (ebb_mul)(t, target, y, site);
 }
 
 ebb_tensor *(ebb_kl_div)(const ebb_kl_div_args *a)

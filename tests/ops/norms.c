@@ -211,7 +211,7 @@ static void distances(void)
 /* Where the target is 0 there is neither a divergence nor a derivative. */
 static void no_target(void)
 {
-	const double logs[] = {-1, -2, -3}, p[] = {0, 0.25, 0.75};
+	const double logs[] = {-INFINITY, -2, -3}, p[] = {0, 0.25, 0.75};
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x[2], *y, *g[2];
 
@@ -486,7 +486,7 @@ const entry norm_ops[] = {
 		.samples = "3x4 5x4 5x2 #0 | 2x3x4 2x3x4 2x3x4 #1 | 2x1x3x4 3x5x4 5x2 #0 | "
 			   "3x4 2x5x4 2x5x3 #2 | 4x2 3x2 3x2 #1 | 3x2 4x2 4x2 #1 | "
 			   "3x4 5x4 5x2 i5:3x5 #0 | 2x3x4 5x4 5x2 m2x1x5 #0 | 3x4 5x4 5x2 i9:1x5 "
-                           "#1 | 2x3x4 2x5x4 2x5x2 3x5 #2 | "
+			   "#1 | 2x3x4 2x5x4 2x5x2 3x5 #2 | "
 			   "2x3x4 2x5x4 2x5x2 2x1x5 #1 | 3x4 5x4 2x5x2 #3 | "
 			   "1x1 1x1 1x1 #2 | 1x4 3x4 3x1 #0 | 0x4 3x4 3x2 #0 | 3x4 0x4 0x2 #1 | "
 			   "3x0 2x0 2x3 #0 | 0x3x4 0x2x4 0x2x3 #1 | 2x3x4 2x5x4 2x5x0 #0",
