@@ -97,7 +97,7 @@ void EBB_NAME(upsample)(const ebb_upsample_shape *s, const void *x, void *y)
 	run(&j, s->n * s->oh, s->ow * s->c, upsample_rows);
 }
 
-/* ---- Transpose: each pixel of gx collects from the ones that read it -------------------------- */
+/* ---- Transpose: each pixel of gx collects from the ones that read it ------------------------- */
 
 /* The first output position that reads position p or one beyond it. */
 static int64_t first_reader(const ebb_upsample_shape *s, bool vertical, int64_t p)

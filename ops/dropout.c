@@ -35,8 +35,8 @@ static ebb_tensor *apply(ebb_tape *t, ebb_tensor *x, const dropout_attrs *k, con
 static bool applies(ebb_tape *t, const char *op, double p, const char *site, bool *nothing)
 {
 	if (!(p >= 0 && p < 1)) {
-		ebb_fail(t, EBB_INVALID, site,
-			"%s: p is %g; it must be at least 0 and below 1", op, p);
+		ebb_fail(t, EBB_INVALID, site, "%s: p is %g; it must be at least 0 and below 1", op,
+			p);
 		return false;
 	}
 	*nothing = !ebb_is_training(t) || p == 0;
@@ -56,7 +56,7 @@ ebb_tensor *(ebb_dropout)(ebb_tape *t, ebb_tensor *x, double p, const char *site
 	return apply(t, x, &k, site);
 }
 
-/* ---- Whole channels, whole samples: x times a mask of its first axes -------------------------- */
+/* ---- Whole channels, whole samples: x times a mask of its first axes ------------------------- */
 
 static const ebb_op MASK = {.name = "dropout_mask", .vjp = ebb_zero_vjp};
 

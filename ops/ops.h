@@ -398,7 +398,8 @@ typedef struct ebb_adaptive_args {
 EBB_API ebb_tensor *ebb_adaptive_avgpool2d(const ebb_adaptive_args *a);
 EBB_API ebb_tensor *ebb_adaptive_maxpool2d(const ebb_adaptive_args *a);
 /* Max pooling's partial inverse: x [N,C,h,w] -> [N,C,H,W], zeros but for x at index (I64, of x's
- * shape, as maxpool2d gives it; of several at one place the last in reading order stays) */
+ * shape, as maxpool2d gives it, 0 <= index < H*W).  Of several at one place the last in reading
+ * order stays; as PyTorch's, the gradient gathers at index, for those that did not stay too. */
 EBB_API ebb_tensor *ebb_max_unpool2d(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, int64_t height,
 	int64_t width, const char *site);
 
@@ -475,8 +476,8 @@ typedef struct ebb_instancenorm_args {
 } ebb_instancenorm_args;
 EBB_API ebb_tensor *ebb_instancenorm(const ebb_instancenorm_args *a);
 /* y[n,c] = x[n,c]/(k + alpha/size*sum of x[n,j]^2)^beta over size channels, j = c - size/2 .. c +
- * (size-1)/2, those that exist; x [N,C,..].  size must be given; alpha defaults to 1e-4, beta to
- * 0.75, k to 1.  Krizhevsky et al. 2012 */
+ * (size-1)/2, those that exist; x [N,C,..] of 2 to 5 axes.  size must be given; alpha defaults to
+ * 1e-4, beta to 0.75, k to 1.  Krizhevsky et al. 2012 */
 typedef struct ebb_local_response_norm_args {
 	ebb_tape *t;
 	ebb_tensor *x;

@@ -37,8 +37,7 @@ static ebb_tensor *scatter(ebb_tape *t, ebb_tensor *gy, ebb_tensor *index, const
 	return ebb_record(&c, gx);
 }
 
-ebb_tensor *ebb_pool_gather(
-	ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const ebb_pool_shape *s)
+ebb_tensor *ebb_pool_gather(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const ebb_pool_shape *s)
 {
 	ebb_tensor *in[] = {x, index}, *y;
 	ebb_call c = ebb_begin(t, &GATHER, NULL, 2, in);
