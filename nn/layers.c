@@ -1,5 +1,5 @@
 /*
- * layers.c - convolution, linear, batch norm and dropout as structs of pointers into a store.
+ * layers.c - convolution, linear, norms, PReLU, embedding and dropout as structs of pointers into a store.
  */
 #include <math.h>
 
@@ -177,6 +177,146 @@ ebb_tensor *(ebb_bn_forward)(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, const 
 					.momentum = l->momentum,
 					.eps = l->eps,
 					.site = site}));
+}
+
+/* ---- Normalisation by sample ---------------------------------------------------------------- */
+
+/* Ones and zeros; false if the store has failed. */
+static bool add_scale(ebb_params *p, int64_t size, bool no_affine, ebb_tensor **weight,
+	ebb_tensor **bias, const char *site)
+{
+	if (no_affine)
+		return true;
+	*weight = (ebb_params_add)(p, "weight", EBB_SHAPE(size),
+		EBB_INIT(EBB_INIT_CONSTANT, .value = 1), site);
+	*bias = (ebb_params_add)(p, "bias", EBB_SHAPE(size), EBB_INIT(EBB_INIT_ZEROS), site);
+	return *weight && *bias;
+}
+
+ebb_layernorm_layer(ebb_layernorm_new)(const ebb_layernorm_new_args *a)
+{
+	ebb_layernorm_layer l = {.eps = a->eps};
+
+	l.name = ebb_params_name_of(a->p, "layernorm_new", a->name, a->site);
+	if (!l.name)
+		return (ebb_layernorm_layer){0};
+	if (a->size < 1) {
+		ebb_params_fail(a->p, EBB_INVALID, a->site,
+			"layernorm_new: \"%s\" over %lld numbers: expected a positive number",
+			l.name, (long long)a->size);
+		return (ebb_layernorm_layer){0};
+	}
+	if (!add_scale(ebb_params_sub(a->p, a->name), a->size, a->no_affine, &l.weight, &l.bias,
+		    a->site))
+		return (ebb_layernorm_layer){0};
+	return l;
+}
+
+ebb_tensor *(ebb_layernorm_forward)(ebb_tape *t, const ebb_layernorm_layer *l, ebb_tensor *x,
+	const char *site)
+{
+	if (!l || !l->name)
+		return not_made(t, "layernorm_forward", l, site);
+	ebb_scope_begin(t, l->name);
+	return ebb_scope_end(t, (ebb_layernorm)(&(ebb_layernorm_args){.t = t,
+					.x = x,
+					.weight = l->weight,
+					.bias = l->bias,
+					.eps = l->eps,
+					.site = site}));
+}
+
+ebb_groupnorm_layer(ebb_groupnorm_new)(const ebb_groupnorm_new_args *a)
+{
+	ebb_groupnorm_layer l = {.groups = a->groups, .eps = a->eps};
+
+	l.name = ebb_params_name_of(a->p, "groupnorm_new", a->name, a->site);
+	if (!l.name)
+		return (ebb_groupnorm_layer){0};
+	if (a->groups < 1 || a->channels < 1 || a->channels % a->groups != 0) {
+		ebb_params_fail(a->p, EBB_INVALID, a->site,
+			"groupnorm_new: \"%s\" with %lld groups of %lld channels: expected "
+		        "positive "
+			"numbers, groups dividing channels",
+			l.name, (long long)a->groups, (long long)a->channels);
+		return (ebb_groupnorm_layer){0};
+	}
+	if (!add_scale(ebb_params_sub(a->p, a->name), a->channels, a->no_affine, &l.weight, &l.bias,
+		    a->site))
+		return (ebb_groupnorm_layer){0};
+	return l;
+}
+
+ebb_tensor *(ebb_groupnorm_forward)(ebb_tape *t, const ebb_groupnorm_layer *l, ebb_tensor *x,
+	const char *site)
+{
+	if (!l || !l->name)
+		return not_made(t, "groupnorm_forward", l, site);
+	ebb_scope_begin(t, l->name);
+	return ebb_scope_end(t, (ebb_groupnorm)(&(ebb_groupnorm_args){.t = t,
+					.x = x,
+					.groups = l->groups,
+					.weight = l->weight,
+					.bias = l->bias,
+					.eps = l->eps,
+					.site = site}));
+}
+
+/* ---- PReLU, embedding ----------------------------------------------------------------------- */
+
+ebb_prelu_layer(ebb_prelu_new)(ebb_params *p, const char *name, int64_t channels, const char *site)
+{
+	ebb_prelu_layer l = {.name = ebb_params_name_of(p, "prelu_new", name, site)};
+
+	if (!l.name)
+		return (ebb_prelu_layer){0};
+	if (channels < 1) {
+		ebb_params_fail(p, EBB_INVALID, site,
+			"prelu_new: \"%s\" over %lld channels: expected a positive number", l.name,
+			(long long)channels);
+		return (ebb_prelu_layer){0};
+	}
+	l.weight = (ebb_params_add)(ebb_params_sub(p, name), "weight", EBB_SHAPE(channels),
+		EBB_INIT(EBB_INIT_CONSTANT, .value = 0.25), site);
+	return l.weight ? l : (ebb_prelu_layer){0};
+}
+
+ebb_tensor *(
+	ebb_prelu_forward)(ebb_tape *t, const ebb_prelu_layer *l, ebb_tensor *x, const char *site)
+{
+	if (!l || !l->weight || !l->name)
+		return not_made(t, "prelu_forward", l, site);
+	ebb_scope_begin(t, l->name);
+	return ebb_scope_end(t, (ebb_prelu)(t, x, l->weight, site));
+}
+
+ebb_embedding_layer(ebb_embedding_new)(
+	ebb_params *p, const char *name, int64_t count, int64_t size, const char *site)
+{
+	ebb_embedding_layer l = {.name = ebb_params_name_of(p, "embedding_new", name, site)};
+
+	if (!l.name)
+		return (ebb_embedding_layer){0};
+	if (count < 1 || size < 1) {
+		ebb_params_fail(p, EBB_INVALID, site,
+			"embedding_new: \"%s\" of %lld rows of %lld: expected positive numbers",
+			l.name, (long long)count, (long long)size);
+		return (ebb_embedding_layer){0};
+	}
+	l.weight = (ebb_params_add)(ebb_params_sub(p, name), "weight", EBB_SHAPE(count, size),
+		EBB_INIT(EBB_INIT_NORMAL), site);
+	return l.weight ? l : (ebb_embedding_layer){0};
+}
+
+ebb_tensor *(ebb_embedding_forward)(ebb_tape *t, const ebb_embedding_layer *l, ebb_tensor *index,
+	const char *site)
+{
+	if (!l || !l->weight || !l->name)
+		return not_made(t, "embedding_forward", l, site);
+	ebb_scope_begin(t, l->name);
+	return ebb_scope_end(
+		t, (ebb_embedding)(&(ebb_embedding_args){
+			   .t = t, .index = index, .weight = l->weight, .site = site}));
 }
 
 /* ---- Dropout -------------------------------------------------------------------------------- */

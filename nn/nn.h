@@ -216,6 +216,69 @@ typedef struct ebb_bn_new_args {
 EBB_API ebb_bn ebb_bn_new(const ebb_bn_new_args *a);
 EBB_API ebb_tensor *ebb_bn_forward(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, const char *site);
 
+/* Layers of ops that already have the plain name: their types end in _layer (C has one namespace for
+ * functions and types).
+ *
+ * Layer normalisation (ebb_layernorm) over the last axis, of that size: weight (ones) and bias (zeros)
+ * [size], unless .no_affine.  eps defaults to 1e-5. */
+typedef struct ebb_layernorm_layer {
+	const char *name;
+	ebb_tensor *weight, *bias;
+	double eps;
+} ebb_layernorm_layer;
+typedef struct ebb_layernorm_new_args {
+	ebb_params *p;
+	const char *name;
+	int64_t size;
+	double eps;
+	bool no_affine;
+	const char *site;
+} ebb_layernorm_new_args;
+EBB_API ebb_layernorm_layer ebb_layernorm_new(const ebb_layernorm_new_args *a);
+EBB_API ebb_tensor *ebb_layernorm_forward(
+	ebb_tape *t, const ebb_layernorm_layer *l, ebb_tensor *x, const char *site);
+
+/* Group normalisation (ebb_groupnorm) of x [N,channels,..]: weight (ones) and bias (zeros)
+ * [channels], unless .no_affine.  groups divides channels; eps defaults to 1e-5. */
+typedef struct ebb_groupnorm_layer {
+	const char *name;
+	ebb_tensor *weight, *bias;
+	int64_t groups;
+	double eps;
+} ebb_groupnorm_layer;
+typedef struct ebb_groupnorm_new_args {
+	ebb_params *p;
+	const char *name;
+	int64_t groups, channels;
+	double eps;
+	bool no_affine;
+	const char *site;
+} ebb_groupnorm_new_args;
+EBB_API ebb_groupnorm_layer ebb_groupnorm_new(const ebb_groupnorm_new_args *a);
+EBB_API ebb_tensor *ebb_groupnorm_forward(
+	ebb_tape *t, const ebb_groupnorm_layer *l, ebb_tensor *x, const char *site);
+
+/* ReLU with a slope that is learnt (ebb_prelu): weight [channels], 0.25 at the start; channels is 1
+ * or the size of x's axis 1. */
+typedef struct ebb_prelu_layer {
+	const char *name;
+	ebb_tensor *weight;
+} ebb_prelu_layer;
+EBB_API ebb_prelu_layer ebb_prelu_new(
+	ebb_params *p, const char *name, int64_t channels, const char *site);
+EBB_API ebb_tensor *ebb_prelu_forward(
+	ebb_tape *t, const ebb_prelu_layer *l, ebb_tensor *x, const char *site);
+
+/* y[..,:] = weight[index[..],:] (ebb_embedding): weight [count,size] starts as N(0, 1); index I64. */
+typedef struct ebb_embedding_layer {
+	const char *name;
+	ebb_tensor *weight;
+} ebb_embedding_layer;
+EBB_API ebb_embedding_layer ebb_embedding_new(
+	ebb_params *p, const char *name, int64_t count, int64_t size, const char *site);
+EBB_API ebb_tensor *ebb_embedding_forward(
+	ebb_tape *t, const ebb_embedding_layer *l, ebb_tensor *index, const char *site);
+
 /* Dropout with a name: 0 with probability rate while the tape trains (ebb_dropout).  No
  * parameters.  0 <= rate < 1. */
 typedef struct ebb_drop {
@@ -271,6 +334,16 @@ EBB_API ebb_tensor *ebb_sequential_forward(
 #define ebb_linear_forward(...) ebb_linear_forward(__VA_ARGS__, EBB_SITE)
 #define ebb_bn_new(...) ebb_bn_new(&(ebb_bn_new_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_bn_forward(...) ebb_bn_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_layernorm_new(...)                                                                     \
+	ebb_layernorm_new(&(ebb_layernorm_new_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_layernorm_forward(...) ebb_layernorm_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_groupnorm_new(...)                                                                     \
+	ebb_groupnorm_new(&(ebb_groupnorm_new_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_groupnorm_forward(...) ebb_groupnorm_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_prelu_new(...) ebb_prelu_new(__VA_ARGS__, EBB_SITE)
+#define ebb_prelu_forward(...) ebb_prelu_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_embedding_new(...) ebb_embedding_new(__VA_ARGS__, EBB_SITE)
+#define ebb_embedding_forward(...) ebb_embedding_forward(__VA_ARGS__, EBB_SITE)
 #define ebb_drop_new(...) ebb_drop_new(__VA_ARGS__, EBB_SITE)
 #define ebb_drop_forward(...) ebb_drop_forward(__VA_ARGS__, EBB_SITE)
 #define ebb_sequential_new(...) ebb_sequential_new(__VA_ARGS__, EBB_SITE)

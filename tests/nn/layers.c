@@ -134,6 +134,47 @@ START_TEST(dropout_follows_the_mode)
 }
 END_TEST
 
+START_TEST(layers_with_the_name_of_an_op)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_layernorm_layer ln = ebb_layernorm_new(p, "ln", 5, .eps = 1e-3);
+	ebb_layernorm_layer plain = ebb_layernorm_new(p, "plain", 5, .no_affine = true);
+	ebb_groupnorm_layer gn = ebb_groupnorm_new(p, "gn", 2, 4, .eps = 1e-2);
+	ebb_prelu_layer prelu = ebb_prelu_new(p, "prelu", 4);
+	ebb_embedding_layer table = ebb_embedding_new(p, "table", 700, 6);
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 4, 3, 5), 1);
+	ebb_tensor *index = ebb_from_i64(t, EBB_SHAPE(3), (int64_t[]){2, 699, 2});
+	double sum = 0;
+
+	ck_assert_ptr_null(ebb_params_error(p));
+	check_shape(p, "ln.weight", EBB_SHAPE(5));
+	check_shape(p, "gn.bias", EBB_SHAPE(4));
+	check_shape(p, "prelu.weight", EBB_SHAPE(4));
+	check_shape(p, "table.weight", EBB_SHAPE(700, 6));
+	ck_assert_int_eq(ebb_params_count(p), 6);
+	ck_assert(ebb_at(ln.weight, 4) == 1 && ebb_at(ln.bias, 4) == 0 && !plain.weight);
+	ck_assert(ebb_at(gn.weight, 3) == 1 && ebb_at(gn.bias, 3) == 0);
+	ck_assert(ebb_at(prelu.weight, 3) == 0.25);
+	for (int i = 0; i < 4200; i++)
+		sum += ebb_at(table.weight, i) * ebb_at(table.weight, i);
+	ck_assert_msg(fabs(sum / 4200 - 1) < 0.1, "variance %g", sum / 4200);
+
+	ck_assert(all_same(ebb_layernorm_forward(t, &ln, x),
+		ebb_layernorm(t, x, ln.weight, ln.bias, .eps = 1e-3)));
+	ck_assert(all_same(ebb_layernorm_forward(t, &plain, x), ebb_layernorm(t, x)));
+	ck_assert(all_same(ebb_groupnorm_forward(t, &gn, x),
+		ebb_groupnorm(t, x, 2, gn.weight, gn.bias, .eps = 1e-2)));
+	ck_assert(all_same(ebb_prelu_forward(t, &prelu, x), ebb_prelu(t, x, prelu.weight)));
+	ck_assert(all_same(
+		ebb_embedding_forward(t, &table, index), ebb_embedding(t, index, table.weight)));
+	assert_healthy(t);
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	ebb_tensor_free(x);
+}
+END_TEST
+
 START_TEST(bad_layers)
 {
 	ebb_params *p = ebb_params_new(1);
@@ -154,6 +195,10 @@ START_TEST(bad_layers)
 	STORE_REFUSES("-1 groups", ebb_conv_new(p, "d", 3, 4, 3, .groups = -1));
 	STORE_REFUSES("from 3 to -4", ebb_linear_new(p, "e", 3, -4));
 	STORE_REFUSES("over 0 channels", ebb_bn_new(p, "f", 0));
+	STORE_REFUSES("over 0 numbers", ebb_layernorm_new(p, "ln", 0));
+	STORE_REFUSES("3 groups of 4", ebb_groupnorm_new(p, "gn", 3, 4));
+	STORE_REFUSES("over 0 channels", ebb_prelu_new(p, "prelu", 0));
+	STORE_REFUSES("5 rows of 0", ebb_embedding_new(p, "table", 5, 0));
 	STORE_REFUSES("rate 1", ebb_drop_new(p, "g", 1));
 	STORE_REFUSES("rate nan", ebb_drop_new(p, "h", NAN));
 	ck_assert_int_eq(ebb_params_count(p), 0);
@@ -179,6 +224,13 @@ START_TEST(empty_layers_fail_the_tape)
 	assert_refused(t, EBB_INVALID, ebb_linear_forward(t, &fc, x), "linear_forward");
 	assert_refused(t, EBB_INVALID, ebb_bn_forward(t, &bn, x), "bn_forward");
 	assert_refused(t, EBB_INVALID, ebb_drop_forward(t, &drop, x), "drop_forward");
+	assert_refused(t, EBB_INVALID, ebb_layernorm_forward(t, &(ebb_layernorm_layer){0}, x),
+		"layernorm_forward");
+	assert_refused(t, EBB_INVALID, ebb_groupnorm_forward(t, &(ebb_groupnorm_layer){0}, x),
+		"groupnorm_forward");
+	assert_refused(t, EBB_INVALID, ebb_prelu_forward(t, NULL, x), "prelu_forward", "NULL");
+	assert_refused(
+		t, EBB_INVALID, ebb_embedding_forward(t, NULL, x), "embedding_forward", "NULL");
 	assert_refused(t, EBB_INVALID, ebb_conv_forward(t, NULL, x), "NULL");
 	assert_refused(t, EBB_INVALID, ebb_linear_forward(t, NULL, x), "NULL");
 	assert_refused(t, EBB_INVALID, ebb_bn_forward(t, NULL, x), "NULL");
@@ -377,6 +429,7 @@ int main(void)
 	tcase_add_test(c, initial_values_can_be_chosen);
 	tcase_add_test(c, forward_is_the_op);
 	tcase_add_test(c, dropout_follows_the_mode);
+	tcase_add_test(c, layers_with_the_name_of_an_op);
 	tcase_add_test(c, bad_layers);
 	tcase_add_test(c, empty_layers_fail_the_tape);
 	tcase_add_test(c, errors_name_the_layer_and_the_line);
