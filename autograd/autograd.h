@@ -362,6 +362,7 @@ typedef enum ebb_order {
 enum { EBB_MAX_READS = 8, EBB_MAX_SAVED = 4 };
 
 typedef struct ebb_vjp ebb_vjp;
+typedef struct ebb_call ebb_call;
 
 /* An op: one static const of these beside its forward.  Ops are compared by address. */
 typedef struct ebb_op {
@@ -378,6 +379,9 @@ typedef struct ebb_op {
 	ebb_order takes[EBB_MAX_READS];
 	/* vjp takes gy in any memory (views); else it is dense in the output's order */
 	bool gy_strided;
+	/* Floating-point operations of a call with result y, for profiles; NULL: one per element
+	 * of y, none for a view. */
+	double (*flops)(const ebb_call *c, const ebb_tensor *y);
 } ebb_op;
 
 /* Inside a vjp. */
@@ -403,7 +407,7 @@ EBB_API bool ebb_wants(const ebb_vjp *v, int k);
 EBB_API void ebb_give(ebb_vjp *v, int k, ebb_tensor *g);
 
 /* One call of an op, between ebb_begin and ebb_record. */
-typedef struct ebb_call {
+struct ebb_call {
 	ebb_tape *t; /* NULL after a failure: ebb_new_* and ebb_record then return NULL */
 	const ebb_op *op;
 	const char *site;
@@ -417,7 +421,8 @@ typedef struct ebb_call {
 	int nsaved;
 	ebb_tensor *saved[EBB_MAX_SAVED];
 	struct ebb_storage *scratch[EBB_MAX_SAVED];
-} ebb_call;
+	int64_t start; /* nanoseconds, if an observer wants to know */
+};
 
 /* Checks the inputs (a failed tape, NULL, another tape's, dropped values) and replaces each
  * in[k] by one that is on this tape and in the memory order that the op takes.  Types and
@@ -451,6 +456,17 @@ EBB_API ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y);
  * every gradient when it is complete, before it is released.  Tensors are the engine's: read
  * them in the callback, do not keep them.  Callbacks may not run ops on this tape.  NULL
  * callbacks are skipped. */
+/* One call of an op, from its checked inputs to its finished result. */
+typedef struct ebb_run {
+	const char *op, *site; /* site "" if unknown */
+	const ebb_scope *scope;
+	const char *gradient_of;    /* the op whose gradient it is a part of, or NULL: forward */
+	int64_t start, nanoseconds; /* of a clock that only goes forward */
+	double flops;
+	double bytes; /* read and written: inputs and result, none for a view */
+	const ebb_tensor *y;
+} ebb_run;
+
 typedef struct ebb_observer {
 	void *ctx;
 	void (*recorded)(void *ctx, const ebb_node *node);
@@ -458,6 +474,8 @@ typedef struct ebb_observer {
 	void (*scope_ended)(void *ctx, const ebb_scope *scope, const ebb_tensor *y);
 	/* g: the finished gradient with respect to node's output. */
 	void (*gradient)(void *ctx, const ebb_node *node, const ebb_tensor *g);
+	/* Every call of an op, recorded or not, in gradients too. */
+	void (*ran)(void *ctx, const ebb_run *run);
 } ebb_observer;
 /* Added by address, removed by address; at most 8.  False if there is no room. */
 EBB_API bool ebb_observe(ebb_tape *t, const ebb_observer *o);

@@ -129,22 +129,19 @@ typedef struct state {
 	ebb_random random;
 	ebb_dtype dtype;
 	bool recording, training;
-	int nobservers;
 	int64_t nopen;
 	ebb_tensor *spare;
 } state;
 
 static state enter(ebb_tape *t, const segment *s)
 {
-	state was = {t->frame, t->random, t->dtype, t->recording, t->training, t->nobservers,
-		t->nopen, t->spare};
+	state was = {t->frame, t->random, t->dtype, t->recording, t->training, t->nopen, t->spare};
 
 	t->frame = NULL;
 	t->random = s->random;
 	t->dtype = s->dtype;
 	t->training = s->training;
 	t->recording = true;
-	t->nobservers = 0;
 	t->spare = NULL;
 	t->replays++;
 	return was;
@@ -158,7 +155,6 @@ static void leave(ebb_tape *t, const state *was)
 	t->dtype = was->dtype;
 	t->training = was->training;
 	t->recording = was->recording;
-	t->nobservers = was->nobservers;
 }
 
 static bool is_input(const ebb_vjp *v, const ebb_tensor *x)

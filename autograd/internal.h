@@ -255,6 +255,7 @@ struct ebb_tape {
 
 	const ebb_observer *observers[EBB_MAX_OBSERVERS];
 	int nobservers;
+	int ntimers; /* of them, those that want to know of every call */
 
 	uint64_t generation; /* counts resets */
 	ebb_epoch *epochs;   /* that the present recording is made of, after the first */
@@ -264,6 +265,10 @@ struct ebb_tape {
 	ebb_arena names; /* a tensor older than a mark may be named after it */
 	ebb_pool pool;
 };
+
+/* The clock of profiles, and what they are told of a finished call (observe.c). */
+int64_t ebb_nanoseconds(void);
+void ebb_tell_ran(const ebb_call *c, const ebb_tensor *y);
 
 /* Anomaly detection (anomaly.c): true if all is finite, else the tape (and the call) fails. */
 bool ebb_result_is_finite(ebb_call *c, const ebb_tensor *y);

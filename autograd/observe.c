@@ -4,12 +4,14 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 bool ebb_observe(ebb_tape *t, const ebb_observer *o)
 {
 	if (!t || !o || t->nobservers == EBB_MAX_OBSERVERS)
 		return false;
 	t->observers[t->nobservers++] = o;
+	t->ntimers += o->ran != NULL;
 	return true;
 }
 
@@ -22,8 +24,60 @@ void ebb_unobserve(ebb_tape *t, const ebb_observer *o)
 	for (int i = 0; i < t->nobservers; i++)
 		if (t->observers[i] != o)
 			t->observers[kept++] = t->observers[i];
+		else
+			t->ntimers -= o->ran != NULL;
 	t->nobservers = kept;
 }
+
+/* ---- Calls ----------------------------------------------------------------------------------- */
+
+int64_t ebb_nanoseconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* What of x lies in memory: a repeated axis counts once. */
+static double bytes_of(const ebb_tensor *x)
+{
+	double n = (double)ebb_dtype_size((ebb_dtype)x->dtype);
+
+	for (int i = 0; i < x->ndim; i++)
+		n *= x->strides[i] || !x->shape[i] ? (double)x->shape[i] : 1;
+	return n;
+}
+
+void ebb_tell_ran(const ebb_call *c, const ebb_tensor *y)
+{
+	ebb_tape *t = c->t;
+	ebb_run r = {c->op->name, c->site ? c->site : "", t->scope, NULL, c->start,
+		ebb_nanoseconds() - c->start, 0, 0, y};
+	bool view = false;
+
+	if (t->frame) {
+		r.site = t->frame->site ? t->frame->site : "";
+		r.gradient_of = t->frame->op ? t->frame->op : "backward";
+	}
+	if (!r.gradient_of && t->replays)
+		r.gradient_of = "checkpoint";
+	for (int k = 0; k < c->nin; k++)
+		view |= c->in[k] && c->in[k]->storage == y->storage;
+	if (!view) {
+		r.flops = c->op->flops ? c->op->flops(c, y) : (double)y->count;
+		r.bytes = bytes_of(y);
+		for (int k = 0; k < c->nin; k++)
+			r.bytes += c->in[k] ? bytes_of(c->in[k]) : 0;
+	}
+	t->in_callback = true;
+	for (int i = 0; i < t->nobservers; i++)
+		if (t->observers[i]->ran)
+			t->observers[i]->ran(t->observers[i]->ctx, &r);
+	t->in_callback = false;
+}
+
+/* ---- Nodes ----------------------------------------------------------------------------------- */
 
 const char *ebb_node_op(const ebb_node *n)
 {

@@ -45,6 +45,8 @@ ebb_call ebb_begin(ebb_tape *t, const ebb_op *op, const char *site, int nin, ebb
 			c.tracked = true;
 		}
 	}
+	if (t->ntimers)
+		c.start = ebb_nanoseconds();
 	c.t = t;
 	return c;
 }
@@ -306,6 +308,8 @@ ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y)
 		c->t = NULL;
 		return NULL;
 	}
+	if (t->ntimers)
+		ebb_tell_ran(c, y);
 	/* What a gradient computes on its way may be masked: what it gives is looked at. */
 	if (t->anomaly && !t->frame && !ebb_result_is_finite(c, y))
 		return NULL;
@@ -319,7 +323,7 @@ ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y)
 	/* The node holds what it saved; nobody else may read it. */
 	for (int k = 0; k < c->nsaved; k++)
 		ebb_drop(c->saved[k]);
-	if (pushed && t->nobservers)
+	if (pushed && t->nobservers && !t->replays)
 		notify(t, t->nodes[y->node]);
 	c->t = NULL;
 	return y;

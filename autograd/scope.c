@@ -118,7 +118,7 @@ ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y)
 	}
 	if (!t->nopen)
 		return ebb_fail(t, EBB_BAD_STATE, NULL, "scope_end: no scope is open");
-	if (!ebb_failed(t))
+	if (!ebb_failed(t) && !t->replays)
 		tell_ended(t, y);
 	open = t->open[--t->nopen];
 	kept = open.live < t->nlive ? open.live : t->nlive;

@@ -229,7 +229,7 @@ static bool visit(ebb_sweep *s, ebb_node *n)
 			*slot = v.gy;
 		}
 	}
-	if (v.gy && t->nobservers)
+	if (v.gy && t->nobservers && !t->replays)
 		tell_gradient(t, n, v.gy);
 	if (v.gy && pass_on && ebb_open_view(n, &w, &v)) {
 		n->op->vjp(&v);

@@ -234,6 +234,37 @@ typedef struct ebb_probe_csv_args {
 } ebb_probe_csv_args;
 EBB_API bool ebb_probe_csv(const ebb_probe_csv_args *a);
 
+/* ---- Profiles (profile.c) -------------------------------------------------------------------- */
+
+/* Where the time of a run goes: every call of an op on t from here on, with its time, floating-point
+ * operations and bytes, forward and backward apart (a checkpoint's second run counts as backward).
+ * Calls are remembered one by one until the reset.  NULL if there is no memory or t has no room
+ * for another observer. */
+typedef struct ebb_profile ebb_profile;
+EBB_API ebb_profile *ebb_profile_new(ebb_tape *t);
+EBB_API void ebb_profile_free(ebb_profile *p); /* before the tape */
+EBB_API void ebb_profile_reset(ebb_profile *p);
+
+typedef struct ebb_profile_cost {
+	int64_t calls;
+	double seconds, flops, bytes;
+} ebb_profile_cost;
+typedef struct ebb_profile_row {
+	const char *name;
+	ebb_profile_cost forward, backward;
+} ebb_profile_row;
+/* An op's backward are the calls that its gradient is made of. */
+typedef enum ebb_profile_by { EBB_BY_OP, EBB_BY_SCOPE, EBB_BY_SITE } ebb_profile_by;
+/* The rows in order of time, at most max of them; returns how many there are.  0 for a NULL p, or
+ * if some calls could not be remembered (no memory). */
+EBB_API int64_t ebb_profile_rows(
+	const ebb_profile *p, ebb_profile_by by, int64_t max, ebb_profile_row *rows);
+/* The same as a table, appended. */
+EBB_API bool ebb_profile_table(const ebb_profile *p, ebb_profile_by by, ebb_text *text);
+/* Every call as a Chrome trace (JSON, for chrome://tracing and Perfetto), appended: thread 1 is
+ * forward, 2 backward. */
+EBB_API bool ebb_profile_trace(const ebb_profile *p, ebb_text *text);
+
 /* ---- Figures (axis.c, plot.c, figure.c) ------------------------------------------------------ */
 
 /* A curve; points that are not finite, or not positive on a log axis, break the line.  Text is

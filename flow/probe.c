@@ -453,7 +453,10 @@ ebb_probe *(ebb_probe_new)(const ebb_probe_args *a)
 	p->below = a->saturated_below != 0 ? a->saturated_below : -INFINITY;
 	p->above = a->saturated_above != 0 ? a->saturated_above : INFINITY;
 	p->watching = true;
-	p->observer = (ebb_observer){p, on_recorded, on_scope_ended, on_gradient};
+	p->observer = (ebb_observer){.ctx = p,
+		.recorded = on_recorded,
+		.scope_ended = on_scope_ended,
+		.gradient = on_gradient};
 	if (a->scopes) {
 		p->scopes_size = strlen(a->scopes) + 1;
 		p->scopes = ebb_alloc(p->scopes_size);

@@ -279,8 +279,8 @@ typedef struct ebb_kernels {
 	void (*upsample_grad)(const ebb_upsample_shape *s, const void *gy, void *gx);
 
 	/* y[r,k] = sum of x[r,j], k - before <= j <= k + after, over rows of x [rows,c] */
-	void (*window_sums)(int64_t rows, int64_t c, int64_t before, int64_t after, const void *x,
-		void *y);
+	void (*window_sums)(
+		int64_t rows, int64_t c, int64_t before, int64_t after, const void *x, void *y);
 
 	/* Batch normalisation over rows of x [rows,c].
 	 * stats: mean[k] and biased variance var[k], as double, two-pass or as exact. */

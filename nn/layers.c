@@ -236,7 +236,7 @@ ebb_groupnorm_layer(ebb_groupnorm_new)(const ebb_groupnorm_new_args *a)
 	if (a->groups < 1 || a->channels < 1 || a->channels % a->groups != 0) {
 		ebb_params_fail(a->p, EBB_INVALID, a->site,
 			"groupnorm_new: \"%s\" with %lld groups of %lld channels: expected "
-		        "positive "
+			"positive "
 			"numbers, groups dividing channels",
 			l.name, (long long)a->groups, (long long)a->channels);
 		return (ebb_groupnorm_layer){0};

@@ -18,6 +18,16 @@ static ebb_tensor *grad_weight(ebb_tape *t, ebb_tensor *x, ebb_tensor *gy, const
 
 /* ---- The three, as ops ----------------------------------------------------------------------- */
 
+/* A multiplication and an addition per weight and output position, whichever way they go. */
+static double conv_flops(const ebb_call *c, const ebb_tensor *y)
+{
+	const ebb_conv_shape *s = c->attrs;
+
+	(void)y;
+	return 2.0 * (double)s->n * (double)s->oh * (double)s->ow * (double)s->o *
+	       (double)(s->c / s->groups) * (double)s->kh * (double)s->kw;
+}
+
 static void conv2d_vjp(ebb_vjp *v)
 {
 	if (ebb_wants(v, 0))
@@ -31,7 +41,8 @@ static const ebb_op CONV2D = {.name = "conv2d",
 	.vjp = conv2d_vjp,
 	.reads = {EBB_IN(1), EBB_IN(0)},
 	.optional = EBB_IN(2),
-	.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS}};
+	.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS},
+	.flops = conv_flops};
 
 static void grad_input_vjp(ebb_vjp *v)
 {
@@ -43,7 +54,8 @@ static void grad_input_vjp(ebb_vjp *v)
 static const ebb_op GRAD_INPUT = {.name = "conv2d_grad_input",
 	.vjp = grad_input_vjp,
 	.reads = {EBB_IN(1), EBB_IN(0)},
-	.takes = {EBB_CHANNELS_LAST, EBB_ROWS}};
+	.takes = {EBB_CHANNELS_LAST, EBB_ROWS},
+	.flops = conv_flops};
 
 static void grad_weight_vjp(ebb_vjp *v)
 {
@@ -55,7 +67,8 @@ static void grad_weight_vjp(ebb_vjp *v)
 static const ebb_op GRAD_WEIGHT = {.name = "conv2d_grad_weight",
 	.vjp = grad_weight_vjp,
 	.reads = {EBB_IN(1), EBB_IN(0)},
-	.takes = {EBB_CHANNELS_LAST, EBB_CHANNELS_LAST}};
+	.takes = {EBB_CHANNELS_LAST, EBB_CHANNELS_LAST},
+	.flops = conv_flops};
 
 /* Runs one pass into y, which is complete when it returns; NULL if there is no scratch memory. */
 static ebb_tensor *run(ebb_call *c, const ebb_conv_shape *s, ebb_conv_pass pass, ebb_tensor *y)
@@ -246,7 +259,8 @@ ebb_tensor *(ebb_conv2d)(const ebb_conv2d_args *a)
 static const ebb_op CONV_TRANSPOSE2D = {.name = "conv_transpose2d",
 	.vjp = grad_input_vjp,
 	.reads = {EBB_IN(1), EBB_IN(0)},
-	.takes = {EBB_CHANNELS_LAST, EBB_ROWS}};
+	.takes = {EBB_CHANNELS_LAST, EBB_ROWS},
+	.flops = conv_flops};
 
 static bool transposed_shapes_fit(ebb_call *c, int64_t groups, int64_t *filters)
 {

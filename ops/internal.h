@@ -102,8 +102,7 @@ ebb_tensor *ebb_per_channel(ebb_tape *t, ebb_tensor *x, int ndim, const char *si
 
 /* y[n,c,i,j] = x[n,c] at the position index[n,c,i,j] that a maximum pooling saved; its gradient is
  * the scatter. */
-ebb_tensor *ebb_pool_gather(
-	ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const ebb_pool_shape *s);
+ebb_tensor *ebb_pool_gather(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const ebb_pool_shape *s);
 
 /* The gradient of gather: zeros, len long along the axis, with gy added at the index. */
 ebb_tensor *ebb_gather_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len);
@@ -111,8 +110,8 @@ ebb_tensor *ebb_gather_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *i
 /* The gradient of normalisation over axes, composed of ops: inv*(g - mean g - xh*mean(g*xh)) with
  * xh = (x - mean x)*inv, inv = 1/sqrt(mean square of x - mean x, + eps), which *normalised
  * receives; not centred: both means of one factor are left out. */
-ebb_tensor *ebb_normalised_grad(ebb_tape *t, ebb_tensor *x, ebb_tensor *g, ebb_axes axes, double eps,
-	bool centred, ebb_tensor **normalised);
+ebb_tensor *ebb_normalised_grad(ebb_tape *t, ebb_tensor *x, ebb_tensor *g, ebb_axes axes,
+	double eps, bool centred, ebb_tensor **normalised);
 
 /* Softmax along the last axis of x [..,L,S] where mask is not 0 (U8 or I64, broadcasts to x; NULL:
  * everywhere) and, if causal, key j <= query i; 0 elsewhere.  A row without any key is NaN. */

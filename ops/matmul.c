@@ -27,6 +27,11 @@ static bool as_matrix(const ebb_tensor *x, matrix *m)
 
 /* ---- matmul: ga = gy b^T, gb = a^T gy, summed over broadcast axes by ebb_give ---------------- */
 
+static double product_flops(const ebb_call *c, const ebb_tensor *y)
+{
+	return 2.0 * (double)y->count * (double)ebb_size(c->in[0], -1);
+}
+
 static void matmul_vjp(ebb_vjp *v)
 {
 	if (ebb_wants(v, 0))
@@ -38,7 +43,8 @@ static const ebb_op MATMUL = {.name = "matmul",
 	.vjp = matmul_vjp,
 	.reads = {EBB_IN(1), EBB_IN(0)},
 	.takes = {EBB_STRIDED, EBB_STRIDED},
-	.gy_strided = true};
+	.gy_strided = true,
+	.flops = product_flops};
 
 static ebb_tensor *no_fit(ebb_call *c)
 {
@@ -187,7 +193,8 @@ static const ebb_op LINEAR = {.name = "linear",
 	.vjp = linear_vjp,
 	.reads = {EBB_IN(1), EBB_IN(0)},
 	.optional = EBB_IN(2),
-	.takes = {EBB_ROWS, EBB_ROWS, EBB_ROWS}};
+	.takes = {EBB_ROWS, EBB_ROWS, EBB_ROWS},
+	.flops = product_flops};
 
 static bool linear_fits(ebb_call *c)
 {

@@ -72,7 +72,10 @@ START_TEST(order_and_completeness)
 	static const char *const expected[] = {"r mul", "r sin", "s outer.inner", "r add",
 		"s outer", "r sum", "g sum", "g add", "g sin", "g mul", "g leaf", "g leaf"};
 	events e = {.n = 0};
-	ebb_observer o = {&e, on_recorded, on_scope, on_gradient};
+	ebb_observer o = {.ctx = &e,
+		.recorded = on_recorded,
+		.scope_ended = on_scope,
+		.gradient = on_gradient};
 	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(3))),
 		   *p = stored_random(EBB_F64, EBB_SHAPE(3), 1);
 	ebb_tensor *h, *y, *targets[6], *g[6];
@@ -127,7 +130,7 @@ END_TEST
 START_TEST(gradients_are_complete_and_in_the_results_order)
 {
 	events e = {.n = 0};
-	ebb_observer o = {&e, NULL, NULL, on_gradient};
+	ebb_observer o = {.ctx = &e, .gradient = on_gradient};
 	ebb_tensor *x = ebb_variable(tape, ebb_randn(tape, EBB_SHAPE(2, 3))), *h = ebb_neg(tape, x),
 		   *sum;
 

@@ -24,9 +24,13 @@ void check_identity(const trial *r)
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x[MAX_IN], *by[MAX_IN], *v[MAX_IN], *g[MAX_IN], *y, *jv, *stored;
 	int which[MAX_IN], n = 0;
+	bool defined = true;
 	double forward, reverse = 0, size = 1;
 	array a;
 
+	/* Where the value is no number (a mean of nothing), neither are products. */
+	for (int64_t i = 0; i < r->y.count; i++)
+		defined = defined && isfinite(r->y.v[i]);
 	ebb_set_default_dtype(t, EBB_F64);
 	ebb_set_training(t, !s->eval);
 	ebb_seed(t, 1);
@@ -39,7 +43,7 @@ void check_identity(const trial *r)
 		v[n++] = constant(t, &r->v[k]);
 	}
 	y = r->e->call(t, x, s->n, s->variant);
-	if (n && ebb_requires_grad(y)) {
+	if (n && defined && ebb_requires_grad(y)) {
 		jv = ebb_jvp(t, y, n, by, v);
 		ck_assert_msg(jv, "%s (%s): jvp: %s", r->e->name, s->text, ebb_error_message(t));
 		a = array_of(jv);
@@ -50,7 +54,7 @@ void check_identity(const trial *r)
 			a = array_of(g[k]);
 			reverse += dot(&a, &r->v[which[k]], &size);
 		}
-		ck_assert_msg(!isfinite(reverse) || fabs(forward - reverse) <= 1e-12 * size,
+		ck_assert_msg(fabs(forward - reverse) <= 1e-12 * size,
 			"%s (%s): <u,Jv> is %.17g, <J^T u,v> is %.17g", r->e->name, s->text,
 			forward, reverse);
 	}
