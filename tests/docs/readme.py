@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compiles and runs every C snippet of a Markdown file, and compares what it prints.
 
-    readme.py README.md INCLUDE_DIR LIBRARY_DIR COMPILER [ARGUMENTS...]
+    readme.py FILE.md INCLUDE_DIR LIBRARY_DIR COMPILER [ARGUMENTS...]
 
 A comment before each ```c block says what it is:
     <!-- program: NAME.c -->   a whole program: compiled and run; a ```text block right after it is its output, in which
@@ -17,6 +17,8 @@ import sys
 import tempfile
 
 FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wstrict-prototypes", "-Werror", "-O1"]
+# How many error messages a file must show, so that none is lost unseen.
+EXPECTED_ERRORS = {"README.md": 4}
 ERROR_PROGRAM = """#include <ebb.h>
 #include <stdio.h>
 int main(void)
@@ -91,8 +93,9 @@ def main():
     if passed + failed != text.count("```c\n"):
         print(f"FAILED: {path} has C blocks that were not found")
         failed += 1
-    if errors < 4:
-        print(f"FAILED: {path} shows {errors} error messages, expected 4")
+    expected_errors = EXPECTED_ERRORS.get(os.path.basename(path), 0)
+    if errors < expected_errors:
+        print(f"FAILED: {path} shows {errors} error messages, expected {expected_errors}")
         failed += 1
     print(f"{passed} passed, {failed} failed")
     return failed > 0
