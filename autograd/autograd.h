@@ -161,8 +161,9 @@ EBB_API bool ebb_set_recording(ebb_tape *t, bool on);
 EBB_API bool ebb_set_training(ebb_tape *t, bool on); /* off: evaluation (dropout, batch norm) */
 EBB_API ebb_dtype ebb_set_default_dtype(ebb_tape *t, ebb_dtype dtype); /* EBB_F32 or EBB_F64 */
 /* on: the first NaN or infinity in the result of an op, or in a gradient that an op gives, fails
- * the tape (EBB_NOT_FINITE) and says which op, its inputs' ranges, the scope and the line.  Slow:
- * every value is looked at.  Off, it costs nothing. */
+ * the tape (EBB_NOT_FINITE) and says which op, its inputs' ranges, the scope and the line.  Slow,
+ * and large: every value is looked at, and inputs are kept for the sweep.  Off, it costs
+ * nothing. */
 EBB_API bool ebb_detect_anomaly(ebb_tape *t, bool on);
 EBB_API bool ebb_is_recording(const ebb_tape *t);
 EBB_API bool ebb_is_training(const ebb_tape *t);

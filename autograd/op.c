@@ -246,7 +246,8 @@ static ebb_tensor *lasting(ebb_tensor *x)
 static bool push(ebb_call *c, ebb_tensor *y)
 {
 	ebb_tape *t = c->t;
-	unsigned reads = reads_of(c);
+	/* An anomaly in a gradient is told with the ranges of all inputs. */
+	unsigned reads = t->anomaly ? ~EBB_OUT | reads_of(c) : reads_of(c);
 	void *attrs = NULL;
 	ebb_node *n;
 

@@ -425,7 +425,6 @@ struct compare_job {
 		const real *B = j->b + offset[2] + r * s->row[2];                                  \
 		uint8_t *Y = j->y + offset[0] + r * s->row[0];                                     \
                                                                                                    \
-		EBB_IVDEP                                                                          \
 		for (int64_t i = 0; i < s->cols; i++)                                              \
 			Y[i * s->col[0]] = A[i * s->col[1]] relation B[i * s->col[2]];             \
 	}

@@ -7,6 +7,10 @@
 #ifndef EBB_SITES_H
 #define EBB_SITES_H
 
+#include "ops.h"
+
+#ifndef __cplusplus
+
 #define ebb_scalar(...) ebb_scalar(__VA_ARGS__, EBB_SITE)
 #define ebb_full(...) ebb_full(__VA_ARGS__, EBB_SITE)
 #define ebb_zeros(...) ebb_zeros(__VA_ARGS__, EBB_SITE)
@@ -141,5 +145,7 @@
 #define ebb_l1_loss(...) ebb_l1_loss(&(ebb_loss_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_huber_loss(...) ebb_huber_loss(&(ebb_huber_loss_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_kl_div(...) ebb_kl_div(&(ebb_kl_div_args){__VA_ARGS__, .site = EBB_SITE})
+
+#endif
 
 #endif
