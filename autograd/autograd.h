@@ -412,14 +412,13 @@ struct ebb_call {
 	ebb_tape *t; /* NULL after a failure: ebb_new_* and ebb_record then return NULL */
 	const ebb_op *op;
 	const char *site;
-	int nin;
+	int nin, nsaved;
 	ebb_tensor **in;
 	/* the result will require a gradient: what only a gradient reads need be computed only
 	 * then */
 	bool tracked;
 	const void *attrs;
 	size_t attrs_size;
-	int nsaved;
 	ebb_tensor *saved[EBB_MAX_SAVED];
 	struct ebb_storage *scratch[EBB_MAX_SAVED];
 	int64_t start; /* nanoseconds, if an observer wants to know */
