@@ -81,6 +81,8 @@ static ebb_tensor *first_run(ebb_tape *t, const segment *s, ebb_tensor *x, const
 	t->trace = trace.outer;
 	if (!y && !ebb_failed(t))
 		ebb_fail(t, EBB_INVALID, site, "checkpoint: the function returned NULL");
+	if (!ebb_failed(t) && !y->stored)
+		y = ebb_usable(t, y, "checkpoint: the result", 0, site);
 	if (!ebb_failed(t) && y->tape == t && ebb_arena_is_after(&t->arena, m.arena, y) &&
 		!y->stored) {
 		differentiable = y->node >= m.nodes;
@@ -210,6 +212,7 @@ static void sweep_on(ebb_vjp *v, ebb_tensor *y, int64_t base)
 		.first = base,
 		.last = base - 1,
 		.outer = v->sweep,
+		.limit = v->node->index,
 		.create_graph = v->recording,
 		.consume = !v->recording};
 
@@ -221,7 +224,7 @@ static void sweep_on(ebb_vjp *v, ebb_tensor *y, int64_t base)
 /* Accumulators of what is older than the segment, made inside it, move to home, which the rewind
  * leaves alone.  A first contribution that is a value of the segment's own is held in its own
  * right. */
-static void bring_home(ebb_vjp *v, uint64_t mark, int64_t base, ebb_tensor *home)
+static void bring_home(ebb_vjp *v, uint64_t mark, ebb_tensor *home)
 {
 	ebb_tape *t = v->t;
 
@@ -229,7 +232,7 @@ static void bring_home(ebb_vjp *v, uint64_t mark, int64_t base, ebb_tensor *home
 		const ebb_tensor *x = v->in[k];
 		ebb_tensor **slot, *g;
 
-		if (!x || x->node < 0 || x->node >= base)
+		if (!ebb_wants(v, k))
 			continue;
 		slot = ebb_slot(v->sweep, x->node);
 		g = *slot;
@@ -278,7 +281,7 @@ static void checkpoint_vjp(ebb_vjp *v)
 	while (t->nopen > was.nopen)
 		ebb_scope_end(t, NULL);
 	if (!v->recording) {
-		bring_home(v, m.arena, m.nodes, home);
+		bring_home(v, m.arena, home);
 		ebb_rewind(t, m);
 		t->spare = was.spare;
 	}

@@ -312,6 +312,7 @@ typedef struct ebb_sweep {
 	/* A replayed segment's sweep goes on where this one met the checkpoint: gradients of what is
 	 * older than base go straight into its accumulators. */
 	struct ebb_sweep *outer;
+	int64_t limit; /* the node of the checkpoint: what is younger is not the outer sweep's */
 	bool create_graph, consume;
 	const char *site;
 } ebb_sweep;

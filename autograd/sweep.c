@@ -42,8 +42,9 @@ ebb_tensor **ebb_slot(const ebb_sweep *s, int64_t node)
 
 bool ebb_is_needed(const ebb_sweep *s, int64_t node)
 {
-	while (node < s->base && s->outer)
-		s = s->outer;
+	for (; node < s->base && s->outer; s = s->outer)
+		if (node >= s->limit)
+			return false;
 	return node >= s->first && (!s->needed || s->needed[node - s->base]);
 }
 

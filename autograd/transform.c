@@ -49,6 +49,13 @@ static ebb_storage *list_of(ebb_tape *t, int64_t n, const char *site)
 	return s;
 }
 
+static bool forget_all(int64_t n, ebb_tensor **x)
+{
+	for (int64_t i = 0; i < n; i++)
+		x[i] = NULL;
+	return false;
+}
+
 /* h[k] = d(sum over i of sum g[i]*v[i])/dx[k].  What does not depend on x counts as zero. */
 static bool grad_along(const ebb_grad_args *a, const char *what, int ng, ebb_tensor *const *g,
 	ebb_tensor *const *v)
@@ -73,7 +80,7 @@ static bool grad_along(const ebb_grad_args *a, const char *what, int ng, ebb_ten
 	for (int k = 0; !n && ok && k < a->n; k++)
 		ok = (a->gx[k] = ebb_arith_full_like(t, a->x[k], 0.0, a->site)) != NULL;
 	ebb_unref(memory);
-	return ok;
+	return ok || forget_all(a->n, a->gx);
 }
 
 ebb_tensor *(ebb_jvp)(const ebb_jvp_args *a)
@@ -215,13 +222,6 @@ static bool fill_rows(ebb_tape *t, const char *what, ebb_tensor *y, int n, ebb_t
 	return ok;
 }
 
-static bool forget_all(int64_t n, ebb_tensor **x)
-{
-	for (int64_t i = 0; i < n; i++)
-		x[i] = NULL;
-	return false;
-}
-
 bool(ebb_jacobian)(const ebb_jacobian_args *a)
 {
 	ebb_tape *t = a->t;
@@ -253,7 +253,7 @@ bool(ebb_hessian)(const ebb_hessian_args *a)
 {
 	ebb_tape *t = a->t;
 	ebb_tensor *y = a->y, *none = NULL, **g;
-	int64_t blocks = (int64_t)a->n * a->n;
+	int64_t blocks = a->n > 0 ? (int64_t)a->n * a->n : 0;
 	ebb_storage *memory;
 	ebb_mark m;
 	bool ok = true;

@@ -302,6 +302,35 @@ static ebb_tensor *stored_weight(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return ebb_mul(t, x, ctx);
 }
 
+static ebb_tensor *dropped(ebb_tape *t, ebb_tensor *x, void *ctx)
+{
+	ebb_tensor *y = ebb_sin(t, x);
+
+	(void)ctx;
+	ebb_release(t, y);
+	return y;
+}
+
+/* A stored tensor that becomes a leaf after the segment gets no gradient through it, as without. */
+START_TEST(unfrozen_between)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *w = ebb_tensor_new(EBB_F32, EBB_SHAPE(3), false, NULL), *x, *y, *z;
+
+	ebb_copy_in(w, (float[]){2, 2, 2}, 12);
+	x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(3)));
+	y = ebb_checkpoint(t, stored_weight, w, x);
+	ebb_set_requires_grad(w, true);
+	z = ebb_mul(t, x, w);
+	ck_assert_msg(ebb_backward(t, ebb_sum(t, ebb_add(t, y, z))), "%s", ebb_error_message(t));
+	ck_assert_double_eq(ebb_at(ebb_grad_of(w), 0), 1);
+	ck_assert_double_eq(ebb_at(ebb_grad_of(x), 0), 4);
+	ebb_checkpoint(t, dropped, NULL, x);
+	expect_error(t, "was released");
+	ebb_tensor_free(w);
+}
+END_TEST
+
 START_TEST(errors)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -382,6 +411,7 @@ int main(void)
 	tcase_add_test(c, second_order);
 	tcase_add_test(c, more_inputs_than_bits);
 	tcase_add_test(c, edges);
+	tcase_add_test(c, unfrozen_between);
 	tcase_add_test(c, errors);
 	tcase_add_test(c, memory_falls_as_the_root);
 	suite_add_tcase(s, c);
