@@ -452,10 +452,6 @@ EBB_API ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y);
 
 /* ---- Watching -------------------------------------------------------------------------------- */
 
-/* Observers see every op when it is recorded (values finished), every scope when it ends, and
- * every gradient when it is complete, before it is released.  Tensors are the engine's: read
- * them in the callback, do not keep them.  Callbacks may not run ops on this tape.  NULL
- * callbacks are skipped. */
 /* One call of an op, from its checked inputs to its finished result. */
 typedef struct ebb_run {
 	const char *op, *site; /* site "" if unknown */
@@ -467,6 +463,10 @@ typedef struct ebb_run {
 	const ebb_tensor *y;
 } ebb_run;
 
+/* Observers see every op when it is recorded (values finished), every scope when it ends, and
+ * every gradient when it is complete, before it is released.  Tensors are the engine's: read
+ * them in the callback, do not keep them.  Callbacks may not run ops on this tape.  NULL
+ * callbacks are skipped. */
 typedef struct ebb_observer {
 	void *ctx;
 	void (*recorded)(void *ctx, const ebb_node *node);

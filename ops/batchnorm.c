@@ -13,20 +13,6 @@ static const ebb_op FUSED = {.name = "batchnorm_grad",
 	.optional = EBB_IN(2),
 	.takes = {EBB_CHANNELS_LAST, EBB_CHANNELS_LAST, EBB_ROWS}};
 
-static double weight_at(const ebb_tensor *w, int64_t k)
-{
-	return w ? ebb_value_at(w, k) : 1.0;
-}
-
-static ebb_tensor *vector(ebb_call *c, ebb_dtype dtype, int64_t n, const double *values)
-{
-	ebb_tensor *y = ebb_new(c, dtype, EBB_SHAPE(n), EBB_ROWS);
-
-	if (y)
-		KERNELS(y)->from_f64(n, values, y->data);
-	return y;
-}
-
 /* With xh = (x - m)*i and n elements per channel, i = 1/sqrt(v + eps):
  *   gb = sum gy,  gw = sum gy*xh,  gx = w*i*(gy - gb/n - xh*gw/n);  with given statistics gx = w*i*gy. */
 static void fused_grad(ebb_vjp *v)
@@ -50,12 +36,12 @@ static void fused_grad(ebb_vjp *v)
 		KERNELS(in[1])->batchnorm_sums(
 			rows, channels, in[1]->data, in[0]->data, mean, invstd, sum, dot);
 		if (ebb_wants(v, 1))
-			gw = vector(&c, dtype, channels, dot);
+			gw = ebb_vector(&c, dtype, channels, dot);
 		if (ebb_wants(v, 2))
-			gb = vector(&c, dtype, channels, sum);
+			gb = ebb_vector(&c, dtype, channels, sum);
 		gx = ebb_wants(v, 0) ? ebb_new_like(&c, in[1]) : NULL;
 		for (int64_t i = 0; gx && i < channels; i++) {
-			ga[i] = weight_at(in[2], i) * invstd[i];
+			ga[i] = ebb_weight_at(in[2], i) * invstd[i];
 			gbx[i] = -ga[i] * invstd[i] * dot[i] / n;
 			gc[i] = -ga[i] * sum[i] / n - gbx[i] * mean[i];
 		}
@@ -83,40 +69,26 @@ static void composed_grad(ebb_vjp *v)
 {
 	const norm_attrs *k = v->attrs;
 	ebb_tape *t = v->t;
-	ebb_tensor *x = v->in[0], *gy = v->gy, *mean, *inv, *centred, *xh, *g = gy;
+	ebb_tensor *x = v->in[0], *g = NULL, *gx, *xh;
 	int64_t channels = ebb_size(x, 1);
 	int ndim = ebb_ndim(x);
-	ebb_axes axes = {0, {0}};
+	ebb_axes axes = ebb_but_channels(ndim);
 
-	for (int i = 0; i < ndim; i++)
-		if (i != 1)
-			axes.axis[axes.n++] = i;
+	if (ebb_wants(v, 0))
+		g = v->in[1] ? ebb_mul(t, v->gy, ebb_per_channel(t, v->in[1], ndim, NULL)) : v->gy;
 	if (k->batch) {
-		mean = ebb_mean(t, x, axes, .keepdim = true);
-		centred = ebb_sub(t, x, mean);
-		inv = ebb_mean(t, ebb_square(t, centred), axes, .keepdim = true);
-		inv = ebb_reciprocal(t, ebb_sqrt(t, ebb_add_scalar(t, inv, k->eps)));
+		gx = ebb_normalised_grad(t, x, g, axes, k->eps, true, &xh);
 	} else {
-		mean = saved_part(v, 0, channels);
-		inv = saved_part(v, channels, channels);
-		centred = ebb_sub(t, x, mean);
-	}
-	xh = ebb_mul(t, centred, inv);
-	if (ebb_wants(v, 1))
-		ebb_give(v, 1, ebb_sum(t, ebb_mul(t, gy, xh), axes));
-	if (ebb_wants(v, 2))
-		ebb_give(v, 2, ebb_sum(t, gy, axes));
-	if (!ebb_wants(v, 0))
-		return;
-	if (v->in[1])
-		g = ebb_mul(t, gy, ebb_per_channel(t, v->in[1], ndim, NULL));
-	if (k->batch) {
-		ebb_tensor *dot = ebb_mean(t, ebb_mul(t, g, xh), axes, .keepdim = true);
+		ebb_tensor *inv = saved_part(v, channels, channels);
 
-		g = ebb_sub(t, ebb_sub(t, g, ebb_mean(t, g, axes, .keepdim = true)),
-			ebb_mul(t, xh, dot));
+		xh = ebb_mul(t, ebb_sub(t, x, saved_part(v, 0, channels)), inv);
+		gx = g ? ebb_mul(t, g, inv) : NULL;
 	}
-	ebb_give(v, 0, ebb_mul(t, g, inv));
+	ebb_give(v, 0, gx);
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1, ebb_sum(t, ebb_mul(t, v->gy, xh), axes));
+	if (ebb_wants(v, 2))
+		ebb_give(v, 2, ebb_sum(t, v->gy, axes));
 }
 
 static void batchnorm_vjp(ebb_vjp *v)
@@ -223,7 +195,7 @@ static void coefficients(ebb_call *c, const ebb_batchnorm_args *a, bool batch, d
 			invstd[i] = ebb_value_at(a->running_var, i);
 		}
 		invstd[i] = 1.0 / sqrt(invstd[i] + eps);
-		scale[i] = weight_at(c->in[1], i) * invstd[i];
+		scale[i] = ebb_weight_at(c->in[1], i) * invstd[i];
 		shift[i] = (c->in[2] ? ebb_value_at(c->in[2], i) : 0.0) - mean[i] * scale[i];
 	}
 }

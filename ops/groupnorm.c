@@ -21,11 +21,6 @@ static extent extent_of(const ebb_tensor *x, int64_t groups)
 	return e;
 }
 
-static double weight_at(const ebb_tensor *w, int64_t k)
-{
-	return w ? ebb_value_at(w, k) : 1.0;
-}
-
 static unsigned char *image(const ebb_tensor *x, const extent *e, int64_t n)
 {
 	return (unsigned char *)x->data + n * e->positions * e->c * (int64_t)KERNELS(x)->real_size;
@@ -54,11 +49,11 @@ static void group_coefficients(const extent *e, int64_t group, const ebb_tensor 
 	double m = (double)(e->per * e->positions), g = 0, gx = 0;
 
 	for (int64_t c = from; c < to; c++) {
-		g += weight_at(weight, c) * s->sum[c] / m;
-		gx += weight_at(weight, c) * s->dot[c] / m;
+		g += ebb_weight_at(weight, c) * s->sum[c] / m;
+		gx += ebb_weight_at(weight, c) * s->dot[c] / m;
 	}
 	for (int64_t c = from; c < to; c++) {
-		s->by_gy[c] = weight_at(weight, c) * inv[c];
+		s->by_gy[c] = ebb_weight_at(weight, c) * inv[c];
 		s->by_x[c] = -inv[c] * inv[c] * gx;
 		s->rest[c] = -inv[c] * g - s->by_x[c] * mean[c];
 		/* A single element is its own mean: exactly 0, not what rounding leaves. */
@@ -90,15 +85,6 @@ static void sweep_images(
 	}
 }
 
-static ebb_tensor *vector(ebb_call *c, ebb_dtype dtype, int64_t n, const double *values)
-{
-	ebb_tensor *y = ebb_new(c, dtype, EBB_SHAPE(n), EBB_ROWS);
-
-	if (y)
-		KERNELS(y)->from_f64(n, values, y->data);
-	return y;
-}
-
 static void fused_grad(ebb_vjp *v)
 {
 	const group_attrs *k = v->attrs;
@@ -116,8 +102,8 @@ static void fused_grad(ebb_vjp *v)
 			s.gw[i] = s.gb[i] = 0;
 		gx = ebb_wants(v, 0) ? ebb_new_like(&c, in[1]) : NULL;
 		sweep_images(&e, in, (const double *)(const void *)v->saved[0]->data, &s, gx);
-		gw = ebb_wants(v, 1) ? vector(&c, (ebb_dtype)in[1]->dtype, e.c, s.gw) : NULL;
-		gb = ebb_wants(v, 2) ? vector(&c, (ebb_dtype)in[1]->dtype, e.c, s.gb) : NULL;
+		gw = ebb_wants(v, 1) ? ebb_vector(&c, (ebb_dtype)in[1]->dtype, e.c, s.gw) : NULL;
+		gb = ebb_wants(v, 2) ? ebb_vector(&c, (ebb_dtype)in[1]->dtype, e.c, s.gb) : NULL;
 	}
 	ebb_record(&c, gx ? gx : gw ? gw : gb);
 	ebb_give(v, 0, gx);
@@ -127,16 +113,6 @@ static void fused_grad(ebb_vjp *v)
 
 /* ---- The same, composed of ops over x as [N,groups,rest] ------------------------------------- */
 
-static ebb_axes but_channels(int ndim)
-{
-	ebb_axes axes = {0, {0}};
-
-	for (int i = 0; i < ndim; i++)
-		if (i != 1)
-			axes.axis[axes.n++] = i;
-	return axes;
-}
-
 static void composed_grad(ebb_vjp *v)
 {
 	const group_attrs *k = v->attrs;
@@ -145,7 +121,7 @@ static void composed_grad(ebb_vjp *v)
 	ebb_shape rows = EBB_SHAPE(e.n, e.groups, e.per * e.positions),
 		  shape = ebb_shape_of(v->in[0]);
 	ebb_tensor *g = NULL, *xh, *gx;
-	ebb_axes axes = but_channels(shape.ndim);
+	ebb_axes axes = ebb_but_channels(shape.ndim);
 
 	if (ebb_wants(v, 0)) {
 		g = v->in[1] ? ebb_mul(t, v->gy, ebb_per_channel(t, v->in[1], shape.ndim, NULL))
@@ -165,7 +141,7 @@ static void composed_grad(ebb_vjp *v)
 static void groupnorm_vjp(ebb_vjp *v)
 {
 	if (!ebb_wants(v, 0) && !ebb_wants(v, 1)) /* reads nothing */
-		ebb_give(v, 2, ebb_sum(v->t, v->gy, but_channels(ebb_ndim(v->gy))));
+		ebb_give(v, 2, ebb_sum(v->t, v->gy, ebb_but_channels(ebb_ndim(v->gy))));
 	else if (v->recording)
 		composed_grad(v);
 	else
@@ -252,7 +228,7 @@ static ebb_tensor *normalise(ebb_call *c, const group_attrs *k)
 		KERNELS(x)->batchnorm_stats(e.positions, e.c, image(x, &e, n), mean, inv);
 		join_groups(&e, k->eps, mean, inv);
 		for (int64_t i = 0; i < e.c; i++) {
-			scale[i] = weight_at(c->in[1], i) * inv[i];
+			scale[i] = ebb_weight_at(c->in[1], i) * inv[i];
 			shift[i] = (c->in[2] ? ebb_value_at(c->in[2], i) : 0) - mean[i] * scale[i];
 		}
 		KERNELS(x)->scale_shift(

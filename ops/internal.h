@@ -107,6 +107,32 @@ ebb_tensor *ebb_pool_gather(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const
 /* The gradient of gather: zeros, len long along the axis, with gy added at the index. */
 ebb_tensor *ebb_gather_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len);
 
+/* What the norms per channel share: weight number k (1 without weights), n doubles as a vector of
+ * that type, and all axes but axis 1. */
+static inline double ebb_weight_at(const ebb_tensor *w, int64_t k)
+{
+	return w ? ebb_value_at(w, k) : 1.0;
+}
+
+static inline ebb_tensor *ebb_vector(ebb_call *c, ebb_dtype dtype, int64_t n, const double *values)
+{
+	ebb_tensor *y = ebb_new(c, dtype, EBB_SHAPE(n), EBB_ROWS);
+
+	if (y)
+		KERNELS(y)->from_f64(n, values, y->data);
+	return y;
+}
+
+static inline ebb_axes ebb_but_channels(int ndim)
+{
+	ebb_axes axes = {0, {0}};
+
+	for (int i = 0; i < ndim; i++)
+		if (i != 1)
+			axes.axis[axes.n++] = i;
+	return axes;
+}
+
 /* The gradient of normalisation over axes, composed of ops: inv*(g - mean g - xh*mean(g*xh)) with
  * xh = (x - mean x)*inv, inv = 1/sqrt(mean square of x - mean x, + eps), which *normalised
  * receives; not centred: both means of one factor are left out. */
