@@ -1,23 +1,50 @@
 /*
- * conv.h - what conv.c and depthwise.c share.
+ * conv.h - the ways to a convolution, of which conv.c chooses one.
  */
 #ifndef EBB_KERNELS_CONV_H
 #define EBB_KERNELS_CONV_H
 
 #include "real.h"
 
-/* One input and one output channel per group: no product of matrices, but vectors over channels. */
+/* One way, for the three passes. */
+#define EBB_CONV_WAY(name)                                                                         \
+	size_t EBB_NAME(name##_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass);            \
+	void EBB_NAME(name##_forward)(const ebb_conv_shape *s, const void *x, const void *w,       \
+		const void *b, void *y, void *ws);                                                 \
+	void EBB_NAME(name##_grad_input)(                                                          \
+		const ebb_conv_shape *s, const void *gy, const void *w, void *gx, void *ws);       \
+	void EBB_NAME(name##_grad_weight)(                                                         \
+		const ebb_conv_shape *s, const void *x, const void *gy, void *gw, void *ws);
+
+/* Any shape: products of rows of the image as it lies (direct.c). */
+EBB_CONV_WAY(direct)
+/* One input and one output channel per group: vectors over channels (depthwise.c). */
+EBB_CONV_WAY(depthwise)
+/* Any shape: the image unfolded to a matrix (im2col.c). */
+EBB_CONV_WAY(im2col)
+/* 3x3 and 5x5, stride 1, float: products of transformed tiles (winograd.c). */
+EBB_CONV_WAY(winograd)
+
+/* Whether Winograd's way can be gone, and whether it is the shorter one. */
+bool EBB_NAME(winograd_fits)(const ebb_conv_shape *s);
+bool EBB_NAME(winograd_wins)(const ebb_conv_shape *s);
+
 static inline bool ebb_is_depthwise(const ebb_conv_shape *s)
 {
 	return s->groups > 1 && s->groups == s->c && s->groups == s->o;
 }
 
-size_t EBB_NAME(depthwise_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass);
-void EBB_NAME(depthwise_forward)(
-	const ebb_conv_shape *s, const real *x, const real *w, const real *b, real *y, real *ws);
-void EBB_NAME(depthwise_grad_input)(
-	const ebb_conv_shape *s, const real *gy, const real *w, real *gx, real *ws);
-void EBB_NAME(depthwise_grad_weight)(
-	const ebb_conv_shape *s, const real *x, const real *gy, real *gw, real *ws);
+/* A 1x1 filter on the image as it is: a product of matrices. */
+static inline bool ebb_is_product(const ebb_conv_shape *s)
+{
+	return s->kh == 1 && s->kw == 1 && s->groups == 1 && s->stride_h == 1 && s->stride_w == 1 &&
+	       s->pad_top == 0 && s->pad_left == 0 && s->oh == s->h && s->ow == s->w;
+}
+
+/* No output, so nothing to add up. */
+static inline bool ebb_is_empty(const ebb_conv_shape *s)
+{
+	return s->n == 0 || s->o == 0 || s->oh == 0 || s->ow == 0;
+}
 
 #endif

@@ -71,7 +71,7 @@ static void forward_row(void *ctx, int64_t row, int worker)
 }
 
 void EBB_NAME(depthwise_forward)(
-	const ebb_conv_shape *s, const real *x, const real *w, const real *b, real *y, real *ws)
+	const ebb_conv_shape *s, const void *x, const void *w, const void *b, void *y, void *ws)
 {
 	struct depthwise_job j = {.s = s, .x = x, .w = ws, .b = b, .y = y};
 
@@ -115,7 +115,7 @@ static void grad_input_row(void *ctx, int64_t row, int worker)
 }
 
 void EBB_NAME(depthwise_grad_input)(
-	const ebb_conv_shape *s, const real *gy, const real *w, real *gx, real *ws)
+	const ebb_conv_shape *s, const void *gy, const void *w, void *gx, void *ws)
 {
 	struct depthwise_job j = {.s = s, .x = gy, .w = ws, .y = gx};
 
@@ -157,11 +157,12 @@ static void grad_weight_chunk(void *ctx, int64_t chunk, int worker)
 }
 
 void EBB_NAME(depthwise_grad_weight)(
-	const ebb_conv_shape *s, const real *x, const real *gy, real *gw, real *ws)
+	const ebb_conv_shape *s, const void *x, const void *gy, void *gw, void *ws)
 {
 	struct depthwise_job j = {
 		.s = s, .x = x, .w = gy, .y = ws, .chunks = ebb_min(CHUNKS, s->n)};
 	int64_t taps = s->kh * s->kw;
+	const real *part = ws;
 
 	ebb_run(j.chunks, grad_weight_chunk, &j);
 	for (int64_t c = 0; c < s->c; c++) {
@@ -169,8 +170,8 @@ void EBB_NAME(depthwise_grad_weight)(
 			double sum = 0;
 
 			for (int64_t i = 0; i < j.chunks; i++)
-				sum += ws[(i * taps + k) * s->c + c];
-			gw[c * taps + k] = (real)sum;
+				sum += part[(i * taps + k) * s->c + c];
+			((real *)gw)[c * taps + k] = (real)sum;
 		}
 	}
 }

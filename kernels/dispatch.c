@@ -1,5 +1,6 @@
 /*
  * dispatch.c - picks the table of kernels, once, by what the processor has; EBB_ISA lowers it.
+ * Keeps the way of convolutions, which EBB_CONV forces.
  */
 #include "kernels.h"
 
@@ -100,4 +101,31 @@ const ebb_kernels *ebb_kernels_named(const char *isa, bool f64)
 			return !tables[i].supported() ? NULL : f64 ? tables[i].f64 : tables[i].f32;
 	}
 	return NULL;
+}
+
+/* ---- Ways of convolutions -------------------------------------------------------------------- */
+
+static atomic_int conv_choice = -1; /* -1: not asked yet; two threads at once find the same */
+
+ebb_conv_choice ebb_conv_chosen(void)
+{
+	static const char *const names[] = {"", "direct", "winograd", "im2col"};
+	int choice = atomic_load_explicit(&conv_choice, memory_order_relaxed);
+
+	if (choice < 0) {
+		const char *name = getenv("EBB_CONV");
+
+		choice = EBB_CONV_BY_SHAPE;
+		for (int i = EBB_CONV_DIRECT; name && i <= EBB_CONV_IM2COL; i++) {
+			if (strcmp(name, names[i]) == 0)
+				choice = i;
+		}
+		atomic_store_explicit(&conv_choice, choice, memory_order_relaxed);
+	}
+	return (ebb_conv_choice)choice;
+}
+
+void ebb_choose_conv(ebb_conv_choice choice)
+{
+	atomic_store_explicit(&conv_choice, choice, memory_order_relaxed);
 }

@@ -5,6 +5,7 @@
 #include "gemm.h"
 #include "blas.h"
 #include "microkernel.h"
+#include "transpose.h"
 
 #include <string.h>
 
@@ -70,50 +71,6 @@ size_t EBB_NAME(gemm_workspace)(int64_t m, int64_t n, int64_t k)
 	return j.ws_bytes * (size_t)ebb_threads();
 }
 
-/* to[c*ldt + r] = from[r*ld + c], by squares of a small vector's length. */
-static void transpose(
-	int64_t rows, int64_t cols, const real *from, int64_t ld, real *to, int64_t ldt)
-{
-	enum { SIDE = 16 / (int)sizeof(real) };
-	typedef real square_row __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
-	int64_t r = 0;
-
-	for (; r + SIDE <= rows; r += SIDE) {
-		int64_t c = 0;
-
-		for (; c + SIDE <= cols; c += SIDE) {
-			square_row v[SIDE], t[SIDE];
-
-			for (int i = 0; i < SIDE; i++)
-				v[i] = *(const square_row *)(const void *)(from + (r + i) * ld + c);
-#if EBB_F64
-			t[0] = (square_row){v[0][0], v[1][0]};
-			t[1] = (square_row){v[0][1], v[1][1]};
-#else
-			square_row a = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5);
-			square_row b = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5);
-			square_row d = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
-			square_row e = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
-
-			t[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
-			t[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
-			t[2] = __builtin_shufflevector(d, e, 0, 1, 4, 5);
-			t[3] = __builtin_shufflevector(d, e, 2, 3, 6, 7);
-#endif
-			for (int i = 0; i < SIDE; i++)
-				*(square_row *)(void *)(to + (c + i) * ldt + r) = t[i];
-		}
-		for (; c < cols; c++) {
-			for (int i = 0; i < SIDE; i++)
-				to[c * ldt + r + i] = from[(r + i) * ld + c];
-		}
-	}
-	for (; r < rows; r++) {
-		for (int64_t c = 0; c < cols; c++)
-			to[c * ldt + r] = from[r * ld + c];
-	}
-}
-
 /* Terms [k0,k0+kc) of columns [n0,n0+nc) of op(B), panel by panel, padded with zeros. */
 static void pack_b(
 	const struct gemm_job *j, int64_t k0, int64_t kc, int64_t n0, int64_t nc, real *to)
@@ -135,7 +92,7 @@ static void pack_b(
 						i < cols ? b[k * j->ldb + at + i] : 0;
 			}
 		} else {
-			transpose(cols, kc, b + at * j->ldb, j->ldb, panel, width);
+			ebb_transpose(cols, kc, b + at * j->ldb, j->ldb, panel, width);
 			for (int64_t k = 0; k < kc && cols < width; k++) {
 				for (int64_t i = cols; i < width; i++)
 					panel[k * width + i] = 0;
@@ -157,7 +114,7 @@ static void pack_a(
 				to[k * n + i] = a[k * j->lda + i];
 		}
 	} else {
-		transpose(n, kc, j->a + m0 * j->lda + k0, j->lda, to, n);
+		ebb_transpose(n, kc, j->a + m0 * j->lda + k0, j->lda, to, n);
 	}
 }
 

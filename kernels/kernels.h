@@ -142,6 +142,19 @@ typedef enum ebb_conv_pass {
 	EBB_CONV_GRAD_WEIGHT
 } ebb_conv_pass;
 
+/* How convolutions go: by shape (conv.c says how), or one way wherever it fits. */
+typedef enum ebb_conv_choice {
+	EBB_CONV_BY_SHAPE,
+	EBB_CONV_DIRECT,
+	EBB_CONV_WINOGRAD,
+	EBB_CONV_IM2COL
+} ebb_conv_choice;
+
+/* What EBB_CONV in the environment names ("direct", "winograd", "im2col"), else by shape. */
+ebb_conv_choice ebb_conv_chosen(void);
+/* Sets it, for tests and experiments; not while kernels run. */
+void ebb_choose_conv(ebb_conv_choice choice);
+
 /* A pooling over windows: window (i,j) starts at row i*stride_h - pad_top, column j*stride_w -
  * pad_left. Rows and columns outside the image are ignored (max) or count as zeros (average,
  * see divisor). */

@@ -1,5 +1,6 @@
 /*
- * test_conv.c - convolutions and their gradients against the defining loops.
+ * test_conv.c - convolutions and their gradients against the defining loops, the direct way;
+ * test_ways.c has the others.
  */
 #include "kernel_test.h"
 
@@ -268,10 +269,21 @@ START_TEST(workspace_does_not_overflow)
 }
 END_TEST
 
+static void choose_direct(void)
+{
+	ebb_choose_conv(EBB_CONV_DIRECT);
+}
+
+static void choose_by_shape(void)
+{
+	ebb_choose_conv(EBB_CONV_BY_SHAPE);
+}
+
 TCase *tests_conv(void)
 {
 	TCase *c = tcase_create("conv");
 
+	tcase_add_checked_fixture(c, choose_direct, choose_by_shape);
 	tcase_add_test(c, shapes);
 	tcase_add_test(c, random_convolutions);
 	tcase_add_test(c, same_for_any_threads);
