@@ -312,7 +312,7 @@ void EBB_NAME(batchnorm_sums)(int64_t rows, int64_t c, const void *x, const void
 
 struct affine_job {
 	int64_t rows, cols, chunk;
-	const real *x, *gy, *y, *residual; /* the last three may be NULL */
+	const real *x, *gy, *y, *residual; /* each may be NULL */
 	const double *a, *b, *c;           /* a: with gy */
 	real *out, *masked;                /* masked may be NULL */
 	bool relu;
@@ -342,7 +342,7 @@ EBB_INLINE void grad_row(int64_t n, const real *x, const real *gy, const real *y
 			g = y[k] > 0 ? g : 0;
 		if (masked)
 			masked[k] = g;
-		out[k] = a[k] * g + (b[k] * x[k] + c[k]);
+		out[k] = x ? a[k] * g + (b[k] * x[k] + c[k]) : a[k] * g;
 	}
 }
 
@@ -350,15 +350,21 @@ EBB_INLINE void grad_row(int64_t n, const real *x, const real *gy, const real *y
 static void affine_row(const struct affine_job *j, int64_t n, int64_t i, const real *a,
 	const real *b, const real *c)
 {
-	const real *x = j->x + i;
+	const real *x = j->x ? j->x + i : NULL, *gy = j->gy ? j->gy + i : NULL;
 	real *out = j->out + i;
 
-	if (j->gy && j->masked)
-		grad_row(n, x, j->gy + i, j->y + i, a, b, c, out, j->masked + i);
-	else if (j->gy && j->y)
-		grad_row(n, x, j->gy + i, j->y + i, a, b, c, out, NULL);
-	else if (j->gy)
-		grad_row(n, x, j->gy + i, NULL, a, b, c, out, NULL);
+	if (gy && x && j->masked)
+		grad_row(n, x, gy, j->y + i, a, b, c, out, j->masked + i);
+	else if (gy && x && j->y)
+		grad_row(n, x, gy, j->y + i, a, b, c, out, NULL);
+	else if (gy && x)
+		grad_row(n, x, gy, NULL, a, b, c, out, NULL);
+	else if (gy && j->masked)
+		grad_row(n, NULL, gy, j->y + i, a, b, c, out, j->masked + i);
+	else if (gy && j->y)
+		grad_row(n, NULL, gy, j->y + i, a, b, c, out, NULL);
+	else if (gy)
+		grad_row(n, NULL, gy, NULL, a, b, c, out, NULL);
 	else if (j->residual)
 		shift_row(n, x, j->residual + i, b, c, true, out);
 	else if (j->relu)
@@ -380,8 +386,8 @@ static void affine_piece(void *ctx, int64_t piece, int worker)
 
 		for (int64_t k = 0; k < width; k++) {
 			a[k] = k < cols ? j->gy ? (real)j->a[at + k] : 0 : a[k - cols];
-			b[k] = k < cols ? (real)j->b[at + k] : b[k - cols];
-			c[k] = k < cols ? (real)j->c[at + k] : c[k - cols];
+			b[k] = k < cols ? j->x ? (real)j->b[at + k] : 0 : b[k - cols];
+			c[k] = k < cols ? j->x ? (real)j->c[at + k] : 0 : c[k - cols];
 		}
 		for (int64_t r = from; r < to; r += many)
 			affine_row(j, r + many <= to ? width : (to - r) * cols, r * j->cols + at, a,

@@ -26,44 +26,59 @@ static const ebb_op FUSED_RELU = {.name = "batchnorm_relu_grad",
 	.optional = EBB_IN(2),
 	.takes = {EBB_CHANNELS_LAST, EBB_CHANNELS_LAST, EBB_ROWS, EBB_CHANNELS_LAST}};
 
+/* Scratch of C doubles each: sum g, sum g*xh, and the coefficients of gx = by_g*g + by_x*x + rest. */
+typedef struct sums {
+	double *g, *dot, *by_g, *by_x, *rest;
+} sums;
+enum { SUMS = 5 };
+
+static void gx_coefficients(const ebb_vjp *v, int64_t channels, double rows, const sums *s)
+{
+	const double *mean = (const double *)(const void *)v->saved[0]->data;
+	const double *inv = mean + channels;
+	bool batch = ((const norm_attrs *)v->attrs)->batch;
+
+	for (int64_t i = 0; i < channels; i++) {
+		s->by_g[i] = ebb_weight_at(v->in[WEIGHT], i) * inv[i];
+		if (!batch)
+			continue;
+		s->by_x[i] = -s->by_g[i] * inv[i] * s->dot[i] / rows;
+		s->rest[i] = -s->by_g[i] * s->g[i] / rows - s->by_x[i] * mean[i];
+	}
+}
+
 /* With g = gy (where y > 0), xh = (x - m)*i and n elements per channel, i = 1/sqrt(v + eps):
  *   gb = sum g,  gw = sum g*xh,  gx = w*i*(g - gb/n - xh*gw/n);  with given statistics gx = w*i*g. */
 static void fused_grad(ebb_vjp *v)
 {
-	const norm_attrs *k = v->attrs;
-	ebb_tensor *in[] = {v->gy, v->in[X], v->in[WEIGHT], mask_of(v)};
+	bool batch = ((const norm_attrs *)v->attrs)->batch;
+	ebb_tensor *in[] = {v->gy, v->in[X], v->in[WEIGHT], mask_of(v)}, *x;
 	ebb_tensor *gx = NULL, *gw = NULL, *gb = NULL, *gr = NULL;
 	ebb_call c = ebb_begin(v->t, in[3] ? &FUSED_RELU : &FUSED, NULL, in[3] ? 4 : 3, in);
-	int64_t channels = ebb_size(v->in[X], 1),
-		rows = channels ? ebb_count(v->in[X]) / channels : 0;
-	double *s, n = k->batch ? (double)rows : INFINITY;
-	const double *mean, *invstd;
-	const void *y = in[3] ? in[3]->data : NULL;
-	ebb_dtype dtype = ebb_dtype_of(v->in[X]);
+	int64_t channels = ebb_size(in[1], 1), rows = channels ? ebb_count(in[1]) / channels : 0;
+	double *p = ebb_scratch(&c, (size_t)(channels ? channels : 1) * SUMS * sizeof *p);
 
-	s = ebb_scratch(&c, (size_t)(channels ? channels : 1) * 5 * sizeof *s);
-	if (s) {
-		double *sum = s, *dot = s + channels, *ga = s + 2 * channels,
-		       *gbx = s + 3 * channels, *gc = s + 4 * channels;
+	x = in[1];
+	if (p) {
+		sums s = {p, p + channels, p + 2 * channels, p + 3 * channels, p + 4 * channels};
+		const double *mean = (const double *)(const void *)v->saved[0]->data;
+		const void *y = in[3] ? in[3]->data : NULL;
 
-		mean = (const double *)(const void *)v->saved[0]->data;
-		invstd = mean + channels;
-		KERNELS(in[1])->batchnorm_sums(
-			rows, channels, in[1]->data, in[0]->data, y, mean, invstd, sum, dot);
+		if (batch || ebb_wants(v, WEIGHT) || ebb_wants(v, BIAS))
+			KERNELS(x)->batchnorm_sums(rows, channels, x->data, in[0]->data, y, mean,
+				mean + channels, s.g, s.dot);
 		if (ebb_wants(v, WEIGHT))
-			gw = ebb_vector(&c, dtype, channels, dot);
+			gw = ebb_vector(&c, ebb_dtype_of(x), channels, s.dot);
 		if (ebb_wants(v, BIAS))
-			gb = ebb_vector(&c, dtype, channels, sum);
-		gx = ebb_wants(v, X) ? ebb_new_like(&c, in[1]) : NULL;
-		gr = gx && ebb_wants(v, RESIDUAL) ? ebb_new_like(&c, in[1]) : NULL;
-		for (int64_t i = 0; gx && i < channels; i++) {
-			ga[i] = ebb_weight_at(in[2], i) * invstd[i];
-			gbx[i] = -ga[i] * invstd[i] * dot[i] / n;
-			gc[i] = -ga[i] * sum[i] / n - gbx[i] * mean[i];
+			gb = ebb_vector(&c, ebb_dtype_of(x), channels, s.g);
+		gx = ebb_wants(v, X) ? ebb_new_like(&c, x) : NULL;
+		gr = gx && ebb_wants(v, RESIDUAL) ? ebb_new_like(&c, x) : NULL;
+		if (gx) {
+			gx_coefficients(v, channels, (double)rows, &s);
+			KERNELS(gx)->batchnorm_gx(rows, channels, batch ? x->data : NULL,
+				in[0]->data, y, s.by_g, s.by_x, s.rest, gx->data,
+				gr ? gr->data : NULL);
 		}
-		if (gx)
-			KERNELS(gx)->batchnorm_gx(rows, channels, in[1]->data, in[0]->data, y, ga,
-				gbx, gc, gx->data, gr ? gr->data : NULL);
 	}
 	ebb_record(&c, gx ? gx : gw ? gw : gb);
 	ebb_give(v, X, gx);

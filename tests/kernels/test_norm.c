@@ -58,6 +58,12 @@ static void check_gradient(int64_t rows, int64_t c, const void *x, const void *g
 			8 * (1 + fabs(bx) + fabs(var[i % c])), "batchnorm_gx");
 		expect(!masked || get(masked, i) == g);
 	}
+	K->batchnorm_gx(rows, c, NULL, gy, y, a, NULL, NULL, gx, masked);
+	for (int64_t i = 0; i < rows * c; i++) {
+		double g = !y || get(y, i) > 0 ? get(gy, i) : 0;
+
+		expect_near(get(gx, i), a[i % c] * g, 4, "batchnorm_gx without x");
+	}
 }
 
 static void check_passes(int64_t rows, int64_t c, const void *x, const double *scale,
