@@ -480,6 +480,9 @@ typedef struct ebb_observer {
 /* Added by address, removed by address; at most 8.  False if there is no room. */
 EBB_API bool ebb_observe(ebb_tape *t, const ebb_observer *o);
 EBB_API void ebb_unobserve(ebb_tape *t, const ebb_observer *o);
+/* Whether anyone looks at each step: an observer of more than calls, or anomaly detection.  A
+ * container that may run two steps as one op then runs them one by one. */
+EBB_API bool ebb_is_watched(const ebb_tape *t);
 
 /* "conv2d"; "leaf" for variables and stored tensors */
 EBB_API const char *ebb_node_op(const ebb_node *n);

@@ -29,6 +29,19 @@ void ebb_unobserve(ebb_tape *t, const ebb_observer *o)
 	t->nobservers = kept;
 }
 
+bool ebb_is_watched(const ebb_tape *t)
+{
+	if (!t)
+		return false;
+	for (int i = 0; i < t->nobservers; i++) {
+		const ebb_observer *o = t->observers[i];
+
+		if (o->recorded || o->scope_ended || o->gradient)
+			return true;
+	}
+	return t->anomaly;
+}
+
 /* ---- Calls ----------------------------------------------------------------------------------- */
 
 int64_t ebb_nanoseconds(void)

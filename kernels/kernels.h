@@ -295,19 +295,27 @@ typedef struct ebb_kernels {
 	void (*window_sums)(
 		int64_t rows, int64_t c, int64_t before, int64_t after, const void *x, void *y);
 
-	/* Batch normalisation over rows of x [rows,c].
-	 * stats: mean[k] and biased variance var[k], as double, two-pass or as exact. */
+	/* Batch normalisation over rows of x [rows,c].  The passes take whatever statistics and
+	 * coefficients the caller has, computed here or where x was made.
+	 * stats: mean[k] and biased variance var[k].  Float rows are summed in float over short
+	 * runs, as deviations from a mean of the rows before, and in double from run to run. */
 	void (*batchnorm_stats)(int64_t rows, int64_t c, const void *x, double *mean, double *var);
 	/* y = x*scale[k] + shift[k] */
 	void (*scale_shift)(int64_t rows, int64_t c, const void *x, const double *scale,
 		const double *shift, void *y);
-	/* sum_gy[k] = sum gy;  sum_gyx[k] = sum gy*(x - mean[k])*invstd[k] */
+	/* y = max(x*scale[k] + shift[k] + residual, 0); NaN stays.  residual may be NULL. */
+	void (*scale_shift_relu)(int64_t rows, int64_t c, const void *x, const void *residual,
+		const double *scale, const double *shift, void *y);
+	/* sum_gy[k] = sum g;  sum_gyx[k] = sum g*(x - mean[k])*invstd[k]; g is gy where y > 0, else
+	 * 0, and gy itself if y is NULL; summed as stats does */
 	void (*batchnorm_sums)(int64_t rows, int64_t c, const void *x, const void *gy,
-		const double *mean, const double *invstd, double *sum_gy, double *sum_gyx);
-	/* gx = ga[k]*gy + gb[k]*x + gc[k]: both gradients of batch norm, with the caller's
-	 * coefficients */
-	void (*batchnorm_gx)(int64_t rows, int64_t c, const void *x, const void *gy,
-		const double *ga, const double *gb, const double *gc, void *gx);
+		const void *y, const double *mean, const double *invstd, double *sum_gy,
+		double *sum_gyx);
+	/* gx = ga[k]*g + gb[k]*x + gc[k], with the same g and the caller's coefficients: the
+	 * gradient of batch norm.  x NULL: gx = ga[k]*g.  masked receives g, if it is not NULL
+	 * (then neither is y). */
+	void (*batchnorm_gx)(int64_t rows, int64_t c, const void *x, const void *gy, const void *y,
+		const double *ga, const double *gb, const double *gc, void *gx, void *masked);
 
 	/* Normalisation of each row of x [rows,len].  centred: mean[r] and inv[r] = 1/sqrt(biased
 	 * variance + eps); else mean[r] = 0 and inv[r] = 1/sqrt(mean x^2 + eps).  With xh = (x -

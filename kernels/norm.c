@@ -1,88 +1,182 @@
 /*
- * norm.c - batch normalisation over the rows of [rows,c]: its sums and its two elementwise passes.
+ * norm.c - batch normalisation over the rows of [rows,c]: its sums and its elementwise passes.
  *
- * Narrow rows are taken several at a time, so that vectors are full whatever c is.
+ * Narrow rows are taken several at a time, so that vectors are full whatever c is.  Sums run
+ * through registers, in the real type over short runs and in double from run to run.
  */
 #include "functions.h"
 
-/* Columns of one pass, pieces of its rows, and rows of one step: what fits the stack and the
- * cache. */
-enum { COLUMNS = 256, PIECES = 16, STEP = 4096 };
-
-struct moments {
-	double n, mean[COLUMNS], m2[COLUMNS];
-};
-
-struct norm_job {
-	int64_t rows, cols, stride, chunk;
-	const real *x, *gy;
-	const double *mean, *invstd;
-	struct moments *part;                           /* batchnorm_stats */
-	double (*sum_gy)[COLUMNS], (*sum_gyx)[COLUMNS]; /* batchnorm_sums */
-};
+/* Columns of one pass, and pieces of its rows: what fits the stack. */
+enum { COLUMNS = 256, PIECES = 16 };
+/* Reals of a wide row that is summed, wide rows of a run, vectors side by side in registers. */
+enum { WIDE = 64, RUN = 32, VECTORS = 4 };
 
 /* How many rows make one wide row. */
-static int64_t copies(int64_t rows, int64_t cols, int64_t stride)
+static int64_t copies(int64_t rows, int64_t cols, int64_t stride, int64_t width)
 {
-	return stride == cols ? ebb_max(1, ebb_min(rows, 64 / cols)) : 1;
+	return stride == cols ? ebb_max(1, ebb_min(rows, width / cols)) : 1;
 }
 
-/* Repeats the first cols values to fill width. */
-static void repeat(double *v, int64_t cols, int64_t width)
+/* Columns of each pass over c, about the same for all. */
+static int64_t columns_of(int64_t c)
 {
-	for (int64_t k = cols; k < width; k++)
-		v[k] = v[k - cols];
+	return ebb_ceil_div(c, ebb_max(1, ebb_ceil_div(c, COLUMNS)));
 }
 
-/* Sums the copies into the first cols values. */
-static void fold(double *v, int64_t cols, int64_t width)
+EBB_INLINE ebb_vec load(const real *x)
 {
-	for (int64_t k = cols; k < width; k++)
-		v[k % cols] += v[k];
+	return *(const ebb_vec *)(const void *)x;
 }
 
-/* The mean and the centred sum of squares of a few rows, in two passes over the cache. */
-static void block_moments(
-	int64_t rows, int64_t cols, int64_t stride, const real *x, double *mean, double *m2)
-{
-	int64_t many = copies(rows, cols, stride), width = many * cols, whole = rows / many * many;
+/* ---- Sums over rows: with d = x - shift, sum g and sum g*d ----------------------------------- */
 
+enum terms {
+	DEVIATIONS, /* g = d */
+	GRADIENTS,  /* g = gy */
+	MASKED      /* g = gy where y > 0, else 0 */
+};
+
+/* A run of wide rows; sums of some of its columns. */
+struct run {
+	const real *x, *gy, *y, *shift;
+	int64_t rows, step, width, at;
+	real *sum, *dot;
+};
+
+/* Sums of count vectors of columns.  The last one ends where the row does: it may sum columns of
+ * the one before once more. */
+EBB_INLINE void sum_vectors(const struct run *j, enum terms terms, int count)
+{
+	ebb_vec sum[VECTORS] = {{0}}, dot[VECTORS] = {{0}}, shift[VECTORS] = {{0}};
+	int64_t at[VECTORS] = {0};
+
+	EBB_UNROLL(4)
+	for (int k = 0; k < count; k++) {
+		at[k] = ebb_min(j->at + k * EBB_VLEN, j->width - EBB_VLEN);
+		shift[k] = load(j->shift + at[k]);
+	}
+	for (int64_t r = 0; r < j->rows; r++) {
+		EBB_UNROLL(4)
+		for (int k = 0; k < count; k++) {
+			int64_t i = r * j->step + at[k];
+			ebb_vec d = load(j->x + i) - shift[k], g = d;
+
+			if (terms != DEVIATIONS)
+				g = load(j->gy + i);
+			if (terms == MASKED)
+				g = (ebb_vec)((load(j->y + i) > 0) & (ebb_whole_vec)g);
+			sum[k] += g;
+			dot[k] += g * d;
+		}
+	}
+	EBB_UNROLL(4)
+	for (int k = 0; k < count; k++) {
+		*(ebb_vec *)(void *)(j->sum + at[k]) = sum[k];
+		*(ebb_vec *)(void *)(j->dot + at[k]) = dot[k];
+	}
+}
+
+#define COUNT(terms, count)                                                                        \
+	case (terms)*VECTORS + (count):                                                            \
+		sum_vectors(j, terms, count);                                                      \
+		break;
+#define COUNTS(terms) COUNT(terms, 1) COUNT(terms, 2) COUNT(terms, 3) COUNT(terms, 4)
+
+static void sum_run(const struct run *j, enum terms terms, int64_t count)
+{
+	switch (terms * VECTORS + count) {
+		COUNTS(DEVIATIONS)
+		COUNTS(GRADIENTS)
+		COUNTS(MASKED)
+	}
+}
+
+/* Rows of cols columns, and where their sums go; shift is one value per column. */
+struct block {
+	enum terms terms;
+	int64_t rows, cols, stride;
+	const real *x, *gy, *y;
+	const double *shift;
+	double *sum, *dot;
+};
+
+static void sum_single_rows(const struct block *b, int64_t from)
+{
+	for (int64_t r = from; r < b->rows; r++) {
+		for (int64_t k = 0; k < b->cols; k++) {
+			int64_t i = r * b->stride + k;
+			double d = (double)b->x[i] - (double)(real)b->shift[k], g = d;
+
+			if (b->terms != DEVIATIONS)
+				g = b->gy[i];
+			if (b->terms == MASKED && !(b->y[i] > 0))
+				g = 0;
+			b->sum[k] += g;
+			b->dot[k] += g * d;
+		}
+	}
+}
+
+static void sum_block(const struct block *b)
+{
+	int64_t many = copies(b->rows, b->cols, b->stride, WIDE), width = many * b->cols;
+	int64_t wide_rows = width < EBB_VLEN ? 0 : b->rows / many, step = many * b->stride;
+	real shift[COLUMNS], sum[COLUMNS], dot[COLUMNS];
+	double sums[COLUMNS] = {0}, dots[COLUMNS] = {0};
+
+	for (int64_t k = 0; k < b->cols; k++)
+		b->sum[k] = b->dot[k] = 0;
 	for (int64_t k = 0; k < width; k++)
-		mean[k] = m2[k] = 0;
-	for (int64_t r = 0; r < whole; r += many) {
-		const real *v = x + r * stride;
+		shift[k] = k < b->cols ? (real)b->shift[k] : shift[k - b->cols];
+	for (int64_t r = 0; r < wide_rows; r += RUN) {
+		struct run j = {b->x + r * step, b->gy ? b->gy + r * step : NULL,
+			b->y ? b->y + r * step : NULL, shift, ebb_min(RUN, wide_rows - r), step,
+			width, 0, sum, dot};
 
-		EBB_IVDEP
-		for (int64_t k = 0; k < width; k++)
-			mean[k] += v[k];
-	}
-	fold(mean, cols, width);
-	for (int64_t r = whole; r < rows; r++) {
-		for (int64_t k = 0; k < cols; k++)
-			mean[k] += x[r * stride + k];
-	}
-	for (int64_t k = 0; k < cols; k++)
-		mean[k] /= (double)rows;
-	repeat(mean, cols, width);
-	for (int64_t r = 0; r < whole; r += many) {
-		const real *v = x + r * stride;
-
-		EBB_IVDEP
+		for (; j.at < width; j.at += VECTORS * EBB_VLEN)
+			sum_run(&j, b->terms,
+				ebb_min(VECTORS, ebb_ceil_div(width - j.at, EBB_VLEN)));
 		for (int64_t k = 0; k < width; k++) {
-			double d = v[k] - mean[k];
-
-			m2[k] += d * d;
+			sums[k] += (double)sum[k];
+			dots[k] += (double)dot[k];
 		}
 	}
-	fold(m2, cols, width);
-	for (int64_t r = whole; r < rows; r++) {
-		for (int64_t k = 0; k < cols; k++) {
-			double d = x[r * stride + k] - mean[k];
-
-			m2[k] += d * d;
+	for (int64_t at = 0; at < width; at += b->cols) {
+		for (int64_t k = 0; k < b->cols; k++) {
+			b->sum[k] += sums[at + k];
+			b->dot[k] += dots[at + k];
 		}
 	}
+	sum_single_rows(b, wide_rows * many);
 }
+
+struct sum_job {
+	struct block all; /* of all rows; what its sums are is the piece's */
+	int64_t chunk;
+	struct moments {
+		double n, mean[COLUMNS], m2[COLUMNS];
+	} * part;
+	double (*sum)[COLUMNS], (*dot)[COLUMNS];
+};
+
+static struct block rows_of(const struct sum_job *j, int64_t from, int64_t rows)
+{
+	struct block b = j->all;
+
+	b.rows = rows;
+	b.x += from * b.stride;
+	b.gy = b.gy ? b.gy + from * b.stride : NULL;
+	b.y = b.y ? b.y + from * b.stride : NULL;
+	return b;
+}
+
+static int64_t split(struct sum_job *j)
+{
+	j->chunk = ebb_max(ebb_ceil_div(EBB_PIECE, j->all.cols), ebb_ceil_div(j->all.rows, PIECES));
+	return ebb_ceil_div(j->all.rows, j->chunk);
+}
+
+/* ---- Statistics ------------------------------------------------------------------------------ */
 
 /* Adds rows to what is known (Chan, Golub & LeVeque 1979). */
 static void merge(struct moments *to, int64_t cols, double n, const double *mean, const double *m2)
@@ -98,200 +192,236 @@ static void merge(struct moments *to, int64_t cols, double n, const double *mean
 	to->n = all;
 }
 
+/* Deviations are from the mean of the rows before, at least as many as are summed (at first from
+ * that of the same rows): their squares stay of the variance's size. */
 static void stats_piece(void *ctx, int64_t piece, int worker)
 {
-	const struct norm_job *j = ctx;
-	int64_t from = piece * j->chunk, to = ebb_min(j->rows, from + j->chunk);
-	int64_t step = ebb_max(1, STEP / j->cols);
+	const struct sum_job *j = ctx;
+	int64_t from = piece * j->chunk, rows = ebb_min(j->chunk, j->all.rows - from), n;
+	int64_t cols = j->all.cols;
+	int64_t first = ebb_min(rows, ebb_max(16, copies(rows, cols, j->all.stride, WIDE)));
 	struct moments *part = &j->part[piece];
-	double mean[COLUMNS], m2[COLUMNS];
+	double sum[COLUMNS], dot[COLUMNS];
 
 	(void)worker;
 	part->n = 0;
-	for (int64_t k = 0; k < j->cols; k++)
+	for (int64_t k = 0; k < cols; k++)
 		part->mean[k] = part->m2[k] = 0;
-	for (int64_t r = from; r < to; r += step) {
-		int64_t n = ebb_min(step, to - r);
-
-		block_moments(n, j->cols, j->stride, j->x + r * j->stride, mean, m2);
-		merge(part, j->cols, (double)n, mean, m2);
+	for (int64_t r = 0; r < first; r++) {
+		for (int64_t k = 0; k < cols; k++)
+			part->mean[k] +=
+				(double)j->all.x[(from + r) * j->all.stride + k] / (double)first;
 	}
-}
+	for (int64_t r = 0; r < rows; r += n) {
+		struct block b;
 
-static int64_t split(struct norm_job *j)
-{
-	j->chunk = ebb_max(ebb_ceil_div(EBB_PIECE, j->cols), ebb_ceil_div(j->rows, PIECES));
-	return ebb_ceil_div(j->rows, j->chunk);
+		n = ebb_min(r ? r : first, rows - r);
+		b = rows_of(j, from + r, n);
+		b.shift = part->mean;
+		b.sum = sum;
+		b.dot = dot;
+		sum_block(&b);
+		for (int64_t k = 0; k < cols; k++) {
+			double m2 = dot[k] - sum[k] * sum[k] / (double)n;
+
+			sum[k] = (double)(real)part->mean[k] + sum[k] / (double)n;
+			dot[k] = m2 < 0 ? 0 : m2;
+		}
+		merge(part, cols, (double)n, sum, dot);
+	}
 }
 
 EBB_DECLARE(batchnorm_stats);
 void EBB_NAME(batchnorm_stats)(int64_t rows, int64_t c, const void *x, double *mean, double *var)
 {
 	struct moments part[PIECES];
-	struct norm_job j = {.rows = rows, .stride = c, .part = part};
+	struct sum_job j = {.all = {.terms = DEVIATIONS, .rows = rows, .stride = c}, .part = part};
+	int64_t cols = columns_of(c);
 
 	if (rows == 0) {
 		for (int64_t k = 0; k < c; k++)
 			mean[k] = var[k] = 0;
 		return;
 	}
-	for (int64_t at = 0; at < c; at += COLUMNS) {
+	for (int64_t at = 0; at < c; at += cols) {
 		int64_t pieces;
 
-		j.cols = ebb_min(COLUMNS, c - at);
-		j.x = (const real *)x + at;
+		j.all.cols = ebb_min(cols, c - at);
+		j.all.x = (const real *)x + at;
 		pieces = split(&j);
 		ebb_run(pieces, stats_piece, &j);
 		for (int64_t p = 1; p < pieces; p++)
-			merge(&part[0], j.cols, part[p].n, part[p].mean, part[p].m2);
-		for (int64_t k = 0; k < j.cols; k++) {
+			merge(&part[0], j.all.cols, part[p].n, part[p].mean, part[p].m2);
+		for (int64_t k = 0; k < j.all.cols; k++) {
 			mean[at + k] = part[0].mean[k];
 			var[at + k] = part[0].m2[k] / (double)rows;
 		}
 	}
 }
 
+/* ---- Sums of the gradient -------------------------------------------------------------------- */
+
 static void sums_piece(void *ctx, int64_t piece, int worker)
 {
-	const struct norm_job *j = ctx;
-	int64_t from = piece * j->chunk, rows = ebb_min(j->chunk, j->rows - from);
-	int64_t many = copies(rows, j->cols, j->stride), width = many * j->cols;
-	int64_t whole = rows / many * many;
-	double *sum = j->sum_gy[piece], *dot = j->sum_gyx[piece], mean[COLUMNS];
+	const struct sum_job *j = ctx;
+	int64_t from = piece * j->chunk;
+	struct block b = rows_of(j, from, ebb_min(j->chunk, j->all.rows - from));
 
 	(void)worker;
-	for (int64_t k = 0; k < width; k++)
-		sum[k] = dot[k] = 0;
-	memcpy(mean, j->mean, (size_t)j->cols * sizeof *mean);
-	repeat(mean, j->cols, width);
-	for (int64_t r = 0; r < whole; r += many) {
-		const real *x = j->x + (from + r) * j->stride, *gy = j->gy + (from + r) * j->stride;
-
-		EBB_IVDEP
-		for (int64_t k = 0; k < width; k++) {
-			double g = gy[k];
-
-			sum[k] += g;
-			dot[k] += g * (x[k] - mean[k]);
-		}
-	}
-	fold(sum, j->cols, width);
-	fold(dot, j->cols, width);
-	for (int64_t r = whole; r < rows; r++) {
-		const real *x = j->x + (from + r) * j->stride, *gy = j->gy + (from + r) * j->stride;
-
-		for (int64_t k = 0; k < j->cols; k++) {
-			sum[k] += gy[k];
-			dot[k] += gy[k] * (x[k] - mean[k]);
-		}
-	}
+	b.sum = j->sum[piece];
+	b.dot = j->dot[piece];
+	sum_block(&b);
 }
 
 EBB_DECLARE(batchnorm_sums);
-void EBB_NAME(batchnorm_sums)(int64_t rows, int64_t c, const void *x, const void *gy,
+void EBB_NAME(batchnorm_sums)(int64_t rows, int64_t c, const void *x, const void *gy, const void *y,
 	const double *mean, const double *invstd, double *sum_gy, double *sum_gyx)
 {
 	double sums[PIECES][COLUMNS], dots[PIECES][COLUMNS];
-	struct norm_job j = {.rows = rows, .stride = c, .sum_gy = sums, .sum_gyx = dots};
+	struct sum_job j = {
+		.all = {.terms = y ? MASKED : GRADIENTS, .rows = rows, .stride = c},
+		.sum = sums,
+		.dot = dots,
+	};
+	int64_t cols = columns_of(c);
 
-	for (int64_t at = 0; at < c; at += COLUMNS) {
+	for (int64_t at = 0; at < c; at += cols) {
 		int64_t pieces;
 
-		j.cols = ebb_min(COLUMNS, c - at);
-		j.x = (const real *)x + (rows ? at : 0);
-		j.gy = (const real *)gy + (rows ? at : 0);
-		j.mean = mean + at;
+		j.all.cols = ebb_min(cols, c - at);
+		j.all.x = (const real *)x + (rows ? at : 0);
+		j.all.gy = (const real *)gy + (rows ? at : 0);
+		j.all.y = y ? (const real *)y + at : NULL;
+		j.all.shift = mean + at;
 		pieces = split(&j);
 		ebb_run(pieces, sums_piece, &j);
-		for (int64_t k = 0; k < j.cols; k++) {
-			double s = 0, d = 0;
+		for (int64_t k = 0; k < j.all.cols; k++) {
+			double s = 0, d = 0, rounded = (double)(real)mean[at + k];
 
 			for (int64_t p = 0; p < pieces; p++) {
 				s += sums[p][k];
 				d += dots[p][k];
 			}
 			sum_gy[at + k] = s;
-			sum_gyx[at + k] = d * invstd[at + k];
+			sum_gyx[at + k] = (d + s * (rounded - mean[at + k])) * invstd[at + k];
 		}
 	}
 }
 
-/* ---- y = ga*gy + gb*x + gc ------------------------------------------------------------------- */
+/* ---- The passes: y = b*x + c and the like, gx = a*g + b*x + c -------------------------------- */
 
 struct affine_job {
-	int64_t rows, cols, stride, chunk;
-	const real *x, *gy; /* gy may be NULL */
-	const double *ga, *gb, *gc;
-	real *y;
+	int64_t rows, cols, chunk;
+	const real *x, *gy, *y, *residual; /* each may be NULL */
+	const double *a, *b, *c;           /* a: with gy */
+	real *out, *masked;                /* masked may be NULL */
+	bool relu;
 };
 
-static void affine_rows(const struct affine_job *j, int64_t from, int64_t to)
+EBB_INLINE void shift_row(int64_t n, const real *x, const real *residual, const real *b,
+	const real *c, bool relu, real *out)
 {
-	int64_t many = copies(to - from, j->cols, j->stride), width = many * j->cols;
-	real a[COLUMNS], b[COLUMNS], c[COLUMNS];
+	EBB_IVDEP
+	for (int64_t k = 0; k < n; k++) {
+		real v = b[k] * x[k] + c[k];
 
-	for (int64_t k = 0; k < width; k++) {
-		a[k] = k < j->cols ? j->gy ? (real)j->ga[k] : 0 : a[k - j->cols];
-		b[k] = k < j->cols ? (real)j->gb[k] : b[k - j->cols];
-		c[k] = k < j->cols ? (real)j->gc[k] : c[k - j->cols];
+		if (residual)
+			v += residual[k];
+		out[k] = relu && v < 0 ? 0 : v;
 	}
-	for (int64_t r = from; r < to; r += many) {
-		int64_t w = r + many <= to ? width : (to - r) * j->cols;
-		const real *x = j->x + r * j->stride, *gy = j->gy ? j->gy + r * j->stride : NULL;
-		real *y = j->y + r * j->stride;
+}
 
-		if (gy) {
-			EBB_IVDEP
-			for (int64_t k = 0; k < w; k++)
-				y[k] = a[k] * gy[k] + (b[k] * x[k] + c[k]);
-		} else {
-			EBB_IVDEP
-			for (int64_t k = 0; k < w; k++)
-				y[k] = b[k] * x[k] + c[k];
-		}
+EBB_INLINE void grad_row(int64_t n, const real *x, const real *gy, const real *y, const real *a,
+	const real *b, const real *c, real *out, real *masked)
+{
+	EBB_IVDEP
+	for (int64_t k = 0; k < n; k++) {
+		real g = gy[k];
+
+		if (y)
+			g = y[k] > 0 ? g : 0;
+		if (masked)
+			masked[k] = g;
+		out[k] = x ? a[k] * g + (b[k] * x[k] + c[k]) : a[k] * g;
 	}
+}
+
+/* n reals from i on, whose coefficients are a, b, c. */
+static void affine_row(const struct affine_job *j, int64_t n, int64_t i, const real *a,
+	const real *b, const real *c)
+{
+	const real *x = j->x ? j->x + i : NULL, *gy = j->gy ? j->gy + i : NULL;
+	real *out = j->out + i;
+
+	if (gy && x && j->masked)
+		grad_row(n, x, gy, j->y + i, a, b, c, out, j->masked + i);
+	else if (gy && x && j->y)
+		grad_row(n, x, gy, j->y + i, a, b, c, out, NULL);
+	else if (gy && x)
+		grad_row(n, x, gy, NULL, a, b, c, out, NULL);
+	else if (gy && j->masked)
+		grad_row(n, NULL, gy, j->y + i, a, b, c, out, j->masked + i);
+	else if (gy && j->y)
+		grad_row(n, NULL, gy, j->y + i, a, b, c, out, NULL);
+	else if (gy)
+		grad_row(n, NULL, gy, NULL, a, b, c, out, NULL);
+	else if (j->residual)
+		shift_row(n, x, j->residual + i, b, c, true, out);
+	else if (j->relu)
+		shift_row(n, x, NULL, b, c, true, out);
+	else
+		shift_row(n, x, NULL, b, c, false, out);
 }
 
 static void affine_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct affine_job *j = ctx;
-	int64_t from = piece * j->chunk;
+	int64_t from = piece * j->chunk, to = ebb_min(j->rows, from + j->chunk);
+	real a[COLUMNS], b[COLUMNS], c[COLUMNS];
 
 	(void)worker;
-	affine_rows(j, from, ebb_min(j->rows, from + j->chunk));
+	for (int64_t at = 0; at < j->cols; at += COLUMNS) {
+		int64_t cols = ebb_min(COLUMNS, j->cols - at);
+		int64_t many = copies(to - from, cols, j->cols, COLUMNS), width = many * cols;
+
+		for (int64_t k = 0; k < width; k++) {
+			a[k] = k < cols ? j->gy ? (real)j->a[at + k] : 0 : a[k - cols];
+			b[k] = k < cols ? j->x ? (real)j->b[at + k] : 0 : b[k - cols];
+			c[k] = k < cols ? j->x ? (real)j->c[at + k] : 0 : c[k - cols];
+		}
+		for (int64_t r = from; r < to; r += many)
+			affine_row(j, r + many <= to ? width : (to - r) * cols, r * j->cols + at, a,
+				b, c);
+	}
 }
 
-static void affine(int64_t rows, int64_t c, const real *x, const real *gy, const double *ga,
-	const double *gb, const double *gc, real *y)
+static void affine(struct affine_job j)
 {
-	if (rows == 0)
+	if (j.rows == 0 || j.cols == 0)
 		return;
-	for (int64_t at = 0; at < c; at += COLUMNS) {
-		struct affine_job j = {.rows = rows,
-			.cols = ebb_min(COLUMNS, c - at),
-			.stride = c,
-			.x = x + at,
-			.gy = gy ? gy + at : NULL,
-			.ga = ga ? ga + at : NULL,
-			.gb = gb + at,
-			.gc = gc + at,
-			.y = y + at};
-
-		j.chunk = rows * j.cols < EBB_PARALLEL_FROM ? rows : ebb_max(1, EBB_PIECE / j.cols);
-		ebb_run(ebb_ceil_div(rows, j.chunk), affine_piece, &j);
-	}
+	j.chunk = j.rows * j.cols < EBB_PARALLEL_FROM ? j.rows : ebb_max(1, EBB_PIECE / j.cols);
+	ebb_run(ebb_ceil_div(j.rows, j.chunk), affine_piece, &j);
 }
 
 EBB_DECLARE(scale_shift);
 void EBB_NAME(scale_shift)(
 	int64_t rows, int64_t c, const void *x, const double *scale, const double *shift, void *y)
 {
-	affine(rows, c, x, NULL, NULL, scale, shift, y);
+	affine((struct affine_job){rows, c, .x = x, .b = scale, .c = shift, .out = y});
+}
+
+EBB_DECLARE(scale_shift_relu);
+void EBB_NAME(scale_shift_relu)(int64_t rows, int64_t c, const void *x, const void *residual,
+	const double *scale, const double *shift, void *y)
+{
+	affine((struct affine_job){rows, c, .x = x, .residual = residual, .b = scale, .c = shift,
+		.out = y, .relu = true});
 }
 
 EBB_DECLARE(batchnorm_gx);
-void EBB_NAME(batchnorm_gx)(int64_t rows, int64_t c, const void *x, const void *gy,
-	const double *ga, const double *gb, const double *gc, void *gx)
+void EBB_NAME(batchnorm_gx)(int64_t rows, int64_t c, const void *x, const void *gy, const void *y,
+	const double *ga, const double *gb, const double *gc, void *gx, void *masked)
 {
-	affine(rows, c, x, gy, ga, gb, gc, gx);
+	affine((struct affine_job){rows, c, .x = x, .gy = gy, .y = y, .a = ga, .b = gb, .c = gc,
+		.out = gx, .masked = masked});
 }

@@ -76,13 +76,6 @@ static struct span inside(int64_t start, int64_t taps, int64_t dilation, int64_t
 	return r;
 }
 
-/* Integers as wide as a real, for masks and positions. */
-#if EBB_F64
-typedef int64_t whole;
-#else
-typedef int32_t whole;
-#endif
-typedef whole ebb_whole_vec __attribute__((vector_size(EBB_VBYTES)));
 typedef int32_t index_vec
 	__attribute__((vector_size(EBB_VLEN * sizeof(int32_t)), aligned(sizeof(int32_t))));
 
@@ -113,7 +106,7 @@ static void window_max(const ebb_pool_shape *s, const real *image, const real *x
 			take = first ? ~(ebb_whole_vec){0} : take;
 			best = (ebb_vec)((take & (ebb_whole_vec)value) |
 					 (~take & (ebb_whole_vec)best));
-			where = (take & (whole)at) | (~take & where);
+			where = (take & (ebb_whole)at) | (~take & where);
 			first = false;
 		}
 	}

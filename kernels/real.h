@@ -39,6 +39,14 @@ typedef float real;
 typedef real ebb_vec __attribute__((vector_size(EBB_VBYTES), aligned(sizeof(real)), may_alias));
 enum { EBB_VLEN = EBB_VBYTES / (int)sizeof(real) };
 
+/* Integers as wide as a real, for masks and positions. */
+#if EBB_F64
+typedef int64_t ebb_whole;
+#else
+typedef int32_t ebb_whole;
+#endif
+typedef ebb_whole ebb_whole_vec __attribute__((vector_size(EBB_VBYTES)));
+
 #define EBB_INLINE static inline __attribute__((always_inline))
 #define EBB_PRAGMA(x) _Pragma(#x)
 #if defined __clang__

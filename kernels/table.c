@@ -12,7 +12,7 @@
 	X(gemm) X(conv_workspace) X(conv_forward) X(conv_grad_input) X(conv_grad_weight) \
 	X(maxpool) X(maxpool_scatter) X(maxpool_gather) X(avgpool) X(avgpool_grad) \
 	X(maxpool_put) X(upsample) X(upsample_grad) X(window_sums) \
-	X(batchnorm_stats) X(scale_shift) X(batchnorm_sums) X(batchnorm_gx) \
+	X(batchnorm_stats) X(scale_shift) X(scale_shift_relu) X(batchnorm_sums) X(batchnorm_gx) \
 	X(rownorm) X(rownorm_grad) X(rownorm_sums) X(uniform) \
 	X(normal) X(dropout) X(sgd) X(adam) X(rmsprop) X(stats)
 /* clang-format on */

@@ -179,6 +179,24 @@ ebb_tensor *(ebb_bn_forward)(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, const 
 					.site = site}));
 }
 
+ebb_tensor *(ebb_bn_relu_forward)(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, ebb_tensor *residual,
+	const char *site)
+{
+	if (!l || !l->name)
+		return not_made(t, "bn_relu_forward", l, site);
+	ebb_scope_begin(t, l->name);
+	return ebb_scope_end(t, (ebb_batchnorm_relu)(&(ebb_batchnorm_relu_args){.t = t,
+					.x = x,
+					.weight = l->weight,
+					.bias = l->bias,
+					.running_mean = l->running_mean,
+					.running_var = l->running_var,
+					.residual = residual,
+					.momentum = l->momentum,
+					.eps = l->eps,
+					.site = site}));
+}
+
 /* ---- Normalisation by sample ---------------------------------------------------------------- */
 
 /* Ones and zeros; false if the store has failed. */

@@ -215,6 +215,9 @@ typedef struct ebb_bn_new_args {
 } ebb_bn_new_args;
 EBB_API ebb_bn ebb_bn_new(const ebb_bn_new_args *a);
 EBB_API ebb_tensor *ebb_bn_forward(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, const char *site);
+/* relu(bn(x) + residual) as one op (ebb_batchnorm_relu), in the layer's scope; residual may be NULL. */
+EBB_API ebb_tensor *ebb_bn_relu_forward(
+	ebb_tape *t, const ebb_bn *l, ebb_tensor *x, ebb_tensor *residual, const char *site);
 
 /* Layers of ops that already have the plain name: their types end in _layer (C has one namespace for
  * functions and types).
@@ -298,7 +301,8 @@ EBB_API ebb_tensor *ebb_drop_forward(
  *	y = ebb_sequential_forward(t, net, x);
  *
  * Owned by the store.  Each addition is called "name.i", i from 0, and runs in a scope of that
- * name.  False (an error in the store; none for a NULL container) if it could not be added: the container
+ * name; a batch norm and the ebb_relu after it run as one op in the batch norm's scope, with the
+ * same results, unless the tape is watched (ebb_is_watched).  False (an error in the store; none for a NULL container) if it could not be added: the container
  * then fails the tape instead of running without it. */
 typedef struct ebb_sequential ebb_sequential;
 typedef ebb_tensor *(*ebb_unary_op)(ebb_tape *t, ebb_tensor *x, const char *site);
@@ -334,6 +338,7 @@ EBB_API ebb_tensor *ebb_sequential_forward(
 #define ebb_linear_forward(...) ebb_linear_forward(__VA_ARGS__, EBB_SITE)
 #define ebb_bn_new(...) ebb_bn_new(&(ebb_bn_new_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_bn_forward(...) ebb_bn_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_bn_relu_forward(...) ebb_bn_relu_forward(__VA_ARGS__, EBB_SITE)
 #define ebb_layernorm_new(...)                                                                     \
 	ebb_layernorm_new(&(ebb_layernorm_new_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_layernorm_forward(...) ebb_layernorm_forward(__VA_ARGS__, EBB_SITE)

@@ -234,10 +234,18 @@ static ebb_tensor *run(ebb_tape *t, const step *e, ebb_tensor *x, const char *si
 	}
 }
 
+/* Whether number i and the next are a batch norm and its rectifier. */
+static bool is_bn_relu(const ebb_sequential *s, int i)
+{
+	return i + 1 < s->count && s->steps[i].kind == BN && s->steps[i + 1].kind == FN &&
+	       s->steps[i + 1].as.fn == ebb_relu;
+}
+
 ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_tensor *x,
 	const char *site)
 {
 	ebb_tensor *y = x;
+	bool watched = ebb_is_watched(t);
 
 	if (!s)
 		return ebb_fail(t, EBB_INVALID, site,
@@ -252,7 +260,10 @@ ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_t
 		const step *e = &s->steps[i];
 		ebb_tensor *before = y;
 
-		if (is_scope(e->kind)) {
+		if (!watched && is_bn_relu(s, i)) {
+			y = (ebb_bn_relu_forward)(t, &e->as.bn, before, NULL, site);
+			i++;
+		} else if (is_scope(e->kind)) {
 			y = run(t, e, before, site);
 		} else {
 			ebb_scope_begin(t, e->name);

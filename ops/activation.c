@@ -64,26 +64,24 @@ EBB_UNARY(sigmoid, SIGMOID, EBB_SIGMOID, EBB_OUT)
 
 /* relu: y = max(x, 0).  relu_grad: gx = gy where y > 0, else 0; linear in gy, so it is its own
  * gradient. */
-static ebb_tensor *relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y);
-
 static void relu_grad_vjp(ebb_vjp *v)
 {
 	if (ebb_wants(v, 0))
-		ebb_give(v, 0, relu_grad(v->t, v->gy, v->in[1]));
+		ebb_give(v, 0, ebb_relu_grad(v->t, v->gy, v->in[1]));
 }
 static const ebb_op RELU_GRAD = {.name = "relu_grad",
 	.vjp = relu_grad_vjp,
 	.reads = {EBB_IN(1)},
 	.takes = {EBB_STRIDED, EBB_STRIDED}};
 
-static ebb_tensor *relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
+ebb_tensor *ebb_relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
 {
 	return ebb_binary(t, &RELU_GRAD, EBB_RELU_GRAD, gy, y, 0, NULL);
 }
 
 static void relu_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, relu_grad(v->t, v->gy, v->out));
+	ebb_give(v, 0, ebb_relu_grad(v->t, v->gy, v->out));
 }
 EBB_UNARY(relu, RELU, EBB_RELU, EBB_OUT)
 

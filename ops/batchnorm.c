@@ -1,4 +1,4 @@
-/* batchnorm.c - batch normalisation (Ioffe & Szegedy 2015). */
+/* batchnorm.c - batch normalisation (Ioffe & Szegedy 2015), alone and with a rectifier behind it. */
 #include "ops/internal.h"
 
 typedef struct norm_attrs {
@@ -6,53 +6,86 @@ typedef struct norm_attrs {
 	bool batch; /* statistics of the batch; else given ones */
 } norm_attrs;
 
+/* The inputs of both ops; the last one of batchnorm_relu alone. */
+enum { X, WEIGHT, BIAS, RESIDUAL };
+
+/* The output of batchnorm_relu, which says where its gradient passes; NULL: everywhere. */
+static ebb_tensor *mask_of(const ebb_vjp *v)
+{
+	return v->nin > RESIDUAL ? v->out : NULL;
+}
+
 /* ---- The gradient, fused --------------------------------------------------------------------- */
 
 static const ebb_op FUSED = {.name = "batchnorm_grad",
 	.vjp = ebb_zero_vjp,
 	.optional = EBB_IN(2),
 	.takes = {EBB_CHANNELS_LAST, EBB_CHANNELS_LAST, EBB_ROWS}};
+static const ebb_op FUSED_RELU = {.name = "batchnorm_relu_grad",
+	.vjp = ebb_zero_vjp,
+	.optional = EBB_IN(2),
+	.takes = {EBB_CHANNELS_LAST, EBB_CHANNELS_LAST, EBB_ROWS, EBB_CHANNELS_LAST}};
 
-/* With xh = (x - m)*i and n elements per channel, i = 1/sqrt(v + eps):
- *   gb = sum gy,  gw = sum gy*xh,  gx = w*i*(gy - gb/n - xh*gw/n);  with given statistics gx = w*i*gy. */
+/* Scratch of C doubles each: sum g, sum g*xh, and the coefficients of gx = by_g*g + by_x*x + rest. */
+typedef struct sums {
+	double *g, *dot, *by_g, *by_x, *rest;
+} sums;
+enum { SUMS = 5 };
+
+static void gx_coefficients(const ebb_vjp *v, int64_t channels, double rows, const sums *s)
+{
+	const double *mean = (const double *)(const void *)v->saved[0]->data;
+	const double *inv = mean + channels;
+	bool batch = ((const norm_attrs *)v->attrs)->batch;
+
+	for (int64_t i = 0; i < channels; i++) {
+		s->by_g[i] = ebb_weight_at(v->in[WEIGHT], i) * inv[i];
+		if (!batch)
+			continue;
+		s->by_x[i] = -s->by_g[i] * inv[i] * s->dot[i] / rows;
+		s->rest[i] = -s->by_g[i] * s->g[i] / rows - s->by_x[i] * mean[i];
+	}
+}
+
+/* With g = gy (where y > 0), xh = (x - m)*i and n elements per channel, i = 1/sqrt(v + eps):
+ *   gb = sum g,  gw = sum g*xh,  gx = w*i*(g - gb/n - xh*gw/n);  with given statistics gx = w*i*g. */
 static void fused_grad(ebb_vjp *v)
 {
-	const norm_attrs *k = v->attrs;
-	ebb_tensor *in[] = {v->gy, v->in[0], v->in[1]}, *gx = NULL, *gw = NULL, *gb = NULL;
-	ebb_call c = ebb_begin(v->t, &FUSED, NULL, 3, in);
-	int64_t channels = ebb_size(v->in[0], 1),
-		rows = channels ? ebb_count(v->in[0]) / channels : 0;
-	double *s, n = k->batch ? (double)rows : INFINITY;
-	const double *mean, *invstd;
-	ebb_dtype dtype = ebb_dtype_of(v->in[0]);
+	bool batch = ((const norm_attrs *)v->attrs)->batch;
+	ebb_tensor *in[] = {v->gy, v->in[X], v->in[WEIGHT], mask_of(v)}, *x;
+	ebb_tensor *gx = NULL, *gw = NULL, *gb = NULL, *gr = NULL;
+	ebb_call c = ebb_begin(v->t, in[3] ? &FUSED_RELU : &FUSED, NULL, in[3] ? 4 : 3, in);
+	int64_t channels = ebb_size(in[1], 1), rows = channels ? ebb_count(in[1]) / channels : 0;
+	double *p = ebb_scratch(&c, (size_t)(channels ? channels : 1) * SUMS * sizeof *p);
 
-	s = ebb_scratch(&c, (size_t)(channels ? channels : 1) * 5 * sizeof *s);
-	if (s) {
-		double *sum = s, *dot = s + channels, *ga = s + 2 * channels,
-		       *gbx = s + 3 * channels, *gc = s + 4 * channels;
+	x = in[1];
+	if (p) {
+		sums s = {p, p + channels, p + 2 * channels, p + 3 * channels, p + 4 * channels};
+		const double *mean = (const double *)(const void *)v->saved[0]->data;
+		const void *y = in[3] ? in[3]->data : NULL;
 
-		mean = (const double *)(const void *)v->saved[0]->data;
-		invstd = mean + channels;
-		KERNELS(in[1])->batchnorm_sums(
-			rows, channels, in[1]->data, in[0]->data, mean, invstd, sum, dot);
-		if (ebb_wants(v, 1))
-			gw = ebb_vector(&c, dtype, channels, dot);
-		if (ebb_wants(v, 2))
-			gb = ebb_vector(&c, dtype, channels, sum);
-		gx = ebb_wants(v, 0) ? ebb_new_like(&c, in[1]) : NULL;
-		for (int64_t i = 0; gx && i < channels; i++) {
-			ga[i] = ebb_weight_at(in[2], i) * invstd[i];
-			gbx[i] = -ga[i] * invstd[i] * dot[i] / n;
-			gc[i] = -ga[i] * sum[i] / n - gbx[i] * mean[i];
+		if (batch || ebb_wants(v, WEIGHT) || ebb_wants(v, BIAS))
+			KERNELS(x)->batchnorm_sums(rows, channels, x->data, in[0]->data, y, mean,
+				mean + channels, s.g, s.dot);
+		if (ebb_wants(v, WEIGHT))
+			gw = ebb_vector(&c, ebb_dtype_of(x), channels, s.dot);
+		if (ebb_wants(v, BIAS))
+			gb = ebb_vector(&c, ebb_dtype_of(x), channels, s.g);
+		gx = ebb_wants(v, X) ? ebb_new_like(&c, x) : NULL;
+		gr = gx && ebb_wants(v, RESIDUAL) ? ebb_new_like(&c, x) : NULL;
+		if (gx) {
+			gx_coefficients(v, channels, (double)rows, &s);
+			KERNELS(gx)->batchnorm_gx(rows, channels, batch ? x->data : NULL,
+				in[0]->data, y, s.by_g, s.by_x, s.rest, gx->data,
+				gr ? gr->data : NULL);
 		}
-		if (gx)
-			KERNELS(gx)->batchnorm_gx(
-				rows, channels, in[1]->data, in[0]->data, ga, gbx, gc, gx->data);
 	}
 	ebb_record(&c, gx ? gx : gw ? gw : gb);
-	ebb_give(v, 0, gx);
-	ebb_give(v, 1, gw);
-	ebb_give(v, 2, gb);
+	ebb_give(v, X, gx);
+	ebb_give(v, WEIGHT, gw);
+	ebb_give(v, BIAS, gb);
+	if (ebb_wants(v, RESIDUAL))
+		ebb_give(v, RESIDUAL, gr ? gr : ebb_relu_grad(v->t, v->gy, v->out));
 }
 
 /* ---- The same, composed of ops, statistics included: for higher derivatives ------------------ */
@@ -65,17 +98,19 @@ static ebb_tensor *saved_part(ebb_vjp *v, int64_t from, int64_t channels)
 		v->t, ebb_cast(v->t, s, ebb_dtype_of(v->in[0])), ebb_ndim(v->in[0]), NULL);
 }
 
-static void composed_grad(ebb_vjp *v)
+/* gy is the gradient of what has been normalised. */
+static void composed_grad(ebb_vjp *v, ebb_tensor *gy)
 {
 	const norm_attrs *k = v->attrs;
 	ebb_tape *t = v->t;
-	ebb_tensor *x = v->in[0], *g = NULL, *gx, *xh;
+	ebb_tensor *x = v->in[X], *g = NULL, *gx, *xh;
 	int64_t channels = ebb_size(x, 1);
 	int ndim = ebb_ndim(x);
 	ebb_axes axes = ebb_but_channels(ndim);
 
-	if (ebb_wants(v, 0))
-		g = v->in[1] ? ebb_mul(t, v->gy, ebb_per_channel(t, v->in[1], ndim, NULL)) : v->gy;
+	if (ebb_wants(v, X))
+		g = v->in[WEIGHT] ? ebb_mul(t, gy, ebb_per_channel(t, v->in[WEIGHT], ndim, NULL))
+		                  : gy;
 	if (k->batch) {
 		gx = ebb_normalised_grad(t, x, g, axes, k->eps, true, &xh);
 	} else {
@@ -84,25 +119,47 @@ static void composed_grad(ebb_vjp *v)
 		xh = ebb_mul(t, ebb_sub(t, x, saved_part(v, 0, channels)), inv);
 		gx = g ? ebb_mul(t, g, inv) : NULL;
 	}
-	ebb_give(v, 0, gx);
-	if (ebb_wants(v, 1))
-		ebb_give(v, 1, ebb_sum(t, ebb_mul(t, v->gy, xh), axes));
-	if (ebb_wants(v, 2))
-		ebb_give(v, 2, ebb_sum(t, v->gy, axes));
+	ebb_give(v, X, gx);
+	if (ebb_wants(v, WEIGHT))
+		ebb_give(v, WEIGHT, ebb_sum(t, ebb_mul(t, gy, xh), axes));
+	if (ebb_wants(v, BIAS))
+		ebb_give(v, BIAS, ebb_sum(t, gy, axes));
 }
 
 static void batchnorm_vjp(ebb_vjp *v)
 {
 	if (v->recording)
-		composed_grad(v);
+		composed_grad(v, v->gy);
 	else
 		fused_grad(v);
 }
+
+static void batchnorm_relu_vjp(ebb_vjp *v)
+{
+	bool normalised = ebb_wants(v, X) || ebb_wants(v, WEIGHT) || ebb_wants(v, BIAS);
+	ebb_tensor *g;
+
+	if (normalised && !v->recording) {
+		fused_grad(v);
+		return;
+	}
+	g = ebb_relu_grad(v->t, v->gy, v->out);
+	ebb_give(v, RESIDUAL, g);
+	if (normalised)
+		composed_grad(v, g);
+}
+
+#define READS (EBB_IN(X) | EBB_IN(WEIGHT))
 static const ebb_op BATCHNORM = {.name = "batchnorm",
 	.vjp = batchnorm_vjp,
-	.reads = {EBB_IN(0) | EBB_IN(1), EBB_IN(0) | EBB_IN(1), EBB_IN(0) | EBB_IN(1)},
-	.optional = EBB_IN(1) | EBB_IN(2),
+	.reads = {READS, READS, READS},
+	.optional = EBB_IN(WEIGHT) | EBB_IN(BIAS),
 	.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS}};
+static const ebb_op BATCHNORM_RELU = {.name = "batchnorm_relu",
+	.vjp = batchnorm_relu_vjp,
+	.reads = {READS | EBB_OUT, READS | EBB_OUT, READS | EBB_OUT, EBB_OUT},
+	.optional = EBB_IN(WEIGHT) | EBB_IN(BIAS) | EBB_IN(RESIDUAL),
+	.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS, EBB_CHANNELS_LAST}};
 
 /* ---- Forward --------------------------------------------------------------------------------- */
 
@@ -149,7 +206,8 @@ static bool checks(ebb_call *c, const ebb_batchnorm_args *a, bool batch)
 			ebb_describe(x, text, sizeof text));
 		return false;
 	}
-	return is_per_channel(c, c->in[1], "weight") && is_per_channel(c, c->in[2], "bias") &&
+	return is_per_channel(c, c->in[WEIGHT], "weight") &&
+	       is_per_channel(c, c->in[BIAS], "bias") &&
 	       is_per_channel(c, a->running_mean, "running_mean") &&
 	       is_per_channel(c, a->running_var, "running_var") &&
 	       ebb_check_readable(c, a->running_mean, "running_mean") &&
@@ -173,56 +231,98 @@ static void update_running(ebb_tensor *running, const double *value, double scal
 	}
 }
 
-/* Fills mean and 1/sqrt(var + eps), and the scale and shift that normalise. */
-static void coefficients(ebb_call *c, const ebb_batchnorm_args *a, bool batch, double eps,
-	double *mean, double *invstd, double *scale, double *shift)
+/* Fills mean and biased variance: given ones, or the batch's, which also go into the running ones. */
+static void statistics(
+	ebb_call *c, const ebb_batchnorm_args *a, bool batch, double *mean, double *var)
 {
-	const ebb_tensor *x = c->in[0];
+	const ebb_tensor *x = c->in[X];
 	int64_t channels = x->shape[1], rows = x->count / channels;
 	double momentum = ebb_number(a->momentum, 0.1);
 
-	if (batch) {
-		KERNELS(x)->batchnorm_stats(rows, channels, x->data, mean, invstd);
-		if (a->running_mean && ebb_is_training(c->t) && !ebb_is_replaying(c->t)) {
-			update_running(a->running_mean, mean, 1.0, momentum);
-			update_running(a->running_var, invstd, (double)rows / (double)(rows - 1),
-				momentum);
-		}
+	for (int64_t i = 0; !batch && i < channels; i++) {
+		mean[i] = ebb_value_at(a->running_mean, i);
+		var[i] = ebb_value_at(a->running_var, i);
 	}
-	for (int64_t i = 0; i < channels; i++) {
-		if (!batch) {
-			mean[i] = ebb_value_at(a->running_mean, i);
-			invstd[i] = ebb_value_at(a->running_var, i);
-		}
-		invstd[i] = 1.0 / sqrt(invstd[i] + eps);
-		scale[i] = ebb_weight_at(c->in[1], i) * invstd[i];
-		shift[i] = (c->in[2] ? ebb_value_at(c->in[2], i) : 0.0) - mean[i] * scale[i];
+	if (!batch)
+		return;
+	KERNELS(x)->batchnorm_stats(rows, channels, x->data, mean, var);
+	if (a->running_mean && ebb_is_training(c->t) && !ebb_is_replaying(c->t)) {
+		update_running(a->running_mean, mean, 1.0, momentum);
+		update_running(a->running_var, var, (double)rows / (double)(rows - 1), momentum);
 	}
+}
+
+/* From mean and variance: the scale and shift that normalise.  The variance becomes 1/sqrt(var + eps). */
+static void coefficients(const ebb_call *c, double eps, const double *mean, double *var,
+	double *scale, double *shift)
+{
+	for (int64_t i = 0; i < c->in[X]->shape[1]; i++) {
+		var[i] = 1.0 / sqrt(var[i] + eps);
+		scale[i] = ebb_weight_at(c->in[WEIGHT], i) * var[i];
+		shift[i] = (c->in[BIAS] ? ebb_value_at(c->in[BIAS], i) : 0.0) - mean[i] * scale[i];
+	}
+}
+
+/* The rest of a call that has begun. */
+static ebb_tensor *normalise(ebb_call *c, const ebb_batchnorm_args *a)
+{
+	norm_attrs k = {ebb_number(a->eps, 1e-5), ebb_is_training(a->t) || !a->running_mean};
+	const ebb_tensor *x = c->in[X];
+	ebb_tensor *y, *saved;
+	int64_t channels;
+	double *s, *mean;
+
+	if (!c->t || !checks(c, a, k.batch))
+		return NULL;
+	channels = x->shape[1];
+	y = ebb_new_like(c, x);
+	saved = ebb_new(c, EBB_F64, EBB_SHAPE(2 * channels), EBB_ROWS);
+	/* Without rows too: the gradient reads the statistics. */
+	s = y && channels ? ebb_scratch(c, (size_t)channels * 2 * sizeof *s) : NULL;
+	if (s && saved) {
+		int64_t rows = x->count / channels;
+		const ebb_tensor *residual = c->nin > RESIDUAL ? c->in[RESIDUAL] : NULL;
+
+		mean = (double *)(void *)saved->data;
+		statistics(c, a, k.batch, mean, mean + channels);
+		coefficients(c, k.eps, mean, mean + channels, s, s + channels);
+		if (c->nin > RESIDUAL)
+			KERNELS(y)->scale_shift_relu(rows, channels, x->data,
+				residual ? residual->data : NULL, s, s + channels, y->data);
+		else
+			KERNELS(y)->scale_shift(rows, channels, x->data, s, s + channels, y->data);
+	}
+	ebb_save(c, saved);
+	ebb_attach(c, &k, sizeof k);
+	return ebb_record(c, y);
 }
 
 ebb_tensor *(ebb_batchnorm)(const ebb_batchnorm_args *a)
 {
-	ebb_tensor *in[] = {a->x, a->weight, a->bias}, *x, *y, *saved;
+	ebb_tensor *in[] = {a->x, a->weight, a->bias};
 	ebb_call c = ebb_begin(a->t, &BATCHNORM, a->site, 3, in);
-	norm_attrs k = {ebb_number(a->eps, 1e-5), ebb_is_training(a->t) || !a->running_mean};
-	int64_t channels;
-	double *s, *mean;
 
-	if (!c.t || !checks(&c, a, k.batch))
-		return NULL;
-	x = in[0];
-	channels = x->shape[1];
-	y = ebb_new_like(&c, x);
-	saved = ebb_new(&c, EBB_F64, EBB_SHAPE(2 * channels), EBB_ROWS);
-	/* Without rows too: the gradient reads the statistics. */
-	s = y && channels ? ebb_scratch(&c, (size_t)channels * 2 * sizeof *s) : NULL;
-	if (s && saved) {
-		mean = (double *)(void *)saved->data;
-		coefficients(&c, a, k.batch, k.eps, mean, mean + channels, s, s + channels);
-		KERNELS(y)->scale_shift(
-			x->count / channels, channels, x->data, s, s + channels, y->data);
-	}
-	ebb_save(&c, saved);
-	ebb_attach(&c, &k, sizeof k);
-	return ebb_record(&c, y);
+	return normalise(&c, a);
+}
+
+ebb_tensor *(ebb_batchnorm_relu)(const ebb_batchnorm_relu_args *a)
+{
+	ebb_tensor *in[] = {a->x, a->weight, a->bias, a->residual};
+	ebb_call c = ebb_begin(a->t, &BATCHNORM_RELU, a->site, 4, in);
+	char x[240], r[240];
+
+	if (c.t && in[RESIDUAL] &&
+		(!ebb_same_shape(in[X], in[RESIDUAL]) || in[X]->dtype != in[RESIDUAL]->dtype))
+		return ebb_call_fail(&c, EBB_BAD_SHAPE,
+			"the residual must have x's shape and type: %s for x %s",
+			ebb_describe(in[RESIDUAL], r, sizeof r), ebb_describe(in[X], x, sizeof x));
+	return normalise(&c, &(ebb_batchnorm_args){.t = a->t,
+				     .x = a->x,
+				     .weight = a->weight,
+				     .bias = a->bias,
+				     .running_mean = a->running_mean,
+				     .running_var = a->running_var,
+				     .momentum = a->momentum,
+				     .eps = a->eps,
+				     .site = a->site});
 }

@@ -70,8 +70,8 @@ static void sweep_images(
 	for (int64_t n = 0; n < e->n && e->positions; n++) {
 		const double *mean = saved + 2 * n * e->c, *inv = mean + e->c;
 
-		k->batchnorm_sums(e->positions, e->c, image(in[1], e, n), image(in[0], e, n), mean,
-			inv, s->sum, s->dot);
+		k->batchnorm_sums(e->positions, e->c, image(in[1], e, n), image(in[0], e, n), NULL,
+			mean, inv, s->sum, s->dot);
 		for (int64_t c = 0; c < e->c; c++) {
 			s->gb[c] += s->sum[c];
 			s->gw[c] += s->dot[c];
@@ -80,8 +80,8 @@ static void sweep_images(
 			continue;
 		for (int64_t group = 0; group < e->groups; group++)
 			group_coefficients(e, group, in[2], mean, inv, s);
-		k->batchnorm_gx(e->positions, e->c, image(in[1], e, n), image(in[0], e, n),
-			s->by_gy, s->by_x, s->rest, image(gx, e, n));
+		k->batchnorm_gx(e->positions, e->c, image(in[1], e, n), image(in[0], e, n), NULL,
+			s->by_gy, s->by_x, s->rest, image(gx, e, n), NULL);
 	}
 }
 

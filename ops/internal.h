@@ -100,6 +100,9 @@ ebb_shape ebb_with_axis(ebb_shape s, int axis, int64_t size);
 /* [C] as [1,C,1,..] of ndim axes, to broadcast over channels. */
 ebb_tensor *ebb_per_channel(ebb_tape *t, ebb_tensor *x, int ndim, const char *site);
 
+/* gy where y > 0, else 0; linear in gy. */
+ebb_tensor *ebb_relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y);
+
 /* y[n,c,i,j] = x[n,c] at the position index[n,c,i,j] that a maximum pooling saved; its gradient is
  * the scatter. */
 ebb_tensor *ebb_pool_gather(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const ebb_pool_shape *s);

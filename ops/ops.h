@@ -434,6 +434,17 @@ typedef struct ebb_batchnorm_args {
 	const char *site;
 } ebb_batchnorm_args;
 EBB_API ebb_tensor *ebb_batchnorm(const ebb_batchnorm_args *a);
+/* y = max(batchnorm(x) + residual, 0), in one pass after the statistics, with one gradient: where
+ * residual networks join (He et al. 2016).  residual has x's shape, or is NULL.  The rest is as for
+ * batchnorm; derivative 0 where y is 0. */
+typedef struct ebb_batchnorm_relu_args {
+	ebb_tape *t;
+	ebb_tensor *x, *weight, *bias, *running_mean, *running_var;
+	ebb_tensor *residual;
+	double momentum, eps;
+	const char *site;
+} ebb_batchnorm_relu_args;
+EBB_API ebb_tensor *ebb_batchnorm_relu(const ebb_batchnorm_relu_args *a);
 
 /* y = (x - m)/sqrt(v + eps)*weight + bias, m and v (biased) over the last .axes axes; weight, bias
  * of those axes' shape or NULL.  .axes defaults to weight's number of axes, else 1; eps to 1e-5.

@@ -128,6 +128,8 @@
 	ebb_adaptive_maxpool2d(&(ebb_adaptive_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_upsample(...) ebb_upsample(&(ebb_upsample_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_batchnorm(...) ebb_batchnorm(&(ebb_batchnorm_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_batchnorm_relu(...)                                                                    \
+	ebb_batchnorm_relu(&(ebb_batchnorm_relu_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_layernorm(...) ebb_layernorm(&(ebb_layernorm_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_rmsnorm(...) ebb_rmsnorm(&(ebb_rmsnorm_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_groupnorm(...) ebb_groupnorm(&(ebb_groupnorm_args){__VA_ARGS__, .site = EBB_SITE})

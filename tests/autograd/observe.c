@@ -276,6 +276,39 @@ static void leave(void *ctx, const ebb_node *node)
 	ebb_unobserve(tape, leaver);
 }
 
+static void ignore_run(void *ctx, const ebb_run *run)
+{
+	(void)ctx;
+	(void)run;
+}
+
+static void ignore_scope(void *ctx, const ebb_scope *scope, const ebb_tensor *y)
+{
+	(void)ctx;
+	(void)scope;
+	(void)y;
+}
+
+/* Who times calls looks at what runs; who looks at steps wants each of them. */
+START_TEST(being_watched)
+{
+	const ebb_observer timer = {.ran = ignore_run}, o = {.scope_ended = ignore_scope};
+
+	ck_assert(!ebb_is_watched(NULL) && !ebb_is_watched(tape));
+	ck_assert(ebb_observe(tape, &timer));
+	ck_assert(!ebb_is_watched(tape));
+	ck_assert(ebb_observe(tape, &o));
+	ck_assert(ebb_is_watched(tape));
+	ebb_unobserve(tape, &o);
+	ck_assert(!ebb_is_watched(tape));
+	ebb_unobserve(tape, &timer);
+	ebb_detect_anomaly(tape, true);
+	ck_assert(ebb_is_watched(tape));
+	ebb_detect_anomaly(tape, false);
+	ck_assert(!ebb_is_watched(tape));
+}
+END_TEST
+
 START_TEST(joining_and_leaving)
 {
 	int calls = 0;
@@ -388,6 +421,7 @@ int main(void)
 	tcase_add_test(c, gradients_are_complete_and_in_the_results_order);
 	tcase_add_test(c, what_a_node_says);
 	tcase_add_test(c, ops_inside_callbacks_are_refused);
+	tcase_add_test(c, being_watched);
 	tcase_add_test(c, joining_and_leaving);
 	tcase_add_test(c, the_graph_as_dot);
 	tcase_add_test(c, a_dot_file_that_cannot_be_written);

@@ -3,14 +3,14 @@
  */
 #include "kernel_test.h"
 
-static void check_norm(int64_t rows, int64_t c, double offset)
+/* Deviations are summed in the table's type over short runs: a few units of it, of what is summed. */
+static void expect_sum(double got, double want, double terms)
 {
-	void *x = random_reals(rows * c), *gy = random_reals(rows * c), *y = reals(rows * c);
-	double *mean = bytes((size_t)c * sizeof *mean), *var = bytes((size_t)c * sizeof *var);
-	double *a = bytes((size_t)c * sizeof *a), *b = bytes((size_t)c * sizeof *b);
+	expect(fabs(got - want) <= 4 * epsilon() * terms + 1e-13 * (1 + fabs(want)));
+}
 
-	for (int64_t i = 0; i < rows * c; i++)
-		set(x, i, get(x, i) + offset);
+static void check_stats(int64_t rows, int64_t c, const void *x, double *mean, double *var)
+{
 	K->batchnorm_stats(rows, c, x, mean, var);
 	for (int64_t k = 0; k < c && rows > 0; k++) {
 		double m = 0, v = 0;
@@ -19,32 +19,122 @@ static void check_norm(int64_t rows, int64_t c, double offset)
 			m += get(x, r * c + k);
 		m /= (double)rows;
 		for (int64_t r = 0; r < rows; r++)
-			v += (get(x, r * c + k) - m) * (get(x, r * c + k) - m);
+			v += pow(get(x, r * c + k) - m, 2);
 		v /= (double)rows;
-		expect(fabs(mean[k] - m) <= 1e-13 * (1 + fabs(m)));
-		expect(fabs(var[k] - v) <= 1e-11 * (1e-3 + v));
+		expect_sum(mean[k], m, sqrt(v));
+		expect(fabs(var[k] - v) <= 8 * epsilon() * v + 1e-11 * (1e-3 + v));
 	}
-	for (int64_t k = 0; k < c; k++)
-		var[k] = 1 + 0.1 * (double)k;
-	K->batchnorm_sums(rows, c, x, gy, mean, var, a, b);
+}
+
+/* y NULL: without a mask. */
+static void check_gradient(int64_t rows, int64_t c, const void *x, const void *gy, const void *y,
+	double *const d[4], bool keep)
+{
+	double *mean = d[0], *var = d[1], *a = d[2], *b = d[3];
+	void *gx = reals(rows * c), *masked = keep ? reals(rows * c) : NULL;
+
+	K->batchnorm_sums(rows, c, x, gy, y, mean, var, a, b);
 	for (int64_t k = 0; k < c; k++) {
-		double s = 0, d = 0;
+		double s = 0, t = 0, n = 0;
 
 		for (int64_t r = 0; r < rows; r++) {
-			s += get(gy, r * c + k);
-			d += get(gy, r * c + k) * (get(x, r * c + k) - mean[k]);
+			int64_t i = r * c + k;
+			double g = !y || get(y, i) > 0 ? get(gy, i) : 0;
+
+			s += g;
+			t += g * (get(x, i) - mean[k]);
+			n += fabs(g) * (1 + fabs(get(x, i) - mean[k]));
 		}
-		expect(fabs(a[k] - s) <= 1e-11 * (double)(rows + 1));
-		expect(fabs(b[k] - d * var[k]) <= 1e-11 * (double)(rows + 1) * var[k]);
+		expect_sum(a[k], s, n);
+		expect_sum(b[k] / var[k], t, n);
+		/* of the size that coefficients have */
+		a[k] /= (double)rows + 1;
 	}
-	K->scale_shift(rows, c, x, mean, var, y);
+	K->batchnorm_gx(rows, c, x, gy, y, a, mean, var, gx, masked);
+	for (int64_t i = 0; i < rows * c; i++) {
+		double g = !y || get(y, i) > 0 ? get(gy, i) : 0, bx = mean[i % c] * get(x, i);
+
+		expect_near(get(gx, i), a[i % c] * g + bx + var[i % c],
+			8 * (1 + fabs(bx) + fabs(var[i % c])), "batchnorm_gx");
+		expect(!masked || get(masked, i) == g);
+	}
+	K->batchnorm_gx(rows, c, NULL, gy, y, a, NULL, NULL, gx, masked);
+	for (int64_t i = 0; i < rows * c; i++) {
+		double g = !y || get(y, i) > 0 ? get(gy, i) : 0;
+
+		expect_near(get(gx, i), a[i % c] * g, 4, "batchnorm_gx without x");
+	}
+}
+
+static void check_passes(int64_t rows, int64_t c, const void *x, const double *scale,
+	const double *shift, const void *residual)
+{
+	void *y = reals(rows * c), *z = reals(rows * c), *w = reals(rows * c);
+
+	K->scale_shift(rows, c, x, scale, shift, y);
+	K->scale_shift_relu(rows, c, x, NULL, scale, shift, z);
+	K->scale_shift_relu(rows, c, x, residual, scale, shift, w);
+	for (int64_t i = 0; i < rows * c; i++) {
+		double bx = get(x, i) * scale[i % c], v = bx + shift[i % c];
+		double tolerance = 8 * (1 + fabs(bx) + fabs(shift[i % c]));
+
+		expect_near(get(y, i), v, tolerance, "scale_shift");
+		expect(get(z, i) == (get(y, i) < 0 ? 0 : get(y, i)) ||
+			(isnan(get(z, i)) && isnan(get(y, i))));
+		v += get(residual, i);
+		expect_near(get(w, i), v < 0 ? 0 : v, tolerance, "scale_shift_relu");
+	}
+}
+
+/* Now and then NaN, which stays, and is never above 0. */
+static void *some_nan(int64_t n)
+{
+	void *x = random_reals(n);
+
+	for (int64_t i = any(0, 50); i < n; i += any(1, 50))
+		set(x, i, any(0, 1) ? NAN : 0);
+	return x;
+}
+
+static void check_norm(int64_t rows, int64_t c, double offset)
+{
+	void *x = random_reals(rows * c), *gy = random_reals(rows * c), *y = some_nan(rows * c);
+	double *d[4];
+
+	for (int i = 0; i < 4; i++)
+		d[i] = bytes((size_t)c * sizeof *d[i]);
 	for (int64_t i = 0; i < rows * c; i++)
-		expect_near(get(y, i), get(x, i) * mean[i % c] + var[i % c],
-			16 * (1 + offset * offset), "scale_shift");
-	K->batchnorm_gx(rows, c, x, gy, a, mean, var, y);
-	for (int64_t i = 0; i < rows * c; i++)
-		expect_near(get(y, i), a[i % c] * get(gy, i) + mean[i % c] * get(x, i) + var[i % c],
-			16 * (1 + offset * offset) * (1 + fabs(a[i % c])), "batchnorm_gx");
+		set(x, i, get(x, i) + offset);
+	check_stats(rows, c, x, d[0], d[1]);
+	for (int64_t k = 0; k < c; k++)
+		d[1][k] = 1 + 0.1 * (double)k;
+	check_gradient(rows, c, x, gy, NULL, d, false);
+	check_gradient(rows, c, x, gy, y, d, false);
+	check_gradient(rows, c, x, gy, y, d, true);
+	check_passes(rows, c, x, d[0], d[1], y);
+	check_passes(rows, c, y, d[0], d[1], x);
+	release_all();
+}
+
+/* A first row far from the rest, a large mean, a trend, no spread at all. */
+static void hard_statistics(void)
+{
+	enum { ROWS = 5000, COLS = 6 };
+	void *x = random_reals(ROWS * COLS);
+	double *mean = bytes(COLS * sizeof *mean), *var = bytes(COLS * sizeof *var);
+
+	for (int64_t r = 0; r < ROWS; r++) {
+		int64_t i = r * COLS;
+
+		set(x, i, r ? get(x, i) : 1000);
+		set(x, i + 1, 30000 + get(x, i + 1));
+		set(x, i + 2, (double)r + get(x, i + 2));
+		set(x, i + 3, 0.1);
+		set(x, i + 4, r < ROWS / 2 ? 0 : 100 + get(x, i + 4));
+		set(x, i + 5, 1e-12 * get(x, i + 5));
+	}
+	check_stats(ROWS, COLS, x, mean, var);
+	expect(var[3] == 0 && var[5] > 3e-25 && var[5] < 4e-25);
 	release_all();
 }
 
@@ -57,6 +147,12 @@ static void norms(void)
 		check_norm(shapes[i][0], shapes[i][1], 0);
 		check_norm(shapes[i][0], shapes[i][1], 1000);
 	}
+	for (int i = 0; i < 200; i++) {
+		int64_t c = any(0, 9) ? any(1, 80) : any(1, 700);
+
+		check_norm(any(0, any(0, 4) ? 100 : 60000) / c, c, any(0, 1) ? 0 : any(0, 100));
+	}
+	hard_statistics();
 }
 
 START_TEST(batch_norm)
@@ -70,7 +166,7 @@ static void stats_result(void *result, void *x)
 	double *mean = result;
 
 	K->batchnorm_stats(9000, 10, x, mean, mean + 10);
-	K->batchnorm_sums(9000, 10, x, x, mean, mean + 10, mean + 20, mean + 30);
+	K->batchnorm_sums(9000, 10, x, x, x, mean, mean + 10, mean + 20, mean + 30);
 }
 
 static void threads(void)

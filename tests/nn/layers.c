@@ -100,6 +100,12 @@ START_TEST(forward_is_the_op)
 	ck_assert(all_same(ebb_linear_forward(t, &fc, x), ebb_linear(t, x, fc.weight, fc.bias)));
 	ck_assert(all_same(ebb_bn_forward(t, &bn, x),
 		ebb_batchnorm(t, x, bn.weight, bn.bias, mean, var, .eps = 1e-3, .momentum = 0.5)));
+	ck_assert(all_same(ebb_bn_relu_forward(t, &bn, x, NULL),
+		ebb_relu(t, ebb_batchnorm(t, x, bn.weight, bn.bias, mean, var, .eps = 1e-3,
+				    .momentum = 0.5))));
+	ck_assert(all_same(ebb_bn_relu_forward(t, &bn, x, x),
+		ebb_batchnorm_relu(
+			t, x, bn.weight, bn.bias, mean, var, x, .eps = 1e-3, .momentum = 0.5)));
 	ck_assert(all_same(bn.running_mean, mean) && all_same(bn.running_var, var));
 	ck_assert(ebb_at(mean, 0) != 0);
 	assert_healthy(t);
@@ -223,6 +229,8 @@ START_TEST(empty_layers_fail_the_tape)
 		"empty");
 	assert_refused(t, EBB_INVALID, ebb_linear_forward(t, &fc, x), "linear_forward");
 	assert_refused(t, EBB_INVALID, ebb_bn_forward(t, &bn, x), "bn_forward");
+	assert_refused(t, EBB_INVALID, ebb_bn_relu_forward(t, &bn, x, x),
+		"layers.c:", "bn_relu_forward", "empty");
 	assert_refused(t, EBB_INVALID, ebb_drop_forward(t, &drop, x), "drop_forward");
 	assert_refused(t, EBB_INVALID, ebb_layernorm_forward(t, &(ebb_layernorm_layer){0}, x),
 		"layernorm_forward");
@@ -374,6 +382,54 @@ START_TEST(scopes_of_a_chain)
 }
 END_TEST
 
+static void ignore(void *ctx, const ebb_node *node)
+{
+	(void)ctx;
+	(void)node;
+}
+
+/* A batch norm and its rectifier run as one op, and one by one where someone looks: to the bit the
+ * same. */
+START_TEST(a_watched_chain_computes_the_same)
+{
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(3, 2, 7, 5), 1);
+	ebb_observer observer = {.recorded = ignore};
+	uint64_t found[2][3];
+
+	for (int watched = 0; watched < 2; watched++) {
+		ebb_tape *t = ebb_tape_new();
+		ebb_params *p = ebb_params_new(1);
+		ebb_sequential *s = ebb_sequential_new(p, "s");
+		ebb_tensor *y;
+
+		ebb_sequential_conv(s, 2, 19, 3);
+		ebb_sequential_bn(s, 19);
+		ebb_sequential_fn(s, ebb_relu);
+		ebb_sequential_bn(s, 19);
+		ebb_sequential_fn(s, ebb_tanh);
+		ebb_sequential_conv(s, 19, 3, 1);
+		ebb_sequential_fn(s, ebb_relu);
+		ebb_sequential_bn(s, 3);
+		if (watched)
+			ck_assert(ebb_observe(t, &observer));
+		y = ebb_sequential_forward(t, s, x);
+		ck_assert(ebb_backward(t, ebb_sum(t, ebb_square(t, y)), .retain = true));
+		found[watched][0] = params_hash(p);
+		found[watched][1] = grads_hash(p);
+		found[watched][2] = 0;
+		for (const ebb_node *n = ebb_node_of(y); n; n = ebb_node_of(ebb_node_input(n, 0)))
+			found[watched][2] += !strcmp(ebb_node_op(n), "batchnorm_relu");
+		assert_healthy(t);
+		ebb_tape_free(t);
+		ebb_params_free(p);
+	}
+	ck_assert(found[0][0] == found[1][0] && found[0][1] == found[1][1]);
+	ck_assert_int_eq(found[0][2], 1);
+	ck_assert_int_eq(found[1][2], 0);
+	ebb_tensor_free(x);
+}
+END_TEST
+
 START_TEST(a_chain_without_gradients_holds_two_values)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -437,6 +493,7 @@ int main(void)
 	c = tcase_create("sequential");
 	tcase_add_test(c, a_chain_computes_what_its_parts_do);
 	tcase_add_test(c, scopes_of_a_chain);
+	tcase_add_test(c, a_watched_chain_computes_the_same);
 	tcase_add_test(c, a_chain_without_gradients_holds_two_values);
 	tcase_add_test(c, chains_that_are_wrong);
 	suite_add_tcase(s, c);

@@ -276,6 +276,20 @@ static void plain_batchnorm(const array *x, int n, int v, array *y)
 	}
 }
 
+/* batchnorm_relu: the last input is the residual. */
+CALL(batchnorm_relu, ebb_batchnorm_relu(t, x[0], x[1], x[2], statistics(t, x[0], v, MEANS),
+			     statistics(t, x[0], v, VARIANCES), x[3], .eps = EPS[v]))
+
+static void plain_batchnorm_relu(const array *x, int n, int v, array *y)
+{
+	plain_batchnorm(x, n, v, y);
+	for (int64_t i = 0; i < y->count; i++) {
+		double sum = y->v[i] + (x[3].v ? x[3].v[i] : 0);
+
+		y->v[i] = sum < 0 ? 0 : sum;
+	}
+}
+
 /* running = (1 - momentum)*running + momentum*(mean, unbiased variance), in training only. */
 static void running_statistics(void)
 {
@@ -438,6 +452,17 @@ const entry loss_ops[] = {
 		.refused = "4x3 2 3 #0 | 4x3 3 2 #0 | 3 3 3 #0 | 1x3 3 3 #0 | 0x3 3 3 #0 | "
 			   "4x3 3x1 3 #0 | i5:4x3 3 3 #0 | 2x3x1x1x1x1 3 3 #0",
 		.property = running_statistics},
+	{.name = "batchnorm_relu",
+		.call = call_batchnorm_relu,
+		.reference = plain_batchnorm_relu,
+		.samples = "4x3 3 3 4x3 #0 | 2x3x4 3 3 _ #0 | 2x3x2x2 3 3 2x3x2x2 #0 | "
+			   "2x2x2x1x3 2 2 _ #0 | 4x3 _ _ 4x3 #0 | 2x3x2x2 3 _ _ #0 | "
+			   "4x3 _ 3 4x3 #0 | 4x3 3 3 4x3 #1e | 2x3x2x2 3 3 2x3x2x2 #2e | "
+			   "2x3x4 _ _ _ #1e | 4x3 3 3 _ #0e | 2x1x3 1 1 2x1x3 #0 | "
+			   "0x3 3 3 0x3 #1e | 4x0 0 0 4x0 #0",
+		.refused = "4x3 2 3 _ #0 | 4x3 3 2 _ #0 | 3 3 3 3 #0 | 1x3 3 3 _ #0 | "
+			   "4x3 3 3 3 #0 | 4x3 3 3 4x1 #0 | 4x3 3 3 i5:4x3 #0 | "
+			   "i5:4x3 3 3 _ #0 | 0x3 3 3 _ #0"},
 	{.name = "dropout",
 		.call = call_dropout,
 		.reference = plain_dropout,

@@ -1,0 +1,243 @@
+/* fused.c - batch norm, residual and ReLU as one op against the three. */
+#include <string.h>
+
+#include "tests/ops/ops_test.h"
+
+enum { INPUTS = 4, X = 0, WEIGHT, BIAS, RESIDUAL };
+
+typedef struct fused_case {
+	ebb_dtype dtype;
+	ebb_shape shape;
+	ebb_tensor *in[INPUTS], *gy, *mean, *var;
+	unsigned wanted; /* bit k: input k is a variable */
+	bool evaluation, batch_alone, same;
+} fused_case;
+
+/* The op, or what it stands for. */
+static ebb_tensor *joined(
+	ebb_tape *t, ebb_tensor *const *x, bool fused, ebb_tensor *mean, ebb_tensor *var)
+{
+	ebb_tensor *y;
+
+	if (fused)
+		return ebb_batchnorm_relu(t, x[X], x[WEIGHT], x[BIAS], mean, var, x[RESIDUAL],
+			.momentum = 0.3, .eps = 1e-3);
+	y = ebb_batchnorm(t, x[X], x[WEIGHT], x[BIAS], mean, var, .momentum = 0.3, .eps = 1e-3);
+	return ebb_relu(t, x[RESIDUAL] ? ebb_add(t, y, x[RESIDUAL]) : y);
+}
+
+static bool same_numbers(const ebb_tensor *a, const ebb_tensor *b, double tolerance)
+{
+	array x = array_of(a), y = array_of(b);
+	char why[300];
+
+	return close_to(&x, &y, tolerance, why, sizeof why);
+}
+
+/* Gradients with respect to the wanted inputs; true if there are any. */
+static bool gradients(ebb_tape *t, const fused_case *c, ebb_tensor *y, ebb_tensor *const *x,
+	bool recorded, ebb_tensor **g)
+{
+	ebb_tensor *targets[INPUTS], *got[INPUTS];
+	int n = 0, k = 0;
+
+	for (int i = 0; i < INPUTS; i++)
+		if (x[i] && c->wanted >> i & 1)
+			targets[n++] = x[i];
+	if (n == 0)
+		return false;
+	ck_assert_msg(ebb_grad(t, y, n, targets, got, c->gy, .create_graph = recorded), "%s",
+		ebb_error_message(t));
+	for (int i = 0; i < INPUTS; i++)
+		g[i] = x[i] && c->wanted >> i & 1 ? got[k++] : NULL;
+	return true;
+}
+
+static void compare(const fused_case *c)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x[INPUTS], *y[2], *g[3][INPUTS], *mean[2], *var[2];
+	double tolerance = c->dtype == EBB_F64 ? 1e-11 : 3e-5;
+
+	ebb_set_training(t, !c->evaluation);
+	for (int i = 0; i < INPUTS; i++)
+		x[i] = c->in[i] && c->wanted >> i & 1 ? ebb_variable(t, c->in[i]) : c->in[i];
+	if (c->same)
+		x[RESIDUAL] = x[X];
+	for (int fused = 0; fused < 2; fused++) {
+		mean[fused] = c->batch_alone ? NULL : ebb_detach_copy(c->mean);
+		var[fused] = c->batch_alone ? NULL : ebb_detach_copy(c->var);
+		y[fused] = joined(t, x, fused, mean[fused], var[fused]);
+		assert_healthy(t);
+	}
+	ck_assert(all_same(y[0], y[1]));
+	ck_assert(c->batch_alone || (all_same(mean[0], mean[1]) && all_same(var[0], var[1])));
+	ck_assert(c->batch_alone || c->evaluation == all_same(mean[1], c->mean));
+	if (gradients(t, c, y[0], x, false, g[0])) {
+		gradients(t, c, y[1], x, false, g[1]);
+		gradients(t, c, y[1], x, true, g[2]);
+		for (int i = 0; i < INPUTS; i++) {
+			if (!g[0][i])
+				continue;
+			ck_assert_msg(same_numbers(g[1][i], g[0][i], tolerance), "input %d", i);
+			ck_assert_msg(
+				same_numbers(g[2][i], g[0][i], tolerance), "recorded, input %d", i);
+		}
+	}
+	assert_healthy(t);
+	ebb_tape_free(t);
+	for (int k = 0; k < 2; k++) {
+		ebb_tensor_free(mean[k]);
+		ebb_tensor_free(var[k]);
+	}
+	arrays_free();
+}
+
+static void put(ebb_tensor *x, int64_t i, double value)
+{
+	void *data = ebb_data_mutable(x);
+
+	if (ebb_dtype_of(x) == EBB_F64)
+		((double *)data)[i] = value;
+	else
+		((float *)data)[i] = (float)value;
+}
+
+static void random_case(uint64_t *state)
+{
+	static const int64_t channels[] = {1, 2, 3, 5, 16, 17, 24, 33, 64, 70, 300};
+	int64_t c = channels[test_random(state) % 11], n = 2 + (int64_t)(test_random(state) % 40);
+	uint64_t bits = test_random(state);
+	fused_case f = {.dtype = bits & 1 ? EBB_F32 : EBB_F64,
+		.shape = bits & 2 ? EBB_SHAPE(n, c) : EBB_SHAPE(n % 3 + 1, c, n, 3),
+		.wanted = (unsigned)(bits >> 8) & 15,
+		.evaluation = bits & 4,
+		.batch_alone = bits & 8,
+		.same = (bits & 48) == 48};
+
+	if (f.same)
+		f.wanted = (f.wanted & 7) | (f.wanted & 1) << RESIDUAL;
+	f.in[X] = stored_random(f.dtype, f.shape, bits);
+	f.in[WEIGHT] = bits & 64 ? NULL : stored_random(f.dtype, EBB_SHAPE(c), bits + 1);
+	f.in[BIAS] = bits & 128 ? NULL : stored_random(f.dtype, EBB_SHAPE(c), bits + 2);
+	f.in[RESIDUAL] = bits & 16 && !f.same ? stored_random(f.dtype, f.shape, bits + 3) : NULL;
+	f.gy = stored_random(f.dtype, f.shape, bits + 4);
+	f.mean = stored_random(f.dtype, EBB_SHAPE(c), bits + 5);
+	f.var = stored_random(f.dtype, EBB_SHAPE(c), bits + 6);
+	for (int64_t i = 0; i < c; i++)
+		put(f.var, i, 2 + ebb_at(f.var, i));
+	if (bits >> 20 & 1) /* stays in its channel */
+		put(f.in[X], (int64_t)(bits >> 32) % ebb_count(f.in[X]), NAN);
+	compare(&f);
+	for (int i = 0; i < INPUTS; i++)
+		ebb_tensor_free(f.in[i]);
+	ebb_tensor_free(f.gy);
+	ebb_tensor_free(f.mean);
+	ebb_tensor_free(f.var);
+}
+
+START_TEST(fused_is_the_composition)
+{
+	uint64_t state = 7;
+
+	for (int i = 0; i < 2000; i++)
+		random_case(&state);
+}
+END_TEST
+
+/* A NaN is seen behind the rectifier, and spoils the gradients of its channel alone. */
+START_TEST(not_a_number_stays)
+{
+	for (int training = 0; training < 2; training++) {
+		ebb_tape *t = ebb_tape_new();
+		ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(8, 3), 1), *mean, *var, *y, *g, *v;
+
+		put(x, 4, NAN); /* row 1, channel 1 */
+		ebb_set_training(t, training);
+		mean = ebb_zeros(t, EBB_SHAPE(3));
+		var = ebb_ones(t, EBB_SHAPE(3));
+		v = ebb_variable(t, x);
+		y = ebb_batchnorm_relu(t, v, .running_mean = training ? NULL : mean,
+			.running_var = training ? NULL : var);
+		ck_assert(ebb_grad(t, ebb_sum(t, ebb_square(t, y)), 1, &v, &g));
+		for (int i = 0; i < 24; i++) {
+			bool spoilt = training ? i % 3 == 1 : i == 4;
+
+			ck_assert_int_eq(isnan(ebb_at(y, i)), spoilt);
+			ck_assert(spoilt || isfinite(ebb_at(g, i)));
+		}
+		assert_healthy(t);
+		ebb_tape_free(t);
+		ebb_tensor_free(x);
+	}
+}
+END_TEST
+
+typedef struct segment {
+	ebb_tensor *weight, *bias, *mean, *var;
+} segment;
+
+static ebb_tensor *two_norms(ebb_tape *t, ebb_tensor *x, void *ctx)
+{
+	const segment *s = ctx;
+	ebb_tensor *h = ebb_batchnorm_relu(t, x, s->weight, s->bias, s->mean, s->var);
+
+	return ebb_batchnorm_relu(t, ebb_mul(t, h, h), s->weight, s->bias, s->mean, s->var, x);
+}
+
+/* A checkpoint runs its segment again: the statistics move once, the gradients are the same. */
+START_TEST(replays_leave_the_statistics_alone)
+{
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(4, 5, 3, 3), 1), *g[2][3], *kept[2];
+	ebb_tape *t = ebb_tape_new();
+
+	for (int k = 0; k < 2; k++) {
+		segment s = {stored_random(EBB_F32, EBB_SHAPE(5), 2),
+			stored_random(EBB_F32, EBB_SHAPE(5), 3),
+			stored_random(EBB_F32, EBB_SHAPE(5), 4),
+			stored_random(EBB_F32, EBB_SHAPE(5), 5)};
+		ebb_tensor *in[3], *y;
+
+		ebb_set_requires_grad(s.weight, true);
+		ebb_set_requires_grad(s.bias, true);
+		in[0] = ebb_variable(t, x);
+		in[1] = s.weight;
+		in[2] = s.bias;
+		y = k ? ebb_checkpoint(t, two_norms, &s, in[0]) : two_norms(t, in[0], &s);
+		kept[k] = ebb_detach_copy(s.mean);
+		ck_assert(ebb_grad(t, ebb_sum(t, ebb_square(t, y)), 3, in, g[k]));
+		ck_assert(all_same(s.mean, kept[k]));
+		for (int i = 0; i < 3; i++)
+			g[k][i] = ebb_detach_copy(g[k][i]);
+		assert_healthy(t);
+		ebb_tape_reset(t);
+		ebb_tensor_free(s.weight);
+		ebb_tensor_free(s.bias);
+		ebb_tensor_free(s.mean);
+		ebb_tensor_free(s.var);
+	}
+	ck_assert(all_same(kept[0], kept[1]));
+	for (int i = 0; i < 3; i++) {
+		ck_assert(all_same(g[0][i], g[1][i]));
+		ebb_tensor_free(g[0][i]);
+		ebb_tensor_free(g[1][i]);
+	}
+	ebb_tensor_free(kept[0]);
+	ebb_tensor_free(kept[1]);
+	ebb_tensor_free(x);
+	ebb_tape_free(t);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("fused");
+	TCase *c = tcase_create("fused");
+
+	tcase_add_test(c, fused_is_the_composition);
+	tcase_add_test(c, not_a_number_stays);
+	tcase_add_test(c, replays_leave_the_statistics_alone);
+	tcase_set_timeout(c, 60);
+	suite_add_tcase(s, c);
+	return run_suite(s);
+}
