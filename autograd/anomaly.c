@@ -33,7 +33,7 @@ static size_t describe_range(const ebb_tensor *x, char *buffer, size_t size)
 	int n;
 
 	ebb_describe(x, text, sizeof text);
-	if (!x || (x->flags & (EBB_F_DROPPED | EBB_F_HIDDEN)) || !x->count)
+	if (!x || !x->count)
 		return (size_t)snprintf(buffer, size, "%s", text);
 	for (int64_t i = 0; i < x->count; i++) {
 		double value = ebb_value_at(x, i);
@@ -51,15 +51,26 @@ static size_t describe_range(const ebb_tensor *x, char *buffer, size_t size)
 	return (size_t)n;
 }
 
-/* "; input 0 is F32 [3] from 0 to 1; input 1 ..." of as many as there is room for. */
-static void describe_inputs(int n, ebb_tensor *const *x, char *buffer, size_t size)
+/* "; input 0 is F32 [3] from 0 to 1; input 1 ..." of as many as there is room for; of a node, those
+ * that still have the values they had. */
+static void describe_inputs(
+	int n, ebb_tensor *const *x, const ebb_node *node, char *buffer, size_t size)
 {
 	size_t used = 0;
 
 	buffer[0] = '\0';
 	for (int k = 0; k < n && used + 120 < size; k++) {
+		bool stands = !node ||
+		              (ebb_holds(node, k) && x[k]->storage->version == node->versions[k]);
+		char text[120];
+
 		used += (size_t)snprintf(buffer + used, size - used, "; input %d is ", k);
-		used += describe_range(x[k], buffer + used, size - used);
+		if (stands)
+			used += describe_range(x[k], buffer + used, size - used);
+		else
+			used += (size_t)snprintf(buffer + used, size - used, "%s%s",
+				ebb_describe(x[k], text, sizeof text),
+				x[k] && ebb_holds(node, k) ? ", overwritten since" : "");
 	}
 }
 
@@ -70,7 +81,7 @@ bool ebb_result_is_finite(ebb_call *c, const ebb_tensor *y)
 
 	if (at < 0)
 		return true;
-	describe_inputs(c->nin, c->in, inputs, sizeof inputs);
+	describe_inputs(c->nin, c->in, NULL, inputs, sizeof inputs);
 	ebb_call_fail(c, EBB_NOT_FINITE, "element %" PRId64 " of the result is %g%s", at,
 		ebb_value_at(y, at), inputs);
 	return false;
@@ -83,7 +94,7 @@ bool ebb_gradient_is_finite(ebb_vjp *v, int k, const ebb_tensor *g)
 
 	if (at < 0)
 		return true;
-	describe_inputs(v->nin, v->in, inputs, sizeof inputs);
+	describe_inputs(v->nin, v->node->in, v->node, inputs, sizeof inputs);
 	describe_range(v->gy, range, sizeof range);
 	ebb_fail(v->t, EBB_NOT_FINITE, v->node->site,
 		"element %" PRId64

@@ -421,7 +421,7 @@ struct ebb_call {
 	size_t attrs_size;
 	ebb_tensor *saved[EBB_MAX_SAVED];
 	struct ebb_storage *scratch[EBB_MAX_SAVED];
-	int64_t start; /* nanoseconds, if an observer wants to know */
+	int64_t start; /* nanoseconds, if an observer wants to know; else 0 */
 };
 
 /* Checks the inputs (a failed tape, NULL, another tape's, dropped values) and replaces each
@@ -439,11 +439,13 @@ EBB_API ebb_tensor *ebb_new_like(ebb_call *c, const ebb_tensor *x);
 /* A view: x's memory under another shape and strides, offset elements further. */
 EBB_API ebb_tensor *ebb_new_view(
 	ebb_call *c, ebb_tensor *x, ebb_shape shape, const int64_t *strides, int64_t offset);
-/* Scratch memory from the tape's pool, 64-byte aligned, returned by ebb_record; NULL fails the
- * call (and for size 0). */
+/* Scratch memory from the tape's pool, 64-byte aligned, returned by ebb_record or when the call
+ * fails; NULL fails the call (and for size 0). */
 EBB_API void *ebb_scratch(ebb_call *c, size_t size);
 /* Attributes (copied by ebb_record) and extra tensors that the vjp reads (at most
- * EBB_MAX_SAVED; they must be the op's own). */
+ * EBB_MAX_SAVED; they must be the op's own).  A saved tensor is a constant: under create_graph
+ * nothing flows through it to the inputs it was computed from, so a gradient that is to be
+ * differentiated again computes it anew, from ops (v->recording). */
 EBB_API void ebb_attach(ebb_call *c, const void *attrs, size_t size);
 EBB_API void ebb_save(ebb_call *c, ebb_tensor *x);
 /* Records the call with its finished result and returns the result.  Records nothing when no

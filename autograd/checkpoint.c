@@ -17,7 +17,29 @@ typedef struct segment {
 	ebb_random random;
 	ebb_dtype dtype;
 	bool training;
+	int reads; /* of its inputs, how many that require a gradient were read for one */
 } segment;
+
+/* How many of in[0..n-1], older than node limit, the nodes from first on read. */
+static int inputs_read(
+	const ebb_tape *t, int64_t first, int64_t limit, int n, ebb_tensor *const *in)
+{
+	int count = 0;
+
+	for (int k = 0; k < n; k++) {
+		bool found = false;
+
+		for (int64_t i = first; !found && i < t->nnodes; i++)
+			for (int j = 0; !found && j < t->nodes[i]->nin; j++) {
+				const ebb_tensor *x = t->nodes[i]->in[j];
+
+				found = x && (x == in[k] || (x->stored && x->stored == in[k])) &&
+				        x->node >= 0 && x->node < (i < limit ? i : limit);
+			}
+		count += found;
+	}
+	return count;
+}
 
 /* ---- The first run --------------------------------------------------------------------------- */
 
@@ -62,11 +84,12 @@ static ebb_tensor *record_segment(
 		return ebb_no_memory(t, site, "a checkpoint's inputs", (size_t)n * sizeof *in);
 	memcpy(in, t->traced + start, (size_t)n * sizeof *in);
 	c = ebb_begin(t, &CHECKPOINT, site, n, in);
+	c.start = 0; /* its work was told of, op by op */
 	ebb_attach(&c, s, sizeof *s);
 	return ebb_record(&c, y);
 }
 
-static ebb_tensor *first_run(ebb_tape *t, const segment *s, ebb_tensor *x, const char *site)
+static ebb_tensor *first_run(ebb_tape *t, segment *s, ebb_tensor *x, const char *site)
 {
 	ebb_mark m = ebb_tape_mark(t);
 	ebb_trace trace = {t->trace, m.arena, t->ntraced};
@@ -86,6 +109,9 @@ static ebb_tensor *first_run(ebb_tape *t, const segment *s, ebb_tensor *x, const
 	if (!ebb_failed(t) && y->tape == t && ebb_arena_is_after(&t->arena, m.arena, y) &&
 		!y->stored) {
 		differentiable = y->node >= m.nodes;
+		if (differentiable)
+			s->reads = inputs_read(t, m.nodes, t->nnodes,
+				(int)(t->ntraced - trace.start), t->traced + trace.start);
 		if (!ebb_rewind_keeping(t, m, 1, &y))
 			y = NULL;
 		if (y && differentiable)
@@ -105,7 +131,7 @@ static ebb_tensor *first_run(ebb_tape *t, const segment *s, ebb_tensor *x, const
 ebb_tensor *(ebb_checkpoint)(ebb_tape *t, ebb_checkpoint_fn fn, void *ctx, ebb_tensor *x,
 	const char *site)
 {
-	segment s = {fn, ctx, ebb_random_state(t), ebb_default_dtype(t), ebb_is_training(t)};
+	segment s = {fn, ctx, ebb_random_state(t), ebb_default_dtype(t), ebb_is_training(t), 0};
 
 	if (ebb_failed(t))
 		return NULL;
@@ -255,6 +281,24 @@ static void bring_home(ebb_vjp *v, uint64_t mark, ebb_tensor *home)
 	}
 }
 
+/* Whether the second run, recorded from base on, read what the first did for a gradient: otherwise
+ * one would silently be zero. */
+static bool depends_as_before(const ebb_vjp *v, const segment *s, const ebb_tensor *y, int64_t base)
+{
+	int reads = 0;
+
+	if (y->tape == v->t && y->node >= base)
+		reads = inputs_read(v->t, base, v->node->index, v->nin, v->in);
+	if (reads == s->reads)
+		return true;
+	ebb_fail(v->t, EBB_BAD_STATE, v->node->site,
+		"checkpoint: the result of the second run depends on %d of the tensors that "
+		"require a gradient, that of the first on %d; the function must do the same both "
+		"times",
+		reads, s->reads);
+	return false;
+}
+
 static void checkpoint_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
@@ -276,7 +320,7 @@ static void checkpoint_vjp(ebb_vjp *v)
 		ebb_fail(t, EBB_BAD_STATE, v->node->site,
 			"checkpoint: the second run gave %s, the first %s",
 			ebb_describe(y, a, sizeof a), ebb_describe(v->out, b, sizeof b));
-	if (!ebb_failed(t) && y->tape == t && y->node >= m.nodes)
+	if (!ebb_failed(t) && depends_as_before(v, s, y, m.nodes))
 		sweep_on(v, y, m.nodes);
 	while (t->nopen > was.nopen)
 		ebb_scope_end(t, NULL);

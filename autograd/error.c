@@ -111,6 +111,7 @@ ebb_tensor *ebb_call_fail(ebb_call *c, ebb_status status, const char *format, ..
 	va_start(ap, format);
 	fail(c->t, status, c->site, c->op ? c->op->name : NULL, format, ap);
 	va_end(ap);
+	ebb_end_scratch(c);
 	c->t = NULL;
 	return NULL;
 }

@@ -173,12 +173,14 @@ struct ebb_node {
 	const ebb_scope *scope;
 	ebb_tensor *out;
 	void *attrs;
-	/* inputs (and EBB_OUT) whose storage this node holds; inputs from 30 on share a bit */
-	unsigned keeps;
+	/* inputs (and EBB_OUT) that the gradient declared to read, whose storage this node holds;
+	 * inputs from 30 on share a bit */
+	unsigned reads;
 	int32_t index, nin, nsaved;
 	bool consumed;
+	bool holds_inputs; /* all of them, for the ranges that an anomaly is told with */
 	uint32_t out_version;
-	uint32_t *versions; /* of the inputs, when they were saved */
+	uint32_t *versions; /* of the inputs held, when they were saved */
 	ebb_tensor **saved;
 	ebb_tensor *in[];
 };
@@ -266,6 +268,9 @@ struct ebb_tape {
 	ebb_pool pool;
 };
 
+/* Gives a call's scratch memory back. */
+void ebb_end_scratch(ebb_call *c);
+
 /* The clock of profiles, and what they are told of a finished call (observe.c). */
 int64_t ebb_nanoseconds(void);
 void ebb_tell_ran(const ebb_call *c, const ebb_tensor *y);
@@ -317,9 +322,14 @@ typedef struct ebb_sweep {
 	const char *site;
 } ebb_sweep;
 
-static inline bool ebb_keeps(const ebb_node *n, int k)
+static inline bool ebb_reads(const ebb_node *n, int k)
 {
-	return n->in[k] && (n->keeps & EBB_IN(k < 30 ? k : 30));
+	return n->in[k] && (n->reads & EBB_IN(k < 30 ? k : 30));
+}
+
+static inline bool ebb_holds(const ebb_node *n, int k)
+{
+	return n->in[k] && (n->holds_inputs || ebb_reads(n, k));
 }
 
 /* Notes x, an input of an op, in the open trace. */
@@ -330,6 +340,8 @@ void ebb_let_go(ebb_tensor **slot);
 /* The accumulator of a node, in this sweep or an outer one. */
 ebb_tensor **ebb_slot(const ebb_sweep *s, int64_t node);
 bool ebb_is_needed(const ebb_sweep *s, int64_t node);
+/* y, checked, on this tape and with a history. */
+bool ebb_sweep_target(ebb_tape *t, const char *what, ebb_tensor **y, const char *site);
 /* y and gy (NULL: 1), checked and on this tape. */
 bool ebb_sweep_check(
 	ebb_tape *t, const char *what, ebb_tensor **y, ebb_tensor **gy, const char *site);

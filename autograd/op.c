@@ -159,6 +159,14 @@ void *ebb_scratch(ebb_call *c, size_t size)
 	return NULL;
 }
 
+void ebb_end_scratch(ebb_call *c)
+{
+	for (int i = 0; i < EBB_MAX_SAVED && c->scratch[i]; i++) {
+		ebb_unref(c->scratch[i]);
+		c->scratch[i] = NULL;
+	}
+}
+
 void ebb_attach(ebb_call *c, const void *attrs, size_t size)
 {
 	c->attrs = attrs;
@@ -198,11 +206,12 @@ ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin
 	n->scope = t->scope;
 	n->out = NULL;
 	n->attrs = NULL;
-	n->keeps = 0;
+	n->reads = 0;
 	n->index = (int32_t)t->nnodes;
 	n->nin = nin;
 	n->nsaved = nsaved;
 	n->consumed = false;
+	n->holds_inputs = false;
 	n->saved = (ebb_tensor **)(void *)((char *)n + size);
 	n->versions =
 		(uint32_t *)(void *)((char *)n + size + (size_t)nsaved * sizeof(ebb_tensor *));
@@ -215,10 +224,10 @@ void ebb_consume(ebb_node *n)
 	if (n->consumed)
 		return;
 	n->consumed = true;
-	for (int k = 0; n->keeps && k < n->nin; k++)
-		if (ebb_keeps(n, k))
+	for (int k = 0; (n->reads || n->holds_inputs) && k < n->nin; k++)
+		if (ebb_holds(n, k))
 			ebb_unref(n->in[k]->storage);
-	if (n->keeps & EBB_OUT)
+	if (n->reads & EBB_OUT)
 		ebb_unref(n->out->storage);
 	for (int k = 0; k < n->nsaved; k++)
 		ebb_unref(n->saved[k]->storage);
@@ -246,8 +255,6 @@ static ebb_tensor *lasting(ebb_tensor *x)
 static bool push(ebb_call *c, ebb_tensor *y)
 {
 	ebb_tape *t = c->t;
-	/* An anomaly in a gradient is told with the ranges of all inputs. */
-	unsigned reads = t->anomaly ? ~EBB_OUT | reads_of(c) : reads_of(c);
 	void *attrs = NULL;
 	ebb_node *n;
 
@@ -264,16 +271,16 @@ static bool push(ebb_call *c, ebb_tensor *y)
 		return false;
 	n->out = lasting(y);
 	n->attrs = attrs;
+	n->reads = reads_of(c);
+	n->holds_inputs = t->anomaly;
 	for (int k = 0; k < c->nin; k++) {
 		n->in[k] = lasting(c->in[k]);
-		if (c->in[k] && (reads & EBB_IN(k < 30 ? k : 30))) {
-			n->keeps |= EBB_IN(k < 30 ? k : 30);
+		if (ebb_holds(n, k)) {
 			n->versions[k] = c->in[k]->storage->version;
 			ebb_ref(c->in[k]->storage);
 		}
 	}
-	if (reads & EBB_OUT) {
-		n->keeps |= EBB_OUT;
+	if (n->reads & EBB_OUT) {
 		n->out_version = y->storage->version;
 		ebb_ref(y->storage);
 	}
@@ -299,17 +306,14 @@ ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y)
 	ebb_tape *t = c->t;
 	bool real, pushed = false;
 
-	for (int i = 0; i < EBB_MAX_SAVED && c->scratch[i]; i++) {
-		ebb_unref(c->scratch[i]);
-		c->scratch[i] = NULL;
-	}
+	ebb_end_scratch(c);
 	if (!t)
 		return NULL;
 	if (!y || ebb_failed(t)) {
 		c->t = NULL;
 		return NULL;
 	}
-	if (t->ntimers)
+	if (c->start)
 		ebb_tell_ran(c, y);
 	/* What a gradient computes on its way may be masked: what it gives is looked at. */
 	if (t->anomaly && !t->frame && !ebb_result_is_finite(c, y))

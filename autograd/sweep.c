@@ -132,15 +132,15 @@ static bool saved_values_stand(ebb_sweep *s, ebb_node *n)
 			n->op->name, n->site ? n->site : "?");
 		return false;
 	}
-	for (int k = 0; n->keeps && k < n->nin; k++)
-		if (ebb_keeps(n, k) && n->in[k]->storage->version != n->versions[k]) {
+	for (int k = 0; n->reads && k < n->nin; k++)
+		if (ebb_reads(n, k) && n->in[k]->storage->version != n->versions[k]) {
 			ebb_fail(s->t, EBB_BAD_STATE, n->site,
 				"%s: input %d (%s) was overwritten after the op saved it for its "
 				"gradient",
 				n->op->name, k, ebb_describe(n->in[k], text, sizeof text));
 			return false;
 		}
-	if ((n->keeps & EBB_OUT) && n->out->storage->version != n->out_version) {
+	if ((n->reads & EBB_OUT) && n->out->storage->version != n->out_version) {
 		ebb_fail(s->t, EBB_BAD_STATE, n->site,
 			"%s: its result was overwritten after it was saved for its gradient",
 			n->op->name);
@@ -316,10 +316,9 @@ bool ebb_sweep_run(ebb_sweep *s, bool keep_targets)
 	return true;
 }
 
-bool ebb_sweep_check(
-	ebb_tape *t, const char *what, ebb_tensor **y, ebb_tensor **gy, const char *site)
+bool ebb_sweep_target(ebb_tape *t, const char *what, ebb_tensor **y, const char *site)
 {
-	char a[240], b[240];
+	char text[240];
 
 	if (ebb_failed(t))
 		return false;
@@ -337,9 +336,19 @@ bool ebb_sweep_check(
 	if ((*y)->node < 0) {
 		ebb_fail(t, EBB_INVALID, site,
 			"%s: y (%s) depends on nothing that requires a gradient", what,
-			ebb_describe(*y, a, sizeof a));
+			ebb_describe(*y, text, sizeof text));
 		return false;
 	}
+	return true;
+}
+
+bool ebb_sweep_check(
+	ebb_tape *t, const char *what, ebb_tensor **y, ebb_tensor **gy, const char *site)
+{
+	char a[240], b[240];
+
+	if (!ebb_sweep_target(t, what, y, site))
+		return false;
 	if (!*gy) {
 		if ((*y)->count == 1)
 			return true;

@@ -139,22 +139,20 @@ static int64_t epochs_before(const ebb_tape *t, const ebb_mark *m)
 
 static void table_insert(ebb_tape *t, int64_t k);
 
-void ebb_rewind(ebb_tape *t, ebb_mark m)
+/* False: the tape has failed, and nothing is forgotten. */
+static bool rewind_to(ebb_tape *t, ebb_mark m)
 {
-	int64_t epochs;
+	int64_t epochs = epochs_before(t, &m);
 
-	if (!t)
-		return;
-	epochs = epochs_before(t, &m);
 	if (epochs < 0 || t->frame) {
 		ebb_fail(t, EBB_BAD_STATE, NULL,
 			"rewind: the mark is of a recording that was reset or rewound, or of "
 			"another tape or scope");
-		return;
+		return false;
 	}
 	if (!ebb_grow(&t->epochs, &t->epochs_capacity, epochs + 1, sizeof *t->epochs)) {
 		ebb_no_memory(t, NULL, "an epoch of the recording", sizeof *t->epochs);
-		return;
+		return false;
 	}
 	t->epochs[epochs] = (ebb_epoch){++t->rewinds, m};
 	t->nepochs = epochs + 1;
@@ -171,6 +169,13 @@ void ebb_rewind(ebb_tape *t, ebb_mark m)
 			table_insert(t, i);
 	}
 	ebb_arena_rewind(&t->arena, m.arena);
+	return true;
+}
+
+void ebb_rewind(ebb_tape *t, ebb_mark m)
+{
+	if (t)
+		rewind_to(t, m);
 }
 
 bool ebb_rewind_keeping(ebb_tape *t, ebb_mark m, int n, ebb_tensor **x)
@@ -194,7 +199,7 @@ bool ebb_rewind_keeping(ebb_tape *t, ebb_mark m, int n, ebb_tensor **x)
 		kept[i] = *x[i];
 		ebb_ref(kept[i].storage);
 	}
-	ebb_rewind(t, m);
+	ok = rewind_to(t, m) && ok;
 	for (int i = 0; i < n; i++) {
 		ebb_tensor *y = NULL;
 
@@ -209,6 +214,7 @@ bool ebb_rewind_keeping(ebb_tape *t, ebb_mark m, int n, ebb_tensor **x)
 						    EBB_F_COMPUTED);
 				y->storage = kept[i].storage;
 				y->data = kept[i].data;
+				y->name = kept[i].name;
 			} else {
 				if (ok)
 					ebb_no_memory(t, NULL, "a tensor", sizeof *y);

@@ -225,27 +225,20 @@ static bool fill_rows(ebb_tape *t, const char *what, ebb_tensor *y, int n, ebb_t
 bool(ebb_jacobian)(const ebb_jacobian_args *a)
 {
 	ebb_tape *t = a->t;
-	bool ok;
+	ebb_tensor *y = a->y;
+	bool ok = true;
 
 	if (a->jx)
 		forget_all(a->n, a->jx);
-	if (!arrays_given(t, "jacobian", a->n, a->x, a->jx, "jx", a->site))
+	if (!arrays_given(t, "jacobian", a->n, a->x, a->jx, "jx", a->site) ||
+		!ebb_sweep_target(t, "jacobian", &y, a->site))
 		return false;
-	if (!a->y || a->y->node < 0 || a->y->tape != t) {
-		char text[240];
-
-		ebb_fail(t, EBB_INVALID, a->site,
-			"jacobian: y (%s) depends on nothing that requires a gradient",
-			ebb_describe(a->y, text, sizeof text));
-		return false;
-	}
-	ok = true;
 	for (int i = 0; ok && i < a->n; i++) {
 		if (!a->x[i])
 			ebb_fail(t, EBB_INVALID, a->site, "jacobian: x[%d] is NULL", i);
-		ok = a->x[i] && (a->jx[i] = new_matrix(t, "jacobian", a->y, a->x[i], a->site));
+		ok = a->x[i] && (a->jx[i] = new_matrix(t, "jacobian", y, a->x[i], a->site));
 	}
-	ok = ok && fill_rows(t, "jacobian", a->y, a->n, a->x, a->jx, a->site);
+	ok = ok && fill_rows(t, "jacobian", y, a->n, a->x, a->jx, a->site);
 	return ok || forget_all(a->n, a->jx);
 }
 

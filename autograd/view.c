@@ -45,11 +45,11 @@ bool ebb_open_view(ebb_node *n, ebb_view *w, ebb_vjp *v)
 		w->inputs = ebb_storage_data(w->memory);
 		w->in = (ebb_tensor **)(void *)(w->inputs + n->nin);
 	}
-	v->out = show(n->out, n->keeps & EBB_OUT, &w->out);
+	v->out = show(n->out, n->reads & EBB_OUT, &w->out);
 	for (int k = 0; k < n->nsaved; k++)
 		show(n->saved[k], true, &w->saved[k]);
 	for (int k = 0; k < n->nin; k++)
-		w->in[k] = show(n->in[k], n->in[k] && ebb_keeps(n, k), &w->inputs[k]);
+		w->in[k] = show(n->in[k], n->in[k] && ebb_reads(n, k), &w->inputs[k]);
 	v->in = w->in;
 	return true;
 }

@@ -9,6 +9,7 @@ typedef struct call {
 	const char *op, *site, *gradient_of;
 	const ebb_scope *scope;
 	int64_t start, nanoseconds;
+	int64_t own; /* of them, outside the calls that it made itself */
 	double flops, bytes;
 } call;
 
@@ -23,6 +24,7 @@ struct ebb_profile {
 static void on_ran(void *ctx, const ebb_run *r)
 {
 	ebb_profile *p = ctx;
+	int64_t own = r->nanoseconds;
 
 	if (p->n == p->capacity) {
 		int64_t capacity = p->capacity ? 2 * p->capacity : 1024;
@@ -36,8 +38,11 @@ static void on_ran(void *ctx, const ebb_run *r)
 		p->calls = calls;
 		p->capacity = capacity;
 	}
+	/* Calls are told when they end: those that it made itself come right before it. */
+	for (int64_t i = p->n - 1; i >= 0 && p->calls[i].start >= r->start; i--)
+		own -= p->calls[i].own;
 	p->calls[p->n++] = (call){r->op, r->site, r->gradient_of, r->scope, r->start,
-		r->nanoseconds, r->flops, r->bytes};
+		r->nanoseconds, own, r->flops, r->bytes};
 }
 
 ebb_profile *ebb_profile_new(ebb_tape *t)
@@ -137,7 +142,7 @@ static ebb_profile_row *make_rows(const ebb_profile *p, ebb_profile_by by, int64
 			rows[(*n)++].name = k[i].key;
 		cost = c->gradient_of ? &rows[*n - 1].backward : &rows[*n - 1].forward;
 		cost->calls++;
-		cost->seconds += (double)c->nanoseconds * 1e-9;
+		cost->seconds += (double)c->own * 1e-9;
 		cost->flops += c->flops;
 		cost->bytes += c->bytes;
 	}
@@ -262,6 +267,7 @@ static void add_call(ebb_text *text, const call *c, int64_t origin)
 bool ebb_profile_trace(const ebb_profile *p, ebb_text *text)
 {
 	static const char *const threads[] = {"forward", "backward"};
+	int64_t origin = 0;
 
 	if (!p || p->full || !text)
 		return false;
@@ -271,9 +277,12 @@ bool ebb_profile_trace(const ebb_profile *p, ebb_text *text)
 			"%s\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%d,"
 			"\"args\":{\"name\":\"%s\"}}",
 			k ? "," : "", k + 1, threads[k]);
+	for (int64_t i = 0; i < p->n; i++)
+		if (!i || p->calls[i].start < origin)
+			origin = p->calls[i].start;
 	for (int64_t i = 0; i < p->n; i++) {
 		ebb_text_add(text, ",\n");
-		add_call(text, &p->calls[i], p->calls[0].start);
+		add_call(text, &p->calls[i], origin);
 	}
 	ebb_text_add(text, "\n]}\n");
 	return !text->failed;

@@ -1,7 +1,8 @@
 /*
- * layers.c - convolution, linear, norms, PReLU, embedding and dropout as structs of pointers into a store.
+ * layers.c - convolutions, linear, norms, PReLU, embedding and dropout as structs of pointers into a store.
  */
 #include <math.h>
+#include <string.h>
 
 #include "nn/internal.h"
 
@@ -13,8 +14,8 @@ static ebb_tensor *not_made(ebb_tape *t, const char *what, const void *layer, co
 		layer ? "empty" : "NULL");
 }
 
-/* Weight and bias as PyTorch starts them; false if the store has failed. */
-static bool add_affine(ebb_params *p, ebb_shape shape, bool no_bias, ebb_init init,
+/* Weight and bias [outputs] as PyTorch starts them; false if the store has failed. */
+static bool add_affine(ebb_params *p, ebb_shape shape, int64_t outputs, bool no_bias, ebb_init init,
 	ebb_init bias_init, ebb_tensor **weight, ebb_tensor **bias, const char *site)
 {
 	*weight = (ebb_params_add)(p, "weight", shape, init, site);
@@ -30,11 +31,26 @@ static bool add_affine(ebb_params *p, ebb_shape shape, bool no_bias, ebb_init in
 			bias_init = EBB_INIT(EBB_INIT_UNIFORM, .low = -1 / sqrt((double)fan_in),
 				.high = 1 / sqrt((double)fan_in));
 	}
-	*bias = (ebb_params_add)(p, "bias", EBB_SHAPE(shape.dims[0]), bias_init, site);
+	*bias = (ebb_params_add)(p, "bias", EBB_SHAPE(outputs), bias_init, site);
 	return *bias != NULL;
 }
 
-/* ---- Convolution ---------------------------------------------------------------------------- */
+/* ---- Convolutions --------------------------------------------------------------------------- */
+
+/* False: an error in the store, for who ("conv_new"). */
+static bool channels_fit(ebb_params *p, const char *who, const char *name, int64_t in, int64_t out,
+	int kh, int kw, int groups, const char *site)
+{
+	if (in >= 1 && out >= 1 && kh >= 1 && kw >= 1 && groups >= 1 && in % groups == 0 &&
+		out % groups == 0)
+		return true;
+	ebb_params_fail(p, EBB_INVALID, site,
+		"%s: \"%s\" from %lld to %lld channels, kernel %d x %d, %d groups: "
+		"expected positive numbers, groups "
+		"dividing both channels",
+		who, name, (long long)in, (long long)out, kh, kw, groups);
+	return false;
+}
 
 ebb_conv(ebb_conv_new)(const ebb_conv_new_args *a)
 {
@@ -54,19 +70,11 @@ ebb_conv(ebb_conv_new)(const ebb_conv_new_args *a)
 	ebb_params *p;
 
 	l.name = ebb_params_name_of(a->p, "conv_new", a->name, a->site);
-	if (!l.name)
+	if (!l.name ||
+		!channels_fit(a->p, "conv_new", l.name, a->in, a->out, kh, kw, groups, a->site))
 		return (ebb_conv){0};
-	if (a->in < 1 || a->out < 1 || kh < 1 || kw < 1 || groups < 1 || a->in % groups != 0 ||
-		a->out % groups != 0) {
-		ebb_params_fail(a->p, EBB_INVALID, a->site,
-			"conv_new: \"%s\" from %lld to %lld channels, kernel %d x %d, %d groups: "
-			"expected positive numbers, groups "
-			"dividing both channels",
-			l.name, (long long)a->in, (long long)a->out, kh, kw, groups);
-		return (ebb_conv){0};
-	}
 	p = ebb_params_sub(a->p, a->name);
-	if (!add_affine(p, EBB_SHAPE(a->out, a->in / groups, kh, kw), a->no_bias, a->init,
+	if (!add_affine(p, EBB_SHAPE(a->out, a->in / groups, kh, kw), a->out, a->no_bias, a->init,
 		    a->bias_init, &l.weight, &l.bias, a->site))
 		return (ebb_conv){0};
 	return l;
@@ -93,6 +101,86 @@ ebb_tensor *(ebb_conv_forward)(ebb_tape *t, const ebb_conv *l, ebb_tensor *x, co
 					.site = site}));
 }
 
+ebb_conv1d_layer(ebb_conv1d_new)(const ebb_conv1d_new_args *a)
+{
+	ebb_conv1d_layer l = {
+		.stride = a->stride, .pad = a->pad, .dilation = a->dilation, .groups = a->groups};
+	int groups = a->groups == 0 ? 1 : a->groups;
+
+	l.name = ebb_params_name_of(a->p, "conv1d_new", a->name, a->site);
+	if (!l.name || !channels_fit(a->p, "conv1d_new", l.name, a->in, a->out, 1, a->kernel,
+			       groups, a->site))
+		return (ebb_conv1d_layer){0};
+	if (!add_affine(ebb_params_sub(a->p, a->name), EBB_SHAPE(a->out, a->in / groups, a->kernel),
+		    a->out, a->no_bias, a->init, a->bias_init, &l.weight, &l.bias, a->site))
+		return (ebb_conv1d_layer){0};
+	return l;
+}
+
+ebb_tensor *(
+	ebb_conv1d_forward)(ebb_tape *t, const ebb_conv1d_layer *l, ebb_tensor *x, const char *site)
+{
+	if (!l || !l->weight || !l->name)
+		return not_made(t, "conv1d_forward", l, site);
+	ebb_scope_begin(t, l->name);
+	return ebb_scope_end(t, (ebb_conv1d)(&(ebb_conv1d_args){.t = t,
+					.x = x,
+					.w = l->weight,
+					.b = l->bias,
+					.stride = l->stride,
+					.pad = l->pad,
+					.dilation = l->dilation,
+					.groups = l->groups,
+					.site = site}));
+}
+
+ebb_conv_transpose2d_layer(ebb_conv_transpose2d_new)(const ebb_conv_transpose2d_new_args *a)
+{
+	ebb_conv_transpose2d_layer l = {.stride = a->stride,
+		.pad = a->pad,
+		.output_pad = a->output_pad,
+		.dilation = a->dilation,
+		.groups = a->groups,
+		.stride_hw = {a->stride_hw[0], a->stride_hw[1]},
+		.pad_hw = {a->pad_hw[0], a->pad_hw[1]},
+		.output_pad_hw = {a->output_pad_hw[0], a->output_pad_hw[1]},
+		.dilation_hw = {a->dilation_hw[0], a->dilation_hw[1]}};
+	bool pair = a->kernel_hw[0] != 0 || a->kernel_hw[1] != 0;
+	int kh = pair ? a->kernel_hw[0] : a->kernel, kw = pair ? a->kernel_hw[1] : a->kernel;
+	int groups = a->groups == 0 ? 1 : a->groups;
+
+	l.name = ebb_params_name_of(a->p, "conv_transpose2d_new", a->name, a->site);
+	if (!l.name || !channels_fit(a->p, "conv_transpose2d_new", l.name, a->in, a->out, kh, kw,
+			       groups, a->site))
+		return (ebb_conv_transpose2d_layer){0};
+	if (!add_affine(ebb_params_sub(a->p, a->name), EBB_SHAPE(a->in, a->out / groups, kh, kw),
+		    a->out, a->no_bias, a->init, a->bias_init, &l.weight, &l.bias, a->site))
+		return (ebb_conv_transpose2d_layer){0};
+	return l;
+}
+
+ebb_tensor *(ebb_conv_transpose2d_forward)(ebb_tape *t, const ebb_conv_transpose2d_layer *l,
+	ebb_tensor *x, const char *site)
+{
+	if (!l || !l->weight || !l->name)
+		return not_made(t, "conv_transpose2d_forward", l, site);
+	ebb_scope_begin(t, l->name);
+	return ebb_scope_end(t, (ebb_conv_transpose2d)(&(ebb_conv_transpose2d_args){.t = t,
+					.x = x,
+					.w = l->weight,
+					.b = l->bias,
+					.stride = l->stride,
+					.pad = l->pad,
+					.output_pad = l->output_pad,
+					.dilation = l->dilation,
+					.groups = l->groups,
+					.stride_hw = {l->stride_hw[0], l->stride_hw[1]},
+					.pad_hw = {l->pad_hw[0], l->pad_hw[1]},
+					.output_pad_hw = {l->output_pad_hw[0], l->output_pad_hw[1]},
+					.dilation_hw = {l->dilation_hw[0], l->dilation_hw[1]},
+					.site = site}));
+}
+
 /* ---- Linear --------------------------------------------------------------------------------- */
 
 /* In parentheses the name would look like a call of the op ebb_linear. */
@@ -112,8 +200,8 @@ ebb_linear ebb_linear_new(const ebb_linear_new_args *a)
 		return (ebb_linear){0};
 	}
 	p = ebb_params_sub(a->p, a->name);
-	if (!add_affine(p, EBB_SHAPE(a->out, a->in), a->no_bias, a->init, a->bias_init, &l.weight,
-		    &l.bias, a->site))
+	if (!add_affine(p, EBB_SHAPE(a->out, a->in), a->out, a->no_bias, a->init, a->bias_init,
+		    &l.weight, &l.bias, a->site))
 		return (ebb_linear){0};
 	return l;
 }
@@ -308,22 +396,38 @@ ebb_tensor *(
 	return ebb_scope_end(t, (ebb_prelu)(t, x, l->weight, site));
 }
 
-ebb_embedding_layer(ebb_embedding_new)(
-	ebb_params *p, const char *name, int64_t count, int64_t size, const char *site)
+ebb_embedding_layer(ebb_embedding_new)(const ebb_embedding_new_args *a)
 {
-	ebb_embedding_layer l = {.name = ebb_params_name_of(p, "embedding_new", name, site)};
+	ebb_embedding_layer l = {.padding_idx = a->padding_idx};
+	double padding = ebb_option(a->padding_idx, NAN);
 
+	l.name = ebb_params_name_of(a->p, "embedding_new", a->name, a->site);
 	if (!l.name)
 		return (ebb_embedding_layer){0};
-	if (count < 1 || size < 1) {
-		ebb_params_fail(p, EBB_INVALID, site,
+	if (a->count < 1 || a->size < 1) {
+		ebb_params_fail(a->p, EBB_INVALID, a->site,
 			"embedding_new: \"%s\" of %lld rows of %lld: expected positive numbers",
-			l.name, (long long)count, (long long)size);
+			l.name, (long long)a->count, (long long)a->size);
 		return (ebb_embedding_layer){0};
 	}
-	l.weight = (ebb_params_add)(ebb_params_sub(p, name), "weight", EBB_SHAPE(count, size),
-		EBB_INIT(EBB_INIT_NORMAL), site);
-	return l.weight ? l : (ebb_embedding_layer){0};
+	if (a->padding_idx != 0 && !(padding >= -(double)a->count && padding < (double)a->count &&
+					   padding == floor(padding))) {
+		ebb_params_fail(a->p, EBB_INVALID, a->site,
+			"embedding_new: \"%s\" with padding_idx %g: there are %lld rows", l.name,
+			padding, (long long)a->count);
+		return (ebb_embedding_layer){0};
+	}
+	l.weight = (ebb_params_add)(ebb_params_sub(a->p, a->name), "weight",
+		EBB_SHAPE(a->count, a->size), EBB_INIT(EBB_INIT_NORMAL), a->site);
+	if (!l.weight)
+		return (ebb_embedding_layer){0};
+	if (a->padding_idx != 0) {
+		int64_t row = (int64_t)padding + (padding < 0 ? a->count : 0);
+		size_t bytes = (size_t)a->size * ebb_dtype_size(ebb_dtype_of(l.weight));
+
+		memset((char *)ebb_data_mutable(l.weight) + (size_t)row * bytes, 0, bytes);
+	}
+	return l;
 }
 
 ebb_tensor *(ebb_embedding_forward)(ebb_tape *t, const ebb_embedding_layer *l, ebb_tensor *index,
@@ -332,9 +436,11 @@ ebb_tensor *(ebb_embedding_forward)(ebb_tape *t, const ebb_embedding_layer *l, e
 	if (!l || !l->weight || !l->name)
 		return not_made(t, "embedding_forward", l, site);
 	ebb_scope_begin(t, l->name);
-	return ebb_scope_end(
-		t, (ebb_embedding)(&(ebb_embedding_args){
-			   .t = t, .index = index, .weight = l->weight, .site = site}));
+	return ebb_scope_end(t, (ebb_embedding)(&(ebb_embedding_args){.t = t,
+					.index = index,
+					.weight = l->weight,
+					.padding_idx = l->padding_idx,
+					.site = site}));
 }
 
 /* ---- Dropout -------------------------------------------------------------------------------- */

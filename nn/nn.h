@@ -225,7 +225,52 @@ EBB_API ebb_tensor *ebb_bn_relu_forward(
 /* Layers of ops that already have the plain name: their types end in _layer (C has one namespace for
  * functions and types).
  *
- * Layer normalisation (ebb_layernorm) over the last axis, of that size: weight (ones) and bias (zeros)
+ * y = conv1d(x, weight, bias): x [N,in,L] -> [N,out,Ol].  weight [out, in/groups, kernel], bias [out];
+ * initial values as for ebb_conv, geometry as for ebb_conv1d. */
+typedef struct ebb_conv1d_layer {
+	const char *name;
+	ebb_tensor *weight, *bias;
+	int stride, pad, dilation, groups;
+} ebb_conv1d_layer;
+typedef struct ebb_conv1d_new_args {
+	ebb_params *p;
+	const char *name;
+	int64_t in, out;
+	int kernel;
+	int stride, pad, dilation, groups;
+	bool no_bias;
+	ebb_init init, bias_init;
+	const char *site;
+} ebb_conv1d_new_args;
+EBB_API ebb_conv1d_layer ebb_conv1d_new(const ebb_conv1d_new_args *a);
+EBB_API ebb_tensor *ebb_conv1d_forward(
+	ebb_tape *t, const ebb_conv1d_layer *l, ebb_tensor *x, const char *site);
+
+/* y = conv_transpose2d(x, weight, bias): x [N,in,H,W] -> [N,out,Oh,Ow].  weight
+ * [in, out/groups, Kh, Kw], bias [out]; they start as U(-1/sqrt(f), 1/sqrt(f)), f = out/groups*Kh*Kw,
+ * as PyTorch's.  Geometry as for ebb_conv_transpose2d; .kernel_hw takes precedence over kernel. */
+typedef struct ebb_conv_transpose2d_layer {
+	const char *name;
+	ebb_tensor *weight, *bias;
+	int stride, pad, output_pad, dilation, groups;
+	int stride_hw[2], pad_hw[2], output_pad_hw[2], dilation_hw[2];
+} ebb_conv_transpose2d_layer;
+typedef struct ebb_conv_transpose2d_new_args {
+	ebb_params *p;
+	const char *name;
+	int64_t in, out;
+	int kernel;
+	int stride, pad, output_pad, dilation, groups;
+	int kernel_hw[2], stride_hw[2], pad_hw[2], output_pad_hw[2], dilation_hw[2];
+	bool no_bias;
+	ebb_init init, bias_init;
+	const char *site;
+} ebb_conv_transpose2d_new_args;
+EBB_API ebb_conv_transpose2d_layer ebb_conv_transpose2d_new(const ebb_conv_transpose2d_new_args *a);
+EBB_API ebb_tensor *ebb_conv_transpose2d_forward(
+	ebb_tape *t, const ebb_conv_transpose2d_layer *l, ebb_tensor *x, const char *site);
+
+/* Layer normalisation (ebb_layernorm) over the last axis, of that size: weight (ones) and bias (zeros)
  * [size], unless .no_affine.  eps defaults to 1e-5. */
 typedef struct ebb_layernorm_layer {
 	const char *name;
@@ -275,13 +320,22 @@ EBB_API ebb_prelu_layer ebb_prelu_new(
 EBB_API ebb_tensor *ebb_prelu_forward(
 	ebb_tape *t, const ebb_prelu_layer *l, ebb_tensor *x, const char *site);
 
-/* y[..,:] = weight[index[..],:] (ebb_embedding): weight [count,size] starts as N(0, 1); index I64. */
+/* y[..,:] = weight[index[..],:] (ebb_embedding): weight [count,size] starts as N(0, 1); index I64.
+ * The row .padding_idx (EBB_ZERO: row 0; negative ones count from the end; default: none) starts as
+ * zeros and gets no gradient. */
 typedef struct ebb_embedding_layer {
 	const char *name;
 	ebb_tensor *weight;
+	double padding_idx;
 } ebb_embedding_layer;
-EBB_API ebb_embedding_layer ebb_embedding_new(
-	ebb_params *p, const char *name, int64_t count, int64_t size, const char *site);
+typedef struct ebb_embedding_new_args {
+	ebb_params *p;
+	const char *name;
+	int64_t count, size;
+	double padding_idx;
+	const char *site;
+} ebb_embedding_new_args;
+EBB_API ebb_embedding_layer ebb_embedding_new(const ebb_embedding_new_args *a);
 EBB_API ebb_tensor *ebb_embedding_forward(
 	ebb_tape *t, const ebb_embedding_layer *l, ebb_tensor *index, const char *site);
 
@@ -338,6 +392,11 @@ EBB_API ebb_tensor *ebb_sequential_forward(
 #define ebb_params_alloc(...) ebb_params_alloc(__VA_ARGS__, EBB_SITE)
 #define ebb_conv_new(...) ebb_conv_new(&(ebb_conv_new_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_conv_forward(...) ebb_conv_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_conv1d_new(...) ebb_conv1d_new(&(ebb_conv1d_new_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_conv1d_forward(...) ebb_conv1d_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_conv_transpose2d_new(...)                                                              \
+	ebb_conv_transpose2d_new(&(ebb_conv_transpose2d_new_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_conv_transpose2d_forward(...) ebb_conv_transpose2d_forward(__VA_ARGS__, EBB_SITE)
 #define ebb_linear_new(...) ebb_linear_new(&(ebb_linear_new_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_linear_forward(...) ebb_linear_forward(__VA_ARGS__, EBB_SITE)
 #define ebb_bn_new(...) ebb_bn_new(&(ebb_bn_new_args){__VA_ARGS__, .site = EBB_SITE})
@@ -351,7 +410,8 @@ EBB_API ebb_tensor *ebb_sequential_forward(
 #define ebb_groupnorm_forward(...) ebb_groupnorm_forward(__VA_ARGS__, EBB_SITE)
 #define ebb_prelu_new(...) ebb_prelu_new(__VA_ARGS__, EBB_SITE)
 #define ebb_prelu_forward(...) ebb_prelu_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_embedding_new(...) ebb_embedding_new(__VA_ARGS__, EBB_SITE)
+#define ebb_embedding_new(...)                                                                     \
+	ebb_embedding_new(&(ebb_embedding_new_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_embedding_forward(...) ebb_embedding_forward(__VA_ARGS__, EBB_SITE)
 #define ebb_drop_new(...) ebb_drop_new(__VA_ARGS__, EBB_SITE)
 #define ebb_drop_forward(...) ebb_drop_forward(__VA_ARGS__, EBB_SITE)

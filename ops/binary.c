@@ -187,7 +187,9 @@ static void pow_vjp(ebb_vjp *v)
 		ebb_give(v, 0, ebb_where(t, is_zero(t, b), ebb_zeros_like(t, g), g));
 	}
 	if (ebb_wants(v, 1)) {
-		ebb_tensor *g = ebb_mul(t, v->gy, ebb_mul(t, v->out, ebb_log(t, a)));
+		/* Not 0*log(0), which would still be a NaN in its own gradient, masked or not. */
+		ebb_tensor *safe = ebb_add(t, a, ebb_mask(t, EBB_IS_EQUAL, a, 0, 0, NULL));
+		ebb_tensor *g = ebb_mul(t, v->gy, ebb_mul(t, v->out, ebb_log(t, safe)));
 
 		ebb_give(v, 1, ebb_where(t, is_zero(t, a), ebb_zeros_like(t, g), g));
 	}

@@ -109,14 +109,22 @@ static ebb_tensor *label_loss(
 static const ebb_op CHECK = {.name = "cross_entropy"};
 static const ebb_op NLL_CHECK = {.name = "nll_loss"};
 
-/* [N,C,d..] as [N*d..,C] */
+/* The axis of classes: of x [C], one sample, the only one. */
+static int class_axis(const ebb_tensor *x)
+{
+	return x->ndim == 1 ? 0 : 1;
+}
+
+/* [N,C,d..] as [N*d..,C], [C] as [1,C] */
 static ebb_tensor *rows_of(ebb_tape *t, ebb_tensor *x, const char *site)
 {
 	ebb_axes axes = {0, {0}};
-	int64_t classes = x->shape[1];
+	int64_t classes = x->shape[class_axis(x)];
 
 	if (x->ndim == 2)
 		return x;
+	if (x->ndim == 1)
+		return (ebb_unsqueeze)(t, x, 0, site);
 	for (int i = 0; i < x->ndim; i++)
 		if (i != 1)
 			axes.axis[axes.n++] = i;
@@ -128,7 +136,7 @@ static ebb_tensor *rows_of(ebb_tape *t, ebb_tensor *x, const char *site)
 static bool arguments_fit(ebb_call *c, const ebb_cross_entropy_args *a, bool soft)
 {
 	const ebb_tensor *x = a->x, *target = a->target, *w = a->weight;
-	bool fits = x->ndim >= 2 && x->shape[1] > 0;
+	bool fits = x->ndim >= 1 && x->shape[class_axis(x)] > 0;
 	double ignore = ebb_number(a->ignore_index, -100);
 	char b1[240], b2[240];
 
@@ -145,13 +153,13 @@ static bool arguments_fit(ebb_call *c, const ebb_cross_entropy_args *a, bool sof
 		bool wrong_type = target->dtype != (soft ? x->dtype : EBB_I64);
 
 		ebb_call_fail(c, wrong_type ? EBB_BAD_DTYPE : EBB_BAD_SHAPE,
-			"x %s needs I64 labels of its shape without axis 1%s, got %s",
-			ebb_describe(x, b1, sizeof b1),
+			"x %s needs I64 labels of its shape without axis %d%s, got %s",
+			ebb_describe(x, b1, sizeof b1), class_axis(x),
 			c->op == &CHECK ? ", or soft targets of its shape and type" : "",
 			ebb_describe(target, b2, sizeof b2));
 		return false;
 	}
-	if (w && (w->ndim != 1 || w->shape[0] != x->shape[1] || w->dtype != x->dtype)) {
+	if (w && (w->ndim != 1 || w->shape[0] != x->shape[class_axis(x)] || w->dtype != x->dtype)) {
 		ebb_call_fail(c, EBB_BAD_SHAPE, "weight %s must hold one %s per class of x %s",
 			ebb_describe(w, b2, sizeof b2), ebb_dtype_name((ebb_dtype)x->dtype),
 			ebb_describe(x, b1, sizeof b1));
@@ -204,7 +212,7 @@ static ebb_tensor *flat_labels(ebb_tape *t, ebb_tensor *target, const char *site
 /* The losses of rows as the caller wants them: total is what the mean divides by. */
 static ebb_tensor *finished(const ebb_cross_entropy_args *a, ebb_tensor *loss, double total)
 {
-	ebb_shape shape = ebb_without_axis(ebb_shape_of(a->x), 1);
+	ebb_shape shape = ebb_without_axis(ebb_shape_of(a->x), class_axis(a->x));
 
 	if (a->reduction == EBB_NONE)
 		return shape.ndim == 1 ? loss : (ebb_reshape)(a->t, loss, shape, a->site);
@@ -350,7 +358,7 @@ ebb_tensor *(ebb_nll_loss)(const ebb_nll_loss_args *a)
 	if (!arguments_fit(&c, &all, false) ||
 		!ebb_known_reduction(a->t, a->reduction, "nll_loss", a->site))
 		return NULL;
-	k.classes = a->x->shape[1];
+	k.classes = a->x->shape[class_axis(a->x)];
 	k.ignore = (int64_t)ebb_number(a->ignore_index, -100.0);
 	label = flat_labels(a->t, a->target, a->site);
 	if (!label || !labels_fit(&c, label, k.classes, k.ignore, a->weight, &total))

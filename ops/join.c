@@ -193,7 +193,8 @@ static int64_t source_of(int64_t i, int64_t size, ebb_pad_mode mode)
 	return i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i;
 }
 
-/* All but constant padding selects rows of x, axis by axis. */
+/* All but constant padding selects rows of x, axis by axis.  A negative margin crops; what is cropped
+ * may still be reflected, but a circle is closed around what is left. */
 static ebb_tensor *pad_by_index(ebb_call *c, ebb_tensor *x, const ebb_pads *pads, ebb_pad_mode mode)
 {
 	ebb_tape *t = c->t;
@@ -202,18 +203,28 @@ static ebb_tensor *pad_by_index(ebb_call *c, ebb_tensor *x, const ebb_pads *pads
 	for (int i = 0; i < pads->n / 2; i++) {
 		int axis = x->ndim - 1 - i;
 		int64_t before = pads->pad[2 * i], after = pads->pad[2 * i + 1],
-			size = x->shape[axis], wide;
-		int64_t limit = mode == EBB_PAD_REFLECT    ? size - 1
-		                : mode == EBB_PAD_CIRCULAR ? size
-		                                           : INT64_MAX / 4;
+			size = x->shape[axis], first = 0, wide, limit;
 		ebb_tensor *index;
 
-		if (before < 0 || after < 0 || size == 0 || before > limit || after > limit)
+		if (before < -size || after < -size)
 			return bad_pads(c, x, axis, before, after);
-		wide = before + size + after;
+		wide = size + (before < 0 ? before : 0) + (after < 0 ? after : 0);
+		if (mode == EBB_PAD_CIRCULAR) {
+			first = before < 0 ? -before : 0;
+			size = wide;
+		}
+		limit = mode == EBB_PAD_REFLECT    ? size - 1
+		        : mode == EBB_PAD_CIRCULAR ? size
+		                                   : INT64_MAX / 4;
+		if (size < 1 || before > limit || after > limit)
+			return bad_pads(c, x, axis, before, after);
+		wide += (before > 0 ? before : 0) + (after > 0 ? after : 0);
+		if (wide < 1)
+			return bad_pads(c, x, axis, before, after);
 		index = (ebb_arange)(t, wide, c->site);
 		for (int64_t k = 0; index && k < wide; k++)
-			((int64_t *)(void *)index->data)[k] = source_of(k - before, size, mode);
+			((int64_t *)(void *)index->data)[k] =
+				first + source_of(k - before - first, size, mode);
 		y = (ebb_index_select)(t, y, axis, index, c->site);
 	}
 	return y;

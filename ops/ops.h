@@ -200,7 +200,8 @@ EBB_API ebb_tensor *ebb_argmin(ebb_tape *t, ebb_tensor *x, int axis, const char 
 /* y[..,k,..] = x[..,0,..] + .. + x[..,k,..] along axis (scan.c) */
 EBB_API ebb_tensor *ebb_cumsum(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 
-/* (sum |x|^p)^(1/p), p > 0, default 2; the derivative at x = 0 is 0 */
+/* (sum |x|^p)^(1/p), p > 0, default 2; the derivative of |x_i| at 0 is 0.  p may be INFINITY, the
+ * largest |x|, whose gradient goes to the first of equal ones, or EBB_ZERO, how many x are not 0. */
 typedef struct ebb_norm_args {
 	ebb_tape *t;
 	ebb_tensor *x;
@@ -258,8 +259,8 @@ EBB_API ebb_tensor *ebb_stack(ebb_tape *t, int n, ebb_tensor *const *x, int axis
 EBB_API bool ebb_split(ebb_tape *t, ebb_tensor *x, int axis, int n, const int64_t *sizes,
 	ebb_tensor **part, const char *site);
 /* Padding per axis, last axis first, before and after: EBB_PADS(left, right, top, bottom).
- * Negative constant pads crop.  Reflection pads by less than the size, circular padding by at
- * most the size. */
+ * Negative pads crop.  Reflection pads by less than the size, circular padding by at most the size
+ * that is left. */
 typedef struct ebb_pads {
 	int n;
 	int64_t pad[2 * EBB_MAX_DIMS];
@@ -519,8 +520,8 @@ EBB_API ebb_tensor *ebb_log_softmax(ebb_tape *t, ebb_tensor *x, int axis, const 
 /* EBB_BATCH_MEAN: the sum divided by the size of axis 0 (kl_div only) */
 typedef enum ebb_reduction { EBB_MEAN, EBB_SUM_ALL, EBB_NONE, EBB_BATCH_MEAN } ebb_reduction;
 
-/* -log softmax(x)[label] of x [N,C] or [N,C,..]; target: I64 labels [N,..], or soft targets of
- * x's shape and type. .weight [C] weighs classes (the mean divides by the weights' sum),
+/* -log softmax(x)[label] of x [N,C], [N,C,..] or [C]; target: I64 labels [N,..] (of x [C] a scalar),
+ * or soft targets of x's shape and type. .weight [C] weighs classes (the mean divides by the weights' sum),
  * .label_smoothing e mixes in e/C of every class, .ignore_index (default -100; EBB_ZERO for
  * class 0) leaves labels out. */
 typedef struct ebb_cross_entropy_args {
@@ -534,7 +535,7 @@ typedef struct ebb_cross_entropy_args {
 } ebb_cross_entropy_args;
 EBB_API ebb_tensor *ebb_cross_entropy(const ebb_cross_entropy_args *a);
 
-/* -x[label] of log-probabilities x [N,C] or [N,C,..]; labels, .weight, .ignore_index as for
+/* -x[label] of log-probabilities x [N,C], [N,C,..] or [C]; labels, .weight, .ignore_index as for
  * cross_entropy */
 typedef struct ebb_nll_loss_args {
 	ebb_tape *t;

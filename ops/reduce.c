@@ -410,7 +410,13 @@ typedef struct norm_attrs {
 	double p;
 } norm_attrs;
 
-/* d|x|_p = sign(x)*|x|^(p-1)/y^(p-1); 0 where y = 0, by dividing by 1 there (the numerator is
+/* x with 1 in place of 0. */
+static ebb_tensor *nonzero(ebb_tape *t, ebb_tensor *x)
+{
+	return ebb_add(t, x, ebb_mask(t, EBB_IS_EQUAL, x, 0, 0, NULL));
+}
+
+/* d|x|_p = sign(x)*|x|^(p-1)/y^(p-1); 0 where x or y is 0, by a power of 1 there (the sign is
  * 0). */
 static void norm_vjp(ebb_vjp *v)
 {
@@ -418,16 +424,18 @@ static void norm_vjp(ebb_vjp *v)
 	ebb_tape *t = v->t;
 	ebb_tensor *x = v->in[0], *y = ebb_reshape(t, v->out, k->kept),
 		   *g = ebb_reshape(t, v->gy, k->kept);
-	ebb_tensor *safe = y ? ebb_add(t, y, ebb_mask(t, EBB_IS_EQUAL, y, 0, 0, NULL)) : NULL;
+	ebb_tensor *safe = y ? nonzero(t, y) : NULL;
 
 	if (k->p == 1) {
 		ebb_give(v, 0, ebb_mul(t, g, ebb_sign(t, x)));
 	} else if (k->p == 2) {
 		ebb_give(v, 0, ebb_mul(t, x, ebb_div(t, g, safe)));
 	} else {
-		ebb_tensor *power =
-			ebb_mul(t, ebb_sign(t, x), ebb_pow_scalar(t, ebb_abs(t, x), k->p - 1));
+		ebb_tensor *size = ebb_abs(t, x), *power;
 
+		if (k->p < 2 && size)
+			size = nonzero(t, size);
+		power = ebb_mul(t, ebb_sign(t, x), ebb_pow_scalar(t, size, k->p - 1));
 		ebb_give(v, 0, ebb_mul(t, power, ebb_div(t, g, ebb_pow_scalar(t, safe, k->p - 1))));
 	}
 }
@@ -469,6 +477,9 @@ ebb_tensor *(ebb_norm)(const ebb_norm_args *a)
 	if (isinf(a->p) && a->p > 0)
 		return (ebb_max)(&(ebb_extreme_args){
 			a->t, (ebb_abs)(a->t, x, a->site), a->axes, a->keepdim, NULL, a->site});
+	if (a->p == EBB_ZERO)
+		return (ebb_norm)(&(ebb_norm_args){
+			a->t, (ebb_sign)(a->t, x, a->site), 1, a->axes, a->keepdim, a->site});
 	c = ebb_begin(a->t, &NORM, a->site, 1, &x);
 	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, a->axes, x->ndim, chosen))
 		return NULL;

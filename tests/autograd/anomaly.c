@@ -73,6 +73,66 @@ START_TEST(masked_on_the_way)
 }
 END_TEST
 
+/* sum reads nothing of its input, and says so: neither the overwriting of what is held for the
+ * ranges nor an undeclared read may pass for the other. */
+START_TEST(held_is_not_read)
+{
+	ebb_tensor *x = variable(1, 2), *c = ebb_ones(tape, EBB_SHAPE(2)), *y;
+
+	y = ebb_sum(tape, ebb_add(tape, x, c));
+	((float *)ebb_data_mutable(c))[0] = 5;
+	ck_assert_msg(ebb_backward(tape, y), "%s", ebb_error_message(tape));
+	ck_assert_double_eq(ebb_at(ebb_grad_of(x), 0), 1);
+}
+END_TEST
+
+static void sly_vjp(ebb_vjp *v)
+{
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, v->in[0]));
+}
+static const ebb_op SLY = {.name = "sly", .vjp = sly_vjp};
+
+static void bad_vjp(ebb_vjp *v)
+{
+	ebb_give(v, 0, ebb_div(v->t, v->gy, ebb_zeros_like(v->t, v->gy)));
+}
+static const ebb_op BAD = {.name = "bad", .vjp = bad_vjp, .optional = EBB_IN(2)};
+
+static ebb_tensor *ones_of(const ebb_op *op, int n, ebb_tensor **in)
+{
+	ebb_call c = ebb_begin(tape, op, "anomaly.c:1", n, in);
+	ebb_tensor *y = ebb_new_like(&c, in[0]);
+
+	for (int i = 0; y && i < ebb_count(y); i++)
+		((float *)ebb_data_mutable(y))[i] = 1;
+	return ebb_record(&c, y);
+}
+
+START_TEST(held_is_not_shown)
+{
+	ebb_tensor *x = variable(1, 2), *in[] = {x};
+
+	assert_refused(tape, EBB_BAD_STATE, ebb_backward(tape, ebb_sum(tape, ones_of(&SLY, 1, in))),
+		"gradient of sly", "without declaring it in .reads");
+}
+END_TEST
+
+/* The ranges are told of inputs that no gradient reads, if they still have their values. */
+START_TEST(ranges_of_what_is_held)
+{
+	ebb_tensor *x = variable(1, 2), *c = ebb_ones(tape, EBB_SHAPE(2)), *h = ebb_neg(tape, x);
+	ebb_tensor *in[] = {h, c, NULL}, *y = ebb_sum(tape, ones_of(&BAD, 3, in));
+
+	ebb_release(tape, h);
+	assert_refused(tape, EBB_NOT_FINITE, ebb_backward(tape, y, .retain = true),
+		"gradient of bad", "input 0 is F32 [2] from -2 to -1",
+		"input 1 is F32 [2] from 1 to 1", "input 2 is ");
+	((float *)ebb_data_mutable(c))[0] = 5;
+	assert_refused(tape, EBB_NOT_FINITE, ebb_backward(tape, y), "gradient of bad",
+		"input 0 is F32 [2] from -2 to -1", "input 1 is F32 [2], overwritten since");
+}
+END_TEST
+
 START_TEST(by_default_off)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -95,6 +155,9 @@ int main(void)
 	tcase_add_test(c, in_a_result);
 	tcase_add_test(c, in_a_gradient);
 	tcase_add_test(c, masked_on_the_way);
+	tcase_add_test(c, held_is_not_read);
+	tcase_add_test(c, held_is_not_shown);
+	tcase_add_test(c, ranges_of_what_is_held);
 	tcase_add_test(c, by_default_off);
 	suite_add_tcase(s, c);
 	return run_suite(s);

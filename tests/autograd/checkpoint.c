@@ -331,6 +331,64 @@ START_TEST(unfrozen_between)
 }
 END_TEST
 
+/* Depends on x in the first run alone. */
+static ebb_tensor *forgetful(ebb_tape *t, ebb_tensor *x, void *ctx)
+{
+	int *runs = ctx;
+
+	return (*runs)++ ? ebb_ones(t, EBB_SHAPE(2, 3)) : ebb_exp(t, x);
+}
+
+typedef struct two_inputs {
+	ebb_tensor *other;
+	int runs;
+} two_inputs;
+
+/* The second run reads the other tensor only. */
+static ebb_tensor *half_forgetful(ebb_tape *t, ebb_tensor *x, void *ctx)
+{
+	two_inputs *in = ctx;
+
+	return ebb_mul(t, in->runs++ ? ebb_ones(t, EBB_SHAPE(2, 3)) : x, in->other);
+}
+
+START_TEST(a_second_run_that_forgets)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(2, 3)));
+	two_inputs in = {ebb_variable(t, ebb_ones(t, EBB_SHAPE(2, 3))), 0};
+	int runs = 0;
+
+	assert_refused(t, EBB_BAD_STATE,
+		ebb_backward(t, ebb_sum(t, ebb_checkpoint(t, forgetful, &runs, x))),
+		"checkpoint.c:", "depends on 0 of the tensors", "the first on 1");
+	assert_refused(t, EBB_BAD_STATE,
+		ebb_backward(t, ebb_sum(t, ebb_checkpoint(t, half_forgetful, &in, x))),
+		"depends on 1 of the tensors", "the first on 2");
+	ck_assert_ptr_null(ebb_grad_of(x));
+	ebb_tape_free(t);
+}
+END_TEST
+
+static ebb_tensor *named(ebb_tape *t, ebb_tensor *x, void *ctx)
+{
+	ebb_tensor *y = ebb_exp(t, x);
+
+	ebb_set_name(y, ctx);
+	return y;
+}
+
+START_TEST(a_name_given_inside)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(2, 3)));
+	char name[] = "inner";
+
+	ck_assert_str_eq(ebb_name(ebb_checkpoint(t, named, name, x)), "inner");
+	ebb_tape_free(t);
+}
+END_TEST
+
 START_TEST(errors)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -412,6 +470,8 @@ int main(void)
 	tcase_add_test(c, more_inputs_than_bits);
 	tcase_add_test(c, edges);
 	tcase_add_test(c, unfrozen_between);
+	tcase_add_test(c, a_second_run_that_forgets);
+	tcase_add_test(c, a_name_given_inside);
 	tcase_add_test(c, errors);
 	tcase_add_test(c, memory_falls_as_the_root);
 	suite_add_tcase(s, c);

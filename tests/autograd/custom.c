@@ -361,6 +361,14 @@ START_TEST(calls_that_go_wrong)
 	ck_assert_ptr_null(ebb_call_fail(&c, EBB_INVALID, "again"));
 	assert_healthy(tape);
 
+	/* A call that fails after taking scratch, and is given up without a record. */
+	c = ebb_begin(tape, &PLAIN, "here:1", 1, in);
+	ck_assert_ptr_nonnull(ebb_scratch(&c, 100));
+	assert_refused(tape, EBB_INVALID, ebb_call_fail(&c, EBB_INVALID, "no"), "plain: no");
+	ck_assert_uint_eq(ebb_memory_of(tape).in_use, in_use);
+	ck_assert_ptr_null(ebb_record(&c, NULL));
+	ck_assert_uint_eq(ebb_memory_of(tape).in_use, in_use);
+
 	/* What is not in the order that the op takes is copied, through a recorded op. */
 	m = ebb_variable(tape, ebb_reshape(tape, vector(), EBB_SHAPE(2, 2)));
 	in[0] = ebb_transpose(tape, m, 0, 1);

@@ -248,6 +248,20 @@ START_TEST(gy_has_a_gradient_too)
 }
 END_TEST
 
+/* At 0^1 the logarithm in pow's rule is infinite; masked, it must not come back as 0*inf. */
+START_TEST(a_masked_infinity_stays_away)
+{
+	ebb_tensor *x[2] = {ebb_variable(tape, ebb_zeros(tape, EBB_SHAPE(1))),
+		ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(1)))},
+		   *u = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(1))), *g[2], *gu;
+
+	ck_assert(
+		ebb_grad(tape, ebb_pow(tape, x[0], x[1]), 2, x, g, .gy = u, .create_graph = true));
+	ck_assert(ebb_grad(tape, ebb_sum(tape, ebb_add(tape, g[0], g[1])), 1, &u, &gu));
+	assert_near(ebb_item(gu), 1.0, 0);
+}
+END_TEST
+
 START_TEST(in_no_grad_mode)
 {
 	ebb_tensor *x = ebb_variable(tape, ebb_scalar(tape, 2)),
@@ -279,6 +293,7 @@ int main(void)
 	tcase_add_test(c, a_dropped_target_and_a_dropped_y);
 	tcase_add_test(c, what_ebb_grad_refuses);
 	tcase_add_test(c, gy_has_a_gradient_too);
+	tcase_add_test(c, a_masked_infinity_stays_away);
 	tcase_add_test(c, in_no_grad_mode);
 	suite_add_tcase(s, c);
 	return run_suite(s);

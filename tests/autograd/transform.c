@@ -206,6 +206,59 @@ START_TEST(refusals)
 }
 END_TEST
 
+/* A parameter, or the gradient of one, is a y as any other. */
+START_TEST(jacobian_of_a_stored_tensor)
+{
+	ebb_tensor *w = stored_random(EBB_F64, EBB_SHAPE(3), 1), *j;
+
+	ebb_set_requires_grad(w, true);
+	ck_assert_msg(ebb_jacobian(tape, w, 1, &w, &j), "%s", ebb_error_message(tape));
+	for (int i = 0; i < 9; i++)
+		ck_assert_double_eq(ebb_at(j, i), i % 4 == 0);
+	ebb_set_requires_grad(w, false);
+	ebb_tape_reset(tape);
+	assert_refused(tape, EBB_INVALID, ebb_jacobian(tape, w, 1, &w, &j), "jacobian",
+		"depends on nothing");
+	ebb_tape_reset(tape);
+	ebb_tensor_free(w);
+}
+END_TEST
+
+/* Whatever allocation fails, there is a result on a healthy tape or none on a failed one. */
+START_TEST(no_memory_anywhere)
+{
+	counting_allocator a;
+	bool reached = true;
+
+	counting_allocator_install(&a);
+	for (int64_t n = 0; reached; n++) {
+		ebb_tape *t = ebb_tape_new();
+		ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(3))), *v, *y, *jv, *hv, *s;
+		bool ok;
+
+		v = ebb_ones(t, EBB_SHAPE(3));
+		y = ebb_exp(t, x);
+		s = ebb_sum(t, y);
+		assert_healthy(t);
+		a.calls = a.refused = 0;
+		a.fail_at = n;
+		if (n % 2) {
+			jv = ebb_jvp(t, y, 1, &x, &v);
+			ck_assert_msg((jv != NULL) == !ebb_failed(t), "jvp, allocation %d", (int)n);
+		} else {
+			ok = ebb_hvp(t, s, 1, &x, &v, &hv);
+			ck_assert_msg(ok == !ebb_failed(t) && ok == (hv != NULL),
+				"hvp, allocation %d", (int)n);
+		}
+		reached = n < 8 || a.refused;
+		a.fail_at = -1;
+		ebb_tape_free(t);
+	}
+	ck_assert_int_eq(a.live, 0);
+	counting_allocator_remove();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("transform");
@@ -217,6 +270,8 @@ int main(void)
 	tcase_add_test(c, jacobian_of_a_product);
 	tcase_add_test(c, hessian_of_a_conv_net);
 	tcase_add_test(c, refusals);
+	tcase_add_test(c, jacobian_of_a_stored_tensor);
+	tcase_add_test(c, no_memory_anywhere);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

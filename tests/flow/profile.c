@@ -78,6 +78,64 @@ START_TEST(rows)
 }
 END_TEST
 
+/* The first run of a checkpoint is told op by op; its node adds no work of its own. */
+START_TEST(a_checkpoint_counts_once)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_profile *p = ebb_profile_new(t);
+	ebb_profile_row r[8];
+	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(10)));
+	int64_t n;
+
+	ebb_profile_reset(p);
+	ebb_checkpoint(t, twice, NULL, x);
+	n = ebb_profile_rows(p, EBB_BY_OP, 8, r);
+	ck_assert_int_eq(n, 1);
+	ck_assert_str_eq(r[0].name, "sin");
+	ck_assert_double_eq(r[0].forward.flops, 20);
+	ebb_profile_free(p);
+	ebb_tape_free(t);
+}
+END_TEST
+
+static const ebb_op OUTER = {.name = "outer"};
+
+/* An op that runs others between its beginning and its record. */
+static ebb_tensor *outer(ebb_tape *t, ebb_tensor *x)
+{
+	ebb_call c = ebb_begin(t, &OUTER, NULL, 1, &x);
+	ebb_tensor *y;
+
+	for (int i = 0; i < 100; i++)
+		y = ebb_exp(t, x);
+	return ebb_record(&c, y);
+}
+
+START_TEST(a_call_inside_a_call)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_profile *p = ebb_profile_new(t);
+	ebb_profile_row r[8];
+	ebb_tensor *x = ebb_ones(t, EBB_SHAPE(10000));
+	ebb_text text = {0};
+	int64_t n;
+
+	ebb_profile_reset(p);
+	outer(t, x);
+	assert_healthy(t);
+	n = ebb_profile_rows(p, EBB_BY_OP, 8, r);
+	/* Time is counted once, where it was spent. */
+	ck_assert(row(r, n, "outer")->forward.seconds < row(r, n, "exp")->forward.seconds);
+	ck_assert(row(r, n, "outer")->forward.seconds >= 0);
+	ck_assert(ebb_profile_trace(p, &text));
+	ck_assert_ptr_null(strstr(text.data, "\"ts\":-"));
+	ck_assert_ptr_nonnull(strstr(text.data, "\"ts\":0.000"));
+	ebb_text_free(&text);
+	ebb_profile_free(p);
+	ebb_tape_free(t);
+}
+END_TEST
+
 static int count(const char *s, const char *what)
 {
 	int n = 0;
@@ -120,6 +178,8 @@ int main(void)
 	TCase *c = tcase_create("profile");
 
 	tcase_add_test(c, rows);
+	tcase_add_test(c, a_checkpoint_counts_once);
+	tcase_add_test(c, a_call_inside_a_call);
 	tcase_add_test(c, table_and_trace);
 	suite_add_tcase(s, c);
 	return run_suite(s);

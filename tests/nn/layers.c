@@ -181,6 +181,75 @@ START_TEST(layers_with_the_name_of_an_op)
 }
 END_TEST
 
+START_TEST(other_convolutions)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_conv1d_layer line = ebb_conv1d_new(
+		p, "line", 4, 30, 5, .stride = 2, .pad = 1, .dilation = 2, .groups = 2);
+	ebb_conv_transpose2d_layer up =
+		ebb_conv_transpose2d_new(p, "up", 4, 30, 3, 2, 1, .output_pad = 1, .groups = 2);
+	ebb_conv_transpose2d_layer rect = ebb_conv_transpose2d_new(p, "rect", 4, 2,
+		.kernel_hw = {2, 5}, .stride_hw = {2, 1}, .pad_hw = {0, 2}, .no_bias = true);
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 4, 13), 1),
+		   *image = stored_random(EBB_F32, EBB_SHAPE(2, 4, 5, 6), 2);
+
+	ck_assert_ptr_null(ebb_params_error(p));
+	check_shape(p, "line.weight", EBB_SHAPE(30, 2, 5));
+	check_shape(p, "line.bias", EBB_SHAPE(30));
+	check_shape(p, "up.weight", EBB_SHAPE(4, 15, 3, 3));
+	check_shape(p, "up.bias", EBB_SHAPE(30));
+	check_shape(p, "rect.weight", EBB_SHAPE(4, 2, 2, 5));
+	ck_assert(ebb_params_count(p) == 5 && !rect.bias);
+	check_bound(line.weight, 1 / sqrt(2 * 5));
+	check_bound(line.bias, 1 / sqrt(2 * 5));
+	check_bound(up.weight, 1 / sqrt(15 * 9));
+	check_bound(up.bias, 1 / sqrt(15 * 9));
+
+	ck_assert(all_same(ebb_conv1d_forward(t, &line, x),
+		ebb_conv1d(t, x, line.weight, line.bias, .stride = 2, .pad = 1, .dilation = 2,
+			.groups = 2)));
+	ck_assert(all_same(ebb_conv_transpose2d_forward(t, &up, image),
+		ebb_conv_transpose2d(t, image, up.weight, up.bias, .stride = 2, .pad = 1,
+			.output_pad = 1, .groups = 2)));
+	ck_assert(all_same(ebb_conv_transpose2d_forward(t, &rect, image),
+		ebb_conv_transpose2d(
+			t, image, rect.weight, .stride_hw = {2, 1}, .pad_hw = {0, 2})));
+	assert_healthy(t);
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	ebb_tensor_free(x);
+	ebb_tensor_free(image);
+}
+END_TEST
+
+/* The padding row starts at zero, and stays. */
+START_TEST(embedding_with_a_padding_row)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_embedding_layer first = ebb_embedding_new(p, "first", 5, 3, .padding_idx = EBB_ZERO),
+			    last = ebb_embedding_new(p, "last", 5, 3, .padding_idx = -1);
+	ebb_tensor *index = ebb_from_i64(t, EBB_SHAPE(4), (int64_t[]){0, 4, 4, 2}), *w[2], *g[2];
+
+	ck_assert_ptr_null(ebb_params_error(p));
+	w[0] = first.weight;
+	w[1] = last.weight;
+	ck_assert(ebb_grad(t,
+		ebb_sum(t, ebb_add(t, ebb_embedding_forward(t, &first, index),
+				   ebb_embedding_forward(t, &last, index))),
+		2, w, g));
+	for (int k = 0; k < 3; k++) {
+		ck_assert(ebb_at(w[0], k) == 0 && ebb_at(w[0], 12 + k) != 0);
+		ck_assert(ebb_at(w[1], k) != 0 && ebb_at(w[1], 12 + k) == 0);
+		ck_assert(ebb_at(g[0], k) == 0 && ebb_at(g[0], 12 + k) == 2);
+		ck_assert(ebb_at(g[1], k) == 1 && ebb_at(g[1], 12 + k) == 0);
+	}
+	ebb_tape_free(t);
+	ebb_params_free(p);
+}
+END_TEST
+
 START_TEST(bad_layers)
 {
 	ebb_params *p = ebb_params_new(1);
@@ -205,6 +274,9 @@ START_TEST(bad_layers)
 	STORE_REFUSES("3 groups of 4", ebb_groupnorm_new(p, "gn", 3, 4));
 	STORE_REFUSES("over 0 channels", ebb_prelu_new(p, "prelu", 0));
 	STORE_REFUSES("5 rows of 0", ebb_embedding_new(p, "table", 5, 0));
+	STORE_REFUSES("padding_idx 5", ebb_embedding_new(p, "table", 5, 2, .padding_idx = 5));
+	STORE_REFUSES("kernel 1 x 0", ebb_conv1d_new(p, "line", 3, 4));
+	STORE_REFUSES("3 groups", ebb_conv_transpose2d_new(p, "up", 3, 4, 3, .groups = 3));
 	STORE_REFUSES("rate 1", ebb_drop_new(p, "g", 1));
 	STORE_REFUSES("rate nan", ebb_drop_new(p, "h", NAN));
 	ck_assert_int_eq(ebb_params_count(p), 0);
@@ -239,6 +311,10 @@ START_TEST(empty_layers_fail_the_tape)
 	assert_refused(t, EBB_INVALID, ebb_prelu_forward(t, NULL, x), "prelu_forward", "NULL");
 	assert_refused(
 		t, EBB_INVALID, ebb_embedding_forward(t, NULL, x), "embedding_forward", "NULL");
+	assert_refused(t, EBB_INVALID, ebb_conv1d_forward(t, &(ebb_conv1d_layer){0}, x),
+		"conv1d_forward", "empty");
+	assert_refused(t, EBB_INVALID, ebb_conv_transpose2d_forward(t, NULL, x),
+		"conv_transpose2d_forward", "NULL");
 	assert_refused(t, EBB_INVALID, ebb_conv_forward(t, NULL, x), "NULL");
 	assert_refused(t, EBB_INVALID, ebb_linear_forward(t, NULL, x), "NULL");
 	assert_refused(t, EBB_INVALID, ebb_bn_forward(t, NULL, x), "NULL");
@@ -486,6 +562,8 @@ int main(void)
 	tcase_add_test(c, forward_is_the_op);
 	tcase_add_test(c, dropout_follows_the_mode);
 	tcase_add_test(c, layers_with_the_name_of_an_op);
+	tcase_add_test(c, other_convolutions);
+	tcase_add_test(c, embedding_with_a_padding_row);
 	tcase_add_test(c, bad_layers);
 	tcase_add_test(c, empty_layers_fail_the_tape);
 	tcase_add_test(c, errors_name_the_layer_and_the_line);

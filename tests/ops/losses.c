@@ -170,6 +170,20 @@ static void entropy_conventions(void)
 		ebb_cross_entropy(
 			t, x, ebb_from_i64(t, EBB_SHAPE(2), labels), ebb_ones(t, EBB_SHAPE(4))),
 		"weight");
+	/* One sample without a batch. */
+	x = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(3), logits));
+	w = ebb_from_f64(t, EBB_SHAPE(3), (double[]){1, 3, 2});
+	y = ebb_cross_entropy(
+		t, x, ebb_from_i64(t, EBB_SCALAR_SHAPE, &labels[1]), w, .reduction = EBB_NONE);
+	ck_assert_int_eq(ebb_ndim(y), 0);
+	ck_assert_double_eq_tol(ebb_item(y), 2 * log(exp(-2) + exp(-1) + 1), 1e-12);
+	y = ebb_cross_entropy(t, x, ebb_softmax(t, ebb_detach(t, x), 0));
+	ck_assert(ebb_grad(t, y, 1, &x, &g) && ebb_ndim(g) == 1);
+	for (int i = 0; i < 3; i++)
+		ck_assert_double_eq_tol(ebb_at(g, i), 0, 1e-12);
+	y = ebb_nll_loss(
+		t, x, ebb_from_i64(t, EBB_SCALAR_SHAPE, &labels[1]), w, .reduction = EBB_SUM_ALL);
+	ck_assert_double_eq(ebb_item(y), -6);
 	ebb_tape_free(t);
 }
 

@@ -249,12 +249,13 @@ static void shifts(void)
 
 static void norm_at_zero(void)
 {
-	const double exponents[] = {1, 2, 3, 1.5, INFINITY};
+	const double exponents[] = {1, 2, 3, 1.5, INFINITY, 0.5};
 	const double values[] = {0, 0, 0, 3, 0, -4};
 	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *many, *some;
 
 	ebb_set_default_dtype(t, EBB_F64);
-	for (int k = 0; k < 5; k++) {
+	for (int k = 0; k < 6; k++) {
 		ebb_tensor *x = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(2, 3), values)), *g;
 		ebb_tensor *y = ebb_norm(t, x, .p = exponents[k], .axes = EBB_AXES(1));
 
@@ -265,9 +266,12 @@ static void norm_at_zero(void)
 				exponents[k], ebb_at(g, i));
 		ck_assert(ebb_at(g, 4) == 0 && ebb_at(g, 5) < 0);
 	}
+	many = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(2, 3), values));
+	some = ebb_norm(t, many, .p = EBB_ZERO, .axes = EBB_AXES(1));
+	ck_assert(ebb_at(some, 0) == 0 && ebb_at(some, 1) == 2);
+	ck_assert(ebb_backward(t, ebb_sum(t, some)) && ebb_at(ebb_grad_of(many), 3) == 0);
 	assert_healthy(t);
 	assert_refused(t, EBB_INVALID, ebb_norm(t, ebb_scalar(t, 1), .p = -1), "norm", "-1");
-	assert_refused(t, EBB_INVALID, ebb_norm(t, ebb_scalar(t, 1), .p = EBB_ZERO), "norm");
 	ebb_tape_free(t);
 }
 

@@ -312,6 +312,12 @@ static const struct {
 	{{2, {-3, -3}}, EBB_PAD_CONSTANT, 0},
 	{{4, {3, 1, 0, 2}}, EBB_PAD_CIRCULAR, 0},
 	{{2, {4, 0}}, EBB_PAD_CIRCULAR, 0},
+	{{4, {-1, 2, 1, -1}}, EBB_PAD_REFLECT, 0},
+	{{4, {3, -2, -1, 3}}, EBB_PAD_REPLICATE, 0},
+	{{4, {-1, 2, 1, -1}}, EBB_PAD_CIRCULAR, 0},
+	{{2, {-2, -1}}, EBB_PAD_REFLECT, 0},
+	{{2, {2, -2}}, EBB_PAD_CIRCULAR, 0},
+	{{2, {-4, 2}}, EBB_PAD_REPLICATE, 0},
 };
 
 CALL(pad, ebb_pad(t, x[0], .pads = PADS[v].pads, .mode = PADS[v].mode, .value = PADS[v].value))
@@ -339,8 +345,15 @@ static bool from_padded(const array *x, int v, const int64_t *at, int64_t *from,
 			p = p < 0 ? 0 : p >= size ? size - 1 : p;
 		if (PADS[v].mode == EBB_PAD_REFLECT)
 			p = p < 0 ? -p : p >= size ? 2 * size - 2 - p : p;
-		if (PADS[v].mode == EBB_PAD_CIRCULAR)
-			p = (p + size) % size;
+		if (PADS[v].mode == EBB_PAD_CIRCULAR && i < PADS[v].pads.n) {
+			/* A circle of what cropping leaves. */
+			int64_t first = PADS[v].pads.pad[i] < 0 ? -PADS[v].pads.pad[i] : 0,
+				last = PADS[v].pads.pad[i + 1] < 0 ? -PADS[v].pads.pad[i + 1] : 0;
+
+			size -= first + last;
+			p = first + (p - first + size) % size;
+			size = x->shape.dims[d];
+		}
 		inside &= p >= 0 && p < size;
 		from[d] = p;
 	}
@@ -472,9 +485,10 @@ const entry shape_ops[] = {
 		.reference = plain_pad,
 		.samples = "2x3 #0 | 2x3 #1 | 4x3 #2 | 2x3x3 #3 | 2x3 #4 | 2x3 #5 | 1x2x1 #6 | "
 			   "2x3x2x2 #6 | 0x3 #0 | 2x4 #7 | 2x3 #7 | 2x3 #8f | 2x3x2x2 #4 | "
-			   "2x1 #4 | 2x3 #12 | 2x3x2x4 #13 | 0x4 #13",
+			   "2x1 #4 | 2x3 #12 | 2x3x2x4 #13 | 0x4 #13 | 2x3x2x4 #14 | "
+			   "2x4 #15 | 3x4 #16 | 2x3x2x4 #16 | 2x3 #15",
 		.refused = "2x3 #9 | 3 #0 | 2x3 #10 | 2x3 #11 | i5:2x3 #0 | 0x0 #4 | 2x3 #13 | "
-			   "2x0 #12",
+			   "2x0 #12 | 2x3 #17 | 2x3 #18 | 2x3 #19",
 		SINGLE},
 	{.name = "index_select",
 		.call = call_index_select,
