@@ -23,18 +23,6 @@ static inline ebb_tensor *replace(ebb_tape *t, ebb_tensor *x, ebb_tensor *y)
 	return y;
 }
 
-/* relu(bn(x) + residual), residual may be NULL */
-static inline ebb_tensor *ebb_bn_relu_forward(
-	ebb_tape *t, const ebb_bn *l, ebb_tensor *x, ebb_tensor *residual, const char *site)
-{
-	ebb_tensor *y = ebb_bn_forward(t, l, x);
-
-	if (residual)
-		y = replace(t, y, ebb_add(t, y, residual));
-	return replace(t, y, ebb_relu(t, y));
-}
-#define ebb_bn_relu_forward(...) ebb_bn_relu_forward(__VA_ARGS__, EBB_SITE)
-
 /* relu(bn(conv(x)) + residual), residual may be NULL */
 static inline ebb_tensor *conv_bn_relu(ebb_tape *t, const ebb_conv *conv, const ebb_bn *bn,
 	ebb_tensor *x, ebb_tensor *residual, const char *site)
