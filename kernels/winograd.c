@@ -97,35 +97,62 @@ static struct ebb_part part_of(
 	return p;
 }
 
-/* One vector of channels of one tile, the first `lanes` of them. */
-EBB_INLINE void input_channels(const struct ebb_part *p, int64_t c, int64_t k, const bool whole,
-	int64_t lanes, real *v, int64_t plane)
+/* Where one vector of channels of one tile is read: `lanes` channels from number k on. */
+struct column {
+	const struct ebb_part *p;
+	int64_t c, k, lanes;
+};
+
+EBB_INLINE ebb_vec pixel(const struct column *at, const bool inner, const bool whole, int i, int j)
 {
-	ebb_vec d[EBB_TILE], e[EBB_POINTS];
+	const real *from = at->p->row[i] + (j - at->p->from) * at->c + at->k;
+
+	if (!inner && (j < at->p->from || j >= at->p->to))
+		return (ebb_vec){0};
+	return whole ? ebb_load(from) : ebb_load_part(from, at->lanes);
+}
+
+EBB_INLINE void put_row(const ebb_vec *e, real *v, int64_t plane, int i)
+{
+	ebb_vec out[EBB_TILE];
+
+	ebb_tile_input(e, out);
+	EBB_UNROLL(6)
+	for (int j = 0; j < EBB_TILE; j++)
+		ebb_store(v + (EBB_TILE * i + j) * plane, out[j]);
+}
+
+/* B^T along the columns by rows that need the same pixels, so that all stays in registers: reading
+ * a pixel again costs less than keeping it.  The formulas are ebb_tile_input's. */
+EBB_INLINE void input_channels(
+	const struct column *at, const bool inner, const bool whole, real *v, int64_t plane)
+{
+	ebb_vec e[EBB_TILE], f[EBB_TILE];
 
 	EBB_UNROLL(6)
-	for (int j = 0; j < EBB_TILE; j++) {
-		int64_t at = (j - p->from) * c + k;
-
-		if (j < p->from || j >= p->to) {
-			EBB_UNROLL(6)
-			for (int i = 0; i < EBB_TILE; i++)
-				e[EBB_TILE * i + j] = (ebb_vec){0};
-			continue;
-		}
-		EBB_UNROLL(6)
-		for (int i = 0; i < EBB_TILE; i++)
-			d[i] = whole ? ebb_load(p->row[i] + at)
-			             : ebb_load_part(p->row[i] + at, lanes);
-		ebb_tile_input(d, 1, e + j, EBB_TILE);
-	}
+	for (int j = 0; j < EBB_TILE; j++)
+		e[j] = ebb_tile_first(pixel(at, inner, whole, 0, j), pixel(at, inner, whole, 2, j),
+			pixel(at, inner, whole, 4, j));
+	put_row(e, v, plane, 0);
 	EBB_UNROLL(6)
-	for (int i = 0; i < EBB_TILE; i++) {
-		ebb_tile_input(e + EBB_TILE * i, 1, d, 1);
-		EBB_UNROLL(6)
-		for (int j = 0; j < EBB_TILE; j++)
-			ebb_store(v + (EBB_TILE * i + j) * plane, d[j]);
-	}
+	for (int j = 0; j < EBB_TILE; j++)
+		ebb_tile_pair(EBB_POINT_A, EBB_BB, pixel(at, inner, whole, 1, j),
+			pixel(at, inner, whole, 2, j), pixel(at, inner, whole, 3, j),
+			pixel(at, inner, whole, 4, j), &e[j], &f[j]);
+	put_row(e, v, plane, 1);
+	put_row(f, v, plane, 2);
+	EBB_UNROLL(6)
+	for (int j = 0; j < EBB_TILE; j++)
+		ebb_tile_pair(EBB_POINT_B, EBB_AA, pixel(at, inner, whole, 1, j),
+			pixel(at, inner, whole, 2, j), pixel(at, inner, whole, 3, j),
+			pixel(at, inner, whole, 4, j), &e[j], &f[j]);
+	put_row(e, v, plane, 3);
+	put_row(f, v, plane, 4);
+	EBB_UNROLL(6)
+	for (int j = 0; j < EBB_TILE; j++)
+		e[j] = ebb_tile_first(pixel(at, inner, whole, 1, j), pixel(at, inner, whole, 3, j),
+			pixel(at, inner, whole, 5, j));
+	put_row(e, v, plane, 5);
 }
 
 void ebb_transform_input(const struct ebb_tiling *t, const real *x, int64_t first, int64_t count,
@@ -135,13 +162,18 @@ void ebb_transform_input(const struct ebb_tiling *t, const real *x, int64_t firs
 
 	for (int64_t i = 0; i < count; i++) {
 		struct ebb_part p = part_of(t, x, first + i, zeros);
+		struct column at = {&p, t->c, 0, t->c - whole};
 		real *to = v + i * t->cp;
 
-		for (int64_t k = 0; k < whole; k += EBB_VLEN)
-			input_channels(&p, t->c, k, true, EBB_VLEN, to + k, t->c_plane);
+		if (p.from == 0 && p.to == EBB_TILE) {
+			for (; at.k < whole; at.k += EBB_VLEN)
+				input_channels(&at, true, true, to + at.k, t->c_plane);
+		} else {
+			for (; at.k < whole; at.k += EBB_VLEN)
+				input_channels(&at, false, true, to + at.k, t->c_plane);
+		}
 		if (whole < t->c)
-			input_channels(
-				&p, t->c, whole, false, t->c - whole, to + whole, t->c_plane);
+			input_channels(&at, false, false, to + whole, t->c_plane);
 	}
 }
 
@@ -227,58 +259,95 @@ static void weight_piece(void *ctx, int64_t piece, int worker)
 
 /* ---- Outputs --------------------------------------------------------------------------------- */
 
-EBB_INLINE void output_channels(const int m, const real *values, int64_t plane, ebb_vec bias,
-	int64_t rows, int64_t cols, int64_t lanes, real *y, int64_t row, int64_t pixel)
-{
-	ebb_vec d[EBB_TILE], e[EBB_TILE * 4], out[4];
+/* Where one vector of channels of a tile goes: `lanes` channels, rows x cols outputs. */
+struct place {
+	real *y;
+	int64_t row, pixel; /* distances */
+	int64_t rows, cols, lanes;
+	ebb_vec bias;
+};
 
+EBB_INLINE void put_outputs(
+	const int m, const struct place *to, const bool inner, const ebb_vec *e, int i)
+{
+	ebb_vec out[4];
+
+	if (!inner && i >= to->rows)
+		return;
+	ebb_combine(m, e, 1, out, 1);
+	EBB_UNROLL(4)
+	for (int j = 0; j < m; j++) {
+		real *y = to->y + i * to->row + j * to->pixel;
+
+		if (!inner && j >= to->cols)
+			break;
+		if (inner || to->lanes == EBB_VLEN)
+			ebb_store(y, out[j] + to->bias);
+		else
+			ebb_store_part(y, out[j] + to->bias, to->lanes);
+	}
+}
+
+/* The columns by even and by odd rows, so that all stays in registers; the formulas are
+ * ebb_combine's. */
+EBB_INLINE void output_channels(
+	const int m, const bool inner, const real *values, int64_t plane, const struct place *to)
+{
+	ebb_vec e[EBB_TILE], f[EBB_TILE];
+
+#define VALUE(i) ebb_load(values + (EBB_TILE * (i) + j) * plane)
 	EBB_UNROLL(6)
 	for (int j = 0; j < EBB_TILE; j++) {
-		EBB_UNROLL(6)
-		for (int i = 0; i < EBB_TILE; i++)
-			d[i] = ebb_load(values + (EBB_TILE * i + j) * plane);
-		ebb_combine(m, d, 1, e + j, EBB_TILE);
+		ebb_vec a = VALUE(1) + VALUE(2), b = VALUE(3) + VALUE(4);
+
+		e[j] = VALUE(0) + a + b;
+		f[j] = EBB_AA * a + EBB_BB * b;
 	}
-	EBB_UNROLL(4)
-	for (int i = 0; i < m; i++) {
-		if (i >= rows)
-			break;
-		ebb_combine(m, e + EBB_TILE * i, 1, out, 1);
-		EBB_UNROLL(4)
-		for (int j = 0; j < m; j++) {
-			if (j >= cols)
-				break;
-			if (lanes == EBB_VLEN)
-				ebb_store(y + i * row + j * pixel, out[j] + bias);
-			else
-				ebb_store_part(y + i * row + j * pixel, out[j] + bias, lanes);
-		}
+	put_outputs(m, to, inner, e, 0);
+	if (m == 4)
+		put_outputs(m, to, inner, f, 2);
+	EBB_UNROLL(6)
+	for (int j = 0; j < EBB_TILE; j++) {
+		ebb_vec a = EBB_POINT_A * (VALUE(1) - VALUE(2));
+		ebb_vec b = EBB_POINT_B * (VALUE(3) - VALUE(4));
+
+		e[j] = a + b + (m == 2 ? VALUE(5) : (ebb_vec){0});
+		f[j] = EBB_AA * a + EBB_BB * b + VALUE(5);
 	}
+#undef VALUE
+	put_outputs(m, to, inner, e, 1);
+	if (m == 4)
+		put_outputs(m, to, inner, f, 3);
 }
 
 static void transform_output(const struct job *j, int64_t first, int64_t count, const real *values)
 {
 	const struct ebb_tiling *t = &j->t;
+	struct place to = {.row = t->ow * t->o, .pixel = t->o};
 
 	for (int64_t i = 0; i < count; i++) {
 		int64_t image = (first + i) / t->per_image, at = (first + i) % t->per_image;
 		int64_t top = at / t->across * t->m, left = at % t->across * t->m;
-		int64_t rows = ebb_min(t->m, t->oh - top), cols = ebb_min(t->m, t->ow - left);
 		real *y = j->y + ((image * t->oh + top) * t->ow + left) * t->o;
 
+		to.rows = t->oh - top;
+		to.cols = t->ow - left;
 		for (int64_t k = 0; k < t->o; k += EBB_VLEN) {
-			int64_t lanes = ebb_min(EBB_VLEN, t->o - k);
-			ebb_vec bias = {0};
+			const real *from = values + i * t->op + k;
 
+			to.y = y + k;
+			to.lanes = ebb_min(EBB_VLEN, t->o - k);
+			to.bias = (ebb_vec){0};
 			if (j->bias)
-				bias = lanes == EBB_VLEN ? ebb_load(j->bias + k)
-				                         : ebb_load_part(j->bias + k, lanes);
-			if (t->m == 4)
-				output_channels(4, values + i * t->op + k, t->o_plane, bias, rows,
-					cols, lanes, y + k, t->ow * t->o, t->o);
+				to.bias = to.lanes == EBB_VLEN
+				                  ? ebb_load(j->bias + k)
+				                  : ebb_load_part(j->bias + k, to.lanes);
+			if (t->m == 2)
+				output_channels(2, false, from, t->o_plane, &to);
+			else if (to.rows >= 4 && to.cols >= 4 && to.lanes == EBB_VLEN)
+				output_channels(4, true, from, t->o_plane, &to);
 			else
-				output_channels(2, values + i * t->op + k, t->o_plane, bias, rows,
-					cols, lanes, y + k, t->ow * t->o, t->o);
+				output_channels(4, false, from, t->o_plane, &to);
 		}
 	}
 }

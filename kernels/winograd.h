@@ -98,18 +98,28 @@ static inline int64_t ebb_row(int64_t n)
 
 /* ---- One axis -------------------------------------------------------------------------------- */
 
-/* out = B^T d.  ds, os: distance of elements. */
-EBB_INLINE void ebb_tile_input(const ebb_vec *d, const int ds, ebb_vec *out, const int os)
+/* out = B^T d: one value at 0 (and from one element further, at infinity), two at +-p, where qq is the
+ * square of the other points. */
+EBB_INLINE ebb_vec ebb_tile_first(ebb_vec d0, ebb_vec d2, ebb_vec d4)
 {
-	ebb_vec even_a = d[4 * ds] - EBB_BB * d[2 * ds], odd_a = d[3 * ds] - EBB_BB * d[ds];
-	ebb_vec even_b = d[4 * ds] - EBB_AA * d[2 * ds], odd_b = d[3 * ds] - EBB_AA * d[ds];
+	return EBB_N_0 * d0 + (d4 - (EBB_AA + EBB_BB) * d2);
+}
 
-	out[0] = EBB_N_0 * d[0] + (d[4 * ds] - (EBB_AA + EBB_BB) * d[2 * ds]);
-	out[os] = even_a + EBB_POINT_A * odd_a;
-	out[2 * os] = even_a - EBB_POINT_A * odd_a;
-	out[3 * os] = even_b + EBB_POINT_B * odd_b;
-	out[4 * os] = even_b - EBB_POINT_B * odd_b;
-	out[5 * os] = EBB_N_0 * d[ds] + (d[5 * ds] - (EBB_AA + EBB_BB) * d[3 * ds]);
+EBB_INLINE void ebb_tile_pair(const real p, const real qq, ebb_vec d1, ebb_vec d2, ebb_vec d3,
+	ebb_vec d4, ebb_vec *plus, ebb_vec *minus)
+{
+	ebb_vec even = d4 - qq * d2, odd = p * (d3 - qq * d1);
+
+	*plus = even + odd;
+	*minus = even - odd;
+}
+
+EBB_INLINE void ebb_tile_input(const ebb_vec *d, ebb_vec *out)
+{
+	out[0] = ebb_tile_first(d[0], d[2], d[4]);
+	ebb_tile_pair(EBB_POINT_A, EBB_BB, d[1], d[2], d[3], d[4], &out[1], &out[2]);
+	ebb_tile_pair(EBB_POINT_B, EBB_AA, d[1], d[2], d[3], d[4], &out[3], &out[4]);
+	out[5] = ebb_tile_first(d[1], d[3], d[5]);
 }
 
 /* out = E_n d, 2 <= n <= 5. */

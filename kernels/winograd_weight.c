@@ -40,51 +40,89 @@ struct job {
 
 /* ---- Values of gy ---------------------------------------------------------------------------- */
 
-EBB_INLINE void gradient_channels(const int m, const real *gy, int64_t row, int64_t pixel,
-	int64_t rows, int64_t cols, int64_t lanes, real *to, int64_t plane)
+/* One vector of channels of one tile of gy: rows x cols of it lie in the image. */
+struct patch {
+	const real *gy;
+	int64_t row, pixel; /* distances */
+	int64_t rows, cols, lanes;
+};
+
+EBB_INLINE void put_row(const int m, const ebb_vec *e, real *to, int64_t plane, int i)
 {
-	ebb_vec d[4], e[EBB_TILE * 4], out[EBB_TILE];
+	ebb_vec out[EBB_TILE];
+
+	ebb_evaluate(m, e, 1, out, 1);
+	EBB_UNROLL(6)
+	for (int j = 0; j < EBB_TILE; j++)
+		ebb_store(to + (EBB_TILE * i + j) * plane, out[j]);
+}
+
+/* The columns by pairs of points; the formulas are ebb_evaluate's. */
+EBB_INLINE void gradient_channels(
+	const int m, const bool inner, const struct patch *p, real *to, int64_t plane)
+{
+	ebb_vec d[4][4], e[4], f[4];
+	const real points[] = {EBB_POINT_A, EBB_POINT_B};
 
 	EBB_UNROLL(4)
-	for (int j = 0; j < m; j++) {
+	for (int i = 0; i < m; i++) {
 		EBB_UNROLL(4)
-		for (int i = 0; i < m; i++) {
-			const real *at = gy + i * row + j * pixel;
+		for (int j = 0; j < m; j++) {
+			const real *at = p->gy + i * p->row + j * p->pixel;
 
-			if (i >= rows || j >= cols)
-				d[i] = (ebb_vec){0};
+			if (!inner && (i >= p->rows || j >= p->cols))
+				d[i][j] = (ebb_vec){0};
+			else if (inner || p->lanes == EBB_VLEN)
+				d[i][j] = ebb_load(at);
 			else
-				d[i] = lanes == EBB_VLEN ? ebb_load(at) : ebb_load_part(at, lanes);
+				d[i][j] = ebb_load_part(at, p->lanes);
 		}
-		ebb_evaluate(m, d, 1, e + j, m);
 	}
-	EBB_UNROLL(6)
-	for (int i = 0; i < EBB_TILE; i++) {
-		ebb_evaluate(m, e + i * m, 1, out, 1);
-		EBB_UNROLL(6)
-		for (int j = 0; j < EBB_TILE; j++)
-			ebb_store(to + (EBB_TILE * i + j) * plane, out[j]);
+	put_row(m, d[0], to, plane, 0);
+	EBB_UNROLL(2)
+	for (int k = 0; k < 2; k++) {
+		const real x = points[k], xx = x * x;
+
+		EBB_UNROLL(4)
+		for (int j = 0; j < m; j++) {
+			ebb_vec even = d[0][j], odd = d[1][j];
+
+			if (m == 4) {
+				even += xx * d[2][j];
+				odd += xx * d[3][j];
+			}
+			e[j] = even + x * odd;
+			f[j] = even - x * odd;
+		}
+		put_row(m, e, to, plane, 1 + 2 * k);
+		put_row(m, f, to, plane, 2 + 2 * k);
 	}
+	put_row(m, d[m - 1], to, plane, 5);
 }
 
 static void transform_gradient(
 	const struct ebb_tiling *t, const real *gy, int64_t first, int64_t count, real *values)
 {
+	struct patch p = {.row = t->ow * t->o, .pixel = t->o};
+
 	for (int64_t i = 0; i < count; i++) {
 		int64_t image = (first + i) / t->per_image, at = (first + i) % t->per_image;
 		int64_t top = at / t->across * t->m, left = at % t->across * t->m;
-		int64_t rows = ebb_min(t->m, t->oh - top), cols = ebb_min(t->m, t->ow - left);
 		const real *from = gy + ((image * t->oh + top) * t->ow + left) * t->o;
 
+		p.rows = t->oh - top;
+		p.cols = t->ow - left;
 		for (int64_t k = 0; k < t->o; k += EBB_VLEN) {
-			int64_t lanes = ebb_min(EBB_VLEN, t->o - k);
+			real *to = values + i * t->op + k;
 
-			if (t->m == 4)
-				gradient_channels(4, from + k, t->ow * t->o, t->o, rows, cols,
-					lanes, values + i * t->op + k, t->o_plane);
+			p.gy = from + k;
+			p.lanes = ebb_min(EBB_VLEN, t->o - k);
+			if (t->m == 2)
+				gradient_channels(2, false, &p, to, t->o_plane);
+			else if (p.rows >= 4 && p.cols >= 4 && p.lanes == EBB_VLEN)
+				gradient_channels(4, true, &p, to, t->o_plane);
 			else
-				gradient_channels(2, from + k, t->ow * t->o, t->o, rows, cols,
-					lanes, values + i * t->op + k, t->o_plane);
+				gradient_channels(4, false, &p, to, t->o_plane);
 		}
 	}
 }
