@@ -238,6 +238,7 @@ EBB_API bool ebb_probe_csv(const ebb_probe_csv_args *a);
 
 /* Where the time of a run goes: every call of an op on t from here on, with its time, floating-point
  * operations and bytes, forward and backward apart (a checkpoint's second run counts as backward).
+ * The time of a call is its own: calls that it makes itself count for themselves.
  * Calls are remembered one by one until the reset.  NULL if there is no memory or t has no room
  * for another observer. */
 typedef struct ebb_profile ebb_profile;

@@ -89,7 +89,7 @@ static ebb_tensor *call_norm(ebb_tape *t, golden_options *o, int n, ebb_tensor *
 	double p = golden_number(o, "p", 2);
 
 	(void)n;
-	o->flat = p == 1 ? EBB_IN(0) : 0;
+	o->flat = p == 1 || isinf(p) ? EBB_IN(0) : 0;
 	return ebb_norm(t, in[0], .p = or_zero(p), .axes = golden_axes(o, "axis"),
 		.keepdim = golden_flag(o, "keepdim", false));
 }

@@ -2,11 +2,10 @@
  * formula.c - evaluates the formulas of the golden set's graph_* cases.
  *
  *   sum     = product { ("+" | "-") product }
- *   product = factor { ("*" | "/") factor }
+ *   product = factor { ("*" | "/" | "@") factor }
  *   factor  = "-" factor | number | "x" | "in." digits | "(" sum ")" | op "(" arguments ")"
  *
- * An argument is a sum, or key=value as in the metadata.  A number only multiplies or adds to a
- * tensor.
+ * An argument is a sum, or key=value as in the metadata.  "@" is the matrix product.
  */
 #include "golden.h"
 
@@ -154,24 +153,34 @@ static operand parse_factor(parser *p)
 	return y;
 }
 
+/* With a number on one side: x - n is x + -n, x / n is x * 1/n, and the same with x turned round. */
+static ebb_tensor *with_number(parser *p, char sign, ebb_tensor *x, double n, bool x_first)
+{
+	if (!x_first && sign == '-')
+		x = ebb_neg(p->t, x);
+	if (!x_first && sign == '/')
+		x = ebb_reciprocal(p->t, x);
+	if (x_first && sign == '-')
+		n = -n;
+	if (x_first && sign == '/')
+		n = 1 / n;
+	return sign == '*' || sign == '/' ? ebb_mul_scalar(p->t, x, n) : ebb_add_scalar(p->t, x, n);
+}
+
 static operand combine(parser *p, char sign, operand a, operand b)
 {
 	if (p->o->problem[0])
 		return a;
-	if (a.x && b.x) {
+	if (a.x && b.x)
 		a.x = sign == '+'   ? ebb_add(p->t, a.x, b.x)
 		      : sign == '-' ? ebb_sub(p->t, a.x, b.x)
 		      : sign == '*' ? ebb_mul(p->t, a.x, b.x)
-		                    : ebb_div(p->t, a.x, b.x);
-	} else if (a.x && sign != '/') {
-		a.x = sign == '*' ? ebb_mul_scalar(p->t, a.x, b.number)
-		                  : ebb_add_scalar(p->t, a.x, sign == '+' ? b.number : -b.number);
-	} else if (b.x && (sign == '*' || sign == '+')) {
-		a.x = sign == '*' ? ebb_mul_scalar(p->t, b.x, a.number)
-		                  : ebb_add_scalar(p->t, b.x, a.number);
-	} else {
+		      : sign == '/' ? ebb_div(p->t, a.x, b.x)
+		                    : ebb_matmul(p->t, a.x, b.x);
+	else if ((a.x || b.x) && sign != '@')
+		a.x = with_number(p, sign, a.x ? a.x : b.x, a.x ? b.number : a.number, a.x != NULL);
+	else
 		golden_problem(p->o, "formula: '%c' of these operands is not understood", sign);
-	}
 	return a;
 }
 
@@ -184,6 +193,8 @@ static operand parse_product(parser *p)
 			y = combine(p, '*', y, parse_factor(p));
 		else if (accept(p, '/'))
 			y = combine(p, '/', y, parse_factor(p));
+		else if (accept(p, '@'))
+			y = combine(p, '@', y, parse_factor(p));
 		else
 			return y;
 	}
