@@ -260,11 +260,13 @@ static int64_t zero_rows(const ebb_pool_shape *s, real *image, int64_t below, in
 	return ebb_max(below, end);
 }
 
-/* A window of windows that tile: gy to the pixel it is from, and zeros around. */
-static void place_window(const struct pool_job *j, int64_t n, int64_t i, int64_t o)
+/* A window of windows that tile: gy to the pixel it is from, and zeros around.  whole: channels fill
+ * vectors. */
+EBB_INLINE void place_window(
+	const struct pool_job *j, int64_t n, int64_t i, int64_t o, struct window rows, bool whole)
 {
 	const ebb_pool_shape *s = j->s;
-	struct window rows = window(s, true, i), cols = window(s, false, o);
+	struct window cols = window(s, false, o);
 	int64_t all = s->n * s->oh * s->ow * s->c, y = ((n * s->oh + i) * s->ow + o) * s->c;
 
 	for (int64_t u = rows.first; u < rows.end; u++) {
@@ -272,13 +274,15 @@ static void place_window(const struct pool_job *j, int64_t n, int64_t i, int64_t
 			real *gx = j->y + ((n * s->h + u) * s->w + v) * s->c;
 
 			for (int64_t c = 0; c < s->c; c += EBB_VLEN) {
-				ebb_vec gy = load(j->x + y + c, j->x + all);
-				index_vec from = load_index(j->from + y + c, j->from + all);
+				int64_t rest = whole ? EBB_VLEN : all - y - c;
+				ebb_vec gy = load(j->x + y + c, j->x + y + c + rest);
+				index_vec from =
+					load_index(j->from + y + c, j->from + y + c + rest);
 				ebb_whole_vec here = __builtin_convertvector(from, ebb_whole_vec) ==
 				                     (ebb_whole)(u * s->w + v);
 
 				store((ebb_vec)(here & (ebb_whole_vec)gy), gx + c,
-					(s->w - v) * s->c - c);
+					whole ? EBB_VLEN : (s->w - v) * s->c - c);
 			}
 		}
 	}
@@ -292,8 +296,13 @@ static void place_images(void *ctx, int64_t piece, int worker)
 	EACH(n, j)
 	{
 		for (int64_t i = 0; i < j->s->oh; i++) {
-			for (int64_t o = 0; o < j->s->ow; o++)
-				place_window(j, n, i, o);
+			struct window rows = window(j->s, true, i);
+			bool whole = j->s->c % EBB_VLEN == 0;
+
+			for (int64_t o = 0; whole && o < j->s->ow; o++)
+				place_window(j, n, i, o, rows, true);
+			for (int64_t o = 0; !whole && o < j->s->ow; o++)
+				place_window(j, n, i, o, rows, false);
 		}
 	}
 }
