@@ -79,45 +79,104 @@ static struct span inside(int64_t start, int64_t taps, int64_t dilation, int64_t
 typedef int32_t index_vec
 	__attribute__((vector_size(EBB_VLEN * sizeof(int32_t)), aligned(sizeof(int32_t))));
 
-/* A vector of channels of one window.  It may load beyond the pixel's channels, within the tensor;
- * what it stores beyond them, within the row, the next pixels overwrite. */
-static void window_max(const ebb_pool_shape *s, const real *image, const real *x_end, int64_t top,
-	int64_t left, struct span rows, struct span cols, int64_t c, real *y, int32_t *index,
-	int64_t room)
+/* A vector of channels of one pixel.  It may reach into the next pixels, not beyond the tensor. */
+EBB_INLINE ebb_vec load(const real *x, const real *end)
 {
-	ebb_vec best = {0};
-	ebb_whole_vec where = {0};
-	index_vec narrow;
+	ebb_vec v = {0};
+
+	if (end - x >= EBB_VLEN)
+		v = *(const ebb_vec *)(const void *)x;
+	else
+		memcpy(&v, x, (size_t)(end - x) * sizeof(real));
+	return v;
+}
+
+/* What it stores beyond the pixel's channels, within the row, the next pixels overwrite. */
+EBB_INLINE void store(ebb_vec v, real *y, int64_t room)
+{
+	if (room >= EBB_VLEN)
+		*(ebb_vec *)(void *)y = v;
+	else
+		memcpy(y, &v, (size_t)room * sizeof(real));
+}
+
+EBB_INLINE index_vec load_index(const int32_t *x, const int32_t *end)
+{
+	index_vec v = {0};
+
+	if (end - x >= EBB_VLEN)
+		v = *(const index_vec *)(const void *)x;
+	else
+		memcpy(&v, x, (size_t)(end - x) * sizeof(int32_t));
+	return v;
+}
+
+EBB_INLINE void store_index(ebb_whole_vec where, int32_t *index, int64_t room)
+{
+	index_vec v = __builtin_convertvector(where, index_vec);
+
+	if (room >= EBB_VLEN)
+		*(index_vec *)(void *)index = v;
+	else
+		memcpy(index, &v, (size_t)room * sizeof(int32_t));
+}
+
+/* The maximum so far and where it is. */
+struct best {
+	ebb_vec value;
+	ebb_whole_vec where;
+};
+
+EBB_INLINE void take_larger(struct best *b, ebb_vec value, int64_t at)
+{
+	/* larger, or the first NaN */
+	ebb_whole_vec take = ~(value <= b->value) & (b->value == b->value);
+
+	b->value = (ebb_vec)((take & (ebb_whole_vec)value) | (~take & (ebb_whole_vec)b->value));
+	b->where = (take & (ebb_whole)at) | (~take & b->where);
+}
+
+/* A window of any extent: its taps inside the image. */
+static struct best window_max(const ebb_pool_shape *s, const real *image, const real *x_end,
+	int64_t top, int64_t left, struct span rows, struct span cols)
+{
+	struct best b = {{0}, {0}};
 	bool first = true;
 
 	for (int64_t u = rows.first; u < rows.end; u++) {
 		for (int64_t v = cols.first; v < cols.end; v++) {
 			int64_t at = (top + u * s->dilation_h) * s->w + left + v * s->dilation_w;
-			const real *x = image + at * s->c + c;
-			ebb_whole_vec take;
-			ebb_vec value = {0};
+			ebb_vec value = load(image + at * s->c, x_end);
 
-			if (x_end - x >= EBB_VLEN)
-				value = *(const ebb_vec *)(const void *)x;
+			if (first)
+				b = (struct best){value, (ebb_whole_vec){0} + (ebb_whole)at};
 			else
-				memcpy(&value, x, (size_t)(x_end - x) * sizeof(real));
-			/* larger, or the first NaN */
-			take = (value > best) | ((value != value) & (best == best));
-			take = first ? ~(ebb_whole_vec){0} : take;
-			best = (ebb_vec)((take & (ebb_whole_vec)value) |
-					 (~take & (ebb_whole_vec)best));
-			where = (take & (ebb_whole)at) | (~take & where);
+				take_larger(&b, value, at);
 			first = false;
 		}
 	}
-	narrow = __builtin_convertvector(where, index_vec);
-	if (room >= EBB_VLEN) {
-		*(ebb_vec *)(void *)y = best;
-		*(index_vec *)(void *)index = narrow;
-	} else {
-		memcpy(y, &best, (size_t)room * sizeof(real));
-		memcpy(index, &narrow, (size_t)room * sizeof(int32_t));
+	return b;
+}
+
+/* The same for size x size taps, all inside the image, whose vectors are inside the tensor. */
+EBB_INLINE struct best whole_window_max(
+	int size, const ebb_pool_shape *s, const real *image, int64_t at)
+{
+	struct best b = {*(const ebb_vec *)(const void *)(image + at * s->c),
+		(ebb_whole_vec){0} + (ebb_whole)at};
+
+	EBB_UNROLL(3)
+	for (int u = 0; u < size; u++) {
+		EBB_UNROLL(3)
+		for (int v = 0; v < size; v++) {
+			int64_t i = at + u * s->dilation_h * s->w + v * s->dilation_w;
+
+			if (u || v)
+				take_larger(
+					&b, *(const ebb_vec *)(const void *)(image + i * s->c), i);
+		}
 	}
+	return b;
 }
 
 static void maxpool_rows(void *ctx, int64_t piece, int worker)
@@ -125,29 +184,43 @@ static void maxpool_rows(void *ctx, int64_t piece, int worker)
 	const struct pool_job *j = ctx;
 	ebb_pool_shape s = *j->s;
 	const real *x_end = j->x + s.n * s.h * s.w * s.c;
+	int64_t last;
 
 	(void)worker;
 	if (s.adaptive) {
 		s.stride_h = s.stride_w = s.pad_top = s.pad_left = 0;
 		s.dilation_h = s.dilation_w = 1;
 	}
+	last = ((s.kh - 1) * s.dilation_h * s.w + (s.kw - 1) * s.dilation_w) * s.c + EBB_VLEN;
 	EACH(row, j)
 	{
 		const real *image = j->x + row / s.oh * s.h * s.w * s.c;
 		int64_t top = row % s.oh * s.stride_h - s.pad_top;
 		struct span rows = s.adaptive ? adaptive(&s, true, row % s.oh)
 		                              : inside(top, s.kh, s.dilation_h, s.h);
-		real *y = j->y + row * s.ow * s.c;
-		int32_t *index = j->index + row * s.ow * s.c;
+		int64_t square =
+			!s.adaptive && s.kh == s.kw && rows.end - rows.first == s.kh ? s.kh : 0;
 
 		for (int64_t o = 0; o < s.ow; o++) {
-			int64_t left = o * s.stride_w - s.pad_left;
+			int64_t left = o * s.stride_w - s.pad_left, at = top * s.w + left;
 			struct span cols = s.adaptive ? adaptive(&s, false, o)
 			                              : inside(left, s.kw, s.dilation_w, s.w);
+			bool whole = cols.end - cols.first == square;
 
-			for (int64_t c = 0; c < s.c; c += EBB_VLEN)
-				window_max(&s, image, x_end, top, left, rows, cols, c,
-					y + o * s.c + c, index + o * s.c + c, (s.ow - o) * s.c - c);
+			for (int64_t c = 0; c < s.c; c += EBB_VLEN) {
+				int64_t y = (row * s.ow + o) * s.c + c, room = (s.ow - o) * s.c - c;
+				bool fits = whole && x_end - image - c >= at * s.c + last;
+				struct best b;
+
+				if (fits && square == 2)
+					b = whole_window_max(2, &s, image + c, at);
+				else if (fits && square == 3)
+					b = whole_window_max(3, &s, image + c, at);
+				else
+					b = window_max(&s, image + c, x_end, top, left, rows, cols);
+				store(b.value, j->y + y, room);
+				store_index(b.where, j->index + y, room);
+			}
 		}
 	}
 }
@@ -160,25 +233,99 @@ void EBB_NAME(maxpool)(const ebb_pool_shape *s, const void *x, void *y, int32_t 
 	run(&j, s->n * s->oh, s->ow * s->c, maxpool_rows);
 }
 
-static void scatter_images(void *ctx, int64_t piece, int worker)
+/* ---- The gradients, window by window --------------------------------------------------------- */
+
+/* Whether every pixel is in one window. */
+static bool tiles(const ebb_pool_shape *s)
+{
+	if (s->adaptive)
+		return s->h % s->oh == 0 && s->w % s->ow == 0;
+	return s->pad_top == 0 && s->pad_left == 0 && s->dilation_h * s->dilation_w <= 1 &&
+	       s->stride_h == s->kh && s->stride_w == s->kw && s->oh * s->kh == s->h &&
+	       s->ow * s->kw == s->w;
+}
+
+/* Rows below which an image holds zeros or sums; up to where window row i reaches, zeros follow. */
+static int64_t zero_rows(const ebb_pool_shape *s, real *image, int64_t below, int64_t i)
+{
+	int64_t end = s->h;
+
+	if (i < s->oh && s->adaptive)
+		end = window(s, true, i).end;
+	else if (i < s->oh)
+		end = ebb_min(end,
+			i * s->stride_h - s->pad_top + (s->kh - 1) * ebb_max(1, s->dilation_h) + 1);
+	for (int64_t k = below * s->w * s->c; k < end * s->w * s->c; k++)
+		image[k] = 0;
+	return ebb_max(below, end);
+}
+
+/* A window of windows that tile: gy to the pixel it is from, and zeros around.  whole: channels fill
+ * vectors. */
+EBB_INLINE void place_window(
+	const struct pool_job *j, int64_t n, int64_t i, int64_t o, struct window rows, bool whole)
+{
+	const ebb_pool_shape *s = j->s;
+	struct window cols = window(s, false, o);
+	int64_t all = s->n * s->oh * s->ow * s->c, y = ((n * s->oh + i) * s->ow + o) * s->c;
+
+	for (int64_t u = rows.first; u < rows.end; u++) {
+		for (int64_t v = cols.first; v < cols.end; v++) {
+			real *gx = j->y + ((n * s->h + u) * s->w + v) * s->c;
+
+			for (int64_t c = 0; c < s->c; c += EBB_VLEN) {
+				int64_t rest = whole ? EBB_VLEN : all - y - c;
+				ebb_vec gy = load(j->x + y + c, j->x + y + c + rest);
+				index_vec from =
+					load_index(j->from + y + c, j->from + y + c + rest);
+				ebb_whole_vec here = __builtin_convertvector(from, ebb_whole_vec) ==
+				                     (ebb_whole)(u * s->w + v);
+
+				store((ebb_vec)(here & (ebb_whole_vec)gy), gx + c,
+					whole ? EBB_VLEN : (s->w - v) * s->c - c);
+			}
+		}
+	}
+}
+
+static void place_images(void *ctx, int64_t piece, int worker)
 {
 	const struct pool_job *j = ctx;
-	const ebb_pool_shape s = *j->s;
-	int64_t size = s.h * s.w * s.c, out = s.oh * s.ow;
 
 	(void)worker;
 	EACH(n, j)
 	{
-		real *gx = j->y + n * size;
+		for (int64_t i = 0; i < j->s->oh; i++) {
+			struct window rows = window(j->s, true, i);
+			bool whole = j->s->c % EBB_VLEN == 0;
 
-		for (int64_t k = 0; k < size; k++)
-			gx[k] = 0;
-		for (int64_t p = n * out; p < (n + 1) * out; p++) {
-			const real *gy = j->x + p * s.c;
-			const int32_t *index = j->from + p * s.c;
+			for (int64_t o = 0; whole && o < j->s->ow; o++)
+				place_window(j, n, i, o, rows, true);
+			for (int64_t o = 0; !whole && o < j->s->ow; o++)
+				place_window(j, n, i, o, rows, false);
+		}
+	}
+}
 
-			for (int64_t k = 0; k < s.c; k++)
-				gx[index[k] * s.c + k] += gy[k];
+static void scatter_images(void *ctx, int64_t piece, int worker)
+{
+	const struct pool_job *j = ctx;
+	const ebb_pool_shape s = *j->s;
+
+	(void)worker;
+	EACH(n, j)
+	{
+		real *gx = j->y + n * s.h * s.w * s.c;
+		int64_t below = 0;
+
+		for (int64_t i = 0; i <= s.oh; i++) {
+			below = zero_rows(&s, gx, below, i);
+			for (int64_t o = 0; i < s.oh && o < s.ow; o++) {
+				int64_t p = ((n * s.oh + i) * s.ow + o) * s.c;
+
+				for (int64_t k = 0; k < s.c; k++)
+					gx[j->from[p + k] * s.c + k] += j->x[p + k];
+			}
 		}
 	}
 }
@@ -189,7 +336,8 @@ void EBB_NAME(maxpool_scatter)(
 {
 	struct pool_job j = {.s = s, .x = gy, .from = index, .y = gx};
 
-	run(&j, s->n, s->h * s->w * s->c, scatter_images);
+	run(&j, s->n, s->h * s->w * s->c,
+		tiles(s) && 2 * s->c >= EBB_VLEN ? place_images : scatter_images);
 }
 
 static void put_images(void *ctx, int64_t piece, int worker)
@@ -247,31 +395,47 @@ void EBB_NAME(maxpool_gather)(const ebb_pool_shape *s, const void *x, const int3
 
 /* ---- Average --------------------------------------------------------------------------------- */
 
-/* Channels whose sums are kept at a time, in double: windows may be whole images. */
-enum { CHANNELS = 64 };
+/* Taps that are summed in the real type before they go into doubles, as windows may be whole images;
+ * vectors of channels side by side. */
+enum { RUN = 32, VECTORS = 4 };
 
-/* y[0..n-1] = by * the sum of channels x[0..n-1] over the window, n <= CHANNELS. */
-static void window_mean(const ebb_pool_shape *s, const real *x, struct window rows,
-	struct window cols, int64_t n, real *y)
+typedef double double_vec __attribute__((vector_size(EBB_VLEN * sizeof(double))));
+
+/* The sums over the window of count vectors of channels of x. */
+EBB_INLINE void window_sums(int count, const ebb_pool_shape *s, const real *x, const real *x_end,
+	struct window rows, struct window cols, ebb_vec *sum)
 {
-	double sum[CHANNELS] = {0}, by = 1.0 / (double)(rows.length * cols.length);
+	double_vec all[VECTORS] = {{0}};
+	int64_t taps = 0;
 
+	for (int k = 0; k < count; k++)
+		sum[k] = (ebb_vec){0};
 	for (int64_t u = rows.first; u < rows.end; u++) {
 		for (int64_t v = cols.first; v < cols.end; v++) {
 			const real *at = x + (u * s->w + v) * s->c;
 
-			for (int64_t k = 0; k < n; k++)
-				sum[k] += (double)at[k];
+			EBB_UNROLL(4)
+			for (int k = 0; k < count; k++)
+				sum[k] += load(at + k * EBB_VLEN, x_end);
+			if (++taps % RUN != 0)
+				continue;
+			EBB_UNROLL(4)
+			for (int k = 0; k < count; k++) {
+				all[k] += __builtin_convertvector(sum[k], double_vec);
+				sum[k] = (ebb_vec){0};
+			}
 		}
 	}
-	for (int64_t k = 0; k < n; k++)
-		y[k] = (real)(sum[k] * by);
+	for (int k = 0; taps >= RUN && k < count; k++)
+		sum[k] = __builtin_convertvector(
+			all[k] + __builtin_convertvector(sum[k], double_vec), ebb_vec);
 }
 
 static void avgpool_rows(void *ctx, int64_t piece, int worker)
 {
 	const struct pool_job *j = ctx;
 	const ebb_pool_shape s = *j->s;
+	const real *x_end = j->x + s.n * s.h * s.w * s.c;
 
 	(void)worker;
 	EACH(row, j)
@@ -282,10 +446,20 @@ static void avgpool_rows(void *ctx, int64_t piece, int worker)
 		for (int64_t o = 0; o < s.ow; o++) {
 			struct window cols = window(&s, false, o);
 			real *y = j->y + (row * s.ow + o) * s.c;
+			real area = (real)(rows.length * cols.length);
+			ebb_vec sum[VECTORS];
+			int count;
 
-			for (int64_t k = 0; k < s.c; k += CHANNELS)
-				window_mean(&s, image + k, rows, cols, ebb_min(CHANNELS, s.c - k),
-					y + k);
+			for (int64_t c = 0; c < s.c; c += count * EBB_VLEN) {
+				count = s.c - c >= VECTORS * EBB_VLEN ? VECTORS : 1;
+				if (count > 1)
+					window_sums(VECTORS, &s, image + c, x_end, rows, cols, sum);
+				else
+					window_sums(1, &s, image + c, x_end, rows, cols, sum);
+				for (int k = 0; k < count; k++)
+					store(sum[k] / area, y + c + k * EBB_VLEN,
+						(s.ow - o) * s.c - c - k * EBB_VLEN);
+			}
 		}
 	}
 }
@@ -298,37 +472,52 @@ void EBB_NAME(avgpool)(const ebb_pool_shape *s, const void *x, void *y)
 	run(&j, s->n * s->oh, s->ow * s->c, avgpool_rows);
 }
 
+/* gx = by*gy for a pixel, or += where windows do not tile. */
+EBB_INLINE void spread(const ebb_pool_shape *s, real by, const real *gy, bool tiled, real *gx)
+{
+	EBB_IVDEP
+	for (int64_t k = 0; k < s->c; k++)
+		gx[k] = tiled ? by * gy[k] : gx[k] + by * gy[k];
+}
+
+static void spread_window(
+	const struct pool_job *j, int64_t n, int64_t i, int64_t o, struct window rows, bool tiled)
+{
+	const ebb_pool_shape *s = j->s;
+	struct window cols = window(s, false, o);
+	const real *gy = j->x + ((n * s->oh + i) * s->ow + o) * s->c;
+	real by = (real)(1.0 / (double)(rows.length * cols.length));
+
+	for (int64_t u = rows.first; u < rows.end; u++) {
+		for (int64_t v = cols.first; v < cols.end; v++) {
+			real *gx = j->y + ((n * s->h + u) * s->w + v) * s->c;
+
+			if (tiled)
+				spread(s, by, gy, true, gx);
+			else
+				spread(s, by, gy, false, gx);
+		}
+	}
+}
+
 static void avgpool_grad_images(void *ctx, int64_t piece, int worker)
 {
 	const struct pool_job *j = ctx;
 	const ebb_pool_shape s = *j->s;
-	int64_t size = s.h * s.w * s.c;
+	bool tiled = tiles(&s);
 
 	(void)worker;
 	EACH(n, j)
 	{
-		real *image = j->y + n * size;
+		int64_t below = 0;
 
-		for (int64_t k = 0; k < size; k++)
-			image[k] = 0;
-		for (int64_t i = 0; i < s.oh; i++) {
+		for (int64_t i = 0; i <= s.oh; i++) {
 			struct window rows = window(&s, true, i);
 
-			for (int64_t o = 0; o < s.ow; o++) {
-				struct window cols = window(&s, false, o);
-				const real *gy = j->x + ((n * s.oh + i) * s.ow + o) * s.c;
-				real by = (real)(1.0 / (double)(rows.length * cols.length));
-
-				for (int64_t u = rows.first; u < rows.end; u++) {
-					for (int64_t v = cols.first; v < cols.end; v++) {
-						real *restrict gx = image + (u * s.w + v) * s.c;
-
-						EBB_IVDEP
-						for (int64_t k = 0; k < s.c; k++)
-							gx[k] += by * gy[k];
-					}
-				}
-			}
+			if (!tiled)
+				below = zero_rows(&s, j->y + n * s.h * s.w * s.c, below, i);
+			for (int64_t o = 0; i < s.oh && o < s.ow; o++)
+				spread_window(j, n, i, o, rows, tiled);
 		}
 	}
 }
