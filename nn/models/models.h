@@ -46,8 +46,10 @@ EBB_API ebb_tensor *ebb_lenet_forward(
  * Convolutions start as Kaiming normal by fan_out.  Another depth is an error. */
 typedef struct ebb_cifar_block {
 	const char *name;
-	ebb_conv conv1, conv2;
-	ebb_bn bn1, bn2;
+	ebb_conv conv1;
+	ebb_bn bn1;
+	ebb_conv conv2;
+	ebb_bn bn2;
 	int64_t widen; /* channels that the block adds */
 	bool plain;
 } ebb_cifar_block;
@@ -77,8 +79,10 @@ EBB_API ebb_tensor *ebb_cifar_resnet_forward(
  * parameters.  Convolutions start as Kaiming normal by fan_out. */
 typedef struct ebb_resnet_block {
 	const char *name;
-	ebb_conv conv1, conv2;
-	ebb_bn bn1, bn2;
+	ebb_conv conv1;
+	ebb_bn bn1;
+	ebb_conv conv2;
+	ebb_bn bn2;
 	ebb_conv downsample; /* empty: the shortcut is x itself */
 	ebb_bn downsample_bn;
 } ebb_resnet_block;
