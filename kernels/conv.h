@@ -18,6 +18,11 @@
 
 /* Any shape: products of rows of the image as it lies (direct.c). */
 EBB_CONV_WAY(direct)
+/* Its input's gradient where there are few channels (scatter.c). */
+bool EBB_NAME(scatter_fits)(const ebb_conv_shape *s);
+size_t EBB_NAME(scatter_workspace)(const ebb_conv_shape *s);
+void EBB_NAME(scatter_grad_input)(
+	const ebb_conv_shape *s, const void *gy, const void *w, void *gx, void *ws);
 /* One input and one output channel per group: vectors over channels (depthwise.c). */
 EBB_CONV_WAY(depthwise)
 /* Any shape: the image unfolded to a matrix (im2col.c). */

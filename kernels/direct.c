@@ -365,6 +365,8 @@ size_t EBB_NAME(direct_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 	case EBB_CONV_GRAD_INPUT:
 		if (ebb_is_product(s))
 			return EBB_NAME(gemm_workspace)(s->n * s->h * s->w, s->c, s->o);
+		if (EBB_NAME(scatter_fits)(s))
+			return EBB_NAME(scatter_workspace)(s);
 		for (int64_t i = 0; i < ebb_min(s->stride_h, s->h); i++) {
 			for (int64_t l = 0; l < ebb_min(s->stride_w, s->w); l++) {
 				w = phase_walk(s, i, l, &u, &v);
@@ -421,6 +423,10 @@ void EBB_NAME(direct_grad_input)(
 		(false, false, s->n * s->h * s->w, s->c, s->o, gy, s->o, w, s->c, 0, gx, s->c, ws);
 		return;
 	}
+	if (EBB_NAME(scatter_fits)(s)) {
+		EBB_NAME(scatter_grad_input)(s, gy, w, gx, ws);
+		return;
+	}
 	for (int64_t i = 0; i < ebb_min(s->stride_h, s->h); i++) {
 		for (int64_t l = 0; l < ebb_min(s->stride_w, s->w); l++) {
 			struct phase u, v;
@@ -462,14 +468,17 @@ static void weight_unit(const struct walk *w, int64_t unit, int64_t group, int64
 		.add = add};
 
 	if (cols < panel->width) {
+		/* A row read whole ends in the next one, in columns that nobody reads; after the last
+		 * one there may be nothing. */
+		bool last = image == w->n - 1 && from + rows == w->rows;
 		real *dense = scratch + w->scratch;
 
-		for (int64_t i = 0; i < rows * w->cols; i++) {
+		for (int64_t i = 0; last && i < rows * w->cols; i++) {
 			for (int64_t k = 0; k < panel->width; k++)
 				dense[i * panel->width + k] = k < cols ? gy[i * all + k] : 0;
 		}
-		gy = dense;
-		p.b_stride = panel->width;
+		gy = last ? dense : gy;
+		p.b_stride = last ? panel->width : all;
 	}
 	for (int64_t u = 0; u < w->kh; u++) {
 		for (int64_t v = 0; v < taps; v++)

@@ -3,6 +3,7 @@
  * width of panel and way to read a.
  */
 #include "microkernel.h"
+#include "lanes.h"
 
 /* By row, addresses go from one of three bases, so that few registers hold all rows: base + {0,
  * 1, 2, 3, 4} strides.  The empty asm keeps the compiler from seeing that they are one. */
@@ -10,21 +11,31 @@
 
 #define LOAD(type, from) (*(const type *)(const void *)(from))
 
+/* n columns of c = (or +=) acc. */
+EBB_INLINE void full_part(ebb_vec acc, int n, bool add, real *c)
+{
+	if (add)
+		acc += ebb_load_part(c, n);
+	ebb_store_part(c, acc, n);
+}
+
+EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
+{
+	full_part(ebb_widen(acc), n, add, c);
+}
+
 #define MICRO(name, vec, length)                                                                   \
 	EBB_INLINE void name##_store(                                                              \
 		const int vecs, const struct ebb_product *p, const vec *acc, real *c)              \
 	{                                                                                          \
-		if (p->cols == vecs * (length)) {                                                  \
-			for (int v = 0; v < vecs; v++) {                                           \
-				vec *to = (vec *)(void *)(c + v * (length));                       \
+		for (int v = 0; v < vecs; v++) {                                                   \
+			const int left = p->cols - v * (length);                                   \
+			vec *to = (vec *)(void *)(c + v * (length));                               \
+                                                                                                   \
+			if (left >= (length))                                                      \
 				*to = p->add ? (vec)(*to + acc[v]) : acc[v];                       \
-			}                                                                          \
-		} else {                                                                           \
-			vec part[2] = {acc[0], acc[vecs - 1]};                                     \
-			for (int j = 0; j < p->cols; j++) {                                        \
-				real value = part[j / (length)][j % (length)];                     \
-				c[j] = p->add ? c[j] + value : value;                              \
-			}                                                                          \
+			else if (left > 0)                                                         \
+				name##_part(acc[v], left, p->add, c + v * (length));               \
 		}                                                                                  \
 	}                                                                                          \
 	EBB_INLINE void name##_core(const int rows, const int vecs, const bool by_row,             \
@@ -85,8 +96,6 @@
 			name##_store(vecs, p, acc[t], c + t * p->ldc);                             \
 	}
 
-#define VEC(bytes) __attribute__((vector_size(bytes), aligned(sizeof(real)), may_alias))
-
 /* The kernels of one kind of panel, for up to so many rows. */
 #define KERNEL(name, core, vecs, n)                                                                \
 	static void name##_row_##n(                                                                \
@@ -132,8 +141,7 @@
 MICRO(full, ebb_vec, EBB_VLEN)
 
 #if EBB_VBYTES > 16
-typedef real half_vec VEC(EBB_VBYTES / 2);
-MICRO(half, half_vec, EBB_VLEN / 2)
+MICRO(half, ebb_half_vec, EBB_VLEN / 2)
 #endif
 
 #if EBB_VBYTES == 64

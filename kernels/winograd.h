@@ -19,6 +19,7 @@
 #define EBB_KERNELS_WINOGRAD_H
 
 #include "conv.h"
+#include "lanes.h"
 
 enum { EBB_TILE = 6, EBB_POINTS = EBB_TILE * EBB_TILE, EBB_MAX_TAPS = 5 };
 
@@ -48,35 +49,6 @@ struct ebb_part {
 	const real *row[EBB_TILE]; /* at the first column inside; zeros for a row outside */
 	int64_t from, to;          /* columns inside */
 };
-
-EBB_INLINE ebb_vec ebb_load(const real *p)
-{
-	return *(const ebb_vec *)(const void *)p;
-}
-
-EBB_INLINE void ebb_store(real *p, ebb_vec v)
-{
-	*(ebb_vec *)(void *)p = v;
-}
-
-/* The first n lanes; the others are 0, or stay as they are. */
-EBB_INLINE ebb_vec ebb_load_part(const real *p, int64_t n)
-{
-	real lanes[EBB_VLEN] = {0};
-
-	for (int64_t i = 0; i < n; i++)
-		lanes[i] = p[i];
-	return ebb_load(lanes);
-}
-
-EBB_INLINE void ebb_store_part(real *p, ebb_vec v, int64_t n)
-{
-	real lanes[EBB_VLEN];
-
-	ebb_store(lanes, v);
-	for (int64_t i = 0; i < n; i++)
-		p[i] = lanes[i];
-}
 
 static inline int64_t ebb_round_up(int64_t n, int64_t to)
 {

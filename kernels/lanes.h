@@ -1,0 +1,83 @@
+/*
+ * lanes.h - the first n lanes of a vector, n at most its length, in memory that ends behind them.
+ */
+#ifndef EBB_KERNELS_LANES_H
+#define EBB_KERNELS_LANES_H
+
+#include "real.h"
+
+#if defined __AVX2__
+#include <immintrin.h>
+#endif
+
+typedef real ebb_half_vec
+	__attribute__((vector_size(EBB_VBYTES / 2), aligned(sizeof(real)), may_alias));
+
+EBB_INLINE ebb_vec ebb_load(const real *p)
+{
+	return *(const ebb_vec *)(const void *)p;
+}
+
+EBB_INLINE void ebb_store(real *p, ebb_vec v)
+{
+	*(ebb_vec *)(void *)p = v;
+}
+
+#if defined __AVX512F__
+#define EBB_LANES(n) ((1U << (n)) - 1)
+#elif defined __AVX2__
+/* All ones, then zeros: read from so far before the middle. */
+static const int ebb_lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+#endif
+
+/* The other lanes are 0. */
+EBB_INLINE ebb_vec ebb_load_part(const real *p, int64_t n)
+{
+#if defined __AVX512F__ && EBB_F64
+	return (ebb_vec)_mm512_maskz_loadu_pd((__mmask8)EBB_LANES(n), p);
+#elif defined __AVX512F__
+	return (ebb_vec)_mm512_maskz_loadu_ps((__mmask16)EBB_LANES(n), p);
+#elif defined __AVX2__ && EBB_F64
+	return (ebb_vec)_mm256_maskload_pd(
+		p, _mm256_loadu_si256((const __m256i_u *)(const void *)(ebb_lanes + 8 - 2 * n)));
+#elif defined __AVX2__
+	return (ebb_vec)_mm256_maskload_ps(
+		p, _mm256_loadu_si256((const __m256i_u *)(const void *)(ebb_lanes + 8 - n)));
+#else
+	real lanes[EBB_VLEN] = {0};
+
+	for (int64_t i = 0; i < n; i++)
+		lanes[i] = p[i];
+	return ebb_load(lanes);
+#endif
+}
+
+/* What lies behind them stays as it is.  (AVX2 has masked stores too; some processors take longer over
+ * one than over the loop.) */
+EBB_INLINE void ebb_store_part(real *p, ebb_vec v, int64_t n)
+{
+#if defined __AVX512F__ && EBB_F64
+	_mm512_mask_storeu_pd(p, (__mmask8)EBB_LANES(n), (__m512d)v);
+#elif defined __AVX512F__
+	_mm512_mask_storeu_ps(p, (__mmask16)EBB_LANES(n), (__m512)v);
+#else
+	real lanes[EBB_VLEN];
+
+	ebb_store(lanes, v);
+	for (int64_t i = 0; i < n; i++)
+		p[i] = lanes[i];
+#endif
+}
+
+/* Half a vector as the lower half of one; the upper half is not read. */
+EBB_INLINE ebb_vec ebb_widen(ebb_half_vec v)
+{
+	union {
+		ebb_half_vec half[2];
+		ebb_vec whole;
+	} u = {{v, v}};
+
+	return u.whole;
+}
+
+#endif

@@ -1,0 +1,158 @@
+/*
+ * scatter.c - the input's gradient of a convolution from few channels, such as an image's.
+ *
+ * As a convolution of gy it would leave most of a vector empty.  So each pixel of gy is multiplied
+ * by all weights, its products for one row of the filter being a run of neighbours in a row of gx, and
+ * the runs are added up where they overlap.
+ */
+#include "conv.h"
+#include "lanes.h"
+#include "microkernel.h"
+
+enum { PIECES = 16, MOST_CHANNELS = 8, LEAST_OUTPUTS = 8 };
+
+struct job {
+	const ebb_conv_shape *s;
+	const real *gy, *weight; /* weight: o terms of kh*kw*c columns, by panels */
+	real *gx, *space;
+	int64_t columns, padded;
+	int64_t block, blocks; /* rows of gx of one piece, pieces of one image */
+};
+
+bool EBB_NAME(scatter_fits)(const ebb_conv_shape *s)
+{
+	return s->groups == 1 && s->dilation_w == 1 && s->kh * s->kw > 1 && s->c <= MOST_CHANNELS &&
+	       s->o >= LEAST_OUTPUTS;
+}
+
+static int64_t line(int64_t elements)
+{
+	return (elements + 15) / 16 * 16;
+}
+
+static struct job job_of(const ebb_conv_shape *s)
+{
+	struct job j = {.s = s, .columns = s->kh * s->kw * s->c};
+	int64_t wanted = ebb_ceil_div(PIECES, s->n);
+
+	j.padded = ebb_panel_columns(j.columns);
+	/* Output rows that reach into two pieces are computed for both. */
+	j.block = ebb_max(ebb_ceil_div(s->h, wanted), ebb_min(s->h, 4 * s->kh * s->dilation_h));
+	j.blocks = ebb_ceil_div(s->h, j.block);
+	return j;
+}
+
+static int64_t weight_size(const struct job *j)
+{
+	return line(j->s->o * j->padded);
+}
+
+size_t EBB_NAME(scatter_workspace)(const ebb_conv_shape *s)
+{
+	struct job j = job_of(s);
+	double products = (double)s->ow * (double)j.padded;
+
+	/* What no allocation gives, where the size would overflow. */
+	if (products > 0x1p46)
+		return (size_t)1 << 62;
+	return (size_t)(weight_size(&j) + ebb_threads() * line(s->ow * j.padded)) * sizeof(real);
+}
+
+/* Columns in the order of gx: rows of the filter, pixels, channels. */
+static void pack(const struct job *j, const real *w, real *to)
+{
+	const ebb_conv_shape s = *j->s;
+	int64_t taps = s.kh * s.kw;
+
+	for (int64_t at = 0; at < j->columns;) {
+		int64_t width = ebb_panel_for(j->columns - at)->width;
+
+		for (int64_t o = 0; o < s.o; o++) {
+			real *row = to + at * s.o + o * width;
+
+			for (int64_t i = 0; i < width; i++) {
+				int64_t k = at + i, tap = k / s.c, c = k % s.c;
+
+				row[i] = k < j->columns ? w[(o * s.c + c) * taps + tap] : 0;
+			}
+		}
+		at += width;
+	}
+}
+
+static void add_run(int64_t n, const real *x, real *y)
+{
+	int64_t i = 0;
+
+	for (; i + EBB_VLEN <= n; i += EBB_VLEN)
+		ebb_store(y + i, ebb_load(y + i) + ebb_load(x + i));
+	if (i < n)
+		ebb_store_part(
+			y + i, ebb_load_part(y + i, n - i) + ebb_load_part(x + i, n - i), n - i);
+}
+
+/* Adds the products of output row i to rows [from,to) of an image. */
+static void add_row(
+	const struct job *j, int64_t i, const real *products, int64_t from, int64_t to, real *gx)
+{
+	const ebb_conv_shape s = *j->s;
+
+	for (int64_t u = 0; u < s.kh; u++) {
+		int64_t row = i * s.stride_h - s.pad_top + u * s.dilation_h;
+
+		if (row < from || row >= to)
+			continue;
+		for (int64_t k = 0; k < s.ow; k++) {
+			int64_t left = k * s.stride_w - s.pad_left;
+			int64_t v = ebb_max(0, -left), end = ebb_min(s.kw, s.w - left);
+
+			if (v < end)
+				add_run((end - v) * s.c,
+					products + k * j->padded + (u * s.kw + v) * s.c,
+					gx + (row * s.w + left + v) * s.c);
+		}
+	}
+}
+
+static void piece_of_rows(void *ctx, int64_t piece, int worker)
+{
+	const struct job *j = ctx;
+	const ebb_conv_shape s = *j->s;
+	int64_t image = piece / j->blocks, from = piece % j->blocks * j->block;
+	int64_t to = ebb_min(s.h, from + j->block), reach = (s.kh - 1) * s.dilation_h;
+	real *products = j->space + worker * line(s.ow * j->padded);
+	real *gx = (real *)j->gx + image * s.h * s.w * s.c;
+	int64_t first = ebb_max(0, ebb_ceil_div(ebb_max(0, from + s.pad_top - reach), s.stride_h));
+	struct ebb_product p = {
+		.runs1 = 1, .runs2 = 1, .len = s.o, .a_stride = s.o, .ldc = j->padded};
+
+	for (int64_t k = from * s.w * s.c; k < to * s.w * s.c; k++)
+		gx[k] = 0;
+	for (int64_t i = first; i < s.oh && i * s.stride_h - s.pad_top < to; i++) {
+		const real *gy = j->gy + (image * s.oh + i) * s.ow * s.o;
+
+		for (int64_t at = 0; at < j->columns;) {
+			const struct ebb_panel *panel = ebb_panel_for(j->columns - at);
+
+			p.cols = panel->width;
+			p.b_stride = panel->width;
+			ebb_multiply(panel, true, s.ow, s.o, &p, gy, j->weight + at * s.o,
+				products + at);
+			at += panel->width;
+		}
+		add_row(j, i, products, from, to, gx);
+	}
+}
+
+void EBB_NAME(scatter_grad_input)(
+	const ebb_conv_shape *s, const void *gy, const void *w, void *gx, void *ws)
+{
+	struct job j = job_of(s);
+
+	pack(&j, w, ws);
+	j.weight = ws;
+	j.space = (real *)ws + weight_size(&j);
+	j.gy = gy;
+	j.gx = gx;
+	ebb_run(s->n * j.blocks, piece_of_rows, &j);
+}
