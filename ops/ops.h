@@ -112,7 +112,7 @@ typedef struct ebb_gelu_args {
 	const char *site;
 } ebb_gelu_args;
 EBB_API ebb_tensor *ebb_gelu(const ebb_gelu_args *a);
-/* min(max(x,lo),hi), lo <= hi; derivative 1 where lo <= x <= hi, else 0 */
+/* min(max(x,lo),hi), so hi everywhere if lo > hi; derivative 1 where lo <= x <= hi, else 0 */
 EBB_API ebb_tensor *ebb_clamp(ebb_tape *t, ebb_tensor *x, double lo, double hi, const char *site);
 /* x + s */
 EBB_API ebb_tensor *ebb_add_scalar(ebb_tape *t, ebb_tensor *x, double s, const char *site);

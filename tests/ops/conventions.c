@@ -95,6 +95,10 @@ START_TEST(clamp_keeps_its_ends)
 	expect(h, 0, 2, 2, 2, 0);
 	/* lo = hi: a constant, except there. */
 	expect(ebb_clamp(t, x, 1, 1), 1, 1, 1, 1, 1);
+	/* The upper end wins where they cross. */
+	derivatives(ebb_square(t, ebb_clamp(t, x, 2, -1)), x, &g, &h);
+	expect(g, 0, 0, 0, 0, 0);
+	expect(ebb_clamp(t, x, 2, -1), -1, -1, -1, -1, -1);
 	ck_assert(isnan(ebb_item(ebb_clamp(t, ebb_scalar(t, NAN), -1, 1))));
 }
 END_TEST
