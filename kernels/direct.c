@@ -14,6 +14,7 @@
 #include "conv.h"
 #include "gemm.h"
 #include "microkernel.h"
+#include "transpose.h"
 
 #include <string.h>
 
@@ -186,31 +187,62 @@ struct pack_job {
 	int64_t panels;
 };
 
+/* Which of the pass's taps tap number u along an axis is, or -1. */
+static int64_t place_of(int64_t u, int64_t first, int64_t step, int64_t count)
+{
+	if (count < 2 || step == 0)
+		return count > 0 && u == first ? 0 : -1;
+	return (u - first) % step == 0 && (u - first) / step >= 0 && (u - first) / step < count
+	               ? (u - first) / step
+	               : -1;
+}
+
+/* Puts count lines of a panel, turned from rows of weights, where terms of (k, tap) and on lie. */
+static void put_lines(const struct pack_job *j, int64_t count, const real *lines, int64_t width,
+	int64_t k, int64_t tap, int64_t terms, real *to)
+{
+	int64_t kw = j->s->kw, khw = j->s->kh * kw;
+
+	for (int64_t i = 0; i < count; i++, tap++) {
+		int64_t u, v;
+
+		if (tap == khw) {
+			tap = 0;
+			k++;
+		}
+		u = place_of(tap / kw, j->t.first_u, j->t.step_u, j->t.count_u);
+		v = place_of(tap % kw, j->t.first_v, j->t.step_v, j->t.count_v);
+		if (u >= 0 && v >= 0)
+			memcpy(to + ((u * j->t.count_v + v) * terms + k) * width, lines + i * width,
+				(size_t)width * sizeof(real));
+	}
+}
+
 static void pack_panel(void *ctx, int64_t piece, int worker)
 {
+	enum { LINES = 64, WIDE = 2 * EBB_VLEN };
 	const struct pack_job *j = ctx;
 	int64_t group = piece / j->panels, wide = ebb_panels[EBB_PANELS - 1].width;
 	int64_t at = piece % j->panels * wide, khw = j->s->kh * j->s->kw;
 	int64_t og = j->s->o / j->s->groups, cg = j->s->c / j->s->groups;
 	int64_t columns = j->turned ? cg : og, terms = j->turned ? og : cg;
-	int64_t col_stride = j->turned ? khw : cg * khw, term_stride = j->turned ? cg * khw : khw;
+	int64_t col_stride = j->turned ? khw : cg * khw;
 	int64_t width = ebb_panel_for(columns - at)->width, cols = ebb_min(width, columns - at);
 	int64_t taps = j->t.count_u * j->t.count_v;
 	const real *w = j->w + group * og * cg * khw + at * col_stride;
 	real *to = j->to + taps * terms * (group * ebb_panel_columns(columns) + at);
+	/* A column's weights lie together: all of them, or those of one term. */
+	int64_t length = j->turned ? khw : terms * khw, rows = j->turned ? terms : 1;
+	real lines[LINES * WIDE] = {0};
 
 	(void)worker;
-	for (int64_t k = 0; k < terms; k++) {
-		for (int64_t tap = 0; tap < taps; tap++) {
-			int64_t u = j->t.first_u + tap / j->t.count_v * j->t.step_u;
-			int64_t v = j->t.first_v + tap % j->t.count_v * j->t.step_v;
-			const real *from = w + k * term_stride + u * j->s->kw + v;
-			real *line = to + (tap * terms + k) * width;
+	for (int64_t k = 0; k < rows; k++) {
+		for (int64_t from = 0; from < length; from += LINES) {
+			int64_t count = ebb_min(LINES, length - from);
 
-			for (int64_t i = 0; i < cols; i++)
-				line[i] = from[i * col_stride];
-			for (int64_t i = cols; i < width; i++)
-				line[i] = 0;
+			ebb_transpose(
+				cols, count, w + k * cg * khw + from, col_stride, lines, width);
+			put_lines(j, count, lines, width, k + from / khw, from % khw, terms, to);
 		}
 	}
 }
