@@ -357,6 +357,7 @@ typedef struct ebb_sweep {
 	struct ebb_sweep *outer;
 	int64_t limit; /* the node of the checkpoint: what is younger is not the outer sweep's */
 	bool create_graph, consume;
+	bool deposits; /* what reaches stored tensors becomes their gradient */
 	const char *site;
 } ebb_sweep;
 
@@ -388,6 +389,12 @@ bool ebb_sweep_begin(ebb_sweep *s, int n, ebb_tensor *const *y, ebb_tensor *cons
 /* keep_targets: what reached a target stays in its accumulator. */
 bool ebb_sweep_run(ebb_sweep *s, bool keep_targets);
 void ebb_sweep_end(ebb_sweep *s);
+/* The stored tensor that x's gradient may be summed in from the start; NULL: in an accumulator (or
+ * the tape has failed).  What it held is gone. */
+ebb_tensor *ebb_deposit_place(const ebb_sweep *s, const ebb_tensor *x);
+/* A row-major result of x's type and shape that will be given as the gradient of input k, x: in its
+ * place if it has one. */
+ebb_tensor *ebb_new_gradient(ebb_call *c, const ebb_vjp *v, int k);
 /* From open to close ops inherit site and op, record only under create_graph, and what they make is
  * the sweep's. */
 void ebb_open_frame(ebb_tape *t, ebb_frame *f, const char *site, const char *op, bool create_graph);
