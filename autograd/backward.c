@@ -1,4 +1,9 @@
-/* backward.c - a sweep whose gradients are deposited in variables and stored tensors. */
+/*
+ * backward.c - a sweep whose gradients are deposited in variables and stored tensors.
+ *
+ * A stored tensor's gradient is summed where it will stay, if there is none from an earlier sweep:
+ * to be there only takes a flag, which is set when the whole sweep has succeeded.
+ */
 #include "autograd/internal.h"
 
 #include <string.h>
@@ -9,6 +14,38 @@ bool ebb_is_alone(const ebb_tensor *g)
 {
 	return (g->flags & EBB_F_TEMPORARY) && g->holds <= 1 && g->storage->refs == 1 &&
 	       g->storage->tape;
+}
+
+/* Memory for the gradient of a stored tensor, in the tensor's own order. */
+static bool make_grad(const ebb_sweep *s, ebb_tensor *stored)
+{
+	ebb_error e = {EBB_OK, ""};
+
+	stored->grad = ebb_tensor_new((ebb_dtype)stored->dtype, ebb_shape_of(stored), false, &e);
+	if (!stored->grad) {
+		ebb_fail(s->t, e.status, s->site, "backward: gradient of %s: %s", ebb_name(stored),
+			e.message);
+		return false;
+	}
+	memcpy(stored->grad->strides, stored->strides, sizeof stored->strides);
+	stored->grad->flags = stored->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST);
+	return true;
+}
+
+ebb_tensor *ebb_deposit_place(const ebb_sweep *s, const ebb_tensor *x)
+{
+	ebb_tensor *stored = (ebb_tensor *)x->stored;
+
+	while (s->outer)
+		s = s->outer;
+	if (!s->deposits || !stored || (stored->flags & EBB_F_HAS_GRAD) ||
+		(!stored->grad && !make_grad(s, stored)))
+		return NULL;
+	/* Another sweep may be filling it; the recording may read what was there before. */
+	if (stored->grad->holds || ebb_adopted(s->t, stored->grad))
+		return NULL;
+	stored->grad->storage->version++;
+	return stored->grad;
 }
 
 /* The gradient of leaf n in the memory order of what it will be added to, or handed out as; NULL
@@ -32,22 +69,6 @@ static ebb_tensor *arrange(ebb_sweep *s, ebb_node *n)
 	}
 	ebb_close_frame(t, &frame);
 	return g;
-}
-
-/* Memory for the gradient of a stored tensor, in the tensor's own order. */
-static bool make_grad(ebb_sweep *s, ebb_tensor *stored)
-{
-	ebb_error e = {EBB_OK, ""};
-
-	stored->grad = ebb_tensor_new((ebb_dtype)stored->dtype, ebb_shape_of(stored), false, &e);
-	if (!stored->grad) {
-		ebb_fail(s->t, e.status, s->site, "backward: gradient of %s: %s", ebb_name(stored),
-			e.message);
-		return false;
-	}
-	memcpy(stored->grad->strides, stored->strides, sizeof stored->strides);
-	stored->grad->flags = stored->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST);
-	return true;
 }
 
 /* Leaves' gradients in the leaves' memory order, and memory to put them in: all that can fail. */
@@ -95,7 +116,10 @@ static void deposit(ebb_sweep *s)
 			continue;
 		stored = (ebb_tensor *)n->out->stored;
 		leaf = stored ? stored : n->out;
-		if (ebb_grad_of(leaf)) {
+		if (stored && g == stored->grad) {
+			stored->flags |= EBB_F_HAS_GRAD;
+		} else if (ebb_grad_of(leaf) || (stored && stored->grad->holds)) {
+			/* An outer sweep that sums there will say so when it is done. */
 			ebb_arith_accumulate(leaf->grad, g);
 		} else if (stored) {
 			if (g->count)
@@ -112,7 +136,7 @@ static void deposit(ebb_sweep *s)
 
 bool(ebb_backward)(const ebb_backward_args *a)
 {
-	ebb_sweep s = {.t = a->t, .site = a->site, .consume = !a->retain};
+	ebb_sweep s = {.t = a->t, .site = a->site, .consume = !a->retain, .deposits = true};
 	ebb_tensor *y = a->y, *gy = a->gy;
 	bool ok;
 

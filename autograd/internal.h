@@ -10,20 +10,47 @@
 
 #include "autograd/autograd.h"
 
+/* Memory that nobody may read now, for the address sanitizer. */
+#if defined(__SANITIZE_ADDRESS__)
+#define EBB_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define EBB_ASAN 1
+#endif
+#endif
+#ifdef EBB_ASAN
+#include <sanitizer/asan_interface.h>
+#define EBB_POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define EBB_UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define EBB_POISON(p, n) ((void)(p), (void)(n))
+#define EBB_UNPOISON(p, n) ((void)(p), (void)(n))
+#endif
+
 enum { EBB_ALIGN = 64, EBB_MAX_OBSERVERS = 8, EBB_POOL_CLASSES = 512 };
 
-/* ---- Storage and memory (memory.c) ----------------------------------------------------------- */
+/* ---- Storage and memory (memory.c, heap.c) --------------------------------------------------- */
+
+typedef struct ebb_region ebb_region;
 
 typedef struct ebb_storage {
 	int32_t refs;
-	uint32_t version; /* raised when overwritten */
-	int32_t size_class;
-	size_t bytes;             /* capacity of the data */
-	ebb_tape *tape;           /* whose pool; NULL for stored tensors */
-	struct ebb_storage *next; /* in the pool's free list */
-	/* what the allocator returned, and how much, for storages with a block of their own */
-	void *block;
-	size_t block_size;
+	uint32_t version;                /* raised when overwritten */
+	int32_t size_class;              /* or EBB_ON_HEAP */
+	size_t bytes;                    /* capacity of the data */
+	ebb_tape *tape;                  /* whose pool; NULL for stored tensors */
+	struct ebb_storage *next, *prev; /* in a free list; prev on the heap alone */
+	union {
+		/* what the allocator returned, and how much; NULL in a slab */
+		struct {
+			void *block;
+			size_t size;
+		} own;
+		struct {
+			ebb_region *region;
+			struct ebb_storage *below; /* the neighbour at lower addresses, or NULL */
+		} heap;
+	} in;
 } ebb_storage;
 
 _Static_assert(sizeof(ebb_storage) <= EBB_ALIGN, "data follows the header at the next cache line");
@@ -38,8 +65,16 @@ typedef struct ebb_block {
 	size_t size;
 } ebb_block;
 
+enum { EBB_ON_HEAP = -1 };
+
+typedef struct ebb_heap {
+	ebb_region *regions; /* the oldest first */
+	size_t reserved;
+} ebb_heap;
+
 typedef struct ebb_pool {
 	ebb_storage *free[EBB_POOL_CLASSES];
+	ebb_heap heap;    /* for large storages */
 	ebb_block *slabs; /* small storages are cut from these */
 	char *slab_at, *slab_end;
 	size_t reserved, in_use, peak;
@@ -61,6 +96,9 @@ typedef struct ebb_arena {
 ebb_storage *ebb_pool_take(ebb_tape *t, size_t bytes);
 void ebb_pool_give(ebb_tape *t, ebb_storage *s);
 void ebb_pool_free(ebb_tape *t);
+ebb_storage *ebb_heap_take(ebb_heap *h, size_t bytes); /* refs 1, or NULL */
+void ebb_heap_give(ebb_storage *s);
+void ebb_heap_free(ebb_heap *h);
 void *ebb_arena_take(ebb_arena *a, size_t size);
 void ebb_arena_rewind(ebb_arena *a, uint64_t mark);
 uint64_t ebb_arena_mark(const ebb_arena *a);
@@ -319,6 +357,7 @@ typedef struct ebb_sweep {
 	struct ebb_sweep *outer;
 	int64_t limit; /* the node of the checkpoint: what is younger is not the outer sweep's */
 	bool create_graph, consume;
+	bool deposits; /* what reaches stored tensors becomes their gradient */
 	const char *site;
 } ebb_sweep;
 
@@ -350,6 +389,12 @@ bool ebb_sweep_begin(ebb_sweep *s, int n, ebb_tensor *const *y, ebb_tensor *cons
 /* keep_targets: what reached a target stays in its accumulator. */
 bool ebb_sweep_run(ebb_sweep *s, bool keep_targets);
 void ebb_sweep_end(ebb_sweep *s);
+/* The stored tensor that x's gradient may be summed in from the start; NULL: in an accumulator (or
+ * the tape has failed).  What it held is gone. */
+ebb_tensor *ebb_deposit_place(const ebb_sweep *s, const ebb_tensor *x);
+/* A row-major result of x's type and shape that will be given as the gradient of input k, x: in its
+ * place if it has one. */
+ebb_tensor *ebb_new_gradient(ebb_call *c, const ebb_vjp *v, int k);
 /* From open to close ops inherit site and op, record only under create_graph, and what they make is
  * the sweep's. */
 void ebb_open_frame(ebb_tape *t, ebb_frame *f, const char *site, const char *op, bool create_graph);

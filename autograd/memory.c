@@ -3,28 +3,12 @@
  * comes from.
  *
  * After the first step of a loop everything is found again: the arena's chunks are rewound, and
- * storages go back to the free list of their size class.
+ * storages go back to the free list of their size class, or to the heap of large ones.
  */
 #include "autograd/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define EBB_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define EBB_ASAN 1
-#endif
-#endif
-#ifdef EBB_ASAN
-#include <sanitizer/asan_interface.h>
-#define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
-#define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
-#else
-#define POISON(p, n) ((void)(p), (void)(n))
-#define UNPOISON(p, n) ((void)(p), (void)(n))
-#endif
 
 /* ---- The hook -------------------------------------------------------------------------------- */
 
@@ -106,7 +90,7 @@ static bool arena_add_chunk(ebb_arena *a, size_t size)
 	c.memory = ebb_alloc(c.size);
 	if (!c.memory)
 		return false;
-	POISON(c.memory, c.size);
+	EBB_POISON(c.memory, c.size);
 	a->chunks[a->count++] = c;
 	a->reserved += c.size;
 	return true;
@@ -130,7 +114,7 @@ void *ebb_arena_take(ebb_arena *a, size_t size)
 	}
 	p = a->chunks[a->current].memory + a->offset;
 	a->offset += size;
-	UNPOISON(p, size);
+	EBB_UNPOISON(p, size);
 	return p;
 }
 
@@ -161,7 +145,7 @@ void ebb_arena_rewind(ebb_arena *a, uint64_t mark)
 	for (int64_t i = chunk; i < a->count && i <= a->current; i++) {
 		size_t from = i == chunk ? offset : 0;
 
-		POISON(a->chunks[i].memory + from, a->chunks[i].size - from);
+		EBB_POISON(a->chunks[i].memory + from, a->chunks[i].size - from);
 	}
 	a->current = chunk;
 	a->offset = offset;
@@ -170,7 +154,7 @@ void ebb_arena_rewind(ebb_arena *a, uint64_t mark)
 void ebb_arena_free(ebb_arena *a)
 {
 	for (int64_t i = 0; i < a->count; i++) {
-		UNPOISON(a->chunks[i].memory, a->chunks[i].size);
+		EBB_UNPOISON(a->chunks[i].memory, a->chunks[i].size);
 		ebb_free(a->chunks[i].memory, a->chunks[i].size);
 	}
 	ebb_free(a->chunks, (size_t)a->capacity * sizeof *a->chunks);
@@ -188,7 +172,7 @@ static ebb_storage *storage_in_block(size_t bytes)
 	if (!block)
 		return NULL;
 	s = (ebb_storage *)(((uintptr_t)block + EBB_ALIGN - 1) & ~(uintptr_t)(EBB_ALIGN - 1));
-	*s = (ebb_storage){.refs = 1, .bytes = bytes, .block = block, .block_size = size};
+	*s = (ebb_storage){.refs = 1, .bytes = bytes, .in.own = {block, size}};
 	return s;
 }
 
@@ -200,7 +184,7 @@ ebb_storage *ebb_storage_new(size_t bytes)
 void ebb_storage_free(ebb_storage *s)
 {
 	if (s)
-		ebb_free(s->block, s->block_size);
+		ebb_free(s->in.own.block, s->in.own.size);
 }
 
 /* ---- The pool -------------------------------------------------------------------------------- */
@@ -222,7 +206,7 @@ static int size_class(size_t bytes, size_t *rounded)
 	return 9 + (log - 3) * 8 + step;
 }
 
-enum { SLAB = 128 * 1024, SLAB_LIMIT = 4096 };
+enum { SLAB = 128 * 1024, SLAB_LIMIT = 4096, CLASS_LIMIT = 64 * 1024 };
 
 static ebb_storage *cut_from_slab(ebb_tape *t, size_t bytes)
 {
@@ -249,30 +233,40 @@ static ebb_storage *cut_from_slab(ebb_tape *t, size_t bytes)
 	return s;
 }
 
-ebb_storage *ebb_pool_take(ebb_tape *t, size_t bytes)
+/* Of a free list, or new. */
+static ebb_storage *take_of_class(ebb_tape *t, size_t bytes)
 {
 	ebb_pool *p = &t->pool;
 	size_t rounded;
-	int k;
-	ebb_storage *s;
+	int k = size_class(bytes, &rounded);
+	ebb_storage *s = p->free[k];
 
-	if (bytes > (size_t)1 << 46)
-		return NULL;
-	k = size_class(bytes, &rounded);
-	s = p->free[k];
 	if (s) {
 		p->free[k] = s->next;
 		s->refs = 1;
 		s->version = 0;
-		UNPOISON(ebb_storage_data(s), s->bytes);
-	} else {
-		s = rounded <= SLAB_LIMIT ? cut_from_slab(t, rounded) : storage_in_block(rounded);
-		if (!s)
-			return NULL;
-		s->tape = t;
-		s->size_class = k;
-		p->reserved += s->block_size;
+		EBB_UNPOISON(ebb_storage_data(s), s->bytes);
+		return s;
 	}
+	s = rounded <= SLAB_LIMIT ? cut_from_slab(t, rounded) : storage_in_block(rounded);
+	if (!s)
+		return NULL;
+	s->size_class = k;
+	p->reserved += s->in.own.size;
+	return s;
+}
+
+ebb_storage *ebb_pool_take(ebb_tape *t, size_t bytes)
+{
+	ebb_pool *p = &t->pool;
+	ebb_storage *s;
+
+	if (bytes > (size_t)1 << 46)
+		return NULL;
+	s = bytes <= CLASS_LIMIT ? take_of_class(t, bytes) : ebb_heap_take(&p->heap, bytes);
+	if (!s)
+		return NULL;
+	s->tape = t;
 	p->in_use += s->bytes;
 	if (p->in_use > p->peak)
 		p->peak = p->in_use;
@@ -284,9 +278,13 @@ void ebb_pool_give(ebb_tape *t, ebb_storage *s)
 	ebb_pool *p = &t->pool;
 
 	p->in_use -= s->bytes;
+	if (s->size_class == EBB_ON_HEAP) {
+		ebb_heap_give(s);
+		return;
+	}
 	s->next = p->free[s->size_class];
 	p->free[s->size_class] = s;
-	POISON(ebb_storage_data(s), s->bytes);
+	EBB_POISON(ebb_storage_data(s), s->bytes);
 }
 
 void ebb_pool_free(ebb_tape *t)
@@ -298,9 +296,9 @@ void ebb_pool_free(ebb_tape *t)
 
 		for (; s; s = next) {
 			next = s->next;
-			UNPOISON(ebb_storage_data(s), s->bytes);
-			if (s->block)
-				ebb_free(s->block, s->block_size);
+			EBB_UNPOISON(ebb_storage_data(s), s->bytes);
+			if (s->in.own.block)
+				ebb_free(s->in.own.block, s->in.own.size);
 		}
 		p->free[k] = NULL;
 	}
@@ -308,8 +306,9 @@ void ebb_pool_free(ebb_tape *t)
 		ebb_block *b = p->slabs;
 
 		p->slabs = b->next;
-		UNPOISON(b, b->size);
+		EBB_UNPOISON(b, b->size);
 		ebb_free(b, b->size);
 	}
+	ebb_heap_free(&p->heap);
 	*p = (ebb_pool){0};
 }

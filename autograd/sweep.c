@@ -3,12 +3,14 @@
  *
  * The tape is in topological order already: the sweep walks its nodes from the last to the
  * first, with one accumulator per node that has received a gradient.  Accumulators belong to
- * the sweep, so sweeps nest.  A first contribution is moved in; a later one is added in place
- * only where the sweep alone holds the buffer.
+ * the sweep, so sweeps nest.  A first contribution is moved in (or written where it will be
+ * deposited); a later one is added in place only where the sweep alone holds the buffer.
  */
 #include "autograd/internal.h"
 
 #include <string.h>
+
+#include "kernels/kernels.h"
 
 /* ---- Accumulators ---------------------------------------------------------------------------- */
 
@@ -61,6 +63,9 @@ bool ebb_wants(const ebb_vjp *v, int k)
 /* Whether only the accumulator holds this buffer, since an earlier node. */
 static bool own_buffer(const ebb_tensor *g)
 {
+	/* No other stored tensor is an accumulator than one that is being deposited in. */
+	if (!g->tape)
+		return true;
 	return (g->flags & EBB_F_TEMPORARY) && (g->flags & EBB_F_SETTLED) && g->holds == 1 &&
 	       g->storage->refs == 1 && g->storage->tape;
 }
@@ -75,6 +80,30 @@ static bool broadcasts_to(const ebb_tensor *x, const ebb_tensor *g)
 		if (x->shape[i] != g->shape[lead + i] && x->shape[i] != 1)
 			return false;
 	return true;
+}
+
+ebb_tensor *ebb_new_gradient(ebb_call *c, const ebb_vjp *v, int k)
+{
+	const ebb_tensor *x = v->in[k];
+	ebb_tensor *place = NULL;
+
+	if (c->t && ebb_wants(v, k) && !*ebb_slot(v->sweep, x->node))
+		place = ebb_deposit_place(v->sweep, x);
+	if (!place || !(place->flags & EBB_F_ROWS))
+		return ebb_new(c, (ebb_dtype)x->dtype, ebb_shape_of(x), EBB_ROWS);
+	return ebb_new_view(c, place, ebb_shape_of(place), place->strides, 0);
+}
+
+static void move_in(ebb_tensor **slot, ebb_tensor *g, ebb_tensor *place)
+{
+	if (!place) {
+		ebb_hold(slot, g);
+		return;
+	}
+	if (g->count && g->data != place->data)
+		ebb_copy_strided(ebb_dtype_size((ebb_dtype)g->dtype), g->ndim, g->shape, g->data,
+			g->strides, place->data, place->strides);
+	ebb_hold(slot, place);
 }
 
 void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
@@ -103,7 +132,10 @@ void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 		return;
 	slot = ebb_slot(v->sweep, x->node);
 	if (!*slot) {
-		ebb_hold(slot, g);
+		ebb_tensor *place = ebb_deposit_place(v->sweep, x);
+
+		if (!ebb_failed(t))
+			move_in(slot, g, place);
 		return;
 	}
 	if (own_buffer(*slot) && ((*slot)->flags & EBB_F_DENSE) && (*slot)->storage != g->storage) {

@@ -311,7 +311,8 @@ ebb_memory ebb_memory_of(const ebb_tape *t)
 	ebb_memory m = {0};
 
 	if (t)
-		m = (ebb_memory){t->pool.reserved + t->arena.reserved + t->names.reserved,
+		m = (ebb_memory){t->pool.reserved + t->pool.heap.reserved + t->arena.reserved +
+					 t->names.reserved,
 			t->pool.in_use, t->pool.peak, t->nnodes};
 	return m;
 }

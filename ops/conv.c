@@ -14,7 +14,7 @@
 
 static ebb_tensor *conv(ebb_tape *t, ebb_tensor *x, ebb_tensor *w, const ebb_conv_shape *s);
 static ebb_tensor *grad_input(ebb_tape *t, ebb_tensor *gy, ebb_tensor *w, const ebb_conv_shape *s);
-static ebb_tensor *grad_weight(ebb_tape *t, ebb_tensor *x, ebb_tensor *gy, const ebb_conv_shape *s);
+static ebb_tensor *grad_weight(ebb_vjp *v, ebb_tensor *x, ebb_tensor *gy);
 
 /* ---- The three, as ops ----------------------------------------------------------------------- */
 
@@ -33,7 +33,7 @@ static void conv2d_vjp(ebb_vjp *v)
 	if (ebb_wants(v, 0))
 		ebb_give(v, 0, grad_input(v->t, v->gy, v->in[1], v->attrs));
 	if (ebb_wants(v, 1))
-		ebb_give(v, 1, grad_weight(v->t, v->in[0], v->gy, v->attrs));
+		ebb_give(v, 1, grad_weight(v, v->in[0], v->gy));
 	if (ebb_wants(v, 2))
 		ebb_give(v, 2, ebb_sum(v->t, v->gy, EBB_AXES(0, 2, 3)));
 }
@@ -49,7 +49,7 @@ static void grad_input_vjp(ebb_vjp *v)
 	if (ebb_wants(v, 0))
 		ebb_give(v, 0, conv(v->t, v->gy, v->in[1], v->attrs));
 	if (ebb_wants(v, 1))
-		ebb_give(v, 1, grad_weight(v->t, v->gy, v->in[0], v->attrs));
+		ebb_give(v, 1, grad_weight(v, v->gy, v->in[0]));
 }
 static const ebb_op GRAD_INPUT = {.name = "conv2d_grad_input",
 	.vjp = grad_input_vjp,
@@ -95,15 +95,10 @@ static ebb_tensor *run(ebb_call *c, const ebb_conv_shape *s, ebb_conv_pass pass,
 /* The rest of a call that has begun, its inputs checked. */
 static ebb_tensor *finish(ebb_call *c, ebb_conv_pass pass, const ebb_conv_shape *s)
 {
-	ebb_dtype dtype = ebb_dtype_of(c->in[0]);
-	ebb_tensor *y;
+	ebb_shape shape = pass == EBB_CONV_FORWARD ? EBB_SHAPE(s->n, s->o, s->oh, s->ow)
+	                                           : EBB_SHAPE(s->n, s->c, s->h, s->w);
+	ebb_tensor *y = ebb_new(c, ebb_dtype_of(c->in[0]), shape, EBB_CHANNELS_LAST);
 
-	if (pass == EBB_CONV_FORWARD)
-		y = ebb_new(c, dtype, EBB_SHAPE(s->n, s->o, s->oh, s->ow), EBB_CHANNELS_LAST);
-	else if (pass == EBB_CONV_GRAD_INPUT)
-		y = ebb_new(c, dtype, EBB_SHAPE(s->n, s->c, s->h, s->w), EBB_CHANNELS_LAST);
-	else
-		y = ebb_new(c, dtype, EBB_SHAPE(s->o, s->c / s->groups, s->kh, s->kw), EBB_ROWS);
 	y = run(c, s, pass, y);
 	ebb_attach(c, s, sizeof *s);
 	return ebb_record(c, y);
@@ -123,11 +118,15 @@ static ebb_tensor *grad_input(ebb_tape *t, ebb_tensor *gy, ebb_tensor *w, const 
 	return finish(&c, EBB_CONV_GRAD_INPUT, s);
 }
 
-static ebb_tensor *grad_weight(ebb_tape *t, ebb_tensor *x, ebb_tensor *gy, const ebb_conv_shape *s)
+/* The gradient of input 1 of v's node. */
+static ebb_tensor *grad_weight(ebb_vjp *v, ebb_tensor *x, ebb_tensor *gy)
 {
-	ebb_call c = ebb_begin(t, &GRAD_WEIGHT, NULL, 2, (ebb_tensor *[]){x, gy});
+	const ebb_conv_shape *s = v->attrs;
+	ebb_call c = ebb_begin(v->t, &GRAD_WEIGHT, NULL, 2, (ebb_tensor *[]){x, gy});
+	ebb_tensor *gw = run(&c, s, EBB_CONV_GRAD_WEIGHT, ebb_new_gradient(&c, v, 1));
 
-	return finish(&c, EBB_CONV_GRAD_WEIGHT, s);
+	ebb_attach(&c, s, sizeof *s);
+	return ebb_record(&c, gw);
 }
 
 /* ---- Checks and sizes ------------------------------------------------------------------------ */

@@ -101,7 +101,9 @@ static void multiply(ebb_call *c, ebb_tensor *y, int64_t k, const matrix *ma, co
 	}
 }
 
-static ebb_tensor *product(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site)
+/* of: whose input 1 it is the gradient of, or NULL. */
+static ebb_tensor *product(
+	ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const ebb_vjp *of, const char *site)
 {
 	ebb_tensor *in[] = {a, b}, *y;
 	ebb_call c = ebb_begin(t, &MATMUL, site, 2, in);
@@ -126,7 +128,8 @@ static ebb_tensor *product(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char
 		return no_fit(&c);
 	shape.dims[shape.ndim++] = in[0]->shape[in[0]->ndim - 2];
 	shape.dims[shape.ndim++] = in[1]->shape[in[1]->ndim - 1];
-	y = ebb_new(&c, (ebb_dtype)in[0]->dtype, shape, EBB_ROWS);
+	y = of ? ebb_new_gradient(&c, of, 1)
+	       : ebb_new(&c, (ebb_dtype)in[0]->dtype, shape, EBB_ROWS);
 	if (y && y->count) {
 		multiply(&c, y, k, &ma, &mb, as, bs);
 		if (!c.t)
@@ -155,7 +158,7 @@ ebb_tensor *(ebb_matmul)(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *
 			ebb_describe(a, as, sizeof as), ebb_describe(b, bs, sizeof bs),
 			vb ? "only one" : "last but one");
 	y = product(t, va ? (ebb_unsqueeze)(t, a, 0, site) : a,
-		vb ? (ebb_unsqueeze)(t, b, 1, site) : b, site);
+		vb ? (ebb_unsqueeze)(t, b, 1, site) : b, NULL, site);
 	if (y && vb)
 		y = (ebb_squeeze)(t, y, -1, site);
 	if (y && va)
@@ -184,7 +187,7 @@ static void linear_vjp(ebb_vjp *v)
 
 		if (ebb_ndim(x) != 2)
 			x = ebb_reshape(t, x, EBB_SHAPE(rows, ebb_size(x, -1)));
-		ebb_give(v, 1, ebb_matmul(t, ebb_transpose(t, gy, 0, 1), x));
+		ebb_give(v, 1, product(t, ebb_transpose(t, gy, 0, 1), x, v, NULL));
 	}
 	if (ebb_wants(v, 2))
 		ebb_give(v, 2, ebb_sum(t, gy, EBB_AXES(0)));

@@ -236,6 +236,105 @@ START_TEST(an_inner_loop_forgets_its_part)
 }
 END_TEST
 
+/* ---- Many shapes --------------------------------------------------------------------- */
+
+/* Branches of several widths, put together; the images shrink and the channels grow. */
+static ebb_tensor *inception(ebb_tape *t, const ebb_conv *branch, ebb_tensor *x)
+{
+	ebb_tensor *y[3];
+
+	ebb_scope_begin(t, "inception");
+	for (int i = 0; i < 3; i++)
+		y[i] = ebb_relu(t, ebb_conv_forward(t, &branch[i], x));
+	x = ebb_concat(t, 3, y, 1);
+	return ebb_scope_end(t, ebb_maxpool2d(t, x, .kernel = 3, .stride = 2, .ceil_mode = true));
+}
+
+START_TEST(many_shapes_find_their_memory_again)
+{
+	enum { MODULES = 4 };
+	counting_allocator a;
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(4, 3, 75, 75), 1);
+	ebb_conv branch[MODULES][3];
+	int64_t calls = 0, in = 3;
+	size_t reserved = 0, peak = 0;
+	ebb_params *p;
+	ebb_tape *t;
+
+	counting_allocator_install(&a);
+	p = ebb_params_new(1);
+	t = ebb_tape_new();
+	for (int m = 0; m < MODULES; m++) {
+		int64_t out = 0;
+
+		for (int i = 0; i < 3; i++) {
+			int64_t width = (5 + 4 * m) * (i + 1);
+			char name[32];
+
+			snprintf(name, sizeof name, "module%d.%d", m, i);
+			branch[m][i] = ebb_conv_new(p, name, in, width, 2 * i + 1, .pad = i);
+			out += width;
+		}
+		in = out;
+	}
+	for (int step = 0; step < 4; step++) {
+		ebb_tensor *y = x;
+
+		for (int m = 0; m < MODULES; m++)
+			y = instead(t, y, inception(t, branch[m], y));
+		ebb_params_zero_grad(p);
+		ck_assert(ebb_backward(t, ebb_mean(t, ebb_square(t, y))));
+		ebb_tape_reset(t);
+		if (step == 0) {
+			calls = a.calls;
+			reserved = ebb_memory_of(t).reserved;
+			peak = ebb_memory_of(t).peak;
+		}
+		ck_assert_int_eq(a.calls, calls);
+		ck_assert_uint_eq(ebb_memory_of(t).reserved, reserved);
+		ck_assert_uint_eq(ebb_memory_of(t).peak, peak);
+		ck_assert_uint_eq(ebb_memory_of(t).in_use, 0);
+	}
+	/* One region grows upon another by half, and little is lost between the blocks. */
+	ck_assert_msg(reserved <= 2 * peak + 8 * 1024 * 1024, "%zu bytes for a peak of %zu",
+		reserved, peak);
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	ck_assert_int_eq(a.live, 0);
+	counting_allocator_remove();
+	ebb_tensor_free(x);
+}
+END_TEST
+
+/* What one size gave back serves all others: a hundred sizes take no more than the largest. */
+START_TEST(sizes_share_one_memory)
+{
+	ebb_tape *t = ebb_tape_new();
+	size_t reserved;
+
+	ebb_release(t, ebb_zeros(t, EBB_SHAPE(1000000)));
+	reserved = ebb_memory_of(t).reserved;
+	for (int i = 1; i < 100; i++) {
+		ebb_tensor *low = ebb_full(t, EBB_SHAPE(16400 + i * 4567), i);
+		ebb_tensor *mid = ebb_full(t, EBB_SHAPE(17000 + i), -i);
+		ebb_tensor *top = ebb_full(t, EBB_SHAPE(16400 + (100 - i) * 4567), i);
+
+		/* Every second hole in the middle, and each of the three orders of giving back. */
+		ebb_release(t, i % 3 == 0 ? low : i % 3 == 1 ? mid : top);
+		ebb_release(t, i % 3 == 0 ? top : i % 3 == 1 ? low : mid);
+		ck_assert(ebb_at(i % 3 == 0    ? mid
+				  : i % 3 == 1 ? top
+					       : low,
+				  4000) == (i % 3 == 0 ? -i : i));
+		ebb_release(t, i % 3 == 0 ? mid : i % 3 == 1 ? top : low);
+		ck_assert_uint_eq(ebb_memory_of(t).in_use, 0);
+	}
+	assert_healthy(t);
+	ck_assert_uint_eq(ebb_memory_of(t).reserved, reserved);
+	ebb_tape_free(t);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("memory");
@@ -246,6 +345,8 @@ int main(void)
 	tcase_add_test(c, a_deep_net_holds_what_it_reads);
 	tcase_add_test(c, a_deep_normalised_net_holds_what_it_reads);
 	tcase_add_test(c, an_inner_loop_forgets_its_part);
+	tcase_add_test(c, many_shapes_find_their_memory_again);
+	tcase_add_test(c, sizes_share_one_memory);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }
