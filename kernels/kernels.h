@@ -182,6 +182,15 @@ typedef struct ebb_upsample_shape {
 	bool bilinear, align_corners;
 } ebb_upsample_shape;
 
+/* One parameter's part in an optimizer's step. */
+typedef struct ebb_kernel_step {
+	int64_t n, before; /* elements, and those of all parameters before it in the list */
+	void *w, *m, *v;
+	const void *g;
+	double lr, decay;
+	int64_t step; /* its number, from 1 */
+} ebb_kernel_step;
+
 /* ---- The table ------------------------------------------------------------------------------- */
 
 typedef struct ebb_kernel_stats ebb_kernel_stats;
@@ -337,19 +346,19 @@ typedef struct ebb_kernels {
 	void (*dropout)(
 		int64_t n, uint64_t seed, uint64_t stream, double p, const void *x, void *y);
 
-	/* Optimizer steps, in place, over n elements.  g is scaled by gscale first (clipping).
-	 * sgd: g += decay*w; m = momentum*m + g (m = g when first); w -= lr*(nesterov ? g +
+	/* Optimizer steps, in place, over count parameters in one job.  g is scaled by gscale first
+	 * (clipping).
+	 * sgd: g += decay*w; m = momentum*m + g (m = g in step 1); w -= lr*(nesterov ? g +
 	 * momentum*m : m); m may be NULL when momentum is 0. */
-	void (*sgd)(int64_t n, void *w, const void *g, void *m, double gscale, double lr,
-		double momentum, double decay, bool nesterov, bool first);
-	/* Adam (Kingma & Ba 2015), AdamW where decoupled (Loshchilov & Hutter 2019); step
-	 * counts from 1. */
-	void (*adam)(int64_t n, void *w, const void *g, void *m, void *v, double gscale, double lr,
-		double beta1, double beta2, double eps, double decay, bool decoupled, int64_t step);
-	/* v = alpha*v + (1-alpha)*g^2; buf = momentum*buf + g/(sqrt(v)+eps); w -= lr*buf.  buf
-	 * NULL: no momentum. */
-	void (*rmsprop)(int64_t n, void *w, const void *g, void *v, void *buf, double gscale,
-		double lr, double alpha, double eps, double momentum, double decay);
+	void (*sgd)(int64_t count, const ebb_kernel_step *p, double gscale, double momentum,
+		bool nesterov);
+	/* Adam (Kingma & Ba 2015), AdamW where decoupled (Loshchilov & Hutter 2019) */
+	void (*adam)(int64_t count, const ebb_kernel_step *p, double gscale, double beta1,
+		double beta2, double eps, bool decoupled);
+	/* v = alpha*v + (1-alpha)*g^2; m = momentum*m + g/(sqrt(v)+eps); w -= lr*m.  m NULL: no
+	 * momentum. */
+	void (*rmsprop)(int64_t count, const ebb_kernel_step *p, double gscale, double alpha,
+		double eps, double momentum);
 
 	/* Statistics in one pass over dense x: see ebb_kernel_stats. */
 	void (*stats)(int64_t n, const void *x, double saturated_below, double saturated_above,

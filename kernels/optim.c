@@ -1,90 +1,123 @@
 /*
- * optim.c - the steps of the optimizers, in place.
+ * optim.c - the steps of the optimizers, in place, over all parameters in one job.
  */
 #include "functions.h"
 
-struct step {
-	int64_t n;
-	real *w, *m, *v;
-	const real *g;
-	real gscale, lr, decay, momentum, beta1, beta2, eps, size, root;
-	bool nesterov, first, decoupled;
+struct step_job {
+	int64_t count, total;
+	const ebb_kernel_step *p;
+	void (*range)(const struct step_job *j, const ebb_kernel_step *p, int64_t from, int64_t to);
+	double gscale, momentum, beta1, beta2, eps;
+	bool nesterov, decoupled;
 };
 
-#define PIECE(name)                                                                                \
-	static void name##_piece(void *ctx, int64_t piece, int worker)                             \
-	{                                                                                          \
-		const struct step *s = ctx;                                                        \
-                                                                                                   \
-		(void)worker;                                                                      \
-		name##_range(s, piece *EBB_PIECE, ebb_min(s->n, (piece + 1) * EBB_PIECE));         \
-	}                                                                                          \
-	static void name(const struct step *s)                                                     \
-	{                                                                                          \
-		struct step copy = *s;                                                             \
-                                                                                                   \
-		if (s->n < EBB_PARALLEL_FROM)                                                      \
-			name##_range(s, 0, s->n);                                                  \
-		else                                                                               \
-			ebb_run(ebb_ceil_div(s->n, EBB_PIECE), name##_piece, &copy);               \
-	}
-
-static void sgd_range(const struct step *s, int64_t from, int64_t to)
+/* Elements [from, to) of all parameters end to end, however many of them they belong to. */
+static void step_elements(const struct step_job *j, int64_t from, int64_t to)
 {
-	real *w = s->w, *m = s->m;
-	const real *grad = s->g;
-	real gscale = s->gscale, decay = s->decay, lr = s->lr, momentum = s->momentum;
+	int64_t low = 0, high = j->count - 1;
+
+	while (low < high) {
+		int64_t middle = low + (high - low + 1) / 2;
+
+		if (j->p[middle].before <= from)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	for (; low < j->count && j->p[low].before < to; low++) {
+		const ebb_kernel_step *p = &j->p[low];
+		int64_t first = ebb_max(0, from - p->before), end = ebb_min(p->n, to - p->before);
+
+		if (first < end)
+			j->range(j, p, first, end);
+	}
+}
+
+static void step_piece(void *ctx, int64_t piece, int worker)
+{
+	const struct step_job *j = ctx;
+
+	(void)worker;
+	step_elements(j, piece * EBB_PIECE, ebb_min(j->total, (piece + 1) * EBB_PIECE));
+}
+
+static void run(struct step_job j)
+{
+	if (j.count == 0)
+		return;
+	j.total = j.p[j.count - 1].before + j.p[j.count - 1].n;
+	if (j.total < EBB_PARALLEL_FROM)
+		step_elements(&j, 0, j.total);
+	else
+		ebb_run(ebb_ceil_div(j.total, EBB_PIECE), step_piece, &j);
+}
+
+static void sgd_range(const struct step_job *j, const ebb_kernel_step *p, int64_t from, int64_t to)
+{
+	real *w = p->w, *m = p->m;
+	const real *grad = p->g;
+	real gscale = (real)j->gscale, decay = (real)p->decay, lr = (real)p->lr;
+	real momentum = (real)j->momentum;
 
 	if (!m) {
 		EBB_IVDEP
 		for (int64_t i = from; i < to; i++)
 			w[i] -= lr * (grad[i] * gscale + decay * w[i]);
-		return;
-	}
-	if (s->first) {
+	} else if (p->step == 1 && j->nesterov) {
 		EBB_IVDEP
-		for (int64_t i = from; i < to; i++)
+		for (int64_t i = from; i < to; i++) {
+			real g = grad[i] * gscale + decay * w[i];
+
+			m[i] = g;
+			w[i] -= lr * (g + momentum * g);
+		}
+	} else if (p->step == 1) {
+		EBB_IVDEP
+		for (int64_t i = from; i < to; i++) {
 			m[i] = grad[i] * gscale + decay * w[i];
-	} else {
-		EBB_IVDEP
-		for (int64_t i = from; i < to; i++)
-			m[i] = momentum * m[i] + (grad[i] * gscale + decay * w[i]);
-	}
-	if (s->nesterov) {
-		EBB_IVDEP
-		for (int64_t i = from; i < to; i++)
-			w[i] -= lr * (grad[i] * gscale + decay * w[i] + momentum * m[i]);
-	} else {
-		EBB_IVDEP
-		for (int64_t i = from; i < to; i++)
 			w[i] -= lr * m[i];
+		}
+	} else if (j->nesterov) {
+		EBB_IVDEP
+		for (int64_t i = from; i < to; i++) {
+			real g = grad[i] * gscale + decay * w[i];
+
+			m[i] = momentum * m[i] + g;
+			w[i] -= lr * (g + momentum * m[i]);
+		}
+	} else {
+		EBB_IVDEP
+		for (int64_t i = from; i < to; i++) {
+			m[i] = momentum * m[i] + (grad[i] * gscale + decay * w[i]);
+			w[i] -= lr * m[i];
+		}
 	}
 }
-PIECE(sgd)
 
 EBB_DECLARE(sgd);
-void EBB_NAME(sgd)(int64_t n, void *w, const void *g, void *m, double gscale, double lr,
-	double momentum, double decay, bool nesterov, bool first)
+void EBB_NAME(sgd)(
+	int64_t count, const ebb_kernel_step *p, double gscale, double momentum, bool nesterov)
 {
-	sgd(&(struct step){.n = n,
-		.w = w,
-		.g = g,
-		.m = m,
-		.gscale = (real)gscale,
-		.lr = (real)lr,
-		.momentum = (real)momentum,
-		.decay = (real)decay,
-		.nesterov = nesterov,
-		.first = first});
+	run((struct step_job){.count = count,
+		.p = p,
+		.range = sgd_range,
+		.gscale = gscale,
+		.momentum = momentum,
+		.nesterov = nesterov});
 }
 
-static void adam_range(const struct step *s, int64_t from, int64_t to)
+static void adam_range(const struct step_job *j, const ebb_kernel_step *p, int64_t from, int64_t to)
 {
-	real *w = s->w, *m = s->m, *v = s->v;
-	const real *grad = s->g;
-	real beta1 = s->beta1, beta2 = s->beta2, rest1 = s->momentum, rest2 = s->lr;
-	real gscale = s->gscale, decay = s->decoupled ? 0 : s->decay;
-	real keep = s->decoupled ? 1 - s->decay : 1, size = s->size, root = s->root, eps = s->eps;
+	real *w = p->w, *m = p->m, *v = p->v;
+	const real *grad = p->g;
+	/* 1 - beta in double: a float should not compute it */
+	real beta1 = (real)j->beta1, rest1 = (real)(1 - j->beta1);
+	real beta2 = (real)j->beta2, rest2 = (real)(1 - j->beta2);
+	real gscale = (real)j->gscale, eps = (real)j->eps;
+	real decay = j->decoupled ? 0 : (real)p->decay;
+	real keep = j->decoupled ? 1 - (real)(p->lr * p->decay) : 1;
+	real size = (real)(p->lr / (1 - pow(j->beta1, (double)p->step)));
+	real root = (real)(1 / sqrt(1 - pow(j->beta2, (double)p->step)));
 
 	EBB_IVDEP
 	for (int64_t i = from; i < to; i++) {
@@ -95,45 +128,38 @@ static void adam_range(const struct step *s, int64_t from, int64_t to)
 		w[i] = keep * w[i] - size * m[i] / (ebb_sqrt(v[i]) * root + eps);
 	}
 }
-PIECE(adam)
 
 EBB_DECLARE(adam);
-void EBB_NAME(adam)(int64_t n, void *w, const void *g, void *m, void *v, double gscale, double lr,
-	double beta1, double beta2, double eps, double decay, bool decoupled, int64_t step)
+void EBB_NAME(adam)(int64_t count, const ebb_kernel_step *p, double gscale, double beta1,
+	double beta2, double eps, bool decoupled)
 {
-	/* momentum and lr carry 1 - beta, which a float should not compute */
-	adam(&(struct step){.n = n,
-		.w = w,
-		.g = g,
-		.m = m,
-		.v = v,
-		.gscale = (real)gscale,
-		.beta1 = (real)beta1,
-		.beta2 = (real)beta2,
-		.momentum = (real)(1 - beta1),
-		.lr = (real)(1 - beta2),
-		.eps = (real)eps,
-		.decay = (real)(decoupled ? lr * decay : decay),
-		.decoupled = decoupled,
-		.size = (real)(lr / (1 - pow(beta1, (double)step))),
-		.root = (real)(1 / sqrt(1 - pow(beta2, (double)step)))});
+	run((struct step_job){.count = count,
+		.p = p,
+		.range = adam_range,
+		.gscale = gscale,
+		.beta1 = beta1,
+		.beta2 = beta2,
+		.eps = eps,
+		.decoupled = decoupled});
 }
 
-static void rmsprop_range(const struct step *s, int64_t from, int64_t to)
+static void rmsprop_range(
+	const struct step_job *j, const ebb_kernel_step *p, int64_t from, int64_t to)
 {
-	real *w = s->w, *buf = s->m, *v = s->v;
-	const real *grad = s->g;
-	real gscale = s->gscale, decay = s->decay, lr = s->lr, momentum = s->momentum;
-	real alpha = s->beta1, rest = s->beta2, eps = s->eps;
+	real *w = p->w, *m = p->m, *v = p->v;
+	const real *grad = p->g;
+	real gscale = (real)j->gscale, decay = (real)p->decay, lr = (real)p->lr;
+	real alpha = (real)j->beta2, rest = (real)(1 - j->beta2), eps = (real)j->eps;
+	real momentum = (real)j->momentum;
 
-	if (buf) {
+	if (m) {
 		EBB_IVDEP
 		for (int64_t i = from; i < to; i++) {
 			real g = grad[i] * gscale + decay * w[i];
 
 			v[i] = alpha * v[i] + rest * (g * g);
-			buf[i] = momentum * buf[i] + g / (ebb_sqrt(v[i]) + eps);
-			w[i] -= lr * buf[i];
+			m[i] = momentum * m[i] + g / (ebb_sqrt(v[i]) + eps);
+			w[i] -= lr * m[i];
 		}
 	} else {
 		EBB_IVDEP
@@ -145,22 +171,16 @@ static void rmsprop_range(const struct step *s, int64_t from, int64_t to)
 		}
 	}
 }
-PIECE(rmsprop)
 
 EBB_DECLARE(rmsprop);
-void EBB_NAME(rmsprop)(int64_t n, void *w, const void *g, void *v, void *buf, double gscale,
-	double lr, double alpha, double eps, double momentum, double decay)
+void EBB_NAME(rmsprop)(int64_t count, const ebb_kernel_step *p, double gscale, double alpha,
+	double eps, double momentum)
 {
-	rmsprop(&(struct step){.n = n,
-		.w = w,
-		.g = g,
-		.v = v,
-		.m = buf,
-		.gscale = (real)gscale,
-		.lr = (real)lr,
-		.beta1 = (real)alpha,
-		.beta2 = (real)(1 - alpha),
-		.eps = (real)eps,
-		.momentum = (real)momentum,
-		.decay = (real)decay});
+	run((struct step_job){.count = count,
+		.p = p,
+		.range = rmsprop_range,
+		.gscale = gscale,
+		.beta2 = alpha,
+		.eps = eps,
+		.momentum = momentum});
 }

@@ -30,6 +30,8 @@ struct ebb_optim {
 	int64_t steps;
 	slot *slots;
 	int64_t count, capacity;
+	ebb_kernel_step *parts; /* room for those of a step */
+	int64_t parts_capacity;
 	ebb_error error;
 };
 
@@ -66,20 +68,29 @@ static double option(double value, double otherwise)
 	return value == 0 ? otherwise : value;
 }
 
+/* Grows *array, of elements of that size, to hold wanted. */
+static bool make_room(void *array, int64_t *capacity, int64_t wanted, size_t size)
+{
+	void **a = array, *p;
+
+	if (wanted <= *capacity)
+		return true;
+	p = ebb_realloc(*a, (size_t)*capacity * size, (size_t)wanted * size);
+	if (!p)
+		return false;
+	*a = p;
+	*capacity = wanted;
+	return true;
+}
+
 /* State for the parameters that have none yet. */
 static bool take_slots(ebb_optim *o)
 {
 	int64_t wanted = ebb_params_count(o->p);
 
-	if (wanted > o->capacity) {
-		slot *slots = ebb_realloc(o->slots, (size_t)o->capacity * sizeof *slots,
-			(size_t)wanted * sizeof *slots);
-
-		if (!slots)
-			return false;
-		o->slots = slots;
-		o->capacity = wanted;
-	}
+	if (!make_room(&o->slots, &o->capacity, wanted, sizeof *o->slots) ||
+		!make_room(&o->parts, &o->parts_capacity, wanted, sizeof *o->parts))
+		return false;
 	while (o->count < wanted) {
 		ebb_tensor *w = ebb_params_at(o->p, o->count);
 		slot s = {.w = w, .lr_scale = 1, .decay_scale = 1};
@@ -108,6 +119,7 @@ void ebb_optim_free(ebb_optim *o)
 			ebb_free(
 				o->slots[i].state[k], o->slots[i].state[k] ? o->slots[i].bytes : 0);
 	ebb_free(o->slots, (size_t)o->capacity * sizeof *o->slots);
+	ebb_free(o->parts, (size_t)o->parts_capacity * sizeof *o->parts);
 	ebb_free(o, sizeof *o);
 }
 
@@ -325,40 +337,53 @@ static bool ready(ebb_optim *o)
 	return found > 0;
 }
 
-static void update(const ebb_optim *o, slot *s, const void *g)
+/* The parameters that take part, end to end. */
+static int64_t list_parts(ebb_optim *o)
 {
-	int64_t n = ebb_count(s->w);
-	void *w = ebb_data_mutable(s->w);
-	const ebb_kernels *k = kernels_of(o);
-	double lr = o->lr * s->lr_scale, decay = o->decay * s->decay_scale;
+	int64_t count = 0, before = 0;
 
-	s->steps++;
-	if (n == 0)
-		return;
-	switch (o->kind) {
-	case SGD:
-		k->sgd(n, w, g, s->state[0], 1, lr, o->momentum, decay, o->nesterov, s->steps == 1);
-		break;
-	case ADAM:
-	case ADAMW:
-		k->adam(n, w, g, s->state[0], s->state[1], 1, lr, o->beta1, o->beta2, o->eps, decay,
-			o->kind == ADAMW, s->steps);
-		break;
-	case RMSPROP:
-		k->rmsprop(n, w, g, s->state[1], s->state[0], 1, lr, o->beta2, o->eps, o->momentum,
-			decay);
+	for (int64_t i = 0; i < o->count; i++) {
+		slot *s = &o->slots[i];
+		const ebb_tensor *g = gradient(s);
+
+		if (!g)
+			continue;
+		s->steps++;
+		if (ebb_count(s->w) == 0)
+			continue;
+		o->parts[count++] = (ebb_kernel_step){.n = ebb_count(s->w),
+			.before = before,
+			.w = ebb_data_mutable(s->w),
+			.m = s->state[0],
+			.v = s->state[1],
+			.g = ebb_data(g),
+			.lr = o->lr * s->lr_scale,
+			.decay = o->decay * s->decay_scale,
+			.step = s->steps};
+		before += ebb_count(s->w);
 	}
+	return count;
 }
 
 bool ebb_optim_step(ebb_optim *o)
 {
+	const ebb_kernels *k;
+	int64_t n;
+
 	if (!o || o->error.status != EBB_OK || !ready(o))
 		return false;
-	for (int64_t i = 0; i < o->count; i++) {
-		const ebb_tensor *g = gradient(&o->slots[i]);
-
-		if (g)
-			update(o, &o->slots[i], ebb_data(g));
+	k = kernels_of(o);
+	n = list_parts(o);
+	switch (o->kind) {
+	case SGD:
+		k->sgd(n, o->parts, 1, o->momentum, o->nesterov);
+		break;
+	case ADAM:
+	case ADAMW:
+		k->adam(n, o->parts, 1, o->beta1, o->beta2, o->eps, o->kind == ADAMW);
+		break;
+	case RMSPROP:
+		k->rmsprop(n, o->parts, 1, o->beta2, o->eps, o->momentum);
 	}
 	o->steps++;
 	return true;

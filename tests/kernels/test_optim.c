@@ -1,112 +1,145 @@
 /*
- * test_optim.c - three steps of each optimizer against the published rules, element by element.
+ * test_optim.c - three steps of each optimizer against the published rules, element by element, over
+ * several parameters at once.
  */
 #include "kernel_test.h"
 
-enum { N = 50 };
+enum { PARAMETERS = 7 };
 
-static void copy(double *to, const void *from)
+/* The parameters and, in double, what the rules make of them. */
+static ebb_kernel_step part[PARAMETERS];
+static double *w[PARAMETERS], *m[PARAMETERS], *v[PARAMETERS];
+static const double gscale = 0.5;
+
+static void *zeros(int64_t n)
 {
-	for (int i = 0; i < N; i++)
-		to[i] = get(from, i);
+	return bytes((size_t)n * K->real_size);
 }
 
-static void compare(const void *got, const double *want, const char *what)
+/* Some empty, most small, now and then more than a piece. */
+static void make(bool has_m, bool has_v)
 {
-	for (int i = 0; i < N; i++)
-		expect_near(get(got, i), want[i], 40, "%s", what);
+	int64_t before = 0;
+
+	for (int k = 0; k < PARAMETERS; k++) {
+		int64_t n = any(0, 3) ? any(0, 300) : any(0, 40000);
+
+		part[k] = (ebb_kernel_step){.n = n,
+			.before = before,
+			.w = random_reals(n),
+			.m = has_m ? zeros(n) : NULL,
+			.v = has_v ? zeros(n) : NULL,
+			.lr = 0.01 * (k + 1),
+			.decay = 0.01 * k};
+		before += n;
+		w[k] = bytes((size_t)n * sizeof **w);
+		m[k] = bytes((size_t)n * sizeof **m);
+		v[k] = bytes((size_t)n * sizeof **v);
+		for (int64_t i = 0; i < n; i++)
+			w[k][i] = get(part[k].w, i);
+	}
+}
+
+/* The next gradient; parameters have taken part in unlike numbers of steps. */
+static void next_step(int step)
+{
+	for (int k = 0; k < PARAMETERS; k++) {
+		part[k].g = random_reals(part[k].n);
+		part[k].step = step + k % 2;
+	}
+}
+
+static void compare(const char *what)
+{
+	for (int k = 0; k < PARAMETERS; k++) {
+		for (int64_t i = 0; i < part[k].n; i++) {
+			expect_near(get(part[k].w, i), w[k][i], 40, "%s", what);
+			if (part[k].m)
+				expect_near(get(part[k].m, i), m[k][i], 400, "%s m", what);
+			if (part[k].v)
+				expect_near(get(part[k].v, i), v[k][i], 40, "%s v", what);
+		}
+	}
 }
 
 static void sgd(double momentum, bool nesterov)
 {
-	void *w = random_reals(N), *m = reals(N);
-	double rw[N], rm[N];
+	make(momentum != 0, false);
+	for (int step = 1; step <= 3; step++) {
+		next_step(step);
+		for (int k = 0; k < PARAMETERS; k++) {
+			for (int64_t i = 0; i < part[k].n; i++) {
+				double g = get(part[k].g, i) * gscale + part[k].decay * w[k][i];
 
-	copy(rw, w);
-	for (int step = 0; step < 3; step++) {
-		void *g = random_reals(N);
-
-		for (int i = 0; i < N; i++) {
-			double v = get(g, i) * 0.5 + 0.01 * rw[i];
-
-			rm[i] = step == 0 ? v : momentum * rm[i] + v;
-			rw[i] -= 0.1 * (nesterov ? v + momentum * rm[i] : rm[i]);
-			if (momentum == 0)
-				rm[i] = 0;
+				m[k][i] = part[k].step == 1 ? g : momentum * m[k][i] + g;
+				w[k][i] -=
+					part[k].lr * (nesterov ? g + momentum * m[k][i] : m[k][i]);
+			}
 		}
-		K->sgd(N, w, g, momentum == 0 ? NULL : m, 0.5, 0.1, momentum, 0.01, nesterov,
-			step == 0);
-		compare(w, rw, "sgd");
+		K->sgd(PARAMETERS, part, gscale, momentum, nesterov);
+		compare("sgd");
 	}
 	release_all();
 }
 
 static void adam(bool decoupled)
 {
-	void *w = random_reals(N), *m = reals(N), *v = reals(N);
-	double rw[N], rm[N] = {0}, rv[N] = {0};
-
-	copy(rw, w);
-	for (int i = 0; i < N; i++) {
-		set(m, i, 0);
-		set(v, i, 0);
-	}
+	make(true, true);
 	for (int step = 1; step <= 3; step++) {
-		void *g = random_reals(N);
+		next_step(step);
+		for (int k = 0; k < PARAMETERS; k++) {
+			const ebb_kernel_step *p = &part[k];
+			double c1 = 1 - pow(0.9, (double)p->step);
+			double c2 = 1 - pow(0.99, (double)p->step);
 
-		for (int i = 0; i < N; i++) {
-			double q = get(g, i) * 0.5 + (decoupled ? 0 : 0.01 * rw[i]);
+			for (int64_t i = 0; i < p->n; i++) {
+				double g = get(p->g, i) * gscale +
+				           (decoupled ? 0 : p->decay * w[k][i]);
 
-			rw[i] *= decoupled ? 1 - 0.1 * 0.01 : 1;
-			rm[i] = 0.9 * rm[i] + 0.1 * q;
-			rv[i] = 0.99 * rv[i] + 0.01 * q * q;
-			rw[i] -= 0.1 * (rm[i] / (1 - pow(0.9, step))) /
-			         (sqrt(rv[i] / (1 - pow(0.99, step))) + 1e-3);
+				w[k][i] *= decoupled ? 1 - p->lr * p->decay : 1;
+				m[k][i] = 0.9 * m[k][i] + 0.1 * g;
+				v[k][i] = 0.99 * v[k][i] + 0.01 * g * g;
+				w[k][i] -= p->lr * (m[k][i] / c1) / (sqrt(v[k][i] / c2) + 1e-3);
+			}
 		}
-		K->adam(N, w, g, m, v, 0.5, 0.1, 0.9, 0.99, 1e-3, 0.01, decoupled, step);
-		compare(w, rw, "adam");
-		compare(m, rm, "adam m");
-		compare(v, rv, "adam v");
+		K->adam(PARAMETERS, part, gscale, 0.9, 0.99, 1e-3, decoupled);
+		compare("adam");
 	}
 	release_all();
 }
 
-static void rmsprop(bool momentum)
+static void rmsprop(double momentum)
 {
-	void *w = random_reals(N), *v = reals(N), *b = reals(N);
-	double rw[N], rv[N] = {0}, rb[N] = {0};
-
-	copy(rw, w);
-	for (int i = 0; i < N; i++) {
-		set(b, i, 0);
-		set(v, i, 0);
-	}
+	make(momentum != 0, true);
 	for (int step = 1; step <= 3; step++) {
-		void *g = random_reals(N);
+		next_step(step);
+		for (int k = 0; k < PARAMETERS; k++) {
+			for (int64_t i = 0; i < part[k].n; i++) {
+				double g = get(part[k].g, i) * gscale + part[k].decay * w[k][i];
 
-		for (int i = 0; i < N; i++) {
-			double q = get(g, i) * 0.5 + 0.01 * rw[i];
-
-			rv[i] = 0.9 * rv[i] + 0.1 * q * q;
-			rb[i] = (momentum ? 0.8 * rb[i] : 0) + q / (sqrt(rv[i]) + 1e-3);
-			rw[i] -= 0.01 * rb[i];
+				v[k][i] = 0.9 * v[k][i] + 0.1 * g * g;
+				m[k][i] = momentum * m[k][i] + g / (sqrt(v[k][i]) + 1e-1);
+				w[k][i] -= part[k].lr * m[k][i];
+			}
 		}
-		K->rmsprop(N, w, g, v, momentum ? b : NULL, 0.5, 0.01, 0.9, 1e-3,
-			momentum ? 0.8 : 0, 0.01);
-		compare(w, rw, "rmsprop");
+		K->rmsprop(PARAMETERS, part, gscale, 0.9, 1e-1, momentum);
+		compare("rmsprop");
 	}
 	release_all();
 }
 
 static void steps(void)
 {
-	sgd(0, false);
-	sgd(0.9, false);
-	sgd(0.9, true);
-	adam(false);
-	adam(true);
-	rmsprop(false);
-	rmsprop(true);
+	for (int i = 0; i < 20; i++) {
+		sgd(0, false);
+		sgd(0.9, false);
+		sgd(0.9, true);
+		adam(false);
+		adam(true);
+		rmsprop(0);
+		rmsprop(0.8);
+	}
+	K->sgd(0, NULL, 1, 0, false);
 }
 
 START_TEST(rules)
