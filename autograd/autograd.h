@@ -245,9 +245,10 @@ EBB_API ebb_tensor *ebb_detach(ebb_tape *t, ebb_tensor *x, const char *site);
 
 /* The gradient that ebb_backward deposited for a variable or a stored tensor; NULL if none was
  * (since it was zeroed). Several sweeps add up.  A variable's lives until reset, or until a
- * rewind to before its deposit; a stored tensor's as long as it does. */
+ * rewind to before its deposit; a stored tensor's as long as it does, but the first deposit after a
+ * zeroing may move its data. */
 EBB_API ebb_tensor *ebb_grad_of(const ebb_tensor *x);
-EBB_API void ebb_zero_grad(ebb_tensor *x); /* forgets it (the memory stays) */
+EBB_API void ebb_zero_grad(ebb_tensor *x); /* forgets it (the memory is kept) */
 
 /* ---- Gradients ------------------------------------------------------------------------------- */
 

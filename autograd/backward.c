@@ -34,21 +34,84 @@ static ebb_tensor *arrange(ebb_sweep *s, ebb_node *n)
 	return g;
 }
 
-/* Memory for the gradient of a stored tensor, in the tensor's own order. */
-static bool make_grad(ebb_sweep *s, ebb_tensor *stored)
-{
-	ebb_error e = {EBB_OK, ""};
+/* ---- The memory of stored tensors' gradients ---------------------------------------------------
+ *
+ * From its zeroing to the next deposit a large gradient's memory is of no use to the store: the sweep
+ * has it, and what the sweep makes moves to the store as it is.  Small ones are copied. */
 
-	stored->grad = ebb_tensor_new((ebb_dtype)stored->dtype, ebb_shape_of(stored), false, &e);
+enum { LARGE = 1 << 20 }; /* bytes */
+
+static ebb_tensor *stored_leaf(const ebb_node *n)
+{
+	return n->op == &ebb_leaf_op ? (ebb_tensor *)n->out->stored : NULL;
+}
+
+static void lend_grads(ebb_sweep *s)
+{
+	for (int64_t i = s->first; i <= s->last; i++) {
+		const ebb_tensor *stored = stored_leaf(s->t->nodes[i]);
+		ebb_tensor *g = stored ? stored->grad : NULL;
+
+		if (!g || ebb_grad_of(stored) || !(g->flags & EBB_F_MOVES) || !g->storage ||
+			!ebb_is_pooled_block(g->storage))
+			continue;
+		ebb_pool_join(s->t, g->storage);
+		g->storage = NULL;
+		g->data = NULL;
+		g->flags |= EBB_F_DROPPED;
+	}
+}
+
+/* Whether the sweep's g can be the memory of a gradient that has none. */
+static bool can_move(const ebb_tensor *g, const ebb_tensor *grad)
+{
+	return !grad->storage && ebb_is_alone(g) && ebb_is_pooled_block(g->storage) &&
+	       g->storage->bytes >= LARGE && g->data == ebb_storage_data(g->storage);
+}
+
+static void move(ebb_tape *t, ebb_tensor *g, ebb_tensor *grad)
+{
+	ebb_pool_part_with(t, g->storage);
+	grad->storage = g->storage;
+	grad->data = g->data;
+	grad->flags &= (uint16_t)~EBB_F_DROPPED;
+	g->flags |= EBB_F_DROPPED;
+}
+
+/* A gradient in the stored tensor's order, with memory unless g is to move there. */
+static bool make_grad(ebb_sweep *s, ebb_tensor *stored, const ebb_tensor *g)
+{
+	size_t bytes = (size_t)stored->count * ebb_dtype_size((ebb_dtype)stored->dtype);
+
 	if (!stored->grad) {
-		ebb_fail(s->t, e.status, s->site, "backward: gradient of %s: %s", ebb_name(stored),
-			e.message);
+		ebb_tensor *grad = ebb_alloc(sizeof *grad);
+
+		if (!grad) {
+			ebb_no_memory(s->t, s->site, "a gradient", sizeof *grad);
+			return false;
+		}
+		*grad = *stored;
+		grad->storage = NULL;
+		grad->data = NULL;
+		grad->grad = NULL;
+		grad->name = NULL;
+		grad->flags = (stored->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST)) |
+		              EBB_F_MOVES | EBB_F_DROPPED;
+		stored->grad = grad;
+	}
+	if (stored->grad->storage || can_move(g, stored->grad))
+		return true;
+	stored->grad->storage = ebb_storage_new(bytes);
+	if (!stored->grad->storage) {
+		ebb_no_memory(s->t, s->site, "a gradient", bytes);
 		return false;
 	}
-	memcpy(stored->grad->strides, stored->strides, sizeof stored->strides);
-	stored->grad->flags = stored->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST);
+	stored->grad->data = ebb_storage_data(stored->grad->storage);
+	stored->grad->flags &= (uint16_t)~EBB_F_DROPPED;
 	return true;
 }
+
+/* ---- The deposit ----------------------------------------------------------------------------- */
 
 /* Leaves' gradients in the leaves' memory order, and memory to put them in: all that can fail. */
 static bool prepare_deposit(ebb_sweep *s)
@@ -62,7 +125,7 @@ static bool prepare_deposit(ebb_sweep *s)
 
 		if (!s->acc[i] || n->op != &ebb_leaf_op)
 			continue;
-		if (!arrange(s, n) || (stored && !stored->grad && !make_grad(s, stored)))
+		if (!arrange(s, n) || (stored && !make_grad(s, stored, s->acc[i])))
 			return false;
 		if (!stored && !ebb_grow(&t->grads, &t->grads_capacity, ++kept, sizeof *t->grads)) {
 			ebb_no_memory(t, s->site, "a gradient", sizeof *t->grads);
@@ -98,7 +161,9 @@ static void deposit(ebb_sweep *s)
 		if (ebb_grad_of(leaf)) {
 			ebb_arith_accumulate(leaf->grad, g);
 		} else if (stored) {
-			if (g->count)
+			if (!stored->grad->storage)
+				move(t, g, stored->grad);
+			else if (g->count)
 				memcpy(stored->grad->data, g->data,
 					(size_t)g->count * ebb_dtype_size((ebb_dtype)g->dtype));
 			stored->flags |= EBB_F_HAS_GRAD;
@@ -118,7 +183,11 @@ bool(ebb_backward)(const ebb_backward_args *a)
 
 	if (!ebb_sweep_check(a->t, "backward", &y, &gy, a->site))
 		return false;
-	ok = ebb_sweep_begin(&s, 1, &y, &gy) && ebb_sweep_run(&s, false) && prepare_deposit(&s);
+	ok = ebb_sweep_begin(&s, 1, &y, &gy);
+	if (ok) {
+		lend_grads(&s);
+		ok = ebb_sweep_run(&s, false) && prepare_deposit(&s);
+	}
 	if (ok)
 		deposit(&s);
 	ebb_sweep_end(&s);

@@ -61,6 +61,11 @@ typedef struct ebb_arena {
 ebb_storage *ebb_pool_take(ebb_tape *t, size_t bytes);
 void ebb_pool_give(ebb_tape *t, ebb_storage *s);
 void ebb_pool_free(ebb_tape *t);
+/* Whether the storage has a block of its own, of a size that pools have. */
+bool ebb_is_pooled_block(const ebb_storage *s);
+/* Such a one, of refs 1, leaves the pool for a stored tensor; or joins it as a free one. */
+void ebb_pool_part_with(ebb_tape *t, ebb_storage *s);
+void ebb_pool_join(ebb_tape *t, ebb_storage *s);
 void *ebb_arena_take(ebb_arena *a, size_t size);
 void ebb_arena_rewind(ebb_arena *a, uint64_t mark);
 uint64_t ebb_arena_mark(const ebb_arena *a);
@@ -102,7 +107,9 @@ enum {
 	EBB_F_ROWS = 1 << 10,
 	EBB_F_CHANNELS_LAST = 1 << 11,
 	EBB_F_COMPUTED = 1 << 12, /* the result of an op */
-	EBB_F_SHOWN = 1 << 13     /* dropped, but readable inside the vjp that declared it */
+	EBB_F_SHOWN = 1 << 13,    /* dropped, but readable inside the vjp that declared it */
+	/* a stored tensor's gradient that no tape has met: its memory may be replaced */
+	EBB_F_MOVES = 1 << 14
 };
 
 struct ebb_tensor {

@@ -289,6 +289,26 @@ void ebb_pool_give(ebb_tape *t, ebb_storage *s)
 	POISON(ebb_storage_data(s), s->bytes);
 }
 
+bool ebb_is_pooled_block(const ebb_storage *s)
+{
+	return s->block && s->size_class > 0;
+}
+
+void ebb_pool_part_with(ebb_tape *t, ebb_storage *s)
+{
+	t->pool.in_use -= s->bytes;
+	t->pool.reserved -= s->block_size;
+	s->tape = NULL;
+}
+
+void ebb_pool_join(ebb_tape *t, ebb_storage *s)
+{
+	t->pool.reserved += s->block_size;
+	t->pool.in_use += s->bytes;
+	s->tape = t;
+	ebb_pool_give(t, s);
+}
+
 void ebb_pool_free(ebb_tape *t)
 {
 	ebb_pool *p = &t->pool;

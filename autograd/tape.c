@@ -437,6 +437,8 @@ static ebb_tensor *adopt_new(ebb_tape *t, ebb_tensor *stored, const char *site)
 	x = ebb_arena_take(&t->arena, sizeof *x);
 	if (!x)
 		return ebb_no_memory(t, site, "a tensor", sizeof *x);
+	if (stored->flags & EBB_F_MOVES)
+		stored->flags &= (uint16_t)~EBB_F_MOVES;
 	*x = *stored;
 	x->tape = t;
 	x->node = -1;

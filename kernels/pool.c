@@ -252,7 +252,7 @@ static int64_t zero_rows(const ebb_pool_shape *s, real *image, int64_t below, in
 
 	if (i < s->oh && s->adaptive)
 		end = window(s, true, i).end;
-	else if (i < s->oh)
+	else if (i < s->oh && s->kh > 0)
 		end = ebb_min(end,
 			i * s->stride_h - s->pad_top + (s->kh - 1) * ebb_max(1, s->dilation_h) + 1);
 	for (int64_t k = below * s->w * s->c; k < end * s->w * s->c; k++)
