@@ -196,8 +196,11 @@ static void cross_entropy(const op_row *r, const ebb_kernels *k, float **b, void
 
 static void sgd(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
 {
+	ebb_kernel_step step = {
+		.n = (int64_t)r->floats[0], .w = b[0], .g = b[1], .m = b[2], .lr = 0.01, .step = 2};
+
 	(void)workspace;
-	k->sgd((int64_t)r->floats[0], b[0], b[1], b[2], 1, 0.01, 0.9, 0, false, false);
+	k->sgd(1, &step, 1, 0.9, false);
 }
 
 /* Rows times columns; passes: how often a value of that matrix has to be read or written. */

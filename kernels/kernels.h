@@ -286,7 +286,7 @@ typedef struct ebb_kernels {
 	 * first of equals; the first NaN wins), NHWC like y.  A window with no element in the
 	 * image cannot occur. */
 	void (*maxpool)(const ebb_pool_shape *s, const void *x, void *y, int32_t *index);
-	/* gx = 0, += */
+	/* gx = 0, += ; a kernel of 0 x 0 is an index that may point anywhere in the image */
 	void (*maxpool_scatter)(
 		const ebb_pool_shape *s, const void *gy, const int32_t *index, void *gx);
 	void (*maxpool_gather)(

@@ -69,8 +69,10 @@ static struct span adaptive(const ebb_pool_shape *s, bool vertical, int64_t i)
 
 static struct span inside(int64_t start, int64_t taps, int64_t dilation, int64_t size)
 {
-	struct span r;
+	struct span r = {0, taps};
 
+	if (start >= 0 && start + (taps - 1) * dilation < size)
+		return r; /* most are, and a division is slow */
 	r.first = start >= 0 ? 0 : ebb_ceil_div(-start, dilation);
 	r.end = start >= size ? 0 : ebb_min(taps, ebb_ceil_div(size - start, dilation));
 	return r;
@@ -158,70 +160,134 @@ static struct best window_max(const ebb_pool_shape *s, const real *image, const 
 	return b;
 }
 
-/* The same for size x size taps, all inside the image, whose vectors are inside the tensor. */
-EBB_INLINE struct best whole_window_max(
-	int size, const ebb_pool_shape *s, const real *image, int64_t at)
+/* The taps of a small square window, in reading order, from its first one: how far they are in memory
+ * and in positions. */
+struct square {
+	int count;
+	int64_t offset[9], position[9];
+};
+
+static struct square square_of(const ebb_pool_shape *s)
 {
-	struct best b = {*(const ebb_vec *)(const void *)(image + at * s->c),
-		(ebb_whole_vec){0} + (ebb_whole)at};
+	struct square q = {.count = 0};
 
-	EBB_UNROLL(3)
-	for (int u = 0; u < size; u++) {
-		EBB_UNROLL(3)
-		for (int v = 0; v < size; v++) {
-			int64_t i = at + u * s->dilation_h * s->w + v * s->dilation_w;
-
-			if (u || v)
-				take_larger(
-					&b, *(const ebb_vec *)(const void *)(image + i * s->c), i);
+	if (s->adaptive || s->kh != s->kw || s->kh < 2 || s->kh > 3)
+		return q;
+	for (int64_t u = 0; u < s->kh; u++) {
+		for (int64_t v = 0; v < s->kw; v++, q.count++) {
+			q.position[q.count] = u * s->dilation_h * s->w + v * s->dilation_w;
+			q.offset[q.count] = q.position[q.count] * s->c;
 		}
 	}
-	return b;
+	return q;
+}
+
+/* Windows [o,end) of a row, of count taps, all of them inside the image; the vectors are inside x and
+ * the row of y.  x and at are where the first window begins. */
+EBB_INLINE void whole_windows(int count, const ebb_pool_shape *s, const struct square *q,
+	const real *x, int64_t at, int64_t windows, real *y, int32_t *index)
+{
+	for (int64_t o = 0; o < windows; o++, at += s->stride_w) {
+		for (int64_t c = 0; c < s->c; c += EBB_VLEN) {
+			const real *from = x + o * s->stride_w * s->c + c;
+			struct best b = {*(const ebb_vec *)(const void *)from, {0}};
+
+			EBB_UNROLL(8)
+			for (int k = 1; k < count; k++)
+				take_larger(&b,
+					*(const ebb_vec *)(const void *)(from + q->offset[k]),
+					q->position[k]);
+			*(ebb_vec *)(void *)(y + o * s->c + c) = b.value;
+			store_index(b.where + (ebb_whole)at, index + o * s->c + c, EBB_VLEN);
+		}
+	}
+}
+
+/* A row of windows. */
+struct pool_row {
+	const real *image, *x_end;
+	int64_t top;
+	struct span rows;
+	real *y;
+	int32_t *index;
+};
+
+/* Those of its windows that whole_windows can take. */
+static struct span whole_span(
+	const ebb_pool_shape *s, const struct square *q, const struct pool_row *r)
+{
+	struct span o = {0, 0};
+	int64_t last = (s->c - 1) / EBB_VLEN * EBB_VLEN + EBB_VLEN;
+	int64_t far = q->count ? q->offset[q->count - 1] + last : 0;
+
+	if (!q->count || r->rows.end - r->rows.first < s->kh)
+		return o;
+	o.first = ebb_min(s->ow, ebb_ceil_div(s->pad_left, s->stride_w));
+	for (o.end = s->ow; o.end > o.first; o.end--) {
+		int64_t left = (o.end - 1) * s->stride_w - s->pad_left;
+
+		if (left + (s->kw - 1) * s->dilation_w < s->w &&
+			(s->ow - o.end + 1) * s->c >= last &&
+			r->x_end - r->image >= (r->top * s->w + left) * s->c + far)
+			break;
+	}
+	return o;
+}
+
+static void any_window(const ebb_pool_shape *s, const struct pool_row *r, int64_t o)
+{
+	int64_t left = o * s->stride_w - s->pad_left;
+	struct span cols =
+		s->adaptive ? adaptive(s, false, o) : inside(left, s->kw, s->dilation_w, s->w);
+
+	for (int64_t c = 0; c < s->c; c += EBB_VLEN) {
+		int64_t room = (s->ow - o) * s->c - c;
+		struct best b = window_max(s, r->image + c, r->x_end, r->top, left, r->rows, cols);
+
+		store(b.value, r->y + o * s->c + c, room);
+		store_index(b.where, r->index + o * s->c + c, room);
+	}
+}
+
+static void maxpool_row(const ebb_pool_shape *s, const struct square *q, const struct pool_row *r)
+{
+	struct span whole = whole_span(s, q, r);
+	int64_t at = r->top * s->w + whole.first * s->stride_w - s->pad_left;
+
+	for (int64_t o = 0; o < whole.first; o++)
+		any_window(s, r, o);
+	if (whole.first < whole.end && q->count == 4)
+		whole_windows(4, s, q, r->image + at * s->c, at, whole.end - whole.first,
+			r->y + whole.first * s->c, r->index + whole.first * s->c);
+	else if (whole.first < whole.end)
+		whole_windows(9, s, q, r->image + at * s->c, at, whole.end - whole.first,
+			r->y + whole.first * s->c, r->index + whole.first * s->c);
+	for (int64_t o = ebb_max(whole.first, whole.end); o < s->ow; o++)
+		any_window(s, r, o);
 }
 
 static void maxpool_rows(void *ctx, int64_t piece, int worker)
 {
 	const struct pool_job *j = ctx;
 	ebb_pool_shape s = *j->s;
-	const real *x_end = j->x + s.n * s.h * s.w * s.c;
-	int64_t last;
+	struct square q = square_of(&s);
 
 	(void)worker;
 	if (s.adaptive) {
 		s.stride_h = s.stride_w = s.pad_top = s.pad_left = 0;
 		s.dilation_h = s.dilation_w = 1;
 	}
-	last = ((s.kh - 1) * s.dilation_h * s.w + (s.kw - 1) * s.dilation_w) * s.c + EBB_VLEN;
 	EACH(row, j)
 	{
-		const real *image = j->x + row / s.oh * s.h * s.w * s.c;
-		int64_t top = row % s.oh * s.stride_h - s.pad_top;
-		struct span rows = s.adaptive ? adaptive(&s, true, row % s.oh)
-		                              : inside(top, s.kh, s.dilation_h, s.h);
-		int64_t square =
-			!s.adaptive && s.kh == s.kw && rows.end - rows.first == s.kh ? s.kh : 0;
+		struct pool_row r = {.image = j->x + row / s.oh * s.h * s.w * s.c,
+			.x_end = j->x + s.n * s.h * s.w * s.c,
+			.top = row % s.oh * s.stride_h - s.pad_top,
+			.y = j->y + row * s.ow * s.c,
+			.index = j->index + row * s.ow * s.c};
 
-		for (int64_t o = 0; o < s.ow; o++) {
-			int64_t left = o * s.stride_w - s.pad_left, at = top * s.w + left;
-			struct span cols = s.adaptive ? adaptive(&s, false, o)
-			                              : inside(left, s.kw, s.dilation_w, s.w);
-			bool whole = cols.end - cols.first == square;
-
-			for (int64_t c = 0; c < s.c; c += EBB_VLEN) {
-				int64_t y = (row * s.ow + o) * s.c + c, room = (s.ow - o) * s.c - c;
-				bool fits = whole && x_end - image - c >= at * s.c + last;
-				struct best b;
-
-				if (fits && square == 2)
-					b = whole_window_max(2, &s, image + c, at);
-				else if (fits && square == 3)
-					b = whole_window_max(3, &s, image + c, at);
-				else
-					b = window_max(&s, image + c, x_end, top, left, rows, cols);
-				store(b.value, j->y + y, room);
-				store_index(b.where, j->index + y, room);
-			}
-		}
+		r.rows = s.adaptive ? adaptive(&s, true, row % s.oh)
+		                    : inside(r.top, s.kh, s.dilation_h, s.h);
+		maxpool_row(&s, &q, &r);
 	}
 }
 
@@ -252,7 +318,7 @@ static int64_t zero_rows(const ebb_pool_shape *s, real *image, int64_t below, in
 
 	if (i < s->oh && s->adaptive)
 		end = window(s, true, i).end;
-	else if (i < s->oh)
+	else if (i < s->oh && s->kh > 0)
 		end = ebb_min(end,
 			i * s->stride_h - s->pad_top + (s->kh - 1) * ebb_max(1, s->dilation_h) + 1);
 	for (int64_t k = below * s->w * s->c; k < end * s->w * s->c; k++)

@@ -117,11 +117,39 @@ static void check_maximum(ebb_pool_shape s)
 	release_all();
 }
 
+/* An index that is of no window, as of an unpooling. */
+static void check_anywhere(void)
+{
+	ebb_pool_shape s = {.n = any(0, 3),
+		.c = any(1, 20),
+		.h = any(1, 12),
+		.w = any(1, 12),
+		.oh = any(1, 5),
+		.ow = any(1, 5)};
+	int64_t nx = s.n * s.h * s.w * s.c, ny = s.n * s.oh * s.ow * s.c;
+	void *gy = random_reals(ny), *gx = reals(nx), *z = reals(ny);
+	int32_t *index = bytes((size_t)ny * sizeof *index);
+	double *want = bytes((size_t)nx * sizeof *want);
+
+	for (int64_t i = 0; i < ny; i++) {
+		index[i] = (int32_t)any(0, s.h * s.w - 1);
+		want[(i / s.c / s.ow / s.oh * s.h * s.w + index[i]) * s.c + i % s.c] += get(gy, i);
+	}
+	K->maxpool_scatter(&s, gy, index, gx);
+	for (int64_t i = 0; i < nx; i++)
+		expect_near(get(gx, i), want[i], 16, "maxpool_scatter anywhere");
+	K->maxpool_gather(&s, gx, index, z);
+	for (int64_t i = 0; i < ny; i++)
+		expect(get(z, i) ==
+			get(gx, (i / s.c / s.ow / s.oh * s.h * s.w + index[i]) * s.c + i % s.c));
+	release_all();
+}
+
 static ebb_pool_shape random_pool(void)
 {
 	for (;;) {
 		ebb_pool_shape s = {.n = any(0, 3),
-			.c = any(1, 20),
+			.c = any(0, 9) ? any(1, 20) : any(1, 150),
 			.h = any(1, 12),
 			.w = any(1, 12),
 			.kh = any(1, 4),
@@ -134,6 +162,14 @@ static ebb_pool_shape random_pool(void)
 
 		s.pad_top = any(0, s.kh / 2);
 		s.pad_left = any(0, s.kw / 2);
+		if (!any(0, 3)) { /* windows that tile */
+			s.stride_h = s.kh;
+			s.stride_w = s.kw;
+			s.h = s.kh * any(1, 5);
+			s.w = s.kw * any(1, 5);
+			s.pad_top = s.pad_left = 0;
+			s.dilation_h = s.dilation_w = 1;
+		}
 		h = s.h + 2 * s.pad_top - (s.kh - 1) * s.dilation_h - 1;
 		w = s.w + 2 * s.pad_left - (s.kw - 1) * s.dilation_w - 1;
 		if (h < 0 || w < 0)
@@ -172,10 +208,11 @@ static ebb_pool_shape random_pool(void)
 
 static void pools(void)
 {
-	for (int i = 0; i < 80; i++) {
+	for (int i = 0; i < 300; i++) {
 		ebb_pool_shape s = random_pool();
 
 		check_maximum(s);
+		check_anywhere();
 		s = random_pool();
 		if (s.dilation_h > 1 || s.dilation_w > 1)
 			continue;
