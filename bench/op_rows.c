@@ -159,6 +159,34 @@ static void batchnorm(const op_row *r, const ebb_kernels *k, float **b, void *wo
 	k->scale_shift(rows, c, b[0], var, mean, b[1]);
 }
 
+static void batchnorm_grad(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
+{
+	int64_t rows = r->shape.matrix.rows, c = r->shape.matrix.columns;
+	double *sum_gy = workspace, *sum_gyx = sum_gy + c, *zeros = sum_gyx + c;
+
+	k->batchnorm_sums(rows, c, b[0], b[1], NULL, zeros, zeros, sum_gy, sum_gyx);
+	k->batchnorm_gx(rows, c, b[0], b[1], NULL, zeros, zeros, zeros, b[2], NULL);
+}
+
+/* relu(bn(x) + residual), and its gradients. */
+static void batchnorm_relu(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
+{
+	int64_t rows = r->shape.matrix.rows, c = r->shape.matrix.columns;
+	double *mean = workspace, *var = mean + c;
+
+	k->batchnorm_stats(rows, c, b[0], mean, var);
+	k->scale_shift_relu(rows, c, b[0], b[1], var, mean, b[2]);
+}
+
+static void batchnorm_relu_grad(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
+{
+	int64_t rows = r->shape.matrix.rows, c = r->shape.matrix.columns;
+	double *sum_gy = workspace, *sum_gyx = sum_gy + c, *zeros = sum_gyx + c;
+
+	k->batchnorm_sums(rows, c, b[0], b[1], b[2], zeros, zeros, sum_gy, sum_gyx);
+	k->batchnorm_gx(rows, c, b[0], b[1], b[2], zeros, zeros, zeros, b[3], b[4]);
+}
+
 static void relu(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
 {
 	(void)workspace;
@@ -212,7 +240,13 @@ static const struct memory_size {
 	void (*run)(const op_row *r, const ebb_kernels *k, float **b, void *workspace);
 } MEMORY[] = {
 	{"batch norm, ResNet-20", 128 * 32 * 32, 16, 3, 2, batchnorm},
+	{"batch norm's gradient, ResNet-20", 128 * 32 * 32, 16, 5, 3, batchnorm_grad},
+	{"batch norm, residual and relu, ResNet-20", 128 * 32 * 32, 16, 4, 3, batchnorm_relu},
+	{"their gradients, ResNet-20", 128 * 32 * 32, 16, 8, 5, batchnorm_relu_grad},
 	{"batch norm, ResNet-18", 16 * 56 * 56, 64, 3, 2, batchnorm},
+	{"batch norm's gradient, ResNet-18", 16 * 56 * 56, 64, 5, 3, batchnorm_grad},
+	{"batch norm, residual and relu, ResNet-18", 16 * 56 * 56, 64, 4, 3, batchnorm_relu},
+	{"their gradients, ResNet-18", 16 * 56 * 56, 64, 8, 5, batchnorm_relu_grad},
 	{"relu, ResNet-20", 128 * 32 * 32, 16, 2, 2, relu},
 	{"relu, ResNet-18", 16 * 56 * 56, 64, 2, 2, relu},
 	{"relu's gradient, ResNet-18", 16 * 56 * 56, 64, 3, 3, relu_grad},
@@ -234,8 +268,8 @@ static void memory_row(int i, op_row *r)
 		r->floats[k] = n;
 	r->shape.matrix.rows = m->rows;
 	r->shape.matrix.columns = m->columns;
-	/* Two statistics per column, or a label per row: labels of 0. */
-	r->workspace = 2 * sizeof(double) * (size_t)(m->rows > m->columns ? m->rows : m->columns);
+	/* Three statistics per column, or a label per row: labels of 0. */
+	r->workspace = 3 * sizeof(double) * (size_t)(m->rows > m->columns ? m->rows : m->columns);
 	r->run = m->run;
 }
 
