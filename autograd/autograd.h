@@ -380,6 +380,11 @@ typedef struct ebb_op {
 	ebb_order takes[EBB_MAX_READS];
 	/* vjp takes gy in any memory (views); else it is dense in the output's order */
 	bool gy_strided;
+	/* Writes the same result again, bit for bit, into v->out, from what the gradient keeps:
+	 * the declared inputs, v->attrs, v->saved; without ops.  The tape then does not hold the
+	 * result for gradients that read it, and has it made again when the sweep comes to them.
+	 * NULL: it holds it. */
+	void (*remake)(ebb_vjp *v);
 	/* Floating-point operations of a call with result y, for profiles; NULL: one per element
 	 * of y, none for a view. */
 	double (*flops)(const ebb_call *c, const ebb_tensor *y);

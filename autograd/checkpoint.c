@@ -270,7 +270,7 @@ static void bring_home(ebb_vjp *v, uint64_t mark, ebb_tensor *home)
 			home[k] = *g;
 			home[k].grad = NULL;
 			if (!(g->flags & EBB_F_TEMPORARY)) {
-				home[k].flags &= (uint16_t)~EBB_F_ADOPTED;
+				home[k].flags &= (uint16_t) ~(EBB_F_ADOPTED | EBB_F_FORGETTABLE);
 				home[k].flags |= EBB_F_SWEEP | EBB_F_TEMPORARY;
 				home[k].node = -1;
 				ebb_ref(home[k].storage);

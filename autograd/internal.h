@@ -140,7 +140,9 @@ enum {
 	EBB_F_ROWS = 1 << 10,
 	EBB_F_CHANNELS_LAST = 1 << 11,
 	EBB_F_COMPUTED = 1 << 12, /* the result of an op */
-	EBB_F_SHOWN = 1 << 13     /* dropped, but readable inside the vjp that declared it */
+	EBB_F_SHOWN = 1 << 13,    /* dropped, but readable inside the vjp that declared it */
+	/* its memory goes though gradients read it: its node can make it again */
+	EBB_F_FORGETTABLE = 1 << 14
 };
 
 struct ebb_tensor {
@@ -216,7 +218,12 @@ struct ebb_node {
 	unsigned reads;
 	int32_t index, nin, nsaved;
 	bool consumed;
-	bool holds_inputs; /* all of them, for the ranges that an anomaly is told with */
+	bool holds_inputs;  /* all of them, for the ranges that an anomaly is told with */
+	bool forgets;       /* does not hold its result, though its gradient may read it */
+	unsigned depends;   /* inputs that their own nodes make again instead of its holding them */
+	int32_t dependents; /* nodes that so depend on this one, not consumed yet */
+	ebb_storage *result; /* made again, or kept after all, and held */
+	ebb_node *next_remade;
 	uint32_t out_version;
 	uint32_t *versions; /* of the inputs held, when they were saved */
 	ebb_tensor **saved;
@@ -274,7 +281,9 @@ struct ebb_tape {
 	const ebb_trace *trace;
 	ebb_tensor **traced; /* of all open traces */
 	int64_t ntraced, traced_capacity;
-	int replays; /* second runs of checkpoints that are going on */
+	int replays;      /* second runs of checkpoints that are going on */
+	int sweeps;       /* that are going on */
+	ebb_node *remade; /* nodes that hold a result made again */
 
 	ebb_node **nodes;
 	int64_t nnodes, nodes_capacity;
@@ -320,6 +329,7 @@ bool ebb_gradient_is_finite(ebb_vjp *v, int k, const ebb_tensor *g);
 /* What a vjp sees of its node (view.c). */
 typedef struct ebb_shown {
 	ebb_tensor *x;
+	ebb_storage *held; /* of what was made again */
 	ebb_tensor shadow;
 	bool was_dropped;
 } ebb_shown;
@@ -330,8 +340,9 @@ typedef struct ebb_view {
 	ebb_storage *memory; /* for nodes of more inputs */
 } ebb_view;
 
-/* Fills in v->in and v->out. False: no memory, and the tape has failed. */
-bool ebb_open_view(ebb_node *n, ebb_view *w, ebb_vjp *v);
+/* Fills in v->in and v->out, which can be read if declared, or if its value is what is asked for.
+ * False: no memory, and the tape has failed. */
+bool ebb_open_view(ebb_node *n, ebb_view *w, ebb_vjp *v, bool remakes);
 void ebb_close_view(const ebb_node *n, const ebb_view *w);
 
 ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin, int nsaved);
@@ -368,8 +379,29 @@ static inline bool ebb_reads(const ebb_node *n, int k)
 
 static inline bool ebb_holds(const ebb_node *n, int k)
 {
-	return n->in[k] && (n->holds_inputs || ebb_reads(n, k));
+	return n->in[k] && (n->holds_inputs || ebb_reads(n, k)) &&
+	       !(k < 30 && (n->depends & EBB_IN(k)));
 }
+
+/* False after saying so: a value that the node's gradient reads has been overwritten, or the node
+ * was consumed. */
+bool ebb_saved_values_stand(const ebb_sweep *s, ebb_node *n);
+
+/* ---- Results that are made again (remake.c) -------------------------------------------------- */
+
+/* Whether the new node n, which reads input k, depends on that input's node for it. */
+bool ebb_depend(ebb_node *n, int k);
+/* x, which may be forgotten, stays. */
+void ebb_keep_result(ebb_tensor *x);
+/* Whether x, on whose node another depends, has its value. */
+bool ebb_is_in_memory(const ebb_tensor *x);
+/* Makes again what n's gradient reads and has been forgotten.  False: the tape has failed. */
+bool ebb_remake_for(const ebb_sweep *s, ebb_node *n);
+/* The sweep has passed n; the outermost one has ended. */
+void ebb_forget_result(ebb_node *n);
+void ebb_forget_results(ebb_tape *t);
+/* n is consumed. */
+void ebb_end_dependence(ebb_node *n);
 
 /* Notes x, an input of an op, in the open trace. */
 void ebb_trace_input(ebb_tape *t, ebb_tensor *x);

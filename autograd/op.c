@@ -211,7 +211,10 @@ ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin
 	n->nin = nin;
 	n->nsaved = nsaved;
 	n->consumed = false;
-	n->holds_inputs = false;
+	n->holds_inputs = n->forgets = false;
+	n->depends = 0;
+	n->dependents = 0;
+	n->result = NULL;
 	n->saved = (ebb_tensor **)(void *)((char *)n + size);
 	n->versions =
 		(uint32_t *)(void *)((char *)n + size + (size_t)nsaved * sizeof(ebb_tensor *));
@@ -227,10 +230,12 @@ void ebb_consume(ebb_node *n)
 	for (int k = 0; (n->reads || n->holds_inputs) && k < n->nin; k++)
 		if (ebb_holds(n, k))
 			ebb_unref(n->in[k]->storage);
-	if (n->reads & EBB_OUT)
+	if ((n->reads & EBB_OUT) && !n->forgets)
 		ebb_unref(n->out->storage);
 	for (int k = 0; k < n->nsaved; k++)
 		ebb_unref(n->saved[k]->storage);
+	if (n->forgets || n->depends)
+		ebb_end_dependence(n);
 }
 
 /* What the gradients that will be asked for read. */
@@ -273,17 +278,20 @@ static bool push(ebb_call *c, ebb_tensor *y)
 	n->attrs = attrs;
 	n->reads = reads_of(c);
 	n->holds_inputs = t->anomaly;
+	n->forgets = c->op->remake && !t->anomaly;
 	for (int k = 0; k < c->nin; k++) {
 		n->in[k] = lasting(c->in[k]);
 		if (ebb_holds(n, k)) {
 			n->versions[k] = c->in[k]->storage->version;
-			ebb_ref(c->in[k]->storage);
+			if (!ebb_depend(n, k))
+				ebb_ref(c->in[k]->storage);
 		}
 	}
-	if (n->reads & EBB_OUT) {
-		n->out_version = y->storage->version;
+	n->out_version = y->storage->version;
+	if (n->forgets)
+		y->flags |= EBB_F_FORGETTABLE;
+	else if (n->reads & EBB_OUT)
 		ebb_ref(y->storage);
-	}
 	for (int k = 0; k < c->nsaved; k++) {
 		n->saved[k] = lasting(c->saved[k]);
 		ebb_ref(c->saved[k]->storage);

@@ -153,7 +153,7 @@ void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 
 /* ---- One node -------------------------------------------------------------------------------- */
 
-static bool saved_values_stand(ebb_sweep *s, ebb_node *n)
+bool ebb_saved_values_stand(const ebb_sweep *s, ebb_node *n)
 {
 	char text[240];
 
@@ -165,14 +165,16 @@ static bool saved_values_stand(ebb_sweep *s, ebb_node *n)
 		return false;
 	}
 	for (int k = 0; n->reads && k < n->nin; k++)
-		if (ebb_reads(n, k) && n->in[k]->storage->version != n->versions[k]) {
+		if (ebb_reads(n, k) && (ebb_holds(n, k) || ebb_is_in_memory(n->in[k])) &&
+			n->in[k]->storage->version != n->versions[k]) {
 			ebb_fail(s->t, EBB_BAD_STATE, n->site,
 				"%s: input %d (%s) was overwritten after the op saved it for its "
 				"gradient",
 				n->op->name, k, ebb_describe(n->in[k], text, sizeof text));
 			return false;
 		}
-	if ((n->reads & EBB_OUT) && n->out->storage->version != n->out_version) {
+	if ((n->reads & EBB_OUT) && (!n->forgets || ebb_is_in_memory(n->out)) &&
+		n->out->storage->version != n->out_version) {
 		ebb_fail(s->t, EBB_BAD_STATE, n->site,
 			"%s: its result was overwritten after it was saved for its gradient",
 			n->op->name);
@@ -249,7 +251,7 @@ static bool visit(ebb_sweep *s, ebb_node *n)
 	ebb_view w;
 
 	pass_on = !leaf && wants_any(&v);
-	if (pass_on && !saved_values_stand(s, n))
+	if (pass_on && !(ebb_saved_values_stand(s, n) && ebb_remake_for(s, n)))
 		return false;
 	ebb_open_frame(t, &frame, n->site, n->op->name, s->create_graph);
 	t->scope = (ebb_scope *)n->scope;
@@ -264,7 +266,7 @@ static bool visit(ebb_sweep *s, ebb_node *n)
 	}
 	if (v.gy && t->nobservers && !t->replays)
 		tell_gradient(t, n, v.gy);
-	if (v.gy && pass_on && ebb_open_view(n, &w, &v)) {
+	if (v.gy && pass_on && ebb_open_view(n, &w, &v, false)) {
 		n->op->vjp(&v);
 		ebb_close_view(n, &w);
 	}
@@ -326,7 +328,7 @@ bool ebb_sweep_begin(ebb_sweep *s, int n, ebb_tensor *const *y, ebb_tensor *cons
 	return !ebb_failed(t);
 }
 
-bool ebb_sweep_run(ebb_sweep *s, bool keep_targets)
+static bool run(ebb_sweep *s, bool keep_targets)
 {
 	ebb_tape *t = s->t;
 
@@ -335,17 +337,30 @@ bool ebb_sweep_run(ebb_sweep *s, bool keep_targets)
 		ebb_tensor **slot = &s->acc[i - s->base];
 		bool leaf = n->op == &ebb_leaf_op;
 
-		if (!*slot)
-			continue;
-		if (!leaf || t->nobservers)
-			if (!visit(s, n))
-				return false;
-		if (s->consume && !leaf)
-			ebb_consume(n);
-		if (!leaf && !(keep_targets && (s->needed[i - s->base] & 2)))
-			ebb_let_go(slot);
+		if (*slot) {
+			if (!leaf || t->nobservers)
+				if (!visit(s, n))
+					return false;
+			if (s->consume && !leaf)
+				ebb_consume(n);
+			if (!leaf && !(keep_targets && (s->needed[i - s->base] & 2)))
+				ebb_let_go(slot);
+		}
+		if (n->forgets)
+			ebb_forget_result(n);
 	}
 	return true;
+}
+
+bool ebb_sweep_run(ebb_sweep *s, bool keep_targets)
+{
+	bool ok;
+
+	s->t->sweeps++;
+	ok = run(s, keep_targets);
+	if (--s->t->sweeps == 0)
+		ebb_forget_results(s->t);
+	return ok;
 }
 
 bool ebb_sweep_target(ebb_tape *t, const char *what, ebb_tensor **y, const char *site)

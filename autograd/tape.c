@@ -361,6 +361,9 @@ void ebb_drop(ebb_tensor *x)
 {
 	if (x->flags & (EBB_F_DROPPED | EBB_F_ADOPTED))
 		return;
+	if ((x->flags & EBB_F_FORGETTABLE) &&
+		x->storage->version != x->tape->nodes[x->node]->out_version)
+		ebb_keep_result(x); /* overwritten: its gradients must find that out */
 	x->flags |= EBB_F_DROPPED;
 	if (x->storage)
 		ebb_unref(x->storage);

@@ -6,9 +6,10 @@
  */
 #include "autograd/internal.h"
 
-static ebb_tensor *show(ebb_tensor *x, bool declared, ebb_shown *s)
+static ebb_tensor *show(ebb_tensor *x, bool declared, bool hold, ebb_shown *s)
 {
 	s->x = x;
+	s->held = NULL;
 	s->was_dropped = false;
 	if (!x)
 		return NULL;
@@ -16,6 +17,11 @@ static ebb_tensor *show(ebb_tensor *x, bool declared, ebb_shown *s)
 		s->shadow = *x;
 		s->shadow.flags |= EBB_F_HIDDEN;
 		return &s->shadow;
+	}
+	/* A sweep inside the vjp may let go of it. */
+	if (hold) {
+		s->held = x->storage;
+		ebb_ref(s->held);
 	}
 	s->was_dropped = x->flags & EBB_F_DROPPED;
 	if (s->was_dropped)
@@ -27,9 +33,11 @@ static void put_back(const ebb_shown *s)
 {
 	if (s->was_dropped)
 		s->x->flags = (uint16_t)((s->x->flags & ~EBB_F_SHOWN) | EBB_F_DROPPED);
+	if (s->held)
+		ebb_unref(s->held);
 }
 
-bool ebb_open_view(ebb_node *n, ebb_view *w, ebb_vjp *v)
+bool ebb_open_view(ebb_node *n, ebb_view *w, ebb_vjp *v, bool remakes)
 {
 	w->memory = NULL;
 	w->inputs = w->few;
@@ -45,11 +53,12 @@ bool ebb_open_view(ebb_node *n, ebb_view *w, ebb_vjp *v)
 		w->inputs = ebb_storage_data(w->memory);
 		w->in = (ebb_tensor **)(void *)(w->inputs + n->nin);
 	}
-	v->out = show(n->out, n->reads & EBB_OUT, &w->out);
+	v->out = show(n->out, remakes || (n->reads & EBB_OUT), n->forgets, &w->out);
 	for (int k = 0; k < n->nsaved; k++)
-		show(n->saved[k], true, &w->saved[k]);
+		show(n->saved[k], true, false, &w->saved[k]);
 	for (int k = 0; k < n->nin; k++)
-		w->in[k] = show(n->in[k], n->in[k] && ebb_reads(n, k), &w->inputs[k]);
+		w->in[k] = show(n->in[k], n->in[k] && ebb_reads(n, k), n->in[k] && !ebb_holds(n, k),
+			&w->inputs[k]);
 	v->in = w->in;
 	return true;
 }

@@ -149,17 +149,46 @@ static void batchnorm_relu_vjp(ebb_vjp *v)
 		composed_grad(v, g);
 }
 
+static void scale_and_shift(const ebb_tensor *x, const ebb_tensor *residual, bool rectify,
+	const double *scale, ebb_tensor *y)
+{
+	int64_t channels = x->shape[1], rows = x->count / channels;
+
+	if (rectify)
+		KERNELS(y)->scale_shift_relu(rows, channels, x->data,
+			residual ? residual->data : NULL, scale, scale + channels, y->data);
+	else
+		KERNELS(y)->scale_shift(rows, channels, x->data, scale, scale + channels, y->data);
+}
+
+/* Without a residual alone: that is not kept. */
+static void remake(ebb_vjp *v)
+{
+	const ebb_tensor *x = v->in[X];
+
+	if (x->count)
+		scale_and_shift(x, NULL, v->nin > RESIDUAL,
+			(const double *)(const void *)v->saved[0]->data + 2 * x->shape[1], v->out);
+}
+
 #define READS (EBB_IN(X) | EBB_IN(WEIGHT))
 static const ebb_op BATCHNORM = {.name = "batchnorm",
 	.vjp = batchnorm_vjp,
 	.reads = {READS, READS, READS},
 	.optional = EBB_IN(WEIGHT) | EBB_IN(BIAS),
-	.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS}};
-static const ebb_op BATCHNORM_RELU = {.name = "batchnorm_relu",
-	.vjp = batchnorm_relu_vjp,
-	.reads = {READS | EBB_OUT, READS | EBB_OUT, READS | EBB_OUT, EBB_OUT},
-	.optional = EBB_IN(WEIGHT) | EBB_IN(BIAS) | EBB_IN(RESIDUAL),
-	.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS, EBB_CHANNELS_LAST}};
+	.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS},
+	.remake = remake};
+
+#define BATCHNORM_RELU(remake_fn)                                                                  \
+	{                                                                                          \
+		.name = "batchnorm_relu", .vjp = batchnorm_relu_vjp,                               \
+		.reads = {READS | EBB_OUT, READS | EBB_OUT, READS | EBB_OUT, EBB_OUT},             \
+		.optional = EBB_IN(WEIGHT) | EBB_IN(BIAS) | EBB_IN(RESIDUAL),                      \
+		.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS, EBB_CHANNELS_LAST},               \
+		.remake = remake_fn                                                                \
+	}
+static const ebb_op BATCHNORM_ONLY_RELU = BATCHNORM_RELU(remake);
+static const ebb_op BATCHNORM_RESIDUAL_RELU = BATCHNORM_RELU(NULL);
 
 /* ---- Forward --------------------------------------------------------------------------------- */
 
@@ -270,27 +299,21 @@ static ebb_tensor *normalise(ebb_call *c, const ebb_batchnorm_args *a)
 	const ebb_tensor *x = c->in[X];
 	ebb_tensor *y, *saved;
 	int64_t channels;
-	double *s, *mean;
 
 	if (!c->t || !checks(c, a, k.batch))
 		return NULL;
 	channels = x->shape[1];
 	y = ebb_new_like(c, x);
-	saved = ebb_new(c, EBB_F64, EBB_SHAPE(2 * channels), EBB_ROWS);
+	/* Mean, 1/sqrt(var + eps), scale, shift. */
+	saved = ebb_new(c, EBB_F64, EBB_SHAPE(4 * channels), EBB_ROWS);
 	/* Without rows too: the gradient reads the statistics. */
-	s = y && channels ? ebb_scratch(c, (size_t)channels * 2 * sizeof *s) : NULL;
-	if (s && saved) {
-		int64_t rows = x->count / channels;
-		const ebb_tensor *residual = c->nin > RESIDUAL ? c->in[RESIDUAL] : NULL;
+	if (y && saved && channels) {
+		double *mean = (double *)(void *)saved->data, *scale = mean + 2 * channels;
 
-		mean = (double *)(void *)saved->data;
 		statistics(c, a, k.batch, mean, mean + channels);
-		coefficients(c, k.eps, mean, mean + channels, s, s + channels);
-		if (c->nin > RESIDUAL)
-			KERNELS(y)->scale_shift_relu(rows, channels, x->data,
-				residual ? residual->data : NULL, s, s + channels, y->data);
-		else
-			KERNELS(y)->scale_shift(rows, channels, x->data, s, s + channels, y->data);
+		coefficients(c, k.eps, mean, mean + channels, scale, scale + channels);
+		scale_and_shift(
+			x, c->nin > RESIDUAL ? c->in[RESIDUAL] : NULL, c->nin > RESIDUAL, scale, y);
 	}
 	ebb_save(c, saved);
 	ebb_attach(c, &k, sizeof k);
@@ -308,7 +331,8 @@ ebb_tensor *(ebb_batchnorm)(const ebb_batchnorm_args *a)
 ebb_tensor *(ebb_batchnorm_relu)(const ebb_batchnorm_relu_args *a)
 {
 	ebb_tensor *in[] = {a->x, a->weight, a->bias, a->residual};
-	ebb_call c = ebb_begin(a->t, &BATCHNORM_RELU, a->site, 4, in);
+	ebb_call c = ebb_begin(a->t, a->residual ? &BATCHNORM_RESIDUAL_RELU : &BATCHNORM_ONLY_RELU,
+		a->site, 4, in);
 	char x[240], r[240];
 
 	if (c.t && in[RESIDUAL] &&
