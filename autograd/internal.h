@@ -337,6 +337,8 @@ void ebb_let_go(ebb_tensor **slot);
 /* The accumulator of a node, in this sweep or an outer one. */
 ebb_tensor **ebb_slot(const ebb_sweep *s, int64_t node);
 bool ebb_is_needed(const ebb_sweep *s, int64_t node);
+/* Whether nobody will read v->gy but this vjp, which may then write over it and give it on. */
+bool ebb_owns_gy(const ebb_vjp *v);
 /* y and gy (NULL: 1), checked and on this tape. */
 bool ebb_sweep_check(
 	ebb_tape *t, const char *what, ebb_tensor **y, ebb_tensor **gy, const char *site);

@@ -72,7 +72,8 @@ static void fused_grad(ebb_vjp *v)
 		if (ebb_wants(v, BIAS))
 			gb = ebb_vector(&c, ebb_dtype_of(x), channels, s.g);
 		gx = ebb_wants(v, X) ? ebb_new_like(&c, x) : NULL;
-		gr = gx && ebb_wants(v, RESIDUAL) ? ebb_new_like(&c, x) : NULL;
+		if (gx && ebb_wants(v, RESIDUAL))
+			gr = in[0] == v->gy && ebb_owns_gy(v) ? v->gy : ebb_new_like(&c, x);
 		if (gx) {
 			gx_coefficients(v, channels, (double)rows, &s);
 			KERNELS(gx)->batchnorm_gx(rows, channels, batch ? x->data : NULL,
