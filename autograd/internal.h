@@ -413,6 +413,8 @@ ebb_tensor **ebb_slot(const ebb_sweep *s, int64_t node);
 bool ebb_is_needed(const ebb_sweep *s, int64_t node);
 /* y, checked, on this tape and with a history. */
 bool ebb_sweep_target(ebb_tape *t, const char *what, ebb_tensor **y, const char *site);
+/* Whether nobody will read v->gy but this vjp, which may then write over it and give it on. */
+bool ebb_owns_gy(const ebb_vjp *v);
 /* y and gy (NULL: 1), checked and on this tape. */
 bool ebb_sweep_check(
 	ebb_tape *t, const char *what, ebb_tensor **y, ebb_tensor **gy, const char *site);

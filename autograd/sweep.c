@@ -70,6 +70,15 @@ static bool own_buffer(const ebb_tensor *g)
 	       g->storage->refs == 1 && g->storage->tape;
 }
 
+bool ebb_owns_gy(const ebb_vjp *v)
+{
+	const ebb_sweep *s = v->sweep;
+	bool asked_for = s->needed && s->needed[v->node->index - s->base] & 2;
+
+	/* An anomaly is told with its range. */
+	return !v->recording && !v->t->anomaly && !asked_for && own_buffer(v->gy);
+}
+
 static bool broadcasts_to(const ebb_tensor *x, const ebb_tensor *g)
 {
 	int lead = g->ndim - x->ndim;

@@ -322,7 +322,7 @@ typedef struct ebb_kernels {
 		double *sum_gyx);
 	/* gx = ga[k]*g + gb[k]*x + gc[k], with the same g and the caller's coefficients: the
 	 * gradient of batch norm.  x NULL: gx = ga[k]*g.  masked receives g, if it is not NULL
-	 * (then neither is y). */
+	 * (then neither is y).  gx or it may be gy. */
 	void (*batchnorm_gx)(int64_t rows, int64_t c, const void *x, const void *gy, const void *y,
 		const double *ga, const double *gb, const double *gc, void *gx, void *masked);
 

@@ -1,6 +1,22 @@
 /* activation.c - activation functions; a gradient that is a kernel is an op of its own. */
 #include "ops/internal.h"
 
+/* The gradient f(gy, y), over gy itself where nobody else reads that. */
+static void give_from_result(ebb_vjp *v, const ebb_op *op, ebb_binary_fn f)
+{
+	ebb_tensor *in[] = {v->gy, v->out};
+	ebb_call c;
+
+	if (!ebb_owns_gy(v) || !ebb_same_memory(v->gy, v->out)) {
+		ebb_give(v, 0, ebb_binary(v->t, op, f, v->gy, v->out, 0, NULL));
+		return;
+	}
+	c = ebb_begin(v->t, op, NULL, 2, in);
+	if (c.t)
+		KERNELS(v->gy)->binary(f, v->gy->count, v->gy->data, v->out->data, v->gy->data, 0);
+	ebb_give(v, 0, ebb_record(&c, v->gy));
+}
+
 /* ---- Sigmoids -------------------------------------------------------------------------------- */
 
 /* tanh: y' = 1 - y^2.  tanh_grad(gy, y) = gy*(1 - y^2); its own derivatives: tanh_grad(g, y)
@@ -28,7 +44,7 @@ static ebb_tensor *tanh_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
 
 static void tanh_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, tanh_grad(v->t, v->gy, v->out));
+	give_from_result(v, &TANH_GRAD, EBB_TANH_GRAD);
 }
 EBB_UNARY(tanh, TANH, EBB_TANH, EBB_OUT)
 
@@ -56,7 +72,7 @@ static ebb_tensor *sigmoid_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
 
 static void sigmoid_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, sigmoid_grad(v->t, v->gy, v->out));
+	give_from_result(v, &SIGMOID_GRAD, EBB_SIGMOID_GRAD);
 }
 EBB_UNARY(sigmoid, SIGMOID, EBB_SIGMOID, EBB_OUT)
 
@@ -81,7 +97,7 @@ ebb_tensor *ebb_relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
 
 static void relu_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, ebb_relu_grad(v->t, v->gy, v->out));
+	give_from_result(v, &RELU_GRAD, EBB_RELU_GRAD);
 }
 EBB_UNARY(relu, RELU, EBB_RELU, EBB_OUT)
 
@@ -138,7 +154,7 @@ static ebb_tensor *relu6_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
 
 static void relu6_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, relu6_grad(v->t, v->gy, v->out));
+	give_from_result(v, &RELU6_GRAD, EBB_RELU6_GRAD);
 }
 static const ebb_op RELU6 = {.name = "relu6", .vjp = relu6_vjp, .reads = {EBB_OUT}};
 

@@ -71,8 +71,14 @@ static void fused_grad(ebb_vjp *v)
 			gw = ebb_vector(&c, ebb_dtype_of(x), channels, s.dot);
 		if (ebb_wants(v, BIAS))
 			gb = ebb_vector(&c, ebb_dtype_of(x), channels, s.g);
-		gx = ebb_wants(v, X) ? ebb_new_like(&c, x) : NULL;
-		gr = gx && ebb_wants(v, RESIDUAL) ? ebb_new_like(&c, x) : NULL;
+		/* One of them may lie where gy is. */
+		if (ebb_wants(v, X)) {
+			bool over = in[0] == v->gy && ebb_owns_gy(v);
+			bool two = ebb_wants(v, RESIDUAL);
+
+			gx = over && !two ? v->gy : ebb_new_like(&c, x);
+			gr = !two ? NULL : over ? v->gy : ebb_new_like(&c, x);
+		}
 		if (gx) {
 			gx_coefficients(v, channels, (double)rows, &s);
 			KERNELS(gx)->batchnorm_gx(rows, channels, batch ? x->data : NULL,

@@ -118,7 +118,7 @@ START_TEST(options_out_of_range)
 		t, EBB_INVALID, ebb_adaptive_avgpool2d(t, x, .size = -1), "adaptive_avgpool2d");
 	assert_refused(t, EBB_INVALID, ebb_dropout(t, x, 1.0), "dropout");
 	assert_refused(t, EBB_INVALID, ebb_dropout(t, x, NAN), "dropout");
-	assert_refused(t, EBB_INVALID, ebb_clamp(t, x, 1, 0), "clamp");
+	assert_refused(t, EBB_INVALID, ebb_clamp(t, x, NAN, 0), "clamp");
 	assert_refused(t, EBB_INVALID, ebb_batchnorm(t, x, .eps = -1), "batchnorm", "eps is -1");
 	assert_refused(t, EBB_INVALID, ebb_batchnorm(t, x, .momentum = 2), "momentum 2");
 	assert_refused(t, EBB_INVALID,

@@ -58,6 +58,17 @@ static void check_gradient(int64_t rows, int64_t c, const void *x, const void *g
 			8 * (1 + fabs(bx) + fabs(var[i % c])), "batchnorm_gx");
 		expect(!masked || get(masked, i) == g);
 	}
+	if (keep) { /* in place */
+		void *g = reals(rows * c), *again = reals(rows * c);
+
+		memcpy(g, gy, (size_t)(rows * c) * K->real_size);
+		K->batchnorm_gx(rows, c, x, g, y, a, mean, var, again, g);
+		expect(memcmp(g, masked, (size_t)(rows * c) * K->real_size) == 0);
+		expect(memcmp(again, gx, (size_t)(rows * c) * K->real_size) == 0);
+		memcpy(g, gy, (size_t)(rows * c) * K->real_size);
+		K->batchnorm_gx(rows, c, x, g, y, a, mean, var, g, NULL);
+		expect(memcmp(g, gx, (size_t)(rows * c) * K->real_size) == 0);
+	}
 	K->batchnorm_gx(rows, c, NULL, gy, y, a, NULL, NULL, gx, masked);
 	for (int64_t i = 0; i < rows * c; i++) {
 		double g = !y || get(y, i) > 0 ? get(gy, i) : 0;

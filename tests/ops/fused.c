@@ -10,7 +10,7 @@ typedef struct fused_case {
 	ebb_shape shape;
 	ebb_tensor *in[INPUTS], *gy, *mean, *var;
 	unsigned wanted; /* bit k: input k is a variable */
-	bool evaluation, batch_alone, same;
+	bool evaluation, batch_alone, same, of_y;
 } fused_case;
 
 /* The op, or what it stands for. */
@@ -34,11 +34,12 @@ static bool same_numbers(const ebb_tensor *a, const ebb_tensor *b, double tolera
 	return close_to(&x, &y, tolerance, why, sizeof why);
 }
 
-/* Gradients with respect to the wanted inputs; true if there are any. */
+/* Gradients of sum y^2*gy with respect to the wanted inputs, and to y itself, if wanted; true if there
+ * are any. */
 static bool gradients(ebb_tape *t, const fused_case *c, ebb_tensor *y, ebb_tensor *const *x,
 	bool recorded, ebb_tensor **g)
 {
-	ebb_tensor *targets[INPUTS], *got[INPUTS];
+	ebb_tensor *targets[INPUTS + 1], *got[INPUTS + 1];
 	int n = 0, k = 0;
 
 	for (int i = 0; i < INPUTS; i++)
@@ -46,17 +47,20 @@ static bool gradients(ebb_tape *t, const fused_case *c, ebb_tensor *y, ebb_tenso
 			targets[n++] = x[i];
 	if (n == 0)
 		return false;
-	ck_assert_msg(ebb_grad(t, y, n, targets, got, c->gy, .create_graph = recorded), "%s",
-		ebb_error_message(t));
+	targets[n] = y;
+	ck_assert_msg(ebb_grad(t, ebb_mul(t, ebb_square(t, y), c->gy), n + c->of_y, targets, got,
+			      ebb_ones_like(t, y), .create_graph = recorded),
+		"%s", ebb_error_message(t));
 	for (int i = 0; i < INPUTS; i++)
 		g[i] = x[i] && c->wanted >> i & 1 ? got[k++] : NULL;
+	g[INPUTS] = c->of_y ? got[k] : NULL;
 	return true;
 }
 
 static void compare(const fused_case *c)
 {
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x[INPUTS], *y[2], *g[3][INPUTS], *mean[2], *var[2];
+	ebb_tensor *x[INPUTS], *y[2], *g[3][INPUTS + 1], *mean[2], *var[2];
 	double tolerance = c->dtype == EBB_F64 ? 1e-11 : 3e-5;
 
 	ebb_set_training(t, !c->evaluation);
@@ -76,12 +80,12 @@ static void compare(const fused_case *c)
 	if (gradients(t, c, y[0], x, false, g[0])) {
 		gradients(t, c, y[1], x, false, g[1]);
 		gradients(t, c, y[1], x, true, g[2]);
-		for (int i = 0; i < INPUTS; i++) {
+		for (int i = 0; i <= INPUTS; i++) {
 			if (!g[0][i])
 				continue;
-			ck_assert_msg(same_numbers(g[1][i], g[0][i], tolerance), "input %d", i);
-			ck_assert_msg(
-				same_numbers(g[2][i], g[0][i], tolerance), "recorded, input %d", i);
+			ck_assert_msg(same_numbers(g[1][i], g[0][i], tolerance), "gradient %d", i);
+			ck_assert_msg(same_numbers(g[2][i], g[0][i], tolerance),
+				"recorded gradient %d", i);
 		}
 	}
 	assert_healthy(t);
@@ -113,7 +117,8 @@ static void random_case(uint64_t *state)
 		.wanted = (unsigned)(bits >> 8) & 15,
 		.evaluation = bits & 4,
 		.batch_alone = bits & 8,
-		.same = (bits & 48) == 48};
+		.same = (bits & 48) == 48,
+		.of_y = bits >> 21 & 1};
 
 	if (f.same)
 		f.wanted = (f.wanted & 7) | (f.wanted & 1) << RESIDUAL;
