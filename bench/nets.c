@@ -5,6 +5,20 @@
 
 /* ---- KANN's and ggml's, for MNIST ------------------------------------------------------------ */
 
+/* A scope: what the rectifier was computed from is not read again. */
+static ebb_tensor *conv_relu(ebb_tape *t, const ebb_conv *l, ebb_tensor *x)
+{
+	ebb_scope_begin(t, "conv_relu");
+	return ebb_scope_end(t, ebb_relu(t, ebb_conv_forward(t, l, x)));
+}
+
+/* The same, and halved by maxima. */
+static ebb_tensor *conv_relu_pool(ebb_tape *t, const ebb_conv *l, ebb_tensor *x)
+{
+	ebb_scope_begin(t, "pool");
+	return ebb_scope_end(t, ebb_maxpool2d(t, conv_relu(t, l, x), .kernel = 2));
+}
+
 static net make_kann(ebb_params *p)
 {
 	return (net){.kann = {
@@ -17,9 +31,8 @@ static net make_kann(ebb_params *p)
 
 static ebb_tensor *kann(ebb_tape *t, const net *n, ebb_tensor *x)
 {
-	x = ebb_relu(t, ebb_conv_forward(t, &n->kann.conv1, x));
-	x = ebb_relu(t, ebb_conv_forward(t, &n->kann.conv2, x));
-	x = ebb_dropout(t, ebb_maxpool2d(t, x, .kernel = 2), 0.2);
+	x = conv_relu_pool(t, &n->kann.conv2, conv_relu(t, &n->kann.conv1, x));
+	x = ebb_dropout(t, x, 0.2);
 	x = ebb_relu(t, ebb_linear_forward(t, &n->kann.fc1, ebb_flatten(t, x)));
 	return ebb_linear_forward(t, &n->kann.fc2, ebb_dropout(t, x, 0.2));
 }
@@ -35,10 +48,8 @@ static net make_ggml(ebb_params *p)
 
 static ebb_tensor *ggml(ebb_tape *t, const net *n, ebb_tensor *x)
 {
-	x = ebb_relu(t, ebb_conv_forward(t, &n->ggml.conv1, x));
-	x = ebb_maxpool2d(t, x, .kernel = 2);
-	x = ebb_relu(t, ebb_conv_forward(t, &n->ggml.conv2, x));
-	x = ebb_maxpool2d(t, x, .kernel = 2);
+	x = conv_relu_pool(t, &n->ggml.conv1, x);
+	x = conv_relu_pool(t, &n->ggml.conv2, x);
 	return ebb_linear_forward(t, &n->ggml.fc, ebb_flatten(t, x));
 }
 
