@@ -7,6 +7,7 @@
  */
 #include "autograd/internal.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,7 +179,12 @@ static ebb_storage *storage_in_block(size_t bytes)
 
 ebb_storage *ebb_storage_new(size_t bytes)
 {
-	return storage_in_block(bytes);
+	static atomic_uint_fast64_t made;
+	ebb_storage *s = storage_in_block(bytes);
+
+	if (s)
+		s->serial = atomic_fetch_add_explicit(&made, 1, memory_order_relaxed) + 1;
+	return s;
 }
 
 void ebb_storage_free(ebb_storage *s)

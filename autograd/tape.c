@@ -84,6 +84,7 @@ void ebb_tape_free(ebb_tape *t)
 	ebb_free(t->traced, (size_t)t->traced_capacity * sizeof *t->traced);
 	ebb_free(t->open, (size_t)t->open_capacity * sizeof *t->open);
 	ebb_free(t->epochs, (size_t)t->epochs_capacity * sizeof *t->epochs);
+	ebb_prepared_free(t);
 	ebb_free(t, sizeof *t);
 }
 

@@ -391,8 +391,8 @@ size_t EBB_NAME(direct_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 		if (ebb_is_product(s))
 			return EBB_NAME(gemm_workspace)(s->n * s->h * s->w, s->o, s->c);
 		w = forward_walk(s);
-		elements = packed_size(s, false) + aligned(s->groups * ebb_panel_columns(w.o)) +
-		           threads * w.scratch;
+		elements = (s->prepared ? 0 : packed_size(s, false)) +
+		           aligned(s->groups * ebb_panel_columns(w.o)) + threads * w.scratch;
 		break;
 	case EBB_CONV_GRAD_INPUT:
 		if (ebb_is_product(s))
@@ -415,13 +415,23 @@ size_t EBB_NAME(direct_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 	return (size_t)elements * sizeof(real);
 }
 
+size_t EBB_NAME(direct_prepared)(const ebb_conv_shape *s)
+{
+	return ebb_is_product(s) ? 0 : (size_t)packed_size(s, false) * sizeof(real);
+}
+
+void EBB_NAME(direct_prepare)(const ebb_conv_shape *s, const void *w, void *prepared)
+{
+	pack_weights(s, (struct taps){0, 1, s->kh, 0, 1, s->kw}, false, w, prepared);
+}
+
 /* ---- Forward --------------------------------------------------------------------------------- */
 
 void EBB_NAME(direct_forward)(
 	const ebb_conv_shape *s, const void *x, const void *w, const void *b, void *y, void *ws)
 {
 	struct walk k;
-	real *weight = ws, *bias;
+	real *bias = ws;
 	int64_t columns;
 
 	if (ebb_is_product(s)) {
@@ -431,16 +441,18 @@ void EBB_NAME(direct_forward)(
 	}
 	k = forward_walk(s);
 	columns = ebb_panel_columns(k.o);
-	bias = weight + packed_size(s, false);
 	k.space = bias + aligned(k.groups * columns);
-	pack_weights(s, (struct taps){0, 1, s->kh, 0, 1, s->kw}, false, w, weight);
+	k.weight = w;
+	if (!s->prepared) {
+		k.weight = k.space + ebb_threads() * k.scratch;
+		EBB_NAME(direct_prepare)(s, w, (real *)k.weight);
+	}
 	for (int64_t g = 0; b && g < k.groups; g++) {
 		for (int64_t i = 0; i < columns; i++)
 			bias[g * columns + i] = i < k.o ? ((const real *)b)[g * k.o + i] : 0;
 	}
 	k.x = x;
 	k.y = y;
-	k.weight = weight;
 	k.bias = b ? bias : NULL;
 	ebb_run(k.n * k.groups * k.blocks, walk_piece, &k);
 }

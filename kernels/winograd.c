@@ -32,8 +32,9 @@ struct job {
 	bool turned;
 	const real *x, *w, *bias;
 	real *y;
-	real *u;     /* transformed weights: u[point*u_plane + column*c + ..] by panels */
-	real *space; /* of all workers */
+	real *to;      /* transformed weights: u[point*u_plane + column*c + ..] by panels */
+	const real *u; /* the same, read */
+	real *space;   /* of all workers */
 	int64_t u_plane, worker_space;
 };
 
@@ -252,7 +253,7 @@ static void weight_piece(void *ctx, int64_t piece, int worker)
 
 		for (int64_t i = 0; i < width; i += EBB_VLEN)
 			transform_columns(j, at + i, ebb_min(EBB_VLEN, width - i), c, count,
-				j->u + at * j->t.c + i, width);
+				j->to + at * j->t.c + i, width);
 		at += width;
 	}
 }
@@ -391,21 +392,36 @@ static struct job job_of(const ebb_conv_shape *s, bool turned)
 	return j;
 }
 
-static void run(struct job *j, void *ws)
+static void transform_weights(struct job *j, const real *w, real *to)
 {
-	int64_t pieces = ebb_ceil_div(j->t.c, CHANNELS);
+	j->w = w;
+	j->u = j->to = to;
+	ebb_run(ebb_ceil_div(j->t.c, CHANNELS), weight_piece, j);
+}
 
-	j->u = ws;
-	j->space = j->u + EBB_POINTS * j->u_plane;
-	ebb_run(pieces, weight_piece, j);
+static void run(struct job *j)
+{
 	ebb_run(ebb_ceil_div(j->t.tiles, j->t.block), block_piece, j);
 }
 
 size_t EBB_NAME(winograd_products_workspace)(const ebb_conv_shape *s, bool turned)
 {
 	struct job j = job_of(s, turned);
+	int64_t weights = s->prepared && !turned ? 0 : EBB_POINTS * j.u_plane;
 
-	return (size_t)(EBB_POINTS * j.u_plane + ebb_threads() * j.worker_space) * sizeof(real);
+	return (size_t)(weights + ebb_threads() * j.worker_space) * sizeof(real);
+}
+
+size_t EBB_NAME(winograd_prepared)(const ebb_conv_shape *s)
+{
+	return (size_t)(EBB_POINTS * job_of(s, false).u_plane) * sizeof(real);
+}
+
+void EBB_NAME(winograd_prepare)(const ebb_conv_shape *s, const void *w, void *prepared)
+{
+	struct job j = job_of(s, false);
+
+	transform_weights(&j, w, prepared);
 }
 
 void EBB_NAME(winograd_forward)(
@@ -414,10 +430,15 @@ void EBB_NAME(winograd_forward)(
 	struct job j = job_of(s, false);
 
 	j.x = x;
-	j.w = w;
 	j.bias = b;
 	j.y = y;
-	run(&j, ws);
+	j.u = w;
+	j.space = ws;
+	if (!s->prepared) {
+		transform_weights(&j, w, ws);
+		j.space += EBB_POINTS * j.u_plane;
+	}
+	run(&j);
 }
 
 void EBB_NAME(winograd_grad_input)(
@@ -426,9 +447,10 @@ void EBB_NAME(winograd_grad_input)(
 	struct job j = job_of(s, true);
 
 	j.x = gy;
-	j.w = w;
 	j.y = gx;
-	run(&j, ws);
+	j.space = (real *)ws + EBB_POINTS * j.u_plane;
+	transform_weights(&j, w, ws);
+	run(&j);
 }
 
 /* ---- When ------------------------------------------------------------------------------------ */
@@ -440,13 +462,15 @@ bool EBB_NAME(winograd_fits)(const ebb_conv_shape *s)
 }
 
 /* Multiply-adds of the products, and what the transforms cost in the same measure: about 6 for each
- * value of a tile, 24 for each of the weights. */
+ * value of a tile, 24 for each of the weights; prepared ones are more to read, though. */
 bool EBB_NAME(winograd_wins)(const ebb_conv_shape *s)
 {
 	struct ebb_tiling t = ebb_tiling_of(s, false);
 	double pairs = (double)t.c * (double)t.o, tiles = (double)t.tiles;
 	double direct = (double)(t.n * t.oh * t.ow * t.r * t.r) * pairs;
-	double products = EBB_POINTS * (tiles * (pairs + 6 * (double)(t.c + t.o)) + 24 * pairs);
+	double weights = s->prepared ? 10 : 24;
+	double products =
+		EBB_POINTS * (tiles * (pairs + 6 * (double)(t.c + t.o)) + weights * pairs);
 
 	return t.c >= LEAST && t.o >= LEAST && products < direct;
 }
