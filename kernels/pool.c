@@ -6,9 +6,9 @@
 struct pool_job {
 	const ebb_pool_shape *s;
 	const real *x;
-	const int32_t *from;
+	const void *from;
 	real *y;
-	int32_t *index;
+	void *index;
 	int64_t count, chunk;
 };
 
@@ -78,16 +78,35 @@ static struct span inside(int64_t start, int64_t taps, int64_t dilation, int64_t
 
 typedef int32_t index_vec
 	__attribute__((vector_size(EBB_VLEN * sizeof(int32_t)), aligned(sizeof(int32_t))));
+typedef uint16_t narrow_vec
+	__attribute__((vector_size(EBB_VLEN * sizeof(uint16_t)), aligned(sizeof(uint16_t))));
+
+EBB_INLINE int64_t position(const struct pool_job *j, int64_t i)
+{
+	return j->s->narrow ? ((const uint16_t *)j->from)[i] : ((const int32_t *)j->from)[i];
+}
+
+/* Stores n of them from number i on. */
+EBB_INLINE void store_positions(
+	const ebb_pool_shape *s, void *index, int64_t i, ebb_whole_vec where, int64_t n)
+{
+	index_vec wide = __builtin_convertvector(where, index_vec);
+	narrow_vec narrow = __builtin_convertvector(where, narrow_vec);
+
+	if (s->narrow)
+		memcpy((uint16_t *)index + i, &narrow, (size_t)n * sizeof(uint16_t));
+	else
+		memcpy((int32_t *)index + i, &wide, (size_t)n * sizeof(int32_t));
+}
 
 /* A vector of channels of one window.  It may load beyond the pixel's channels, within the tensor;
  * what it stores beyond them, within the row, the next pixels overwrite. */
 static void window_max(const ebb_pool_shape *s, const real *image, const real *x_end, int64_t top,
-	int64_t left, struct span rows, struct span cols, int64_t c, real *y, int32_t *index,
-	int64_t room)
+	int64_t left, struct span rows, struct span cols, int64_t c, real *y, void *index,
+	int64_t at_index, int64_t room)
 {
 	ebb_vec best = {0};
 	ebb_whole_vec where = {0};
-	index_vec narrow;
 	bool first = true;
 
 	for (int64_t u = rows.first; u < rows.end; u++) {
@@ -110,13 +129,12 @@ static void window_max(const ebb_pool_shape *s, const real *image, const real *x
 			first = false;
 		}
 	}
-	narrow = __builtin_convertvector(where, index_vec);
 	if (room >= EBB_VLEN) {
 		*(ebb_vec *)(void *)y = best;
-		*(index_vec *)(void *)index = narrow;
+		store_positions(s, index, at_index, where, EBB_VLEN);
 	} else {
 		memcpy(y, &best, (size_t)room * sizeof(real));
-		memcpy(index, &narrow, (size_t)room * sizeof(int32_t));
+		store_positions(s, index, at_index, where, room);
 	}
 }
 
@@ -138,7 +156,6 @@ static void maxpool_rows(void *ctx, int64_t piece, int worker)
 		struct span rows = s.adaptive ? adaptive(&s, true, row % s.oh)
 		                              : inside(top, s.kh, s.dilation_h, s.h);
 		real *y = j->y + row * s.ow * s.c;
-		int32_t *index = j->index + row * s.ow * s.c;
 
 		for (int64_t o = 0; o < s.ow; o++) {
 			int64_t left = o * s.stride_w - s.pad_left;
@@ -147,13 +164,14 @@ static void maxpool_rows(void *ctx, int64_t piece, int worker)
 
 			for (int64_t c = 0; c < s.c; c += EBB_VLEN)
 				window_max(&s, image, x_end, top, left, rows, cols, c,
-					y + o * s.c + c, index + o * s.c + c, (s.ow - o) * s.c - c);
+					y + o * s.c + c, j->index, (row * s.ow + o) * s.c + c,
+					(s.ow - o) * s.c - c);
 		}
 	}
 }
 
 EBB_DECLARE(maxpool);
-void EBB_NAME(maxpool)(const ebb_pool_shape *s, const void *x, void *y, int32_t *index)
+void EBB_NAME(maxpool)(const ebb_pool_shape *s, const void *x, void *y, void *index)
 {
 	struct pool_job j = {.s = s, .x = x, .y = y, .index = index};
 
@@ -175,17 +193,15 @@ static void scatter_images(void *ctx, int64_t piece, int worker)
 			gx[k] = 0;
 		for (int64_t p = n * out; p < (n + 1) * out; p++) {
 			const real *gy = j->x + p * s.c;
-			const int32_t *index = j->from + p * s.c;
 
 			for (int64_t k = 0; k < s.c; k++)
-				gx[index[k] * s.c + k] += gy[k];
+				gx[position(j, p * s.c + k) * s.c + k] += gy[k];
 		}
 	}
 }
 
 EBB_DECLARE(maxpool_scatter);
-void EBB_NAME(maxpool_scatter)(
-	const ebb_pool_shape *s, const void *gy, const int32_t *index, void *gx)
+void EBB_NAME(maxpool_scatter)(const ebb_pool_shape *s, const void *gy, const void *index, void *gx)
 {
 	struct pool_job j = {.s = s, .x = gy, .from = index, .y = gx};
 
@@ -207,13 +223,13 @@ static void put_images(void *ctx, int64_t piece, int worker)
 			y[k] = 0;
 		for (int64_t p = n * out; p < (n + 1) * out; p++) {
 			for (int64_t k = 0; k < s.c; k++)
-				y[j->from[p * s.c + k] * s.c + k] = j->x[p * s.c + k];
+				y[position(j, p * s.c + k) * s.c + k] = j->x[p * s.c + k];
 		}
 	}
 }
 
 EBB_DECLARE(maxpool_put);
-void EBB_NAME(maxpool_put)(const ebb_pool_shape *s, const void *x, const int32_t *index, void *y)
+void EBB_NAME(maxpool_put)(const ebb_pool_shape *s, const void *x, const void *index, void *y)
 {
 	struct pool_job j = {.s = s, .x = x, .from = index, .y = y};
 
@@ -232,13 +248,13 @@ static void gather_rows(void *ctx, int64_t piece, int worker)
 
 		for (int64_t p = row * s.ow; p < (row + 1) * s.ow; p++) {
 			for (int64_t k = 0; k < s.c; k++)
-				j->y[p * s.c + k] = x[j->from[p * s.c + k] * s.c + k];
+				j->y[p * s.c + k] = x[position(j, p * s.c + k) * s.c + k];
 		}
 	}
 }
 
 EBB_DECLARE(maxpool_gather);
-void EBB_NAME(maxpool_gather)(const ebb_pool_shape *s, const void *x, const int32_t *index, void *y)
+void EBB_NAME(maxpool_gather)(const ebb_pool_shape *s, const void *x, const void *index, void *y)
 {
 	struct pool_job j = {.s = s, .x = x, .from = index, .y = y};
 
