@@ -171,6 +171,8 @@ typedef struct ebb_pool_shape {
 	/* Adaptive: window i covers rows floor(i*h/oh) to ceil((i+1)*h/oh) - 1, columns alike;
 	 * kernel, stride, pad and dilation are not read, and the divisor is the window's area. */
 	bool adaptive;
+	/* Positions of maxima are uint16_t, for images of at most 2^16 pixels; else int32_t. */
+	bool narrow;
 } ebb_pool_shape;
 
 /* Upsampling: row i of y reads row floor(i*step_h) of x (nearest), or lies between two rows, at
@@ -290,14 +292,13 @@ typedef struct ebb_kernels {
 	/* Pooling.  index[n,i,j,c] is the position h*W + w of the maximum in its image (the
 	 * first of equals; the first NaN wins), NHWC like y.  A window with no element in the
 	 * image cannot occur. */
-	void (*maxpool)(const ebb_pool_shape *s, const void *x, void *y, int32_t *index);
+	void (*maxpool)(const ebb_pool_shape *s, const void *x, void *y, void *index);
 	/* gx = 0, += ; a kernel of 0 x 0 is an index that may point anywhere in the image */
 	void (*maxpool_scatter)(
-		const ebb_pool_shape *s, const void *gy, const int32_t *index, void *gx);
-	void (*maxpool_gather)(
-		const ebb_pool_shape *s, const void *x, const int32_t *index, void *y);
+		const ebb_pool_shape *s, const void *gy, const void *index, void *gx);
+	void (*maxpool_gather)(const ebb_pool_shape *s, const void *x, const void *index, void *y);
 	/* y = 0, then y at index = x, in reading order */
-	void (*maxpool_put)(const ebb_pool_shape *s, const void *x, const int32_t *index, void *y);
+	void (*maxpool_put)(const ebb_pool_shape *s, const void *x, const void *index, void *y);
 	void (*avgpool)(const ebb_pool_shape *s, const void *x, void *y);
 	void (*avgpool_grad)(const ebb_pool_shape *s, const void *gy, void *gx);
 

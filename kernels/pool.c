@@ -6,9 +6,9 @@
 struct pool_job {
 	const ebb_pool_shape *s;
 	const real *x;
-	const int32_t *from;
+	const void *from;
 	real *y;
-	int32_t *index;
+	void *index;
 	int64_t count, chunk;
 };
 
@@ -78,8 +78,10 @@ static struct span inside(int64_t start, int64_t taps, int64_t dilation, int64_t
 	return r;
 }
 
-typedef int32_t index_vec
-	__attribute__((vector_size(EBB_VLEN * sizeof(int32_t)), aligned(sizeof(int32_t))));
+typedef int32_t index_vec __attribute__((
+	vector_size(EBB_VLEN * sizeof(int32_t)), aligned(sizeof(int32_t)), may_alias));
+typedef uint16_t narrow_vec __attribute__((
+	vector_size(EBB_VLEN * sizeof(uint16_t)), aligned(sizeof(uint16_t)), may_alias));
 
 /* A vector of channels of one pixel.  It may reach into the next pixels, not beyond the tensor. */
 EBB_INLINE ebb_vec load(const real *x, const real *end)
@@ -102,25 +104,40 @@ EBB_INLINE void store(ebb_vec v, real *y, int64_t room)
 		memcpy(y, &v, (size_t)room * sizeof(real));
 }
 
-EBB_INLINE index_vec load_index(const int32_t *x, const int32_t *end)
+/* Positions from number i on, of 16 or 32 bits, as far as there are rest or room. */
+EBB_INLINE index_vec load_index(const struct pool_job *j, int64_t i, int64_t rest)
 {
-	index_vec v = {0};
+	size_t n = (size_t)ebb_min(rest, EBB_VLEN);
+	narrow_vec narrow = {0};
+	index_vec wide = {0};
 
-	if (end - x >= EBB_VLEN)
-		v = *(const index_vec *)(const void *)x;
-	else
-		memcpy(&v, x, (size_t)(end - x) * sizeof(int32_t));
-	return v;
+	if (j->s->narrow) {
+		memcpy(&narrow, (const uint16_t *)j->from + i, n * sizeof(uint16_t));
+		return __builtin_convertvector(narrow, index_vec);
+	}
+	memcpy(&wide, (const int32_t *)j->from + i, n * sizeof(int32_t));
+	return wide;
 }
 
-EBB_INLINE void store_index(ebb_whole_vec where, int32_t *index, int64_t room)
+EBB_INLINE void store_index(bool narrow, ebb_whole_vec where, void *index, int64_t i, int64_t room)
 {
-	index_vec v = __builtin_convertvector(where, index_vec);
+	size_t n = (size_t)ebb_min(room, EBB_VLEN);
+	narrow_vec two = __builtin_convertvector(where, narrow_vec);
+	index_vec four = __builtin_convertvector(where, index_vec);
 
-	if (room >= EBB_VLEN)
-		*(index_vec *)(void *)index = v;
+	if (narrow && n == EBB_VLEN)
+		*(narrow_vec *)(void *)((uint16_t *)index + i) = two;
+	else if (narrow)
+		memcpy((uint16_t *)index + i, &two, n * sizeof(uint16_t));
+	else if (n == EBB_VLEN)
+		*(index_vec *)(void *)((int32_t *)index + i) = four;
 	else
-		memcpy(index, &v, (size_t)room * sizeof(int32_t));
+		memcpy((int32_t *)index + i, &four, n * sizeof(int32_t));
+}
+
+EBB_INLINE int64_t position(const struct pool_job *j, int64_t i)
+{
+	return j->s->narrow ? ((const uint16_t *)j->from)[i] : ((const int32_t *)j->from)[i];
 }
 
 /* The maximum so far and where it is. */
@@ -185,7 +202,7 @@ static struct square square_of(const ebb_pool_shape *s)
 /* Windows [o,end) of a row, of count taps, all of them inside the image; the vectors are inside x and
  * the row of y.  x and at are where the first window begins. */
 EBB_INLINE void whole_windows(int count, const ebb_pool_shape *s, const struct square *q,
-	const real *x, int64_t at, int64_t windows, real *y, int32_t *index)
+	const real *x, int64_t at, int64_t windows, real *y, void *index, int64_t i)
 {
 	for (int64_t o = 0; o < windows; o++, at += s->stride_w) {
 		for (int64_t c = 0; c < s->c; c += EBB_VLEN) {
@@ -198,7 +215,8 @@ EBB_INLINE void whole_windows(int count, const ebb_pool_shape *s, const struct s
 					*(const ebb_vec *)(const void *)(from + q->offset[k]),
 					q->position[k]);
 			*(ebb_vec *)(void *)(y + o * s->c + c) = b.value;
-			store_index(b.where + (ebb_whole)at, index + o * s->c + c, EBB_VLEN);
+			store_index(s->narrow, b.where + (ebb_whole)at, index, i + o * s->c + c,
+				EBB_VLEN);
 		}
 	}
 }
@@ -209,7 +227,8 @@ struct pool_row {
 	int64_t top;
 	struct span rows;
 	real *y;
-	int32_t *index;
+	void *index;
+	int64_t first; /* number of its first output */
 };
 
 /* Those of its windows that whole_windows can take. */
@@ -245,7 +264,7 @@ static void any_window(const ebb_pool_shape *s, const struct pool_row *r, int64_
 		struct best b = window_max(s, r->image + c, r->x_end, r->top, left, r->rows, cols);
 
 		store(b.value, r->y + o * s->c + c, room);
-		store_index(b.where, r->index + o * s->c + c, room);
+		store_index(s->narrow, b.where, r->index, r->first + o * s->c + c, room);
 	}
 }
 
@@ -258,10 +277,10 @@ static void maxpool_row(const ebb_pool_shape *s, const struct square *q, const s
 		any_window(s, r, o);
 	if (whole.first < whole.end && q->count == 4)
 		whole_windows(4, s, q, r->image + at * s->c, at, whole.end - whole.first,
-			r->y + whole.first * s->c, r->index + whole.first * s->c);
+			r->y + whole.first * s->c, r->index, r->first + whole.first * s->c);
 	else if (whole.first < whole.end)
 		whole_windows(9, s, q, r->image + at * s->c, at, whole.end - whole.first,
-			r->y + whole.first * s->c, r->index + whole.first * s->c);
+			r->y + whole.first * s->c, r->index, r->first + whole.first * s->c);
 	for (int64_t o = ebb_max(whole.first, whole.end); o < s->ow; o++)
 		any_window(s, r, o);
 }
@@ -283,7 +302,8 @@ static void maxpool_rows(void *ctx, int64_t piece, int worker)
 			.x_end = j->x + s.n * s.h * s.w * s.c,
 			.top = row % s.oh * s.stride_h - s.pad_top,
 			.y = j->y + row * s.ow * s.c,
-			.index = j->index + row * s.ow * s.c};
+			.index = j->index,
+			.first = row * s.ow * s.c};
 
 		r.rows = s.adaptive ? adaptive(&s, true, row % s.oh)
 		                    : inside(r.top, s.kh, s.dilation_h, s.h);
@@ -292,7 +312,7 @@ static void maxpool_rows(void *ctx, int64_t piece, int worker)
 }
 
 EBB_DECLARE(maxpool);
-void EBB_NAME(maxpool)(const ebb_pool_shape *s, const void *x, void *y, int32_t *index)
+void EBB_NAME(maxpool)(const ebb_pool_shape *s, const void *x, void *y, void *index)
 {
 	struct pool_job j = {.s = s, .x = x, .y = y, .index = index};
 
@@ -342,8 +362,7 @@ EBB_INLINE void place_window(
 			for (int64_t c = 0; c < s->c; c += EBB_VLEN) {
 				int64_t rest = whole ? EBB_VLEN : all - y - c;
 				ebb_vec gy = load(j->x + y + c, j->x + y + c + rest);
-				index_vec from =
-					load_index(j->from + y + c, j->from + y + c + rest);
+				index_vec from = load_index(j, y + c, rest);
 				ebb_whole_vec here = __builtin_convertvector(from, ebb_whole_vec) ==
 				                     (ebb_whole)(u * s->w + v);
 
@@ -390,15 +409,14 @@ static void scatter_images(void *ctx, int64_t piece, int worker)
 				int64_t p = ((n * s.oh + i) * s.ow + o) * s.c;
 
 				for (int64_t k = 0; k < s.c; k++)
-					gx[j->from[p + k] * s.c + k] += j->x[p + k];
+					gx[position(j, p + k) * s.c + k] += j->x[p + k];
 			}
 		}
 	}
 }
 
 EBB_DECLARE(maxpool_scatter);
-void EBB_NAME(maxpool_scatter)(
-	const ebb_pool_shape *s, const void *gy, const int32_t *index, void *gx)
+void EBB_NAME(maxpool_scatter)(const ebb_pool_shape *s, const void *gy, const void *index, void *gx)
 {
 	struct pool_job j = {.s = s, .x = gy, .from = index, .y = gx};
 
@@ -421,13 +439,13 @@ static void put_images(void *ctx, int64_t piece, int worker)
 			y[k] = 0;
 		for (int64_t p = n * out; p < (n + 1) * out; p++) {
 			for (int64_t k = 0; k < s.c; k++)
-				y[j->from[p * s.c + k] * s.c + k] = j->x[p * s.c + k];
+				y[position(j, p * s.c + k) * s.c + k] = j->x[p * s.c + k];
 		}
 	}
 }
 
 EBB_DECLARE(maxpool_put);
-void EBB_NAME(maxpool_put)(const ebb_pool_shape *s, const void *x, const int32_t *index, void *y)
+void EBB_NAME(maxpool_put)(const ebb_pool_shape *s, const void *x, const void *index, void *y)
 {
 	struct pool_job j = {.s = s, .x = x, .from = index, .y = y};
 
@@ -446,13 +464,13 @@ static void gather_rows(void *ctx, int64_t piece, int worker)
 
 		for (int64_t p = row * s.ow; p < (row + 1) * s.ow; p++) {
 			for (int64_t k = 0; k < s.c; k++)
-				j->y[p * s.c + k] = x[j->from[p * s.c + k] * s.c + k];
+				j->y[p * s.c + k] = x[position(j, p * s.c + k) * s.c + k];
 		}
 	}
 }
 
 EBB_DECLARE(maxpool_gather);
-void EBB_NAME(maxpool_gather)(const ebb_pool_shape *s, const void *x, const int32_t *index, void *y)
+void EBB_NAME(maxpool_gather)(const ebb_pool_shape *s, const void *x, const void *index, void *y)
 {
 	struct pool_job j = {.s = s, .x = x, .from = index, .y = y};
 

@@ -234,11 +234,40 @@ static ebb_tensor *run(ebb_tape *t, const step *e, ebb_tensor *x, const char *si
 	}
 }
 
-/* Whether number i and the next are a batch norm and its rectifier. */
-static bool is_bn_relu(const ebb_sequential *s, int i)
+static ebb_tensor *run_in_scope(ebb_tape *t, const step *e, ebb_tensor *x, const char *site)
 {
-	return i + 1 < s->count && s->steps[i].kind == BN && s->steps[i + 1].kind == FN &&
-	       s->steps[i + 1].as.fn == ebb_relu;
+	if (is_scope(e->kind))
+		return run(t, e, x, site);
+	ebb_scope_begin(t, e->name);
+	return ebb_scope_end(t, run(t, e, x, site));
+}
+
+static bool is_relu(const step *e)
+{
+	return e->kind == FN && e->as.fn == ebb_relu;
+}
+
+/* Number i and the next with one result between them less, or one that is smaller; NULL if they are
+ * not such a pair. */
+static ebb_tensor *run_pair(
+	ebb_tape *t, const ebb_sequential *s, int i, ebb_tensor *x, const char *site)
+{
+	const step *e = &s->steps[i], *next = e + 1;
+	ebb_tensor *y;
+
+	if (i + 1 == s->count)
+		return NULL;
+	if (e->kind == BN && is_relu(next))
+		return (ebb_bn_relu_forward)(t, &e->as.bn, x, NULL, site);
+	/* max(relu(x)) = relu(max(x)), and so are the gradients: where the maximum is not positive,
+	 * none passes.  ReLU then works on and keeps the pooled image alone. */
+	if (is_relu(e) && next->kind == MAXPOOL && !next->as.pool.index) {
+		x = run_in_scope(t, next, x, site);
+		y = run_in_scope(t, e, x, site);
+		ebb_release(t, x);
+		return y;
+	}
+	return NULL;
 }
 
 ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_tensor *x,
@@ -257,18 +286,10 @@ ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_t
 			s->name, s->count);
 	ebb_scope_begin(t, s->name);
 	for (int i = 0; i < s->count; i++) {
-		const step *e = &s->steps[i];
-		ebb_tensor *before = y;
+		ebb_tensor *before = y, *pair = watched ? NULL : run_pair(t, s, i, y, site);
 
-		if (!watched && is_bn_relu(s, i)) {
-			y = (ebb_bn_relu_forward)(t, &e->as.bn, before, NULL, site);
-			i++;
-		} else if (is_scope(e->kind)) {
-			y = run(t, e, before, site);
-		} else {
-			ebb_scope_begin(t, e->name);
-			y = ebb_scope_end(t, run(t, e, before, site));
-		}
+		y = pair ? pair : run_in_scope(t, &s->steps[i], y, site);
+		i += pair != NULL;
 		/* Nobody else saw it: unless a gradient reads it, it can go. */
 		if (before != x && before != y)
 			ebb_release(t, before);

@@ -31,8 +31,7 @@ static ebb_tensor *scatter(ebb_tape *t, ebb_tensor *gy, ebb_tensor *index, const
 
 	gx = ebb_new(&c, ebb_dtype_of(in[0]), EBB_SHAPE(s->n, s->c, s->h, s->w), EBB_CHANNELS_LAST);
 	if (gx && gx->count)
-		KERNELS(gx)->maxpool_scatter(
-			s, in[0]->data, (const int32_t *)(const void *)in[1]->data, gx->data);
+		KERNELS(gx)->maxpool_scatter(s, in[0]->data, in[1]->data, gx->data);
 	ebb_attach(&c, s, sizeof *s);
 	return ebb_record(&c, gx);
 }
@@ -45,8 +44,7 @@ ebb_tensor *ebb_pool_gather(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const
 	y = ebb_new(
 		&c, ebb_dtype_of(in[0]), EBB_SHAPE(s->n, s->c, s->oh, s->ow), EBB_CHANNELS_LAST);
 	if (y && y->count)
-		KERNELS(y)->maxpool_gather(
-			s, in[0]->data, (const int32_t *)(const void *)in[1]->data, y->data);
+		KERNELS(y)->maxpool_gather(s, in[0]->data, in[1]->data, y->data);
 	ebb_attach(&c, s, sizeof *s);
 	return ebb_record(&c, y);
 }
@@ -61,29 +59,32 @@ static const ebb_op ADAPTIVE_MAX = {
 	.name = "adaptive_maxpool2d", .vjp = maxpool2d_vjp, .takes = {EBB_CHANNELS_LAST}};
 
 /* The positions as the user gets them. */
-static ebb_tensor *positions(ebb_call *c, const ebb_tensor *y, const ebb_tensor *index)
+static ebb_tensor *positions(ebb_call *c, const ebb_tensor *y, const ebb_tensor *index, bool narrow)
 {
-	const int32_t *from = (const int32_t *)(const void *)index->data;
+	const void *from = index->data;
 	ebb_tensor *where = ebb_new(c, EBB_I64, ebb_shape_of(y), EBB_CHANNELS_LAST);
 
 	for (int64_t i = 0; where && i < y->count; i++)
-		((int64_t *)(void *)where->data)[i] = from[i];
+		((int64_t *)(void *)where->data)[i] =
+			narrow ? ((const uint16_t *)from)[i] : ((const int32_t *)from)[i];
 	return where;
 }
 
 /* The rest of a call that has begun, its input checked. */
-static ebb_tensor *maximum(ebb_call *c, const ebb_pool_shape *s, ebb_tensor **where)
+static ebb_tensor *maximum(ebb_call *c, ebb_pool_shape *s, ebb_tensor **where)
 {
 	const ebb_tensor *x = c->in[0];
 	ebb_tensor *y, *index;
 
+	s->narrow = s->h * s->w <= UINT16_MAX + 1;
+
 	y = ebb_new(c, ebb_dtype_of(x), EBB_SHAPE(s->n, s->c, s->oh, s->ow), EBB_CHANNELS_LAST);
-	/* 32-bit positions, kept as bytes: there is no such dtype. */
-	index = y ? ebb_new(c, EBB_U8, EBB_SHAPE(y->count, 4), EBB_ROWS) : NULL;
+	/* Positions of 16 or 32 bits, kept as bytes: there is no such dtype. */
+	index = y ? ebb_new(c, EBB_U8, EBB_SHAPE(y->count, s->narrow ? 2 : 4), EBB_ROWS) : NULL;
 	if (index && y->count)
-		KERNELS(y)->maxpool(s, x->data, y->data, (int32_t *)(void *)index->data);
+		KERNELS(y)->maxpool(s, x->data, y->data, index->data);
 	if (index && where)
-		*where = positions(c, y, index);
+		*where = positions(c, y, index, s->narrow);
 	ebb_save(c, index);
 	ebb_attach(c, s, sizeof *s);
 	y = ebb_record(c, y);

@@ -470,7 +470,7 @@ START_TEST(a_watched_chain_computes_the_same)
 {
 	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(3, 2, 7, 5), 1);
 	ebb_observer observer = {.recorded = ignore};
-	uint64_t found[2][3];
+	uint64_t found[2][4];
 
 	for (int watched = 0; watched < 2; watched++) {
 		ebb_tape *t = ebb_tape_new();
@@ -485,6 +485,8 @@ START_TEST(a_watched_chain_computes_the_same)
 		ebb_sequential_fn(s, ebb_tanh);
 		ebb_sequential_conv(s, 19, 3, 1);
 		ebb_sequential_fn(s, ebb_relu);
+		/* overlapping windows, some without a positive value */
+		ebb_sequential_maxpool2d(s, .kernel = 2, .stride = 1, .pad = 1);
 		ebb_sequential_bn(s, 3);
 		if (watched)
 			ck_assert(ebb_observe(t, &observer));
@@ -492,9 +494,14 @@ START_TEST(a_watched_chain_computes_the_same)
 		ck_assert(ebb_backward(t, ebb_sum(t, ebb_square(t, y)), .retain = true));
 		found[watched][0] = params_hash(p);
 		found[watched][1] = grads_hash(p);
-		found[watched][2] = 0;
-		for (const ebb_node *n = ebb_node_of(y); n; n = ebb_node_of(ebb_node_input(n, 0)))
+		found[watched][2] = found[watched][3] = 0;
+		for (const ebb_node *n = ebb_node_of(y); n; n = ebb_node_of(ebb_node_input(n, 0))) {
+			const ebb_node *before = ebb_node_of(ebb_node_input(n, 0));
+
 			found[watched][2] += !strcmp(ebb_node_op(n), "batchnorm_relu");
+			found[watched][3] += !strcmp(ebb_node_op(n), "relu") && before &&
+			                     !strcmp(ebb_node_op(before), "maxpool2d");
+		}
 		assert_healthy(t);
 		ebb_tape_free(t);
 		ebb_params_free(p);
@@ -502,6 +509,8 @@ START_TEST(a_watched_chain_computes_the_same)
 	ck_assert(found[0][0] == found[1][0] && found[0][1] == found[1][1]);
 	ck_assert_int_eq(found[0][2], 1);
 	ck_assert_int_eq(found[1][2], 0);
+	ck_assert_int_eq(found[0][3], 1);
+	ck_assert_int_eq(found[1][3], 0);
 	ebb_tensor_free(x);
 }
 END_TEST

@@ -181,6 +181,16 @@ static void indices(void)
 	y = ebb_maxpool2d(t, x, .kernel = 3, .stride = 2, .pad = 1, .index = &index);
 	expect_places(x, y, index);
 	assert_healthy(t);
+	/* The last pixel, in an image of 2^16 pixels and in one that is larger. */
+	for (int64_t w = 256; w <= 257; w++) {
+		ebb_tensor *image = ebb_cast(t, ebb_arange(t, 256 * w), EBB_F32), *g;
+
+		image = ebb_variable(t, ebb_reshape(t, image, EBB_SHAPE(1, 1, 256, w)));
+		y = ebb_adaptive_maxpool2d(t, image, .index = &index);
+		ck_assert(ebb_at(index, 0) == (double)(256 * w - 1));
+		ck_assert(ebb_grad(t, y, 1, &image, &g, .gy = ebb_ones_like(t, y)));
+		ck_assert(ebb_at(g, 256 * w - 1) == 1 && ebb_item(ebb_sum(t, g)) == 1);
+	}
 	index = x;
 	assert_refused(
 		t, EBB_BAD_SHAPE, ebb_maxpool2d(t, x, .kernel = 9, .index = &index), "maxpool2d");
