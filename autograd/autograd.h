@@ -125,10 +125,12 @@ EBB_API void *ebb_realloc(void *p, size_t old_size, size_t new_size);
 EBB_API void ebb_free(void *p, size_t size); /* the size it was allocated with */
 
 typedef struct ebb_memory {
-	size_t reserved; /* bytes that the tape holds from the system */
-	size_t in_use;   /* bytes of tensor data alive now */
-	size_t peak;     /* the largest in_use since the tape was made or ebb_memory_reset_peak */
-	int64_t nodes;   /* recorded now */
+	/* bytes that the tape holds from the system; large tensors lie in regions, of which what no
+	 * tensor has used yet takes addresses alone */
+	size_t reserved;
+	size_t in_use; /* bytes of tensor data alive now */
+	size_t peak;   /* the largest in_use since the tape was made or ebb_memory_reset_peak */
+	int64_t nodes; /* recorded now */
 } ebb_memory;
 EBB_API ebb_memory ebb_memory_of(const ebb_tape *t);
 EBB_API void ebb_memory_reset_peak(ebb_tape *t);

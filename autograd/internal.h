@@ -2,8 +2,9 @@
  * internal.h - the engine's structs, for autograd/ and ops/ only.
  *
  * Memory.  A tape owns an arena (structs, gone at reset), and a pool of storages (tensor data,
- * reused).  A storage counts who needs it: every readable handle is one, every node that saved
- * it for its gradient is one.
+ * reused; large ones lie on its heap).  A storage counts who needs it: every readable handle is
+ * one, every node that saved it for its gradient is one, unless the node that computed it can make
+ * it again.
  */
 #ifndef EBB_AUTOGRAD_INTERNAL_H
 #define EBB_AUTOGRAD_INTERNAL_H
