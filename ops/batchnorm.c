@@ -167,13 +167,12 @@ static void scale_and_shift(const ebb_tensor *x, const ebb_tensor *residual, boo
 		KERNELS(y)->scale_shift(rows, channels, x->data, scale, scale + channels, y->data);
 }
 
-/* Without a residual alone: that is not kept. */
 static void remake(ebb_vjp *v)
 {
-	const ebb_tensor *x = v->in[X];
+	const ebb_tensor *x = v->in[X], *residual = v->nin > RESIDUAL ? v->in[RESIDUAL] : NULL;
 
 	if (x->count)
-		scale_and_shift(x, NULL, v->nin > RESIDUAL,
+		scale_and_shift(x, residual, v->nin > RESIDUAL,
 			(const double *)(const void *)v->saved[0]->data + 2 * x->shape[1], v->out);
 }
 
@@ -185,16 +184,28 @@ static const ebb_op BATCHNORM = {.name = "batchnorm",
 	.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS},
 	.remake = remake};
 
-#define BATCHNORM_RELU(remake_fn)                                                                  \
+#define BATCHNORM_RELU(also_reads, remake_fn)                                                      \
 	{                                                                                          \
 		.name = "batchnorm_relu", .vjp = batchnorm_relu_vjp,                               \
-		.reads = {READS | EBB_OUT, READS | EBB_OUT, READS | EBB_OUT, EBB_OUT},             \
+		.reads = {READS | EBB_OUT | (also_reads), READS | EBB_OUT | (also_reads),          \
+			READS | EBB_OUT | (also_reads), EBB_OUT | (also_reads)},                   \
 		.optional = EBB_IN(WEIGHT) | EBB_IN(BIAS) | EBB_IN(RESIDUAL),                      \
 		.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS, EBB_CHANNELS_LAST},               \
 		.remake = remake_fn                                                                \
 	}
-static const ebb_op BATCHNORM_ONLY_RELU = BATCHNORM_RELU(remake);
-static const ebb_op BATCHNORM_RESIDUAL_RELU = BATCHNORM_RELU(NULL);
+static const ebb_op BATCHNORM_ONLY_RELU = BATCHNORM_RELU(0, remake);
+/* What is to be made again keeps its residual.  A residual that is itself made again need not be kept
+ * if this result is: so of a chain of blocks every other result is. */
+static const ebb_op BATCHNORM_RESIDUAL_RELU = BATCHNORM_RELU(0, NULL);
+static const ebb_op BATCHNORM_KEPT_RESIDUAL_RELU = BATCHNORM_RELU(EBB_IN(RESIDUAL), remake);
+
+static const ebb_op *relu_op_for(const ebb_tensor *residual)
+{
+	if (!residual)
+		return &BATCHNORM_ONLY_RELU;
+	return residual->flags & EBB_F_FORGETTABLE ? &BATCHNORM_RESIDUAL_RELU
+	                                           : &BATCHNORM_KEPT_RESIDUAL_RELU;
+}
 
 /* ---- Forward --------------------------------------------------------------------------------- */
 
@@ -337,8 +348,7 @@ ebb_tensor *(ebb_batchnorm)(const ebb_batchnorm_args *a)
 ebb_tensor *(ebb_batchnorm_relu)(const ebb_batchnorm_relu_args *a)
 {
 	ebb_tensor *in[] = {a->x, a->weight, a->bias, a->residual};
-	ebb_call c = ebb_begin(a->t, a->residual ? &BATCHNORM_RESIDUAL_RELU : &BATCHNORM_ONLY_RELU,
-		a->site, 4, in);
+	ebb_call c = ebb_begin(a->t, relu_op_for(a->residual), a->site, 4, in);
 	char x[240], r[240];
 
 	if (c.t && in[RESIDUAL] &&
