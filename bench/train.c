@@ -159,7 +159,7 @@ int main(int argc, char **argv)
 	bool ok;
 
 	r.n = o.kind->make(r.p);
-	r.optim = ebb_sgd(r.p, .lr = 0.01, .momentum = 0.9);
+	r.optim = o.infer ? NULL : ebb_sgd(r.p, .lr = 0.01, .momentum = 0.9);
 	fill_batch(&r);
 	ebb_set_training(r.t, !o.infer);
 	ebb_set_recording(r.t, !o.infer);
