@@ -9,7 +9,7 @@
 #define EBB_DATA_H
 
 #include "../autograd/autograd.h"
-#include "image.h"
+#include "augment.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -192,22 +192,42 @@ EBB_API ebb_dataset *ebb_cifar100(
  * 90 %, a LeNet passes 97 %.  An error for a count below 1. */
 EBB_API ebb_dataset *ebb_digits(int64_t count, uint64_t seed, ebb_error *e);
 
-/* ---- Loaders (loader.c) --------------------------------------------------------------------- */
+/* ---- Loaders (loader/) ---------------------------------------------------------------------- */
 
 /* Stored tensors of the loader's, overwritten by the next ebb_loader_next. */
 typedef struct ebb_batch {
-	/* F32 (or .dtype) [B,C,H,W], channels-last memory: (x/255 - mean)/std */
+	/* F32 (or .dtype) [B,C,H,W], channels-last memory: (x/255 - mean)/std; with ten_crop
+	 * [10 B,C,H,W] */
 	ebb_tensor *images;
-	ebb_tensor *labels; /* I64 [B] */
-	int64_t count;      /* B */
-	int64_t index;      /* of the batch in its epoch, from 0 */
+	ebb_tensor *labels;  /* I64 [B] */
+	ebb_tensor *targets; /* of the images' type [B,classes], if .augment mixes; else NULL */
+	int64_t count;       /* B */
+	int64_t index;       /* of the batch in its epoch, from 0 */
 } ebb_batch;
 
 /* Batches of data in order, or with .shuffle in an order that depends on seed and epoch alone.
  * The last, smaller batch is kept unless .drop_last.  mean and std (default 0 and 1) are per
- * channel.  The data set must outlive the loader.  NULL with an error in .error: no data or no
- * images in it, a batch below 1 (with .drop_last also one beyond the data), a mean or std that is
- * not finite, a std below 0, another dtype, no memory. */
+ * channel.
+ *
+ * .augment transforms every image first (augment.h); if the images of the data set differ in size,
+ * it must crop or resize them to one.  An image that the data set skips is left out: its batch is
+ * smaller by one, and one of which nothing is left is passed over.
+ *
+ * .workers threads make up to .prefetch batches (default 2) ahead, also while the caller does
+ * something else between two epochs; with 0 they are made in the caller's thread when asked for.
+ * Batches are the same bit for bit either way.  With workers, ebb_alloc is called from several
+ * threads.  .cache bytes at most are used to keep images decoded that are read from files.
+ *
+ * .balanced: every class equally often in an epoch (to within one), by showing the images of small
+ * classes more than once; an epoch remains as long.  .rank and .world: process number rank of world
+ * gets images rank, rank + world, ... of the epoch's common order, so that every image is seen by
+ * exactly one of them (with .drop_last up to world - 1 by none).  Augmentation does not depend on it.
+ *
+ * Data set and pipeline must outlive the loader, and stay as they are.  NULL with an error in
+ * .error: no data or no images in it, a batch below 1 (with .drop_last also one beyond the data), a
+ * mean or std that is not finite, a std below 0, another dtype, a pipeline with an error, images
+ * that differ in size or channels, numbers below 0, labels out of range where classes count, no
+ * memory, no thread. */
 typedef struct ebb_loader ebb_loader;
 typedef struct ebb_loader_args {
 	const ebb_dataset *data;
@@ -217,15 +237,24 @@ typedef struct ebb_loader_args {
 	bool drop_last;
 	double mean[EBB_MAX_CHANNELS], std[EBB_MAX_CHANNELS];
 	ebb_dtype dtype; /* EBB_F32 or EBB_F64 */
+	const ebb_augment *augment;
+	int workers;
+	int64_t prefetch;
+	int64_t cache;
+	bool balanced;
+	int rank, world;
 	ebb_error *error;
 	const char *site;
 } ebb_loader_args;
 EBB_API ebb_loader *ebb_loader_new(const ebb_loader_args *a);
-EBB_API void ebb_loader_free(ebb_loader *l);
+EBB_API void ebb_loader_free(ebb_loader *l); /* at any time */
 /* The next batch.  False at the end of the epoch (and for NULL); the call after that begins the
- * next epoch.  Allocates nothing. */
+ * next epoch.  False also when an image of the batch cannot be had, for good: ebb_loader_error then
+ * says why, until ebb_loader_begin.  Images in memory without .augment: allocates nothing. */
 EBB_API bool ebb_loader_next(ebb_loader *l, ebb_batch *b);
-/* Goes to the beginning of an epoch (from 0). */
+/* The first failed image's error, or NULL. */
+EBB_API const ebb_error *ebb_loader_error(const ebb_loader *l);
+/* Goes to the beginning of an epoch (from 0), at any time. */
 EBB_API void ebb_loader_begin(ebb_loader *l, int64_t epoch);
 /* The epoch that it is in: the last batch's, or the one that ebb_loader_begin went to. */
 EBB_API int64_t ebb_loader_epoch(const ebb_loader *l);
