@@ -85,7 +85,8 @@ EBB_API bool ebb_image_resize(const ebb_image_resize_args *a);
 
 typedef struct ebb_image_options {
 	/* What becomes of the file's channels: 0 leaves them as they are (a palette or bits become
-	 * bytes, transparency becomes alpha), 1 to 4 converts as ebb_image_convert does. */
+	 * bytes, transparency becomes alpha), 1 to 4 converts as ebb_image_convert does; but of
+	 * a colour JPEG, grey is its own luma. */
 	int channels;
 	/* Samples of 16 bits stay so, and the image is wide.  Else they become v / 257, rounded. */
 	bool keep_wide;
@@ -127,10 +128,10 @@ EBB_API ebb_tensor *ebb_image_to_tensor(const ebb_image *x, ebb_dtype dtype, ebb
  * 255 v, rounded and clamped (NaN: 0). */
 EBB_API bool ebb_image_from_tensor(const ebb_tensor *x, int64_t n, ebb_image *y, ebb_error *e);
 
-/* Many images as one, row after row: those of .tensor [N,C,H,W], or the n at .images (bytes, at
- * most all of one kind; cells have the largest height and width among them, each image at the
- * top left of its own).  Real numbers in .range (default 0 to 1) are spread over black to white;
- * two equal ones: the tensor's own smallest and largest. */
+/* Many images as one, row after row: those of .tensor [N,C,H,W], or the n at .images (of bytes
+ * and equally many channels; cells have the largest height and width among them, each image at the
+ * top left of its own).  Of a tensor of real numbers, .range (default 0 to 1) is spread over
+ * black to white, or with .fit the range of its own numbers. */
 typedef struct ebb_image_grid_args {
 	ebb_image *y;
 	const ebb_tensor *tensor;
@@ -140,6 +141,7 @@ typedef struct ebb_image_grid_args {
 	int64_t pad;        /* pixels around every image; default 2, EBB_NO_PAD for none */
 	uint8_t background; /* of every channel (alpha is opaque) */
 	double range[2];
+	bool fit;
 	ebb_error *error;
 	const char *site;
 } ebb_image_grid_args;

@@ -1,5 +1,6 @@
 /*
- * internal.h - compressed files and the strokes of digits, for data/ and its tests only.
+ * internal.h - compressed files, image formats, where data sets read from, and the strokes of
+ * digits: for data/ and its tests only.
  */
 #ifndef EBB_DATA_INTERNAL_H
 #define EBB_DATA_INTERNAL_H
@@ -17,6 +18,65 @@ int64_t ebb_source_read(ebb_source *s, void *to, int64_t n, ebb_error *e);
  * best have packed into it. */
 int64_t ebb_source_bound(const ebb_source *s);
 void ebb_source_close(ebb_source *s);
+
+typedef struct ebb_bytes {
+	uint8_t *data;
+	size_t size, capacity;
+} ebb_bytes;
+/* A whole file of at least one byte.  EBB_BAD_FILE beyond most bytes.  b is empty on failure. */
+bool ebb_source_read_all(const char *path, int64_t most, ebb_bytes *b, ebb_error *e);
+/* Room for size bytes; what b has is kept.  False without an error if there is no memory. */
+bool ebb_bytes_reserve(ebb_bytes *b, size_t size);
+void ebb_bytes_free(ebb_bytes *b);
+
+/* Memory through the hook for libraries that give it back without its size. */
+void *ebb_sized_alloc(size_t size);
+void ebb_sized_free(void *p);
+
+/* ---- Images (image.c, decode.c, png.c, jpeg.c) ---------------------------------------------- */
+
+/* ebb_image_shape, also for wide ones. */
+bool ebb_image_room(
+	ebb_image *x, int64_t height, int64_t width, int64_t channels, bool wide, ebb_error *e);
+/* An error (said by function what) unless x has pixels and possible sizes. */
+bool ebb_image_check(const ebb_image *x, const char *what, ebb_error *e);
+static inline size_t ebb_sample_size(const ebb_image *x)
+{
+	return x->wide ? 2 : 1;
+}
+static inline size_t ebb_row_bytes(const ebb_image *x)
+{
+	return (size_t)(x->width * x->channels) * ebb_sample_size(x);
+}
+
+/* An encoded image with its options, defaults filled in. */
+typedef struct ebb_encoded {
+	const uint8_t *bytes;
+	size_t size;
+	const char *name;
+	ebb_image_options options;
+	bool probe; /* the header alone: x gets no pixels */
+} ebb_encoded;
+bool ebb_png_decode(const ebb_encoded *f, ebb_image *x, ebb_error *e);
+bool ebb_jpeg_decode(const ebb_encoded *f, ebb_image *x, ebb_error *e);
+/* An error if the options do not allow an image of this size. */
+bool ebb_encoded_size_fits(const ebb_encoded *f, int64_t height, int64_t width, ebb_error *e);
+
+/* ---- Tensors as pictures (tensor.c) --------------------------------------------------------- */
+
+/* Image n of a tensor [N,C,H,W], or all of [C,H,W], of U8 or real numbers. */
+typedef struct ebb_planes {
+	const char *data;
+	ebb_dtype dtype;
+	int64_t channels, height, width;
+	int64_t stride[3]; /* of each of these, in elements */
+} ebb_planes;
+bool ebb_tensor_planes(
+	const ebb_tensor *x, int64_t n, const char *what, ebb_planes *p, ebb_error *e);
+/* Widens range to the finite numbers in p. */
+void ebb_planes_range(const ebb_planes *p, double range[2]);
+/* As bytes, rows stride apart: range is spread over 0 to 255; U8 stays as it is. */
+void ebb_planes_draw(const ebb_planes *p, const double range[2], uint8_t *to, size_t stride);
 
 /* ---- Strokes (strokes.c) -------------------------------------------------------------------- */
 
