@@ -83,6 +83,8 @@ bool(ebb_augment_crop)(const ebb_augment_crop_args *args)
 {
 	if (!positive(args->a, "crop", args->height, args->width, args->site))
 		return false;
+	if (!ebb_augment_knows(args->a, "crop", args->border, args->site))
+		return false;
 	if (args->pad < 0 || args->pad > INT32_MAX)
 		return ebb_augment_fail(args->a, args->site,
 			"crop: pad is %lld, expected 0 or more", (long long)args->pad);

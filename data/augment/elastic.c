@@ -35,7 +35,8 @@ bool(ebb_augment_elastic)(const ebb_augment_elastic_args *args)
 
 	o.alpha = ebb_default(o.alpha, 34);
 	o.sigma = o.sigma == 0 ? 4 : o.sigma;
-	return ebb_augment_within(o.a, "elastic", "alpha", o.alpha, 0, 1e5, o.site) &&
+	return ebb_augment_knows(o.a, "elastic", o.border, o.site) &&
+	       ebb_augment_within(o.a, "elastic", "alpha", o.alpha, 0, 1e5, o.site) &&
 	       ebb_augment_within(o.a, "elastic", "sigma", o.sigma, 0.1, MAX_SIGMA, o.site) &&
 	       ebb_augment_add(o.a, &ELASTIC, ebb_default(o.p, 1), &o, o.site);
 }

@@ -47,7 +47,8 @@ static const ebb_transform_kind ROTATE = {"rotate", sizeof(ebb_augment_rotate_ar
 
 bool(ebb_augment_rotate)(const ebb_augment_rotate_args *args)
 {
-	return ebb_augment_within(
+	return ebb_augment_knows(args->a, "rotate", args->border, args->site) &&
+	       ebb_augment_within(
 		       args->a, "rotate", "degrees", args->degrees, 0, 360, args->site) &&
 	       ebb_augment_add(args->a, &ROTATE, ebb_default(args->p, 1), args, args->site);
 }
@@ -80,7 +81,8 @@ bool(ebb_augment_affine)(const ebb_augment_affine_args *args)
 
 	if (o.scale[0] == 0 && o.scale[1] == 0)
 		o.scale[0] = o.scale[1] = 1;
-	if (!ebb_augment_within(o.a, "affine", "degrees", o.degrees, 0, 360, o.site))
+	if (!ebb_augment_knows(o.a, "affine", o.border, o.site) ||
+		!ebb_augment_within(o.a, "affine", "degrees", o.degrees, 0, 360, o.site))
 		return false;
 	for (int i = 0; i < 2; i++)
 		if (!ebb_augment_within(o.a, "affine", "translate", o.translate[i], 0, 1, o.site) ||
@@ -162,7 +164,8 @@ bool(ebb_augment_perspective)(const ebb_augment_perspective_args *args)
 
 	o.distortion = ebb_default(o.distortion, 0.5);
 	/* At 1 two corners could meet. */
-	return ebb_augment_within(
+	return ebb_augment_knows(o.a, "perspective", o.border, o.site) &&
+	       ebb_augment_within(
 		       o.a, "perspective", "distortion", o.distortion, 0, 0.99, o.site) &&
 	       ebb_augment_add(o.a, &PERSPECTIVE, ebb_default(o.p, 0.5), &o, o.site);
 }

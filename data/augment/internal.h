@@ -90,6 +90,8 @@ bool ebb_augment_fail(ebb_augment *a, const char *site, const char *format, ...)
 /* Whether x is within [low, high]; else the pipeline fails. */
 bool ebb_augment_within(ebb_augment *a, const char *name, const char *what, double x, double low,
 	double high, const char *site);
+/* Whether there is such a border. */
+bool ebb_augment_knows(ebb_augment *a, const char *name, ebb_border border, const char *site);
 /* Runs the stage's image through the pipeline. */
 bool ebb_augment_run(
 	const ebb_augment *a, ebb_stage *s, uint64_t seed, int64_t epoch, int64_t sample, int view);

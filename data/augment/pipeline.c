@@ -145,6 +145,12 @@ bool ebb_augment_within(ebb_augment *a, const char *name, const char *what, doub
 		       a, site, "%s: %s is %g, expected %g to %g", name, what, x, low, high);
 }
 
+bool ebb_augment_knows(ebb_augment *a, const char *name, ebb_border border, const char *site)
+{
+	return (unsigned)border <= EBB_BORDER_REFLECT ||
+	       ebb_augment_fail(a, site, "%s: border %d is none of the three", name, (int)border);
+}
+
 int64_t ebb_augment_size(const ebb_augment *a, int64_t *height, int64_t *width)
 {
 	if (!a)

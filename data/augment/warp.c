@@ -45,7 +45,7 @@ static int split(float at, int *weight)
 	int steps;
 
 	at = at > -FARTHEST ? at < FARTHEST ? at : FARTHEST : -FARTHEST; /* NaN goes far, too */
-	steps = (int)((at + FARTHEST) * UNIT + 0.5f);
+	steps = (int)lrintf(at * UNIT) + FARTHEST * UNIT; /* not negative: % and / round down */
 	*weight = steps % UNIT;
 	return steps / UNIT - FARTHEST;
 }

@@ -51,7 +51,7 @@ static bool fill(ebb_loader *l, ebb_worker *w, const claim *c, int64_t *failed_a
 	bool failed = false;
 
 	for (int64_t k = c->from; k < c->to && !atomic_load(&l->cancel); k++) {
-		int64_t place = ebb_order_at(&l->order, c->index * l->batch + k);
+		int64_t place = ebb_sampler_at(&l->sampler, c->index * l->batch + k);
 		ebb_error own = {0};
 		ebb_fetched result;
 

@@ -72,7 +72,7 @@ static void name_image(const ebb_loader *l, int64_t i, ebb_error *e)
 static ebb_fetched make(ebb_slot *s, int64_t k, ebb_worker *w, int64_t place, ebb_error *e)
 {
 	ebb_loader *l = w->loader;
-	int64_t i = place % l->order.total, pixels = l->height * l->width;
+	int64_t i = place % l->sampler.total, pixels = l->height * l->width;
 	char *out = s->images + (size_t)(k * l->views) * l->image_bytes;
 	ebb_image *fetched = l->views > 1 ? &w->source : &w->stage.image;
 	ebb_fetched result;
@@ -121,7 +121,7 @@ void ebb_slot_fill(
 	s->skipped[k] = *result == EBB_FETCH_SKIPPED;
 	if (*result != EBB_FETCHED)
 		return;
-	s->labels[k] = ((const int64_t *)ebb_data(l->data->labels))[place % l->order.total];
+	s->labels[k] = ((const int64_t *)ebb_data(l->data->labels))[place % l->sampler.total];
 	if (s->targets)
 		one_hot(s->targets + (size_t)k * l->target_bytes, s->labels[k], l->dtype,
 			l->target_bytes);

@@ -11,9 +11,9 @@
 #include "data/augment/internal.h"
 #include "data/data.h"
 
-/* ---- Which images, in which order (order.c) ------------------------------------------------- */
+/* ---- Which images, in which order (sampler.c) ------------------------------------------------- */
 
-typedef struct ebb_order {
+typedef struct ebb_sampler {
 	int64_t total, count; /* of the data set; of this process's share of an epoch */
 	int64_t rank, world;
 	bool shuffle, balanced;
@@ -26,16 +26,16 @@ typedef struct ebb_order {
 		*turn;        /* [classes + 1], if balanced: of each class in member; times drawn */
 	int64_t *line;        /* [classes], if balanced: the classes that have images, in turn */
 	const int64_t *label; /* if balanced; of the data set */
-} ebb_order;
+} ebb_sampler;
 
-/* False without memory; either way ebb_order_free gives back what there is. */
-bool ebb_order_new(ebb_order *o, const ebb_loader_args *a);
-void ebb_order_free(ebb_order *o);
+/* False without memory; either way ebb_sampler_free gives back what there is. */
+bool ebb_sampler_new(ebb_sampler *o, const ebb_loader_args *a);
+void ebb_sampler_free(ebb_sampler *o);
 /* Draws the order of an epoch. */
-void ebb_order_begin(ebb_order *o, int64_t epoch);
+void ebb_sampler_begin(ebb_sampler *o, int64_t epoch);
 /* Image number k of the epoch: its number in the data set, plus total for each time that it came
  * before. */
-int64_t ebb_order_at(const ebb_order *o, int64_t k);
+int64_t ebb_sampler_at(const ebb_sampler *o, int64_t k);
 
 /* ---- Decoded images (cache.c) --------------------------------------------------------------- */
 
@@ -80,7 +80,7 @@ typedef struct ebb_worker {
 struct ebb_loader {
 	const ebb_dataset *data;
 	const ebb_augment *augment;
-	ebb_order order;
+	ebb_sampler sampler;
 	ebb_cache cache;
 	uint64_t seed;
 	int64_t batch, batches, rest; /* rest: samples of a smaller last batch */

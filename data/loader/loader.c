@@ -104,9 +104,9 @@ static bool find_shape(ebb_loader *l, const ebb_loader_args *a)
 			a->error, a->augment->error.status, NULL, "%s", a->augment->error.message);
 		return false;
 	}
-	l->channels = shape.size[0];
-	l->height = shape.size[1];
-	l->width = shape.size[2];
+	l->channels = shape.dims[0];
+	l->height = shape.dims[1];
+	l->width = shape.dims[2];
 	l->views = ebb_augment_size(a->augment, &l->height, &l->width);
 	if (l->channels == 0)
 		return refuse(a, "the images may differ in their channels: give the data set a "
@@ -203,7 +203,7 @@ static void start(ebb_loader *l, int64_t epoch)
 	l->epoch = epoch;
 	l->next = 0;
 	l->held = NULL;
-	ebb_order_begin(&l->order, epoch);
+	ebb_sampler_begin(&l->sampler, epoch);
 	ebb_crew_resume(l);
 }
 
@@ -232,11 +232,11 @@ ebb_loader *(ebb_loader_new)(const ebb_loader_args *a)
 		return NULL;
 	}
 	tabulate(l, a);
-	if (!ebb_order_new(&l->order, a))
+	if (!ebb_sampler_new(&l->sampler, a))
 		goto no_memory;
-	l->batch = a->batch < l->order.count ? a->batch : l->order.count;
-	l->rest = a->drop_last ? 0 : l->order.count % l->batch;
-	l->batches = l->order.count / l->batch + (l->rest > 0);
+	l->batch = a->batch < l->sampler.count ? a->batch : l->sampler.count;
+	l->rest = a->drop_last ? 0 : l->sampler.count % l->batch;
+	l->batches = l->sampler.count / l->batch + (l->rest > 0);
 	l->image_bytes = (size_t)(l->height * l->width * l->channels) * ebb_dtype_size(l->dtype);
 	if (ebb_augment_mixes(a->augment)) {
 		l->target_bytes = (size_t)a->data->classes * ebb_dtype_size(l->dtype);
@@ -273,7 +273,7 @@ void ebb_loader_free(ebb_loader *l)
 		ebb_image_free(&l->worker[i].source);
 	}
 	ebb_free(l->worker, (size_t)(l->crew ? l->crew : 1) * sizeof *l->worker);
-	ebb_order_free(&l->order);
+	ebb_sampler_free(&l->sampler);
 	ebb_cache_free(&l->cache);
 	pthread_mutex_destroy(&l->lock);
 	pthread_cond_destroy(&l->work);

@@ -1,5 +1,5 @@
 /*
- * order.c - which image of a data set comes when: in order, shuffled, balanced, and shared out.
+ * sampler.c - which image of a data set comes when: in order, shuffled, balanced, and shared out.
  */
 #include "data/loader/internal.h"
 #include "kernels/kernels.h"
@@ -13,7 +13,7 @@ static int64_t *room(int64_t n)
 }
 
 /* The images of each class, in order: a counting sort. */
-static void sort_by_class(ebb_order *o, const int64_t *list, int64_t *sorted)
+static void sort_by_class(ebb_sampler *o, const int64_t *list, int64_t *sorted)
 {
 	int64_t *at = o->turn;
 
@@ -23,11 +23,11 @@ static void sort_by_class(ebb_order *o, const int64_t *list, int64_t *sorted)
 		sorted[at[o->label[list[i]]]++] = list[i];
 }
 
-bool ebb_order_new(ebb_order *o, const ebb_loader_args *a)
+bool ebb_sampler_new(ebb_sampler *o, const ebb_loader_args *a)
 {
 	int64_t n = a->data->count, world = a->world > 0 ? a->world : 1;
 
-	*o = (ebb_order){.total = n,
+	*o = (ebb_sampler){.total = n,
 		.rank = a->rank,
 		.world = world,
 		.shuffle = a->shuffle,
@@ -63,7 +63,7 @@ static void give_back(int64_t *list, int64_t n)
 	ebb_free(list, list ? (size_t)n * sizeof *list : 0);
 }
 
-void ebb_order_free(ebb_order *o)
+void ebb_sampler_free(ebb_sampler *o)
 {
 	give_back(o->place, o->total);
 	ebb_free(o->random, o->random ? (size_t)o->total * sizeof *o->random : 0);
@@ -85,7 +85,7 @@ static void shuffle(int64_t *list, int64_t n, const double *random)
 }
 
 /* Every class in turn, and in its turn every image of the class: rare ones come again and again. */
-static void balance(ebb_order *o, int64_t epoch)
+static void balance(ebb_sampler *o, int64_t epoch)
 {
 	int64_t classes = 0;
 
@@ -111,7 +111,7 @@ static void balance(ebb_order *o, int64_t epoch)
 	}
 }
 
-void ebb_order_begin(ebb_order *o, int64_t epoch)
+void ebb_sampler_begin(ebb_sampler *o, int64_t epoch)
 {
 	if (!o->place)
 		return;
@@ -126,7 +126,7 @@ void ebb_order_begin(ebb_order *o, int64_t epoch)
 		balance(o, epoch);
 }
 
-int64_t ebb_order_at(const ebb_order *o, int64_t k)
+int64_t ebb_sampler_at(const ebb_sampler *o, int64_t k)
 {
 	int64_t i = k * o->world + o->rank;
 
