@@ -5,6 +5,7 @@
 #include "autograd/autograd.h"
 #include "ops/ops.h"
 #include "nn/nn.h"
+#include "nn/models/models.h"
 #include "optim/optim.h"
 #include "data/data.h"
 #include "flow/flow.h"

@@ -7,12 +7,13 @@
  * A layer is a 3x3 convolution of 8 channels, batch normalisation and ReLU, on 16 images of 24x24.
  * Peaks are the tape's own count of tensor data (ebb_memory_of).
  */
+#include "demos/cli.h"
+
 #include <ebb.h>
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { CHANNELS = 8, BATCH = 16, SIDE = 24, ROOTS = 13, STEPS = 5 };
 
@@ -77,14 +78,6 @@ typedef struct cost {
 	double bytes, seconds;
 } cost;
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
-}
-
 /* The peak and the fastest of some steps; false after saying why. */
 static bool measure(int depth, int length, cost *c)
 {
@@ -95,12 +88,12 @@ static bool measure(int depth, int length, cost *c)
 
 	*c = (cost){0, INFINITY};
 	for (int step = 0; ok && step < STEPS; step++) {
-		double start = now();
+		double start = cli_now();
 		ebb_tensor *x = ebb_randn(t, EBB_SHAPE(BATCH, CHANNELS, SIDE, SIDE));
 
 		ebb_params_zero_grad(n.p);
 		ok = ebb_backward(t, ebb_mean(t, ebb_square(t, forward(t, &n, length, s, x))));
-		c->seconds = fmin(c->seconds, now() - start);
+		c->seconds = fmin(c->seconds, cli_now() - start);
 		c->bytes = (double)ebb_memory_of(t).peak;
 		ebb_tape_reset(t);
 	}

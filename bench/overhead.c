@@ -6,12 +6,14 @@
  *   overhead --peer SCRIPT   also runs a Python script that times PyTorch on the same chain and prints
  *                            a line of JSON with forward_us_per_op and backward_us_per_op
  */
+#include "bench.h"
+#include "demos/cli.h"
+
 #include <ebb.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { LINKS = 1000, OPS = 2 * LINKS, CHAINS = 101 };
@@ -19,27 +21,6 @@ enum { LINKS = 1000, OPS = 2 * LINKS, CHAINS = 101 };
 typedef struct costs {
 	double forward, backward; /* microseconds per op */
 } costs;
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec * 1e-3;
-}
-
-static int ascending(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *values, int n)
-{
-	qsort(values, (size_t)n, sizeof *values, ascending);
-	return values[n / 2];
-}
 
 static ebb_tensor *constant_of_8(double value)
 {
@@ -65,19 +46,19 @@ static bool measure(costs *c)
 		double t0, t1, t2, t3;
 		ebb_tensor *x = start, *loss;
 
-		t0 = now();
+		t0 = cli_now();
 		for (int k = 0; k < LINKS; k++)
 			x = ebb_add(t, ebb_mul(t, x, w), b);
-		t1 = now();
+		t1 = cli_now();
 		loss = ebb_sum(t, x);
-		t2 = now();
+		t2 = cli_now();
 		ebb_backward(t, loss);
-		t3 = now();
+		t3 = cli_now();
 		ebb_zero_grad(w);
 		ebb_zero_grad(b);
 		ebb_tape_reset(t);
-		forward[i] = (t1 - t0) / OPS;
-		backward[i] = (t3 - t2) / OPS;
+		forward[i] = (t1 - t0) * 1e6 / OPS;
+		backward[i] = (t3 - t2) * 1e6 / OPS;
 	}
 	ok = !ebb_failed(t);
 	if (!ok)
@@ -86,7 +67,7 @@ static bool measure(costs *c)
 	ebb_tensor_free(w);
 	ebb_tensor_free(b);
 	ebb_tensor_free(start);
-	*c = (costs){median(forward, CHAINS), median(backward, CHAINS)};
+	*c = (costs){bench_median(forward, CHAINS), bench_median(backward, CHAINS)};
 	return ok;
 }
 
@@ -137,8 +118,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: overhead [--peer SCRIPT]\n");
 		return 2;
 	}
-	/* Before the kernels first look. */
-	setenv("EBB_THREADS", "1", 1);
+	cli_threads("1");
 	if (!measure(&ebb))
 		return 1;
 	printf("microseconds per op, a chain of %d x (x*w + b) on 8 floats, one thread, medians of "

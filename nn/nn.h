@@ -144,6 +144,9 @@ EBB_API ebb_tensor *ebb_buffers_add(
 /* "prefix.name", kept as long as the store: for the scopes of one's own layers.  NULL if there is
  * no memory. */
 EBB_API const char *ebb_params_full_name(ebb_params *p, const char *name);
+/* size bytes, zeroed, freed with the store: for a model's array of layers.  NULL with an error in
+ * the store if there is no memory, or the store has failed. */
+EBB_API void *ebb_params_alloc(ebb_params *p, size_t size, const char *site);
 
 /* ---- Layers (layers.c) -------------------------------------------------------------------------
  *
@@ -328,6 +331,7 @@ EBB_API ebb_tensor *ebb_sequential_forward(
 #ifndef __cplusplus
 #define ebb_params_add(...) ebb_params_add(__VA_ARGS__, EBB_SITE)
 #define ebb_buffers_add(...) ebb_buffers_add(__VA_ARGS__, EBB_SITE)
+#define ebb_params_alloc(...) ebb_params_alloc(__VA_ARGS__, EBB_SITE)
 #define ebb_conv_new(...) ebb_conv_new(&(ebb_conv_new_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_conv_forward(...) ebb_conv_forward(__VA_ARGS__, EBB_SITE)
 #define ebb_linear_new(...) ebb_linear_new(&(ebb_linear_new_args){__VA_ARGS__, .site = EBB_SITE})

@@ -239,6 +239,39 @@ bool ebb_params_own(ebb_params *p, void *object, void (*destroy)(void *object))
 	return true;
 }
 
+/* Memory of the user's, behind its size. */
+typedef union block {
+	size_t size;
+	max_align_t align;
+} block;
+
+static void free_block(void *object)
+{
+	block *b = object;
+
+	ebb_free(b, b->size);
+}
+
+void *(ebb_params_alloc)(ebb_params *p, size_t size, const char *site)
+{
+	block *b;
+
+	if (!ebb_params_healthy(p))
+		return NULL;
+	b = size <= SIZE_MAX - sizeof *b ? ebb_alloc_zeroed(sizeof *b + size) : NULL;
+	if (!b) {
+		ebb_params_fail(
+			p, EBB_NO_MEMORY, site, "params_alloc: no memory for %zu bytes", size);
+		return NULL;
+	}
+	b->size = sizeof *b + size;
+	if (!ebb_params_own(p, b, free_block)) {
+		free_block(b);
+		return NULL;
+	}
+	return b + 1;
+}
+
 /* ---- Adding --------------------------------------------------------------------------------- */
 
 static const ebb_entry *find_in(

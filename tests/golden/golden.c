@@ -310,6 +310,15 @@ static outcome run_case(
 	return c->options.missing_op ? MISSING : r.failed ? FAILED : PASSED;
 }
 
+/* What a golden file may not lack or hold; NULL if it is in order. */
+static const char *unusable(const golden_case *c)
+{
+	for (int i = 0; i < c->n; i++)
+		if (c->tensors[i].dtype == EBB_F32)
+			return "has F32 tensors, expected F64 and I64";
+	return c->op ? NULL : "the metadata names no op";
+}
+
 static outcome run_file(const char *path, int passed[2])
 {
 	golden_case c;
@@ -318,6 +327,11 @@ static outcome run_file(const char *path, int passed[2])
 
 	if (!golden_load(path, &c, &error)) {
 		printf("FAILED %s\n", error.message);
+		return FAILED;
+	}
+	if (unusable(&c)) {
+		printf("FAILED %s: %s\n", path, unusable(&c));
+		golden_unload(&c);
 		return FAILED;
 	}
 	if (!golden_op_named(c.op))

@@ -13,7 +13,7 @@ enum { GOLDEN_MAX_INPUTS = 16, GOLDEN_MAX_OPTIONS = 16, GOLDEN_MAX_BUFFERS = 2 }
 
 typedef struct golden_tensor {
 	const char *name;
-	ebb_dtype dtype; /* EBB_F64 or EBB_I64 */
+	ebb_dtype dtype; /* EBB_F64, EBB_F32 or EBB_I64 */
 	ebb_shape shape;
 	int64_t count;
 	const void *values; /* reading order */
@@ -35,14 +35,14 @@ typedef struct golden_options {
 } golden_options;
 
 typedef struct golden_case {
-	const char *op;
+	const char *op; /* NULL if the metadata names none */
 	golden_options options;
 	int n;
 	golden_tensor *tensors;
 	void *json, *data; /* what the names and values point into */
 } golden_case;
 
-/* Reads a file of F64 and I64 tensors, every offset checked.  False with what is wrong in error. */
+/* Reads a file of F64, F32 and I64 tensors, every offset checked.  False with what is wrong in error. */
 bool golden_load(const char *path, golden_case *c, ebb_error *error);
 void golden_unload(golden_case *c);
 /* The tensor called prefix.suffix, or NULL. */

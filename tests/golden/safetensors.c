@@ -1,4 +1,4 @@
-/* Reads the golden files: 8 bytes of header length, a JSON header, and the tensors' bytes. */
+/* Reads safetensors files: 8 bytes of header length, a JSON header, and the tensors' bytes. */
 #include "golden.h"
 
 #include <errno.h>
@@ -48,7 +48,7 @@ static const char *read_metadata(golden_case *c, json_t *metadata)
 		c->options.option[c->options.n++] =
 			(golden_option){key, json_string_value(value), false};
 	}
-	return c->op ? NULL : "the metadata names no op";
+	return NULL;
 }
 
 static const char *read_shape(json_t *shape, golden_tensor *out)
@@ -71,6 +71,16 @@ static const char *read_shape(json_t *shape, golden_tensor *out)
 	return NULL;
 }
 
+static size_t bytes_of(const golden_tensor *x)
+{
+	return (size_t)x->count * ebb_dtype_size(x->dtype);
+}
+
+static size_t aligned_bytes(const golden_tensor *x)
+{
+	return (bytes_of(x) + 7) / 8 * 8;
+}
+
 /* Returns what is wrong, or NULL.  The values are moved to where they are aligned, left bytes of
  * room. */
 static const char *read_tensor(json_t *entry, const char *data, size_t size, char *aligned,
@@ -86,17 +96,20 @@ static const char *read_tensor(json_t *entry, const char *data, size_t size, cha
 		return wrong;
 	if (dtype && !strcmp(dtype, "F64"))
 		out->dtype = EBB_F64;
+	else if (dtype && !strcmp(dtype, "F32"))
+		out->dtype = EBB_F32;
 	else if (dtype && !strcmp(dtype, "I64"))
 		out->dtype = EBB_I64;
 	else
-		return "dtype (F64 and I64 are known)";
+		return "dtype (F64, F32 and I64 are known)";
 	if (json_array_size(offsets) != 2 || !json_is_integer(first) || !json_is_integer(last))
 		return "data_offsets";
 	begin = json_integer_value(first);
 	end = json_integer_value(last);
-	if (begin < 0 || end < begin || (uint64_t)end > size || end - begin != out->count * 8)
+	if (begin < 0 || end < begin || (uint64_t)end > size ||
+		(size_t)(end - begin) != bytes_of(out))
 		return "data_offsets";
-	if ((size_t)(end - begin) > left)
+	if (aligned_bytes(out) > left)
 		return "overlapping data";
 	out->values = memcpy(aligned, data + begin, (size_t)(end - begin));
 	return NULL;
@@ -113,7 +126,7 @@ static bool fail(
 
 bool golden_load(const char *path, golden_case *c, ebb_error *error)
 {
-	size_t size = 0;
+	size_t size = 0, room;
 	uint64_t header = 0;
 	char *file = read_all(path, &size, error), *aligned;
 	const char *name, *wrong;
@@ -138,12 +151,13 @@ bool golden_load(const char *path, golden_case *c, ebb_error *error)
 	}
 	size -= 8 + (size_t)header;
 	c->tensors = calloc(json_object_size(c->json), sizeof *c->tensors);
-	c->data = aligned = malloc(size + 1);
+	room = size + 8 * json_object_size(c->json);
+	c->data = aligned = malloc(room);
 	wrong = c->tensors && aligned ? read_metadata(c, json_object_get(c->json, "__metadata__"))
 	                              : "no memory";
 	name = NULL;
 	if (!wrong) {
-		size_t left = size;
+		size_t left = room;
 
 		json_object_foreach((json_t *)c->json, name, entry)
 		{
@@ -153,10 +167,10 @@ bool golden_load(const char *path, golden_case *c, ebb_error *error)
 				continue;
 			x->name = name;
 			wrong = read_tensor(
-				entry, file + 8 + header, size, aligned + (size - left), left, x);
+				entry, file + 8 + header, size, aligned + (room - left), left, x);
 			if (wrong)
 				break;
-			left -= (size_t)x->count * 8;
+			left -= aligned_bytes(x);
 			c->n++;
 		}
 	}

@@ -1,0 +1,190 @@
+/*
+ * train - the speed and the memory of one network, as one line of JSON.
+ *
+ *   train MODEL [--batch N] [--steps N] [--warm N] [--threads N] [--infer]
+ *
+ * A step is forward, cross-entropy, backward and SGD with momentum 0.9; with --infer, forward
+ * without recording in evaluation mode.  img_s comes from the median step (ms); gflops counts
+ * convolutions and linear layers, two operations per multiply-add, three times for training, and
+ * peak_share relates them to what as many threads reach with multiply-adds in registers alone (above 1
+ * is possible: Winograd's convolutions need fewer).  rss_mb is the largest ever.
+ */
+#include "bench.h"
+#include "demos/cli.h"
+#include "kernels/kernels.h"
+#include "nets.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct options {
+	const net_kind *kind;
+	int batch, steps, warm;
+	bool infer;
+} options;
+
+typedef struct run {
+	const options *o;
+	ebb_tape *t;
+	ebb_params *p;
+	ebb_optim *optim;
+	ebb_tensor *x, *labels;
+	net n;
+} run;
+
+static void usage(FILE *out)
+{
+	fprintf(out,
+		"usage: train MODEL [--batch N] [--steps N] [--warm N] [--threads N] [--infer]\n"
+		"MODEL: %s\n",
+		net_kind_names());
+}
+
+static options parse(int argc, char **argv)
+{
+	static const struct option long_options[] = {{"batch", required_argument, NULL, 'b'},
+		{"steps", required_argument, NULL, 's'}, {"warm", required_argument, NULL, 'w'},
+		{"threads", required_argument, NULL, 't'}, {"infer", no_argument, NULL, 'i'},
+		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	options o = {.steps = 20, .warm = 5};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (c) {
+		case 'b':
+			o.batch = (int)cli_int("--batch", optarg, 1, 100000);
+			break;
+		case 's':
+			o.steps = (int)cli_int("--steps", optarg, 1, 1000000);
+			break;
+		case 'w':
+			o.warm = (int)cli_int("--warm", optarg, 0, 1000000);
+			break;
+		case 't':
+			cli_threads(optarg);
+			break;
+		case 'i':
+			o.infer = true;
+			break;
+		case 'h':
+			usage(stdout);
+			exit(0);
+		default:
+			usage(stderr);
+			exit(2);
+		}
+	}
+	o.kind = optind < argc ? net_kind_named(argv[optind]) : NULL;
+	if (!o.kind) {
+		usage(stderr);
+		exit(2);
+	}
+	cli_no_arguments(argc, argv, optind + 1);
+	if (!o.batch)
+		o.batch = o.kind->batch;
+	return o;
+}
+
+/* Normal images in the memory order of a loader's, and random labels. */
+static void fill_batch(run *r)
+{
+	const net_kind *k = r->o->kind;
+	ebb_shape shape = EBB_SHAPE(r->o->batch, k->channels, k->side, k->side);
+	ebb_init normal = EBB_INIT(EBB_INIT_NORMAL);
+	int64_t *label;
+
+	r->x = ebb_tensor_new(EBB_F32, shape, true, NULL);
+	r->labels = ebb_tensor_new(EBB_I64, EBB_SHAPE(r->o->batch), false, NULL);
+	ebb_init_fill(r->x, &normal, 1, 0, NULL);
+	label = ebb_data_mutable(r->labels);
+	srand(1);
+	for (int i = 0; label && i < r->o->batch; i++)
+		label[i] = rand() % k->classes;
+}
+
+static void step(run *r)
+{
+	if (r->o->infer) {
+		r->o->kind->logits(r->t, &r->n, r->x);
+	} else {
+		ebb_tensor *loss = net_loss(r->t, r->o->kind, &r->n, r->x, r->labels);
+
+		ebb_params_zero_grad(r->p);
+		ebb_backward(r->t, loss);
+		ebb_optim_step(r->optim);
+	}
+	ebb_tape_reset(r->t);
+}
+
+/* An observer's: what the forward pass multiplies. */
+static void count(void *ctx, const ebb_run *call)
+{
+	if (!call->gradient_of && (!strcmp(call->op, "conv2d") || !strcmp(call->op, "linear")))
+		*(double *)ctx += call->flops;
+}
+
+/* The operations of a step, which this takes. */
+static double flops_of_step(run *r)
+{
+	double flops = 0;
+	ebb_observer counter = {.ctx = &flops, .ran = count};
+
+	ebb_observe(r->t, &counter);
+	step(r);
+	ebb_unobserve(r->t, &counter);
+	return flops * (r->o->infer ? 1 : 3);
+}
+
+static void report(const options *o, double *seconds, double flops)
+{
+	const char *isa = ebb_kernels_f32()->isa;
+	double rss = bench_peak_rss(), median = bench_median(seconds, o->steps);
+	double speed = flops / median;
+
+	printf("{\"model\": \"%s\", \"mode\": \"%s\", \"batch\": %d, \"threads\": %d, "
+	       "\"img_s\": %.2f, \"ms\": %.3f, \"min_ms\": %.3f, \"gflops\": %.2f, "
+	       "\"peak_share\": %.3f, \"rss_mb\": %.0f, \"isa\": \"%s\"}\n",
+		o->kind->name, o->infer ? "infer" : "train", o->batch, ebb_threads(),
+		o->batch / median, median * 1e3, seconds[0] * 1e3, speed * 1e-9,
+		speed / bench_fma_peak(isa), rss, isa);
+}
+
+int main(int argc, char **argv)
+{
+	options o = parse(argc, argv);
+	run r = {.o = &o, .t = ebb_tape_new(), .p = ebb_params_new(1)};
+	double *seconds = malloc((size_t)o.steps * sizeof *seconds), flops;
+	bool ok;
+
+	r.n = o.kind->make(r.p);
+	r.optim = ebb_sgd(r.p, .lr = 0.01, .momentum = 0.9);
+	fill_batch(&r);
+	ebb_set_training(r.t, !o.infer);
+	ebb_set_recording(r.t, !o.infer);
+	flops = flops_of_step(&r);
+	for (int i = 1; i < o.warm; i++)
+		step(&r);
+	for (int i = 0; seconds && i < o.steps; i++) {
+		double start = cli_now();
+
+		step(&r);
+		seconds[i] = cli_now() - start;
+	}
+	ok = seconds && !ebb_params_error(r.p) && !ebb_failed(r.t);
+	if (ok)
+		report(&o, seconds, flops);
+	else
+		fprintf(stderr, "train: %s\n",
+			ebb_params_error(r.p) ? ebb_params_error(r.p)->message
+			: seconds             ? ebb_error_message(r.t)
+					      : "no memory");
+	free(seconds);
+	ebb_tape_free(r.t);
+	ebb_optim_free(r.optim);
+	ebb_params_free(r.p);
+	ebb_tensor_free(r.x);
+	ebb_tensor_free(r.labels);
+	return !ok;
+}

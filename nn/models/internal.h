@@ -1,0 +1,57 @@
+/*
+ * internal.h - what the models share.
+ */
+#ifndef EBB_MODELS_INTERNAL_H
+#define EBB_MODELS_INTERNAL_H
+
+#include "nn/internal.h"
+#include "nn/models/models.h"
+
+/* Every function here has a parameter of that name: errors inside a model are reported at the line
+ * that called the model. */
+#undef EBB_SITE
+#define EBB_SITE site
+
+/* For convolutions that ReLU follows: the gradient keeps its size on the way back (He et al. 2015). */
+#define KAIMING_FAN_OUT EBB_INIT(EBB_INIT_KAIMING_NORMAL, .fan_out = true)
+
+/* y in the place of x, which it was computed from and which nobody else reads. */
+static inline ebb_tensor *replace(ebb_tape *t, ebb_tensor *x, ebb_tensor *y)
+{
+	if (x != y)
+		ebb_release(t, x);
+	return y;
+}
+
+/* relu(bn(x) + residual), residual may be NULL */
+static inline ebb_tensor *ebb_bn_relu_forward(
+	ebb_tape *t, const ebb_bn *l, ebb_tensor *x, ebb_tensor *residual, const char *site)
+{
+	ebb_tensor *y = ebb_bn_forward(t, l, x);
+
+	if (residual)
+		y = replace(t, y, ebb_add(t, y, residual));
+	return replace(t, y, ebb_relu(t, y));
+}
+#define ebb_bn_relu_forward(...) ebb_bn_relu_forward(__VA_ARGS__, EBB_SITE)
+
+/* relu(bn(conv(x)) + residual), residual may be NULL */
+static inline ebb_tensor *conv_bn_relu(ebb_tape *t, const ebb_conv *conv, const ebb_bn *bn,
+	ebb_tensor *x, ebb_tensor *residual, const char *site)
+{
+	ebb_tensor *y = ebb_conv_forward(t, conv, x);
+
+	return replace(t, y, ebb_bn_relu_forward(t, bn, y, residual));
+}
+
+static inline int64_t classes_or(int64_t classes, int64_t published)
+{
+	return classes ? classes : published;
+}
+
+static inline ebb_tensor *no_model(ebb_tape *t, const char *what, const char *site)
+{
+	return ebb_fail(t, EBB_INVALID, site, "%s: the model is NULL", what);
+}
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * lenet.c - LeNet-5 (LeCun et al. 1998), with ReLU and max pooling.
+ */
+#include "nn/models/internal.h"
+
+ebb_lenet(ebb_lenet_new)(const ebb_lenet_new_args *a)
+{
+	const char *site = a->site;
+
+	return (ebb_lenet){
+		.conv1 = ebb_conv_new(a->p, "conv1", 1, 6, 5, .pad = 2),
+		.conv2 = ebb_conv_new(a->p, "conv2", 6, 16, 5),
+		.fc1 = ebb_linear_new(a->p, "fc1", 16 * 5 * 5, 120),
+		.fc2 = ebb_linear_new(a->p, "fc2", 120, 84),
+		.fc3 = ebb_linear_new(a->p, "fc3", 84, classes_or(a->classes, 10)),
+	};
+}
+
+static ebb_tensor *conv_relu_pool(
+	ebb_tape *t, const ebb_conv *conv, ebb_tensor *x, const char *site)
+{
+	ebb_tensor *y = ebb_conv_forward(t, conv, x);
+
+	y = replace(t, y, ebb_relu(t, y));
+	return replace(t, y, ebb_maxpool2d(t, y, .kernel = 2));
+}
+
+static ebb_tensor *linear_relu(
+	ebb_tape *t, const ebb_linear *linear, ebb_tensor *x, const char *site)
+{
+	ebb_tensor *y = ebb_linear_forward(t, linear, x);
+
+	return replace(t, y, ebb_relu(t, y));
+}
+
+ebb_tensor *(ebb_lenet_forward)(ebb_tape *t, const ebb_lenet *net, ebb_tensor *x, const char *site)
+{
+	ebb_tensor *y;
+
+	if (!net)
+		return no_model(t, "lenet_forward", site);
+	y = conv_relu_pool(t, &net->conv1, x, site);
+	y = replace(t, y, conv_relu_pool(t, &net->conv2, y, site));
+	y = replace(t, y, ebb_flatten(t, y));
+	y = replace(t, y, linear_relu(t, &net->fc1, y, site));
+	y = replace(t, y, linear_relu(t, &net->fc2, y, site));
+	return replace(t, y, ebb_linear_forward(t, &net->fc3, y));
+}

@@ -1,0 +1,218 @@
+/*
+ * models.h - well-known convolutional networks, each a struct of layers and a function.
+ *
+ * Parameters are called and shaped as torchvision's, in the same order, so that its weights load
+ * unchanged.  NAME_new makes them below p and returns the model by value; what it points to lives as
+ * long as the store.  On failure the error is in the store, and the model's forward function fails
+ * the tape.  .classes of 0 means the published number.
+ *
+ * NAME_forward maps images x [N,channels,H,W] to logits [N,classes].  Blocks are scopes named as
+ * their parameters ("layer1.0"), and what no gradient reads is released on the way: without
+ * recording, little more than one block is held at a time.  The sources in nn/models/ are meant to
+ * be read, and copied as a start for a network of one's own.
+ */
+#ifndef EBB_MODELS_H
+#define EBB_MODELS_H
+
+#include "../nn.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- LeNet-5 (lenet.c) ------------------------------------------------------------------------
+ *
+ * LeCun et al. 1998, with ReLU and max pooling.  x [N,1,28,28]; conv1, conv2, fc1, fc2, fc3; 10
+ * classes, 61,706 parameters with PyTorch's initial values. */
+typedef struct ebb_lenet {
+	ebb_conv conv1, conv2;
+	ebb_linear fc1, fc2, fc3;
+} ebb_lenet;
+typedef struct ebb_lenet_new_args {
+	ebb_params *p;
+	int64_t classes;
+	const char *site;
+} ebb_lenet_new_args;
+EBB_API ebb_lenet ebb_lenet_new(const ebb_lenet_new_args *a);
+EBB_API ebb_tensor *ebb_lenet_forward(
+	ebb_tape *t, const ebb_lenet *net, ebb_tensor *x, const char *site);
+
+/* ---- Residual networks for CIFAR (cifar_resnet.c) ----------------------------------------------
+ *
+ * He et al. 2016, section 4.2: depth 6n+2 (20, 32, 44, 56, 110, ...), three stages of n blocks with
+ * 16, 32 and 64 channels.  Where a stage begins, the shortcut is every other pixel, with zeros for
+ * the channels that x lacks, half of them on either side (option A: no parameters).  .plain leaves
+ * the shortcuts out.  x [N,3,H,W]; conv1, bn1, layer1.0.conv1, .. layer3.2.bn2, linear; 10 classes.
+ * Convolutions start as Kaiming normal by fan_out.  Another depth is an error. */
+typedef struct ebb_cifar_block {
+	const char *name;
+	ebb_conv conv1;
+	ebb_bn bn1;
+	ebb_conv conv2;
+	ebb_bn bn2;
+	int64_t widen; /* channels that the block adds */
+	bool plain;
+} ebb_cifar_block;
+typedef struct ebb_cifar_resnet {
+	ebb_conv conv1;
+	ebb_bn bn1;
+	int count;
+	ebb_cifar_block *blocks;
+	ebb_linear linear;
+} ebb_cifar_resnet;
+typedef struct ebb_cifar_resnet_new_args {
+	ebb_params *p;
+	int depth;
+	bool plain;
+	int64_t classes;
+	const char *site;
+} ebb_cifar_resnet_new_args;
+EBB_API ebb_cifar_resnet ebb_cifar_resnet_new(const ebb_cifar_resnet_new_args *a);
+EBB_API ebb_tensor *ebb_cifar_resnet_forward(
+	ebb_tape *t, const ebb_cifar_resnet *net, ebb_tensor *x, const char *site);
+
+/* ---- Residual networks for ImageNet (resnet.c) -------------------------------------------------
+ *
+ * He et al. 2016, with basic blocks: depth 18 or 34; another is an error.  x [N,3,H,W], 224 x 224 as
+ * published; conv1, bn1, layer1.0.conv1, .. layer4.1.bn2, fc, and layerK.0.downsample.0 (1x1
+ * convolution) and .1 (batch norm) where the shape changes; 1000 classes, 11,689,512 and 21,797,672
+ * parameters.  Convolutions start as Kaiming normal by fan_out. */
+typedef struct ebb_resnet_block {
+	const char *name;
+	ebb_conv conv1;
+	ebb_bn bn1;
+	ebb_conv conv2;
+	ebb_bn bn2;
+	ebb_conv downsample; /* empty: the shortcut is x itself */
+	ebb_bn downsample_bn;
+} ebb_resnet_block;
+typedef struct ebb_resnet {
+	ebb_conv conv1;
+	ebb_bn bn1;
+	int count;
+	ebb_resnet_block *blocks;
+	ebb_linear fc;
+} ebb_resnet;
+typedef struct ebb_resnet_new_args {
+	ebb_params *p;
+	int depth;
+	int64_t classes;
+	const char *site;
+} ebb_resnet_new_args;
+EBB_API ebb_resnet ebb_resnet_new(const ebb_resnet_new_args *a);
+EBB_API ebb_tensor *ebb_resnet_forward(
+	ebb_tape *t, const ebb_resnet *net, ebb_tensor *x, const char *site);
+
+/* ---- VGG-11 (vgg.c) ----------------------------------------------------------------------------
+ *
+ * Simonyan & Zisserman 2015, configuration A, without batch norm.  x [N,3,H,W], 224 x 224 as
+ * published; features.0 .. features.18, pooled to 7 x 7, classifier.0, .3, .6; 1000 classes,
+ * 132,863,336 parameters.  Convolutions start as Kaiming normal by fan_out, the others as N(0,
+ * 0.01^2), biases at 0.  .dropout defaults to 0.5. */
+typedef struct ebb_vgg {
+	ebb_sequential *features, *classifier;
+} ebb_vgg;
+typedef struct ebb_vgg_new_args {
+	ebb_params *p;
+	int64_t classes;
+	double dropout;
+	const char *site;
+} ebb_vgg_new_args;
+EBB_API ebb_vgg ebb_vgg11_new(const ebb_vgg_new_args *a);
+EBB_API ebb_tensor *ebb_vgg_forward(
+	ebb_tape *t, const ebb_vgg *net, ebb_tensor *x, const char *site);
+
+/* ---- AlexNet (alexnet.c) -----------------------------------------------------------------------
+ *
+ * Krizhevsky et al. 2012, in the one tower of Krizhevsky 2014.  x [N,3,H,W], 224 x 224 as published;
+ * features.0 .. features.10, pooled to 6 x 6, classifier.1, .4, .6; 1000 classes, 61,100,840
+ * parameters with PyTorch's initial values.  .dropout defaults to 0.5. */
+typedef struct ebb_alexnet {
+	ebb_sequential *features, *classifier;
+} ebb_alexnet;
+typedef struct ebb_alexnet_new_args {
+	ebb_params *p;
+	int64_t classes;
+	double dropout;
+	const char *site;
+} ebb_alexnet_new_args;
+EBB_API ebb_alexnet ebb_alexnet_new(const ebb_alexnet_new_args *a);
+EBB_API ebb_tensor *ebb_alexnet_forward(
+	ebb_tape *t, const ebb_alexnet *net, ebb_tensor *x, const char *site);
+
+/* ---- GoogLeNet (googlenet.c) -------------------------------------------------------------------
+ *
+ * Szegedy et al. 2015 as torchvision has it: with batch norm (eps 1e-3), and 3x3 convolutions where
+ * the paper has 5x5.  x [N,3,H,W], 224 x 224 as published; conv1 .. conv3, inception3a ..
+ * inception5b, aux1, aux2, fc; 1000 classes, 13,004,888 parameters with PyTorch's initial values.
+ * .dropout defaults to 0.2, .dropout_aux, of the two intermediate classifiers, to 0.7; .no_aux leaves
+ * these out.  .transform_input takes images normalised as for the other models to the range (-1, 1)
+ * that torchvision's published weights were trained with. */
+typedef struct ebb_conv_bn {
+	const char *name;
+	ebb_conv conv;
+	ebb_bn bn;
+} ebb_conv_bn;
+typedef struct ebb_inception {
+	const char *name;
+	ebb_conv_bn branch1, branch2[2], branch3[2], branch4;
+} ebb_inception;
+typedef struct ebb_googlenet_aux {
+	const char *name;
+	ebb_conv_bn conv;
+	ebb_linear fc1, fc2;
+	ebb_drop dropout;
+} ebb_googlenet_aux;
+typedef struct ebb_googlenet {
+	ebb_conv_bn conv1, conv2, conv3;
+	ebb_inception *inception; /* 3a, 3b, 4a .. 4e, 5a, 5b */
+	ebb_googlenet_aux aux1, aux2;
+	ebb_drop dropout;
+	ebb_linear fc;
+	bool no_aux, transform_input;
+} ebb_googlenet;
+typedef struct ebb_googlenet_new_args {
+	ebb_params *p;
+	int64_t classes;
+	double dropout, dropout_aux;
+	bool no_aux, transform_input;
+	const char *site;
+} ebb_googlenet_new_args;
+/* The network's logits, and those of the intermediate classifiers after 4a and 4d, which are NULL
+ * in evaluation and with .no_aux. */
+typedef struct ebb_googlenet_logits {
+	ebb_tensor *logits, *aux1, *aux2;
+} ebb_googlenet_logits;
+EBB_API ebb_googlenet ebb_googlenet_new(const ebb_googlenet_new_args *a);
+/* On failure every member is NULL. */
+EBB_API ebb_googlenet_logits ebb_googlenet_forward(
+	ebb_tape *t, const ebb_googlenet *net, ebb_tensor *x, const char *site);
+/* cross_entropy(logits) + 0.3*(cross_entropy(aux1) + cross_entropy(aux2)), the latter where there
+ * are any; labels as for ebb_cross_entropy. */
+EBB_API ebb_tensor *ebb_googlenet_loss(
+	ebb_tape *t, ebb_googlenet_logits y, ebb_tensor *labels, const char *site);
+
+/* ---- The macros that add the call site ------------------------------------------------------ */
+
+#ifndef __cplusplus
+#define ebb_lenet_new(...) ebb_lenet_new(&(ebb_lenet_new_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_lenet_forward(...) ebb_lenet_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_cifar_resnet_new(...)                                                                  \
+	ebb_cifar_resnet_new(&(ebb_cifar_resnet_new_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_cifar_resnet_forward(...) ebb_cifar_resnet_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_resnet_new(...) ebb_resnet_new(&(ebb_resnet_new_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_resnet_forward(...) ebb_resnet_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_vgg11_new(...) ebb_vgg11_new(&(ebb_vgg_new_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_vgg_forward(...) ebb_vgg_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_alexnet_new(...) ebb_alexnet_new(&(ebb_alexnet_new_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_alexnet_forward(...) ebb_alexnet_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_googlenet_new(...)                                                                     \
+	ebb_googlenet_new(&(ebb_googlenet_new_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_googlenet_forward(...) ebb_googlenet_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_googlenet_loss(...) ebb_googlenet_loss(__VA_ARGS__, EBB_SITE)
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,156 @@
+"""The benchmarks run, and what they print can be read.
+
+  smoke.py COMPARE BUILD
+
+The comparison runs against stand-ins for both sides, whose figures are known.
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+compare, build = Path(sys.argv[1]), Path(sys.argv[2])
+bench = build / "bench"
+passed, failed = 0, 0
+
+
+def check(what, holds, shown=""):
+    global passed, failed
+    if holds:
+        passed += 1
+    else:
+        failed += 1
+        print(f"FAILED: {what}: {shown}")
+
+
+def run(*command, **environment):
+    return subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False,
+                          env={**os.environ, **environment})
+
+
+# ---- train ----
+
+KEYS = {"model", "mode", "batch", "threads", "img_s", "ms", "min_ms", "gflops", "peak_share", "rss_mb", "isa"}
+# Multiply-adds of an image's forward pass, in millions, as counted by hand.
+LENET_MMACS = (28 * 28 * 6 * 25 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10) / 1e6
+
+
+def train(*arguments, **environment):
+    done = run(bench / "train", *arguments, **environment)
+    try:
+        return json.loads(done.stdout)
+    except json.JSONDecodeError:
+        check("train " + " ".join(arguments), False, done.stderr or done.stdout)
+        return {}
+
+
+for model in ("lenet", "kannnet", "ggmlnet", "resnet20", "plain20"):
+    line = train(model, "--batch", "2", "--steps", "1", "--warm", "0")
+    check(f"train {model} has every key", set(line) == KEYS, line)
+    check(f"train {model} says what it ran", (line.get("model"), line.get("mode"), line.get("batch")) == (model, "train", 2), line)
+    check(f"train {model} measured something", min(line.get(k, 0) for k in ("img_s", "ms", "rss_mb", "peak_share")) > 0, line)
+
+line = train("lenet", "--steps", "3", "--warm", "1", "--threads", "1", "--infer", EBB_ISA="baseline")
+check("--infer, --threads and EBB_ISA", (line.get("mode"), line.get("threads"), line.get("isa"), line.get("batch")) ==
+      ("infer", 1, "baseline", 64), line)
+operations = line.get("gflops", 0) * line.get("ms", 0) / 64 / 2
+check("operations of LeNet", abs(operations / LENET_MMACS - 1) < 0.02, f"{operations} MMACs, expected {LENET_MMACS}")
+for arguments in ([], ["lenet5"], ["lenet", "--steps", "0"], ["lenet", "--nonsense"], ["lenet", "more"]):
+    done = run(bench / "train", *arguments)
+    check(f"train refuses {arguments}", done.returncode == 2 and done.stderr and not done.stdout, done)
+
+# ---- ops, overhead ----
+
+done = run(bench / "ops", "--filter", "LeNet", "--seconds", "0", "--threads", "1")
+rows = [row for row in done.stdout.splitlines() if "FLOP/s" in row or "GB/s" in row][1:]
+check("ops --filter LeNet", done.returncode == 0 and len(rows) == 11 and all("LeNet" in row for row in rows), done)
+check("ops gives a time and a share", all(float(row.split()[-1]) >= 0 and float(row.split()[-4]) >= 0 for row in rows), rows)
+done = run(bench / "ops", "--filter", "3>16", "--seconds", "0", "--isa", "baseline", "--cold")
+check("ops --cold --isa", done.returncode == 0 and done.stdout.startswith("baseline") and "cold" in done.stdout, done)
+check("ops refuses an unknown --isa", run(bench / "ops", "--isa", "z80").returncode == 2)
+done = run(bench / "overhead")
+check("overhead", done.returncode == 0 and float(done.stdout.split()[-1]) > 0, done)
+
+# ---- compare, with stand-ins ----
+
+EBB = """#!/bin/sh
+case "$*" in *--threads\\ 1*) ms=20;; *) ms=10;; esac
+echo "{\\"model\\": \\"$1\\", \\"img_s\\": 3000, \\"ms\\": $ms, \\"min_ms\\": $ms, \\"gflops\\": 50, \\"peak_share\\": 0.5, \
+\\"rss_mb\\": 30, \\"isa\\": \\"${EBB_ISA:-avx512}\\"}"
+"""
+# Twice as fast with channels last as without, with tuned malloc half as fast again; unsteady when asked to be.
+PEER = """#!/bin/sh
+speed=500; rm=; last=false
+case "$*" in *--channels-last*) speed=1000;; esac
+[ -z "$MALLOC_TOP_PAD_" ] || speed=$((speed * 3 / 2))
+[ "${DNNL_MAX_CPU_ISA:-}" != AVX2 ] || speed=$((speed * 2))
+echo "{\\"img_s\\": $speed, \\"ms\\": 20, \\"min_ms\\": ${PEER_MIN_MS:-20}, \\"rss_mb\\": 250, \\"rss_import_mb\\": 150}"
+"""
+
+
+def stand_in(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+with tempfile.TemporaryDirectory() as directory:
+    room = Path(directory)
+    stand_in(room / "build/bench/train", EBB)
+    stand_in(room / "peer/torch_speed.py", PEER)
+    has_chart = (bench / "chart").exists()
+    if has_chart:
+        shutil.copy(bench / "chart", room / "build/bench/chart")
+
+    def compared(*arguments, patience="0", **environment):
+        out = room / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        ran = run(compare, "--build", room / "build", "--out", out, "--rounds", "2", "--patience", patience, *arguments,
+                  **environment)
+        check(f"compare {' '.join(map(str, arguments))}", ran.returncode == 0, ran)
+        report = json.loads((out / "compare.json").read_text()) if (out / "compare.json").exists() else {"rows": [{}]}
+        return ran, report, out
+
+    ran, report, out = compared("--models", "lenet,resnet18", "--peer", room / "peer")
+    lenet = report["rows"][0]
+    check("a network is measured in each of its modes", [row.get("mode") for row in report["rows"]] ==
+          ["training", "training", "inference", "inference"], report)
+    check("the strongest setting", lenet.get("pytorch", {}).get("setting") == "channels last, tuned malloc", lenet)
+    check("the ratio of speed", abs(lenet.get("ratio", 0) - 2) < 1e-9, lenet)
+    check("the ratio of memory", abs(lenet.get("memory_ratio", 0) - 0.3) < 1e-9, lenet)
+    check("steady runs are not marked", lenet.get("disturbed") is False and "*" not in ran.stdout, ran.stdout)
+    check("every run is kept", [len(lenet["runs"][k]) for k in ("ebb", "pytorch")] == [2, 2], lenet)
+    check("the table", "| LeNet-5 | training | 64 | 3,000 | 1,500 | 2.00" in ran.stdout, ran.stdout)
+    check("the table is kept", (out / "compare.md").read_text() == ran.stdout, ran.stdout)
+    if has_chart:
+        check("the chart is a PNG", (out / "compare.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n")
+
+    ran, report, _ = compared("--models", "lenet", "--peer", room / "peer", PEER_MIN_MS="10")
+    check("unsteady runs are marked", report["rows"][0].get("disturbed") is True and "2.00 *" in ran.stdout, ran.stdout)
+    neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    ran, report, _ = compared("--models", "lenet", patience="0.1")
+    neighbour.kill()
+    neighbour.wait()
+    check("runs beside a busy process are marked", report["rows"][0].get("disturbed") is True, ran.stdout)
+    ran, report, _ = compared("--models", "resnet20", "--peer", room / "peer", "--isa", "avx2")
+    check("--isa tells both", report["isa"] == "avx2" and abs(report["rows"][0].get("ratio", 0) - 1) < 1e-9, report)
+    check("--isa wants less", report["rows"][0].get("wanted") == 1.2, report)
+    ran, report, _ = compared("--models", "none", "--busy", "--scaling")
+    check("--scaling", report.get("scaling", {}).get("ratio") == 2, report)
+    check("--busy", report.get("busy", {}).get("ratio") == 1, report)
+    ran, report, _ = compared("--models", "lenet", "--peer", room)
+    check("without the peer, Ebb alone", "Ebb alone" in ran.stderr and "pytorch" not in report["rows"][0], ran)
+    stand_in(room / "peer/torch_speed.py", "#!/bin/sh\necho \"No module named 'torch'\" >&2; exit 1\n")
+    ran, report, _ = compared("--models", "lenet", "--peer", room / "peer")
+    check("without PyTorch, Ebb alone", "python3-torch" in ran.stderr and "pytorch" not in report["rows"][0], ran)
+    check("an unknown model is refused", run(compare, "--models", "lenot").returncode == 2)
+    if has_chart:
+        (room / "bad.tsv").write_text("title\tsubtitle\nlabel\tdetail\tnan\t0\tnote\n")
+        done = run(bench / "chart", room / "bad.tsv", room / "bad.png")
+        check("chart refuses a ratio that is none", done.returncode == 1 and "bad.tsv" in done.stderr, done)
+
+print(f"{passed} passed, {failed} failed")
+sys.exit(failed > 0)

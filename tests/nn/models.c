@@ -1,0 +1,527 @@
+/*
+ * Networks: torchvision's names and shapes, gradients that reach every parameter, shortcuts, memory
+ * without recording, errors.
+ */
+#include "tests/support/support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef enum {
+	LENET,
+	RESNET20,
+	RESNET32,
+	RESNET44,
+	RESNET56,
+	PLAIN20,
+	RESNET18,
+	RESNET34,
+	GOOGLENET,
+	GOOGLENET_NO_AUX,
+	SMALL,
+	VGG11 = SMALL,
+	ALEXNET,
+	KINDS
+} kind;
+
+typedef union network {
+	ebb_lenet lenet;
+	ebb_cifar_resnet cifar;
+	ebb_resnet resnet;
+	ebb_googlenet googlenet;
+	ebb_vgg vgg;
+	ebb_alexnet alexnet;
+} network;
+
+/* What torchvision's named_parameters() and named_buffers() hold (without num_batches_tracked);
+ * of the CIFAR networks, published weight files; of LeNet, the layers' own arithmetic.  The hash is
+ * FNV-1a over "name[sizes]\n" in order; 0 where there is nothing to compare with. */
+static const struct {
+	const char *name;
+	int64_t parameters, elements, buffers;
+	uint64_t parameters_hash, buffers_hash;
+	int channels, side; /* of a small image that it takes */
+	int classes;
+} EXPECTED[KINDS] = {
+	[LENET] = {"lenet", 10, 61706, 0, 0, 0, 1, 28, 10},
+	[RESNET20] = {"resnet20", 59, 269722, 38, 0xd1c2a4ec52fca216, 0xeae4cb402fb4cfb1, 3, 32,
+		10},
+	[RESNET32] = {"resnet32", 95, 464154, 62, 0x24e8e779a93ab650, 0xf0dd6f819ec4d4e1, 3, 32,
+		10},
+	[RESNET44] = {"resnet44", 131, 658586, 86, 0x4f2f7176d3db068a, 0x8230f26dca44bce9, 3, 32,
+		10},
+	[RESNET56] = {"resnet56", 167, 853018, 110, 0x65f4230192210974, 0x30f8fb280f59d1a9, 3, 32,
+		10},
+	[PLAIN20] = {"plain20", 59, 269722, 38, 0xd1c2a4ec52fca216, 0xeae4cb402fb4cfb1, 3, 32, 10},
+	[RESNET18] = {"resnet18", 62, 11689512, 40, 0xd88e33841e11d21e, 0x2f58f3ec6cd3e231, 3, 64,
+		1000},
+	[RESNET34] = {"resnet34", 110, 21797672, 72, 0xde7bb71566a76a34, 0xa687132b828f1f6f, 3, 64,
+		1000},
+	[GOOGLENET] = {"googlenet", 187, 13004888, 118, 0xf063d5f67e46dd3f, 0x030b277287c53381, 3,
+		96, 1000},
+	[GOOGLENET_NO_AUX] = {"googlenet without auxiliaries", 173, 6624904, 114,
+		0x59e540993f6f6a0f, 0xbe0eddaefc3d78a3, 3, 96, 1000},
+	[VGG11] = {"vgg11", 22, 132863336, 0, 0x247f7f0238c0757f, 0xcbf29ce484222325, 3, 32, 1000},
+	[ALEXNET] = {"alexnet", 16, 61100840, 0, 0xc5b130353d12e59e, 0xcbf29ce484222325, 3, 63,
+		1000},
+};
+
+static network network_new(kind k, ebb_params *p)
+{
+	switch (k) {
+	case LENET:
+		return (network){.lenet = ebb_lenet_new(p)};
+	case RESNET20:
+		return (network){.cifar = ebb_cifar_resnet_new(p, 20)};
+	case RESNET32:
+		return (network){.cifar = ebb_cifar_resnet_new(p, 32)};
+	case RESNET44:
+		return (network){.cifar = ebb_cifar_resnet_new(p, 44)};
+	case RESNET56:
+		return (network){.cifar = ebb_cifar_resnet_new(p, 56)};
+	case PLAIN20:
+		return (network){.cifar = ebb_cifar_resnet_new(p, 20, .plain = true)};
+	case RESNET18:
+		return (network){.resnet = ebb_resnet_new(p, 18)};
+	case RESNET34:
+		return (network){.resnet = ebb_resnet_new(p, 34)};
+	case GOOGLENET:
+		return (network){.googlenet = ebb_googlenet_new(p)};
+	case GOOGLENET_NO_AUX:
+		return (network){.googlenet = ebb_googlenet_new(p, .no_aux = true)};
+	case VGG11:
+		return (network){.vgg = ebb_vgg11_new(p)};
+	default:
+		return (network){.alexnet = ebb_alexnet_new(p)};
+	}
+}
+
+static ebb_tensor *logits(kind k, ebb_tape *t, const network *n, ebb_tensor *x)
+{
+	switch (k) {
+	case LENET:
+		return ebb_lenet_forward(t, &n->lenet, x);
+	case RESNET18:
+	case RESNET34:
+		return ebb_resnet_forward(t, &n->resnet, x);
+	case GOOGLENET:
+	case GOOGLENET_NO_AUX:
+		return ebb_googlenet_forward(t, &n->googlenet, x).logits;
+	case VGG11:
+		return ebb_vgg_forward(t, &n->vgg, x);
+	case ALEXNET:
+		return ebb_alexnet_forward(t, &n->alexnet, x);
+	default:
+		return ebb_cifar_resnet_forward(t, &n->cifar, x);
+	}
+}
+
+/* ---- Names and shapes ------------------------------------------------------------------------ */
+
+static uint64_t hash_text(uint64_t h, const char *text)
+{
+	for (; *text; text++)
+		h = (h ^ (unsigned char)*text) * 1099511628211u;
+	return h;
+}
+
+static uint64_t hash_entry(uint64_t h, const char *name, const ebb_tensor *x)
+{
+	char text[100];
+
+	h = hash_text(h, name);
+	for (int i = 0; i < ebb_ndim(x); i++) {
+		snprintf(text, sizeof text, "%s%lld", i ? "," : "[", (long long)ebb_size(x, i));
+		h = hash_text(h, text);
+	}
+	return hash_text(h, "]\n");
+}
+
+static void check_names(kind k, const ebb_params *p)
+{
+	uint64_t parameters = 14695981039346656037u, buffers = parameters;
+	const char *name = EXPECTED[k].name;
+
+	ck_assert_msg(ebb_params_count(p) == EXPECTED[k].parameters, "%s has %lld parameters", name,
+		(long long)ebb_params_count(p));
+	ck_assert_msg(ebb_params_elements(p) == EXPECTED[k].elements, "%s has %lld numbers", name,
+		(long long)ebb_params_elements(p));
+	ck_assert_int_eq(ebb_params_trainable(p), EXPECTED[k].elements);
+	ck_assert_msg(ebb_buffers_count(p) == EXPECTED[k].buffers, "%s has %lld buffers", name,
+		(long long)ebb_buffers_count(p));
+	for (int64_t i = 0; i < ebb_params_count(p); i++)
+		parameters = hash_entry(parameters, ebb_params_name_at(p, i), ebb_params_at(p, i));
+	for (int64_t i = 0; i < ebb_buffers_count(p); i++)
+		buffers = hash_entry(buffers, ebb_buffers_name_at(p, i), ebb_buffers_at(p, i));
+	if (!EXPECTED[k].parameters_hash)
+		return;
+	ck_assert_msg(parameters == EXPECTED[k].parameters_hash,
+		"%s: its parameters' names, order or shapes changed", name);
+	ck_assert_msg(buffers == EXPECTED[k].buffers_hash,
+		"%s: its buffers' names, order or shapes changed", name);
+}
+
+/* ---- Gradients ------------------------------------------------------------------------------- */
+
+static void check_gradients(kind k, ebb_params *p, const network *n)
+{
+	enum { BATCH = 2 };
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x = stored_random(EBB_F32,
+		EBB_SHAPE(BATCH, EXPECTED[k].channels, EXPECTED[k].side, EXPECTED[k].side), 7);
+	ebb_tensor *labels = ebb_from_i64(t, EBB_SHAPE(BATCH), (int64_t[]){3, 7}), *y, *loss;
+
+	if (k == GOOGLENET) {
+		ebb_googlenet_logits out = ebb_googlenet_forward(t, &n->googlenet, x);
+
+		y = out.logits;
+		loss = ebb_googlenet_loss(t, out, labels);
+	} else {
+		y = logits(k, t, n, x);
+		loss = ebb_cross_entropy(t, y, labels);
+	}
+	assert_healthy(t);
+	ck_assert_int_eq(ebb_ndim(y), 2);
+	ck_assert_int_eq(ebb_size(y, 0), BATCH);
+	ck_assert_int_eq(ebb_size(y, 1), EXPECTED[k].classes);
+	ck_assert_msg(ebb_backward(t, loss), "%s", ebb_error_message(t));
+	for (int64_t i = 0; i < ebb_params_count(p); i++) {
+		double norm = ebb_item(ebb_norm(t, ebb_grad_of(ebb_params_at(p, i))));
+
+		ck_assert_msg(norm > 0 && norm < INFINITY, "%s: the gradient of %s is %g",
+			EXPECTED[k].name, ebb_params_name_at(p, i), norm);
+	}
+	ebb_tape_free(t);
+	ebb_tensor_free(x);
+}
+
+START_TEST(names_shapes_and_gradients)
+{
+	ebb_params *p = ebb_params_new(1);
+	network n = network_new(_i, p);
+
+	ck_assert_ptr_null(ebb_params_error(p));
+	check_names(_i, p);
+	check_gradients(_i, p, &n);
+	ebb_params_free(p);
+}
+END_TEST
+
+START_TEST(below_a_view_names_continue_its_prefix)
+{
+	ebb_params *p = ebb_params_new(1);
+	ebb_tape *t = ebb_tape_new();
+	ebb_cifar_resnet net = ebb_cifar_resnet_new(ebb_params_sub(p, "encoder"), 20, .classes = 7);
+
+	ck_assert_int_eq(ebb_size(ebb_params_find(p, "encoder.linear.weight"), 0), 7);
+	ck_assert_ptr_nonnull(ebb_params_find(p, "encoder.layer3.2.bn2.running_var"));
+	assert_refused(t, EBB_BAD_SHAPE,
+		ebb_cifar_resnet_forward(t, &net, ebb_ones(t, EBB_SHAPE(1, 4, 8, 8))),
+		"models.c:", "4 channels", "in encoder.conv1");
+	ebb_tape_free(t);
+	ebb_params_free(p);
+}
+END_TEST
+
+static double deviation(const ebb_params *p, const char *name)
+{
+	ebb_tape *t = ebb_tape_new();
+	double s = ebb_item(ebb_std(t, ebb_params_find(p, name)));
+
+	ebb_tape_free(t);
+	return s;
+}
+
+START_TEST(initial_values)
+{
+	ebb_params *p = ebb_params_new(1);
+
+	ebb_resnet_new(p, 18, .classes = 10);
+	/* Kaiming normal: sqrt(2/(out*Kh*Kw)). */
+	ck_assert_double_eq_tol(deviation(p, "layer1.0.conv1.weight"), sqrt(2.0 / (64 * 9)), 1e-3);
+	ck_assert_double_eq_tol(
+		deviation(p, "layer4.0.downsample.0.weight"), sqrt(2.0 / 512), 1e-3);
+	ck_assert_double_eq(ebb_at(ebb_params_find(p, "layer1.0.bn2.weight"), 5), 1);
+	ck_assert_double_eq(ebb_at(ebb_params_find(p, "layer1.0.bn2.bias"), 5), 0);
+	ebb_params_free(p);
+}
+END_TEST
+
+START_TEST(vgg_initial_values)
+{
+	ebb_params *p = ebb_params_new(1);
+
+	ebb_vgg11_new(p, .classes = 100);
+	ck_assert_double_eq_tol(deviation(p, "features.18.weight"), sqrt(2.0 / (512 * 9)), 1e-4);
+	ck_assert_double_eq_tol(deviation(p, "classifier.6.weight"), 0.01, 1e-4);
+	ck_assert_double_eq(ebb_at(ebb_params_find(p, "features.0.bias"), 5), 0);
+	ck_assert_double_eq(ebb_at(ebb_params_find(p, "classifier.0.bias"), 5), 0);
+	ebb_params_free(p);
+}
+END_TEST
+
+/* ---- Shortcuts ------------------------------------------------------------------------------- */
+
+/* With the second batch norm of every block at 0, only the shortcuts are left: behind three stages,
+ * channels 24 to 39 are those of the first convolution, every fourth pixel each way. */
+START_TEST(cifar_shortcuts_drop_pixels_and_add_channels)
+{
+	enum { SIDE = 32, KEPT = 8, FIRST = 24, WIDE = 64, CLASSES = 10 };
+	ebb_params *p = ebb_params_new(1);
+	ebb_tape *t = ebb_tape_new();
+	ebb_cifar_resnet net = ebb_cifar_resnet_new(p, 20);
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(1, 3, SIDE, SIDE), 3), *y, *stem;
+	double pooled[WIDE] = {0};
+
+	for (int i = 0; i < net.count; i++)
+		memset(ebb_data_mutable(net.blocks[i].bn2.weight), 0,
+			sizeof(float) * (size_t)ebb_count(net.blocks[i].bn2.weight));
+	ebb_set_training(t, false);
+	y = ebb_cifar_resnet_forward(t, &net, x);
+	stem = ebb_relu(t, ebb_bn_forward(t, &net.bn1, ebb_conv_forward(t, &net.conv1, x)));
+	assert_healthy(t);
+	for (int c = 0; c < 16; c++)
+		for (int i = 0; i < SIDE; i += 4)
+			for (int j = 0; j < SIDE; j += 4)
+				pooled[FIRST + c] +=
+					ebb_at(stem, (c * SIDE + i) * SIDE + j) / (KEPT * KEPT);
+	for (int o = 0; o < CLASSES; o++) {
+		double expected = ebb_at(net.linear.bias, o);
+
+		for (int c = 0; c < WIDE; c++)
+			expected += ebb_at(net.linear.weight, o * WIDE + c) * pooled[c];
+		ck_assert_double_eq_tol(ebb_at(y, o), expected, 1e-5);
+	}
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	ebb_tensor_free(x);
+}
+END_TEST
+
+START_TEST(plain_twins_have_none)
+{
+	ebb_params *p = ebb_params_new(1);
+	ebb_tape *t = ebb_tape_new();
+	ebb_cifar_resnet net = ebb_cifar_resnet_new(p, 20, .plain = true);
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(1, 3, 32, 32), 3), *y;
+
+	memset(ebb_data_mutable(net.blocks[4].bn2.weight), 0,
+		sizeof(float) * (size_t)ebb_count(net.blocks[4].bn2.weight));
+	ebb_set_training(t, false);
+	y = ebb_cifar_resnet_forward(t, &net, x);
+	assert_healthy(t);
+	for (int o = 0; o < 10; o++)
+		ck_assert_double_eq_tol(ebb_at(y, o), ebb_at(net.linear.bias, o), 1e-6);
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	ebb_tensor_free(x);
+}
+END_TEST
+
+/* ---- GoogLeNet ------------------------------------------------------------------------------- */
+
+START_TEST(googlenet_auxiliaries_and_loss)
+{
+	ebb_params *p = ebb_params_new(1);
+	ebb_tape *t = ebb_tape_new();
+	ebb_googlenet net = ebb_googlenet_new(p, .classes = 5);
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 3, 64, 64), 1);
+	ebb_tensor *labels = ebb_from_i64(t, EBB_SHAPE(2), (int64_t[]){4, 0});
+	ebb_googlenet_logits y = ebb_googlenet_forward(t, &net, x);
+	double each[3];
+
+	assert_healthy(t);
+	ck_assert_int_eq(ebb_size(y.aux1, 1), 5);
+	ck_assert_int_eq(ebb_size(y.aux2, 1), 5);
+	each[0] = ebb_item(ebb_cross_entropy(t, y.logits, labels));
+	each[1] = ebb_item(ebb_cross_entropy(t, y.aux1, labels));
+	each[2] = ebb_item(ebb_cross_entropy(t, y.aux2, labels));
+	ck_assert_double_eq_tol(ebb_item(ebb_googlenet_loss(t, y, labels)),
+		each[0] + 0.3 * (each[1] + each[2]), 1e-5);
+
+	ebb_set_training(t, false);
+	y = ebb_googlenet_forward(t, &net, x);
+	ck_assert_ptr_nonnull(y.logits);
+	ck_assert_ptr_null(y.aux1);
+	ck_assert_ptr_null(y.aux2);
+	ck_assert_double_eq(ebb_item(ebb_googlenet_loss(t, y, labels)),
+		ebb_item(ebb_cross_entropy(t, y.logits, labels)));
+	assert_healthy(t);
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	ebb_tensor_free(x);
+}
+END_TEST
+
+START_TEST(googlenet_transforms_its_input)
+{
+	static const double mean[] = {0.485, 0.456, 0.406}, std[] = {0.229, 0.224, 0.225};
+	enum { PIXELS = 64 * 64 };
+	ebb_params *p = ebb_params_new(1);
+	ebb_tape *t = ebb_tape_new();
+	ebb_googlenet net = ebb_googlenet_new(p, .classes = 5, .no_aux = true);
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(1, 3, 64, 64), 1);
+	ebb_tensor *moved = stored_random(EBB_F32, EBB_SHAPE(1, 3, 64, 64), 1), *a, *b;
+	float *v = ebb_data_mutable(moved);
+
+	for (int c = 0; c < 3; c++)
+		for (int i = 0; i < PIXELS; i++)
+			v[c * PIXELS + i] =
+				(float)(v[c * PIXELS + i] * std[c] / 0.5 + (mean[c] - 0.5) / 0.5);
+	ebb_set_training(t, false);
+	a = ebb_googlenet_forward(t, &net, moved).logits;
+	net.transform_input = true;
+	b = ebb_googlenet_forward(t, &net, x).logits;
+	assert_healthy(t);
+	ck_assert(all_close(a, b, 1e-4));
+	ck_assert_double_gt(ebb_item(ebb_norm(t, a)), 1e-3);
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	ebb_tensor_free(x);
+	ebb_tensor_free(moved);
+}
+END_TEST
+
+/* ---- Memory ---------------------------------------------------------------------------------- */
+
+/* The largest amount of values and scratch at any time, and in *left what is alive at the end. */
+static size_t peak(kind k, bool recording, size_t *left)
+{
+	ebb_params *p = ebb_params_new(1);
+	ebb_tape *t = ebb_tape_new();
+	network n = network_new(k, p);
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(4, 3, 32, 32), 1), *y;
+	size_t most;
+
+	ebb_set_training(t, false);
+	ebb_set_recording(t, recording);
+	y = logits(k, t, &n, x);
+	assert_healthy(t);
+	*left = ebb_memory_of(t).in_use - (size_t)ebb_count(y) * sizeof(float);
+	most = ebb_memory_of(t).peak;
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	ebb_tensor_free(x);
+	return most;
+}
+
+START_TEST(depth_costs_nothing_without_recording)
+{
+	size_t left;
+
+	ck_assert_uint_eq(peak(RESNET56, false, &left), peak(RESNET20, false, &left));
+	ck_assert_uint_gt(peak(RESNET56, true, &left), 2 * peak(RESNET20, true, &left));
+}
+END_TEST
+
+START_TEST(the_logits_alone_are_left)
+{
+	static const kind kinds[] = {RESNET20, RESNET18, GOOGLENET};
+	size_t left;
+
+	peak(kinds[_i], false, &left);
+	/* Blocks are a little larger than what is in them. */
+	ck_assert_uint_lt(left, 4096);
+}
+END_TEST
+
+/* ---- Errors ---------------------------------------------------------------------------------- */
+
+#define STORE_REFUSES(p, call, words)                                                              \
+	do {                                                                                       \
+		(void)(call);                                                                      \
+		ck_assert_ptr_nonnull(ebb_params_error(p));                                        \
+		ck_assert_msg(strstr(ebb_params_error(p)->message, words) != NULL, "%s",           \
+			ebb_params_error(p)->message);                                             \
+		ck_assert_ptr_nonnull(strstr(ebb_params_error(p)->message, "models.c:"));          \
+		ebb_params_clear_error(p);                                                         \
+	} while (0)
+
+START_TEST(errors)
+{
+	ebb_params *p = ebb_params_new(1);
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x = ebb_ones(t, EBB_SHAPE(1, 1, 28, 28));
+	ebb_cifar_resnet none;
+
+	STORE_REFUSES(p, ebb_cifar_resnet_new(p, 21), "depth 21, expected 6n+2");
+	STORE_REFUSES(p, ebb_cifar_resnet_new(p, 2), "depth 2, expected 6n+2");
+	STORE_REFUSES(p, ebb_cifar_resnet_new(p, -4), "depth -4, expected 6n+2");
+	STORE_REFUSES(p, ebb_resnet_new(p, 50), "depth 50, expected 18 or 34");
+	STORE_REFUSES(p, ebb_alexnet_new(ebb_params_sub(p, "a"), .dropout = 1), "0 <= rate < 1");
+	STORE_REFUSES(p, ebb_lenet_new(p, .classes = -1), "expected positive");
+	none = ebb_cifar_resnet_new(NULL, 20);
+	assert_refused(t, EBB_INVALID, ebb_cifar_resnet_forward(t, &none, x), "the layer is empty");
+	assert_refused(t, EBB_INVALID, ebb_lenet_forward(t, NULL, x), "models.c:", "NULL");
+	assert_refused(t, EBB_INVALID, ebb_cifar_resnet_forward(t, NULL, x), "NULL");
+	assert_refused(t, EBB_INVALID, ebb_resnet_forward(t, NULL, x), "NULL");
+	assert_refused(t, EBB_INVALID, ebb_vgg_forward(t, NULL, x), "NULL");
+	assert_refused(t, EBB_INVALID, ebb_vgg_forward(t, &(ebb_vgg){0}, x), "NULL");
+	assert_refused(t, EBB_INVALID, ebb_alexnet_forward(t, NULL, x), "NULL");
+	assert_refused(t, EBB_INVALID, ebb_googlenet_forward(t, NULL, x).logits, "NULL");
+	assert_refused(t, EBB_INVALID, ebb_googlenet_forward(t, &(ebb_googlenet){0}, x).logits,
+		"googlenet_forward");
+	ck_assert_ptr_null(ebb_params_alloc(NULL, 8));
+	STORE_REFUSES(p, ebb_params_alloc(p, SIZE_MAX), "no memory");
+	ebb_tape_free(t);
+	ebb_params_free(p);
+}
+END_TEST
+
+/* Whatever allocation fails, the store says so, the model refuses to run, and nothing is lost. */
+START_TEST(no_memory)
+{
+	counting_allocator a;
+	bool made = false;
+
+	counting_allocator_install(&a);
+	for (int64_t fail_at = 0; !made; fail_at += 5) {
+		ebb_params *p;
+		ebb_tape *t;
+
+		a.calls = 0;
+		a.fail_at = fail_at;
+		p = ebb_params_new(1);
+		ebb_cifar_resnet net = ebb_cifar_resnet_new(p, 8);
+		a.fail_at = -1;
+		made = p && !ebb_params_error(p);
+		t = ebb_tape_new();
+		ck_assert_int_eq(made, ebb_cifar_resnet_forward(t, &net,
+					       ebb_ones(t, EBB_SHAPE(1, 3, 8, 8))) != NULL);
+		ebb_tape_free(t);
+		ebb_params_free(p);
+		ck_assert_int_eq(a.live, 0);
+		ck_assert_int_eq(a.wrong, 0);
+	}
+	ck_assert_int_gt(a.calls, 50);
+	counting_allocator_remove();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("nn-models");
+	TCase *c = tcase_create("small"), *large = tcase_create("large");
+
+	tcase_set_timeout(c, 60);
+	tcase_add_loop_test(c, names_shapes_and_gradients, 0, SMALL);
+	tcase_add_test(c, below_a_view_names_continue_its_prefix);
+	tcase_add_test(c, initial_values);
+	tcase_add_test(c, cifar_shortcuts_drop_pixels_and_add_channels);
+	tcase_add_test(c, plain_twins_have_none);
+	tcase_add_test(c, googlenet_auxiliaries_and_loss);
+	tcase_add_test(c, googlenet_transforms_its_input);
+	tcase_add_test(c, depth_costs_nothing_without_recording);
+	tcase_add_loop_test(c, the_logits_alone_are_left, 0, 3);
+	tcase_add_test(c, errors);
+	tcase_add_test(c, no_memory);
+	suite_add_tcase(s, c);
+
+	/* Half a gigabyte of parameters. */
+	tcase_set_timeout(large, 120);
+	tcase_add_loop_test(large, names_shapes_and_gradients, SMALL, KINDS);
+	tcase_add_test(large, vgg_initial_values);
+	suite_add_tcase(s, large);
+	return run_suite(s);
+}
