@@ -495,9 +495,9 @@ int main(void)
 	tcase_add_test(c, transforms_that_do_not_fit);
 	tcase_add_test(c, skipped_images_are_left_out);
 	tcase_add_test(c, nothing_left);
+	tcase_add_test(c, caches);
 	suite_add_tcase(s, c);
 	c = tcase_create("cache");
-	tcase_add_test(c, caches);
 	tcase_add_test(c, cache_limit);
 	suite_add_tcase(s, c);
 	return run_suite(s);
