@@ -112,13 +112,6 @@ static bool measure(ebb_loader *l, const options *o, figures *f, int round, ebb_
 
 /* ---- The peer ------------------------------------------------------------------------------- */
 
-static bool number_after(const char *line, const char *key, double *value)
-{
-	const char *p = strstr(line, key);
-
-	return p && (p = strchr(p, ':')) && (*value = strtod(p + 1, NULL)) > 0;
-}
-
 static bool measure_peer(
 	const options *o, const char *name, const char *directory, figures *f, int round)
 {
@@ -132,8 +125,8 @@ static bool measure_peer(
 		return false;
 	in = popen(command, "r");
 	ok = in && fgets(line, sizeof line, in) &&
-	     number_after(line, "\"images_per_second\"", &f->images_per_second[round]) &&
-	     number_after(line, "\"cpu_us_per_image\"", &f->cpu_us[round]);
+	     bench_number_after(line, "\"images_per_second\"", &f->images_per_second[round]) &&
+	     bench_number_after(line, "\"cpu_us_per_image\"", &f->cpu_us[round]);
 	if (in)
 		pclose(in);
 	return ok;

@@ -86,7 +86,31 @@ static void sample(const ebb_image *x, const ebb_outside *o, const float *rows,
 	}
 }
 
-bool ebb_stage_warp(ebb_stage *s, const double m[9], const ebb_outside *o)
+/* Where the points of a row of the result come from: by a homography, or by displacements. */
+typedef struct source {
+	const double *m;
+	const float *dx, *dy;
+} source;
+
+static void place(const source *f, int64_t i, int64_t from, int64_t width, int64_t n, float *rows,
+	float *columns)
+{
+	const double *m = f->m;
+
+	for (int64_t k = 0; k < n && m; k++) {
+		double px = (double)(from + k) + 0.5, py = (double)i + 0.5;
+		double w = 1 / (m[6] * px + m[7] * py + m[8]);
+
+		columns[k] = (float)((m[0] * px + m[1] * py + m[2]) * w - 0.5);
+		rows[k] = (float)((m[3] * px + m[4] * py + m[5]) * w - 0.5);
+	}
+	for (int64_t k = 0; k < n && !m; k++) {
+		columns[k] = (float)(from + k) + f->dx[i * width + from + k];
+		rows[k] = (float)i + f->dy[i * width + from + k];
+	}
+}
+
+static bool resample(ebb_stage *s, const source *f, const ebb_outside *o)
 {
 	const ebb_image *x = &s->image;
 	float rows[STRIP], columns[STRIP];
@@ -97,13 +121,7 @@ bool ebb_stage_warp(ebb_stage *s, const double m[9], const ebb_outside *o)
 		for (int64_t from = 0; from < x->width; from += STRIP) {
 			int64_t n = x->width - from < STRIP ? x->width - from : STRIP;
 
-			for (int64_t k = 0; k < n; k++) {
-				double px = (double)(from + k) + 0.5, py = (double)i + 0.5;
-				double w = 1 / (m[6] * px + m[7] * py + m[8]);
-
-				columns[k] = (float)((m[0] * px + m[1] * py + m[2]) * w - 0.5);
-				rows[k] = (float)((m[3] * px + m[4] * py + m[5]) * w - 0.5);
-			}
+			place(f, i, from, x->width, n, rows, columns);
 			sample(x, o, rows, columns, n,
 				s->spare.pixels + (i * x->width + from) * x->channels);
 		}
@@ -112,25 +130,12 @@ bool ebb_stage_warp(ebb_stage *s, const double m[9], const ebb_outside *o)
 	return true;
 }
 
+bool ebb_stage_warp(ebb_stage *s, const double m[9], const ebb_outside *o)
+{
+	return resample(s, &(source){.m = m}, o);
+}
+
 bool ebb_stage_displace(ebb_stage *s, const float *dx, const float *dy, const ebb_outside *o)
 {
-	const ebb_image *x = &s->image;
-	float rows[STRIP], columns[STRIP];
-
-	if (!ebb_stage_spare(s, x->height, x->width))
-		return false;
-	for (int64_t i = 0; i < x->height; i++) {
-		for (int64_t from = 0; from < x->width; from += STRIP) {
-			int64_t n = x->width - from < STRIP ? x->width - from : STRIP;
-			int64_t at = i * x->width + from;
-
-			for (int64_t k = 0; k < n; k++) {
-				columns[k] = (float)(from + k) + dx[at + k];
-				rows[k] = (float)i + dy[at + k];
-			}
-			sample(x, o, rows, columns, n, s->spare.pixels + at * x->channels);
-		}
-	}
-	ebb_stage_swap(s);
-	return true;
+	return resample(s, &(source){.dx = dx, .dy = dy}, o);
 }
