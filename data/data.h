@@ -279,9 +279,9 @@ typedef struct ebb_confusion {
 } ebb_confusion;
 EBB_API ebb_confusion *ebb_confusion_new(int classes, ebb_error *e);
 EBB_API void ebb_confusion_free(ebb_confusion *c);
-/* Counts every row of logits [N,classes]; ties and NaN as in ebb_accuracy (a label whose own logit
- * is NaN counts as taken for another class).  False, and nothing counted, for NULL, dropped or
- * ill-fitting tensors and labels out of range. */
+/* Counts every row of logits [N,classes] (F32 or F64); of equal numbers the first is the largest.
+ * False, and nothing counted, for NULL, dropped or ill-fitting tensors, labels out of range, and
+ * NaN. */
 EBB_API bool ebb_confusion_add(
 	ebb_confusion *c, const ebb_tensor *logits, const ebb_tensor *labels);
 EBB_API void ebb_confusion_clear(ebb_confusion *c);

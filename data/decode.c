@@ -10,6 +10,10 @@ static const int64_t MOST_PIXELS = INT64_C(1) << 26, MOST_BYTES = INT64_C(1) << 
 
 bool ebb_encoded_size_fits(const ebb_encoded *f, int64_t height, int64_t width, ebb_error *e)
 {
+	if (height < 1 || width < 1) {
+		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: damaged: no pixels in it", f->name);
+		return false;
+	}
 	if (height <= f->options.max_pixels / width)
 		return true;
 	ebb_error_set(e, EBB_BAD_FILE, NULL,

@@ -50,7 +50,7 @@ static bool measure_images(const ebb_image_grid_args *a, sheet *s)
 		if (x->wide || x->channels != a->images[0].channels) {
 			ebb_error_set(a->error, EBB_INVALID, a->site,
 				"image_grid: image %lld has %lld channels of %d bits, expected "
-			        "%lld "
+				"%lld "
 				"of 8, as the first",
 				(long long)i, (long long)x->channels, x->wide ? 16 : 8,
 				(long long)a->images[0].channels);

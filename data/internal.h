@@ -5,6 +5,8 @@
 #ifndef EBB_DATA_INTERNAL_H
 #define EBB_DATA_INTERNAL_H
 
+#include <pthread.h>
+
 #include "data/data.h"
 
 /* ---- Files, plain or gzipped (source.c) ----------------------------------------------------- */
@@ -61,6 +63,70 @@ bool ebb_png_decode(const ebb_encoded *f, ebb_image *x, ebb_error *e);
 bool ebb_jpeg_decode(const ebb_encoded *f, ebb_image *x, ebb_error *e);
 /* An error if the options do not allow an image of this size. */
 bool ebb_encoded_size_fits(const ebb_encoded *f, int64_t height, int64_t width, ebb_error *e);
+
+/* ---- Where images are read from (dataset.c) ------------------------------------------------- */
+
+/* An image that was skipped; index -1: before it had a number. */
+typedef struct ebb_skipped {
+	int64_t index;
+	char *message;
+	size_t size;
+} ebb_skipped;
+
+typedef struct ebb_dataset_source {
+	void *ctx;
+	/* Fills why if it is not EBB_FETCHED. */
+	ebb_fetched (*fetch)(void *ctx, int64_t i, ebb_image *x, ebb_error *why);
+	const char *(*path)(void *ctx, int64_t i); /* or NULL */
+	void (*free_ctx)(void *ctx);               /* or NULL */
+	ebb_shape shape;                           /* [C,H,W], 0: differs */
+	void *names;                               /* the memory of class_names, if its own */
+	size_t names_size;
+	pthread_mutex_t lock; /* of what follows: by index, each once */
+	ebb_skipped *skipped;
+	int64_t skips, room;
+} ebb_dataset_source;
+
+/* A data set of labels zero whose images are fetched; ctx, names and path are the caller's to set
+ * once nothing can fail any more. */
+ebb_dataset *ebb_dataset_sourced(int64_t count, int classes,
+	ebb_fetched (*fetch)(void *ctx, int64_t i, ebb_image *x, ebb_error *why), ebb_shape shape,
+	ebb_error *e);
+/* ebb_dataset_fetch that also says why it skipped. */
+ebb_fetched ebb_dataset_try(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_error *why);
+/* What a failed read comes to. */
+ebb_fetched ebb_dataset_excuse(ebb_on_error on_error, const ebb_error *why);
+/* Keeps a note.  False if there is no memory. */
+bool ebb_dataset_note(ebb_dataset_source *s, int64_t index, const char *message);
+/* Copies n names, NULL included.  False if there is no memory. */
+bool ebb_dataset_name_classes(ebb_dataset *d, const char *const *names);
+
+/* ---- Tables of files (files.c) -------------------------------------------------------------- */
+
+typedef struct ebb_files {
+	ebb_bytes text; /* the paths, each with its NUL */
+	struct ebb_file {
+		size_t path; /* where in text */
+		int64_t label;
+	} * file;
+	int64_t count, room;
+	ebb_image_options options;
+	ebb_on_error on_error;
+} ebb_files;
+/* False with an error if there is no memory; what for names the folder or list. */
+bool ebb_files_add(ebb_files *f, const char *path, int64_t label, const char *what, ebb_error *e);
+void ebb_files_free(ebb_files *f);
+static inline const char *ebb_files_path(const ebb_files *f, int64_t i)
+{
+	return (const char *)f->text.data + f->file[i].path;
+}
+/* What a folder and a list have in common.  Sets the options; false with an error. */
+bool ebb_files_options(ebb_files *f, int channels, int64_t shorter_side, int64_t max_pixels,
+	ebb_on_error on_error, const char *site, ebb_error *e);
+/* The data set of these files, which it takes; with verify every file is unpacked before.  On
+ * failure they are freed. */
+ebb_dataset *ebb_files_dataset(
+	ebb_files *f, int classes, bool verify, const char *what, ebb_error *e);
 
 /* ---- Tensors as pictures (tensor.c) --------------------------------------------------------- */
 
