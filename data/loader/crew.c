@@ -53,10 +53,8 @@ static bool fill(ebb_loader *l, ebb_worker *w, const claim *c, int64_t *failed_a
 	for (int64_t k = c->from; k < c->to && !atomic_load(&l->cancel); k++) {
 		int64_t place = ebb_sampler_at(&l->sampler, c->index * l->batch + k);
 		ebb_error own = {0};
-		ebb_fetched result;
 
-		ebb_slot_fill(c->slot, k, w, place, &result, &own);
-		if (result != EBB_FETCH_FAILED || failed)
+		if (ebb_slot_fill(c->slot, k, w, place, &own) != EBB_FETCH_FAILED || failed)
 			continue;
 		failed = true;
 		*failed_at = k;

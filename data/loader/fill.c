@@ -112,19 +112,19 @@ static void one_hot(char *row, int64_t label, ebb_dtype dtype, size_t bytes)
 		((float *)(void *)row)[label] = 1;
 }
 
-void ebb_slot_fill(
-	ebb_slot *s, int64_t k, ebb_worker *w, int64_t place, ebb_fetched *result, ebb_error *e)
+ebb_fetched ebb_slot_fill(ebb_slot *s, int64_t k, ebb_worker *w, int64_t place, ebb_error *e)
 {
 	ebb_loader *l = w->loader;
+	ebb_fetched result = make(s, k, w, place, e);
 
-	*result = make(s, k, w, place, e);
-	s->skipped[k] = *result == EBB_FETCH_SKIPPED;
-	if (*result != EBB_FETCHED)
-		return;
+	s->skipped[k] = result == EBB_FETCH_SKIPPED;
+	if (result != EBB_FETCHED)
+		return result;
 	s->labels[k] = ((const int64_t *)ebb_data(l->data->labels))[place % l->sampler.total];
 	if (s->targets)
 		one_hot(s->targets + (size_t)k * l->target_bytes, s->labels[k], l->dtype,
 			l->target_bytes);
+	return result;
 }
 
 static void close_gaps(ebb_slot *s, const ebb_loader *l)

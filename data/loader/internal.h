@@ -107,7 +107,6 @@ struct ebb_loader {
 	int crew;
 	ebb_worker *worker; /* [crew], or one for the caller */
 	int started;
-	bool synced;
 	pthread_mutex_t lock; /* guards what follows, and what slots say of their state */
 	pthread_cond_t work, ready, idle;
 	int64_t batch_at, sample_at; /* the next samples to claim */
@@ -118,8 +117,7 @@ struct ebb_loader {
 };
 
 /* Makes sample k of the slot, whose place in the epoch is given: an image, or ten, and a label. */
-void ebb_slot_fill(
-	ebb_slot *s, int64_t k, ebb_worker *w, int64_t place, ebb_fetched *result, ebb_error *e);
+ebb_fetched ebb_slot_fill(ebb_slot *s, int64_t k, ebb_worker *w, int64_t place, ebb_error *e);
 /* When all are filled: closes the gaps of skipped images, and mixes. */
 void ebb_slot_finish(ebb_slot *s, ebb_loader *l, int64_t index);
 
