@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "data/internal.h"
+#include "kernels/kernels.h"
 
 /* 8 bits of the pixel, a sign, and a bit for the overshoot of bicubic leave this many of 32. */
-enum { FRACTION = 22, TILE = 512 };
+enum { FRACTION = 22 };
 
 /* ---- Weights -------------------------------------------------------------------------------- */
 
@@ -82,77 +83,6 @@ static void weigh(axis *a, ebb_resize_filter filter, double *real)
 			double w = (sum != 0 ? real[k] / sum : real[k]) * (1 << FRACTION);
 
 			weight[k] = (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
-		}
-	}
-}
-
-/* ---- Passes --------------------------------------------------------------------------------- */
-
-static inline uint8_t to_byte(int32_t sum)
-{
-	sum >>= FRACTION;
-	return (uint8_t)(sum < 0 ? 0 : sum > UINT8_MAX ? UINT8_MAX : sum);
-}
-
-/* Every row of x, stride bytes apart, becomes one of a->out pixels. */
-static inline void along_row(const uint8_t *x, size_t stride, int64_t rows, const axis *a,
-	uint8_t *y, const int channels)
-{
-	for (int64_t r = 0; r < rows; r++, x += stride) {
-		for (int64_t i = 0; i < a->out; i++, y += channels) {
-			const uint8_t *from = x + a->first[i] * channels;
-			const int32_t *weight = a->weight + i * a->taps;
-			int32_t sum[EBB_MAX_CHANNELS];
-
-			for (int c = 0; c < channels; c++)
-				sum[c] = 1 << (FRACTION - 1);
-			for (int64_t k = 0; k < a->count[i]; k++, from += channels)
-				for (int c = 0; c < channels; c++)
-					sum[c] += from[c] * weight[k];
-			for (int c = 0; c < channels; c++)
-				y[c] = to_byte(sum[c]);
-		}
-	}
-}
-
-static void along_rows(
-	const uint8_t *x, size_t stride, int64_t rows, const axis *a, uint8_t *y, int64_t channels)
-{
-	switch (channels) {
-	case 1:
-		along_row(x, stride, rows, a, y, 1);
-		break;
-	case 2:
-		along_row(x, stride, rows, a, y, 2);
-		break;
-	case 3:
-		along_row(x, stride, rows, a, y, 3);
-		break;
-	default:
-		along_row(x, stride, rows, a, y, 4);
-	}
-}
-
-/* Rows of n bytes, stride apart, are summed to a->out rows without gaps. */
-static void across_rows(const uint8_t *x, size_t stride, int64_t n, const axis *a, uint8_t *y)
-{
-	int32_t sum[TILE];
-
-	for (int64_t i = 0; i < a->out; i++, y += n) {
-		for (int64_t at = 0; at < n; at += TILE) {
-			int64_t len = n - at < TILE ? n - at : TILE;
-
-			for (int64_t b = 0; b < len; b++)
-				sum[b] = 1 << (FRACTION - 1);
-			for (int64_t k = 0; k < a->count[i]; k++) {
-				const uint8_t *from = x + (size_t)(a->first[i] + k) * stride + at;
-				int32_t weight = a->weight[i * a->taps + k];
-
-				for (int64_t b = 0; b < len; b++)
-					sum[b] += from[b] * weight;
-			}
-			for (int64_t b = 0; b < len; b++)
-				y[at + b] = to_byte(sum[b]);
 		}
 	}
 }
@@ -251,6 +181,7 @@ static bool work_new(work *w, const part *p, const ebb_image *y, ebb_resize_filt
 static bool filtered(
 	const part *p, ebb_image *y, ebb_resize_filter filter, const ebb_image_resize_args *a)
 {
+	const ebb_kernels *kernels = ebb_kernels_f32();
 	const uint8_t *x = p->pixels;
 	size_t stride = p->stride;
 	work w;
@@ -263,15 +194,25 @@ static bool filtered(
 	}
 	/* A pass that changes no size would change no pixel. */
 	if (p->width != y->width) {
+		const axis *c = &w.columns;
+		uint8_t *to = p->height == y->height ? y->pixels : w.between;
+
 		weigh(&w.columns, filter, w.real);
-		along_rows(x, stride, p->height, &w.columns,
-			p->height == y->height ? y->pixels : w.between, p->channels);
+		for (int64_t i = 0; i < p->height; i++)
+			kernels->blend_pixels((int)p->channels, c->out, c->taps, c->first, c->count,
+				c->weight, x + (size_t)i * stride, c->in,
+				to + (size_t)i * ebb_row_bytes(y));
 		x = w.between;
 		stride = ebb_row_bytes(y);
 	}
 	if (p->height != y->height) {
+		const axis *r = &w.rows;
+
 		weigh(&w.rows, filter, w.real);
-		across_rows(x, stride, y->width * p->channels, &w.rows, y->pixels);
+		for (int64_t i = 0; i < r->out; i++)
+			kernels->blend_rows((int64_t)ebb_row_bytes(y), r->count[i],
+				r->weight + i * r->taps, x + (size_t)r->first[i] * stride,
+				(int64_t)stride, y->pixels + (size_t)i * ebb_row_bytes(y));
 	}
 	ebb_free(w.block, w.size);
 	return true;
