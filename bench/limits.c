@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNS = 20, CACHE_LINE = 64 };
+enum { RUNS = 40, CACHE_LINE = 64 };
 
 /* ---- Multiply-adds --------------------------------------------------------------------------- */
 
