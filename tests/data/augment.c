@@ -1,5 +1,5 @@
 /* Transforms of images: what is exact, and what other programs make of the same image. */
-#include "images.h"
+#include "transforms.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* Random colours, noise and holes: the mean and the range of 10,000 draws. */
-#include "images.h"
+#include "transforms.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* Pipelines of transforms: the same again, small images, and what they refuse. */
-#include "images.h"
+#include "transforms.h"
 
 static ebb_augment *everything(void)
 {

@@ -1,5 +1,5 @@
-/* images.c - what the tests of transforms share: images made by formula, and what is drawn. */
-#include "images.h"
+/* transforms.c - what the tests of transforms share: images made by formula, and what is drawn. */
+#include "transforms.h"
 
 ebb_image image_of(int64_t height, int64_t width, int64_t channels, int (*f)(int64_t k))
 {

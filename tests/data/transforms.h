@@ -1,6 +1,6 @@
-/* images.h - what the tests of transforms share: images made by formula, and what is drawn. */
-#ifndef EBB_TESTS_IMAGES_H
-#define EBB_TESTS_IMAGES_H
+/* transforms.h - what the tests of transforms share: images made by formula, and what is drawn. */
+#ifndef EBB_TESTS_TRANSFORMS_H
+#define EBB_TESTS_TRANSFORMS_H
 
 #include "tests/support/support.h"
 
