@@ -264,7 +264,7 @@ EBB_API bool ebb_augment_erase(const ebb_augment_erase_args *args);
 
 /* .ops (default 2) operations (Cubuk et al. 2020), each drawn from: nothing, shear and translate
  * along x and y, rotate, brightness, saturation, contrast, sharpness, posterise, solarise,
- * autocontrast, equalise; all at .magnitude (default 9; EBB_ZERO) out of 30, on torchvision's scales,
+ * autocontrast, equalise; all at .magnitude (default 9) out of 30, on torchvision's scales,
  * in a random direction where there are two. */
 typedef struct ebb_augment_randaugment_args {
 	ebb_augment *a;

@@ -253,22 +253,20 @@ static bool run(const settings *s, ebb_error *e)
 static const char help[] =
 	"cifar: trains a ResNet on CIFAR-10, with and without augmentation\n"
 	"\n"
-	"  --data DIR          the binary version's files: data_batch_1.bin to _5.bin, "
+	"  --data DIR        CIFAR-10's binary version: data_batch_1.bin to _5.bin, "
         "test_batch.bin\n"
-	"  --augment on|off    random crops of 32 x 32 with 4 pixels around, flips, cutout "
-        "(default "
-	"on)\n"
-	"  --cutout N          side of the square that is cut out; 0: none (default 8)\n"
-	"  --limit N           of the training images, the first N (default all)\n"
-	"  --epochs N          (default 20)\n"
-	"  --batch N           (default 128)\n"
-	"  --lr X              the highest learning rate of the cosine schedule (default 0.1)\n"
-	"  --depth N           6n + 2 (default 20)\n"
-	"  --seed N            of initial weights, order and draws (default 1)\n"
-	"  --workers N         threads that make batches ahead (default 1)\n"
-	"  --threads N         of the kernels (default: all processors)\n"
-	"  --out DIR           writes curves.csv and curves.png there after every epoch\n"
-	"  --help              this text\n";
+	"  --augment on|off  random crops with 4 pixels around, flips and cutout (default on)\n"
+	"  --cutout N        side of the square that is cut out; 0: none (default 8)\n"
+	"  --limit N         of the training images, the first N (default all)\n"
+	"  --epochs N        (default 20)\n"
+	"  --batch N         (default 128)\n"
+	"  --lr X            the highest learning rate of the cosine schedule (default 0.1)\n"
+	"  --depth N         6n + 2 (default 20)\n"
+	"  --seed N          of initial weights, order and draws (default 1)\n"
+	"  --workers N       threads that make batches ahead (default 1)\n"
+	"  --threads N       of the kernels (default: all processors)\n"
+	"  --out DIR         writes curves.csv and curves.png there after every epoch\n"
+	"  --help            this text\n";
 
 static settings parse(int argc, char **argv, int *status)
 {

@@ -198,5 +198,6 @@ int main(int argc, char **argv)
 			ebb_image_free(&rows[i].image[k]);
 	ebb_image_free(&x);
 	ebb_image_free(&other);
+	ebb_figures_end();
 	return ok ? 0 : 1;
 }
