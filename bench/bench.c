@@ -2,6 +2,7 @@
 #include "bench.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 static int ascending(const void *a, const void *b)
@@ -23,4 +24,11 @@ double bench_peak_rss(void)
 
 	getrusage(RUSAGE_SELF, &usage);
 	return (double)usage.ru_maxrss / 1024;
+}
+
+bool bench_number_after(const char *line, const char *key, double *value)
+{
+	const char *p = strstr(line, key);
+
+	return p && (p = strchr(p, ':')) && (*value = strtod(p + 1, NULL)) > 0;
 }

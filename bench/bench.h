@@ -2,10 +2,15 @@
 #ifndef EBB_BENCH_H
 #define EBB_BENCH_H
 
+#include <stdbool.h>
+
 /* Sorts the values; the upper one of an even number's middle pair. */
 double bench_median(double *values, int n);
 /* The largest share of main memory that this process has held, in MB (2^20 bytes). */
 double bench_peak_rss(void);
+
+/* The number behind "key": in a line of JSON; false if there is none above 0. */
+bool bench_number_after(const char *line, const char *key, double *value);
 
 /* What the processor can do (limits.c), on as many threads as the kernels use, with the best of a
  * few short runs.

@@ -71,13 +71,6 @@ static bool measure(costs *c)
 	return ok;
 }
 
-static bool number_after(const char *line, const char *key, double *value)
-{
-	const char *p = strstr(line, key);
-
-	return p && (p = strchr(p, ':')) && (*value = strtod(p + 1, NULL)) > 0;
-}
-
 /* False after saying why. */
 static bool measure_peer(const char *script, costs *c)
 {
@@ -94,8 +87,8 @@ static bool measure_peer(const char *script, costs *c)
 	}
 	f = popen(command, "r");
 	ok = f && fgets(line, sizeof line, f) &&
-	     number_after(line, "\"forward_us_per_op\"", &c->forward) &&
-	     number_after(line, "\"backward_us_per_op\"", &c->backward);
+	     bench_number_after(line, "\"forward_us_per_op\"", &c->forward) &&
+	     bench_number_after(line, "\"backward_us_per_op\"", &c->backward);
 	if (f)
 		pclose(f);
 	if (!ok)

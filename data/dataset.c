@@ -1,5 +1,5 @@
 /*
- * dataset.c - images with labels.
+ * dataset.c - images with labels: in memory, or fetched when asked for.
  */
 #include <math.h>
 #include <string.h>
@@ -37,20 +37,347 @@ ebb_dataset *ebb_dataset_new(
 	return d;
 }
 
+ebb_dataset *ebb_dataset_sourced(int64_t count, int classes,
+	ebb_fetched (*fetch)(void *ctx, int64_t i, ebb_image *x, ebb_error *why), ebb_shape shape,
+	ebb_error *e)
+{
+	ebb_dataset *d = ebb_alloc_zeroed(sizeof *d);
+	ebb_dataset_source *s = d ? ebb_alloc_zeroed(sizeof *s) : NULL;
+
+	if (!s) {
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "dataset: no memory for a data set");
+		ebb_free(d, sizeof *d);
+		return NULL;
+	}
+	pthread_mutex_init(&s->lock, NULL);
+	s->fetch = fetch;
+	s->shape = shape;
+	d->source = s;
+	d->count = count;
+	d->classes = classes;
+	d->labels = ebb_tensor_new(EBB_I64, EBB_SHAPE(count), false, e);
+	if (!d->labels) {
+		ebb_dataset_free(d);
+		return NULL;
+	}
+	return d;
+}
+
+static void source_free(ebb_dataset_source *s)
+{
+	if (!s)
+		return;
+	if (s->free_ctx)
+		s->free_ctx(s->ctx);
+	for (int64_t i = 0; i < s->skips; i++)
+		ebb_free(s->skipped[i].message, s->skipped[i].size);
+	ebb_free(s->skipped, (size_t)s->room * sizeof *s->skipped);
+	ebb_free(s->names, s->names_size);
+	pthread_mutex_destroy(&s->lock);
+	ebb_free(s, sizeof *s);
+}
+
 void ebb_dataset_free(ebb_dataset *d)
 {
 	if (!d)
 		return;
 	ebb_tensor_free(d->images);
 	ebb_tensor_free(d->labels);
+	source_free(d->source);
 	ebb_free(d, sizeof *d);
 }
+
+bool ebb_dataset_name_classes(ebb_dataset *d, const char *const *names)
+{
+	size_t pointers = (size_t)d->classes * sizeof *names, size = pointers;
+	const char **copy;
+	char *text;
+
+	if (!names)
+		return true;
+	for (int k = 0; k < d->classes; k++)
+		size += strlen(names[k]) + 1;
+	copy = ebb_alloc(size);
+	if (!copy)
+		return false;
+	text = (char *)copy + pointers;
+	for (int k = 0; k < d->classes; k++) {
+		copy[k] = strcpy(text, names[k]);
+		text += strlen(text) + 1;
+	}
+	d->class_names = copy;
+	d->source->names = copy;
+	d->source->names_size = size;
+	return true;
+}
+
+/* ---- What was skipped ----------------------------------------------------------------------- */
+
+ebb_fetched ebb_dataset_excuse(ebb_on_error on_error, const ebb_error *why)
+{
+	return on_error == EBB_SKIP && why->status == EBB_BAD_FILE ? EBB_FETCH_SKIPPED
+	                                                           : EBB_FETCH_FAILED;
+}
+
+static bool note_at(ebb_dataset_source *s, int64_t at, int64_t index, const char *message)
+{
+	ebb_skipped new = {index, NULL, strlen(message) + 1};
+
+	if (s->skips == s->room) {
+		int64_t room = s->room ? 2 * s->room : 8;
+		ebb_skipped *more = ebb_realloc(
+			s->skipped, (size_t)s->room * sizeof *more, (size_t)room * sizeof *more);
+
+		if (!more)
+			return false;
+		s->skipped = more;
+		s->room = room;
+	}
+	new.message = ebb_alloc(new.size);
+	if (!new.message)
+		return false;
+	memcpy(new.message, message, new.size);
+	memmove(s->skipped + at + 1, s->skipped + at, (size_t)(s->skips - at) * sizeof *s->skipped);
+	s->skipped[at] = new;
+	s->skips++;
+	return true;
+}
+
+bool ebb_dataset_note(ebb_dataset_source *s, int64_t index, const char *message)
+{
+	int64_t from = 0, to;
+	bool ok = true;
+
+	pthread_mutex_lock(&s->lock);
+	/* Where larger numbers begin. */
+	for (to = s->skips; from < to;) {
+		int64_t middle = from + (to - from) / 2;
+
+		if (s->skipped[middle].index <= index)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	if (index < 0 || from == 0 || s->skipped[from - 1].index != index)
+		ok = note_at(s, from, index, message);
+	pthread_mutex_unlock(&s->lock);
+	return ok;
+}
+
+int64_t ebb_dataset_skipped(const ebb_dataset *d)
+{
+	int64_t n;
+
+	if (!d || !d->source)
+		return 0;
+	pthread_mutex_lock(&d->source->lock);
+	n = d->source->skips;
+	pthread_mutex_unlock(&d->source->lock);
+	return n;
+}
+
+bool ebb_dataset_skipped_at(const ebb_dataset *d, int64_t k, int64_t *index, const char **message)
+{
+	ebb_dataset_source *s = d ? d->source : NULL;
+	bool there;
+
+	if (!s || !index || !message)
+		return false;
+	pthread_mutex_lock(&s->lock);
+	there = k >= 0 && k < s->skips;
+	if (there) {
+		*index = s->skipped[k].index;
+		*message = s->skipped[k].message;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return there;
+}
+
+/* ---- Access --------------------------------------------------------------------------------- */
+
+/* Planes become pixels. */
+static bool copy_image(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_error *why)
+{
+	int64_t channels = ebb_size(d->images, 1), height = ebb_size(d->images, 2),
+		width = ebb_size(d->images, 3), plane = height * width;
+	const uint8_t *from = (const uint8_t *)ebb_data(d->images) + i * channels * plane;
+
+	if (!ebb_image_shape(x, height, width, channels, why))
+		return false;
+	for (int64_t k = 0; k < plane; k++)
+		for (int64_t c = 0; c < channels; c++)
+			x->pixels[k * channels + c] = from[c * plane + k];
+	return true;
+}
+
+/* An image must be what its data set promised. */
+static bool keeps_promise(const ebb_dataset *d, int64_t i, const ebb_image *x, ebb_error *why)
+{
+	const int64_t *shape = d->source->shape.dims;
+
+	if (!ebb_image_check(x, "dataset_fetch", why))
+		return false;
+	if (!x->wide && (shape[0] == 0 || shape[0] == x->channels) &&
+		(shape[1] == 0 || shape[1] == x->height) && (shape[2] == 0 || shape[2] == x->width))
+		return true;
+	ebb_error_set(why, EBB_BAD_SHAPE, NULL,
+		"dataset_fetch: image %lld is [%lld,%lld,%lld] of %d bits, the data set promises "
+		"[%lld,%lld,%lld] (0: any) of 8",
+		(long long)i, (long long)x->channels, (long long)x->height, (long long)x->width,
+		x->wide ? 16 : 8, (long long)shape[0], (long long)shape[1], (long long)shape[2]);
+	return false;
+}
+
+ebb_fetched ebb_dataset_try(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_error *why)
+{
+	ebb_fetched got;
+
+	if (!d || !x || i < 0 || i >= d->count) {
+		ebb_error_set(why, EBB_INVALID, NULL, "dataset_fetch: image %lld of %lld%s",
+			(long long)i, (long long)(d ? d->count : 0), x ? "" : " into NULL");
+		return EBB_FETCH_FAILED;
+	}
+	if (d->images)
+		return copy_image(d, i, x, why) ? EBB_FETCHED : EBB_FETCH_FAILED;
+	got = d->source->fetch(d->source->ctx, i, x, why);
+	if (got == EBB_FETCHED && !keeps_promise(d, i, x, why))
+		return EBB_FETCH_FAILED;
+	if (got == EBB_FETCH_SKIPPED && !ebb_dataset_note(d->source, i, why->message)) {
+		*why = (ebb_error){0};
+		ebb_error_set(why, EBB_NO_MEMORY, NULL,
+			"dataset_fetch: no memory to note that image %lld was skipped",
+			(long long)i);
+		return EBB_FETCH_FAILED;
+	}
+	return got;
+}
+
+ebb_fetched ebb_dataset_fetch(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_error *e)
+{
+	ebb_error why = {0};
+	ebb_fetched got = ebb_dataset_try(d, i, x, &why);
+
+	if (got == EBB_FETCH_FAILED)
+		ebb_error_set(e, why.status, NULL, "%s", why.message);
+	return got;
+}
+
+int64_t ebb_dataset_label(const ebb_dataset *d, int64_t i)
+{
+	return !d || i < 0 || i >= d->count ? -1 : ((const int64_t *)ebb_data(d->labels))[i];
+}
+
+ebb_shape ebb_dataset_image_shape(const ebb_dataset *d)
+{
+	if (!d || (!d->images && !d->source))
+		return EBB_SHAPE(0, 0, 0);
+	if (!d->images)
+		return d->source->shape;
+	return EBB_SHAPE(ebb_size(d->images, 1), ebb_size(d->images, 2), ebb_size(d->images, 3));
+}
+
+const char *ebb_dataset_path(const ebb_dataset *d, int64_t i)
+{
+	if (!d || i < 0 || i >= d->count || !d->source || !d->source->path)
+		return NULL;
+	return d->source->path(d->source->ctx, i);
+}
+
+/* ---- One's own ------------------------------------------------------------------------------ */
+
+typedef struct custom {
+	bool (*image)(void *ctx, int64_t i, ebb_image *x, ebb_error *e);
+	void *ctx;
+	void (*free_ctx)(void *ctx);
+	ebb_on_error on_error;
+} custom;
+
+static ebb_fetched custom_fetch(void *ctx, int64_t i, ebb_image *x, ebb_error *why)
+{
+	const custom *c = ctx;
+
+	if (c->image(c->ctx, i, x, why))
+		return EBB_FETCHED;
+	ebb_error_set(why, EBB_INVALID, NULL,
+		"dataset_fetch: the data set's own function failed for image %lld and does not say "
+		"why",
+		(long long)i);
+	return ebb_dataset_excuse(c->on_error, why);
+}
+
+static void custom_free(void *ctx)
+{
+	custom *c = ctx;
+
+	if (c->free_ctx)
+		c->free_ctx(c->ctx);
+	ebb_free(c, sizeof *c);
+}
+
+static bool check_custom(const ebb_dataset_custom_args *a)
+{
+	if (a->count > 0 && a->classes > 0 && a->image && a->label && a->channels >= 0 &&
+		a->channels <= EBB_MAX_CHANNELS && a->height >= 0 && a->width >= 0)
+		return true;
+	ebb_error_set(a->error, EBB_INVALID, a->site,
+		"dataset_custom: %lld images [%lld,%lld,%lld], %d classes%s: expected positive "
+		"numbers, at most %d channels, and two functions",
+		(long long)a->count, (long long)a->channels, (long long)a->height,
+		(long long)a->width, a->classes, a->image && a->label ? "" : ", a function is NULL",
+		EBB_MAX_CHANNELS);
+	return false;
+}
+
+ebb_dataset *(ebb_dataset_custom)(const ebb_dataset_custom_args *a)
+{
+	ebb_dataset *d = NULL;
+	custom *c;
+	int64_t *label;
+
+	if (!check_custom(a))
+		return NULL;
+	c = ebb_alloc(sizeof *c);
+	if (c)
+		d = ebb_dataset_sourced(a->count, a->classes, custom_fetch,
+			EBB_SHAPE(a->channels, a->height, a->width), a->error);
+	if (!d || !ebb_dataset_name_classes(d, a->class_names)) {
+		ebb_error_set(a->error, EBB_NO_MEMORY, a->site,
+			"dataset_custom: no memory for a data set");
+		goto fail;
+	}
+	label = ebb_data_mutable(d->labels);
+	for (int64_t i = 0; i < a->count; i++) {
+		label[i] = a->label(a->ctx, i);
+		if (label[i] >= 0 && label[i] < a->classes)
+			continue;
+		ebb_error_set(a->error, EBB_INVALID, a->site,
+			"dataset_custom: label %lld is %lld, expected 0 to %d", (long long)i,
+			(long long)label[i], a->classes - 1);
+		goto fail;
+	}
+	*c = (custom){a->image, a->ctx, a->free_ctx, a->on_error};
+	d->source->ctx = c;
+	d->source->free_ctx = custom_free;
+	return d;
+fail:
+	ebb_dataset_free(d);
+	ebb_free(c, sizeof *c);
+	return NULL;
+}
+
+/* ---- All of it ------------------------------------------------------------------------------ */
 
 ebb_dataset *ebb_dataset_slice(const ebb_dataset *d, int64_t start, int64_t count, ebb_error *e)
 {
 	ebb_dataset *part;
 	int64_t pixels;
 
+	if (d && !d->images) {
+		ebb_error_set(e, EBB_INVALID, NULL,
+			"dataset_slice: the images are not in memory; dataset_range refers to "
+		        "them");
+		return NULL;
+	}
 	if (!d || start < 0 || start >= d->count || count < 1) {
 		ebb_error_set(e, EBB_INVALID, NULL,
 			"dataset_slice: %lld images from %lld on, of %lld", (long long)count,
@@ -71,30 +398,66 @@ ebb_dataset *ebb_dataset_slice(const ebb_dataset *d, int64_t start, int64_t coun
 	return part;
 }
 
+/* A histogram per channel makes the sums exact. */
+typedef struct histogram {
+	int64_t channels, times[EBB_MAX_CHANNELS][256];
+} histogram;
+
+static bool count_fetched(const ebb_dataset *d, histogram *h)
+{
+	ebb_image x = {0};
+	bool ok = true;
+
+	for (int64_t i = 0; ok && i < d->count; i++) {
+		ebb_fetched got = ebb_dataset_fetch(d, i, &x, NULL);
+
+		if (got == EBB_FETCH_SKIPPED)
+			continue;
+		if (h->channels == 0)
+			h->channels = x.channels;
+		ok = got == EBB_FETCHED && x.channels == h->channels;
+		for (int64_t k = 0; ok && k < x.height * x.width; k++)
+			for (int64_t c = 0; c < x.channels; c++)
+				h->times[c][x.pixels[k * x.channels + c]]++;
+	}
+	ebb_image_free(&x);
+	return ok && h->channels > 0;
+}
+
+static void count_stored(const ebb_dataset *d, histogram *h)
+{
+	int64_t plane = ebb_size(d->images, 2) * ebb_size(d->images, 3);
+	const uint8_t *x = ebb_data(d->images);
+
+	h->channels = ebb_size(d->images, 1);
+	for (int64_t i = 0; i < d->count; i++)
+		for (int64_t c = 0; c < h->channels; c++, x += plane)
+			for (int64_t k = 0; k < plane; k++)
+				h->times[c][x[k]]++;
+}
+
 bool ebb_dataset_moments(
 	const ebb_dataset *d, double mean[EBB_MAX_CHANNELS], double std[EBB_MAX_CHANNELS])
 {
-	int64_t channels, plane;
-	const uint8_t *x;
+	histogram h = {0};
 
 	if (!d)
 		return false;
-	channels = ebb_size(d->images, 1);
-	plane = ebb_size(d->images, 2) * ebb_size(d->images, 3);
-	x = ebb_data(d->images);
-	for (int64_t c = 0; c < channels; c++) {
-		/* A histogram makes the sums exact. */
-		int64_t times[256] = {0};
-		double n = (double)(d->count * plane), sum = 0, square = 0;
+	if (d->images)
+		count_stored(d, &h);
+	else if (!count_fetched(d, &h))
+		return false;
+	for (int64_t c = 0; c < h.channels; c++) {
+		double n = 0, sum = 0, square = 0;
 
-		for (int64_t i = 0; i < d->count; i++)
-			for (int64_t k = 0; k < plane; k++)
-				times[x[(i * channels + c) * plane + k]]++;
-		for (int v = 0; v < 256; v++)
-			sum += (double)times[v] * v;
+		for (int v = 0; v < 256; v++) {
+			n += (double)h.times[c][v];
+			sum += (double)h.times[c][v] * v;
+		}
 		mean[c] = sum / n / 255;
 		for (int v = 0; v < 256; v++)
-			square += (double)times[v] * (v / 255.0 - mean[c]) * (v / 255.0 - mean[c]);
+			square += (double)h.times[c][v] * (v / 255.0 - mean[c]) *
+			          (v / 255.0 - mean[c]);
 		std[c] = square > 0 ? sqrt(square / n) : 1;
 	}
 	return true;

@@ -21,27 +21,39 @@ struct ebb_source {
 	unsigned char in[CHUNK];
 };
 
-/* zlib forgets sizes, the allocation hook wants them back: they stand in front. */
-static voidpf z_take(voidpf ctx, uInt items, uInt size)
+/* The size stands in front. */
+void *ebb_sized_alloc(size_t size)
 {
-	size_t bytes = (size_t)items * size + UNIT;
-	char *block = ebb_alloc(bytes);
+	char *block = size > SIZE_MAX - UNIT ? NULL : ebb_alloc(size + UNIT);
 
-	(void)ctx;
 	if (!block)
 		return NULL;
-	memcpy(block, &bytes, sizeof bytes);
+	size += UNIT;
+	memcpy(block, &size, sizeof size);
 	return block + UNIT;
+}
+
+void ebb_sized_free(void *p)
+{
+	char *block = (char *)p - UNIT;
+	size_t size;
+
+	if (!p)
+		return;
+	memcpy(&size, block, sizeof size);
+	ebb_free(block, size);
+}
+
+static voidpf z_take(voidpf ctx, uInt items, uInt size)
+{
+	(void)ctx;
+	return ebb_sized_alloc((size_t)items * size);
 }
 
 static void z_give(voidpf ctx, voidpf memory)
 {
-	char *block = (char *)memory - UNIT;
-	size_t bytes;
-
 	(void)ctx;
-	memcpy(&bytes, block, sizeof bytes);
-	ebb_free(block, bytes);
+	ebb_sized_free(memory);
 }
 
 ebb_source *ebb_source_open(const char *path, ebb_error *e)
@@ -163,4 +175,72 @@ static int64_t unpack(ebb_source *s, unsigned char *to, int64_t n, ebb_error *e)
 int64_t ebb_source_read(ebb_source *s, void *to, int64_t n, ebb_error *e)
 {
 	return s->gzipped ? unpack(s, to, n, e) : fetch(s, to, (size_t)n, e);
+}
+
+/* ---- Whole files ---------------------------------------------------------------------------- */
+
+bool ebb_bytes_reserve(ebb_bytes *b, size_t size)
+{
+	size_t capacity = b->capacity + b->capacity / 2;
+	uint8_t *data;
+
+	if (size <= b->capacity)
+		return true;
+	if (capacity < size)
+		capacity = size;
+	data = ebb_realloc(b->data, b->capacity, capacity);
+	if (!data)
+		return false;
+	b->data = data;
+	b->capacity = capacity;
+	return true;
+}
+
+void ebb_bytes_free(ebb_bytes *b)
+{
+	ebb_free(b->data, b->capacity);
+	*b = (ebb_bytes){0};
+}
+
+static bool read_all(ebb_source *s, int64_t most, ebb_bytes *b, ebb_error *e)
+{
+	/* One byte more than a plain file has shows at once that it has ended. */
+	size_t step = s->gzipped ? CHUNK : (size_t)s->size + 1;
+
+	if (!s->gzipped && s->size > most)
+		goto too_large;
+	for (;;) {
+		int64_t got;
+
+		if (!ebb_bytes_reserve(b, b->size + step)) {
+			ebb_error_set(e, EBB_NO_MEMORY, NULL, "%s: no memory to read it", s->path);
+			return false;
+		}
+		got = ebb_source_read(s, b->data + b->size, (int64_t)step, e);
+		if (got < 0)
+			return false;
+		b->size += (size_t)got;
+		if (b->size > (size_t)most)
+			goto too_large;
+		if (got < (int64_t)step)
+			break;
+		step = CHUNK;
+	}
+	if (b->size == 0)
+		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: an empty file", s->path);
+	return b->size > 0;
+too_large:
+	ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: more than %lld bytes", s->path, (long long)most);
+	return false;
+}
+
+bool ebb_source_read_all(const char *path, int64_t most, ebb_bytes *b, ebb_error *e)
+{
+	ebb_source *s = ebb_source_open(path, e);
+	bool ok = s && read_all(s, most, b, e);
+
+	ebb_source_close(s);
+	if (!ok)
+		ebb_bytes_free(b);
+	return ok;
 }

@@ -5,9 +5,9 @@
 #include <ebb.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "cli.h"
+#include "progress.h"
 
 /* A model is a struct and a function. */
 typedef struct {
@@ -43,33 +43,6 @@ typedef struct settings {
 	double lr;
 	uint64_t seed;
 } settings;
-
-/* ---- Showing how far it is ---- */
-
-typedef struct progress {
-	bool terminal;
-	double began, drawn;
-	int64_t images;
-	ebb_average loss, accuracy;
-} progress;
-
-static void show(progress *p, const settings *s, int epoch, int64_t done, int64_t batches)
-{
-	enum { WIDTH = 28 };
-	double now = cli_now(), seconds = now - p->began;
-	char left[32];
-
-	if (!p->terminal || (now - p->drawn < 0.1 && done < batches))
-		return;
-	p->drawn = now;
-	cli_time(left, sizeof left, seconds / (double)done * (double)(batches - done));
-	printf("\r\033[Kepoch %d/%d ", epoch + 1, s->epochs);
-	for (int i = 0; i < WIDTH; i++)
-		fputs(i < (int)(WIDTH * done / batches) ? "█" : "░", stdout);
-	printf(" loss %.4f  accuracy %.2f %%  %.0f images/s  %s left", ebb_average_value(&p->loss),
-		100 * ebb_average_value(&p->accuracy), (double)p->images / seconds, left);
-	fflush(stdout);
-}
 
 /* ---- Training ---- */
 
@@ -113,7 +86,7 @@ static bool train_epoch(ebb_tape *t, const lenet *net, ebb_params *p, ebb_optim 
 		ebb_tape_reset(t); /* every intermediate is gone; parameters stay */
 
 		show_to->images += batch.count;
-		show(show_to, s, epoch, batch.index + 1, batches);
+		progress_show(show_to, epoch, s->epochs, batch.index + 1, batches);
 	}
 	if (ebb_failed(t))
 		fprintf(stderr, "\n%s\n", ebb_error_message(t));
@@ -137,7 +110,7 @@ static bool train(const settings *s, ebb_loader *training, ebb_loader *testing)
 	else
 		printf("LeNet, %lld parameters\n", (long long)ebb_params_elements(p));
 	for (int epoch = 0; ok && epoch < s->epochs; epoch++) {
-		progress now = {.terminal = cli_is_terminal(STDOUT_FILENO), .began = cli_now()};
+		progress now = progress_begin();
 		ok = train_epoch(t, &net, p, opt, training, s, epoch, &now);
 		if (!ok)
 			break;
@@ -145,11 +118,12 @@ static bool train(const settings *s, ebb_loader *training, ebb_loader *testing)
 		ok = !ebb_failed(t);
 		if (!ok)
 			fprintf(stderr, "\n%s\n", ebb_error_message(t));
-		printf("%sepoch %d/%d  loss %.4f  accuracy %.2f %%  test accuracy %.2f %%  %.0f "
+		progress_clear(&now);
+		printf("epoch %d/%d  loss %.4f  accuracy %.2f %%  test accuracy %.2f %%  %.0f "
 		       "images/s\n",
-			now.terminal ? "\r\033[K" : "", epoch + 1, s->epochs,
-			ebb_average_value(&now.loss), 100 * ebb_average_value(&now.accuracy),
-			100 * accuracy, (double)now.images / seconds);
+			epoch + 1, s->epochs, ebb_average_value(&now.loss),
+			100 * ebb_average_value(&now.accuracy), 100 * accuracy,
+			(double)now.images / seconds);
 		fflush(stdout);
 	}
 	ebb_optim_free(opt);

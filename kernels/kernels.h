@@ -352,6 +352,16 @@ typedef struct ebb_kernels {
 	void (*dropout)(
 		int64_t n, uint64_t seed, uint64_t stream, double p, const void *x, void *y);
 
+	/* Resizing of images, in fixed point with 22 bits behind the point; byte(s) is s / 2^22,
+	 * rounded and clamped.  Across rows: y[b] = byte(sum over k of weight[k]*x[k*stride + b]). */
+	void (*blend_rows)(int64_t n, int64_t taps, const int32_t *weight, const uint8_t *x,
+		int64_t stride, uint8_t *y);
+	/* Along a row of length pixels of 1 to 4 bytes: y[i,c] = byte(sum over k < count[i] of
+	 * weight[i*taps + k]*x[first[i] + k,c]), i < n. */
+	void (*blend_pixels)(int channels, int64_t n, int64_t taps, const int64_t *first,
+		const int64_t *count, const int32_t *weight, const uint8_t *x, int64_t length,
+		uint8_t *y);
+
 	/* Optimizer steps, in place, over count parameters in one job.  g is scaled by gscale first
 	 * (clipping).
 	 * sgd: g += decay*w; m = momentum*m + g (m = g in step 1); w -= lr*(nesterov ? g +

@@ -14,7 +14,8 @@
 	X(maxpool_put) X(upsample) X(upsample_grad) X(window_sums) \
 	X(batchnorm_stats) X(scale_shift) X(scale_shift_relu) X(batchnorm_sums) X(batchnorm_gx) \
 	X(rownorm) X(rownorm_grad) X(rownorm_sums) X(uniform) \
-	X(normal) X(dropout) X(sgd) X(adam) X(rmsprop) X(stats)
+	X(normal) X(dropout) X(sgd) X(adam) X(rmsprop) X(stats) \
+	X(blend_rows) X(blend_pixels)
 /* clang-format on */
 
 #define DECLARE(name) extern EBB_DECLARE(name);

@@ -3,46 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
-static char dir[64];
-
-static void make_dir(void)
-{
-	strcpy(dir, "/tmp/ebb-idx-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-}
-
-static void remove_dir(void)
-{
-	char command[100];
-
-	snprintf(command, sizeof command, "rm -r %s", dir);
-	ck_assert_int_eq(system(command), 0);
-}
-
-static const char *path_of(const char *name)
-{
-	static char path[200];
-
-	snprintf(path, sizeof path, "%s/%s", dir, name);
-	return path;
-}
-
-static const char *write_file(const char *name, const void *bytes, size_t n)
-{
-	const char *path = path_of(name);
-	FILE *f = fopen(path, "wb");
-
-	ck_assert(f && fwrite(bytes, 1, n, f) == n && fclose(f) == 0);
-	return path;
-}
-
 static const char *write_gz(const char *name, const char *mode, const void *bytes, size_t n)
 {
-	const char *path = path_of(name);
+	const char *path = temp_path(name);
 	gzFile f = gzopen(path, mode);
 
 	ck_assert(f && gzwrite(f, bytes, (unsigned)n) == (int)n && gzclose(f) == Z_OK);
@@ -98,14 +64,14 @@ START_TEST(whole_files)
 	size_t n = idx(b, 0x803, 3, (unsigned[]){4, 5, 3}, 60);
 	ebb_tensor *x;
 
-	check_counting(write_file("plain", b, n));
+	check_counting(write_temp("plain", b, n));
 	check_counting(write_gz("packed", "wb9", b, n));
 	check_counting(write_gz("stored", "wb0", b, n));
 	/* Two gzip members are one file. */
 	write_gz("twice", "wb", b, 20);
 	check_counting(write_gz("twice", "ab", b + 20, n - 20));
 	n = idx(b, 0x802, 2, (unsigned[]){0, 7}, 0);
-	x = ebb_idx_read(write_file("none", b, n), NULL);
+	x = ebb_idx_read(write_temp("none", b, n), NULL);
 	ck_assert(ebb_size(x, 0) == 0 && ebb_size(x, 1) == 7);
 	ebb_tensor_free(x);
 }
@@ -133,8 +99,8 @@ START_TEST(missing_files)
 {
 	ebb_error e = {0};
 
-	refused(path_of("nowhere"), "cannot be read", "No such file");
-	refused(dir, "cannot be read", "");
+	refused(temp_path("nowhere"), "cannot be read", "No such file");
+	refused(temp_dir, "cannot be read", "");
 	ck_assert(!ebb_idx_read(NULL, &e) && e.status == EBB_INVALID);
 }
 END_TEST
@@ -148,8 +114,8 @@ START_TEST(truncated_at_every_byte)
 	FILE *f;
 
 	for (size_t k = 0; k < n; k++)
-		refused(write_file("short", b, k), "truncated", "");
-	refused(write_file("short", b, n - 1), "59 bytes of data", "expected 60");
+		refused(write_temp("short", b, k), "truncated", "");
+	refused(write_temp("short", b, n - 1), "59 bytes of data", "expected 60");
 	f = fopen(write_gz("packed", "wb", b, n), "rb");
 	packed = malloc(1000);
 	size = (long)fread(packed, 1, 1000, f);
@@ -157,11 +123,11 @@ START_TEST(truncated_at_every_byte)
 	for (long k = 0; k < size; k++) {
 		ebb_error e = {0};
 
-		ck_assert_msg(!ebb_idx_read(write_file("short", packed, (size_t)k), &e),
+		ck_assert_msg(!ebb_idx_read(write_temp("short", packed, (size_t)k), &e),
 			"%ld of %ld bytes were enough", k, size);
 		ck_assert_int_eq(e.status, EBB_BAD_FILE);
 	}
-	check_counting(write_file("short", packed, (size_t)size));
+	check_counting(write_temp("short", packed, (size_t)size));
 	free(packed);
 }
 END_TEST
@@ -174,21 +140,21 @@ START_TEST(damaged_files)
 	FILE *f;
 
 	n = idx(b, 0x803, 3, (unsigned[]){4, 5, 3}, 61);
-	refused(write_file("long", b, n), "after the end", "60 bytes");
+	refused(write_temp("long", b, n), "after the end", "60 bytes");
 	refused(write_gz("long", "wb", b, n), "after the end", "60 bytes");
 	n = idx(b, 0xd03, 3, (unsigned[]){4, 5, 3}, 60);
-	refused(write_file("floats", b, n), "0x00000d03: floats", "unsigned bytes");
+	refused(write_temp("floats", b, n), "0x00000d03: floats", "unsigned bytes");
 	n = idx(b, 0x703, 3, (unsigned[]){4, 5, 3}, 60);
-	refused(write_file("seven", b, n), "no type of the format", "0x00000703");
-	refused(write_file("text", "P5 4 5 255", 10), "0x50352034", "expected 0x000008NN");
+	refused(write_temp("seven", b, n), "no type of the format", "0x00000703");
+	refused(write_temp("text", "P5 4 5 255", 10), "0x50352034", "expected 0x000008NN");
 	n = idx(b, 0x800, 0, NULL, 4);
-	refused(write_file("scalar", b, n), "0 axes", "1 to 8");
+	refused(write_temp("scalar", b, n), "0 axes", "1 to 8");
 	n = idx(b, 0x809, 9, (unsigned[]){1, 1, 1, 1, 1, 1, 1, 1, 1}, 1);
-	refused(write_file("deep", b, n), "9 axes", "1 to 8");
+	refused(write_temp("deep", b, n), "9 axes", "1 to 8");
 	n = idx(b, 0x803, 3, (unsigned[]){~0u, ~0u, 5}, 60);
-	refused(write_file("overflow", b, n), "overflows at axis 1", "");
+	refused(write_temp("overflow", b, n), "overflows at axis 1", "");
 	n = idx(b, 0x803, 3, (unsigned[]){0x40000000, 28, 28}, 60);
-	refused(write_file("huge", b, n), "promises 841813590016 bytes", "at most 76");
+	refused(write_temp("huge", b, n), "promises 841813590016 bytes", "at most 76");
 	refused(write_gz("huge", "wb", b, n), "promises 841813590016 bytes", "at most");
 	/* A flipped bit in the middle of the packed data, and junk behind it. */
 	n = idx(b, 0x803, 3, (unsigned[]){4, 5, 3}, 60);
@@ -217,21 +183,22 @@ static void write_pair(const char *images, const char *labels, bool packed, unsi
 	if (packed)
 		write_gz(images, "wb", b, n);
 	else
-		write_file(images, b, n);
+		write_temp(images, b, n);
 	n = idx(b, 0x801, 1, (unsigned[]){count}, count);
 	if (packed)
 		write_gz(labels, "wb", b, n);
 	else
-		write_file(labels, b, n);
+		write_temp(labels, b, n);
 }
 
 static void mnist_refused(ebb_data_split split, const char *word, const char *other)
 {
 	ebb_error e = {0};
 
-	ck_assert_msg(!ebb_mnist(dir, split, &e), "accepted; expected \"%s\"", word);
+	ck_assert_msg(!ebb_mnist(temp_dir, split, &e), "accepted; expected \"%s\"", word);
 	ck_assert_int_eq(e.status, EBB_BAD_FILE);
-	ck_assert_msg(strstr(e.message, dir) && strstr(e.message, word) && strstr(e.message, other),
+	ck_assert_msg(
+		strstr(e.message, temp_dir) && strstr(e.message, word) && strstr(e.message, other),
 		"\"%s\" or \"%s\" is not in: %s", word, other, e.message);
 }
 
@@ -250,7 +217,7 @@ START_TEST(spellings)
 		ebb_dataset *d;
 
 		write_pair(names[i][0], names[i][1], i == 2 || i == 4, 10);
-		d = ebb_mnist(dir, names[i][0][1] == '1' ? EBB_TEST : EBB_TRAIN, &e);
+		d = ebb_mnist(temp_dir, names[i][0][1] == '1' ? EBB_TEST : EBB_TRAIN, &e);
 		ck_assert_msg(d != NULL, "%s: %s", names[i][0], e.message);
 		ck_assert(d->count == 10 && d->classes == 10);
 		ck_assert(ebb_ndim(d->images) == 4 && ebb_size(d->images, 1) == 1 &&
@@ -258,8 +225,8 @@ START_TEST(spellings)
 		ck_assert(ebb_at(d->images, 59) == 59 && ebb_at(d->labels, 9) == 9);
 		ck_assert_int_eq(ebb_dtype_of(d->labels), EBB_I64);
 		ebb_dataset_free(d);
-		unlink(path_of(names[i][0]));
-		unlink(path_of(names[i][1]));
+		unlink(temp_path(names[i][0]));
+		unlink(temp_path(names[i][1]));
 	}
 }
 END_TEST
@@ -275,19 +242,19 @@ START_TEST(directories_that_are_wrong)
 	write_pair("train-images-idx3-ubyte", "train-labels-idx1-ubyte", false, 10);
 	mnist_refused(EBB_TEST, "t10k-images-idx3-ubyte", "there");
 	n = idx(b, 0x801, 1, (unsigned[]){9}, 9);
-	write_file("train-labels-idx1-ubyte", b, n);
+	write_temp("train-labels-idx1-ubyte", b, n);
 	mnist_refused(EBB_TRAIN, "9 labels", "expected 10");
 	n = idx(b, 0x801, 1, (unsigned[]){10}, 10);
 	b[8 + 3] = 10;
-	write_file("train-labels-idx1-ubyte", b, n);
+	write_temp("train-labels-idx1-ubyte", b, n);
 	mnist_refused(EBB_TRAIN, "label 3 is 10", "expected 0 to 9");
 	n = idx(b, 0x802, 2, (unsigned[]){5, 2}, 10);
-	write_file("train-labels-idx1-ubyte", b, n);
+	write_temp("train-labels-idx1-ubyte", b, n);
 	mnist_refused(EBB_TRAIN, "U8 [5,2]", "expected 1 axes");
-	unlink(path_of("train-labels-idx1-ubyte"));
+	unlink(temp_path("train-labels-idx1-ubyte"));
 	mnist_refused(EBB_TRAIN, "train-labels", "there");
 	n = idx(b, 0x801, 1, (unsigned[]){10}, 10);
-	write_file("train-images-idx3-ubyte", b, n);
+	write_temp("train-images-idx3-ubyte", b, n);
 	mnist_refused(EBB_TRAIN, "U8 [10]", "expected 3 axes");
 	write_pair("train-images-idx3-ubyte", "train-labels-idx1-ubyte", false, 0);
 	mnist_refused(EBB_TRAIN, "at least one image", "[0,2,3]");
@@ -313,7 +280,7 @@ START_TEST(allocation_failures)
 
 		counting_allocator_install(&a);
 		a.fail_at = fail_at;
-		d = ebb_mnist(dir, EBB_TRAIN, &e);
+		d = ebb_mnist(temp_dir, EBB_TRAIN, &e);
 		done = a.refused == 0;
 		ck_assert_msg(done == (d != NULL), "allocation %d: %s", fail_at, e.message);
 		ck_assert_msg(e.status == (done ? EBB_OK : EBB_NO_MEMORY), "allocation %d: %s",
@@ -331,7 +298,7 @@ int main(void)
 	Suite *s = suite_create("data-idx");
 	TCase *c = tcase_create("idx");
 
-	tcase_add_checked_fixture(c, make_dir, remove_dir);
+	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
 	tcase_add_test(c, whole_files);
 	tcase_add_test(c, large_files_in_pieces);
 	tcase_add_test(c, missing_files);
@@ -339,7 +306,7 @@ int main(void)
 	tcase_add_test(c, damaged_files);
 	suite_add_tcase(s, c);
 	c = tcase_create("mnist");
-	tcase_add_checked_fixture(c, make_dir, remove_dir);
+	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
 	tcase_add_test(c, spellings);
 	tcase_add_test(c, directories_that_are_wrong);
 	tcase_add_test(c, allocation_failures);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "run.h"
+#include <ebb.h>
 
 START_TEST(hello)
 {
@@ -122,6 +123,76 @@ START_TEST(gradflow_takes_its_options)
 }
 END_TEST
 
+START_TEST(augment_draws_a_page)
+{
+	char directory[] = "/tmp/ebb-augment-XXXXXX", path[100], both[250];
+
+	if (!ebb_can_plot()) /* Cairo draws it */
+		return;
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(path, sizeof path, "%s/page.png", directory);
+	assert_runs("augment --out %s", path);
+	assert_says("24 transforms, 10 draws of each");
+	/* A page is a picture, too. */
+	snprintf(both, sizeof both, "%s/of-page.png --seed 2 --image %s", directory, path);
+	assert_runs("augment --out %s", both);
+	ck_assert_int_eq(run("augment --out /tmp/nothing.png --image %s/none.png", directory), 1);
+	assert_says("none.png");
+	check_file(directory, "page.png", "\x89PNG\r\n");
+	check_file(directory, "of-page.png", "\x89PNG\r\n");
+	ck_assert_int_eq(rmdir(directory), 0);
+}
+END_TEST
+
+/* Files like CIFAR-10's, with count images each whose colour gives the class away. */
+static void write_cifar(const char *directory, int count)
+{
+	static const char *const names[] = {"data_batch_1", "data_batch_2", "data_batch_3",
+		"data_batch_4", "data_batch_5", "test_batch"};
+
+	for (int n = 0; n < 6; n++) {
+		unsigned char record[3073];
+		char path[200];
+		FILE *f;
+
+		snprintf(path, sizeof path, "%s/%s.bin", directory, names[n]);
+		f = fopen(path, "wb");
+		ck_assert_ptr_nonnull(f);
+		for (int i = 0; i < count; i++) {
+			record[0] = (unsigned char)(i % 10);
+			for (int k = 1; k < 3073; k++)
+				record[k] = (unsigned char)(20 * (i % 10) + 40 * (k & 1));
+			ck_assert(fwrite(record, sizeof record, 1, f) == 1);
+		}
+		ck_assert_int_eq(fclose(f), 0);
+	}
+}
+
+START_TEST(cifar_trains_and_leaves_its_curves)
+{
+	char directory[] = "/tmp/ebb-cifar-XXXXXX", arguments[200], command[100];
+
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	write_cifar(directory, 10);
+	snprintf(arguments, sizeof arguments, "%s --out %s/out", directory, directory);
+	assert_runs(
+		"cifar --depth 8 --epochs 2 --batch 5 --limit 20 --workers 2 --data %s", arguments);
+	assert_says("20 images to train, augmented, 10 to test");
+	assert_says("ResNet-8");
+	assert_says("epoch 2/2");
+	assert_says("test accuracy");
+	snprintf(arguments, sizeof arguments, "%s/out", directory);
+	check_file(arguments, "curves.csv", "epoch,loss,accuracy,test_loss,test_accuracy");
+	if (ebb_can_plot())
+		check_file(arguments, "curves.png", "\x89PNG\r\n");
+	assert_runs("cifar --depth 8 --epochs 1 --batch 5 --augment off --workers 0 --data %s",
+		directory);
+	assert_says("50 images to train, 10 to test");
+	snprintf(command, sizeof command, "rm -r '%s'", directory);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 START_TEST(bad_input_has_a_message_and_a_status)
 {
 	static const struct {
@@ -143,6 +214,9 @@ START_TEST(bad_input_has_a_message_and_a_status)
 		{"lenet --epochs 0", "--epochs: got '0'", 2},
 		{"lenet --threads many", "--threads", 2},
 		{"lenet --what", "what", 2},
+		{"cifar", "--data is missing", 2},
+		{"cifar --data /nonexistent/cifar", "/nonexistent/cifar", 1},
+		{"cifar --augment maybe", "expected one of off, on", 2},
 		{"hvp --dimensions 1", "--dimensions", 2},
 		{"hvp --tolerance x", "--tolerance: got 'x'", 2},
 		{"sequences --cell elman", "expected one of rnn, lstm, gru, all", 2},
@@ -164,7 +238,8 @@ END_TEST
 
 START_TEST(help)
 {
-	static const char *const demos[] = {"custom_op", "hvp", "lenet", "sequences", "gradflow"};
+	static const char *const demos[] = {
+		"cifar", "custom_op", "hvp", "lenet", "sequences", "gradflow"};
 
 	for (size_t i = 0; i < sizeof demos / sizeof *demos; i++) {
 		assert_runs("%s --help", demos[i]);
@@ -189,6 +264,8 @@ int main(void)
 	tcase_add_test(c, sequences);
 	tcase_add_test(c, gradflow_leaves_its_report);
 	tcase_add_test(c, gradflow_takes_its_options);
+	tcase_add_test(c, augment_draws_a_page);
+	tcase_add_test(c, cifar_trains_and_leaves_its_curves);
 	tcase_add_test(c, bad_input_has_a_message_and_a_status);
 	tcase_add_test(c, help);
 	srunner_run_all(runner, CK_ENV);

@@ -78,5 +78,6 @@ TCase *tests_norm(void);
 TCase *tests_random(void);
 TCase *tests_optim(void);
 TCase *tests_upsample(void);
+TCase *tests_resample(void);
 
 #endif

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 int run_suite(Suite *s)
 {
@@ -25,6 +26,50 @@ void check_error(ebb_tape *t, ebb_status status, const char *call, const char *c
 	for (; *words; words++)
 		ck_assert_msg(strstr(message, *words) != NULL, "%s: \"%s\" is not in: %s", call,
 			*words, message);
+}
+
+/* ---- Files ---------------------------------------------------------------------------------- */
+
+char temp_dir[64];
+
+void make_temp_dir(void)
+{
+	strcpy(temp_dir, "/tmp/ebb-test-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(temp_dir));
+}
+
+void remove_temp_dir(void)
+{
+	char command[100];
+
+	snprintf(command, sizeof command, "rm -r %s", temp_dir);
+	ck_assert_int_eq(system(command), 0);
+}
+
+const char *temp_path(const char *name)
+{
+	static char path[2][300];
+	static int next;
+
+	next = !next;
+	snprintf(path[next], sizeof path[next], "%s/%s", temp_dir, name);
+	return path[next];
+}
+
+const char *write_temp(const char *name, const void *bytes, size_t n)
+{
+	const char *path = temp_path(name);
+	char part[300];
+	FILE *f;
+
+	for (const char *slash = path + strlen(temp_dir) + 1; (slash = strchr(slash, '/'));
+		slash++) {
+		snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+		mkdir(part, 0700);
+	}
+	f = fopen(path, "wb");
+	ck_assert(f && fwrite(bytes, 1, n, f) == n && fclose(f) == 0);
+	return path;
 }
 
 /* splitmix64 (Steele et al. 2014) */

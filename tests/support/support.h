@@ -24,6 +24,17 @@ int run_suite(Suite *s);
 	} while (0)
 void check_error(ebb_tape *t, ebb_status status, const char *call, const char *const *words);
 
+/* ---- Files -------------------------------------------------------------------------- */
+
+/* A directory for one test: a checked fixture.  Its name, and names inside it (each call of
+ * temp_path overwrites the result of the last but one). */
+void make_temp_dir(void);
+void remove_temp_dir(void);
+extern char temp_dir[64];
+const char *temp_path(const char *name);
+/* Writes a file in it, and the directories on the way; returns its path. */
+const char *write_temp(const char *name, const void *bytes, size_t n);
+
 /* ---- Tensors ------------------------------------------------------------------------ */
 
 /* A stored tensor with values in (-1, 1) that depend on the seed alone; the caller frees it. */

@@ -1,0 +1,183 @@
+/*
+ * internal.h - what transforms are made of: random numbers, a stage with two images, and a pipeline
+ * of kinds with options.  For data/ and its tests only.
+ */
+#ifndef EBB_AUGMENT_INTERNAL_H
+#define EBB_AUGMENT_INTERNAL_H
+
+#include "data/augment.h"
+
+/* ---- Random numbers (dice.c) ---------------------------------------------------------------- */
+
+enum { EBB_DICE_BANK = 32, EBB_PLACE_OF_MIXING = 1 << 20 };
+
+/* Numbers that depend on where they are used: Philox with the place of the transform in its key,
+ * and epoch and number of the image in its counter. */
+typedef struct ebb_dice {
+	uint64_t key, stream;
+	int next; /* of the bank; EBB_DICE_BANK: it is used up */
+	double bank[EBB_DICE_BANK];
+} ebb_dice;
+
+void ebb_dice_start(ebb_dice *d, uint64_t seed, int64_t epoch, int64_t index, int place);
+double ebb_dice_roll(ebb_dice *d, double low, double high); /* uniform in [low, high) */
+int64_t ebb_dice_pick(ebb_dice *d, int64_t n);              /* uniform in 0, ..., n-1 */
+double ebb_dice_normal(ebb_dice *d);                        /* mean 0, deviation 1 */
+double ebb_dice_beta(ebb_dice *d, double alpha);            /* Beta(alpha, alpha) */
+/* 0, ..., n-1 in a random order */
+void ebb_dice_order(ebb_dice *d, int n, int *order);
+/* n numbers from [-1,1), or from a normal distribution of the deviation. */
+void ebb_dice_uniforms(ebb_dice *d, int64_t n, float *x);
+void ebb_dice_normals(ebb_dice *d, int64_t n, double deviation, float *x);
+
+/* ---- The stage (pipeline.c) ----------------------------------------------------------------- */
+
+/* One worker's: the image on its way through a pipeline, and memory that is used again. */
+typedef struct ebb_stage {
+	ebb_image image; /* owned; a transform changes it, or fills spare and swaps */
+	ebb_image spare;
+	float *scratch;
+	size_t scratch_bytes;
+	ebb_dice dice; /* of the current transform */
+	int view;
+	const char *name, *site; /* of the current transform, for errors */
+	ebb_error *error;
+} ebb_stage;
+
+void ebb_stage_free(ebb_stage *s);
+/* Spare becomes an image of this size, with the image's channels.  False: no memory. */
+bool ebb_stage_spare(ebb_stage *s, int64_t height, int64_t width);
+void ebb_stage_swap(ebb_stage *s);
+/* NULL: no memory. */
+float *ebb_stage_scratch(ebb_stage *s, int64_t floats);
+/* Fills the stage's error with the transform's name and the size of its image; false. */
+bool ebb_stage_fail(ebb_stage *s, const char *format, ...) EBB_PRINTF(2, 3);
+
+/* ---- Pipelines (pipeline.c) ----------------------------------------------------------------- */
+
+typedef struct ebb_transform_kind {
+	const char *name;
+	size_t size; /* of its options */
+	bool (*apply)(const void *options, ebb_stage *s);
+	/* What becomes of an image's size (0: unknown); NULL: it stays. */
+	void (*resize)(const void *options, int64_t *height, int64_t *width);
+} ebb_transform_kind;
+
+typedef struct ebb_transform {
+	const ebb_transform_kind *kind;
+	double p;
+	void *options; /* a copy of its argument struct, defaults filled in */
+	const char *site;
+	struct ebb_transform *next;
+} ebb_transform;
+
+typedef struct ebb_mix {
+	double alpha, p; /* p = 0: it does not happen */
+} ebb_mix;
+
+struct ebb_augment {
+	ebb_transform *first, **end; /* end: where the next one is hung up */
+	int64_t views;
+	ebb_mix mixup, cutmix;
+	ebb_error error;
+};
+
+/* Adds one, unless the pipeline has failed or p is no probability. */
+bool ebb_augment_add(ebb_augment *a, const ebb_transform_kind *kind, double p, const void *options,
+	const char *site);
+/* The first error stays; false. */
+bool ebb_augment_fail(ebb_augment *a, const char *site, const char *format, ...) EBB_PRINTF(3, 4);
+/* Whether x is within [low, high]; else the pipeline fails. */
+bool ebb_augment_within(ebb_augment *a, const char *name, const char *what, double x, double low,
+	double high, const char *site);
+/* Whether there is such a border. */
+bool ebb_augment_knows(ebb_augment *a, const char *name, ebb_border border, const char *site);
+/* Runs the stage's image through the pipeline. */
+bool ebb_augment_run(
+	const ebb_augment *a, ebb_stage *s, uint64_t seed, int64_t epoch, int64_t sample, int view);
+
+/* A number left out takes its default; EBB_ZERO is a real zero. */
+static inline double ebb_default(double x, double standard)
+{
+	return x == 0 ? standard : x == EBB_ZERO ? 0 : x;
+}
+
+static inline uint8_t ebb_byte_of(float x)
+{
+	return (uint8_t)(x < 0 ? 0 : x > 255 ? 255 : x);
+}
+
+/* How many channels have a colour, or grey: all but alpha. */
+static inline int64_t ebb_opaque_channels(const ebb_image *x)
+{
+	return x->channels >= 3 ? 3 : 1;
+}
+
+/* ---- What transforms share ------------------------------------------------------------------ */
+
+/* A part of height x width whose area and ratio (of its second side to its first) are drawn, as in
+ * resized_crop and erase.  False after ten tries that do not fit. */
+bool ebb_draw_part(ebb_dice *d, const double area[2], const double ratio[2], int64_t height,
+	int64_t width, int64_t *part_height, int64_t *part_width); /* crop.c */
+bool ebb_check_part(ebb_augment *a, const char *name, double area[2], double ratio[2],
+	const double standard[4], const char *site); /* crop.c */
+
+typedef struct ebb_outside {
+	ebb_border border;
+	uint8_t fill[EBB_MAX_CHANNELS];
+} ebb_outside;
+
+static inline ebb_outside ebb_outside_of(ebb_border border, const uint8_t *fill)
+{
+	return (ebb_outside){border, {fill[0], fill[1], fill[2], fill[3]}};
+}
+
+/* The place in 0, ..., n-1 that stands for i, or -1 for the fill colour. */
+int64_t ebb_border_place(int64_t i, int64_t n, ebb_border border); /* warp.c */
+/* The stage's image at the points that homography m sends the result's points to (m row by row;
+ * the centre of pixel (i,j) is x = j + 1/2, y = i + 1/2). */
+bool ebb_stage_warp(ebb_stage *s, const double m[9], const ebb_outside *o); /* warp.c */
+/* At the result's own points plus (dx, dy) [height*width]. */
+bool ebb_stage_displace(
+	ebb_stage *s, const float *dx, const float *dy, const ebb_outside *o); /* warp.c */
+/* m = the inverse of the map that turns (radians, counter-clockwise), shears, scales and moves
+ * about the middle of an image. */
+void ebb_affine_map(double m[9], const ebb_image *x, double angle, const double shear[2],
+	double scale, const double move[2]); /* geometry.c */
+
+/* What becomes of each value of each channel. */
+typedef struct ebb_tone {
+	uint8_t of[3][256];
+} ebb_tone;
+void ebb_stage_map(ebb_stage *s, const ebb_tone *tone); /* colour.c */
+bool ebb_adjust_brightness(ebb_stage *s, float factor); /* colour.c */
+bool ebb_adjust_contrast(ebb_stage *s, float factor);   /* colour.c */
+bool ebb_adjust_saturation(ebb_stage *s, float factor); /* colour.c */
+void ebb_adjust_hue(ebb_stage *s, float turn);          /* hue.c; turn in [-1/2, 1/2] */
+
+/* tone.c: as Pillow's ImageOps and ImageEnhance */
+bool ebb_adjust_sharpness(ebb_stage *s, float factor);
+void ebb_posterise(ebb_stage *s, int bits);
+void ebb_solarise(ebb_stage *s, int threshold); /* values from threshold on are inverted */
+void ebb_autocontrast(ebb_stage *s);
+void ebb_equalise(ebb_stage *s);
+
+/* Separable filter along both axes with the border reflected, weights [2 radius + 1]; by blur and
+ * elastic.  planes of height x width floats; scratch of as many. blur.c */
+void ebb_smooth(float *x, float *scratch, int64_t height, int64_t width, int64_t channels,
+	const float *weight, int radius);
+/* Weights of a Gaussian that sum to 1. */
+void ebb_gaussian(float *weight, int radius, double sigma);
+
+/* Mixes a batch of count images [height,width,channels] of reals that lie one after the other
+ * (spare: room for one, or for classes), and targets [count,classes], as the pipeline says. */
+typedef struct ebb_mixed {
+	void *images, *targets, *spare;
+	int64_t count, height, width, channels, classes;
+	ebb_dtype dtype;
+} ebb_mixed;
+bool ebb_augment_mixes(const ebb_augment *a);
+void ebb_augment_mix(
+	const ebb_augment *a, const ebb_mixed *m, uint64_t seed, int64_t epoch, int64_t batch);
+
+#endif

@@ -1,0 +1,152 @@
+/*
+ * files.c - a data set whose images are files: what a folder of classes and a list have in common.
+ */
+#include <string.h>
+
+#include "data/internal.h"
+
+bool ebb_files_add(ebb_files *f, const char *path, int64_t label, const char *what, ebb_error *e)
+{
+	size_t length = strlen(path) + 1;
+
+	if (f->count == f->room) {
+		int64_t room = f->room ? f->room + f->room / 2 : 64;
+		struct ebb_file *more = ebb_realloc(
+			f->file, (size_t)f->room * sizeof *more, (size_t)room * sizeof *more);
+
+		if (!more)
+			goto no_memory;
+		f->file = more;
+		f->room = room;
+	}
+	if (!ebb_bytes_reserve(&f->text, f->text.size + length))
+		goto no_memory;
+	memcpy(f->text.data + f->text.size, path, length);
+	f->file[f->count++] = (struct ebb_file){f->text.size, label};
+	f->text.size += length;
+	return true;
+no_memory:
+	ebb_error_set(
+		e, EBB_NO_MEMORY, NULL, "%s: no memory for %lld paths", what, (long long)f->count);
+	return false;
+}
+
+void ebb_files_free(ebb_files *f)
+{
+	ebb_bytes_free(&f->text);
+	ebb_free(f->file, (size_t)f->room * sizeof *f->file);
+	*f = (ebb_files){0};
+}
+
+bool ebb_files_options(ebb_files *f, int channels, int64_t shorter_side, int64_t max_pixels,
+	ebb_on_error on_error, const char *site, ebb_error *e)
+{
+	f->options = (ebb_image_options){.channels = channels == 0                  ? 3
+	                                             : channels == EBB_ANY_CHANNELS ? 0
+	                                                                            : channels,
+		.shorter_side = shorter_side,
+		.max_pixels = max_pixels};
+	f->on_error = on_error;
+	if (channels >= EBB_ANY_CHANNELS && channels <= EBB_MAX_CHANNELS && shorter_side >= 0 &&
+		max_pixels >= 0)
+		return true;
+	ebb_error_set(e, EBB_INVALID, site,
+		"images in files: %d channels, shorter side %lld, at most %lld pixels: expected 1 "
+		"to %d channels or EBB_ANY_CHANNELS, and nothing below 0",
+		channels, (long long)shorter_side, (long long)max_pixels, EBB_MAX_CHANNELS);
+	return false;
+}
+
+static ebb_fetched fetch(void *ctx, int64_t i, ebb_image *x, ebb_error *why)
+{
+	const ebb_files *f = ctx;
+
+	if (ebb_image_read(ebb_files_path(f, i), &f->options, x, why))
+		return EBB_FETCHED;
+	return ebb_dataset_excuse(f->on_error, why);
+}
+
+static const char *path_of(void *ctx, int64_t i)
+{
+	return ebb_files_path(ctx, i);
+}
+
+static void free_files(void *ctx)
+{
+	ebb_files *f = ctx;
+
+	ebb_files_free(f);
+	ebb_free(f, sizeof *f);
+}
+
+/* Unpacks every file; notes go to s, and files that are left out leave no gap. */
+static bool verify_all(ebb_files *f, ebb_dataset_source *notes, ebb_error *e)
+{
+	ebb_image x = {0};
+	int64_t kept = 0;
+	bool ok = true;
+
+	for (int64_t i = 0; ok && i < f->count; i++) {
+		ebb_error why = {0};
+		ebb_fetched got = fetch(f, i, &x, &why);
+
+		if (got == EBB_FETCHED)
+			f->file[kept++] = f->file[i];
+		else if (got == EBB_FETCH_FAILED)
+			ebb_error_set(e, why.status, NULL, "%s", why.message);
+		else if (!ebb_dataset_note(notes, -1, why.message))
+			ebb_error_set(e, EBB_NO_MEMORY, NULL,
+				"%s: no memory to note that it was skipped", ebb_files_path(f, i));
+		else
+			continue;
+		ok = got == EBB_FETCHED;
+	}
+	ebb_image_free(&x);
+	if (ok)
+		f->count = kept;
+	return ok;
+}
+
+ebb_dataset *ebb_files_dataset(
+	ebb_files *f, int classes, bool verify, const char *what, ebb_error *e)
+{
+	ebb_files *own = ebb_alloc(sizeof *own);
+	ebb_dataset *d = NULL;
+	int64_t *label;
+
+	if (own)
+		d = ebb_dataset_sourced(
+			f->count, classes, fetch, EBB_SHAPE(f->options.channels, 0, 0), e);
+	else
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "%s: no memory for a data set", what);
+	if (!d)
+		goto fail;
+	if (verify && !verify_all(f, d->source, e))
+		goto fail;
+	if (f->count == 0) {
+		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: none of its %lld images can be read: %s",
+			what, (long long)d->count, d->source->skipped[0].message);
+		goto fail;
+	}
+	if (f->count < d->count) {
+		ebb_tensor_free(d->labels);
+		d->count = f->count;
+		d->labels = ebb_tensor_new(EBB_I64, EBB_SHAPE(d->count), false, e);
+		if (!d->labels)
+			goto fail;
+	}
+	label = ebb_data_mutable(d->labels);
+	for (int64_t i = 0; i < f->count; i++)
+		label[i] = f->file[i].label;
+	*own = *f;
+	*f = (ebb_files){0};
+	d->source->ctx = own;
+	d->source->free_ctx = free_files;
+	d->source->path = path_of;
+	return d;
+fail:
+	ebb_dataset_free(d);
+	ebb_free(own, sizeof *own);
+	ebb_files_free(f);
+	return NULL;
+}

@@ -1,0 +1,199 @@
+/*
+ * crew.c - workers that fill batches ahead of the one who trains.
+ *
+ * Samples are claimed in the order of the epoch, a few at a time, so that several workers finish the
+ * next batch before they go on to the one after it.  The batch that the caller holds and the ones
+ * made ahead each have a slot of their own.
+ */
+#include <signal.h>
+
+#include "data/loader/internal.h"
+
+enum { MOST_AT_ONCE = 16 };
+
+ebb_slot *ebb_loader_slot(ebb_loader *l, int64_t index)
+{
+	return l->rest > 0 && index == l->batches - 1 ? &l->last : &l->slot[index % l->slots];
+}
+
+/* ---- Work ----------------------------------------------------------------------------------- */
+
+typedef struct claim {
+	ebb_slot *slot;
+	int64_t index, from, to;
+} claim;
+
+/* The next samples that may be made.  Called with the lock. */
+static bool next_claim(ebb_loader *l, claim *c)
+{
+	int64_t share, left;
+
+	if (l->paused || l->batch_at >= l->batches || l->batch_at >= l->released)
+		return false;
+	c->index = l->batch_at;
+	c->slot = ebb_loader_slot(l, c->index);
+	c->from = l->sample_at;
+	share = c->slot->count / (4 * (l->crew + 1)) + 1;
+	left = c->slot->count - c->from;
+	share = share < MOST_AT_ONCE ? share : MOST_AT_ONCE;
+	c->to = c->from + (share < left ? share : left);
+	l->sample_at = c->to;
+	if (c->to == c->slot->count) {
+		l->batch_at++;
+		l->sample_at = 0;
+	}
+	return true;
+}
+
+/* Fills what was claimed; whether something failed, and where first. */
+static bool fill(ebb_loader *l, ebb_worker *w, const claim *c, int64_t *failed_at, ebb_error *e)
+{
+	bool failed = false;
+
+	for (int64_t k = c->from; k < c->to && !atomic_load(&l->cancel); k++) {
+		int64_t place = ebb_sampler_at(&l->sampler, c->index * l->batch + k);
+		ebb_error own = {0};
+
+		if (ebb_slot_fill(c->slot, k, w, place, &own) != EBB_FETCH_FAILED || failed)
+			continue;
+		failed = true;
+		*failed_at = k;
+		*e = own;
+	}
+	return failed;
+}
+
+/* Called with the lock, which it gives back while it works. */
+static void work_on(ebb_loader *l, ebb_worker *w, const claim *c)
+{
+	ebb_slot *s = c->slot;
+	int64_t failed_at = 0;
+	ebb_error e = {0};
+	bool failed;
+
+	l->active++;
+	pthread_mutex_unlock(&l->lock);
+	failed = fill(l, w, c, &failed_at, &e);
+	pthread_mutex_lock(&l->lock);
+	/* Whoever is first to fail, the first sample's error is the one that is told. */
+	if (failed && failed_at < s->failed_at) {
+		s->failed_at = failed_at;
+		s->error = e;
+	}
+	s->filled += c->to - c->from;
+	if (s->filled == s->count && !atomic_load(&l->cancel)) {
+		pthread_mutex_unlock(&l->lock);
+		if (s->failed_at == s->count)
+			ebb_slot_finish(s, l, c->index);
+		pthread_mutex_lock(&l->lock);
+		s->ready = true;
+		pthread_cond_signal(&l->ready);
+	}
+	if (--l->active == 0)
+		pthread_cond_signal(&l->idle);
+}
+
+static void *work(void *worker)
+{
+	ebb_worker *w = worker;
+	ebb_loader *l = w->loader;
+	claim c;
+
+	pthread_mutex_lock(&l->lock);
+	while (!l->stop) {
+		if (next_claim(l, &c))
+			work_on(l, w, &c);
+		else
+			pthread_cond_wait(&l->work, &l->lock);
+	}
+	pthread_mutex_unlock(&l->lock);
+	return NULL;
+}
+
+/* ---- The crew ------------------------------------------------------------------------------- */
+
+bool ebb_crew_start(ebb_loader *l)
+{
+	sigset_t all, old;
+
+	if (l->crew == 0)
+		return true;
+	/* Signals stay with the program's own threads. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	while (l->started < l->crew && pthread_create(&l->worker[l->started].thread, NULL, work,
+					       &l->worker[l->started]) == 0)
+		l->started++;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return l->started == l->crew;
+}
+
+void ebb_crew_stop(ebb_loader *l)
+{
+	atomic_store(&l->cancel, true);
+	pthread_mutex_lock(&l->lock);
+	l->stop = true;
+	pthread_cond_broadcast(&l->work);
+	pthread_mutex_unlock(&l->lock);
+	for (int i = 0; i < l->started; i++)
+		pthread_join(l->worker[i].thread, NULL);
+	l->started = 0;
+}
+
+void ebb_crew_pause(ebb_loader *l)
+{
+	atomic_store(&l->cancel, true);
+	pthread_mutex_lock(&l->lock);
+	l->paused = true;
+	while (l->active > 0)
+		pthread_cond_wait(&l->idle, &l->lock);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static void clear(ebb_slot *s)
+{
+	s->filled = 0;
+	s->ready = false;
+	s->failed_at = s->count;
+	s->error = (ebb_error){0};
+}
+
+void ebb_crew_resume(ebb_loader *l)
+{
+	pthread_mutex_lock(&l->lock);
+	for (int64_t i = 0; i < l->slots; i++)
+		clear(&l->slot[i]);
+	clear(&l->last);
+	l->batch_at = l->sample_at = 0;
+	l->released = l->crew ? l->slots - 1 : 0;
+	l->paused = false;
+	atomic_store(&l->cancel, false);
+	pthread_cond_broadcast(&l->work);
+	pthread_mutex_unlock(&l->lock);
+}
+
+void ebb_crew_release(ebb_loader *l, int64_t below)
+{
+	pthread_mutex_lock(&l->lock);
+	/* The slot of the last batch that may now be made is the one given back. */
+	if (below <= l->batches)
+		clear(ebb_loader_slot(l, below - 1));
+	l->released = below;
+	pthread_cond_broadcast(&l->work);
+	pthread_mutex_unlock(&l->lock);
+}
+
+void ebb_crew_await(ebb_loader *l, int64_t index)
+{
+	ebb_slot *s = ebb_loader_slot(l, index);
+	claim c;
+
+	pthread_mutex_lock(&l->lock);
+	while (!s->ready) {
+		if (l->crew == 0 && next_claim(l, &c))
+			work_on(l, &l->worker[0], &c);
+		else
+			pthread_cond_wait(&l->ready, &l->lock);
+	}
+	pthread_mutex_unlock(&l->lock);
+}

@@ -1,0 +1,350 @@
+/*
+ * subset.c - parts of data sets, and several as one.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/internal.h"
+#include "kernels/kernels.h"
+
+/* ---- Subsets -------------------------------------------------------------------------------- */
+
+typedef struct subset {
+	const ebb_dataset *base;
+	int64_t count;
+	int64_t index[];
+} subset;
+
+static ebb_fetched subset_fetch(void *ctx, int64_t i, ebb_image *x, ebb_error *why)
+{
+	const subset *s = ctx;
+
+	return ebb_dataset_try(s->base, s->index[i], x, why);
+}
+
+static const char *subset_path(void *ctx, int64_t i)
+{
+	const subset *s = ctx;
+
+	return ebb_dataset_path(s->base, s->index[i]);
+}
+
+static size_t subset_size(int64_t count)
+{
+	return sizeof(subset) + (size_t)count * sizeof(int64_t);
+}
+
+static void subset_free(void *ctx)
+{
+	subset *s = ctx;
+
+	ebb_free(s, subset_size(s->count));
+}
+
+ebb_dataset *ebb_dataset_subset(
+	const ebb_dataset *d, const int64_t *index, int64_t count, ebb_error *e)
+{
+	ebb_dataset *part;
+	subset *s;
+	int64_t *label;
+
+	if (!d || !index || count < 1 || (uint64_t)count > INT64_MAX / sizeof(int64_t) - 64) {
+		ebb_error_set(e, EBB_INVALID, NULL,
+			"dataset_subset: %lld images of %s: expected at least one of a data set",
+			(long long)count, d ? "no list" : "NULL");
+		return NULL;
+	}
+	for (int64_t i = 0; i < count; i++) {
+		if (index[i] >= 0 && index[i] < d->count)
+			continue;
+		ebb_error_set(e, EBB_INVALID, NULL,
+			"dataset_subset: index[%lld] is %lld, of %lld images", (long long)i,
+			(long long)index[i], (long long)d->count);
+		return NULL;
+	}
+	s = ebb_alloc(subset_size(count));
+	if (!s) {
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "dataset_subset: no memory for %lld indices",
+			(long long)count);
+		return NULL;
+	}
+	part = ebb_dataset_sourced(count, d->classes, subset_fetch, ebb_dataset_image_shape(d), e);
+	if (!part) {
+		ebb_free(s, subset_size(count));
+		return NULL;
+	}
+	s->base = d;
+	s->count = count;
+	memcpy(s->index, index, (size_t)count * sizeof *index);
+	label = ebb_data_mutable(part->labels);
+	for (int64_t i = 0; i < count; i++)
+		label[i] = ebb_dataset_label(d, index[i]);
+	part->class_names = d->class_names;
+	part->source->ctx = s;
+	part->source->free_ctx = subset_free;
+	part->source->path = subset_path;
+	return part;
+}
+
+ebb_dataset *ebb_dataset_range(const ebb_dataset *d, int64_t start, int64_t count, ebb_error *e)
+{
+	ebb_dataset *part;
+	int64_t *index;
+
+	if (!d || start < 0 || start >= d->count || count < 1) {
+		ebb_error_set(e, EBB_INVALID, NULL,
+			"dataset_range: %lld images from %lld on, of %lld", (long long)count,
+			(long long)start, (long long)(d ? d->count : 0));
+		return NULL;
+	}
+	if (count > d->count - start)
+		count = d->count - start;
+	index = ebb_alloc((size_t)count * sizeof *index);
+	if (!index) {
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "dataset_range: no memory for %lld indices",
+			(long long)count);
+		return NULL;
+	}
+	for (int64_t i = 0; i < count; i++)
+		index[i] = start + i;
+	part = ebb_dataset_subset(d, index, count, e);
+	ebb_free(index, (size_t)count * sizeof *index);
+	return part;
+}
+
+/* ---- Concatenation -------------------------------------------------------------------------- */
+
+typedef struct chain {
+	int n;
+	struct link {
+		const ebb_dataset *part;
+		int64_t start;
+	} link[];
+} chain;
+
+/* The part that image i is in; i becomes its number there. */
+static const ebb_dataset *find(const chain *c, int64_t *i)
+{
+	int from = 0, to = c->n;
+
+	while (to - from > 1) {
+		int middle = from + (to - from) / 2;
+
+		if (c->link[middle].start <= *i)
+			from = middle;
+		else
+			to = middle;
+	}
+	*i -= c->link[from].start;
+	return c->link[from].part;
+}
+
+static ebb_fetched chain_fetch(void *ctx, int64_t i, ebb_image *x, ebb_error *why)
+{
+	const ebb_dataset *part = find(ctx, &i);
+
+	return ebb_dataset_try(part, i, x, why);
+}
+
+static const char *chain_path(void *ctx, int64_t i)
+{
+	const ebb_dataset *part = find(ctx, &i);
+
+	return ebb_dataset_path(part, i);
+}
+
+static size_t chain_size(int n)
+{
+	return sizeof(chain) + (size_t)n * sizeof(struct link);
+}
+
+static void chain_free(void *ctx)
+{
+	chain *c = ctx;
+
+	ebb_free(c, chain_size(c->n));
+}
+
+/* Sizes that all parts share; 0 for those that differ. */
+static ebb_shape common_shape(const ebb_dataset *const *parts, int n)
+{
+	ebb_shape all = ebb_dataset_image_shape(parts[0]);
+
+	for (int i = 1; i < n; i++) {
+		ebb_shape s = ebb_dataset_image_shape(parts[i]);
+
+		for (int k = 0; k < all.ndim; k++)
+			all.dims[k] = all.dims[k] == s.dims[k] ? s.dims[k] : 0;
+	}
+	return all;
+}
+
+ebb_dataset *ebb_dataset_concat(const ebb_dataset *const *parts, int n, ebb_error *e)
+{
+	ebb_dataset *all = NULL;
+	int64_t count = 0, *label;
+	chain *c;
+
+	for (int i = 0; parts && i < n; i++) {
+		if (!parts[i] || parts[i]->classes != parts[0]->classes) {
+			ebb_error_set(e, EBB_INVALID, NULL,
+				"dataset_concat: part %d has %d classes, expected %d, as the first",
+				i, parts[i] ? parts[i]->classes : 0,
+				parts[0] ? parts[0]->classes : 1);
+			return NULL;
+		}
+		count += parts[i]->count;
+	}
+	if (count < 1) {
+		ebb_error_set(
+			e, EBB_INVALID, NULL, "dataset_concat: %d parts: expected at least one", n);
+		return NULL;
+	}
+	c = ebb_alloc(chain_size(n));
+	if (c)
+		all = ebb_dataset_sourced(
+			count, parts[0]->classes, chain_fetch, common_shape(parts, n), e);
+	else
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "dataset_concat: no memory for %d parts", n);
+	if (!all) {
+		ebb_free(c, chain_size(n));
+		return NULL;
+	}
+	c->n = n;
+	label = ebb_data_mutable(all->labels);
+	count = 0;
+	for (int i = 0; i < n; i++) {
+		c->link[i] = (struct link){parts[i], count};
+		for (int64_t k = 0; k < parts[i]->count; k++)
+			label[count++] = ebb_dataset_label(parts[i], k);
+	}
+	all->class_names = parts[0]->class_names;
+	all->source->ctx = c;
+	all->source->free_ctx = chain_free;
+	all->source->path = chain_path;
+	return all;
+}
+
+/* ---- Splits --------------------------------------------------------------------------------- */
+
+/* An image in the lottery: of each group those with the smallest keys are in the first part. */
+typedef struct ticket {
+	int64_t index, group;
+	double key;
+} ticket;
+
+/* A run of tickets of one group, and how many of them win. */
+typedef struct quota {
+	int64_t first, count, winners;
+	double remainder;
+} quota;
+
+static int by_group_and_key(const void *a, const void *b)
+{
+	const ticket *s = a, *t = b;
+
+	if (s->group != t->group)
+		return s->group < t->group ? -1 : 1;
+	if (s->key != t->key)
+		return s->key < t->key ? -1 : 1;
+	return (s->index > t->index) - (s->index < t->index);
+}
+
+static int by_remainder(const void *a, const void *b)
+{
+	const quota *s = a, *t = b;
+
+	if (s->remainder != t->remainder)
+		return s->remainder > t->remainder ? -1 : 1;
+	return (s->first > t->first) - (s->first < t->first);
+}
+
+/* Every group's share, rounded down; what is then missing goes to the largest remainders. */
+static int64_t share_out(
+	const ticket *tickets, int64_t n, double share, int64_t total, quota *quotas)
+{
+	int64_t groups = 0, given = 0;
+
+	for (int64_t i = 0; i < n; i++) {
+		if (i == 0 || tickets[i].group != tickets[i - 1].group)
+			quotas[groups++] = (quota){.first = i};
+		quotas[groups - 1].count++;
+	}
+	for (int64_t g = 0; g < groups; g++) {
+		double exact = share * (double)quotas[g].count;
+
+		quotas[g].winners = (int64_t)exact;
+		quotas[g].remainder = exact - floor(exact);
+		given += quotas[g].winners;
+	}
+	qsort(quotas, (size_t)groups, sizeof *quotas, by_remainder);
+	for (int64_t g = 0; g < groups && given < total; g++, given++)
+		quotas[g].winners++;
+	return groups;
+}
+
+/* The numbers of both parts, each in order: the first total of index, and the rest. */
+static bool draw(const ebb_dataset_split_args *a, int64_t total, int64_t *index)
+{
+	int64_t n = a->data->count, groups, to[2] = {0, total};
+	ticket *tickets = ebb_alloc((size_t)n * sizeof *tickets);
+	quota *quotas = ebb_alloc((size_t)n * sizeof *quotas);
+	double *key = ebb_alloc((size_t)n * sizeof *key);
+	bool *wins = ebb_alloc_zeroed((size_t)n * sizeof *wins),
+	     ok = tickets && quotas && key && wins;
+
+	if (ok) {
+		ebb_kernels_f64()->uniform(n, a->seed, 0, 0, 1, key);
+		for (int64_t i = 0; i < n; i++)
+			tickets[i] = (ticket){
+				i, a->stratified ? ebb_dataset_label(a->data, i) : 0, key[i]};
+		qsort(tickets, (size_t)n, sizeof *tickets, by_group_and_key);
+		groups = share_out(tickets, n, a->share, total, quotas);
+		for (int64_t g = 0; g < groups; g++)
+			for (int64_t k = 0; k < quotas[g].winners; k++)
+				wins[tickets[quotas[g].first + k].index] = true;
+		for (int64_t i = 0; i < n; i++)
+			index[to[!wins[i]]++] = i;
+	}
+	ebb_free(tickets, (size_t)n * sizeof *tickets);
+	ebb_free(quotas, (size_t)n * sizeof *quotas);
+	ebb_free(key, (size_t)n * sizeof *key);
+	ebb_free(wins, (size_t)n * sizeof *wins);
+	return ok;
+}
+
+bool(ebb_dataset_split)(const ebb_dataset_split_args *a)
+{
+	const ebb_dataset *d = a->data;
+	int64_t n = d ? d->count : 0, total, *index;
+	bool drawn;
+
+	if (a->first)
+		*a->first = NULL;
+	if (a->second)
+		*a->second = NULL;
+	total = a->share > 0 && a->share < 1 ? llround(a->share * (double)n) : 0;
+	if (!a->first || !a->second || total < 1 || total >= n) {
+		ebb_error_set(a->error, EBB_INVALID, a->site,
+			"dataset_split: a share of %g of %lld images: expected one between 0 and 1 "
+			"that leaves both parts at least one image, and two places for them",
+			a->share, (long long)n);
+		return false;
+	}
+	index = ebb_alloc((size_t)n * sizeof *index);
+	drawn = index && draw(a, total, index);
+	if (drawn)
+		*a->first = ebb_dataset_subset(d, index, total, a->error);
+	else
+		ebb_error_set(a->error, EBB_NO_MEMORY, a->site,
+			"dataset_split: no memory to split %lld images", (long long)n);
+	if (*a->first)
+		*a->second = ebb_dataset_subset(d, index + total, n - total, a->error);
+	ebb_free(index, (size_t)n * sizeof *index);
+	if (*a->second)
+		return true;
+	ebb_dataset_free(*a->first);
+	*a->first = NULL;
+	return false;
+}

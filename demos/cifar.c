@@ -1,0 +1,351 @@
+/*
+ * A ResNet-20 (He et al. 2016) on CIFAR-10, with or without virtual training examples: random crops,
+ * mirrored images and cutout, made by worker threads while the network trains.
+ */
+#include <ebb.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "progress.h"
+
+enum { MOST_EPOCHS = 1000 };
+
+typedef struct settings {
+	const char *data, *out;
+	bool augment;
+	int64_t limit, cutout;
+	int epochs, batch, depth, workers;
+	double lr;
+	uint64_t seed;
+} settings;
+
+/* Of every epoch. */
+typedef struct curves {
+	int n;
+	double loss[MOST_EPOCHS], accuracy[MOST_EPOCHS];
+	double test_loss[MOST_EPOCHS], test_accuracy[MOST_EPOCHS];
+	double images_per_second[MOST_EPOCHS];
+} curves;
+
+/* ---- Curves --------------------------------------------------------------------------------- */
+
+static bool save_csv(const char *path, const curves *c, ebb_error *e)
+{
+	FILE *f = fopen(path, "w");
+	bool ok = f;
+
+	if (f) {
+		fputs("epoch,loss,accuracy,test_loss,test_accuracy,images_per_second\n", f);
+		for (int i = 0; i < c->n; i++)
+			fprintf(f, "%d,%.6f,%.6f,%.6f,%.6f,%.1f\n", i + 1, c->loss[i],
+				c->accuracy[i], c->test_loss[i], c->test_accuracy[i],
+				c->images_per_second[i]);
+		ok = !ferror(f);
+		ok = fclose(f) == 0 && ok;
+	}
+	if (!ok)
+		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: cannot be written", path);
+	return ok;
+}
+
+static bool save_figure(const char *path, const curves *c, const settings *s, ebb_error *e)
+{
+	double epoch[MOST_EPOCHS], percent[2][MOST_EPOCHS];
+	char title[80], subtitle[120];
+
+	for (int i = 0; i < c->n; i++) {
+		epoch[i] = i + 1;
+		percent[0][i] = 100 * c->accuracy[i];
+		percent[1][i] = 100 * c->test_accuracy[i];
+	}
+	const ebb_series loss[] = {{.label = "training", .n = c->n, .x = epoch, .y = c->loss},
+		{.label = "test", .n = c->n, .x = epoch, .y = c->test_loss}};
+	const ebb_series accuracy[] = {
+		{.label = "training", .n = c->n, .x = epoch, .y = percent[0]},
+		{.label = "test", .n = c->n, .x = epoch, .y = percent[1]}};
+	const ebb_panel panels[] = {{.title = "Loss", .x_label = "epoch", .n = 2, .series = loss},
+		{.title = "Accuracy",
+			.x_label = "epoch",
+			.y_label = "%",
+			.n = 2,
+			.series = accuracy}};
+
+	snprintf(title, sizeof title, "ResNet-%d on CIFAR-10", s->depth);
+	snprintf(subtitle, sizeof subtitle, "%s, test accuracy %.2f %%",
+		s->augment ? "augmented" : "images as they are", percent[1][c->n - 1]);
+	return ebb_figure_save(
+		&(ebb_figure){.title = title, .subtitle = subtitle, .n = 2, .panels = panels}, path,
+		e);
+}
+
+/* After every epoch, so that a run that is stopped leaves what it had. */
+static bool save(const curves *c, const settings *s, ebb_error *e)
+{
+	char path[1100];
+
+	if (!s->out)
+		return true;
+	snprintf(path, sizeof path, "%.1000s/curves.csv", s->out);
+	if (!save_csv(path, c, e))
+		return false;
+	snprintf(path, sizeof path, "%.1000s/curves.png", s->out);
+	return !ebb_can_plot() || save_figure(path, c, s, e);
+}
+
+/* ---- Training ------------------------------------------------------------------------------- */
+
+/* What both loops ask after: their loader must have ended because the epoch did. */
+static bool ended_well(ebb_tape *t, ebb_loader *loader, ebb_error *e)
+{
+	if (ebb_failed(t))
+		ebb_error_set(e, ebb_error_status(t), NULL, "%s", ebb_error_message(t));
+	if (ebb_loader_error(loader))
+		*e = *ebb_loader_error(loader);
+	return e->status == EBB_OK;
+}
+
+static bool test(ebb_tape *t, const ebb_cifar_resnet *net, ebb_loader *loader, double *loss,
+	double *accuracy, ebb_error *e)
+{
+	ebb_average losses = {0}, accuracies = {0};
+	ebb_batch batch;
+
+	ebb_set_training(t, false);
+	ebb_set_recording(t, false);
+	while (!ebb_failed(t) && ebb_loader_next(loader, &batch)) {
+		ebb_tensor *logits = ebb_cifar_resnet_forward(t, net, batch.images);
+
+		ebb_average_add(&losses, ebb_item(ebb_cross_entropy(t, logits, batch.labels)),
+			(double)batch.count);
+		ebb_average_add(
+			&accuracies, ebb_accuracy(logits, batch.labels), (double)batch.count);
+		ebb_tape_reset(t);
+	}
+	ebb_set_recording(t, true);
+	ebb_set_training(t, true);
+	*loss = ebb_average_value(&losses);
+	*accuracy = ebb_average_value(&accuracies);
+	return ended_well(t, loader, e);
+}
+
+static bool train_epoch(ebb_tape *t, const ebb_cifar_resnet *net, ebb_params *p, ebb_optim *opt,
+	ebb_loader *loader, const settings *s, int epoch, progress *now, ebb_error *e)
+{
+	int64_t batches = ebb_loader_batches(loader), warm = 200 < batches ? 200 : batches;
+	ebb_batch batch;
+
+	while (!ebb_failed(t) && ebb_loader_next(loader, &batch)) {
+		int64_t step = epoch * batches + batch.index;
+
+		ebb_optim_set_lr(opt, s->lr * ebb_schedule_warmup(step, warm) *
+					      ebb_schedule_cosine(step, s->epochs * batches, 0));
+		ebb_tensor *logits = ebb_cifar_resnet_forward(t, net, batch.images);
+		ebb_tensor *loss = ebb_cross_entropy(t, logits, batch.labels);
+
+		ebb_average_add(&now->loss, ebb_item(loss), (double)batch.count);
+		ebb_average_add(
+			&now->accuracy, ebb_accuracy(logits, batch.labels), (double)batch.count);
+		ebb_params_zero_grad(p);
+		ebb_backward(t, loss);
+		if (!ebb_optim_step(opt)) {
+			if (!ebb_failed(t))
+				*e = *ebb_optim_error(opt);
+			break;
+		}
+		ebb_tape_reset(t);
+		now->images += batch.count;
+		progress_show(now, epoch, s->epochs, batch.index + 1, batches);
+	}
+	return ended_well(t, loader, e);
+}
+
+static bool train(const settings *s, ebb_loader *training, ebb_loader *testing, ebb_error *e)
+{
+	static curves c;
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(s->seed);
+	ebb_cifar_resnet net = ebb_cifar_resnet_new(p, s->depth);
+	ebb_optim *opt =
+		ebb_sgd(p, .lr = s->lr, .momentum = 0.9, .nesterov = true, .weight_decay = 5e-4);
+	bool ok = t && opt;
+
+	if (!ok)
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "%s",
+			ebb_params_error(p) ? ebb_params_error(p)->message
+					    : "no memory for a tape");
+	else
+		printf("ResNet-%d, %lld parameters\n", s->depth, (long long)ebb_params_elements(p));
+	for (int epoch = 0; ok && epoch < s->epochs; epoch++) {
+		progress now = progress_begin();
+
+		ok = train_epoch(t, &net, p, opt, training, s, epoch, &now, e);
+		c.images_per_second[epoch] = (double)now.images / (cli_now() - now.began);
+		c.loss[epoch] = ebb_average_value(&now.loss);
+		c.accuracy[epoch] = ebb_average_value(&now.accuracy);
+		c.n = epoch + 1;
+		ok = ok && test(t, &net, testing, &c.test_loss[epoch], &c.test_accuracy[epoch], e);
+		progress_clear(&now);
+		if (!ok)
+			break;
+		printf("epoch %d/%d  loss %.4f  accuracy %.2f %%  test accuracy %.2f %%  %.0f "
+		       "images/s\n",
+			epoch + 1, s->epochs, c.loss[epoch], 100 * c.accuracy[epoch],
+			100 * c.test_accuracy[epoch], c.images_per_second[epoch]);
+		fflush(stdout);
+		ok = save(&c, s, e);
+	}
+	ebb_optim_free(opt);
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	return ok;
+}
+
+/* ---- Data ----------------------------------------------------------------------------------- */
+
+/* What the network sees of each image; the holes of cutout are 0 once normalised. */
+static bool add_transforms(ebb_augment *a, const settings *s, const double *mean)
+{
+	ebb_augment_cutout_args hole = {.a = a, .side = s->cutout};
+
+	for (int c = 0; c < 3; c++)
+		hole.fill[c] = (uint8_t)(255 * mean[c] + 0.5);
+	return ebb_augment_crop(a, 32, 32, .pad = 4) && ebb_augment_flip(a) &&
+	       (s->cutout == 0 || (ebb_augment_cutout)(&hole));
+}
+
+static bool run(const settings *s, ebb_error *e)
+{
+	double mean[EBB_MAX_CHANNELS] = {0}, std[EBB_MAX_CHANNELS] = {0};
+	ebb_dataset *all = ebb_cifar10(s->data, EBB_TRAIN, e);
+	ebb_dataset *training = all ? ebb_dataset_slice(all, 0, s->limit, e) : NULL;
+	ebb_dataset *testing = training ? ebb_cifar10(s->data, EBB_TEST, e) : NULL;
+	ebb_augment *a = testing ? ebb_augment_new(e) : NULL;
+	ebb_loader *train_loader = NULL, *test_loader = NULL;
+	bool ok = a && ebb_dataset_moments(training, mean, std);
+
+	if (ok && s->augment && !add_transforms(a, s, mean))
+		*e = *ebb_augment_error(a);
+	ebb_dataset_free(all);
+	if (ok) {
+		train_loader = ebb_loader_new(training, s->batch, .shuffle = true, .seed = s->seed,
+			.mean = {mean[0], mean[1], mean[2]}, .std = {std[0], std[1], std[2]},
+			.augment = a, .workers = s->workers, .drop_last = true, .error = e);
+		test_loader = ebb_loader_new(testing, s->batch, .mean = {mean[0], mean[1], mean[2]},
+			.std = {std[0], std[1], std[2]}, .workers = s->workers > 0, .error = e);
+	}
+	ok = train_loader && test_loader;
+	if (ok)
+		printf("%lld images to train%s, %lld to test\n", (long long)training->count,
+			s->augment ? ", augmented" : "", (long long)testing->count);
+	ok = ok && train(s, train_loader, test_loader, e);
+	ebb_loader_free(train_loader);
+	ebb_loader_free(test_loader);
+	ebb_augment_free(a);
+	ebb_dataset_free(training);
+	ebb_dataset_free(testing);
+	return ok;
+}
+
+/* ---- The command line ----------------------------------------------------------------------- */
+
+static const char help[] =
+	"cifar: trains a ResNet on CIFAR-10, with and without augmentation\n"
+	"\n"
+	"  --data DIR        CIFAR-10's binary version: data_batch_1.bin to _5.bin, "
+        "test_batch.bin\n"
+	"  --augment on|off  random crops with 4 pixels around, flips and cutout (default on)\n"
+	"  --cutout N        side of the square that is cut out; 0: none (default 8)\n"
+	"  --limit N         of the training images, the first N (default all)\n"
+	"  --epochs N        (default 20)\n"
+	"  --batch N         (default 128)\n"
+	"  --lr X            the highest learning rate of the cosine schedule (default 0.1)\n"
+	"  --depth N         6n + 2 (default 20)\n"
+	"  --seed N          of initial weights, order and draws (default 1)\n"
+	"  --workers N       threads that make batches ahead (default 1)\n"
+	"  --threads N       of the kernels (default: all processors)\n"
+	"  --out DIR         writes curves.csv and curves.png there after every epoch\n"
+	"  --help            this text\n";
+
+static settings parse(int argc, char **argv, int *status)
+{
+	static const char *const on_off[] = {"off", "on", NULL};
+	static const struct option options[] = {{"data", required_argument, NULL, 'd'},
+		{"augment", required_argument, NULL, 'a'}, {"cutout", required_argument, NULL, 'c'},
+		{"limit", required_argument, NULL, 'n'}, {"epochs", required_argument, NULL, 'e'},
+		{"batch", required_argument, NULL, 'b'}, {"lr", required_argument, NULL, 'l'},
+		{"depth", required_argument, NULL, 'D'}, {"seed", required_argument, NULL, 's'},
+		{"workers", required_argument, NULL, 'w'},
+		{"threads", required_argument, NULL, 't'}, {"out", required_argument, NULL, 'o'},
+		{"help", no_argument, NULL, 'h'}, {0}};
+	settings s = {.augment = true,
+		.limit = INT64_MAX,
+		.cutout = 8,
+		.epochs = 20,
+		.batch = 128,
+		.depth = 20,
+		.workers = 1,
+		.lr = 0.1,
+		.seed = 1};
+
+	*status = -1;
+	for (int o; *status < 0 && (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		if (o == 'd')
+			s.data = optarg;
+		else if (o == 'a')
+			s.augment = cli_choice("--augment", optarg, on_off);
+		else if (o == 'c')
+			s.cutout = cli_int("--cutout", optarg, 0, 32);
+		else if (o == 'n')
+			s.limit = cli_int("--limit", optarg, 2, INT64_MAX - 1);
+		else if (o == 'e')
+			s.epochs = (int)cli_int("--epochs", optarg, 1, MOST_EPOCHS);
+		else if (o == 'b')
+			s.batch = (int)cli_int("--batch", optarg, 1, 50000);
+		else if (o == 'l')
+			s.lr = cli_double("--lr", optarg, 0, 100);
+		else if (o == 'D')
+			s.depth = (int)cli_int("--depth", optarg, 8, 1202);
+		else if (o == 's')
+			s.seed = (uint64_t)cli_int("--seed", optarg, 0, INT64_MAX - 1);
+		else if (o == 'w')
+			s.workers = (int)cli_int("--workers", optarg, 0, 64);
+		else if (o == 't')
+			cli_threads(optarg);
+		else if (o == 'o')
+			s.out = optarg;
+		else if (o == 'h')
+			*status = fputs(help, stdout) < 0;
+		else
+			*status = 2;
+	}
+	if (*status >= 0)
+		return s;
+	cli_no_arguments(argc, argv, optind);
+	if (!s.data) {
+		fprintf(stderr,
+			"--data is missing: the directory of CIFAR-10's binary version (see "
+			"--help)\n");
+		*status = 2;
+	}
+	return s;
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+	settings s = parse(argc, argv, &status);
+	ebb_error e = {0};
+	bool ok;
+
+	if (status >= 0)
+		return status;
+	if (s.out && !cli_make_directory(s.out))
+		return 1;
+	ok = run(&s, &e);
+	if (!ok)
+		fprintf(stderr, "%s\n", e.message);
+	ebb_figures_end();
+	return ok ? 0 : 1;
+}

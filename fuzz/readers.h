@@ -1,0 +1,14 @@
+/* readers.h - one function per format: reads the bytes, whatever they are, and gives all back. */
+#ifndef EBB_FUZZ_READERS_H
+#define EBB_FUZZ_READERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+void read_idx(const uint8_t *bytes, size_t size);
+void read_png(const uint8_t *bytes, size_t size);
+void read_jpeg(const uint8_t *bytes, size_t size);
+void read_cifar(const uint8_t *bytes, size_t size);
+void read_list(const uint8_t *bytes, size_t size);
+
+#endif

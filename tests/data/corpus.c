@@ -1,0 +1,66 @@
+/* Every file that a fuzzer ever stumbled over, and its seeds, through the readers once more. */
+#include "fuzz/readers.h"
+#include "tests/support/support.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	void (*read)(const uint8_t *bytes, size_t size);
+} readers[] = {
+	{"idx", read_idx},
+	{"png", read_png},
+	{"jpeg", read_jpeg},
+	{"cifar", read_cifar},
+	{"list", read_list},
+};
+
+START_TEST(replay)
+{
+	char path[1000];
+	const struct dirent *entry;
+	uint8_t *bytes = malloc(1 << 20);
+	int files = 0;
+	DIR *directory;
+
+	snprintf(path, sizeof path, "%s/%s", CORPUS, readers[_i].name);
+	directory = opendir(path);
+	ck_assert_msg(directory && bytes, "%s", path);
+	while ((entry = readdir(directory))) {
+		size_t size;
+		FILE *f;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof path, "%s/%s/%s", CORPUS, readers[_i].name, entry->d_name);
+		f = fopen(path, "rb");
+		ck_assert_msg(f != NULL, "%s", path);
+		size = fread(bytes, 1, 1 << 20, f);
+		fclose(f);
+		/* Memory of its own size shows a step beyond it. */
+		{
+			uint8_t *own = malloc(size + !size);
+
+			memcpy(own, bytes, size);
+			readers[_i].read(own, size);
+			free(own);
+		}
+		files++;
+	}
+	closedir(directory);
+	free(bytes);
+	ck_assert_int_gt(files, 2);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("data-corpus");
+	TCase *c = tcase_create("corpus");
+
+	tcase_add_loop_test(c, replay, 0, sizeof readers / sizeof *readers);
+	suite_add_tcase(s, c);
+	return run_suite(s);
+}
