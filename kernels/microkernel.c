@@ -6,8 +6,7 @@
 #include "lanes.h"
 
 /* By row, addresses go from one of three bases, so that few registers hold all rows: base + {0,
- * 1, 2, 3, 4} strides.  The empty asm keeps the compiler from seeing that they are one. */
-#define HIDE(x) __asm__("" : "+r"(x))
+ * 1, 2, 3, 4} strides. */
 
 #define LOAD(type, from) (*(const type *)(const void *)(from))
 
@@ -60,8 +59,8 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 				const char *base2 = base0 + (rows > 10 && by_row ? 10 * as : 0);   \
                                                                                                    \
 				if (by_row) {                                                      \
-					HIDE(base1);                                               \
-					HIDE(base2);                                               \
+					EBB_HIDE(base1);                                               \
+					EBB_HIDE(base2);                                               \
 				}                                                                  \
 				for (int64_t k = 0; k < len; k++) {                                \
 					vec b0 = LOAD(vec, b), b1 = b0;                            \

@@ -57,6 +57,9 @@ typedef ebb_whole ebb_whole_vec __attribute__((vector_size(EBB_VBYTES)));
 #define EBB_UNROLL(n) EBB_PRAGMA(GCC unroll n)
 #endif
 
+/* The compiler cannot see what x is: it keeps the address instead of computing it again. */
+#define EBB_HIDE(x) __asm__("" : "+r"(x))
+
 /* Below this many elements a flat loop is not worth waking a thread; above, it goes in such
  * pieces. */
 enum { EBB_PIECE = 16384, EBB_PARALLEL_FROM = 32768 };

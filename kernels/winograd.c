@@ -296,17 +296,29 @@ EBB_INLINE void output_channels(
 {
 	ebb_vec e[EBB_TILE], f[EBB_TILE];
 
-#define VALUE(i) ebb_load(values + (EBB_TILE * (i) + j) * plane)
+	const real *row[EBB_TILE];
+	int64_t at = 0;
+
+	EBB_UNROLL(6)
+	for (int i = 0; i < EBB_TILE; i++) {
+		row[i] = values + EBB_TILE * i * plane;
+		EBB_HIDE(row[i]);
+	}
+#define VALUE(i) ebb_load(row[i] + at)
 	EBB_UNROLL(6)
 	for (int j = 0; j < EBB_TILE; j++) {
 		ebb_vec a = VALUE(1) + VALUE(2), b = VALUE(3) + VALUE(4);
 
 		e[j] = VALUE(0) + a + b;
 		f[j] = EBB_AA * a + EBB_BB * b;
+		at += plane;
+		EBB_HIDE(at);
 	}
 	put_outputs(m, to, inner, e, 0);
 	if (m == 4)
 		put_outputs(m, to, inner, f, 2);
+	at = 0;
+	EBB_HIDE(at);
 	EBB_UNROLL(6)
 	for (int j = 0; j < EBB_TILE; j++) {
 		ebb_vec a = EBB_POINT_A * (VALUE(1) - VALUE(2));
@@ -314,6 +326,8 @@ EBB_INLINE void output_channels(
 
 		e[j] = a + b + (m == 2 ? VALUE(5) : (ebb_vec){0});
 		f[j] = EBB_AA * a + EBB_BB * b + VALUE(5);
+		at += plane;
+		EBB_HIDE(at);
 	}
 #undef VALUE
 	put_outputs(m, to, inner, e, 1);
