@@ -10,6 +10,8 @@
 #include <immintrin.h>
 #endif
 
+enum { EBB_STREAM_FROM = 4 << 20 };
+
 typedef real ebb_half_vec
 	__attribute__((vector_size(EBB_VBYTES / 2), aligned(sizeof(real)), may_alias));
 
@@ -21,6 +23,42 @@ EBB_INLINE ebb_vec ebb_load(const real *p)
 EBB_INLINE void ebb_store(real *p, ebb_vec v)
 {
 	*(ebb_vec *)(void *)p = v;
+}
+
+/* Past the caches, to memory that is read again only when they have long held other things: a line
+ * that is not read first is half of the traffic.  p is aligned to a vector.  ebb_stream_end comes
+ * before anybody else is told of it. */
+EBB_INLINE void ebb_stream(real *p, ebb_vec v)
+{
+#if defined __AVX512F__ && EBB_F64
+	_mm512_stream_pd(p, (__m512d)v);
+#elif defined __AVX512F__
+	_mm512_stream_ps(p, (__m512)v);
+#elif defined __AVX2__ && EBB_F64
+	_mm256_stream_pd(p, (__m256d)v);
+#elif defined __AVX2__
+	_mm256_stream_ps(p, (__m256)v);
+#else
+	ebb_store(p, v);
+#endif
+}
+
+EBB_INLINE void ebb_stream_end(void)
+{
+#if defined __AVX2__
+	_mm_sfence();
+#endif
+}
+
+/* Whether results of that many elements are better streamed: they fill the nearer caches. */
+static inline bool ebb_streams(int64_t elements)
+{
+	return elements * (int64_t)sizeof(real) >= EBB_STREAM_FROM;
+}
+
+EBB_INLINE bool ebb_is_aligned(const real *p)
+{
+	return ((uintptr_t)p & (EBB_VBYTES - 1)) == 0;
 }
 
 #if defined __AVX512F__

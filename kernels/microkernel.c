@@ -59,8 +59,8 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 				const char *base2 = base0 + (rows > 10 && by_row ? 10 * as : 0);   \
                                                                                                    \
 				if (by_row) {                                                      \
-					EBB_HIDE(base1);                                               \
-					EBB_HIDE(base2);                                               \
+					EBB_HIDE(base1);                                           \
+					EBB_HIDE(base2);                                           \
 				}                                                                  \
 				for (int64_t k = 0; k < len; k++) {                                \
 					vec b0 = LOAD(vec, b), b1 = b0;                            \

@@ -5,6 +5,7 @@
  * through registers, in the real type over short runs and in double from run to run.
  */
 #include "functions.h"
+#include "lanes.h"
 
 /* Columns of one pass, and pieces of its rows: what fits the stack. */
 enum { COLUMNS = 256, PIECES = 16 };
@@ -315,14 +316,26 @@ struct affine_job {
 	const real *x, *gy, *y, *residual; /* each may be NULL */
 	const double *a, *b, *c;           /* a: with gy */
 	real *out, *masked;                /* masked may be NULL */
-	bool relu;
+	bool relu, stream;
 };
 
 EBB_INLINE void shift_row(int64_t n, const real *x, const real *residual, const real *b,
-	const real *c, bool relu, real *out)
+	const real *c, bool relu, bool stream, real *out)
 {
+	int64_t k = 0;
+
+	for (; stream && k + EBB_VLEN <= n; k += EBB_VLEN) {
+		ebb_vec v = ebb_load(b + k) * ebb_load(x + k) + ebb_load(c + k);
+
+		if (residual)
+			v += ebb_load(residual + k);
+		/* NaN stays. */
+		if (relu)
+			v = (ebb_vec)(~(v < 0) & (ebb_whole_vec)v);
+		ebb_stream(out + k, v);
+	}
 	EBB_IVDEP
-	for (int64_t k = 0; k < n; k++) {
+	for (; k < n; k++) {
 		real v = b[k] * x[k] + c[k];
 
 		if (residual)
@@ -332,10 +345,24 @@ EBB_INLINE void shift_row(int64_t n, const real *x, const real *residual, const 
 }
 
 EBB_INLINE void grad_row(int64_t n, const real *x, const real *gy, const real *y, const real *a,
-	const real *b, const real *c, real *out, real *masked)
+	const real *b, const real *c, bool stream, real *out, real *masked)
 {
+	int64_t k = 0;
+
+	for (; stream && k + EBB_VLEN <= n; k += EBB_VLEN) {
+		ebb_vec g = ebb_load(gy + k), v;
+
+		if (y)
+			g = (ebb_vec)((ebb_load(y + k) > 0) & (ebb_whole_vec)g);
+		if (masked)
+			ebb_store(masked + k, g);
+		v = ebb_load(a + k) * g;
+		if (x)
+			v += ebb_load(b + k) * ebb_load(x + k) + ebb_load(c + k);
+		ebb_stream(out + k, v);
+	}
 	EBB_IVDEP
-	for (int64_t k = 0; k < n; k++) {
+	for (; k < n; k++) {
 		real g = gy[k];
 
 		if (y)
@@ -354,23 +381,23 @@ static void affine_row(const struct affine_job *j, int64_t n, int64_t i, const r
 	real *out = j->out + i;
 
 	if (gy && x && j->masked)
-		grad_row(n, x, gy, j->y + i, a, b, c, out, j->masked + i);
+		grad_row(n, x, gy, j->y + i, a, b, c, j->stream, out, j->masked + i);
 	else if (gy && x && j->y)
-		grad_row(n, x, gy, j->y + i, a, b, c, out, NULL);
+		grad_row(n, x, gy, j->y + i, a, b, c, j->stream, out, NULL);
 	else if (gy && x)
-		grad_row(n, x, gy, NULL, a, b, c, out, NULL);
+		grad_row(n, x, gy, NULL, a, b, c, j->stream, out, NULL);
 	else if (gy && j->masked)
-		grad_row(n, NULL, gy, j->y + i, a, b, c, out, j->masked + i);
+		grad_row(n, NULL, gy, j->y + i, a, b, c, j->stream, out, j->masked + i);
 	else if (gy && j->y)
-		grad_row(n, NULL, gy, j->y + i, a, b, c, out, NULL);
+		grad_row(n, NULL, gy, j->y + i, a, b, c, j->stream, out, NULL);
 	else if (gy)
-		grad_row(n, NULL, gy, NULL, a, b, c, out, NULL);
+		grad_row(n, NULL, gy, NULL, a, b, c, j->stream, out, NULL);
 	else if (j->residual)
-		shift_row(n, x, j->residual + i, b, c, true, out);
+		shift_row(n, x, j->residual + i, b, c, true, j->stream, out);
 	else if (j->relu)
-		shift_row(n, x, NULL, b, c, true, out);
+		shift_row(n, x, NULL, b, c, true, j->stream, out);
 	else
-		shift_row(n, x, NULL, b, c, false, out);
+		shift_row(n, x, NULL, b, c, false, j->stream, out);
 }
 
 static void affine_piece(void *ctx, int64_t piece, int worker)
@@ -393,6 +420,7 @@ static void affine_piece(void *ctx, int64_t piece, int worker)
 			affine_row(j, r + many <= to ? width : (to - r) * cols, r * j->cols + at, a,
 				b, c);
 	}
+	ebb_stream_end();
 }
 
 static void affine(struct affine_job j)
@@ -400,6 +428,9 @@ static void affine(struct affine_job j)
 	if (j.rows == 0 || j.cols == 0)
 		return;
 	j.chunk = j.rows * j.cols < EBB_PARALLEL_FROM ? j.rows : ebb_max(1, EBB_PIECE / j.cols);
+	/* Rows of whole vectors, so that each begins at one. */
+	j.stream = ebb_streams(j.rows * j.cols) && j.cols % EBB_VLEN == 0 &&
+	           ebb_is_aligned(j.out) && j.out != j.gy;
 	ebb_run(ebb_ceil_div(j.rows, j.chunk), affine_piece, &j);
 }
 

@@ -265,6 +265,7 @@ struct place {
 	real *y;
 	int64_t row, pixel; /* distances */
 	int64_t rows, cols, lanes;
+	bool stream;
 	ebb_vec bias;
 };
 
@@ -282,7 +283,9 @@ EBB_INLINE void put_outputs(
 
 		if (!inner && j >= to->cols)
 			break;
-		if (inner || to->lanes == EBB_VLEN)
+		if (inner && to->stream)
+			ebb_stream(y, out[j] + to->bias);
+		else if (inner || to->lanes == EBB_VLEN)
 			ebb_store(y, out[j] + to->bias);
 		else
 			ebb_store_part(y, out[j] + to->bias, to->lanes);
@@ -340,6 +343,9 @@ static void transform_output(const struct job *j, int64_t first, int64_t count, 
 	const struct ebb_tiling *t = &j->t;
 	struct place to = {.row = t->ow * t->o, .pixel = t->o};
 
+	to.stream = ebb_streams(t->n * t->oh * t->ow * t->o) && t->o % EBB_VLEN == 0 &&
+	            ebb_is_aligned(j->y);
+
 	for (int64_t i = 0; i < count; i++) {
 		int64_t image = (first + i) / t->per_image, at = (first + i) % t->per_image;
 		int64_t top = at / t->across * t->m, left = at % t->across * t->m;
@@ -365,6 +371,7 @@ static void transform_output(const struct job *j, int64_t first, int64_t count, 
 				output_channels(4, false, from, t->o_plane, &to);
 		}
 	}
+	ebb_stream_end();
 }
 
 /* ---- A block of tiles ------------------------------------------------------------------------ */
