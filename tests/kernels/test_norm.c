@@ -264,6 +264,43 @@ START_TEST(same_for_any_threads)
 }
 END_TEST
 
+/* Large results are streamed, their halves are not. */
+static void streamed(void)
+{
+	enum { ROWS = 70000, COLS = 16, HALF = ROWS / 2 };
+	int64_t n = (int64_t)ROWS * COLS, half = (int64_t)HALF * COLS;
+	size_t size = K->real_size;
+	char *x = random_reals(n), *r = random_reals(n), *y[2] = {reals(n), reals(n)};
+	char *masked[2] = {reals(n), reals(n)};
+	double a[COLS], b[COLS], c[COLS];
+
+	for (int i = 0; i < COLS; i++) {
+		a[i] = any_real();
+		b[i] = any_real();
+		c[i] = any_real();
+	}
+	set(x, 5, NAN);
+	K->scale_shift_relu(ROWS, COLS, x, r, a, b, y[0]);
+	K->scale_shift_relu(HALF, COLS, x, r, a, b, y[1]);
+	K->scale_shift_relu(HALF, COLS, x + (size_t)half * size, r + (size_t)half * size, a, b,
+		y[1] + (size_t)half * size);
+	expect(isnan(get(y[0], 5)));
+	for (int64_t i = 0; i < n; i++)
+		expect_near(get(y[0], i), get(y[1], i), 2, "scale_shift_relu at %d", (int)i);
+	K->batchnorm_gx(ROWS, COLS, r, x, y[1], a, b, c, y[0], masked[0]);
+	K->batchnorm_gx(HALF, COLS, r, x, y[1], a, b, c, y[1], masked[1]);
+	for (int64_t i = 0; i < half; i++) {
+		expect_near(get(y[0], i), get(y[1], i), 4, "batchnorm_gx at %d", (int)i);
+		expect_near(get(masked[0], i), get(masked[1], i), 0, "masked at %d", (int)i);
+	}
+}
+
+START_TEST(large_results)
+{
+	each_table(streamed);
+}
+END_TEST
+
 TCase *tests_norm(void)
 {
 	TCase *c = tcase_create("norm");
@@ -271,5 +308,6 @@ TCase *tests_norm(void)
 	tcase_add_test(c, batch_norm);
 	tcase_add_test(c, row_norm);
 	tcase_add_test(c, same_for_any_threads);
+	tcase_add_test(c, large_results);
 	return c;
 }
