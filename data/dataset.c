@@ -375,7 +375,7 @@ ebb_dataset *ebb_dataset_slice(const ebb_dataset *d, int64_t start, int64_t coun
 	if (d && !d->images) {
 		ebb_error_set(e, EBB_INVALID, NULL,
 			"dataset_slice: the images are not in memory; dataset_range refers to "
-		        "them");
+			"them");
 		return NULL;
 	}
 	if (!d || start < 0 || start >= d->count || count < 1) {

@@ -101,8 +101,9 @@ typedef struct ebb_image_options {
  * defaults.  EBB_BAD_FILE, with the path, for a missing, truncated or damaged file, one that is
  * too large, another format, CMYK or YCCK (convert it first), JPEG where Ebb was built without
  * it; EBB_INVALID for options out of range.  PNG: all colour types and depths, interlaced too;
- * gamma and colour profiles are ignored.  JPEG: what TurboJPEG reads, grey or colour; a warning
- * of its (such as data that end too early) is an error. */
+ * gamma and colour profiles are ignored.  JPEG: what TurboJPEG reads, grey or colour; EXIF's
+ * orientation is ignored; a warning of TurboJPEG's (such as data that end too early) is an
+ * error. */
 EBB_API bool ebb_image_read(
 	const char *path, const ebb_image_options *o, ebb_image *x, ebb_error *e);
 /* The same from memory.  name stands for the path in errors; NULL: "image". */
