@@ -1,56 +1,7 @@
 /*
- * pool.c - maximum and average pooling over windows of NHWC images.
+ * pool.c - maximum pooling over windows of NHWC images, and what goes by its positions.
  */
-#include "functions.h"
-
-struct pool_job {
-	const ebb_pool_shape *s;
-	const real *x;
-	const void *from;
-	real *y;
-	void *index;
-	int64_t count, chunk;
-};
-
-static void run(struct pool_job *j, int64_t count, int64_t size, void (*fn)(void *, int64_t, int))
-{
-	j->count = count;
-	if (count <= 0 || size <= 0)
-		return;
-	j->chunk = count * size < EBB_PARALLEL_FROM ? count : ebb_max(1, EBB_PIECE / size);
-	ebb_run(ebb_ceil_div(count, j->chunk), fn, j);
-}
-
-#define EACH(i, job)                                                                               \
-	for (int64_t i = piece * (job)->chunk, i##_end = ebb_min((job)->count, i + (job)->chunk);  \
-		i < i##_end; i++)
-
-/* A window along one axis: the elements inside the image, and how long it counts. */
-struct window {
-	int64_t first, end, length;
-};
-
-static struct window window(const ebb_pool_shape *s, bool vertical, int64_t i)
-{
-	int64_t size = vertical ? s->h : s->w, out = vertical ? s->oh : s->ow;
-	int64_t pad = vertical ? s->pad_top : s->pad_left, taps = vertical ? s->kh : s->kw;
-	struct window r;
-
-	if (s->adaptive) {
-		r.first = i * size / out;
-		r.end = ebb_ceil_div((i + 1) * size, out);
-		r.length = r.end - r.first;
-	} else {
-		int64_t start = i * (vertical ? s->stride_h : s->stride_w) - pad,
-			end = start + taps;
-
-		r.first = ebb_max(0, start);
-		r.end = ebb_min(size, end);
-		r.length =
-			s->count_include_pad ? ebb_min(end, size + pad) - start : r.end - r.first;
-	}
-	return r;
-}
+#include "pool.h"
 
 /* ---- Maximum --------------------------------------------------------------------------------- */
 
@@ -62,7 +13,7 @@ struct span {
 /* Where an adaptive window is, as a window that starts at 0 and steps by 1. */
 static struct span adaptive(const ebb_pool_shape *s, bool vertical, int64_t i)
 {
-	struct window w = window(s, vertical, i);
+	struct ebb_window w = ebb_window_of(s, vertical, i);
 
 	return (struct span){w.first, w.end};
 }
@@ -82,27 +33,6 @@ typedef int32_t index_vec __attribute__((
 	vector_size(EBB_VLEN * sizeof(int32_t)), aligned(sizeof(int32_t)), may_alias));
 typedef uint16_t narrow_vec __attribute__((
 	vector_size(EBB_VLEN * sizeof(uint16_t)), aligned(sizeof(uint16_t)), may_alias));
-
-/* A vector of channels of one pixel.  It may reach into the next pixels, not beyond the tensor. */
-EBB_INLINE ebb_vec load(const real *x, const real *end)
-{
-	ebb_vec v = {0};
-
-	if (end - x >= EBB_VLEN)
-		v = *(const ebb_vec *)(const void *)x;
-	else
-		memcpy(&v, x, (size_t)(end - x) * sizeof(real));
-	return v;
-}
-
-/* What it stores beyond the pixel's channels, within the row, the next pixels overwrite. */
-EBB_INLINE void store(ebb_vec v, real *y, int64_t room)
-{
-	if (room >= EBB_VLEN)
-		*(ebb_vec *)(void *)y = v;
-	else
-		memcpy(y, &v, (size_t)room * sizeof(real));
-}
 
 /* Positions from number i on, of 16 or 32 bits, as far as there are rest or room. */
 EBB_INLINE index_vec load_index(const struct pool_job *j, int64_t i, int64_t rest)
@@ -165,7 +95,7 @@ static struct best window_max(const ebb_pool_shape *s, const real *image, const 
 	for (int64_t u = rows.first; u < rows.end; u++) {
 		for (int64_t v = cols.first; v < cols.end; v++) {
 			int64_t at = (top + u * s->dilation_h) * s->w + left + v * s->dilation_w;
-			ebb_vec value = load(image + at * s->c, x_end);
+			ebb_vec value = ebb_load_within(image + at * s->c, x_end);
 
 			if (first)
 				b = (struct best){value, (ebb_whole_vec){0} + (ebb_whole)at};
@@ -263,7 +193,7 @@ static void any_window(const ebb_pool_shape *s, const struct pool_row *r, int64_
 		int64_t room = (s->ow - o) * s->c - c;
 		struct best b = window_max(s, r->image + c, r->x_end, r->top, left, r->rows, cols);
 
-		store(b.value, r->y + o * s->c + c, room);
+		ebb_store_within(b.value, r->y + o * s->c + c, room);
 		store_index(s->narrow, b.where, r->index, r->first + o * s->c + c, room);
 	}
 }
@@ -296,7 +226,7 @@ static void maxpool_rows(void *ctx, int64_t piece, int worker)
 		s.stride_h = s.stride_w = s.pad_top = s.pad_left = 0;
 		s.dilation_h = s.dilation_w = 1;
 	}
-	EACH(row, j)
+	EBB_EACH(row, j)
 	{
 		struct pool_row r = {.image = j->x + row / s.oh * s.h * s.w * s.c,
 			.x_end = j->x + s.n * s.h * s.w * s.c,
@@ -316,43 +246,18 @@ void EBB_NAME(maxpool)(const ebb_pool_shape *s, const void *x, void *y, void *in
 {
 	struct pool_job j = {.s = s, .x = x, .y = y, .index = index};
 
-	run(&j, s->n * s->oh, s->ow * s->c, maxpool_rows);
+	ebb_pool_run(&j, s->n * s->oh, s->ow * s->c, maxpool_rows);
 }
 
 /* ---- The gradients, window by window --------------------------------------------------------- */
 
-/* Whether every pixel is in one window. */
-static bool tiles(const ebb_pool_shape *s)
-{
-	if (s->adaptive)
-		return s->h % s->oh == 0 && s->w % s->ow == 0;
-	return s->pad_top == 0 && s->pad_left == 0 && s->dilation_h * s->dilation_w <= 1 &&
-	       s->stride_h == s->kh && s->stride_w == s->kw && s->oh * s->kh == s->h &&
-	       s->ow * s->kw == s->w;
-}
-
-/* Rows below which an image holds zeros or sums; up to where window row i reaches, zeros follow. */
-static int64_t zero_rows(const ebb_pool_shape *s, real *image, int64_t below, int64_t i)
-{
-	int64_t end = s->h;
-
-	if (i < s->oh && s->adaptive)
-		end = window(s, true, i).end;
-	else if (i < s->oh && s->kh > 0)
-		end = ebb_min(end,
-			i * s->stride_h - s->pad_top + (s->kh - 1) * ebb_max(1, s->dilation_h) + 1);
-	for (int64_t k = below * s->w * s->c; k < end * s->w * s->c; k++)
-		image[k] = 0;
-	return ebb_max(below, end);
-}
-
 /* A window of windows that tile: gy to the pixel it is from, and zeros around.  whole: channels fill
  * vectors. */
-EBB_INLINE void place_window(
-	const struct pool_job *j, int64_t n, int64_t i, int64_t o, struct window rows, bool whole)
+EBB_INLINE void place_window(const struct pool_job *j, int64_t n, int64_t i, int64_t o,
+	struct ebb_window rows, bool whole)
 {
 	const ebb_pool_shape *s = j->s;
-	struct window cols = window(s, false, o);
+	struct ebb_window cols = ebb_window_of(s, false, o);
 	int64_t all = s->n * s->oh * s->ow * s->c, y = ((n * s->oh + i) * s->ow + o) * s->c;
 
 	for (int64_t u = rows.first; u < rows.end; u++) {
@@ -361,12 +266,12 @@ EBB_INLINE void place_window(
 
 			for (int64_t c = 0; c < s->c; c += EBB_VLEN) {
 				int64_t rest = whole ? EBB_VLEN : all - y - c;
-				ebb_vec gy = load(j->x + y + c, j->x + y + c + rest);
+				ebb_vec gy = ebb_load_within(j->x + y + c, j->x + y + c + rest);
 				index_vec from = load_index(j, y + c, rest);
 				ebb_whole_vec here = __builtin_convertvector(from, ebb_whole_vec) ==
 				                     (ebb_whole)(u * s->w + v);
 
-				store((ebb_vec)(here & (ebb_whole_vec)gy), gx + c,
+				ebb_store_within((ebb_vec)(here & (ebb_whole_vec)gy), gx + c,
 					whole ? EBB_VLEN : (s->w - v) * s->c - c);
 			}
 		}
@@ -378,10 +283,10 @@ static void place_images(void *ctx, int64_t piece, int worker)
 	const struct pool_job *j = ctx;
 
 	(void)worker;
-	EACH(n, j)
+	EBB_EACH(n, j)
 	{
 		for (int64_t i = 0; i < j->s->oh; i++) {
-			struct window rows = window(j->s, true, i);
+			struct ebb_window rows = ebb_window_of(j->s, true, i);
 			bool whole = j->s->c % EBB_VLEN == 0;
 
 			for (int64_t o = 0; whole && o < j->s->ow; o++)
@@ -398,13 +303,13 @@ static void scatter_images(void *ctx, int64_t piece, int worker)
 	const ebb_pool_shape s = *j->s;
 
 	(void)worker;
-	EACH(n, j)
+	EBB_EACH(n, j)
 	{
 		real *gx = j->y + n * s.h * s.w * s.c;
 		int64_t below = 0;
 
 		for (int64_t i = 0; i <= s.oh; i++) {
-			below = zero_rows(&s, gx, below, i);
+			below = ebb_zero_rows(&s, gx, below, i);
 			for (int64_t o = 0; i < s.oh && o < s.ow; o++) {
 				int64_t p = ((n * s.oh + i) * s.ow + o) * s.c;
 
@@ -420,8 +325,8 @@ void EBB_NAME(maxpool_scatter)(const ebb_pool_shape *s, const void *gy, const vo
 {
 	struct pool_job j = {.s = s, .x = gy, .from = index, .y = gx};
 
-	run(&j, s->n, s->h * s->w * s->c,
-		tiles(s) && 2 * s->c >= EBB_VLEN ? place_images : scatter_images);
+	ebb_pool_run(&j, s->n, s->h * s->w * s->c,
+		ebb_pool_tiles(s) && 2 * s->c >= EBB_VLEN ? place_images : scatter_images);
 }
 
 static void put_images(void *ctx, int64_t piece, int worker)
@@ -431,7 +336,7 @@ static void put_images(void *ctx, int64_t piece, int worker)
 	int64_t size = s.h * s.w * s.c, out = s.oh * s.ow;
 
 	(void)worker;
-	EACH(n, j)
+	EBB_EACH(n, j)
 	{
 		real *y = j->y + n * size;
 
@@ -449,7 +354,7 @@ void EBB_NAME(maxpool_put)(const ebb_pool_shape *s, const void *x, const void *i
 {
 	struct pool_job j = {.s = s, .x = x, .from = index, .y = y};
 
-	run(&j, s->n, s->h * s->w * s->c, put_images);
+	ebb_pool_run(&j, s->n, s->h * s->w * s->c, put_images);
 }
 
 static void gather_rows(void *ctx, int64_t piece, int worker)
@@ -458,7 +363,7 @@ static void gather_rows(void *ctx, int64_t piece, int worker)
 	const ebb_pool_shape s = *j->s;
 
 	(void)worker;
-	EACH(row, j)
+	EBB_EACH(row, j)
 	{
 		const real *x = j->x + row / s.oh * s.h * s.w * s.c;
 
@@ -474,142 +379,5 @@ void EBB_NAME(maxpool_gather)(const ebb_pool_shape *s, const void *x, const void
 {
 	struct pool_job j = {.s = s, .x = x, .from = index, .y = y};
 
-	run(&j, s->n * s->oh, s->ow * s->c, gather_rows);
-}
-
-/* ---- Average --------------------------------------------------------------------------------- */
-
-/* Taps that are summed in the real type before they go into doubles, as windows may be whole images;
- * vectors of channels side by side. */
-enum { RUN = 32, VECTORS = 4 };
-
-typedef double double_vec __attribute__((vector_size(EBB_VLEN * sizeof(double))));
-
-/* The sums over the window of count vectors of channels of x. */
-EBB_INLINE void window_sums(int count, const ebb_pool_shape *s, const real *x, const real *x_end,
-	struct window rows, struct window cols, ebb_vec *sum)
-{
-	double_vec all[VECTORS] = {{0}};
-	int64_t taps = 0;
-
-	for (int k = 0; k < count; k++)
-		sum[k] = (ebb_vec){0};
-	for (int64_t u = rows.first; u < rows.end; u++) {
-		for (int64_t v = cols.first; v < cols.end; v++) {
-			const real *at = x + (u * s->w + v) * s->c;
-
-			EBB_UNROLL(4)
-			for (int k = 0; k < count; k++)
-				sum[k] += load(at + k * EBB_VLEN, x_end);
-			if (++taps % RUN != 0)
-				continue;
-			EBB_UNROLL(4)
-			for (int k = 0; k < count; k++) {
-				all[k] += __builtin_convertvector(sum[k], double_vec);
-				sum[k] = (ebb_vec){0};
-			}
-		}
-	}
-	for (int k = 0; taps >= RUN && k < count; k++)
-		sum[k] = __builtin_convertvector(
-			all[k] + __builtin_convertvector(sum[k], double_vec), ebb_vec);
-}
-
-static void avgpool_rows(void *ctx, int64_t piece, int worker)
-{
-	const struct pool_job *j = ctx;
-	const ebb_pool_shape s = *j->s;
-	const real *x_end = j->x + s.n * s.h * s.w * s.c;
-
-	(void)worker;
-	EACH(row, j)
-	{
-		const real *image = j->x + row / s.oh * s.h * s.w * s.c;
-		struct window rows = window(&s, true, row % s.oh);
-
-		for (int64_t o = 0; o < s.ow; o++) {
-			struct window cols = window(&s, false, o);
-			real *y = j->y + (row * s.ow + o) * s.c;
-			real area = (real)(rows.length * cols.length);
-			ebb_vec sum[VECTORS];
-			int count;
-
-			for (int64_t c = 0; c < s.c; c += count * EBB_VLEN) {
-				count = s.c - c >= VECTORS * EBB_VLEN ? VECTORS : 1;
-				if (count > 1)
-					window_sums(VECTORS, &s, image + c, x_end, rows, cols, sum);
-				else
-					window_sums(1, &s, image + c, x_end, rows, cols, sum);
-				for (int k = 0; k < count; k++)
-					store(sum[k] / area, y + c + k * EBB_VLEN,
-						(s.ow - o) * s.c - c - k * EBB_VLEN);
-			}
-		}
-	}
-}
-
-EBB_DECLARE(avgpool);
-void EBB_NAME(avgpool)(const ebb_pool_shape *s, const void *x, void *y)
-{
-	struct pool_job j = {.s = s, .x = x, .y = y};
-
-	run(&j, s->n * s->oh, s->ow * s->c, avgpool_rows);
-}
-
-/* gx = by*gy for a pixel, or += where windows do not tile. */
-EBB_INLINE void spread(const ebb_pool_shape *s, real by, const real *gy, bool tiled, real *gx)
-{
-	EBB_IVDEP
-	for (int64_t k = 0; k < s->c; k++)
-		gx[k] = tiled ? by * gy[k] : gx[k] + by * gy[k];
-}
-
-static void spread_window(
-	const struct pool_job *j, int64_t n, int64_t i, int64_t o, struct window rows, bool tiled)
-{
-	const ebb_pool_shape *s = j->s;
-	struct window cols = window(s, false, o);
-	const real *gy = j->x + ((n * s->oh + i) * s->ow + o) * s->c;
-	real by = (real)(1.0 / (double)(rows.length * cols.length));
-
-	for (int64_t u = rows.first; u < rows.end; u++) {
-		for (int64_t v = cols.first; v < cols.end; v++) {
-			real *gx = j->y + ((n * s->h + u) * s->w + v) * s->c;
-
-			if (tiled)
-				spread(s, by, gy, true, gx);
-			else
-				spread(s, by, gy, false, gx);
-		}
-	}
-}
-
-static void avgpool_grad_images(void *ctx, int64_t piece, int worker)
-{
-	const struct pool_job *j = ctx;
-	const ebb_pool_shape s = *j->s;
-	bool tiled = tiles(&s);
-
-	(void)worker;
-	EACH(n, j)
-	{
-		int64_t below = 0;
-
-		for (int64_t i = 0; i <= s.oh; i++) {
-			struct window rows = window(&s, true, i);
-
-			if (!tiled)
-				below = zero_rows(&s, j->y + n * s.h * s.w * s.c, below, i);
-			for (int64_t o = 0; i < s.oh && o < s.ow; o++)
-				spread_window(j, n, i, o, rows, tiled);
-		}
-	}
-}
-
-EBB_DECLARE(avgpool_grad);
-void EBB_NAME(avgpool_grad)(const ebb_pool_shape *s, const void *gy, void *gx)
-{
-	struct pool_job j = {.s = s, .x = gy, .y = gx};
-
-	run(&j, s->n, s->h * s->w * s->c, avgpool_grad_images);
+	ebb_pool_run(&j, s->n * s->oh, s->ow * s->c, gather_rows);
 }
