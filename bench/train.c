@@ -1,13 +1,14 @@
 /*
  * train - the speed and the memory of one network, as one line of JSON.
  *
- *   train MODEL [--batch N] [--steps N] [--warm N] [--threads N] [--infer]
+ *   train MODEL [--batch N] [--steps N] [--warm N] [--threads N] [--infer] [--profile]
  *
  * A step is forward, cross-entropy, backward and SGD with momentum 0.9; with --infer, forward
  * without recording in evaluation mode.  img_s comes from the median step (ms); gflops counts
  * convolutions and linear layers, two operations per multiply-add, three times for training, and
  * peak_share relates them to what as many threads reach with multiply-adds in registers alone (above 1
- * is possible: Winograd's convolutions need fewer).  rss_mb is the largest ever.
+ * is possible: Winograd's convolutions need fewer).  rss_mb is the largest ever.  --profile adds, on
+ * standard error, where a few further steps spend their time.
  */
 #include "bench.h"
 #include "demos/cli.h"
@@ -22,7 +23,7 @@
 typedef struct options {
 	const net_kind *kind;
 	int batch, steps, warm;
-	bool infer;
+	bool infer, profile;
 } options;
 
 typedef struct run {
@@ -37,7 +38,8 @@ typedef struct run {
 static void usage(FILE *out)
 {
 	fprintf(out,
-		"usage: train MODEL [--batch N] [--steps N] [--warm N] [--threads N] [--infer]\n"
+		"usage: train MODEL [--batch N] [--steps N] [--warm N] [--threads N] [--infer] "
+		"[--profile]\n"
 		"MODEL: %s\n",
 		net_kind_names());
 }
@@ -47,7 +49,8 @@ static options parse(int argc, char **argv)
 	static const struct option long_options[] = {{"batch", required_argument, NULL, 'b'},
 		{"steps", required_argument, NULL, 's'}, {"warm", required_argument, NULL, 'w'},
 		{"threads", required_argument, NULL, 't'}, {"infer", no_argument, NULL, 'i'},
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"profile", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
 	options o = {.steps = 20, .warm = 5};
 	int c;
 
@@ -67,6 +70,9 @@ static options parse(int argc, char **argv)
 			break;
 		case 'i':
 			o.infer = true;
+			break;
+		case 'p':
+			o.profile = true;
 			break;
 		case 'h':
 			usage(stdout);
@@ -151,6 +157,24 @@ static void report(const options *o, double *seconds, double flops)
 		speed / bench_fma_peak(isa), rss, isa);
 }
 
+/* What no op did, the optimizer for one, is the difference to the whole. */
+static void profile(run *r)
+{
+	enum { STEPS = 5 };
+	ebb_profile *p = ebb_profile_new(r->t);
+	ebb_text table = {0};
+	double start = cli_now();
+
+	for (int i = 0; i < STEPS; i++)
+		step(r);
+	start = cli_now() - start;
+	ebb_profile_table(p, EBB_BY_OP, &table);
+	fprintf(stderr, "%s%d steps of %.2f ms\n", table.data ? table.data : "", STEPS,
+		start / STEPS * 1e3);
+	ebb_text_free(&table);
+	ebb_profile_free(p);
+}
+
 int main(int argc, char **argv)
 {
 	options o = parse(argc, argv);
@@ -172,6 +196,8 @@ int main(int argc, char **argv)
 		step(&r);
 		seconds[i] = cli_now() - start;
 	}
+	if (o.profile)
+		profile(&r);
 	ok = seconds && !ebb_params_error(r.p) && !ebb_failed(r.t);
 	if (ok)
 		report(&o, seconds, flops);
