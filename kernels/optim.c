@@ -75,7 +75,8 @@ static void step_factored(const struct step_job *j, const ebb_kernel_step *p)
 		.a = p->gy,
 		.b = p->x,
 		.take = step_tile,
-		.ctx = &f};
+		.ctx = &f,
+		.reads = {p->w, p->m ? p->m : p->v, p->m ? p->v : NULL}};
 
 	EBB_NAME(outer_tiles)(&o);
 }

@@ -22,6 +22,21 @@ struct outer_job {
 	int64_t tall, rows, cols, across; /* rows of a tile; rows and columns of a piece */
 };
 
+/* Columns [j, j+cols) of rows [i, i+rows) of what will be read, on their way to the cache. */
+static void fetch(const struct ebb_outer *o, int64_t i, int64_t j, int64_t rows, int64_t cols)
+{
+	enum { LINE = 64 / sizeof(real) };
+
+	for (int k = 0; k < 3 && o->reads[k]; k++) {
+		for (int64_t r = 0; r < rows; r++) {
+			const real *row = o->reads[k] + (i + r) * o->n + j;
+
+			for (int64_t at = 0; at < cols; at += LINE)
+				__builtin_prefetch(row + at, 1);
+		}
+	}
+}
+
 static void outer_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct outer_job *job = ctx;
@@ -49,6 +64,7 @@ static void outer_piece(void *ctx, int64_t piece, int worker)
 		for (int64_t at = 0; at < cols;) {
 			const struct ebb_panel *panel = ebb_panel_for(cols - at);
 
+			fetch(o, i, j0 + at, rows, ebb_min(panel->width, cols - at));
 			p.cols = (int)ebb_min(panel->width, cols - at);
 			p.b_stride = panel->width;
 			ebb_multiply(

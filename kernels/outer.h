@@ -17,6 +17,8 @@ struct ebb_outer {
 	void (*take)(const struct ebb_outer *o, int64_t i, int64_t j, int64_t rows, int64_t cols,
 		const real *tile);
 	const void *ctx; /* take's */
+	/* [m,n] like c, or NULL: what take will read, fetched while the tile is computed */
+	const real *reads[3];
 };
 void EBB_NAME(outer_tiles)(const struct ebb_outer *o);
 
