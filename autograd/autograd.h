@@ -247,7 +247,9 @@ EBB_API ebb_tensor *ebb_detach(ebb_tape *t, ebb_tensor *x, const char *site);
 
 /* The gradient that ebb_backward deposited for a variable or a stored tensor; NULL if none was
  * (since it was zeroed). Several sweeps add up.  A variable's lives until reset, or until a
- * rewind to before its deposit; a stored tensor's as long as it does. */
+ * rewind to before its deposit; a stored tensor's as long as it does, and one at a time may be the
+ * thread that deposits in a stored tensor or is the first to ask for its gradient: a large weight's
+ * is computed only then. */
 EBB_API ebb_tensor *ebb_grad_of(const ebb_tensor *x);
 EBB_API void ebb_zero_grad(ebb_tensor *x); /* forgets it (the memory stays) */
 

@@ -2,7 +2,8 @@
  * backward.c - a sweep whose gradients are deposited in variables and stored tensors.
  *
  * A stored tensor's gradient is summed where it will stay, if there is none from an earlier sweep:
- * to be there only takes a flag, which is set when the whole sweep has succeeded.
+ * to be there only takes a flag, which is set when the whole sweep has succeeded.  A large weight's
+ * may be there as its factors (factors.c).
  */
 #include "autograd/internal.h"
 
@@ -16,12 +17,14 @@ bool ebb_is_alone(const ebb_tensor *g)
 	       g->storage->tape;
 }
 
-/* Memory for the gradient of a stored tensor, in the tensor's own order. */
+/* Memory for the gradient of a stored tensor, in the tensor's own order; it is written whole before
+ * anybody sees it. */
 static bool make_grad(const ebb_sweep *s, ebb_tensor *stored)
 {
 	ebb_error e = {EBB_OK, ""};
 
-	stored->grad = ebb_tensor_new((ebb_dtype)stored->dtype, ebb_shape_of(stored), false, &e);
+	stored->grad =
+		ebb_stored_new((ebb_dtype)stored->dtype, ebb_shape_of(stored), false, false, &e);
 	if (!stored->grad) {
 		ebb_fail(s->t, e.status, s->site, "backward: gradient of %s: %s", ebb_name(stored),
 			e.message);
@@ -44,6 +47,7 @@ ebb_tensor *ebb_deposit_place(const ebb_sweep *s, const ebb_tensor *x)
 	/* Another sweep may be filling it; the recording may read what was there before. */
 	if (stored->grad->holds || ebb_adopted(s->t, stored->grad))
 		return NULL;
+	stored->grad->flags &= (uint16_t)~EBB_F_FACTORED;
 	stored->grad->storage->version++;
 	return stored->grad;
 }
@@ -54,7 +58,7 @@ static ebb_tensor *arrange(ebb_sweep *s, ebb_node *n)
 {
 	ebb_tape *t = s->t;
 	ebb_tensor **slot = &s->acc[n->index], *stored = (ebb_tensor *)n->out->stored;
-	ebb_tensor *like = !stored && ebb_grad_of(n->out) ? n->out->grad : n->out, *g;
+	ebb_tensor *like = !stored && ebb_deposited(n->out) ? n->out->grad : n->out, *g;
 	ebb_frame frame;
 
 	ebb_open_frame(t, &frame, n->site, NULL, false);
@@ -118,10 +122,12 @@ static void deposit(ebb_sweep *s)
 		leaf = stored ? stored : n->out;
 		if (stored && g == stored->grad) {
 			stored->flags |= EBB_F_HAS_GRAD;
-		} else if (ebb_grad_of(leaf) || (stored && stored->grad->holds)) {
+		} else if (ebb_deposited(leaf) || (stored && stored->grad->holds)) {
 			/* An outer sweep that sums there will say so when it is done. */
+			ebb_compute_product(leaf->grad);
 			ebb_arith_accumulate(leaf->grad, g);
 		} else if (stored) {
+			stored->grad->flags &= (uint16_t)~EBB_F_FACTORED;
 			if (g->count)
 				memcpy(stored->grad->data, g->data,
 					(size_t)g->count * ebb_dtype_size((ebb_dtype)g->dtype));

@@ -10,6 +10,7 @@
 #define EBB_AUTOGRAD_INTERNAL_H
 
 #include "autograd/autograd.h"
+#include "autograd/factors.h"
 
 /* Memory that nobody may read now, for the address sanitizer. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -148,7 +149,9 @@ enum {
 	EBB_F_COMPUTED = 1 << 12, /* the result of an op */
 	EBB_F_SHOWN = 1 << 13,    /* dropped, but readable inside the vjp that declared it */
 	/* its memory goes though gradients read it: its node can make it again */
-	EBB_F_FORGETTABLE = 1 << 14
+	EBB_F_FORGETTABLE = 1 << 14,
+	/* a stored tensor's gradient that is not computed yet: its factors hold it */
+	EBB_F_FACTORED = 1 << 15
 };
 
 struct ebb_tensor {
@@ -159,8 +162,10 @@ struct ebb_tensor {
 	int32_t node; /* that computed it, or -1 */
 	uint16_t flags;
 	uint8_t dtype, ndim;
-	int32_t holds; /* accumulators that hold it */
+	int32_t holds;   /* accumulators that hold it */
+	bool handed_out; /* a stored gradient: its user may read it at any time */
 	ebb_tensor *grad;
+	ebb_storage *factors;        /* a stored gradient's room for them, or NULL */
 	const ebb_tensor *stored;    /* behind an adopted handle */
 	const ebb_scope *dropped_by; /* the scope whose end dropped it */
 	char *name;
@@ -196,6 +201,9 @@ static inline uint16_t ebb_order_flag(ebb_order order)
 	}
 }
 
+/* ebb_tensor_new, whose memory is not written to unless zeroed. */
+ebb_tensor *ebb_stored_new(
+	ebb_dtype dtype, ebb_shape shape, bool channels_last, bool zeroed, ebb_error *e);
 /* A handle on the tape with no memory yet; in the list of live handles. NULL without an error
  * if there is no memory. */
 ebb_tensor *ebb_handle_new(
@@ -446,6 +454,19 @@ ebb_tensor *ebb_deposit_place(const ebb_sweep *s, const ebb_tensor *x);
 /* A row-major result of x's type and shape that will be given as the gradient of input k, x: in its
  * place if it has one. */
 ebb_tensor *ebb_new_gradient(ebb_call *c, const ebb_vjp *v, int k);
+/* Whether the gradient gy^T x of a weight [out,in] is a sum of few outer products, far larger than
+ * its factors. */
+bool ebb_is_outer(int64_t rows, int64_t out, int64_t in);
+/* Gives input k the gradient gy^T x as copies of its factors, gy [rows,out] and x [rows,in]. False:
+ * not here, give the product. */
+bool ebb_give_factors(ebb_vjp *v, int k, const ebb_tensor *gy, const ebb_tensor *x);
+/* A gradient g has its values; who reads or adds to its memory calls this before. */
+void ebb_compute_product(ebb_tensor *g);
+/* The same before its user gets it, who may keep it or its address: from now on it is computed at
+ * once. */
+void ebb_hand_out(ebb_tensor *g);
+/* ebb_grad_of, for the engine's own use: it may not be computed yet. */
+ebb_tensor *ebb_deposited(const ebb_tensor *x);
 /* From open to close ops inherit site and op, record only under create_graph, and what they make is
  * the sweep's. */
 void ebb_open_frame(ebb_tape *t, ebb_frame *f, const char *site, const char *op, bool create_graph);
@@ -469,6 +490,8 @@ ebb_tensor *ebb_arith_dense_like(
 	ebb_tape *t, ebb_tensor *x, const ebb_tensor *like, const char *site);
 ebb_tensor *ebb_arith_copy(ebb_tape *t, ebb_tensor *x, const char *site); /* always a new buffer */
 ebb_tensor *ebb_arith_full_like(ebb_tape *t, const ebb_tensor *x, double value, const char *site);
+/* g = gy^T x, row-major, where ebb_is_outer. */
+void ebb_arith_outer_sum(ebb_tensor *g, int64_t rows, const void *gy, const void *x);
 /* y += x, both dense in the same order. */
 void ebb_arith_accumulate(ebb_tensor *y, const ebb_tensor *x);
 

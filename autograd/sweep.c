@@ -149,6 +149,7 @@ void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 	}
 	if (own_buffer(*slot) && ((*slot)->flags & EBB_F_DENSE) && (*slot)->storage != g->storage) {
 		g = ebb_arith_dense_like(t, g, *slot, NULL);
+		ebb_compute_product(*slot);
 		if (g)
 			ebb_arith_accumulate(*slot, g);
 		return;
@@ -222,12 +223,14 @@ void ebb_close_frame(ebb_tape *t, const ebb_frame *f)
 	t->recording = f->recording;
 }
 
-static void tell_gradient(ebb_tape *t, const ebb_node *n, const ebb_tensor *g)
+static void tell_gradient(ebb_tape *t, const ebb_node *n, ebb_tensor *g)
 {
 	t->in_callback = true;
 	for (int i = 0; i < t->nobservers; i++)
-		if (t->observers[i]->gradient)
+		if (t->observers[i]->gradient) {
+			ebb_compute_product(g);
 			t->observers[i]->gradient(t->observers[i]->ctx, n, g);
+		}
 	t->in_callback = false;
 }
 

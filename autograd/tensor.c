@@ -257,7 +257,8 @@ void *ebb_data_mutable(ebb_tensor *x)
 
 /* ---- Stored tensors -------------------------------------------------------------------------- */
 
-ebb_tensor *ebb_tensor_new(ebb_dtype dtype, ebb_shape shape, bool channels_last, ebb_error *e)
+ebb_tensor *ebb_stored_new(
+	ebb_dtype dtype, ebb_shape shape, bool channels_last, bool zeroed, ebb_error *e)
 {
 	int64_t count;
 	size_t bytes;
@@ -298,7 +299,8 @@ ebb_tensor *ebb_tensor_new(ebb_dtype dtype, ebb_shape shape, bool channels_last,
 		return NULL;
 	}
 	x->data = ebb_storage_data(x->storage);
-	memset(x->data, 0, bytes);
+	if (zeroed)
+		memset(x->data, 0, bytes);
 	x->count = count;
 	x->node = -1;
 	x->dtype = (uint8_t)dtype;
@@ -309,11 +311,17 @@ ebb_tensor *ebb_tensor_new(ebb_dtype dtype, ebb_shape shape, bool channels_last,
 	return x;
 }
 
+ebb_tensor *ebb_tensor_new(ebb_dtype dtype, ebb_shape shape, bool channels_last, ebb_error *e)
+{
+	return ebb_stored_new(dtype, shape, channels_last, true, e);
+}
+
 void ebb_tensor_free(ebb_tensor *x)
 {
 	if (!x || x->tape)
 		return;
 	ebb_tensor_free(x->grad);
+	ebb_storage_free(x->factors);
 	ebb_free(x->name, NAME);
 	ebb_storage_free(x->storage);
 	ebb_free(x, sizeof *x);
@@ -349,12 +357,21 @@ ebb_tensor *ebb_detach_copy(const ebb_tensor *x)
 
 /* ---- Gradients of leaves --------------------------------------------------------------------- */
 
-ebb_tensor *ebb_grad_of(const ebb_tensor *x)
+ebb_tensor *ebb_deposited(const ebb_tensor *x)
 {
 	if (x && x->stored)
 		x = x->stored;
 	return x && (x->flags & EBB_F_HAS_GRAD) && !(x->grad->flags & EBB_F_DROPPED) ? x->grad
 	                                                                             : NULL;
+}
+
+ebb_tensor *ebb_grad_of(const ebb_tensor *x)
+{
+	ebb_tensor *g = ebb_deposited(x);
+
+	if (g && !g->tape)
+		ebb_hand_out(g);
+	return g;
 }
 
 void ebb_zero_grad(ebb_tensor *x)

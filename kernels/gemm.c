@@ -71,32 +71,40 @@ size_t EBB_NAME(gemm_workspace)(int64_t m, int64_t n, int64_t k)
 	return j.ws_bytes * (size_t)ebb_threads();
 }
 
+void EBB_NAME(pack_columns)(int64_t kc, int64_t nc, const real *b, int64_t ldb, real *to)
+{
+	for (int64_t at = 0; at < nc;) {
+		int64_t width = ebb_panel_for(nc - at)->width, cols = ebb_min(width, nc - at);
+		real *panel = to + at * kc;
+
+		for (int64_t k = 0; k < kc && cols == width; k++)
+			memcpy(panel + k * width, b + k * ldb + at, (size_t)width * sizeof(real));
+		for (int64_t k = 0; k < kc && cols < width; k++) {
+			for (int64_t i = 0; i < width; i++)
+				panel[k * width + i] = i < cols ? b[k * ldb + at + i] : 0;
+		}
+		at += width;
+	}
+}
+
 /* Terms [k0,k0+kc) of columns [n0,n0+nc) of op(B), panel by panel, padded with zeros. */
 static void pack_b(
 	const struct gemm_job *j, int64_t k0, int64_t kc, int64_t n0, int64_t nc, real *to)
 {
 	const real *b = j->b + (j->tb ? n0 * j->ldb + k0 : k0 * j->ldb + n0);
 
+	if (!j->tb) {
+		EBB_NAME(pack_columns)(kc, nc, b, j->ldb, to);
+		return;
+	}
 	for (int64_t at = 0; at < nc;) {
 		int64_t width = ebb_panel_for(nc - at)->width, cols = ebb_min(width, nc - at);
 		real *panel = to + at * kc;
 
-		if (!j->tb && cols == width) {
-			for (int64_t k = 0; k < kc; k++)
-				memcpy(panel + k * width, b + k * j->ldb + at,
-					(size_t)width * sizeof(real));
-		} else if (!j->tb) {
-			for (int64_t k = 0; k < kc; k++) {
-				for (int64_t i = 0; i < width; i++)
-					panel[k * width + i] =
-						i < cols ? b[k * j->ldb + at + i] : 0;
-			}
-		} else {
-			ebb_transpose(cols, kc, b + at * j->ldb, j->ldb, panel, width);
-			for (int64_t k = 0; k < kc && cols < width; k++) {
-				for (int64_t i = cols; i < width; i++)
-					panel[k * width + i] = 0;
-			}
+		ebb_transpose(cols, kc, b + at * j->ldb, j->ldb, panel, width);
+		for (int64_t k = 0; k < kc && cols < width; k++) {
+			for (int64_t i = cols; i < width; i++)
+				panel[k * width + i] = 0;
 		}
 		at += width;
 	}

@@ -9,6 +9,10 @@
 EBB_DECLARE(gemm_workspace);
 EBB_DECLARE(gemm);
 
+/* kc terms of nc columns, b [kc,nc] with ldb from row to row: panel by panel, padded with zeros to
+ * ebb_panel_columns(nc). */
+void EBB_NAME(pack_columns)(int64_t kc, int64_t nc, const real *b, int64_t ldb, real *to);
+
 /* The same with a bias [n] added to every row; beta is then 0. */
 void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a,
 	int64_t lda, const real *b, int64_t ldb, const real *bias, double beta, real *c,

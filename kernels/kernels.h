@@ -185,11 +185,16 @@ typedef struct ebb_upsample_shape {
 	bool bilinear, align_corners;
 } ebb_upsample_shape;
 
-/* One parameter's part in an optimizer's step. */
+enum { EBB_OUTER_TERMS = 128 };
+
+/* One parameter's part in an optimizer's step.  Its gradient is g, or where gy is not NULL the
+ * outer_sum of gy and x: the step then computes it tile by tile. */
 typedef struct ebb_kernel_step {
-	int64_t n, before; /* elements, and those of all parameters before it in the list */
+	int64_t n, before; /* elements, and those before it in the list whose gradient is g */
 	void *w, *m, *v;
 	const void *g;
+	const void *gy, *x; /* [terms,n/columns], [terms,columns] */
+	int64_t terms, columns;
 	double lr, decay;
 	int64_t step; /* its number, from 1 */
 } ebb_kernel_step;
@@ -274,6 +279,11 @@ typedef struct ebb_kernels {
 	size_t (*gemm_workspace)(int64_t m, int64_t n, int64_t k);
 	void (*gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
 		const void *b, int64_t ldb, double beta, void *c, int64_t ldc, void *ws);
+
+	/* c[i,j] = sum over t < terms of a[t,i]*b[t,j], a [terms,m], b [terms,n], c [m,n]: a matrix
+	 * product of few terms, at least 1 and at most EBB_OUTER_TERMS. */
+	void (*outer_sum)(
+		int64_t terms, int64_t m, int64_t n, const void *a, const void *b, void *c);
 
 	/* Convolution; ws: conv_workspace bytes, 64-byte aligned, contents undefined. b may be
 	 * NULL. */

@@ -2,6 +2,7 @@
  * optim.c - the steps of the optimizers, in place, over all parameters in one job.
  */
 #include "functions.h"
+#include "outer.h"
 
 struct step_job {
 	int64_t count, total;
@@ -11,7 +12,7 @@ struct step_job {
 	bool nesterov, decoupled;
 };
 
-/* Elements [from, to) of all parameters end to end, however many of them they belong to. */
+/* Elements [from, to) of all parameters whose gradient is whole, end to end, however many of them they belong to. */
 static void step_elements(const struct step_job *j, int64_t from, int64_t to)
 {
 	int64_t low = 0, high = j->count - 1;
@@ -28,7 +29,7 @@ static void step_elements(const struct step_job *j, int64_t from, int64_t to)
 		const ebb_kernel_step *p = &j->p[low];
 		int64_t first = ebb_max(0, from - p->before), end = ebb_min(p->n, to - p->before);
 
-		if (first < end)
+		if (!p->gy && first < end)
 			j->range(j, p, first, end);
 	}
 }
@@ -41,11 +42,53 @@ static void step_piece(void *ctx, int64_t piece, int worker)
 	step_elements(j, piece * EBB_PIECE, ebb_min(j->total, (piece + 1) * EBB_PIECE));
 }
 
+struct factored {
+	const struct step_job *j;
+	const ebb_kernel_step *p;
+};
+
+/* A tile of a gradient that is never whole. */
+static void step_tile(
+	const struct ebb_outer *o, int64_t i, int64_t j, int64_t rows, int64_t cols, const real *g)
+{
+	const struct factored *f = o->ctx;
+	const ebb_kernel_step *p = f->p;
+
+	for (int64_t r = 0; r < rows; r++) {
+		int64_t at = (i + r) * o->n + j;
+		ebb_kernel_step row = *p;
+
+		row.w = (real *)p->w + at;
+		row.m = p->m ? (real *)p->m + at : NULL;
+		row.v = p->v ? (real *)p->v + at : NULL;
+		row.g = g + r * cols;
+		f->j->range(f->j, &row, 0, cols);
+	}
+}
+
+static void step_factored(const struct step_job *j, const ebb_kernel_step *p)
+{
+	struct factored f = {j, p};
+	struct ebb_outer o = {.terms = p->terms,
+		.m = p->n / p->columns,
+		.n = p->columns,
+		.a = p->gy,
+		.b = p->x,
+		.take = step_tile,
+		.ctx = &f,
+		.reads = {p->w, p->m ? p->m : p->v, p->m ? p->v : NULL}};
+
+	EBB_NAME(outer_tiles)(&o);
+}
+
 static void run(struct step_job j)
 {
 	if (j.count == 0)
 		return;
-	j.total = j.p[j.count - 1].before + j.p[j.count - 1].n;
+	for (int64_t i = 0; i < j.count; i++)
+		if (j.p[i].gy)
+			step_factored(&j, &j.p[i]);
+	j.total = j.p[j.count - 1].before + (j.p[j.count - 1].gy ? 0 : j.p[j.count - 1].n);
 	if (j.total < EBB_PARALLEL_FROM)
 		step_elements(&j, 0, j.total);
 	else

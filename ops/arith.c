@@ -21,6 +21,11 @@ ebb_tensor *ebb_arith_full_like(ebb_tape *t, const ebb_tensor *x, double value, 
 	return ebb_full_like(t, x, value, site);
 }
 
+void ebb_arith_outer_sum(ebb_tensor *g, int64_t rows, const void *gy, const void *x)
+{
+	KERNELS(g)->outer_sum(rows, g->shape[0], g->shape[1], gy, x, g->data);
+}
+
 void ebb_arith_accumulate(ebb_tensor *y, const ebb_tensor *x)
 {
 	KERNELS(y)->axpy(y->count, 1.0, x->data, y->data);

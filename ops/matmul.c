@@ -101,7 +101,16 @@ static void multiply(ebb_call *c, ebb_tensor *y, int64_t k, const matrix *ma, co
 	}
 }
 
-/* of: whose input 1 it is the gradient of, or NULL. */
+/* Whether a is gy^T and b is x, few dense rows each. */
+static bool is_outer(const ebb_tensor *a, const ebb_tensor *b)
+{
+	int64_t out = a->shape[0], rows = a->shape[1];
+
+	return a->strides[0] == 1 && (rows == 1 || a->strides[1] == out) &&
+	       (b->flags & EBB_F_ROWS) && ebb_is_outer(rows, out, b->shape[1]);
+}
+
+/* of: the node of a linear layer, whose weight's gradient it is; or NULL. */
 static ebb_tensor *product(
 	ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const ebb_vjp *of, const char *site)
 {
@@ -130,7 +139,9 @@ static ebb_tensor *product(
 	shape.dims[shape.ndim++] = in[1]->shape[in[1]->ndim - 1];
 	y = of ? ebb_new_gradient(&c, of, 1)
 	       : ebb_new(&c, (ebb_dtype)in[0]->dtype, shape, EBB_ROWS);
-	if (y && y->count) {
+	if (y && of && is_outer(in[0], in[1])) {
+		ebb_arith_outer_sum(y, k, in[0]->data, in[1]->data);
+	} else if (y && y->count) {
 		multiply(&c, y, k, &ma, &mb, as, bs);
 		if (!c.t)
 			y = NULL;
@@ -187,7 +198,8 @@ static void linear_vjp(ebb_vjp *v)
 
 		if (ebb_ndim(x) != 2)
 			x = ebb_reshape(t, x, EBB_SHAPE(rows, ebb_size(x, -1)));
-		ebb_give(v, 1, product(t, ebb_transpose(t, gy, 0, 1), x, v, NULL));
+		if (!ebb_give_factors(v, 1, gy, x))
+			ebb_give(v, 1, product(t, ebb_transpose(t, gy, 0, 1), x, v, NULL));
 	}
 	if (ebb_wants(v, 2))
 		ebb_give(v, 2, ebb_sum(t, gy, EBB_AXES(0)));

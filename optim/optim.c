@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "optim/optim.h"
+#include "autograd/factors.h"
 #include "kernels/kernels.h"
 
 typedef enum { SGD, ADAM, ADAMW, RMSPROP } algorithm;
@@ -291,10 +292,13 @@ int64_t ebb_optim_scale(ebb_optim *o, const char *glob, double lr_scale, double 
 
 /* ---- The step ------------------------------------------------------------------------------- */
 
-/* The gradient that a step would use, or NULL. */
-static const ebb_tensor *gradient(const slot *s)
+/* The gradient that a step would use, or NULL; f: its factors, if nobody looks at its values. */
+static const ebb_tensor *gradient(const ebb_optim *o, const slot *s, ebb_factors *f)
 {
-	return ebb_requires_grad(s->w) ? ebb_grad_of(s->w) : NULL;
+	*f = (ebb_factors){0};
+	if (!ebb_requires_grad(s->w))
+		return NULL;
+	return o->check_finite ? ebb_grad_of(s->w) : ebb_grad_or_factors(s->w, f);
 }
 
 /* Whether there is something to do and nothing against it. */
@@ -309,7 +313,8 @@ static bool ready(ebb_optim *o)
 		return false;
 	}
 	for (int64_t i = 0; i < o->count; i++) {
-		const ebb_tensor *g = gradient(&o->slots[i]);
+		ebb_factors f;
+		const ebb_tensor *g = gradient(o, &o->slots[i], &f);
 		ebb_kernel_stats stats;
 
 		if (!g)
@@ -344,7 +349,8 @@ static int64_t list_parts(ebb_optim *o)
 
 	for (int64_t i = 0; i < o->count; i++) {
 		slot *s = &o->slots[i];
-		const ebb_tensor *g = gradient(s);
+		ebb_factors f;
+		const ebb_tensor *g = gradient(o, s, &f);
 
 		if (!g)
 			continue;
@@ -356,11 +362,15 @@ static int64_t list_parts(ebb_optim *o)
 			.w = ebb_data_mutable(s->w),
 			.m = s->state[0],
 			.v = s->state[1],
-			.g = ebb_data(g),
+			.g = f.gy ? NULL : ebb_data(g),
+			.gy = f.gy,
+			.x = f.x,
+			.terms = f.rows,
+			.columns = ebb_size(s->w, -1),
 			.lr = o->lr * s->lr_scale,
 			.decay = o->decay * s->decay_scale,
 			.step = s->steps};
-		before += ebb_count(s->w);
+		before += f.gy ? 0 : ebb_count(s->w);
 	}
 	return count;
 }

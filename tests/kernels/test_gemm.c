@@ -29,6 +29,29 @@ static void run(const struct product *p, void *c)
 		workspace(K->gemm_workspace(p->m, p->n, p->k)));
 }
 
+/* c against three loops; before: what it was, for beta and what lies between the rows. */
+static void compare_product(const struct product *p, const void *before, const void *c)
+{
+	for (int64_t i = 0; i < p->m; i++) {
+		for (int64_t j = 0; j < p->ldc; j++) {
+			double sum = j < p->n && p->beta != 0
+			                     ? p->beta * get(before, i * p->ldc + j)
+			                     : 0;
+
+			if (j >= p->n) {
+				expect(get(c, i * p->ldc + j) == get(before, i * p->ldc + j));
+				continue;
+			}
+			for (int64_t l = 0; l < p->k; l++)
+				sum += get(p->a, p->ta ? l * p->lda + i : i * p->lda + l) *
+				       get(p->b, p->tb ? j * p->ldb + l : l * p->ldb + j);
+			expect_near(get(c, i * p->ldc + j), sum, 8 + (double)p->k * 0.5,
+				"%d%d %dx%dx%d at %d,%d", p->ta, p->tb, (int)p->m, (int)p->n,
+				(int)p->k, (int)i, (int)j);
+		}
+	}
+}
+
 static void check_product(struct product p)
 {
 	size_t size = (size_t)(p.m * p.ldc) * K->real_size;
@@ -42,22 +65,7 @@ static void check_product(struct product p)
 		}
 	}
 	run(&p, c);
-	for (int64_t i = 0; i < p.m; i++) {
-		for (int64_t j = 0; j < p.ldc; j++) {
-			double sum = j < p.n ? p.beta * get(p.c, i * p.ldc + j) : 0;
-
-			if (j >= p.n) {
-				expect(get(c, i * p.ldc + j) == get(p.c, i * p.ldc + j));
-				continue;
-			}
-			for (int64_t l = 0; l < p.k; l++)
-				sum += get(p.a, p.ta ? l * p.lda + i : i * p.lda + l) *
-				       get(p.b, p.tb ? j * p.ldb + l : l * p.ldb + j);
-			expect_near(get(c, i * p.ldc + j), sum, 8 + (double)p.k * 0.5,
-				"%d%d %dx%dx%d at %d,%d", p.ta, p.tb, (int)p.m, (int)p.n, (int)p.k,
-				(int)i, (int)j);
-		}
-	}
+	compare_product(&p, p.c, c);
 	release_all();
 }
 
@@ -105,6 +113,48 @@ START_TEST(same_for_any_threads)
 }
 END_TEST
 
+/* A is a and transposed, B is b: no row is longer than it need be. */
+static void some_outer_sums(void)
+{
+	for (int i = 0; i < 16; i++) {
+		int64_t terms = i < 2 ? EBB_OUTER_TERMS : any(1, 40), m = any(0, 150),
+			n = any(0, 700);
+		struct product p = {true, false, m, n, terms, m, n, n, 0, random_reals(terms * m),
+			random_reals(terms * n), reals(m * n)};
+
+		K->outer_sum(terms, m, n, p.a, p.b, p.c);
+		compare_product(&p, p.c, p.c);
+		release_all();
+	}
+}
+
+START_TEST(outer_sums)
+{
+	each_table(some_outer_sums);
+}
+END_TEST
+
+static void outer_result(void *result, void *ctx)
+{
+	const struct product *p = ctx;
+
+	K->outer_sum(p->k, p->m, p->n, p->a, p->b, result);
+}
+
+static void outer_threads(void)
+{
+	struct product p = {
+		.m = 250, .n = 777, .k = 9, .a = random_reals(9 * 250), .b = random_reals(9 * 777)};
+
+	same_for_all_threads((size_t)(p.m * p.n) * K->real_size, outer_result, &p);
+}
+
+START_TEST(outer_sums_are_the_same_for_any_threads)
+{
+	each_table(outer_threads);
+}
+END_TEST
+
 /* A NaN of A reaches its row and nothing else, although zeros pad the panels. */
 static void nan_rows(void)
 {
@@ -130,6 +180,8 @@ TCase *tests_gemm(void)
 
 	tcase_add_test(c, products);
 	tcase_add_test(c, same_for_any_threads);
+	tcase_add_test(c, outer_sums);
+	tcase_add_test(c, outer_sums_are_the_same_for_any_threads);
 	tcase_add_test(c, nan_stays_in_its_row);
 	return c;
 }

@@ -128,6 +128,92 @@ static void rmsprop(double momentum)
 	release_all();
 }
 
+/* ---- Factored gradients ---- */
+
+enum { FACTORED = 4, TERMS = 5 };
+
+static void run_step(int kind, ebb_kernel_step *list)
+{
+	if (kind < 3)
+		K->sgd(FACTORED, list, gscale, kind ? 0.9 : 0, kind == 2);
+	else if (kind < 5)
+		K->adam(FACTORED, list, gscale, 0.9, 0.99, 1e-3, kind == 4);
+	else
+		K->rmsprop(FACTORED, list, gscale, 0.9, 1e-1, kind == 6 ? 0.8 : 0);
+}
+
+static void expect_same(const void *a, const void *b, int64_t n, int kind)
+{
+	for (int64_t i = 0; a && i < n; i++)
+		expect_near(get(a, i), get(b, i), 40, "factored, kind %d", kind);
+}
+
+/* Every second parameter as factors, against the same with whole gradients. */
+static void factored_kind(int kind)
+{
+	ebb_kernel_step whole[FACTORED], mixed[FACTORED];
+	bool has_m = kind != 0 && kind != 5, has_v = kind >= 3;
+	int64_t before = 0, before_whole = 0;
+
+	for (int k = 0; k < FACTORED; k++) {
+		int64_t columns = any(1, 600), n = columns * any(1, 90);
+		size_t size = (size_t)n * K->real_size;
+
+		whole[k] = (ebb_kernel_step){.n = n,
+			.before = before_whole,
+			.w = random_reals(n),
+			.m = has_m ? zeros(n) : NULL,
+			.v = has_v ? zeros(n) : NULL,
+			.terms = TERMS,
+			.columns = columns,
+			.lr = 0.01 * (k + 1),
+			.decay = 0.01 * k};
+		mixed[k] = whole[k];
+		mixed[k].before = before;
+		mixed[k].w = memcpy(bytes(size), whole[k].w, size);
+		mixed[k].m = has_m ? zeros(n) : NULL;
+		mixed[k].v = has_v ? zeros(n) : NULL;
+		before_whole += n;
+		before += k % 2 ? n : 0;
+	}
+	for (int step = 1; step <= 3; step++) {
+		for (int k = 0; k < FACTORED; k++) {
+			int64_t columns = whole[k].columns, rows = whole[k].n / columns;
+			void *gy = random_reals(TERMS * rows), *x = random_reals(TERMS * columns);
+			void *g = reals(whole[k].n);
+
+			K->outer_sum(TERMS, rows, columns, gy, x, g);
+			whole[k].g = mixed[k].g = g;
+			whole[k].step = mixed[k].step = step;
+			if (k % 2 == 0) {
+				mixed[k].g = NULL;
+				mixed[k].gy = gy;
+				mixed[k].x = x;
+			}
+		}
+		run_step(kind, whole);
+		run_step(kind, mixed);
+		for (int k = 0; k < FACTORED; k++) {
+			expect_same(whole[k].w, mixed[k].w, whole[k].n, kind);
+			expect_same(whole[k].m, mixed[k].m, whole[k].n, kind);
+			expect_same(whole[k].v, mixed[k].v, whole[k].n, kind);
+		}
+	}
+	release_all();
+}
+
+static void factored(void)
+{
+	for (int kind = 0; kind < 7; kind++)
+		factored_kind(kind);
+}
+
+START_TEST(factored_gradients)
+{
+	each_table(factored);
+}
+END_TEST
+
 static void steps(void)
 {
 	for (int i = 0; i < 20; i++) {
@@ -153,5 +239,6 @@ TCase *tests_optim(void)
 	TCase *c = tcase_create("optim");
 
 	tcase_add_test(c, rules);
+	tcase_add_test(c, factored_gradients);
 	return c;
 }

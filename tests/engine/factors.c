@@ -1,0 +1,757 @@
+/* Gradients of large fully connected weights, kept as their factors: what anybody reads is what would
+ * have been computed at once, bit for bit; an optimizer's step from factors agrees with one from the
+ * product to within the rounding of the last multiply-add (a tile's row may end elsewhere in a
+ * vector). */
+#include "autograd/factors.h"
+#include "kernels/kernels.h"
+#include "tests/support/support.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WIDTH = 1024, OUT = 1048, ROWS = 8 };
+
+static ebb_tape *tape;
+
+static void set_up(void)
+{
+	tape = ebb_tape_new();
+	ebb_keep_factors = true;
+}
+
+static void tear_down(void)
+{
+	ebb_tape_free(tape);
+}
+
+/* ---- A network of two large layers -------------------------------------------------- */
+
+typedef struct network {
+	ebb_params *p;
+	ebb_linear fc1, fc2;
+	ebb_tensor *x, *other; /* two inputs */
+} network;
+
+static network network_new(ebb_dtype dtype, ebb_shape shape)
+{
+	network n = {.p = ebb_params_new(1)};
+
+	if (dtype == EBB_F64)
+		ebb_params_set_dtype(n.p, dtype);
+	n.fc1 = ebb_linear_new(n.p, "fc1", WIDTH, WIDTH);
+	n.fc2 = ebb_linear_new(n.p, "fc2", WIDTH, OUT);
+	n.x = stored_random(dtype, shape, 1);
+	n.other = stored_random(dtype, shape, 2);
+	return n;
+}
+
+static void network_free(network *n)
+{
+	ebb_params_free(n->p);
+	ebb_tensor_free(n->x);
+	ebb_tensor_free(n->other);
+}
+
+static network usual(void)
+{
+	return network_new(EBB_F32, EBB_SHAPE(ROWS, WIDTH));
+}
+
+static ebb_tensor *loss_of(const network *n, ebb_tensor *x)
+{
+	ebb_tensor *h = ebb_tanh(tape, ebb_linear_forward(tape, &n->fc1, x));
+
+	return ebb_mean(tape, ebb_square(tape, ebb_linear_forward(tape, &n->fc2, h)));
+}
+
+static bool is_factored(const ebb_tensor *w)
+{
+	ebb_factors f;
+
+	return ebb_grad_or_factors(w, &f) && f.gy;
+}
+
+static bool both_factored(const network *n)
+{
+	return is_factored(n->fc1.weight) && is_factored(n->fc2.weight);
+}
+
+/* What way does to the gradients of a new network, by factors and at once. */
+typedef void (*way_fn)(network *n);
+
+static uint64_t gradients(way_fn way, ebb_dtype dtype, ebb_shape shape, bool keep)
+{
+	network n = network_new(dtype, shape);
+	uint64_t hash;
+
+	ebb_keep_factors = keep;
+	way(&n);
+	assert_healthy(tape);
+	ck_assert_ptr_nonnull(ebb_grad_of(n.fc1.weight));
+	hash = grads_hash(n.p);
+	ebb_tape_reset(tape);
+	network_free(&n);
+	ebb_keep_factors = true;
+	return hash;
+}
+
+static void same_either_way(way_fn way)
+{
+	ebb_shape shape = EBB_SHAPE(ROWS, WIDTH);
+
+	ck_assert(gradients(way, EBB_F32, shape, true) == gradients(way, EBB_F32, shape, false));
+	ck_assert(gradients(way, EBB_F64, shape, true) == gradients(way, EBB_F64, shape, false));
+}
+
+/* ---- One sweep ---------------------------------------------------------------------- */
+
+static void one_sweep(network *n)
+{
+	ck_assert(ebb_backward(tape, loss_of(n, n->x)));
+	ck_assert(both_factored(n) == ebb_keep_factors);
+}
+
+START_TEST(read_they_are_the_product)
+{
+	static const ebb_shape shapes[] = {{2, {1, WIDTH}}, {2, {33, WIDTH}}, {3, {2, 5, WIDTH}}};
+
+	same_either_way(one_sweep);
+	for (int i = 0; i < 3; i++)
+		ck_assert(gradients(one_sweep, EBB_F32, shapes[i], true) ==
+			  gradients(one_sweep, EBB_F32, shapes[i], false));
+}
+END_TEST
+
+START_TEST(and_what_a_sweep_without_deposits_gives)
+{
+	network n = usual();
+	ebb_tensor *w[] = {n.fc1.weight, n.fc2.weight}, *g[2];
+
+	one_sweep(&n);
+	ck_assert(ebb_grad(tape, loss_of(&n, n.x), 2, w, g));
+	for (int i = 0; i < 2; i++)
+		ck_assert(all_same(ebb_grad_of(w[i]), g[i]));
+	ck_assert(!both_factored(&n));
+	ebb_tape_reset(tape);
+	network_free(&n);
+}
+END_TEST
+
+/* Many rows, a small weight: nothing is gained. */
+START_TEST(only_where_factors_are_far_smaller)
+{
+	network n = network_new(EBB_F32, EBB_SHAPE(EBB_OUTER_TERMS + 1, WIDTH));
+	ebb_params *p = ebb_params_new(1);
+	ebb_linear small = ebb_linear_new(p, "small", 64, 64);
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 64), 1);
+
+	ck_assert(ebb_backward(tape, loss_of(&n, n.x)));
+	ck_assert(!is_factored(n.fc1.weight) && ebb_grad_of(n.fc1.weight));
+	ck_assert(ebb_backward(tape, ebb_sum(tape, ebb_linear_forward(tape, &small, x))));
+	ck_assert(!is_factored(small.weight) && ebb_grad_of(small.weight));
+	ebb_tape_reset(tape);
+	network_free(&n);
+	ebb_params_free(p);
+	ebb_tensor_free(x);
+}
+END_TEST
+
+/* ---- Sums --------------------------------------------------------------------------- */
+
+static void two_sweeps(network *n)
+{
+	one_sweep(n);
+	ck_assert(ebb_backward(tape, loss_of(n, n->other)));
+	ck_assert(!is_factored(n->fc1.weight));
+}
+
+static void retained(network *n)
+{
+	ebb_tensor *y = loss_of(n, n->x);
+
+	ck_assert(ebb_backward(tape, y, .retain = true));
+	ck_assert(ebb_backward(tape, y));
+}
+
+static void two_uses(network *n)
+{
+	ebb_tensor *h = ebb_tanh(tape, ebb_linear_forward(tape, &n->fc1, n->x));
+
+	h = ebb_linear_forward(tape, &n->fc1, h);
+	ck_assert(ebb_backward(tape, ebb_mean(tape, ebb_square(tape, h))));
+}
+
+/* By factors first and elementwise after it, and the other way round. */
+static void mixed_uses(network *n)
+{
+	ebb_tensor *w = n->fc1.weight, *y = ebb_sum(tape, ebb_square(tape, w));
+
+	y = ebb_add(tape, y, loss_of(n, n->x));
+	ck_assert(ebb_backward(tape, ebb_add(tape, y, ebb_sum(tape, w))));
+	ebb_params_zero_grad(n->p);
+	ck_assert(ebb_backward(tape, ebb_add(tape, ebb_sum(tape, w), loss_of(n, n->x))));
+}
+
+static void zeroed_between(network *n)
+{
+	one_sweep(n);
+	ebb_params_zero_grad(n->p);
+	ck_assert(!is_factored(n->fc1.weight) && !ebb_grad_of(n->fc1.weight));
+	ck_assert(ebb_backward(tape, loss_of(n, n->other)));
+	ck_assert(both_factored(n) == ebb_keep_factors);
+}
+
+START_TEST(contributions_add_up)
+{
+	same_either_way(two_sweeps);
+	same_either_way(retained);
+	same_either_way(two_uses);
+	same_either_way(mixed_uses);
+	same_either_way(zeroed_between);
+}
+END_TEST
+
+START_TEST(frozen_weights_get_none)
+{
+	network n = usual();
+
+	ebb_set_requires_grad(n.fc2.weight, false);
+	ck_assert(ebb_backward(tape, loss_of(&n, n.x)));
+	ck_assert(is_factored(n.fc1.weight));
+	ck_assert(!is_factored(n.fc2.weight) && !ebb_grad_of(n.fc2.weight));
+	ebb_tape_reset(tape);
+	network_free(&n);
+}
+END_TEST
+
+/* ---- Sweeps that fail, nest, replay, are watched ------------------------------------ */
+
+typedef struct hooked {
+	void (*fn)(ebb_tape *t, ebb_tensor *w);
+	ebb_tensor *w;
+} hooked;
+
+/* y = x, whose gradient calls the function. */
+static void hooked_vjp(ebb_vjp *v)
+{
+	const hooked *h = v->attrs;
+
+	h->fn(v->t, h->w);
+	ebb_give(v, 0, v->gy);
+}
+static const ebb_op HOOKED = {.name = "hooked", .vjp = hooked_vjp, .takes = {EBB_ROWS}};
+
+static ebb_tensor *with_hook(ebb_tensor *x, hooked h)
+{
+	ebb_call c = ebb_begin(tape, &HOOKED, NULL, 1, &x);
+	ebb_tensor *y = ebb_new_like(&c, x);
+
+	if (y)
+		ebb_copy_out(x, ebb_data_mutable(y),
+			(size_t)ebb_count(y) * ebb_dtype_size(ebb_dtype_of(y)));
+	ebb_attach(&c, &h, sizeof h);
+	return ebb_record(&c, y);
+}
+
+static void fails(ebb_tape *t, ebb_tensor *w)
+{
+	(void)w;
+	ebb_fail(t, EBB_INVALID, NULL, "this gradient fails");
+}
+
+START_TEST(a_failed_sweep_leaves_none)
+{
+	network n = usual();
+	uint64_t before;
+
+	ck_assert(!ebb_backward(
+		tape, loss_of(&n, with_hook(ebb_variable(tape, n.x), (hooked){fails, NULL}))));
+	ebb_clear_error(tape);
+	ebb_tape_reset(tape);
+	ck_assert(!is_factored(n.fc1.weight) && !is_factored(n.fc2.weight));
+	ck_assert(!ebb_grad_of(n.fc1.weight) && !ebb_grad_of(n.fc2.weight));
+	/* One that is there stays. */
+	one_sweep(&n);
+	ebb_tape_reset(tape);
+	ck_assert(!ebb_backward(
+		tape, loss_of(&n, with_hook(ebb_variable(tape, n.other), (hooked){fails, NULL}))));
+	ebb_clear_error(tape);
+	ebb_tape_reset(tape);
+	ck_assert(both_factored(&n));
+	before = grads_hash(n.p);
+	network_free(&n);
+	ck_assert(before == gradients(one_sweep, EBB_F32, EBB_SHAPE(ROWS, WIDTH), false));
+}
+END_TEST
+
+static void deposits(ebb_tape *t, ebb_tensor *w)
+{
+	bool was = ebb_set_recording(t, true);
+
+	ck_assert(ebb_backward(t, ebb_sum(t, ebb_mul_scalar(t, w, 3))));
+	ebb_set_recording(t, was);
+}
+
+static void nested(network *n)
+{
+	ebb_tensor *h = ebb_tanh(tape, ebb_linear_forward(tape, &n->fc1, n->x));
+
+	h = with_hook(h, (hooked){deposits, n->fc2.weight});
+	h = ebb_linear_forward(tape, &n->fc2, h);
+	ck_assert(ebb_backward(tape, ebb_mean(tape, ebb_square(tape, h))));
+}
+
+static ebb_tensor *segment(ebb_tape *t, ebb_tensor *x, void *ctx)
+{
+	const network *n = ctx;
+
+	return ebb_linear_forward(t, &n->fc2, ebb_tanh(t, ebb_linear_forward(t, &n->fc1, x)));
+}
+
+static void checkpointed(network *n)
+{
+	ebb_tensor *y = ebb_checkpoint(tape, segment, n, n->x);
+
+	ck_assert(ebb_backward(tape, ebb_mean(tape, ebb_square(tape, y))));
+	ck_assert(both_factored(n) == ebb_keep_factors);
+}
+
+static void penalised(network *n)
+{
+	ebb_tensor *x = ebb_variable(tape, n->x), *w[] = {x, n->fc1.weight}, *g[2];
+	ebb_tensor *y = loss_of(n, x);
+
+	ck_assert(ebb_grad(tape, y, 2, w, g, .create_graph = true));
+	y = ebb_add(tape, y,
+		ebb_add(tape, ebb_sum(tape, ebb_square(tape, g[0])),
+			ebb_sum(tape, ebb_square(tape, g[1]))));
+	ck_assert(ebb_backward(tape, y));
+}
+
+START_TEST(sweeps_in_sweeps)
+{
+	same_either_way(nested);
+	same_either_way(checkpointed);
+	same_either_way(penalised);
+	/* The checkpoint's are those without. */
+	ck_assert(gradients(checkpointed, EBB_F32, EBB_SHAPE(ROWS, WIDTH), true) ==
+		  gradients(one_sweep, EBB_F32, EBB_SHAPE(ROWS, WIDTH), true));
+}
+END_TEST
+
+typedef struct seen {
+	const ebb_tensor *w;
+	double sum;
+} seen;
+
+static void sum_up(void *ctx, const ebb_node *node, const ebb_tensor *g)
+{
+	seen *s = ctx;
+
+	if (ebb_node_stored(node) == s->w)
+		for (int64_t i = 0; i < ebb_count(g); i++)
+			s->sum += fabs(ebb_at(g, i));
+}
+
+static void observed(network *n)
+{
+	seen s = {n->fc1.weight, 0};
+	ebb_observer o = {.ctx = &s, .gradient = sum_up};
+	double sum = 0;
+
+	ck_assert(ebb_observe(tape, &o));
+	ck_assert(ebb_backward(tape, loss_of(n, n->x)));
+	ebb_unobserve(tape, &o);
+	for (int64_t i = 0; i < WIDTH * WIDTH; i++)
+		sum += fabs(ebb_at(ebb_grad_of(n->fc1.weight), i));
+	ck_assert(sum > 0 && s.sum == sum);
+}
+
+static void looked_over(network *n)
+{
+	ebb_detect_anomaly(tape, true);
+	ck_assert(ebb_backward(tape, loss_of(n, n->x)));
+	ebb_detect_anomaly(tape, false);
+	ck_assert(!is_factored(n->fc1.weight));
+}
+
+START_TEST(watched_sweeps)
+{
+	same_either_way(observed);
+	same_either_way(looked_over);
+}
+END_TEST
+
+/* Factors that are finite, but not their product. */
+START_TEST(an_anomaly_is_found)
+{
+	network n = usual();
+	ebb_tensor *y;
+
+	((float *)ebb_data_mutable(n.x))[3] = 1e30f;
+	ebb_detect_anomaly(tape, true);
+	y = ebb_linear_forward(tape, &n.fc1, n.x);
+	ck_assert(!ebb_backward(tape, y, .gy = ebb_full(tape, EBB_SHAPE(ROWS, WIDTH), 1e10)));
+	ck_assert_int_eq(ebb_error_status(tape), EBB_NOT_FINITE);
+	ebb_clear_error(tape);
+	ebb_tape_reset(tape);
+	network_free(&n);
+}
+END_TEST
+
+/* ---- What a user keeps -------------------------------------------------------------- */
+
+START_TEST(a_kept_handle_reads_the_next_gradient)
+{
+	network n = usual();
+	ebb_tape *second = ebb_tape_new();
+	ebb_tensor *w = n.fc1.weight, *g, *view, *expected;
+	const float *raw;
+
+	one_sweep(&n);
+	ck_assert(ebb_grad(tape, loss_of(&n, n.other), 1, &w, &expected));
+	expected = ebb_detach_copy(expected);
+	ebb_tape_reset(tape);
+	g = ebb_grad_of(w);
+	raw = ebb_data(g);
+	view = ebb_reshape(second, g, EBB_SHAPE(WIDTH * WIDTH));
+	ebb_params_zero_grad(n.p);
+	ck_assert(ebb_backward(tape, loss_of(&n, n.other)));
+	ck_assert(memcmp(raw, ebb_data(expected), sizeof(float) * WIDTH * WIDTH) == 0);
+	ck_assert(all_same(g, expected));
+	for (int64_t i = 0; i < WIDTH * WIDTH; i += 97)
+		ck_assert(ebb_at(view, i) == ebb_at(expected, i));
+	ck_assert_ptr_eq(ebb_grad_of(w), g);
+	/* The one that nobody has asked for goes on. */
+	ck_assert(is_factored(n.fc2.weight));
+	ebb_tape_free(second);
+	ebb_tape_reset(tape);
+	ebb_tensor_free(expected);
+	network_free(&n);
+}
+END_TEST
+
+START_TEST(a_saved_gradient_that_is_replaced_is_an_error)
+{
+	network n = usual();
+	ebb_tape *second = ebb_tape_new();
+	ebb_tensor *v, *y;
+
+	one_sweep(&n);
+	ebb_tape_reset(tape);
+	v = ebb_variable(second, ebb_zeros(second, EBB_SHAPE(WIDTH, WIDTH)));
+	y = ebb_sum(second, ebb_mul(second, v, ebb_grad_of(n.fc1.weight)));
+	ebb_params_zero_grad(n.p);
+	ck_assert(ebb_backward(tape, loss_of(&n, n.other)));
+	assert_refused(second, EBB_BAD_STATE, ebb_backward(second, y), "overwritten");
+	ebb_tape_free(second);
+	ebb_tape_reset(tape);
+	network_free(&n);
+}
+END_TEST
+
+static void clipped(network *n)
+{
+	double norm;
+
+	one_sweep(n);
+	norm = ebb_clip_grad_norm(n->p, 1e-4);
+	ck_assert(norm > 1e-4);
+	ck_assert(!is_factored(n->fc1.weight));
+	ck_assert(fabs(ebb_params_grad_norm(n->p) - 1e-4) < 1e-6);
+	ck_assert(ebb_clip_grad_value(n->p, 1e-7));
+}
+
+START_TEST(clipping)
+{
+	same_either_way(clipped);
+}
+END_TEST
+
+/* ---- Optimizers --------------------------------------------------------------------- */
+
+static ebb_optim *optimizer(int kind, ebb_params *p, bool check)
+{
+	switch (kind) {
+	case 0:
+		return ebb_sgd(p, .lr = 0.5, .check_finite = check);
+	case 1:
+		return ebb_sgd(
+			p, .lr = 0.5, .momentum = 0.9, .weight_decay = 1e-3, .check_finite = check);
+	case 2:
+		return ebb_sgd(
+			p, .lr = 0.5, .momentum = 0.9, .nesterov = true, .check_finite = check);
+	case 3:
+		return ebb_adam(p, .lr = 1e-3, .weight_decay = 1e-3, .check_finite = check);
+	case 4:
+		return ebb_adamw(p, .lr = 1e-3, .check_finite = check);
+	case 5:
+		return ebb_rmsprop(p, .lr = 1e-4, .check_finite = check);
+	default:
+		return ebb_rmsprop(p, .lr = 1e-4, .momentum = 0.5, .check_finite = check);
+	}
+}
+
+enum { KINDS = 7 };
+
+/* The network after five steps. */
+static network trained(int kind, ebb_dtype dtype, bool keep, bool check)
+{
+	network n = network_new(dtype, EBB_SHAPE(ROWS, WIDTH));
+	ebb_optim *o = optimizer(kind, n.p, check);
+	double first = 0, last = 0;
+
+	ebb_optim_scale(o, "fc2.*", 0.5, 2);
+	ebb_keep_factors = keep;
+	for (int i = 0; i < 5; i++) {
+		ebb_tensor *loss = loss_of(&n, n.x);
+
+		last = ebb_item(loss);
+		first = i ? first : last;
+		ebb_params_zero_grad(n.p);
+		ck_assert(ebb_backward(tape, loss));
+		ck_assert(both_factored(&n) == (keep && !(check && i)));
+		ck_assert(ebb_optim_step(o));
+		ck_assert(both_factored(&n) == (keep && !check));
+		ebb_tape_reset(tape);
+	}
+	ck_assert_msg(last < first, "optimizer %d: %g to %g", kind, first, last);
+	ebb_keep_factors = true;
+	ebb_optim_free(o);
+	return n;
+}
+
+static void compare(const network *a, const network *b, double tolerance)
+{
+	for (int64_t i = 0; i < ebb_params_count(a->p); i++)
+		ck_assert_msg(all_close(ebb_params_at(a->p, i), ebb_params_at(b->p, i), tolerance),
+			"parameter %d", (int)i);
+}
+
+START_TEST(steps_agree)
+{
+	for (int kind = 0; kind < KINDS; kind++) {
+		network by_factors = trained(kind, EBB_F32, true, false);
+		network at_once = trained(kind, EBB_F32, false, false);
+
+		compare(&by_factors, &at_once, 1e-6);
+		network_free(&by_factors);
+		network_free(&at_once);
+		by_factors = trained(kind, EBB_F64, true, false);
+		at_once = trained(kind, EBB_F64, false, false);
+		compare(&by_factors, &at_once, 1e-14);
+		network_free(&by_factors);
+		network_free(&at_once);
+	}
+}
+END_TEST
+
+START_TEST(a_checked_step_computes_them)
+{
+	network n = trained(1, EBB_F32, true, true), at_once = trained(1, EBB_F32, false, false);
+	ebb_optim *o = ebb_sgd(n.p, .check_finite = true);
+	uint64_t before = params_hash(n.p);
+
+	ck_assert(before == params_hash(at_once.p));
+	((float *)ebb_data_mutable(n.x))[5] = INFINITY;
+	ebb_params_zero_grad(n.p);
+	ck_assert(ebb_backward(tape, loss_of(&n, n.x)));
+	ck_assert(!ebb_optim_step(o));
+	ck_assert(params_hash(n.p) == before);
+	ck_assert_int_eq(ebb_optim_error(o)->status, EBB_NOT_FINITE);
+	ebb_tape_reset(tape);
+	ebb_optim_free(o);
+	network_free(&n);
+	network_free(&at_once);
+}
+END_TEST
+
+/* ---- Memory ------------------------------------------------------------------------- */
+
+/* An allocator that fills what it gives with a mark, and notes blocks of about a size. */
+enum { MARK = 0xab, MOST_NOTED = 8, SLACK = 128 };
+
+typedef struct marking {
+	size_t size; /* to SLACK more */
+	int noted;
+	unsigned char *block[MOST_NOTED];
+} marking;
+
+static void *marked(void *ctx, void *p, size_t old_size, size_t new_size)
+{
+	marking *m = ctx;
+
+	if (new_size == 0) {
+		free(p);
+		return NULL;
+	}
+	p = realloc(p, new_size);
+	if (p && new_size > old_size)
+		memset((char *)p + old_size, MARK, new_size - old_size);
+	if (p && new_size >= m->size && new_size <= m->size + SLACK && m->noted < MOST_NOTED)
+		m->block[m->noted++] = p;
+	return p;
+}
+
+/* How many of a block's bytes have been written to, but for those of a header. */
+static size_t written(const unsigned char *block, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = SLACK; i < size; i++)
+		n += block[i] != MARK;
+	return n;
+}
+
+START_TEST(nobody_writes_to_a_gradient_that_nobody_reads)
+{
+	marking m = {.size = sizeof(float) * OUT * WIDTH};
+	network n;
+	ebb_optim *o;
+
+	ebb_set_allocator(marked, &m);
+	n = usual();
+	o = optimizer(1, n.p, false);
+	m.noted = 0;
+	for (int i = 0; i < 3; i++) {
+		ebb_params_zero_grad(n.p);
+		one_sweep(&n);
+		ck_assert(ebb_optim_step(o));
+		ebb_tape_reset(tape);
+	}
+	/* fc2's; fc1's has another size. */
+	ck_assert_int_eq(m.noted, 1);
+	ck_assert_uint_eq(written(m.block[0], m.size), 0);
+	ebb_grad_of(n.fc2.weight);
+	ck_assert_uint_gt(written(m.block[0], m.size), m.size / 2);
+	ebb_optim_free(o);
+	network_free(&n);
+	ebb_tape_free(tape);
+	tape = NULL;
+	ebb_set_allocator(NULL, NULL);
+}
+END_TEST
+
+static bool step(ebb_tape *t, network *n, ebb_optim *o, ebb_tensor *x)
+{
+	ebb_tensor *h = ebb_tanh(t, ebb_linear_forward(t, &n->fc1, x));
+	ebb_tensor *loss = ebb_mean(t, ebb_square(t, ebb_linear_forward(t, &n->fc2, h)));
+	bool ok;
+
+	ebb_params_zero_grad(n->p);
+	ebb_backward(t, loss);
+	ok = ebb_optim_step(o);
+	ebb_tape_reset(t);
+	return ok && !ebb_failed(t);
+}
+
+START_TEST(the_second_step_allocates_nothing)
+{
+	counting_allocator a;
+	network n;
+	ebb_optim *o;
+	ebb_tape *t;
+	int64_t calls = 0;
+
+	counting_allocator_install(&a);
+	n = usual();
+	o = optimizer(1, n.p, false);
+	t = ebb_tape_new();
+	for (int i = 0; i < 4; i++) {
+		ck_assert(step(t, &n, o, n.x));
+		calls = i ? calls : a.calls;
+		ck_assert_int_eq(a.calls, calls);
+	}
+	ck_assert(both_factored(&n));
+	ebb_grad_of(n.fc1.weight);
+	ck_assert_int_eq(a.calls, calls);
+	ebb_tape_free(t);
+	ebb_optim_free(o);
+	network_free(&n);
+	ck_assert_int_eq(a.live, 0);
+	ck_assert_int_eq(a.wrong, 0);
+	counting_allocator_remove();
+}
+END_TEST
+
+/* The first step of a network with memory refused once: it fails and has changed nothing, or it did
+ * without, and comes to the same. */
+START_TEST(memory_that_runs_out)
+{
+	counting_allocator a;
+	uint64_t expected = 0;
+	bool refused = true;
+	int failures = 0, without = 0;
+
+	for (int64_t at = -1; refused; at++) {
+		network n;
+		ebb_optim *o;
+		ebb_tape *t;
+		uint64_t before;
+		bool ok;
+
+		counting_allocator_install(&a);
+		n = usual();
+		o = optimizer(1, n.p, false);
+		t = ebb_tape_new();
+		before = params_hash(n.p);
+		a.calls = 0;
+		a.fail_at = at;
+		ok = step(t, &n, o, n.x);
+		a.fail_at = -1;
+		refused = at < 0 || a.refused > 0;
+		if (at < 0)
+			expected = params_hash(n.p);
+		without += ok && a.refused > 0 && !both_factored(&n);
+		if (!ok) {
+			failures++;
+			ck_assert_int_eq(ebb_error_status(t), EBB_NO_MEMORY);
+			ck_assert(params_hash(n.p) == before);
+			ck_assert(!is_factored(n.fc1.weight) && !ebb_grad_of(n.fc1.weight));
+			ck_assert(!is_factored(n.fc2.weight) && !ebb_grad_of(n.fc2.weight));
+			ebb_clear_error(t);
+			ebb_optim_clear_error(o);
+			ck_assert(step(t, &n, o, n.x));
+		}
+		ck_assert_msg(
+			params_hash(n.p) == expected, "allocation %d: another result", (int)at);
+		ebb_tape_free(t);
+		ebb_optim_free(o);
+		network_free(&n);
+		ck_assert_int_eq(a.live, 0);
+		ck_assert_int_eq(a.wrong, 0);
+		counting_allocator_remove();
+	}
+	ck_assert_int_ge(failures, 10);
+	ck_assert_int_eq(without, 2);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("factors");
+	TCase *c = tcase_create("factors");
+
+	tcase_set_timeout(c, 120);
+	tcase_add_checked_fixture(c, set_up, tear_down);
+	tcase_add_test(c, read_they_are_the_product);
+	tcase_add_test(c, and_what_a_sweep_without_deposits_gives);
+	tcase_add_test(c, only_where_factors_are_far_smaller);
+	tcase_add_test(c, contributions_add_up);
+	tcase_add_test(c, frozen_weights_get_none);
+	tcase_add_test(c, a_failed_sweep_leaves_none);
+	tcase_add_test(c, sweeps_in_sweeps);
+	tcase_add_test(c, watched_sweeps);
+	tcase_add_test(c, an_anomaly_is_found);
+	tcase_add_test(c, a_kept_handle_reads_the_next_gradient);
+	tcase_add_test(c, a_saved_gradient_that_is_replaced_is_an_error);
+	tcase_add_test(c, clipping);
+	tcase_add_test(c, steps_agree);
+	tcase_add_test(c, a_checked_step_computes_them);
+	tcase_add_test(c, nobody_writes_to_a_gradient_that_nobody_reads);
+	tcase_add_test(c, the_second_step_allocates_nothing);
+	tcase_add_test(c, memory_that_runs_out);
+	suite_add_tcase(s, c);
+	return run_suite(s);
+}
