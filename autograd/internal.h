@@ -37,13 +37,14 @@ typedef struct ebb_region ebb_region;
 
 typedef struct ebb_storage {
 	int32_t refs;
-	uint32_t version;                /* raised when overwritten */
-	int32_t size_class;              /* or EBB_ON_HEAP */
-	size_t bytes;                    /* capacity of the data */
-	ebb_tape *tape;                  /* whose pool; NULL for stored tensors */
+	uint32_t version;   /* raised when overwritten */
+	int32_t size_class; /* or EBB_ON_HEAP */
+	size_t bytes;       /* capacity of the data */
+	ebb_tape *tape;     /* whose pool; NULL for stored tensors */
 	union {
 		struct {
-			struct ebb_storage *next, *prev; /* in a free list; prev on the heap alone */
+			struct ebb_storage *next,
+				*prev; /* in a free list; prev on the heap alone */
 		};
 		uint64_t serial; /* a stored tensor's: no two have the same */
 	};
@@ -321,7 +322,8 @@ struct ebb_tape {
 	int ntimers; /* of them, those that want to know of every call */
 
 	struct ebb_prepared *prepared; /* of stored tensors; see ebb_prepared_of */
-	int64_t nprepared, prepared_capacity, oldest_prepared;
+	int64_t nprepared, prepared_capacity;
+	size_t prepared_bytes;
 
 	uint64_t generation; /* counts resets */
 	ebb_epoch *epochs;   /* that the present recording is made of, after the first */

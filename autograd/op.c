@@ -238,13 +238,14 @@ void ebb_consume(ebb_node *n)
 		ebb_end_dependence(n);
 }
 
-/* What the gradients that will be asked for read. */
-static unsigned reads_of(const ebb_call *c)
+/* What the gradients that will be asked for read; all: what any of them would, as a result that is
+ * made again may read that. */
+static unsigned reads_of(const ebb_call *c, bool all)
 {
 	unsigned reads = 0;
 
 	for (int k = 0; k < c->nin; k++)
-		if (c->in[k] && c->in[k]->node >= 0)
+		if (c->in[k] && (all || c->in[k]->node >= 0))
 			reads |= c->op->reads[k < EBB_MAX_READS ? k : EBB_MAX_READS - 1];
 	return reads;
 }
@@ -276,9 +277,9 @@ static bool push(ebb_call *c, ebb_tensor *y)
 		return false;
 	n->out = lasting(y);
 	n->attrs = attrs;
-	n->reads = reads_of(c);
 	n->holds_inputs = t->anomaly;
 	n->forgets = c->op->remake && !t->anomaly;
+	n->reads = reads_of(c, n->forgets);
 	for (int k = 0; k < c->nin; k++) {
 		n->in[k] = lasting(c->in[k]);
 		if (ebb_holds(n, k)) {

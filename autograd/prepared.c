@@ -9,7 +9,9 @@
 
 #include <string.h>
 
-enum { EBB_MOST_PREPARED = 64 };
+/* Beyond that an op does without: to drop one for another, step after step, would cost more than
+ * it saves. */
+enum { EBB_MOST_PREPARED = 256 };
 
 typedef struct ebb_prepared {
 	const ebb_op *op;
@@ -27,22 +29,24 @@ static bool is_for(
 	       memcmp(p->key, key, key_size) == 0;
 }
 
-/* A new entry, or the oldest one to be filled anew. */
 static ebb_prepared *entry(ebb_tape *t)
 {
 	ebb_prepared *p;
 
-	if (t->nprepared < EBB_MOST_PREPARED) {
-		if (!ebb_grow(&t->prepared, &t->prepared_capacity, t->nprepared + 1, sizeof *p))
-			return NULL;
-		p = &t->prepared[t->nprepared++];
-		*p = (ebb_prepared){0};
-		return p;
-	}
-	p = &t->prepared[t->oldest_prepared++ % EBB_MOST_PREPARED];
-	ebb_storage_free(p->storage);
+	if (t->nprepared == EBB_MOST_PREPARED ||
+		!ebb_grow(&t->prepared, &t->prepared_capacity, t->nprepared + 1, sizeof *p))
+		return NULL;
+	p = &t->prepared[t->nprepared++];
 	*p = (ebb_prepared){0};
 	return p;
+}
+
+static void let_go(ebb_tape *t, ebb_prepared *p)
+{
+	if (p->storage)
+		t->prepared_bytes -= p->storage->bytes;
+	ebb_storage_free(p->storage);
+	p->storage = NULL;
 }
 
 void *ebb_prepared_of(ebb_tape *t, const ebb_op *op, const ebb_tensor *x, const void *key,
@@ -62,12 +66,10 @@ void *ebb_prepared_of(ebb_tape *t, const ebb_op *op, const ebb_tensor *x, const 
 		return ebb_storage_data(p->storage);
 	if (!p && !(p = entry(t)))
 		return NULL;
-	if (p->storage && p->storage->bytes != bytes) {
-		ebb_storage_free(p->storage);
-		p->storage = NULL;
-	}
-	if (!p->storage)
-		p->storage = ebb_storage_new(bytes);
+	if (p->storage && p->storage->bytes != bytes)
+		let_go(t, p);
+	if (!p->storage && (p->storage = ebb_storage_new(bytes)))
+		t->prepared_bytes += bytes;
 	p->op = op;
 	p->serial = serial;
 	p->version = x->storage->version;
@@ -80,6 +82,6 @@ void *ebb_prepared_of(ebb_tape *t, const ebb_op *op, const ebb_tensor *x, const 
 void ebb_prepared_free(ebb_tape *t)
 {
 	for (int64_t i = 0; i < t->nprepared; i++)
-		ebb_storage_free(t->prepared[i].storage);
+		let_go(t, &t->prepared[i]);
 	ebb_free(t->prepared, (size_t)t->prepared_capacity * sizeof *t->prepared);
 }

@@ -313,7 +313,7 @@ ebb_memory ebb_memory_of(const ebb_tape *t)
 
 	if (t)
 		m = (ebb_memory){t->pool.reserved + t->pool.heap.reserved + t->arena.reserved +
-					 t->names.reserved,
+					 t->names.reserved + t->prepared_bytes,
 			t->pool.in_use, t->pool.peak, t->nnodes};
 	return m;
 }

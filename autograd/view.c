@@ -16,6 +16,7 @@ static ebb_tensor *show(ebb_tensor *x, bool declared, bool hold, ebb_shown *s)
 	if (!declared) {
 		s->shadow = *x;
 		s->shadow.flags |= EBB_F_HIDDEN;
+		s->shadow.data = NULL;
 		return &s->shadow;
 	}
 	/* A sweep inside the vjp may let go of it. */

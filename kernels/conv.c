@@ -50,7 +50,7 @@ static const struct way *way_of(const ebb_conv_shape *s)
 EBB_DECLARE(conv_workspace);
 size_t EBB_NAME(conv_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 {
-	return ebb_is_empty(s) || s->c == 0 ? 0 : way_of(s)->workspace(s, pass);
+	return ebb_is_empty(s) || s->h * s->w * s->c == 0 ? 0 : way_of(s)->workspace(s, pass);
 }
 
 EBB_DECLARE(conv_forward);

@@ -512,9 +512,11 @@ static void weight_unit(const struct walk *w, int64_t unit, int64_t group, int64
 		.add = add};
 
 	if (cols < panel->width) {
-		/* A row read whole ends in the next one, in columns that nobody reads; after the last
-		 * one there may be nothing. */
-		bool last = image == w->n - 1 && from + rows == w->rows;
+		/* A row read whole ends in the next ones, in columns that nobody reads; after the last
+		 * of them there may be nothing. */
+		int64_t pixels = (image * w->rows + from + rows) * w->cols;
+		int64_t end = (pixels - 1) * all + group * w->o + at + panel->width;
+		bool last = end > w->n * w->rows * w->cols * all;
 		real *dense = scratch + w->scratch;
 
 		for (int64_t i = 0; last && i < rows * w->cols; i++) {

@@ -24,6 +24,9 @@ static int64_t columns_of(const ebb_conv_shape *s)
 
 static int64_t column_bytes(const ebb_conv_shape *s)
 {
+	/* What no allocation gives, where the size would overflow. */
+	if ((double)(s->oh * s->ow) * (double)columns_of(s) > 0x1p46)
+		return INT64_C(1) << 50;
 	return (s->oh * s->ow * columns_of(s) * (int64_t)sizeof(real) + 63) / 64 * 64;
 }
 

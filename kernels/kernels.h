@@ -323,7 +323,8 @@ typedef struct ebb_kernels {
 	/* Batch normalisation over rows of x [rows,c].  The passes take whatever statistics and
 	 * coefficients the caller has, computed here or where x was made.
 	 * stats: mean[k] and biased variance var[k].  Float rows are summed in float over short
-	 * runs, as deviations from a mean of the rows before, and in double from run to run. */
+	 * runs, as deviations from a mean of the rows before, and in double from run to run: ones
+	 * beyond 1.8e19, whose squares no float holds, make the variance infinite. */
 	void (*batchnorm_stats)(int64_t rows, int64_t c, const void *x, double *mean, double *var);
 	/* y = x*scale[k] + shift[k] */
 	void (*scale_shift)(int64_t rows, int64_t c, const void *x, const double *scale,

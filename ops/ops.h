@@ -337,7 +337,9 @@ EBB_API ebb_tensor *ebb_attention(const ebb_attention_args *a);
 /* y[n,o,i,j] = b[o] + sum w[o,c,u,v]*x[n,c,i*s+u*d-p,j*s+v*d-p].  x [N,C,H,W], w
  * [O,C/groups,Kh,Kw], b [O] or NULL. stride and dilation default to 1, groups to 1, pad to 0.
  * The _hw pairs and pad_tblr (top, bottom, left, right) take precedence over the single number
- * where any of them is not 0. */
+ * where any of them is not 0.  In F32 a NaN, an infinity or a value that dwarfs its neighbours may
+ * spoil outputs up to five positions beyond its windows (Winograd's tiles); with EBB_CONV=direct in
+ * the environment it does not. */
 typedef struct ebb_conv2d_args {
 	ebb_tape *t;
 	ebb_tensor *x, *w, *b;

@@ -117,6 +117,11 @@ static void usual_shapes(void)
 	check_conv(shape(20, 4, 5, 5, 4, 3, 3, 1, 1, 2, 1));
 	check_conv(shape(1, 2, 1, 1, 3, 3, 3, 1, 1, 1, 1));
 	check_conv(shape(2, 40, 8, 8, 70, 3, 3, 1, 1, 1, 1));
+	/* so few outputs that a vector reaches beyond the next image's */
+	for (int o = 1; o < 4; o++) {
+		check_conv(shape(2, 4, 3, 3, o, 3, 3, 1, 1, 0, 1));
+		check_conv(shape(16, 2, 3, 4, 2 * o, 3, 3, 1, 1, 0, 2));
+	}
 	/* more padding than the filter reaches, and a stride beyond it */
 	check_conv(shape(2, 3, 5, 6, 4, 2, 2, 1, 1, 3, 1));
 	check_conv(shape(2, 3, 9, 11, 4, 2, 1, 4, 1, 1, 1));

@@ -234,6 +234,50 @@ START_TEST(replays_leave_the_statistics_alone)
 }
 END_TEST
 
+/* Only the residual wants a gradient: what the result is made from again is kept all the same. */
+START_TEST(frozen_but_for_the_residual)
+{
+	enum { CHANNELS = 16, SIDE = 12 };
+	ebb_shape shape = EBB_SHAPE(2, CHANNELS, SIDE, SIDE);
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *r = ebb_variable(t, ebb_zeros(t, shape)), *y;
+	int64_t positive = 0;
+
+	ebb_scope_begin(t, "frozen");
+	y = ebb_batchnorm_relu(t, ebb_randn(t, shape), .residual = r);
+	for (int64_t i = 0; i < ebb_count(y); i++)
+		positive += ebb_at(y, i) > 0;
+	ck_assert_int_gt(positive, 0);
+	y = ebb_scope_end(t, ebb_sum(t, y));
+	for (int i = 0; i < 8; i++) /* over whatever has been given back */
+		ebb_full(t, shape, -1.0);
+	ck_assert_msg(ebb_backward(t, y), "%s", ebb_error_message(t));
+	ck_assert_double_eq(ebb_item(ebb_sum(t, ebb_grad_of(r))), (double)positive);
+	ebb_tape_free(t);
+}
+END_TEST
+
+START_TEST(what_it_is_made_from_was_overwritten)
+{
+	ebb_shape shape = EBB_SHAPE(2, 4, 3, 3);
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x = ebb_tensor_new(EBB_F32, shape, true, NULL), *r, *y;
+	float *values = ebb_data_mutable(x);
+
+	for (int i = 0; i < 72; i++)
+		values[i] = (float)(i % 7);
+	r = ebb_variable(t, ebb_ones(t, shape));
+	y = ebb_batchnorm_relu(t, x, .residual = r);
+	ebb_release(t, y);
+	ebb_data_mutable(x);
+	ck_assert(!ebb_backward(t, y, ebb_ones(t, shape)));
+	ck_assert_int_eq(ebb_error_status(t), EBB_BAD_STATE);
+	ck_assert_ptr_nonnull(strstr(ebb_error_message(t), "overwritten"));
+	ebb_tape_free(t);
+	ebb_tensor_free(x);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("fused");
@@ -241,6 +285,8 @@ int main(void)
 
 	tcase_add_test(c, fused_is_the_composition);
 	tcase_add_test(c, not_a_number_stays);
+	tcase_add_test(c, frozen_but_for_the_residual);
+	tcase_add_test(c, what_it_is_made_from_was_overwritten);
 	tcase_add_test(c, replays_leave_the_statistics_alone);
 	tcase_set_timeout(c, 60);
 	suite_add_tcase(s, c);
