@@ -23,76 +23,83 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 	full_part(ebb_widen(acc), n, add, c);
 }
 
-#define MICRO(name, vec, length)                                                                   \
-	EBB_INLINE void name##_store(                                                              \
-		const int vecs, const struct ebb_product *p, const vec *acc, real *c)              \
-	{                                                                                          \
-		for (int v = 0; v < vecs; v++) {                                                   \
-			const int left = p->cols - v * (length);                                   \
-			vec *to = (vec *)(void *)(c + v * (length));                               \
-                                                                                                   \
-			if (left >= (length))                                                      \
-				*to = p->add ? (vec)(*to + acc[v]) : acc[v];                       \
-			else if (left > 0)                                                         \
-				name##_part(acc[v], left, p->add, c + v * (length));               \
-		}                                                                                  \
-	}                                                                                          \
-	EBB_INLINE void name##_core(const int rows, const int vecs, const bool by_row,             \
-		const struct ebb_product *p, const real *a, const real *b, real *c)                \
-	{                                                                                          \
-		vec acc[EBB_MAX_ROWS][2];                                                          \
-		const int64_t len = p->len, bs = p->b_stride;                                      \
-		const int64_t as = by_row ? p->a_stride * (int64_t)sizeof(real) : p->a_stride;     \
-                                                                                                   \
-		EBB_UNROLL(14)                                                                     \
-		for (int t = 0; t < rows; t++) {                                                   \
-			EBB_UNROLL(2)                                                              \
-			for (int v = 0; v < vecs; v++)                                             \
-				acc[t][v] =                                                        \
-					p->bias ? LOAD(vec, p->bias + v * (length)) : (vec){0};    \
-		}                                                                                  \
-		for (int64_t r1 = 0; r1 < p->runs1; r1++) {                                        \
-			for (int64_t r2 = 0; r2 < p->runs2; r2++) {                                \
-				const real *run = a + r1 * p->a_run1 + r2 * p->a_run2;             \
-				const char *base0 = (const char *)run;                             \
-				const char *base1 = base0 + (rows > 5 && by_row ? 5 * as : 0);     \
-				const char *base2 = base0 + (rows > 10 && by_row ? 10 * as : 0);   \
-                                                                                                   \
-				if (by_row) {                                                      \
-					EBB_HIDE(base1);                                           \
-					EBB_HIDE(base2);                                           \
-				}                                                                  \
-				for (int64_t k = 0; k < len; k++) {                                \
-					vec b0 = LOAD(vec, b), b1 = b0;                            \
-                                                                                                   \
-					if (vecs == 2)                                             \
-						b1 = LOAD(vec, b + (length));                      \
-					EBB_UNROLL(14)                                             \
-					for (int t = 0; t < rows; t++) {                           \
-						const char *base = t < 5    ? base0                \
-						                   : t < 10 ? base1                \
-						                            : base2;               \
-						real s = by_row ? LOAD(real, base + t % 5 * as)    \
-						                : run[t];                          \
-                                                                                                   \
-						acc[t][0] += b0 * s;                               \
-						if (vecs == 2)                                     \
-							acc[t][1] += b1 * s;                       \
-					}                                                          \
-					b += bs;                                                   \
-					if (by_row) {                                              \
-						base0 += sizeof(real);                             \
-						base1 += sizeof(real);                             \
-						base2 += sizeof(real);                             \
-					} else {                                                   \
-						run += as;                                         \
-					}                                                          \
-				}                                                                  \
-			}                                                                          \
-		}                                                                                  \
-		EBB_UNROLL(14)                                                                     \
-		for (int t = 0; t < rows; t++)                                                     \
-			name##_store(vecs, p, acc[t], c + t * p->ldc);                             \
+#define MICRO(name, vec, length)                                                                         \
+	EBB_INLINE void name##_store(                                                                    \
+		const int vecs, const struct ebb_product *p, const vec *acc, real *c)                    \
+	{                                                                                                \
+		for (int v = 0; v < vecs; v++) {                                                         \
+			const int left = p->cols - v * (length);                                         \
+			vec *to = (vec *)(void *)(c + v * (length));                                     \
+                                                                                                         \
+			if (left >= (length))                                                            \
+				*to = p->add ? (vec)(*to + acc[v]) : acc[v];                             \
+			else if (left > 0)                                                               \
+				name##_part(acc[v], left, p->add, c + v * (length));                     \
+		}                                                                                        \
+	}                                                                                                \
+	EBB_INLINE void name##_core(const int rows, const int vecs, const bool by_row,                   \
+		const struct ebb_product *p, const real *a, const real *b, real *c)                      \
+	{                                                                                                \
+		vec acc[EBB_MAX_ROWS][2];                                                                \
+		const int64_t len = p->len, bs = p->b_stride;                                            \
+		const int64_t as = by_row ? p->a_stride * (int64_t)sizeof(real) : p->a_stride;           \
+                                                                                                         \
+		EBB_UNROLL(14)                                                                           \
+		for (int t = 0; t < rows; t++) {                                                         \
+			EBB_UNROLL(2)                                                                    \
+			for (int v = 0; v < vecs; v++)                                                   \
+				acc[t][v] =                                                              \
+					p->bias ? LOAD(vec, p->bias + v * (length)) : (vec){0};          \
+		}                                                                                        \
+		for (int64_t r1 = 0; r1 < p->runs1; r1++) {                                              \
+			for (int64_t r2 = 0; r2 < p->runs2; r2++) {                                      \
+				const real *run = a + r1 * p->a_run1 + r2 * p->a_run2;                   \
+				const char *base0 = (const char *)run;                                   \
+				const char *base1 = base0 + (rows > 5 && by_row ? 5 * as : 0);           \
+				const char *base2 = base0 + (rows > 10 && by_row ? 10 * as : 0);         \
+                                                                                                         \
+				if (by_row) {                                                            \
+					EBB_HIDE(base1);                                                 \
+					EBB_HIDE(base2);                                                 \
+				}                                                                        \
+				for (int64_t k = 0; k < len; k++) {                                      \
+					vec b0 = LOAD(vec, b), b1 = b0;                                  \
+                                                                                                         \
+					if (vecs == 2)                                                   \
+						b1 = LOAD(vec, b + (length));                            \
+					EBB_UNROLL(14)                                                   \
+					for (int t = 0; t < rows; t++) {                                 \
+						const char *base = t < 5    ? base0                      \
+						                   : t < 10 ? base1                      \
+						                            : base2;                     \
+						real s = by_row ? LOAD(real, base + t % 5 * as)          \
+						                : run[t];                                \
+                                                                                                         \
+						acc[t][0] += b0 * s;                                     \
+						if (vecs == 2)                                           \
+							acc[t][1] += b1 * s;                             \
+					}                                                                \
+					b += bs;                                                         \
+					if (by_row) {                                                    \
+						base0 += sizeof(real);                                   \
+						base1 += sizeof(real);                                   \
+						base2 += sizeof(real);                                   \
+					} else {                                                         \
+						run += as;                                               \
+					}                                                                \
+				}                                                                        \
+			}                                                                                \
+		}                                                                                        \
+		/* Where rows lie back to back, a whole vector ends in rows that are stored after it. */ \
+		const bool packed = vecs == 1 && !p->add && p->ldc == p->cols;                           \
+                                                                                                         \
+		EBB_UNROLL(14)                                                                           \
+		for (int t = 0; t < rows; t++) {                                                         \
+			if (packed && (rows - t) * p->cols >= (length))                                  \
+				*(vec *)(void *)(c + t * p->ldc) = acc[t][0];                            \
+			else                                                                             \
+				name##_store(vecs, p, acc[t], c + t * p->ldc);                           \
+		}                                                                                        \
 	}
 
 /* The kernels of one kind of panel, for up to so many rows. */
