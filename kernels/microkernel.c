@@ -18,10 +18,12 @@ EBB_INLINE void full_part(ebb_vec acc, int n, bool add, real *c)
 	ebb_store_part(c, acc, n);
 }
 
+#if EBB_VBYTES > 16
 EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 {
 	full_part(ebb_widen(acc), n, add, c);
 }
+#endif
 
 #define MICRO(name, vec, length)                                                                         \
 	EBB_INLINE void name##_store(                                                                    \
