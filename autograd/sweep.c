@@ -149,7 +149,8 @@ void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 	}
 	if (own_buffer(*slot) && ((*slot)->flags & EBB_F_DENSE) && (*slot)->storage != g->storage) {
 		g = ebb_arith_dense_like(t, g, *slot, NULL);
-		ebb_compute_product(*slot);
+		if ((*slot)->flags & EBB_F_FACTORED)
+			ebb_compute_product(*slot);
 		if (g)
 			ebb_arith_accumulate(*slot, g);
 		return;

@@ -120,7 +120,7 @@ static bool measure_peer(
 	bool ok;
 
 	if (strchr(o->peer, '\'') || strchr(directory, '\'') ||
-		snprintf(command, sizeof command, "python3 '%s' %s '%s' %d %g", o->peer, name,
+		snprintf(command, sizeof command, "'%s' %s '%s' %d %g", o->peer, name,
 			directory, o->workers, o->seconds) >= (int)sizeof command)
 		return false;
 	in = popen(command, "r");

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """What bench/loader does, with torchvision: loader_peer.py cifar|folder DIR WORKERS SECONDS.
 
 Prints a line of JSON with images_per_second and cpu_us_per_image (of all processes, with their start
