@@ -16,13 +16,7 @@
 
 /* Tiles whose values at all points fill about half of the second-level cache, by whole rows of the
  * micro-kernel; and pieces enough for all threads. */
-enum {
-	CACHE = 1 << 17,
-	ROWS = EBB_VBYTES == 64   ? 14
-	       : EBB_VBYTES == 32 ? 6
-	                          : 6,
-	MOST_ROWS = 4 * 14
-};
+enum { CACHE = 1 << 17, ROWS = EBB_VBYTES == 64 ? 14 : 6, MOST_ROWS = 4 * 14 };
 /* Fewer channels leave vectors empty. */
 enum { LEAST = 16 };
 enum { PIECES = 16, CHANNELS = 16 /* of weights, transformed together */ };
