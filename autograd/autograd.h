@@ -220,7 +220,7 @@ EBB_API bool ebb_copy_in(ebb_tensor *x, const void *src, size_t bytes);
 /* The raw memory of the first element; it comes with strides. NULL if dropped or x is NULL. */
 EBB_API const void *ebb_data(const ebb_tensor *x);
 /* The same to write through: raises the version, so that a gradient which saved the old value
- * fails, and what was prepared from it is prepared anew.  Ask again before writing again. */
+ * fails.  Ask again before writing again. */
 EBB_API void *ebb_data_mutable(ebb_tensor *x);
 /* "F32 [64,3,28,28]" into a buffer of the caller's; returns it. */
 EBB_API const char *ebb_describe(const ebb_tensor *x, char *buffer, size_t size);

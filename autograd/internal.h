@@ -41,13 +41,7 @@ typedef struct ebb_storage {
 	int32_t size_class; /* or EBB_ON_HEAP */
 	size_t bytes;       /* capacity of the data */
 	ebb_tape *tape;     /* whose pool; NULL for stored tensors */
-	union {
-		struct {
-			struct ebb_storage *next,
-				*prev; /* in a free list; prev on the heap alone */
-		};
-		uint64_t serial; /* a stored tensor's: no two have the same */
-	};
+	struct ebb_storage *next, *prev; /* in a free list; prev on the heap alone */
 	union {
 		/* what the allocator returned, and how much; NULL in a slab */
 		struct {
@@ -321,10 +315,6 @@ struct ebb_tape {
 	int nobservers;
 	int ntimers; /* of them, those that want to know of every call */
 
-	struct ebb_prepared *prepared; /* of stored tensors; see ebb_prepared_of */
-	int64_t nprepared, prepared_capacity;
-	size_t prepared_bytes;
-
 	uint64_t generation; /* counts resets */
 	ebb_epoch *epochs;   /* that the present recording is made of, after the first */
 	int64_t nepochs, epochs_capacity;
@@ -336,14 +326,6 @@ struct ebb_tape {
 
 /* Gives a call's scratch memory back. */
 void ebb_end_scratch(ebb_call *c);
-
-/* What an op has prepared from x's value under that key, at most EBB_PREPARED_KEY bytes without
- * padding (prepared.c); fresh: its bytes are to be filled.  NULL if x is no stored tensor, or
- * there is no memory: the op then does without. */
-enum { EBB_PREPARED_KEY = 160 };
-void *ebb_prepared_of(ebb_tape *t, const ebb_op *op, const ebb_tensor *x, const void *key,
-	size_t key_size, size_t bytes, bool *fresh);
-void ebb_prepared_free(ebb_tape *t);
 
 /* The clock of profiles, and what they are told of a finished call (observe.c). */
 int64_t ebb_nanoseconds(void);

@@ -7,7 +7,6 @@
  */
 #include "autograd/internal.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,7 +163,7 @@ void ebb_arena_free(ebb_arena *a)
 
 /* ---- Storages -------------------------------------------------------------------------------- */
 
-static ebb_storage *storage_in_block(size_t bytes)
+ebb_storage *ebb_storage_new(size_t bytes)
 {
 	size_t size = bytes + 2 * EBB_ALIGN;
 	char *block = ebb_alloc(size);
@@ -174,16 +173,6 @@ static ebb_storage *storage_in_block(size_t bytes)
 		return NULL;
 	s = (ebb_storage *)(((uintptr_t)block + EBB_ALIGN - 1) & ~(uintptr_t)(EBB_ALIGN - 1));
 	*s = (ebb_storage){.refs = 1, .bytes = bytes, .in.own = {block, size}};
-	return s;
-}
-
-ebb_storage *ebb_storage_new(size_t bytes)
-{
-	static atomic_uint_fast64_t made;
-	ebb_storage *s = storage_in_block(bytes);
-
-	if (s)
-		s->serial = atomic_fetch_add_explicit(&made, 1, memory_order_relaxed) + 1;
 	return s;
 }
 
@@ -254,7 +243,7 @@ static ebb_storage *take_of_class(ebb_tape *t, size_t bytes)
 		EBB_UNPOISON(ebb_storage_data(s), s->bytes);
 		return s;
 	}
-	s = rounded <= SLAB_LIMIT ? cut_from_slab(t, rounded) : storage_in_block(rounded);
+	s = rounded <= SLAB_LIMIT ? cut_from_slab(t, rounded) : ebb_storage_new(rounded);
 	if (!s)
 		return NULL;
 	s->size_class = k;

@@ -84,7 +84,6 @@ void ebb_tape_free(ebb_tape *t)
 	ebb_free(t->traced, (size_t)t->traced_capacity * sizeof *t->traced);
 	ebb_free(t->open, (size_t)t->open_capacity * sizeof *t->open);
 	ebb_free(t->epochs, (size_t)t->epochs_capacity * sizeof *t->epochs);
-	ebb_prepared_free(t);
 	ebb_free(t, sizeof *t);
 }
 
@@ -313,7 +312,7 @@ ebb_memory ebb_memory_of(const ebb_tape *t)
 
 	if (t)
 		m = (ebb_memory){t->pool.reserved + t->pool.heap.reserved + t->arena.reserved +
-					 t->names.reserved + t->prepared_bytes,
+					 t->names.reserved,
 			t->pool.in_use, t->pool.peak, t->nnodes};
 	return m;
 }

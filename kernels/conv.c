@@ -16,19 +16,16 @@ struct way {
 		const ebb_conv_shape *s, const void *gy, const void *w, void *gx, void *ws);
 	void (*grad_weight)(
 		const ebb_conv_shape *s, const void *x, const void *gy, void *gw, void *ws);
-	size_t (*prepared)(const ebb_conv_shape *s); /* NULL: it reads weights as they are */
-	void (*prepare)(const ebb_conv_shape *s, const void *w, void *prepared);
 };
 
 #define PASSES(name)                                                                               \
 	EBB_NAME(name##_workspace), EBB_NAME(name##_forward), EBB_NAME(name##_grad_input),         \
 		EBB_NAME(name##_grad_weight)
-#define PREPARED(name) EBB_NAME(name##_prepared), EBB_NAME(name##_prepare)
-static const struct way direct = {PASSES(direct), PREPARED(direct)};
-static const struct way depthwise = {PASSES(depthwise), NULL, NULL};
-static const struct way im2col = {PASSES(im2col), NULL, NULL};
+static const struct way direct = {PASSES(direct)};
+static const struct way depthwise = {PASSES(depthwise)};
+static const struct way im2col = {PASSES(im2col)};
 #if !EBB_F64
-static const struct way winograd = {PASSES(winograd), PREPARED(winograd)};
+static const struct way winograd = {PASSES(winograd)};
 #endif
 
 static const struct way *way_of(const ebb_conv_shape *s)
@@ -65,20 +62,6 @@ void EBB_NAME(conv_forward)(
 	}
 	for (int64_t i = 0; i < s->n * s->oh * s->ow * s->o; i++)
 		((real *)y)[i] = b ? ((const real *)b)[i % s->o] : 0;
-}
-
-EBB_DECLARE(conv_prepared);
-size_t EBB_NAME(conv_prepared)(const ebb_conv_shape *s)
-{
-	const struct way *way = way_of(s);
-
-	return ebb_is_empty(s) || s->c == 0 || !way->prepared ? 0 : way->prepared(s);
-}
-
-EBB_DECLARE(conv_prepare);
-void EBB_NAME(conv_prepare)(const ebb_conv_shape *s, const void *w, void *prepared)
-{
-	way_of(s)->prepare(s, w, prepared);
 }
 
 EBB_DECLARE(conv_grad_input);

@@ -18,11 +18,6 @@
 
 /* Any shape: products of rows of the image as it lies (direct.c). */
 EBB_CONV_WAY(direct)
-/* Weights prepared for the two ways that have a form of their own. */
-size_t EBB_NAME(direct_prepared)(const ebb_conv_shape *s);
-void EBB_NAME(direct_prepare)(const ebb_conv_shape *s, const void *w, void *prepared);
-size_t EBB_NAME(winograd_prepared)(const ebb_conv_shape *s);
-void EBB_NAME(winograd_prepare)(const ebb_conv_shape *s, const void *w, void *prepared);
 /* Its input's gradient where there are few channels (scatter.c). */
 bool EBB_NAME(scatter_fits)(const ebb_conv_shape *s);
 size_t EBB_NAME(scatter_workspace)(const ebb_conv_shape *s);

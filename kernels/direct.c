@@ -15,7 +15,6 @@
 #include <string.h>
 
 enum {
-	SCRATCH = 1 << 16,    /* elements of padded image at a time: about the second-level cache */
 	PIECE_WORK = 1 << 18, /* multiply-adds that are worth a piece */
 	PIECES = 16
 };
@@ -30,11 +29,11 @@ static int64_t source_size(const struct ebb_walk *w, int64_t rows)
 	return size < (double)TOO_MANY ? rows * w->src_cols * w->k : TOO_MANY;
 }
 
-void ebb_cut_walk(struct ebb_walk *w, int64_t block)
+void ebb_cut_walk(struct ebb_walk *w, int64_t block, int64_t most)
 {
 	int64_t tall = (w->kh - 1) * w->dilation_h + 1;
 
-	while (block > 1 && source_size(w, (block - 1) * w->stride_h + tall) > SCRATCH)
+	while (block > 1 && source_size(w, (block - 1) * w->stride_h + tall) > most)
 		block = ebb_ceil_div(block, 2);
 	w->block = block;
 	w->blocks = ebb_ceil_div(w->rows, block);
@@ -56,7 +55,7 @@ static void plan(struct ebb_walk *w)
 	w->in_place = w->groups == 1 && w->pad_top <= 0 && w->pad_left <= 0 &&
 	              (w->rows - 1) * w->stride_h + tall - w->pad_top <= w->h &&
 	              w->src_cols - w->pad_left <= w->w;
-	ebb_cut_walk(w, ebb_max(1, ebb_ceil_div(w->rows, wanted)));
+	ebb_cut_walk(w, ebb_max(1, ebb_ceil_div(w->rows, wanted)), EBB_WALK_SOURCE);
 }
 
 const real *ebb_walk_source(const struct ebb_walk *w, int64_t image, int64_t group, int64_t from,
@@ -229,6 +228,11 @@ static struct ebb_walk phase_walk(
 	return w;
 }
 
+static int64_t bias_size(const ebb_conv_shape *s)
+{
+	return ebb_lines(s->groups * ebb_panel_columns(s->o / s->groups));
+}
+
 size_t EBB_NAME(direct_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 {
 	int64_t threads = ebb_threads(), elements = 0;
@@ -239,9 +243,11 @@ size_t EBB_NAME(direct_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 	case EBB_CONV_FORWARD:
 		if (ebb_is_product(s))
 			return EBB_NAME(gemm_workspace)(s->n * s->h * s->w, s->o, s->c);
-		w = ebb_forward_walk(s);
-		elements = (s->prepared ? 0 : ebb_packed_filters(s, false)) +
-		           ebb_lines(s->groups * ebb_panel_columns(w.o)) + threads * w.scratch;
+		if (EBB_NAME(direct_panels_fit)(s))
+			return (size_t)bias_size(s) * sizeof(real) +
+			       EBB_NAME(direct_panels_workspace)(s);
+		elements = bias_size(s) + ebb_packed_filters(s, false) +
+		           threads * ebb_forward_walk(s).scratch;
 		break;
 	case EBB_CONV_GRAD_INPUT:
 		if (ebb_is_product(s))
@@ -262,45 +268,36 @@ size_t EBB_NAME(direct_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 	return (size_t)elements * sizeof(real);
 }
 
-size_t EBB_NAME(direct_prepared)(const ebb_conv_shape *s)
-{
-	return ebb_is_product(s) ? 0 : (size_t)ebb_packed_filters(s, false) * sizeof(real);
-}
-
-void EBB_NAME(direct_prepare)(const ebb_conv_shape *s, const void *w, void *prepared)
-{
-	ebb_pack_filters(s, (struct ebb_taps){0, 1, s->kh, 0, 1, s->kw}, false, w, prepared);
-}
-
 /* ---- Forward --------------------------------------------------------------------------------- */
 
 void EBB_NAME(direct_forward)(
 	const ebb_conv_shape *s, const void *x, const void *w, const void *b, void *y, void *ws)
 {
 	struct ebb_walk k;
-	real *bias = ws;
-	int64_t columns;
+	real *bias = ws, *rest = bias + bias_size(s);
+	int64_t of_group = s->o / s->groups, columns = ebb_panel_columns(of_group);
 
 	if (ebb_is_product(s)) {
 		EBB_NAME(gemm_bias)
 		(false, true, s->n * s->h * s->w, s->o, s->c, x, s->c, w, s->c, b, 0, y, s->o, ws);
 		return;
 	}
-	k = ebb_forward_walk(s);
-	columns = ebb_panel_columns(k.o);
-	k.space = bias + ebb_lines(k.groups * columns);
-	k.weight = w;
-	if (!s->prepared) {
-		k.weight = k.space + ebb_threads() * k.scratch;
-		EBB_NAME(direct_prepare)(s, w, (real *)k.weight);
-	}
-	for (int64_t g = 0; b && g < k.groups; g++) {
+	for (int64_t g = 0; b && g < s->groups; g++) {
 		for (int64_t i = 0; i < columns; i++)
-			bias[g * columns + i] = i < k.o ? ((const real *)b)[g * k.o + i] : 0;
+			bias[g * columns + i] =
+				i < of_group ? ((const real *)b)[g * of_group + i] : 0;
 	}
+	if (EBB_NAME(direct_panels_fit)(s)) {
+		EBB_NAME(direct_panels_forward)(s, x, w, b ? bias : NULL, y, rest);
+		return;
+	}
+	k = ebb_forward_walk(s);
 	k.x = x;
-	k.y = y;
+	k.weight = rest;
 	k.bias = b ? bias : NULL;
+	k.y = y;
+	k.space = rest + ebb_packed_filters(s, false);
+	ebb_pack_filters(s, (struct ebb_taps){0, 1, s->kh, 0, 1, s->kw}, false, w, rest);
 	ebb_run(k.n * k.groups * k.blocks, walk_piece, &k);
 }
 

@@ -33,19 +33,29 @@ struct ebb_walk {
 
 /* That of the forward pass. */
 struct ebb_walk ebb_forward_walk(const ebb_conv_shape *s);
-/* Cuts the outputs into blocks of so many rows, or as few as their source needs for the cache, and
- * says what scratch one takes. */
-void ebb_cut_walk(struct ebb_walk *w, int64_t block);
+/* Cuts the outputs into blocks of so many rows, or fewer if their source has more than so many
+ * elements, and says what scratch one takes. */
+void ebb_cut_walk(struct ebb_walk *w, int64_t block, int64_t most);
 /* The source of output rows from..from+rows-1, padded, at its first channel: the address, and the
  * distance of rows.  Within it pixels are k apart. */
 const real *ebb_walk_source(const struct ebb_walk *w, int64_t image, int64_t group, int64_t from,
 	int64_t rows, real *scratch, int64_t *row_stride);
+
+enum { EBB_WALK_SOURCE = 1 << 16 }; /* elements of source at a time: about the second-level cache */
 
 /* Elements in whole cache lines. */
 static inline int64_t ebb_lines(int64_t elements)
 {
 	return (elements + 15) / 16 * 16;
 }
+
+/* ---- Few positions and many filters, forward (direct_panels.c) ------------------------------- */
+
+bool EBB_NAME(direct_panels_fit)(const ebb_conv_shape *s);
+size_t EBB_NAME(direct_panels_workspace)(const ebb_conv_shape *s);
+/* bias: a panel's whole width for each group, or NULL */
+void EBB_NAME(direct_panels_forward)(
+	const ebb_conv_shape *s, const real *x, const real *w, const real *bias, real *y, real *ws);
 
 /* ---- Filters in panels (filters.c) ----------------------------------------------------------- */
 

@@ -25,7 +25,7 @@ static struct job job_of(const ebb_conv_shape *s)
 	int64_t wide = ebb_panels[EBB_PANELS - 1].width, size = ebb_packed_filters(s, false);
 
 	/* The whole image, if the cache takes it: fewer additions to the partial sums. */
-	ebb_cut_walk(w, w->rows);
+	ebb_cut_walk(w, w->rows, EBB_WALK_SOURCE);
 	j.gy_scratch = ebb_lines(w->block * w->cols * ebb_min(wide, ebb_panel_columns(w->o)));
 	j.panels = ebb_ceil_div(w->o, wide);
 	j.units = w->n * w->blocks;

@@ -134,7 +134,6 @@ typedef struct ebb_conv_shape {
 	int64_t dilation_h, dilation_w;
 	int64_t pad_top, pad_left;
 	int64_t groups;
-	int64_t prepared; /* forward takes weights that conv_prepare has prepared */
 } ebb_conv_shape;
 
 typedef enum ebb_conv_pass {
@@ -290,10 +289,6 @@ typedef struct ebb_kernels {
 	size_t (*conv_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass);
 	void (*conv_forward)(const ebb_conv_shape *s, const void *x, const void *w, const void *b,
 		void *y, void *ws);
-	/* Weights in the form in which forward reads them: as many bytes, 64-byte aligned, good for
-	 * the same shape with .prepared set.  0 bytes: it reads them as they are. */
-	size_t (*conv_prepared)(const ebb_conv_shape *s);
-	void (*conv_prepare)(const ebb_conv_shape *s, const void *w, void *prepared);
 	void (*conv_grad_input)(
 		const ebb_conv_shape *s, const void *gy, const void *w, void *gx, void *ws);
 	void (*conv_grad_weight)(

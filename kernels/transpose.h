@@ -6,41 +6,72 @@
 
 #include "real.h"
 
-/* to[c*ldt + r] = from[r*ld + c], by squares of a small vector's length. */
+/* One step of turning a square of vectors: of blocks of side by side the upper right and the lower
+ * left change places.  Lane j of the upper vector of a pair, and of the lower one: */
+#define EBB_UPPER(j, side) ((j) & (side) ? EBB_VLEN + (j) - (side) : (j))
+#define EBB_LOWER(j, side) ((j) & (side) ? EBB_VLEN + (j) : (j) + (side))
+#define EBB_ORDER_2(f, j, side) f(j, side), f((j) + 1, side)
+#define EBB_ORDER_4(f, j, side) EBB_ORDER_2(f, j, side), EBB_ORDER_2(f, (j) + 2, side)
+#define EBB_ORDER_8(f, j, side) EBB_ORDER_4(f, j, side), EBB_ORDER_4(f, (j) + 4, side)
+#define EBB_ORDER_16(f, j, side) EBB_ORDER_8(f, j, side), EBB_ORDER_8(f, (j) + 8, side)
+#if EBB_VBYTES == 64 && !EBB_F64
+#define EBB_ORDER(f, side) EBB_ORDER_16(f, 0, side)
+#elif EBB_VBYTES == 64 || (EBB_VBYTES == 32 && !EBB_F64)
+#define EBB_ORDER(f, side) EBB_ORDER_8(f, 0, side)
+#elif EBB_VBYTES == 32 || !EBB_F64
+#define EBB_ORDER(f, side) EBB_ORDER_4(f, 0, side)
+#else
+#define EBB_ORDER(f, side) EBB_ORDER_2(f, 0, side)
+#endif
+
+#define EBB_SWAP_BLOCKS(v, side)                                                                   \
+	EBB_UNROLL(16)                                                                             \
+	for (int i = 0; i < EBB_VLEN; i++) {                                                       \
+		if (!(i & (side))) {                                                               \
+			ebb_vec a = (v)[i], b = (v)[i + (side)];                                   \
+                                                                                                   \
+			(v)[i] = __builtin_shufflevector(a, b, EBB_ORDER(EBB_UPPER, side));        \
+			(v)[i + (side)] =                                                          \
+				__builtin_shufflevector(a, b, EBB_ORDER(EBB_LOWER, side));         \
+		}                                                                                  \
+	}
+
+/* to[c][r] = from[r*ld + c], as many rows and columns as a vector has lanes. */
+EBB_INLINE void ebb_turn(const real *from, int64_t ld, ebb_vec *to)
+{
+	EBB_UNROLL(16)
+	for (int i = 0; i < EBB_VLEN; i++)
+		to[i] = *(const ebb_vec *)(const void *)(from + i * ld);
+#if EBB_VBYTES == 64 && !EBB_F64
+	EBB_SWAP_BLOCKS(to, 8)
+#endif
+#if EBB_VBYTES == 64 || (EBB_VBYTES == 32 && !EBB_F64)
+	EBB_SWAP_BLOCKS(to, 4)
+#endif
+#if EBB_VBYTES > 16 || !EBB_F64
+	EBB_SWAP_BLOCKS(to, 2)
+#endif
+	EBB_SWAP_BLOCKS(to, 1)
+}
+
+/* to[c*ldt + r] = from[r*ld + c] */
 static inline void ebb_transpose(
 	int64_t rows, int64_t cols, const real *from, int64_t ld, real *to, int64_t ldt)
 {
-	enum { SIDE = 16 / (int)sizeof(real) };
-	typedef real square_row __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 	int64_t r = 0;
 
-	for (; r + SIDE <= rows; r += SIDE) {
+	for (; r + EBB_VLEN <= rows; r += EBB_VLEN) {
 		int64_t c = 0;
 
-		for (; c + SIDE <= cols; c += SIDE) {
-			square_row v[SIDE], t[SIDE];
+		for (; c + EBB_VLEN <= cols; c += EBB_VLEN) {
+			ebb_vec v[EBB_VLEN];
 
-			for (int i = 0; i < SIDE; i++)
-				v[i] = *(const square_row *)(const void *)(from + (r + i) * ld + c);
-#if EBB_F64
-			t[0] = (square_row){v[0][0], v[1][0]};
-			t[1] = (square_row){v[0][1], v[1][1]};
-#else
-			square_row a = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5);
-			square_row b = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5);
-			square_row d = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
-			square_row e = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
-
-			t[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
-			t[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
-			t[2] = __builtin_shufflevector(d, e, 0, 1, 4, 5);
-			t[3] = __builtin_shufflevector(d, e, 2, 3, 6, 7);
-#endif
-			for (int i = 0; i < SIDE; i++)
-				*(square_row *)(void *)(to + (c + i) * ldt + r) = t[i];
+			ebb_turn(from + r * ld + c, ld, v);
+			for (int i = 0; i < EBB_VLEN; i++)
+				*(ebb_vec *)(void *)(to + (c + i) * ldt + r) = v[i];
 		}
 		for (; c < cols; c++) {
-			for (int i = 0; i < SIDE; i++)
+			for (int i = 0; i < EBB_VLEN; i++)
 				to[c * ldt + r + i] = from[(r + i) * ld + c];
 		}
 	}

@@ -422,21 +422,8 @@ static void run(struct job *j)
 size_t EBB_NAME(winograd_products_workspace)(const ebb_conv_shape *s, bool turned)
 {
 	struct job j = job_of(s, turned);
-	int64_t weights = s->prepared && !turned ? 0 : EBB_POINTS * j.u_plane;
 
-	return (size_t)(weights + ebb_threads() * j.worker_space) * sizeof(real);
-}
-
-size_t EBB_NAME(winograd_prepared)(const ebb_conv_shape *s)
-{
-	return (size_t)(EBB_POINTS * job_of(s, false).u_plane) * sizeof(real);
-}
-
-void EBB_NAME(winograd_prepare)(const ebb_conv_shape *s, const void *w, void *prepared)
-{
-	struct job j = job_of(s, false);
-
-	transform_weights(&j, w, prepared);
+	return (size_t)(EBB_POINTS * j.u_plane + ebb_threads() * j.worker_space) * sizeof(real);
 }
 
 void EBB_NAME(winograd_forward)(
@@ -447,12 +434,8 @@ void EBB_NAME(winograd_forward)(
 	j.x = x;
 	j.bias = b;
 	j.y = y;
-	j.u = w;
-	j.space = ws;
-	if (!s->prepared) {
-		transform_weights(&j, w, ws);
-		j.space += EBB_POINTS * j.u_plane;
-	}
+	j.space = (real *)ws + EBB_POINTS * j.u_plane;
+	transform_weights(&j, w, ws);
 	run(&j);
 }
 
@@ -477,15 +460,13 @@ bool EBB_NAME(winograd_fits)(const ebb_conv_shape *s)
 }
 
 /* Multiply-adds of the products, and what the transforms cost in the same measure: about 6 for each
- * value of a tile, 24 for each of the weights; prepared ones are more to read, though. */
+ * value of a tile, 24 for each of the weights. */
 bool EBB_NAME(winograd_wins)(const ebb_conv_shape *s)
 {
 	struct ebb_tiling t = ebb_tiling_of(s, false);
 	double pairs = (double)t.c * (double)t.o, tiles = (double)t.tiles;
 	double direct = (double)(t.n * t.oh * t.ow * t.r * t.r) * pairs;
-	double weights = s->prepared ? 10 : 24;
-	double products =
-		EBB_POINTS * (tiles * (pairs + 6 * (double)(t.c + t.o)) + weights * pairs);
+	double products = EBB_POINTS * (tiles * (pairs + 6 * (double)(t.c + t.o)) + 24 * pairs);
 
 	return t.c >= LEAST && t.o >= LEAST && products < direct;
 }

@@ -70,49 +70,25 @@ static const ebb_op GRAD_WEIGHT = {.name = "conv2d_grad_weight",
 	.takes = {EBB_CHANNELS_LAST, EBB_CHANNELS_LAST},
 	.flops = conv_flops};
 
-/* Few output positions take longer to pack weights for than to compute.  Where nothing is recorded
- * the weights are likely to stay as they are: they are packed once. */
-enum { FEW_POSITIONS = 512 };
-
-static const void *prepared_weights(ebb_call *c, ebb_conv_shape *s)
-{
-	const ebb_kernels *k = KERNELS(c->in[1]);
-	const void *w = c->in[1]->data;
-	bool fresh;
-	void *to;
-
-	if (c->t->recording || c->t->frame || s->n * s->oh * s->ow > FEW_POSITIONS)
-		return w;
-	s->prepared = 1 + (int64_t)ebb_conv_chosen();
-	to = ebb_prepared_of(c->t, c->op, c->in[1], s, sizeof *s, k->conv_prepared(s), &fresh);
-	if (fresh)
-		k->conv_prepare(s, w, to);
-	s->prepared = to ? s->prepared : 0;
-	return to ? to : w;
-}
-
 /* Runs one pass into y, which is complete when it returns; NULL if there is no scratch memory. */
-static ebb_tensor *run(ebb_call *c, const ebb_conv_shape *shape, ebb_conv_pass pass, ebb_tensor *y)
+static ebb_tensor *run(ebb_call *c, const ebb_conv_shape *s, ebb_conv_pass pass, ebb_tensor *y)
 {
-	ebb_conv_shape s = *shape;
 	const ebb_kernels *k;
-	const void *w;
 	void *ws;
 
 	if (!y || !y->count)
 		return y;
 	k = KERNELS(y);
-	w = pass == EBB_CONV_FORWARD ? prepared_weights(c, &s) : c->in[1]->data;
-	ws = ebb_scratch(c, k->conv_workspace(&s, pass));
+	ws = ebb_scratch(c, k->conv_workspace(s, pass));
 	if (!c->t)
 		return NULL;
 	if (pass == EBB_CONV_FORWARD)
-		k->conv_forward(&s, c->in[0]->data, w,
+		k->conv_forward(s, c->in[0]->data, c->in[1]->data,
 			c->nin > 2 && c->in[2] ? c->in[2]->data : NULL, y->data, ws);
 	else if (pass == EBB_CONV_GRAD_INPUT)
-		k->conv_grad_input(&s, c->in[0]->data, w, y->data, ws);
+		k->conv_grad_input(s, c->in[0]->data, c->in[1]->data, y->data, ws);
 	else
-		k->conv_grad_weight(&s, c->in[0]->data, w, y->data, ws);
+		k->conv_grad_weight(s, c->in[0]->data, c->in[1]->data, y->data, ws);
 	return y;
 }
 

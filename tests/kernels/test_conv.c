@@ -98,7 +98,7 @@ static ebb_conv_shape shape(int64_t n, int64_t c, int64_t h, int64_t w, int64_t 
 	return (ebb_conv_shape){n, c, h, w, o, kh, kw,
 		(h + 2 * pad - (kh - 1) * dilation - 1) / stride + 1,
 		(w + 2 * pad - (kw - 1) * dilation - 1) / stride + 1, stride, stride, dilation,
-		dilation, pad, pad, groups, 0};
+		dilation, pad, pad, groups};
 }
 
 static void usual_shapes(void)
