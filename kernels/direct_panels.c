@@ -6,10 +6,9 @@
  * its filters for some input channels at a time, into a buffer that stays in the cache, and
  * multiplies them with all positions before it goes on to the next channels.
  */
+#include "ahead.h"
 #include "direct.h"
 #include "transpose.h"
-
-#include <string.h>
 
 enum {
 	FEW_POSITIONS = 512,
@@ -107,29 +106,9 @@ static void pack(const struct job *j, const real *from, int64_t channels, int64_
 	}
 }
 
-/* Filters that will be packed next. */
-struct ahead {
-	const real *from;
-	int64_t ld, cols, lines; /* of each column */
-	int64_t col, line;       /* where it has come to */
-};
-
-/* A share of them comes near while others are multiplied: memory takes as long as that. */
-static void fetch(struct ahead *a, int64_t count)
-{
-	for (; count > 0 && a->col < a->cols; count--) {
-		__builtin_prefetch(
-			a->from + a->col * a->ld + a->line * (64 / (int64_t)sizeof(real)), 0, 2);
-		if (++a->line == a->lines) {
-			a->line = 0;
-			a->col++;
-		}
-	}
-}
-
 /* What these channels add to one panel of all outputs. */
 static void multiply(const struct job *j, int64_t group, int64_t at, const struct ebb_panel *panel,
-	int64_t from, int64_t channels, const real *packed, struct ahead *ahead)
+	int64_t from, int64_t channels, const real *packed, struct ebb_ahead *ahead)
 {
 	const struct ebb_walk *w = &j->w;
 	struct ebb_product p = {.runs1 = w->kh,
@@ -143,7 +122,6 @@ static void multiply(const struct job *j, int64_t group, int64_t at, const struc
 	                                     : NULL,
 		.cols = (int)ebb_min(panel->width, w->o - at),
 		.add = from > 0};
-	int64_t share = ebb_ceil_div(ahead->cols * ahead->lines, w->n * w->rows);
 
 	for (int64_t image = 0; image < w->n; image++) {
 		int64_t row_stride = w->src_cols * w->k;
@@ -154,7 +132,7 @@ static void multiply(const struct job *j, int64_t group, int64_t at, const struc
 			x = ebb_walk_source(w, image, group, 0, w->rows, NULL, &row_stride);
 		p.a_run1 = w->dilation_h * row_stride;
 		for (int64_t r = 0; r < w->rows; r++) {
-			fetch(ahead, share);
+			ebb_fetch(ahead, w->n * w->rows);
 			ebb_multiply(panel, true, w->cols, p.a_stride, &p,
 				x + r * w->stride_h * row_stride + from, packed, y + r * w->y_row);
 		}
@@ -174,11 +152,8 @@ static void panel_piece(void *ctx, int64_t piece, int worker)
 
 	for (int64_t k = 0; k < w->k; k += j->channels) {
 		int64_t channels = ebb_min(j->channels, w->k - k), next = k + channels;
-		int64_t more = ebb_min(j->channels, w->k - next) * taps * (int64_t)sizeof(real);
-		struct ahead ahead = {.from = filters + next * taps,
-			.ld = terms,
-			.cols = more ? cols : 0,
-			.lines = ebb_ceil_div(more, 64)};
+		struct ebb_ahead ahead = ebb_look_ahead(filters + next * taps, terms, cols,
+			ebb_min(j->channels, w->k - next) * taps);
 
 		pack(j, filters + k * taps, channels, cols, panel->width, buffer);
 		multiply(j, group, at, panel, k, channels, buffer, &ahead);

@@ -430,7 +430,7 @@ static void affine(struct affine_job j)
 	j.chunk = j.rows * j.cols < EBB_PARALLEL_FROM ? j.rows : ebb_max(1, EBB_PIECE / j.cols);
 	/* Rows of whole vectors, so that each begins at one. */
 	j.stream = ebb_streams(j.rows * j.cols) && j.cols % EBB_VLEN == 0 &&
-	           ebb_is_aligned(j.out) && j.out != j.gy;
+	           ebb_is_aligned(j.out) && j.out != j.gy && j.out != j.x;
 	ebb_run(ebb_ceil_div(j.rows, j.chunk), affine_piece, &j);
 }
 

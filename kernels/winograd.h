@@ -146,18 +146,45 @@ EBB_INLINE void ebb_divide_by_distances(ebb_vec *e, const int es)
 	e[4 * es] *= 1 / EBB_N_B;
 }
 
-/* ---- What both files use (winograd.c) -------------------------------------------------------- */
+/* ---- Whole tiles and filters (winograd_tiles.c) ---------------------------------------------- */
 
 #define ebb_tiling_of EBB_NAME(tiling_of)
 #define ebb_transform_input EBB_NAME(transform_input)
+#define ebb_transform_filters EBB_NAME(transform_filters)
+#define ebb_transform_output EBB_NAME(transform_output)
 
 /* The forward convolution of a shape, or the convolution of gy that is its input's gradient. */
 struct ebb_tiling ebb_tiling_of(const ebb_conv_shape *s, bool turned);
-size_t EBB_NAME(winograd_products_workspace)(const ebb_conv_shape *s, bool turned);
-size_t EBB_NAME(winograd_weight_workspace)(const ebb_conv_shape *s);
 /* The values of count tiles from first on at all points: v[point*c_plane + i*cp + channel].  zeros:
  * EBB_TILE*c of them. */
 void ebb_transform_input(const struct ebb_tiling *t, const real *x, int64_t first, int64_t count,
 	const real *zeros, real *v);
+
+struct ebb_filters {
+	const struct ebb_tiling *t;
+	bool turned;
+	const real *w;
+	int64_t plane; /* distance of points of their values */
+};
+
+/* The values of the filters from source channels [c,c+count) to a panel of columns:
+ * to[point*plane + k*width + i]. */
+void ebb_transform_filters(const struct ebb_filters *f, int64_t column, int64_t width, int64_t c,
+	int64_t count, real *to);
+/* Output channels [channel,channel+channels) of count tiles from first on, from their values at all
+ * points: values[point*o_plane + i*op + k].  bias may be NULL. */
+void ebb_transform_output(const struct ebb_tiling *t, const real *bias, int64_t first,
+	int64_t count, int64_t channel, int64_t channels, const real *values, real *result);
+
+/* ---- Few tiles and many filters (winograd_panels.c) ------------------------------------------ */
+
+bool EBB_NAME(winograd_panels_fit)(const struct ebb_tiling *t);
+size_t EBB_NAME(winograd_panels_workspace)(const struct ebb_tiling *t);
+void EBB_NAME(winograd_panels)(const struct ebb_tiling *t, bool turned, const real *x,
+	const real *w, const real *bias, real *y, real *ws);
+
+/* ---- The weights' gradient (winograd_weight.c) ----------------------------------------------- */
+
+size_t EBB_NAME(winograd_weight_workspace)(const ebb_conv_shape *s);
 
 #endif

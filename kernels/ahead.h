@@ -1,0 +1,41 @@
+/*
+ * ahead.h - a block of a matrix that will be read next comes near while something else is computed:
+ * memory takes as long as that.
+ */
+#ifndef EBB_KERNELS_AHEAD_H
+#define EBB_KERNELS_AHEAD_H
+
+#include "real.h"
+
+struct ebb_ahead {
+	const real *from;
+	int64_t ld, rows, lines; /* cache lines of a row */
+	int64_t row, line;       /* where it has come to */
+};
+
+/* rows runs of len elements, ld apart; none are read, so they may lie anywhere. */
+static inline struct ebb_ahead ebb_look_ahead(
+	const real *from, int64_t ld, int64_t rows, int64_t len)
+{
+	return (struct ebb_ahead){.from = from,
+		.ld = ld,
+		.rows = len > 0 ? rows : 0,
+		.lines = ebb_ceil_div(len * (int64_t)sizeof(real), 64)};
+}
+
+/* The next one of so many equal shares. */
+static inline void ebb_fetch(struct ebb_ahead *a, int64_t shares)
+{
+	int64_t count = ebb_ceil_div(a->rows * a->lines, shares);
+
+	for (; count > 0 && a->row < a->rows; count--) {
+		__builtin_prefetch(
+			a->from + a->row * a->ld + a->line * (64 / (int64_t)sizeof(real)), 0, 2);
+		if (++a->line == a->lines) {
+			a->line = 0;
+			a->row++;
+		}
+	}
+}
+
+#endif

@@ -1,0 +1,128 @@
+/*
+ * winograd_panels.c - Winograd's way where few tiles meet many filters.
+ *
+ * The values of filters at 36 points are four times as many as the filters, and would go through
+ * memory between their making and their use.  Here all tiles are transformed first; then a piece is
+ * a panel of output channels: it transforms its filters for some source channels at a time, into a
+ * buffer that stays in the cache, and multiplies them with all tiles.
+ */
+#include "ahead.h"
+#include "microkernel.h"
+#include "winograd.h"
+
+#if !EBB_F64
+
+enum {
+	MOST_VALUES = 1 << 21, /* elements of all tiles' values, which every piece reads */
+	PANELS = 4,
+	TILES = 4,    /* transformed together */
+	CHANNELS = 32 /* of a buffer of filters */
+};
+
+struct job {
+	struct ebb_tiling t; /* planes hold all tiles, those of values one panel */
+	struct ebb_filters f;
+	const real *x, *bias;
+	real *y, *v, *space;
+	int64_t zeros, worker_space;
+};
+
+bool EBB_NAME(winograd_panels_fit)(const struct ebb_tiling *t)
+{
+	return t->o >= PANELS * ebb_panels[EBB_PANELS - 1].width && 2 * t->tiles <= t->o &&
+	       EBB_POINTS * (double)t->tiles * (double)t->cp <= MOST_VALUES;
+}
+
+static struct job job_of(const struct ebb_tiling *t, bool turned)
+{
+	struct job j = {.t = *t};
+
+	j.t.op = ebb_panels[EBB_PANELS - 1].width;
+	j.t.c_plane = ebb_plane(t->tiles * t->cp);
+	j.t.o_plane = ebb_plane(t->tiles * j.t.op);
+	j.f.turned = turned;
+	j.f.plane = ebb_plane(CHANNELS * j.t.op);
+	j.zeros = ebb_plane(EBB_TILE * t->c);
+	j.worker_space = ebb_max(j.zeros, EBB_POINTS * (j.f.plane + j.t.o_plane));
+	return j;
+}
+
+size_t EBB_NAME(winograd_panels_workspace)(const struct ebb_tiling *t)
+{
+	struct job j = job_of(t, false);
+
+	return (size_t)(EBB_POINTS * j.t.c_plane + ebb_threads() * j.worker_space) * sizeof(real);
+}
+
+static void input_piece(void *ctx, int64_t piece, int worker)
+{
+	const struct job *j = ctx;
+	int64_t first = piece * TILES, count = ebb_min(TILES, j->t.tiles - first);
+	real *zeros = j->space + worker * j->worker_space;
+
+	for (int64_t i = 0; i < EBB_TILE * j->t.c; i++)
+		zeros[i] = 0;
+	ebb_transform_input(&j->t, j->x, first, count, zeros, j->v + first * j->t.cp);
+}
+
+/* The filters of channels from c on to one panel. */
+static struct ebb_ahead filters_ahead(const struct job *j, int64_t at, int64_t width, int64_t c)
+{
+	const struct ebb_tiling *t = &j->t;
+	int64_t taps = t->r * t->r, cols = ebb_min(width, t->o - at);
+	int64_t channels = ebb_min(CHANNELS, t->c - c);
+
+	if (j->f.turned)
+		return ebb_look_ahead(
+			j->f.w + (c * t->o + at) * taps, t->o * taps, channels, cols * taps);
+	return ebb_look_ahead(j->f.w + (at * t->c + c) * taps, t->c * taps, cols, channels * taps);
+}
+
+static void panel_piece(void *ctx, int64_t piece, int worker)
+{
+	const struct job *j = ctx;
+	const struct ebb_tiling *t = &j->t;
+	int64_t at = piece * t->op;
+	const struct ebb_panel *panel = ebb_panel_for(t->o - at);
+	real *filters = j->space + worker * j->worker_space;
+	real *values = filters + EBB_POINTS * j->f.plane;
+	struct ebb_product p = {.runs1 = 1,
+		.runs2 = 1,
+		.a_stride = t->cp,
+		.b_stride = panel->width,
+		.ldc = t->op,
+		.cols = panel->width};
+	struct ebb_ahead ahead;
+
+	for (int64_t c = 0; c < t->c; c += CHANNELS) {
+		p.len = ebb_min(CHANNELS, t->c - c);
+		p.add = c > 0;
+		ebb_transform_filters(&j->f, at, panel->width, c, p.len, filters);
+		ahead = filters_ahead(j, at, panel->width, c + CHANNELS);
+		for (int64_t q = 0; q < EBB_POINTS; q++) {
+			ebb_fetch(&ahead, EBB_POINTS);
+			ebb_multiply(panel, true, t->tiles, t->cp, &p, j->v + q * t->c_plane + c,
+				filters + q * j->f.plane, values + q * t->o_plane);
+		}
+	}
+	ebb_transform_output(
+		t, j->bias, 0, t->tiles, at, ebb_min(panel->width, t->o - at), values, j->y);
+}
+
+void EBB_NAME(winograd_panels)(const struct ebb_tiling *t, bool turned, const real *x,
+	const real *w, const real *bias, real *y, real *ws)
+{
+	struct job j = job_of(t, turned);
+
+	j.f.t = &j.t;
+	j.f.w = w;
+	j.x = x;
+	j.bias = bias;
+	j.y = y;
+	j.v = ws;
+	j.space = ws + EBB_POINTS * j.t.c_plane;
+	ebb_run(ebb_ceil_div(t->tiles, TILES), input_piece, &j);
+	ebb_run(ebb_ceil_div(t->o, j.t.op), panel_piece, &j);
+}
+
+#endif
