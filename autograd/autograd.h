@@ -445,6 +445,10 @@ EBB_API ebb_tensor *ebb_call_fail(ebb_call *c, ebb_status status, const char *fo
 EBB_API ebb_tensor *ebb_new(ebb_call *c, ebb_dtype dtype, ebb_shape shape, ebb_order order);
 /* x's type, shape and memory order */
 EBB_API ebb_tensor *ebb_new_like(ebb_call *c, const ebb_tensor *x);
+/* Like input k, and in its memory if nobody else needs that: no gradient, handle, view or
+ * checkpoint.  The input is then dropped; its data may be read until the result is written over it.
+ * For ops whose user has said that the input will not be read again. */
+EBB_API ebb_tensor *ebb_new_over(ebb_call *c, int k);
 /* A view: x's memory under another shape and strides, offset elements further. */
 EBB_API ebb_tensor *ebb_new_view(
 	ebb_call *c, ebb_tensor *x, ebb_shape shape, const int64_t *strides, int64_t offset);

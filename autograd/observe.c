@@ -76,7 +76,8 @@ void ebb_tell_ran(const ebb_call *c, const ebb_tensor *y)
 	if (!r.gradient_of && t->replays)
 		r.gradient_of = "checkpoint";
 	for (int k = 0; k < c->nin; k++)
-		view |= c->in[k] && c->in[k] != y && c->in[k]->storage == y->storage;
+		view |= c->in[k] && c->in[k] != y && c->in[k]->storage == y->storage &&
+		        !(c->in[k]->flags & EBB_F_DROPPED); /* written over */
 	if (!view) {
 		r.flops = c->op->flops ? c->op->flops(c, y) : (double)y->count;
 		r.bytes = bytes_of(y);

@@ -117,6 +117,37 @@ ebb_tensor *ebb_new_like(ebb_call *c, const ebb_tensor *x)
 	return y;
 }
 
+/* Whether this call's input k is held by its handle alone, and neither a gradient nor the second run
+ * of a checkpoint will want it. */
+static bool is_last_reader(const ebb_call *c, int k)
+{
+	const ebb_tape *t = c->t;
+	const ebb_tensor *x = c->in[k];
+
+	if (t->trace && !ebb_arena_is_after(&t->arena, t->trace->mark, x))
+		return false;
+	if (c->tracked || t->anomaly || t->frame || x->node >= 0 || x->holds ||
+		!(x->flags & EBB_F_COMPUTED) || !(x->flags & EBB_F_DENSE) || x->storage->refs != 1)
+		return false;
+	for (int i = 0; i < c->nin; i++)
+		if (i != k && c->in[i] && c->in[i]->storage == x->storage)
+			return false;
+	return true;
+}
+
+ebb_tensor *ebb_new_over(ebb_call *c, int k)
+{
+	ebb_tensor *x, *y;
+
+	if (!c->t || !is_last_reader(c, k))
+		return c->t ? ebb_new_like(c, c->in[k]) : NULL;
+	x = c->in[k];
+	y = ebb_new_view(c, x, ebb_shape_of(x), x->strides, 0);
+	if (y)
+		ebb_drop(x);
+	return y;
+}
+
 ebb_tensor *ebb_new_view(
 	ebb_call *c, ebb_tensor *x, ebb_shape shape, const int64_t *strides, int64_t offset)
 {

@@ -222,7 +222,7 @@ ebb_tensor *(ebb_linear_forward)(ebb_tape *t, const ebb_linear *l, ebb_tensor *x
 
 ebb_bn(ebb_bn_new)(const ebb_bn_new_args *a)
 {
-	ebb_bn l = {.momentum = a->momentum, .eps = a->eps};
+	ebb_bn l = {.momentum = a->momentum, .eps = a->eps, .inplace = a->inplace};
 	ebb_init init = a->init.kind == EBB_INIT_DEFAULT ? EBB_INIT(EBB_INIT_CONSTANT, .value = 1)
 	                                                 : a->init;
 	ebb_params *p;
@@ -264,6 +264,7 @@ ebb_tensor *(ebb_bn_forward)(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, const 
 					.running_var = l->running_var,
 					.momentum = l->momentum,
 					.eps = l->eps,
+					.inplace = l->inplace,
 					.site = site}));
 }
 
@@ -282,6 +283,7 @@ ebb_tensor *(ebb_bn_relu_forward)(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, e
 					.residual = residual,
 					.momentum = l->momentum,
 					.eps = l->eps,
+					.inplace = l->inplace,
 					.site = site}));
 }
 

@@ -201,18 +201,20 @@ EBB_API ebb_tensor *ebb_linear_forward(
 
 /* Batch normalisation per channel (ebb_batchnorm): x [N,channels] or [N,channels,..].  Parameters
  * weight (ones, or .init) and bias (zeros) [channels], unless .no_affine; buffers running_mean
- * (zeros) and running_var (ones), unless .no_stats.  eps defaults to 1e-5, momentum to 0.1. */
+ * (zeros) and running_var (ones), unless .no_stats.  eps defaults to 1e-5, momentum to 0.1.
+ * inplace: forward releases x, and writes over it where nothing else needs it. */
 typedef struct ebb_bn {
 	const char *name;
 	ebb_tensor *weight, *bias, *running_mean, *running_var;
 	double momentum, eps;
+	bool inplace;
 } ebb_bn;
 typedef struct ebb_bn_new_args {
 	ebb_params *p;
 	const char *name;
 	int64_t channels;
 	double momentum, eps;
-	bool no_affine, no_stats;
+	bool no_affine, no_stats, inplace;
 	ebb_init init;
 	const char *site;
 } ebb_bn_new_args;

@@ -320,7 +320,7 @@ static ebb_tensor *normalise(ebb_call *c, const ebb_batchnorm_args *a)
 	if (!c->t || !checks(c, a, k.batch))
 		return NULL;
 	channels = x->shape[1];
-	y = ebb_new_like(c, x);
+	y = a->inplace ? ebb_new_over(c, X) : ebb_new_like(c, x);
 	/* Mean, 1/sqrt(var + eps), scale, shift. */
 	saved = ebb_new(c, EBB_F64, EBB_SHAPE(4 * channels), EBB_ROWS);
 	/* Without rows too: the gradient reads the statistics. */
@@ -334,7 +334,10 @@ static ebb_tensor *normalise(ebb_call *c, const ebb_batchnorm_args *a)
 	}
 	ebb_save(c, saved);
 	ebb_attach(c, &k, sizeof k);
-	return ebb_record(c, y);
+	y = ebb_record(c, y);
+	if (a->inplace)
+		ebb_release(a->t, a->x);
+	return y;
 }
 
 ebb_tensor *(ebb_batchnorm)(const ebb_batchnorm_args *a)
@@ -364,5 +367,6 @@ ebb_tensor *(ebb_batchnorm_relu)(const ebb_batchnorm_relu_args *a)
 				     .running_var = a->running_var,
 				     .momentum = a->momentum,
 				     .eps = a->eps,
+				     .inplace = a->inplace,
 				     .site = a->site});
 }

@@ -429,11 +429,14 @@ EBB_API ebb_tensor *ebb_upsample(const ebb_upsample_args *a);
  * bias [C] or NULL (Ioffe & Szegedy 2015). Training, or without running statistics: m and v
  * (biased) of the batch; running = (1 - momentum)*running + momentum*(m, unbiased v) is updated
  * in place if the running tensors (stored, [C]) are given and the tape trains.  Evaluation: the
- * running statistics.  eps defaults to 1e-5, momentum to 0.1. */
+ * running statistics.  eps defaults to 1e-5, momentum to 0.1.
+ * inplace: x is released (ebb_release), and y lies where x lay if nobody else needs its value, as
+ * without recording. */
 typedef struct ebb_batchnorm_args {
 	ebb_tape *t;
 	ebb_tensor *x, *weight, *bias, *running_mean, *running_var;
 	double momentum, eps;
+	bool inplace;
 	const char *site;
 } ebb_batchnorm_args;
 EBB_API ebb_tensor *ebb_batchnorm(const ebb_batchnorm_args *a);
@@ -445,6 +448,7 @@ typedef struct ebb_batchnorm_relu_args {
 	ebb_tensor *x, *weight, *bias, *running_mean, *running_var;
 	ebb_tensor *residual;
 	double momentum, eps;
+	bool inplace;
 	const char *site;
 } ebb_batchnorm_relu_args;
 EBB_API ebb_tensor *ebb_batchnorm_relu(const ebb_batchnorm_relu_args *a);

@@ -15,10 +15,10 @@ static ebb_cifar_block block_new(
 		.name = ebb_params_full_name(p, name),
 		.conv1 = ebb_conv_new(own, "conv1", in, out, 3, .stride = in == out ? 1 : 2,
 			.pad = 1, .no_bias = true, .init = KAIMING_FAN_OUT),
-		.bn1 = ebb_bn_new(own, "bn1", out),
+		.bn1 = ebb_bn_new(own, "bn1", out, .inplace = true),
 		.conv2 = ebb_conv_new(own, "conv2", out, out, 3, .pad = 1, .no_bias = true,
 			.init = KAIMING_FAN_OUT),
-		.bn2 = ebb_bn_new(own, "bn2", out),
+		.bn2 = ebb_bn_new(own, "bn2", out, .inplace = true),
 		.widen = out - in,
 		.plain = plain,
 	};
@@ -39,7 +39,7 @@ ebb_cifar_resnet(ebb_cifar_resnet_new)(const ebb_cifar_resnet_new_args *a)
 	}
 	net.conv1 = ebb_conv_new(
 		a->p, "conv1", 3, in, 3, .pad = 1, .no_bias = true, .init = KAIMING_FAN_OUT);
-	net.bn1 = ebb_bn_new(a->p, "bn1", in);
+	net.bn1 = ebb_bn_new(a->p, "bn1", in, .inplace = true);
 	net.blocks = ebb_params_alloc(a->p, 3 * (size_t)n * sizeof *net.blocks);
 	for (int i = 0; net.blocks && i < 3 * n; i++) {
 		int64_t out = 16 << i / n;

@@ -33,7 +33,7 @@ static ebb_conv_bn conv_new(ebb_params *p, const char *name, int64_t in, int64_t
 		.name = ebb_params_full_name(p, name),
 		.conv = ebb_conv_new(own, "conv", in, out, kernel, .stride = stride,
 			.pad = kernel / 2, .no_bias = true),
-		.bn = ebb_bn_new(own, "bn", out, .eps = 1e-3),
+		.bn = ebb_bn_new(own, "bn", out, .inplace = true, .eps = 1e-3),
 	};
 }
 

@@ -15,16 +15,16 @@ static ebb_resnet_block block_new(
 		.name = ebb_params_full_name(p, name),
 		.conv1 = ebb_conv_new(own, "conv1", in, out, 3, .stride = stride, .pad = 1,
 			.no_bias = true, .init = KAIMING_FAN_OUT),
-		.bn1 = ebb_bn_new(own, "bn1", out),
+		.bn1 = ebb_bn_new(own, "bn1", out, .inplace = true),
 		.conv2 = ebb_conv_new(own, "conv2", out, out, 3, .pad = 1, .no_bias = true,
 			.init = KAIMING_FAN_OUT),
-		.bn2 = ebb_bn_new(own, "bn2", out),
+		.bn2 = ebb_bn_new(own, "bn2", out, .inplace = true),
 	};
 
 	if (in != out) {
 		b.downsample = ebb_conv_new(own, "downsample.0", in, out, 1, .stride = stride,
 			.no_bias = true, .init = KAIMING_FAN_OUT);
-		b.downsample_bn = ebb_bn_new(own, "downsample.1", out);
+		b.downsample_bn = ebb_bn_new(own, "downsample.1", out, .inplace = true);
 	}
 	return b;
 }
@@ -45,7 +45,7 @@ ebb_resnet(ebb_resnet_new)(const ebb_resnet_new_args *a)
 	}
 	net.conv1 = ebb_conv_new(a->p, "conv1", 3, in, 7, .stride = 2, .pad = 3, .no_bias = true,
 		.init = KAIMING_FAN_OUT);
-	net.bn1 = ebb_bn_new(a->p, "bn1", in);
+	net.bn1 = ebb_bn_new(a->p, "bn1", in, .inplace = true);
 	net.blocks = ebb_params_alloc(a->p, (size_t)(a->depth / 2 - 1) * sizeof *net.blocks);
 	for (int stage = 0; net.blocks && stage < STAGES; stage++) {
 		int64_t out = 64 << stage;

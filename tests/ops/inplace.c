@@ -1,0 +1,187 @@
+/* inplace.c - batch norm over its own input: where nobody needs that, and nowhere else. */
+#include <string.h>
+
+#include "tests/ops/ops_test.h"
+
+enum { CHANNELS = 24, SIDE = 20 };
+
+typedef struct fixture {
+	ebb_tape *t;
+	ebb_tensor *x, *weight, *bias, *mean, *var;
+} fixture;
+
+static ebb_tensor *filled(ebb_shape shape, uint64_t seed)
+{
+	ebb_error e = {0};
+	ebb_tensor *x = ebb_tensor_new(EBB_F32, shape, shape.ndim == 4, &e);
+	ebb_init init = EBB_INIT(EBB_INIT_UNIFORM, .low = 0.5, .high = 2);
+
+	ck_assert_msg(x && ebb_init_fill(x, &init, seed, 0, &e), "%s", e.message);
+	return x;
+}
+
+static fixture setup(bool recording)
+{
+	fixture f = {.t = ebb_tape_new()};
+
+	f.x = filled(EBB_SHAPE(2, CHANNELS, SIDE, SIDE), 1);
+	f.weight = filled(EBB_SHAPE(CHANNELS), 2);
+	f.bias = filled(EBB_SHAPE(CHANNELS), 3);
+	f.mean = filled(EBB_SHAPE(CHANNELS), 4);
+	f.var = filled(EBB_SHAPE(CHANNELS), 5);
+	ebb_set_training(f.t, false);
+	ebb_set_recording(f.t, recording);
+	return f;
+}
+
+static void teardown(fixture *f)
+{
+	ebb_tape_free(f->t);
+	ebb_tensor_free(f->x);
+	ebb_tensor_free(f->weight);
+	ebb_tensor_free(f->bias);
+	ebb_tensor_free(f->mean);
+	ebb_tensor_free(f->var);
+}
+
+static ebb_tensor *norm(
+	const fixture *f, ebb_tensor *x, ebb_tensor *residual, bool relu, bool inplace)
+{
+	if (relu)
+		return ebb_batchnorm_relu(
+			f->t, x, f->weight, f->bias, f->mean, f->var, residual, .inplace = inplace);
+	return ebb_batchnorm(f->t, x, f->weight, f->bias, f->mean, f->var, .inplace = inplace);
+}
+
+static void check_same(const ebb_tensor *a, const ebb_tensor *b)
+{
+	ck_assert_int_gt(ebb_count(a), 0);
+	ck_assert_int_eq(ebb_count(a), ebb_count(b));
+	for (int64_t i = 0; i < ebb_count(a); i++)
+		ck_assert_double_eq(ebb_at(a, i), ebb_at(b, i));
+}
+
+START_TEST(it_takes_the_place)
+{
+	for (int relu = 0; relu <= 1; relu++) {
+		fixture f = setup(false);
+		ebb_tensor *x = ebb_neg(f.t, f.x), *want = norm(&f, x, NULL, relu, false), *y;
+		size_t held = ebb_memory_of(f.t).in_use;
+		const void *place = ebb_data(x);
+
+		y = norm(&f, x, NULL, relu, true);
+		check_same(y, want);
+		ck_assert_ptr_eq(ebb_data(y), place);
+		ck_assert_uint_eq(ebb_memory_of(f.t).in_use, held);
+		/* Its input is gone, and says so. */
+		ck_assert(!ebb_failed(f.t));
+		ck_assert_ptr_null(ebb_neg(f.t, x));
+		ck_assert_ptr_nonnull(strstr(ebb_error_message(f.t), "released"));
+		teardown(&f);
+	}
+}
+END_TEST
+
+START_TEST(a_residual_of_its_own)
+{
+	fixture f = setup(false);
+	ebb_tensor *x = ebb_neg(f.t, f.x), *r = ebb_square(f.t, f.x);
+	ebb_tensor *want = norm(&f, x, r, true, false), *before = ebb_square(f.t, f.x);
+	const void *place = ebb_data(x);
+	ebb_tensor *y = norm(&f, x, r, true, true);
+
+	check_same(y, want);
+	ck_assert_ptr_eq(ebb_data(y), place);
+	check_same(r, before);
+	teardown(&f);
+}
+END_TEST
+
+/* Each of these still needs what it was made from. */
+START_TEST(others_keep_it)
+{
+	fixture f = setup(false);
+	ebb_tensor *x = ebb_neg(f.t, f.x), *same = ebb_neg(f.t, f.x);
+	ebb_tensor *view = ebb_reshape(f.t, x, EBB_SHAPE(2, CHANNELS, SIDE * SIDE));
+	ebb_tensor *want = norm(&f, x, NULL, true, false),
+		   *stored = norm(&f, f.x, NULL, true, false);
+	ebb_tensor *twice = norm(&f, same, same, true, false), *y;
+
+	y = norm(&f, x, NULL, true, true);
+	check_same(y, want);
+	for (int64_t i = 0; i < ebb_count(view); i++)
+		ck_assert_double_eq(ebb_at(view, i), ebb_at(same, i));
+	check_same(norm(&f, f.x, NULL, true, true), stored);
+	check_same(norm(&f, f.x, NULL, true, true), stored);
+	check_same(norm(&f, same, same, true, true), twice);
+	ck_assert_msg(!ebb_failed(f.t), "%s", ebb_error_message(f.t));
+	teardown(&f);
+}
+END_TEST
+
+/* Recorded, its gradients read x: values and gradients are those of a result of its own. */
+START_TEST(gradients_keep_it)
+{
+	for (int training = 0; training <= 1; training++) {
+		ebb_tensor *g[2];
+		fixture f = setup(true);
+
+		ebb_set_training(f.t, training);
+		ebb_set_requires_grad(f.x, true);
+		for (int inplace = 0; inplace <= 1; inplace++) {
+			ebb_tensor *x = ebb_square(f.t, f.x);
+			ebb_tensor *y =
+				ebb_batchnorm_relu(f.t, x, f.weight, f.bias, .inplace = inplace);
+			ebb_tensor *loss = ebb_sum(f.t, ebb_square(f.t, y));
+
+			ck_assert_msg(ebb_grad(f.t, loss, 1, &f.x, &g[inplace], NULL), "%s",
+				ebb_error_message(f.t));
+		}
+		check_same(g[0], g[1]);
+		teardown(&f);
+	}
+}
+END_TEST
+
+static ebb_tensor *segment(ebb_tape *t, ebb_tensor *x, void *ctx)
+{
+	const fixture *f = ctx;
+
+	return ebb_batchnorm_relu(
+		t, ebb_neg(t, x), f->weight, f->bias, f->mean, f->var, .inplace = true);
+}
+
+/* Inside a segment, whose second run makes its input again. */
+START_TEST(checkpoints_keep_it)
+{
+	fixture f = setup(true);
+	ebb_tensor *x, *y, *want, *g, *expected;
+
+	ebb_set_requires_grad(f.weight, true);
+	x = ebb_neg(f.t, f.x);
+	want = norm(&f, ebb_neg(f.t, x), NULL, true, false);
+	ck_assert(
+		ebb_grad(f.t, ebb_sum(f.t, ebb_square(f.t, want)), 1, &f.weight, &expected, NULL));
+	y = ebb_checkpoint(f.t, segment, &f, x);
+	ck_assert_msg(y, "%s", ebb_error_message(f.t));
+	check_same(y, want);
+	ck_assert_msg(ebb_grad(f.t, ebb_sum(f.t, ebb_square(f.t, y)), 1, &f.weight, &g, NULL), "%s",
+		ebb_error_message(f.t));
+	check_same(g, expected);
+	teardown(&f);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("ops-inplace");
+	TCase *c = tcase_create("inplace");
+
+	tcase_add_test(c, it_takes_the_place);
+	tcase_add_test(c, a_residual_of_its_own);
+	tcase_add_test(c, others_keep_it);
+	tcase_add_test(c, gradients_keep_it);
+	tcase_add_test(c, checkpoints_keep_it);
+	suite_add_tcase(s, c);
+	return run_suite(s);
+}
