@@ -1,5 +1,8 @@
 /*
  * blas.c - OpenBLAS behind the kernels' own threads; nothing of it where the build leaves it out.
+ *
+ * It is loaded when the first product comes that is large enough: it brings three megabytes and a
+ * thread per processor into a process, of which most processes here have no use.
  */
 #include "blas.h"
 
@@ -8,20 +11,48 @@
 
 #if EBB_HAVE_OPENBLAS
 #include <cblas.h>
+#include <dlfcn.h>
 #include <pthread.h>
 
 /* From so many rows, columns and terms on; see blas.h. */
 enum { LARGE_F32 = 512, LARGE_F64 = 256, PIECES = 16, PIECE_ROWS = 64 };
 
+/* What is called of it. */
+static struct {
+	__typeof__(openblas_get_corename) *get_corename;
+	__typeof__(openblas_set_num_threads) *set_num_threads;
+	__typeof__(cblas_sgemm) *sgemm;
+	__typeof__(cblas_dgemm) *dgemm;
+} blas;
+
 static bool known_core;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* It stays loaded: its threads, too, would have to end first. */
+static bool load(void)
+{
+#ifdef __APPLE__
+	void *library = dlopen("libopenblas.dylib", RTLD_NOW | RTLD_LOCAL);
+#else
+	void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+#endif
+
+	if (!library)
+		return false;
+	/* POSIX: what dlsym returns may be a function's address, which C has no conversion for. */
+	*(void **)&blas.get_corename = dlsym(library, "openblas_get_corename");
+	*(void **)&blas.set_num_threads = dlsym(library, "openblas_set_num_threads");
+	*(void **)&blas.sgemm = dlsym(library, "cblas_sgemm");
+	*(void **)&blas.dgemm = dlsym(library, "cblas_dgemm");
+	return blas.get_corename && blas.set_num_threads && blas.sgemm && blas.dgemm;
+}
 
 /* OpenBLAS's own threads would fight with ours: it gets one, for the whole process. */
 static void ask(void)
 {
 	static const char *const cores[] = {
 		"Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids"};
-	const char *core = openblas_get_corename();
+	const char *core = load() ? blas.get_corename() : "";
 
 	for (size_t i = 0; i < sizeof cores / sizeof cores[0]; i++)
 		known_core |= strcmp(core, cores[i]) == 0;
@@ -29,7 +60,7 @@ static void ask(void)
 	if (strcmp(core, "Haswell") == 0 && __builtin_cpu_supports("avx512f"))
 		known_core = false;
 	if (known_core)
-		openblas_set_num_threads(1);
+		blas.set_num_threads(1);
 }
 
 bool ebb_blas_is_faster(bool f64, const char *isa, int64_t m, int64_t n, int64_t k)
@@ -63,11 +94,11 @@ static void piece_of_rows(void *ctx, int64_t piece, int worker)
 
 	(void)worker;
 	if (j->f64)
-		cblas_dgemm(CblasRowMajor, ta, tb, (int)rows, (int)j->n, (int)j->k, 1.0,
+		blas.dgemm(CblasRowMajor, ta, tb, (int)rows, (int)j->n, (int)j->k, 1.0,
 			(const void *)a, (int)j->lda, (const void *)j->b, (int)j->ldb, j->beta,
 			(void *)c, (int)j->ldc);
 	else
-		cblas_sgemm(CblasRowMajor, ta, tb, (int)rows, (int)j->n, (int)j->k, 1.0F,
+		blas.sgemm(CblasRowMajor, ta, tb, (int)rows, (int)j->n, (int)j->k, 1.0F,
 			(const void *)a, (int)j->lda, (const void *)j->b, (int)j->ldb,
 			(float)j->beta, (void *)c, (int)j->ldc);
 }

@@ -296,7 +296,7 @@ typedef struct ebb_kernels {
 
 	/* Pooling.  index[n,i,j,c] is the position h*W + w of the maximum in its image (the
 	 * first of equals; the first NaN wins), NHWC like y.  A window with no element in the
-	 * image cannot occur. */
+	 * image cannot occur.  index may be NULL. */
 	void (*maxpool)(const ebb_pool_shape *s, const void *x, void *y, void *index);
 	/* gx = 0, += ; a kernel of 0 x 0 is an index that may point anywhere in the image */
 	void (*maxpool_scatter)(

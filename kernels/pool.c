@@ -55,6 +55,8 @@ EBB_INLINE void store_index(bool narrow, ebb_whole_vec where, void *index, int64
 	narrow_vec two = __builtin_convertvector(where, narrow_vec);
 	index_vec four = __builtin_convertvector(where, index_vec);
 
+	if (!index)
+		return;
 	if (narrow && n == EBB_VLEN)
 		*(narrow_vec *)(void *)((uint16_t *)index + i) = two;
 	else if (narrow)

@@ -74,15 +74,16 @@ static ebb_tensor *positions(ebb_call *c, const ebb_tensor *y, const ebb_tensor 
 static ebb_tensor *maximum(ebb_call *c, ebb_pool_shape *s, ebb_tensor **where)
 {
 	const ebb_tensor *x = c->in[0];
-	ebb_tensor *y, *index;
+	bool wanted = c->tracked || where;
+	ebb_tensor *y, *index = NULL;
 
 	s->narrow = s->h * s->w <= UINT16_MAX + 1;
-
 	y = ebb_new(c, ebb_dtype_of(x), EBB_SHAPE(s->n, s->c, s->oh, s->ow), EBB_CHANNELS_LAST);
 	/* Positions of 16 or 32 bits, kept as bytes: there is no such dtype. */
-	index = y ? ebb_new(c, EBB_U8, EBB_SHAPE(y->count, s->narrow ? 2 : 4), EBB_ROWS) : NULL;
-	if (index && y->count)
-		KERNELS(y)->maxpool(s, x->data, y->data, index->data);
+	if (y && wanted)
+		index = ebb_new(c, EBB_U8, EBB_SHAPE(y->count, s->narrow ? 2 : 4), EBB_ROWS);
+	if (y && y->count && (index || !wanted))
+		KERNELS(y)->maxpool(s, x->data, y->data, index ? index->data : NULL);
 	if (index && where)
 		*where = positions(c, y, index, s->narrow);
 	ebb_save(c, index);

@@ -73,13 +73,15 @@ static void check_maximum(ebb_pool_shape s)
 {
 	int64_t nx = s.n * s.h * s.w * s.c, ny = s.n * s.oh * s.ow * s.c;
 	void *x = reals(nx), *y = reals(ny), *gy = random_reals(ny), *gx = reals(nx),
-	     *z = reals(ny);
+	     *z = reals(ny), *alone = reals(ny);
 	void *index = bytes((size_t)ny * (s.narrow ? sizeof(uint16_t) : sizeof(int32_t)));
 	double *want = bytes((size_t)nx * sizeof *want);
 
 	for (int64_t i = 0; i < nx; i++)
 		set(x, i, any(0, 80) ? (double)any(-6, 6) : any(0, 1) ? NAN : -INFINITY);
 	K->maxpool(&s, x, y, index);
+	K->maxpool(&s, x, alone, NULL);
+	ck_assert_mem_eq(alone, y, (size_t)ny * K->real_size);
 	K->maxpool_scatter(&s, gy, index, gx);
 	K->maxpool_gather(&s, x, index, z);
 	for (int64_t i = 0; i < ny; i++) {
