@@ -7,8 +7,9 @@
  * without recording in evaluation mode.  img_s comes from the median step (ms); gflops counts
  * convolutions and linear layers, two operations per multiply-add, three times for training, and
  * peak_share relates them to what as many threads reach with multiply-adds in registers alone (above 1
- * is possible: Winograd's convolutions need fewer).  rss_mb is the largest ever.  --profile adds, on
- * standard error, where a few further steps spend their time.
+ * is possible: Winograd's convolutions need fewer).  rss_mb is the largest ever, rss_import_mb what
+ * there was before the model.  --profile adds, on standard error, where a few further steps spend
+ * their time.
  */
 #include "bench.h"
 #include "demos/cli.h"
@@ -143,7 +144,7 @@ static double flops_of_step(run *r)
 	return flops * (r->o->infer ? 1 : 3);
 }
 
-static void report(const options *o, double *seconds, double flops)
+static void report(const options *o, double *seconds, double flops, double rss_import)
 {
 	const char *isa = ebb_kernels_f32()->isa;
 	double rss = bench_peak_rss(), median = bench_median(seconds, o->steps);
@@ -151,10 +152,11 @@ static void report(const options *o, double *seconds, double flops)
 
 	printf("{\"model\": \"%s\", \"mode\": \"%s\", \"batch\": %d, \"threads\": %d, "
 	       "\"img_s\": %.2f, \"ms\": %.3f, \"min_ms\": %.3f, \"gflops\": %.2f, "
-	       "\"peak_share\": %.3f, \"rss_mb\": %.0f, \"isa\": \"%s\"}\n",
+	       "\"peak_share\": %.3f, \"rss_mb\": %.1f, \"rss_import_mb\": %.1f, \"isa\": "
+	       "\"%s\"}\n",
 		o->kind->name, o->infer ? "infer" : "train", o->batch, ebb_threads(),
 		o->batch / median, median * 1e3, seconds[0] * 1e3, speed * 1e-9,
-		speed / bench_fma_peak(isa), rss, isa);
+		speed / bench_fma_peak(isa), rss, rss_import, isa);
 }
 
 /* What no op did, the optimizer for one, is the difference to the whole. */
@@ -180,6 +182,7 @@ int main(int argc, char **argv)
 	options o = parse(argc, argv);
 	run r = {.o = &o, .t = ebb_tape_new(), .p = ebb_params_new(1)};
 	double *seconds = malloc((size_t)o.steps * sizeof *seconds), flops;
+	double rss_import = bench_peak_rss();
 	bool ok;
 
 	r.n = o.kind->make(r.p);
@@ -200,7 +203,7 @@ int main(int argc, char **argv)
 		profile(&r);
 	ok = seconds && !ebb_params_error(r.p) && !ebb_failed(r.t);
 	if (ok)
-		report(&o, seconds, flops);
+		report(&o, seconds, flops, rss_import);
 	else
 		fprintf(stderr, "train: %s\n",
 			ebb_params_error(r.p) ? ebb_params_error(r.p)->message

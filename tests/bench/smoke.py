@@ -33,7 +33,7 @@ def run(*command, **environment):
 
 # ---- train ----
 
-KEYS = {"model", "mode", "batch", "threads", "img_s", "ms", "min_ms", "gflops", "peak_share", "rss_mb", "isa"}
+KEYS = {"model", "mode", "batch", "threads", "img_s", "ms", "min_ms", "gflops", "peak_share", "rss_mb", "rss_import_mb", "isa"}
 # Multiply-adds of an image's forward pass, in millions, as counted by hand.
 LENET_MMACS = (28 * 28 * 6 * 25 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10) / 1e6
 
@@ -79,7 +79,7 @@ check("overhead", done.returncode == 0 and float(done.stdout.split()[-1]) > 0, d
 EBB = """#!/bin/sh
 case "$*" in *--threads\\ 1*) ms=20;; *) ms=10;; esac
 echo "{\\"model\\": \\"$1\\", \\"img_s\\": 3000, \\"ms\\": $ms, \\"min_ms\\": $ms, \\"gflops\\": 50, \\"peak_share\\": 0.5, \
-\\"rss_mb\\": 30, \\"isa\\": \\"${EBB_ISA:-avx512}\\"}"
+\\"rss_mb\\": 30, \\"rss_import_mb\\": 5, \\"isa\\": \\"${EBB_ISA:-avx512}\\"}"
 """
 # Twice as fast with channels last as without, with tuned malloc half as fast again; unsteady when asked to be.
 PEER = """#!/bin/sh
@@ -121,6 +121,7 @@ with tempfile.TemporaryDirectory() as directory:
     check("the strongest setting", lenet.get("pytorch", {}).get("setting") == "channels last, tuned malloc", lenet)
     check("the ratio of speed", abs(lenet.get("ratio", 0) - 2) < 1e-9, lenet)
     check("the ratio of memory", abs(lenet.get("memory_ratio", 0) - 0.3) < 1e-9, lenet)
+    check("the same without what either takes before the model", abs(lenet.get("model_memory_ratio", 0) - 0.25) < 1e-9, lenet)
     check("steady runs are not marked", lenet.get("disturbed") is False and "*" not in ran.stdout, ran.stdout)
     check("every run is kept", [len(lenet["runs"][k]) for k in ("ebb", "pytorch")] == [2, 2], lenet)
     check("the table", "| LeNet-5 | training | 64 | 3,000 | 1,500 | 2.00" in ran.stdout, ran.stdout)
