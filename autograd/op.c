@@ -139,9 +139,11 @@ ebb_tensor *ebb_new_over(ebb_call *c, int k)
 {
 	ebb_tensor *x, *y;
 
-	if (!c->t || !is_last_reader(c, k))
-		return c->t ? ebb_new_like(c, c->in[k]) : NULL;
+	if (!c->t || !c->in[k])
+		return NULL;
 	x = c->in[k];
+	if (!is_last_reader(c, k))
+		return ebb_new_like(c, x);
 	y = ebb_new_view(c, x, ebb_shape_of(x), x->strides, 0);
 	if (y)
 		ebb_drop(x);

@@ -47,7 +47,7 @@ static const struct way *way_of(const ebb_conv_shape *s)
 EBB_DECLARE(conv_workspace);
 size_t EBB_NAME(conv_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 {
-	return ebb_is_empty(s) || s->h * s->w * s->c == 0 ? 0 : way_of(s)->workspace(s, pass);
+	return ebb_is_empty(s) || ebb_is_blind(s) ? 0 : way_of(s)->workspace(s, pass);
 }
 
 EBB_DECLARE(conv_forward);
@@ -56,7 +56,7 @@ void EBB_NAME(conv_forward)(
 {
 	if (ebb_is_empty(s))
 		return;
-	if (s->c > 0) {
+	if (!ebb_is_blind(s)) {
 		way_of(s)->forward(s, x, w, b, y, ws);
 		return;
 	}
@@ -86,7 +86,7 @@ void EBB_NAME(conv_grad_weight)(
 
 	if (size == 0)
 		return;
-	if (ebb_is_empty(s))
+	if (ebb_is_empty(s) || ebb_is_blind(s))
 		memset(gw, 0, (size_t)size * sizeof(real));
 	else
 		way_of(s)->grad_weight(s, x, gy, gw, ws);

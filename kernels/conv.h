@@ -52,4 +52,10 @@ static inline bool ebb_is_empty(const ebb_conv_shape *s)
 	return s->n == 0 || s->o == 0 || s->oh == 0 || s->ow == 0;
 }
 
+/* No input: outputs, if there are any, see nothing but padding. */
+static inline bool ebb_is_blind(const ebb_conv_shape *s)
+{
+	return s->h == 0 || s->w == 0 || s->c == 0;
+}
+
 #endif

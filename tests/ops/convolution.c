@@ -285,6 +285,40 @@ START_TEST(one_gradient_at_a_time)
 }
 END_TEST
 
+/* Outputs that see nothing but padding are the bias, and no weight has a part in them. */
+static void check_blind(ebb_shape shape, int64_t filters, int stride)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x = ebb_variable(t, ebb_randn(t, shape)),
+		   *w = ebb_variable(t, ebb_randn(t, EBB_SHAPE(filters, shape.dims[1], 3, 3))),
+		   *b = ebb_variable(t, ebb_randn(t, EBB_SHAPE(filters))), *in[] = {x, w, b}, *g[3];
+	ebb_tensor *y = ebb_conv2d(t, x, w, b, .pad = 2, .stride = stride);
+	int64_t plane = ebb_size(y, 2) * ebb_size(y, 3);
+
+	ck_assert_int_gt(ebb_count(y), 0);
+	for (int64_t i = 0; i < ebb_count(y); i++)
+		ck_assert_double_eq(ebb_at(y, i), ebb_at(b, i / plane % filters));
+	ck_assert_msg(ebb_grad(t, ebb_sum(t, y), 3, in, g), "%s", ebb_error_message(t));
+	ck_assert_int_eq(ebb_count(g[0]), 0);
+	for (int64_t i = 0; i < ebb_count(w); i++)
+		ck_assert_double_eq(ebb_at(g[1], i), 0);
+	for (int64_t i = 0; i < filters; i++)
+		ck_assert_double_eq(ebb_at(g[2], i), (double)(shape.dims[0] * plane));
+	assert_healthy(t);
+	ebb_tape_free(t);
+}
+
+START_TEST(images_without_pixels)
+{
+	for (int stride = 1; stride <= 2; stride++) {
+		check_blind(EBB_SHAPE(2, 3, 0, 5), 4, stride);
+		check_blind(EBB_SHAPE(2, 3, 5, 0), 4, stride);
+		check_blind(EBB_SHAPE(1, 32, 0, 0), 32, stride);
+		check_blind(EBB_SHAPE(1, 32, 0, 4), 300, stride);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("convolution");
@@ -292,6 +326,7 @@ int main(void)
 
 	tcase_add_loop_test(c, random_shapes, 0, ROUNDS);
 	tcase_add_test(c, one_gradient_at_a_time);
+	tcase_add_test(c, images_without_pixels);
 	tcase_set_timeout(c, 120);
 	suite_add_tcase(s, c);
 	return run_suite(s);
