@@ -187,7 +187,8 @@ EBB_API ebb_random ebb_random_next(ebb_tape *t);
  * NULL), and returns y. */
 EBB_API void ebb_scope_begin(ebb_tape *t, const char *name);
 EBB_API ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y);
-/* "I will not read x again": its memory goes back as soon as no gradient needs it. */
+/* "I will not read x again": its memory goes back as soon as no gradient needs it.  A checkpointed
+ * function's two runs share what is older than they: that stays. */
 EBB_API void ebb_release(ebb_tape *t, ebb_tensor *x);
 /* "lenet.conv2"; "" for the outermost; lives as long as the tape */
 EBB_API const char *ebb_scope_path(const ebb_scope *s);
@@ -447,7 +448,7 @@ EBB_API ebb_tensor *ebb_new(ebb_call *c, ebb_dtype dtype, ebb_shape shape, ebb_o
 EBB_API ebb_tensor *ebb_new_like(ebb_call *c, const ebb_tensor *x);
 /* Like input k, and in its memory if nobody else needs that: no gradient, handle, view or
  * checkpoint.  The input is then dropped; its data may be read until the result is written over it.
- * For ops whose user has said that the input will not be read again. */
+ * For ops whose user has said that the input will not be read again; once in a call. */
 EBB_API ebb_tensor *ebb_new_over(ebb_call *c, int k);
 /* A view: x's memory under another shape and strides, offset elements further. */
 EBB_API ebb_tensor *ebb_new_view(

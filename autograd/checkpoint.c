@@ -151,6 +151,13 @@ bool ebb_is_replaying(const ebb_tape *t)
 
 /* ---- The second run -------------------------------------------------------------------------- */
 
+bool ebb_is_given(const ebb_tape *t, const ebb_tensor *x)
+{
+	if (t->trace && !ebb_arena_is_after(&t->arena, t->trace->mark, x))
+		return true;
+	return t->replays > 0 && !ebb_arena_is_after(&t->arena, t->replay_mark, x);
+}
+
 /* What a second run changes on the tape and gives back. */
 typedef struct state {
 	const ebb_frame *frame;
@@ -159,11 +166,13 @@ typedef struct state {
 	bool recording, training;
 	int64_t nopen;
 	ebb_tensor *spare;
+	uint64_t replay_mark;
 } state;
 
 static state enter(ebb_tape *t, const segment *s)
 {
-	state was = {t->frame, t->random, t->dtype, t->recording, t->training, t->nopen, t->spare};
+	state was = {t->frame, t->random, t->dtype, t->recording, t->training, t->nopen, t->spare,
+		t->replay_mark};
 
 	t->frame = NULL;
 	t->random = s->random;
@@ -172,12 +181,14 @@ static state enter(ebb_tape *t, const segment *s)
 	t->recording = true;
 	t->spare = NULL;
 	t->replays++;
+	t->replay_mark = ebb_arena_mark(&t->arena);
 	return was;
 }
 
 static void leave(ebb_tape *t, const state *was)
 {
 	t->replays--;
+	t->replay_mark = was->replay_mark;
 	t->frame = was->frame;
 	t->random = was->random;
 	t->dtype = was->dtype;

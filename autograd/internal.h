@@ -291,6 +291,7 @@ struct ebb_tape {
 	ebb_tensor **traced; /* of all open traces */
 	int64_t ntraced, traced_capacity;
 	int replays;      /* second runs of checkpoints that are going on */
+	uint64_t replay_mark; /* of the arena, where the innermost of them began */
 	int sweeps;       /* that are going on */
 	ebb_node *remade; /* nodes that hold a result made again */
 
@@ -323,6 +324,9 @@ struct ebb_tape {
 	ebb_arena names; /* a tensor older than a mark may be named after it */
 	ebb_pool pool;
 };
+
+/* Older than the run of a checkpointed function that is going on: the other run reads it, too. */
+bool ebb_is_given(const ebb_tape *t, const ebb_tensor *x);
 
 /* Gives a call's scratch memory back. */
 void ebb_end_scratch(ebb_call *c);

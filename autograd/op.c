@@ -117,14 +117,14 @@ ebb_tensor *ebb_new_like(ebb_call *c, const ebb_tensor *x)
 	return y;
 }
 
-/* Whether this call's input k is held by its handle alone, and neither a gradient nor the second run
- * of a checkpoint will want it. */
+/* Whether this call's input k is held by its handle alone, and neither a gradient nor the other run of
+ * a checkpoint will want it.  (Nobody counts who holds a stored tensor's memory.) */
 static bool is_last_reader(const ebb_call *c, int k)
 {
 	const ebb_tape *t = c->t;
 	const ebb_tensor *x = c->in[k];
 
-	if (t->trace && !ebb_arena_is_after(&t->arena, t->trace->mark, x))
+	if (!x->storage->tape || (x->flags & (EBB_F_DROPPED | EBB_F_SHOWN)) || ebb_is_given(t, x))
 		return false;
 	if (c->tracked || t->anomaly || t->frame || x->node >= 0 || x->holds ||
 		!(x->flags & EBB_F_COMPUTED) || !(x->flags & EBB_F_DENSE) || x->storage->refs != 1)

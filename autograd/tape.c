@@ -380,8 +380,8 @@ void ebb_recycle(ebb_tensor *x)
 
 void ebb_release(ebb_tape *t, ebb_tensor *x)
 {
-	/* What a sweep holds goes when the sweep lets go of it. */
-	if (!t || !x || x->tape != t || x->holds)
+	/* What a sweep holds, or shows to a vjp, goes when the sweep lets go of it. */
+	if (!t || !x || x->tape != t || x->holds || (x->flags & EBB_F_SHOWN) || ebb_is_given(t, x))
 		return;
 	ebb_drop(x);
 }

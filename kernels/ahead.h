@@ -13,13 +13,13 @@ struct ebb_ahead {
 	int64_t row, line;       /* where it has come to */
 };
 
-/* rows runs of len elements, ld apart; none are read, so they may lie anywhere. */
+/* rows runs of len elements, ld apart. */
 static inline struct ebb_ahead ebb_look_ahead(
 	const real *from, int64_t ld, int64_t rows, int64_t len)
 {
 	return (struct ebb_ahead){.from = from,
 		.ld = ld,
-		.rows = len > 0 ? rows : 0,
+		.rows = rows,
 		.lines = ebb_ceil_div(len * (int64_t)sizeof(real), 64)};
 }
 

@@ -32,11 +32,15 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool load(void)
 {
 #ifdef __APPLE__
-	void *library = dlopen("libopenblas.dylib", RTLD_NOW | RTLD_LOCAL);
+#define LIBRARY "libopenblas.dylib"
 #else
-	void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+#define LIBRARY "libopenblas.so.0"
 #endif
+	void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 
+	/* The one that the build saw may lie off the usual path. */
+	if (!library)
+		library = dlopen(EBB_OPENBLAS_DIR "/" LIBRARY, RTLD_NOW | RTLD_LOCAL);
 	if (!library)
 		return false;
 	/* POSIX: what dlsym returns may be a function's address, which C has no conversion for. */

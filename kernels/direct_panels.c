@@ -14,8 +14,8 @@ enum {
 	FEW_POSITIONS = 512,
 	PANELS = 8,            /* of a group: enough to share out */
 	MOST_SOURCE = 1 << 17, /* elements that every piece reads: they stay in the cache, too */
-	BUFFER = 1 << 13,      /* elements of packed filters */
-	LEAST_CHANNELS = 16
+	BUFFER = 1 << 13,      /* elements of packed filters, or 16 channels */
+	MOST_TAPS = 49
 };
 
 struct job {
@@ -36,8 +36,7 @@ static struct job job_of(const ebb_conv_shape *s)
 	j.panels = ebb_ceil_div(w->o, wide);
 	/* As equal as whole cache lines allow. */
 	times = ebb_ceil_div(w->k * taps * wide, BUFFER);
-	j.channels = ebb_max(LEAST_CHANNELS, ebb_lines(ebb_ceil_div(w->k, times)));
-	j.channels = ebb_min(j.channels, w->k);
+	j.channels = ebb_min(ebb_lines(ebb_ceil_div(w->k, times)), w->k);
 	j.buffer = ebb_lines(j.channels * taps * wide);
 	return j;
 }
@@ -51,8 +50,8 @@ bool EBB_NAME(direct_panels_fit)(const ebb_conv_shape *s)
 	               (double)(s->kw - 1) * (double)s->dilation_w + 1;
 
 	return (double)s->n * (double)s->oh * (double)s->ow <= FEW_POSITIONS &&
-	       s->o / s->groups >= PANELS * wide &&
-	       (double)(s->n * s->c) * tall * broad <= MOST_SOURCE;
+	       s->o / s->groups >= PANELS * wide && s->kh <= MOST_TAPS && s->kw <= MOST_TAPS &&
+	       s->kh * s->kw <= MOST_TAPS && (double)(s->n * s->c) * tall * broad <= MOST_SOURCE;
 }
 
 size_t EBB_NAME(direct_panels_workspace)(const ebb_conv_shape *s)
@@ -152,8 +151,11 @@ static void panel_piece(void *ctx, int64_t piece, int worker)
 
 	for (int64_t k = 0; k < w->k; k += j->channels) {
 		int64_t channels = ebb_min(j->channels, w->k - k), next = k + channels;
-		struct ebb_ahead ahead = ebb_look_ahead(filters + next * taps, terms, cols,
-			ebb_min(j->channels, w->k - next) * taps);
+		struct ebb_ahead ahead = {.rows = 0};
+
+		if (next < w->k)
+			ahead = ebb_look_ahead(filters + next * taps, terms, cols,
+				ebb_min(j->channels, w->k - next) * taps);
 
 		pack(j, filters + k * taps, channels, cols, panel->width, buffer);
 		multiply(j, group, at, panel, k, channels, buffer, &ahead);

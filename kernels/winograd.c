@@ -11,8 +11,8 @@
 
 #if !EBB_F64
 
-enum { LEAST = 16 };    /* fewer channels leave vectors empty */
-enum { CHANNELS = 16 }; /* of filters to a piece */
+enum { LEAST = 16 }; /* fewer channels leave vectors empty */
+enum { PIECE_CHANNELS = 16 };
 
 struct job {
 	struct ebb_tiling t;
@@ -27,7 +27,7 @@ struct job {
 static void filters_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct job *j = ctx;
-	int64_t c = piece * CHANNELS, count = ebb_min(CHANNELS, j->t.c - c);
+	int64_t c = piece * PIECE_CHANNELS, count = ebb_min(PIECE_CHANNELS, j->t.c - c);
 
 	(void)worker;
 	for (int64_t at = 0; at < j->t.o;) {
@@ -103,7 +103,7 @@ static void products(const ebb_conv_shape *s, bool turned, const real *x, const 
 	j.y = y;
 	j.u = ws;
 	j.space = j.u + EBB_POINTS * j.f.plane;
-	ebb_run(ebb_ceil_div(j.t.c, CHANNELS), filters_piece, &j);
+	ebb_run(ebb_ceil_div(j.t.c, PIECE_CHANNELS), filters_piece, &j);
 	ebb_run(ebb_ceil_div(j.t.tiles, j.t.block), block_piece, &j);
 }
 

@@ -24,7 +24,7 @@ struct job {
 	struct ebb_filters f;
 	const real *x, *bias;
 	real *y, *v, *space;
-	int64_t zeros, worker_space;
+	int64_t worker_space;
 };
 
 bool EBB_NAME(winograd_panels_fit)(const struct ebb_tiling *t)
@@ -42,8 +42,9 @@ static struct job job_of(const struct ebb_tiling *t, bool turned)
 	j.t.o_plane = ebb_plane(t->tiles * j.t.op);
 	j.f.turned = turned;
 	j.f.plane = ebb_plane(CHANNELS * j.t.op);
-	j.zeros = ebb_plane(EBB_TILE * t->c);
-	j.worker_space = ebb_max(j.zeros, EBB_POINTS * (j.f.plane + j.t.o_plane));
+	/* Zeros for transforming inputs, and later filters and values. */
+	j.worker_space =
+		ebb_max(ebb_plane(EBB_TILE * t->c), EBB_POINTS * (j.f.plane + j.t.o_plane));
 	return j;
 }
 
@@ -72,6 +73,8 @@ static struct ebb_ahead filters_ahead(const struct job *j, int64_t at, int64_t w
 	int64_t taps = t->r * t->r, cols = ebb_min(width, t->o - at);
 	int64_t channels = ebb_min(CHANNELS, t->c - c);
 
+	if (channels <= 0)
+		return (struct ebb_ahead){.rows = 0};
 	if (j->f.turned)
 		return ebb_look_ahead(
 			j->f.w + (c * t->o + at) * taps, t->o * taps, channels, cols * taps);

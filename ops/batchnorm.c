@@ -320,9 +320,9 @@ static ebb_tensor *normalise(ebb_call *c, const ebb_batchnorm_args *a)
 	if (!c->t || !checks(c, a, k.batch))
 		return NULL;
 	channels = x->shape[1];
-	y = a->inplace ? ebb_new_over(c, X) : ebb_new_like(c, x);
 	/* Mean, 1/sqrt(var + eps), scale, shift. */
 	saved = ebb_new(c, EBB_F64, EBB_SHAPE(4 * channels), EBB_ROWS);
+	y = a->inplace ? ebb_new_over(c, X) : ebb_new_like(c, x);
 	/* Without rows too: the gradient reads the statistics. */
 	if (y && saved && channels) {
 		double *mean = (double *)(void *)saved->data, *scale = mean + 2 * channels;
@@ -335,7 +335,7 @@ static ebb_tensor *normalise(ebb_call *c, const ebb_batchnorm_args *a)
 	ebb_save(c, saved);
 	ebb_attach(c, &k, sizeof k);
 	y = ebb_record(c, y);
-	if (a->inplace)
+	if (a->inplace && y)
 		ebb_release(a->t, a->x);
 	return y;
 }

@@ -106,6 +106,7 @@ START_TEST(others_keep_it)
 	ebb_tensor *want = norm(&f, x, NULL, true, false),
 		   *stored = norm(&f, f.x, NULL, true, false);
 	ebb_tensor *twice = norm(&f, same, same, true, false), *y;
+	double first;
 
 	y = norm(&f, x, NULL, true, true);
 	check_same(y, want);
@@ -114,6 +115,11 @@ START_TEST(others_keep_it)
 	check_same(norm(&f, f.x, NULL, true, true), stored);
 	check_same(norm(&f, f.x, NULL, true, true), stored);
 	check_same(norm(&f, same, same, true, true), twice);
+	/* A part of a stored tensor is nobody's to overwrite, though it is an op's result. */
+	first = ebb_at(f.x, 0);
+	norm(&f, ebb_slice(f.t, f.x, 0, 0, 1, 1), NULL, true, true);
+	norm(&f, ebb_reshape(f.t, f.x, EBB_SHAPE(2, CHANNELS, SIDE * SIDE)), NULL, false, true);
+	ck_assert_double_eq(ebb_at(f.x, 0), first);
 	ck_assert_msg(!ebb_failed(f.t), "%s", ebb_error_message(f.t));
 	teardown(&f);
 }
@@ -143,32 +149,40 @@ START_TEST(gradients_keep_it)
 }
 END_TEST
 
-static ebb_tensor *segment(ebb_tape *t, ebb_tensor *x, void *ctx)
+static ebb_tensor *given(ebb_tape *t, ebb_tensor *x, void *ctx)
 {
 	const fixture *f = ctx;
 
-	return ebb_batchnorm_relu(
-		t, ebb_neg(t, x), f->weight, f->bias, f->mean, f->var, .inplace = true);
+	return ebb_batchnorm_relu(t, x, f->weight, f->bias, f->mean, f->var, .inplace = true);
 }
 
-/* Inside a segment, whose second run makes its input again. */
+static ebb_tensor *made_inside(ebb_tape *t, ebb_tensor *x, void *ctx)
+{
+	return given(t, ebb_neg(t, x), ctx);
+}
+
+/* Of a checkpoint, whose second run makes its input again, or is given it again. */
 START_TEST(checkpoints_keep_it)
 {
-	fixture f = setup(true);
-	ebb_tensor *x, *y, *want, *g, *expected;
+	for (int inside = 0; inside <= 1; inside++) {
+		fixture f = setup(true);
+		ebb_tensor *x, *y, *want, *g, *expected;
 
-	ebb_set_requires_grad(f.weight, true);
-	x = ebb_neg(f.t, f.x);
-	want = norm(&f, ebb_neg(f.t, x), NULL, true, false);
-	ck_assert(
-		ebb_grad(f.t, ebb_sum(f.t, ebb_square(f.t, want)), 1, &f.weight, &expected, NULL));
-	y = ebb_checkpoint(f.t, segment, &f, x);
-	ck_assert_msg(y, "%s", ebb_error_message(f.t));
-	check_same(y, want);
-	ck_assert_msg(ebb_grad(f.t, ebb_sum(f.t, ebb_square(f.t, y)), 1, &f.weight, &g, NULL), "%s",
-		ebb_error_message(f.t));
-	check_same(g, expected);
-	teardown(&f);
+		ebb_set_requires_grad(f.weight, true);
+		x = ebb_neg(f.t, f.x);
+		want = norm(&f, inside ? ebb_neg(f.t, x) : x, NULL, true, false);
+		ck_assert(ebb_grad(
+			f.t, ebb_sum(f.t, ebb_square(f.t, want)), 1, &f.weight, &expected, NULL));
+		y = ebb_checkpoint(f.t, inside ? made_inside : given, &f, x);
+		ck_assert_msg(y, "%s", ebb_error_message(f.t));
+		check_same(y, want);
+		ck_assert_msg(
+			ebb_grad(f.t, ebb_sum(f.t, ebb_square(f.t, y)), 1, &f.weight, &g, NULL),
+			"%s", ebb_error_message(f.t));
+		check_same(g, expected);
+		check_same(ebb_neg(f.t, x), f.x);
+		teardown(&f);
+	}
 }
 END_TEST
 
