@@ -37,10 +37,10 @@ typedef struct ebb_region ebb_region;
 
 typedef struct ebb_storage {
 	int32_t refs;
-	uint32_t version;   /* raised when overwritten */
-	int32_t size_class; /* or EBB_ON_HEAP */
-	size_t bytes;       /* capacity of the data */
-	ebb_tape *tape;     /* whose pool; NULL for stored tensors */
+	uint32_t version;                /* raised when overwritten */
+	int32_t size_class;              /* or EBB_ON_HEAP */
+	size_t bytes;                    /* capacity of the data */
+	ebb_tape *tape;                  /* whose pool; NULL for stored tensors */
 	struct ebb_storage *next, *prev; /* in a free list; prev on the heap alone */
 	union {
 		/* what the allocator returned, and how much; NULL in a slab */
@@ -290,10 +290,10 @@ struct ebb_tape {
 	const ebb_trace *trace;
 	ebb_tensor **traced; /* of all open traces */
 	int64_t ntraced, traced_capacity;
-	int replays;      /* second runs of checkpoints that are going on */
+	int replays;          /* second runs of checkpoints that are going on */
 	uint64_t replay_mark; /* of the arena, where the innermost of them began */
-	int sweeps;       /* that are going on */
-	ebb_node *remade; /* nodes that hold a result made again */
+	int sweeps;           /* that are going on */
+	ebb_node *remade;     /* nodes that hold a result made again */
 
 	ebb_node **nodes;
 	int64_t nnodes, nodes_capacity;

@@ -120,8 +120,8 @@ static bool measure_peer(
 	bool ok;
 
 	if (strchr(o->peer, '\'') || strchr(directory, '\'') ||
-		snprintf(command, sizeof command, "'%s' %s '%s' %d %g", o->peer, name,
-			directory, o->workers, o->seconds) >= (int)sizeof command)
+		snprintf(command, sizeof command, "'%s' %s '%s' %d %g", o->peer, name, directory,
+			o->workers, o->seconds) >= (int)sizeof command)
 		return false;
 	in = popen(command, "r");
 	ok = in && fgets(line, sizeof line, in) &&
