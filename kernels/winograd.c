@@ -4,7 +4,8 @@
  *
  * Filters are transformed once.  Then each piece takes a block of tiles through three stages that
  * stay in its own cache: its inputs' values at the 36 points; at every point a product of matrices,
- * tiles by channels; the outputs.
+ * tiles by channels; the outputs.  The products of a point take the place of the values of the one
+ * before it, which are no longer read.
  */
 #include "microkernel.h"
 #include "winograd.h"
@@ -46,7 +47,7 @@ static void block_piece(void *ctx, int64_t piece, int worker)
 	const struct ebb_tiling *t = &j->t;
 	int64_t first = piece * t->block, count = ebb_min(t->block, t->tiles - first);
 	real *zeros = j->space + worker * j->worker_space;
-	real *v = zeros + ebb_plane(EBB_TILE * t->c), *values = v + EBB_POINTS * t->c_plane;
+	real *values = zeros + ebb_plane(EBB_TILE * t->c), *v = values + t->o_plane;
 	struct ebb_product p = {
 		.runs1 = 1, .runs2 = 1, .len = t->c, .a_stride = t->cp, .ldc = t->op};
 
@@ -73,7 +74,8 @@ static struct job job_of(const ebb_conv_shape *s, bool turned)
 
 	j.f.turned = turned;
 	j.f.plane = ebb_plane(j.t.c * ebb_panel_columns(j.t.o));
-	j.worker_space = ebb_plane(EBB_TILE * j.t.c) + EBB_POINTS * (j.t.c_plane + j.t.o_plane) +
+	j.t.c_plane = j.t.o_plane = ebb_max(j.t.c_plane, j.t.o_plane);
+	j.worker_space = ebb_plane(EBB_TILE * j.t.c) + (EBB_POINTS + 1) * j.t.c_plane +
 	                 ebb_plane(EBB_VLEN);
 	return j;
 }
