@@ -37,6 +37,45 @@ EBB_INLINE dvec unit(word high, word low)
 	return (upper + lower) * 0x1p-53;
 }
 
+/* ---- Functions of whole vectors, to about 1e-16 of 1 or of their value ----------------------- */
+
+/* x = 2^n m with sqrt(1/2) <= m < sqrt(2); log m = 2 artanh s = 2 (s + s^3/3 + ..), s = (m-1)/(m+1),
+ * |s| < 0.172.  For positive normal x. */
+EBB_INLINE dvec logarithm(dvec x)
+{
+	const uint64_t one = UINT64_C(0x3ff0000000000000), root = UINT64_C(0x3fe6a09e667f3bcd);
+	word bits = (word)x + (one - root);
+	dvec n = (dvec)(bits >> 52 | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
+	dvec m = (dvec)((bits & UINT64_C(0x000fffffffffffff)) + root);
+	dvec s = (m - 1) / (m + 1), z = s * s, sum = {0};
+
+	EBB_UNROLL(10)
+	for (int k = 10; k > 0; k--)
+		sum = z * (1.0 / (2 * k + 1) + sum);
+	return n * 0.69314718055994530942 + 2 * (s + s * sum);
+}
+
+/* cos(2 pi v) for 0 <= v <= 1, as the sine of an angle within a quarter turn: x - x^3/3! + .. */
+EBB_INLINE dvec cosine_of_turns(dvec v)
+{
+	dvec from = v - 0.5, turns = (dvec)((word)from & UINT64_C(0x7fffffffffffffff)) - 0.25;
+	dvec x = 6.28318530717958647693 * turns, z = x * x, sum = {0};
+
+	EBB_UNROLL(10)
+	for (int k = 10; k > 0; k--)
+		sum = z * (-1.0 / (2 * k * (2 * k + 1))) * (1 + sum);
+	return x + x * sum;
+}
+
+EBB_INLINE dvec square_root(dvec x)
+{
+	for (int k = 0; k < LENGTH; k++)
+		x[k] = sqrt(x[k]);
+	return x;
+}
+
+/* ---- The cipher ------------------------------------------------------------------------------ */
+
 /* Two numbers in [0,1) for each of the counters {first + k, stream}. */
 static void philox(uint64_t seed, uint64_t stream, uint64_t first, double *u, double *v)
 {
@@ -80,23 +119,21 @@ struct random_job {
 	double a, b;
 	const real *x;
 	real *y;
+	real last; /* uniform: the largest below b */
 };
 
 /* Each makes a block of y of the numbers u and v, and for dropout of x. */
 EBB_INLINE void uniform_block(
 	const struct random_job *j, const double *u, const double *v, const real *x, real *y)
 {
-	real end = (real)j->b, last = end;
+	real end = (real)j->b;
 
 	(void)v, (void)x;
-	/* rounding may reach the end, which is excluded */
-	if (j->a < j->b)
-		last = EBB_F64 ? (real)nextafter(end, -INFINITY)
-		               : (real)nextafterf((float)end, -INFINITY);
 	for (int k = 0; k < LANES; k++) {
 		real value = (real)(j->a + (j->b - j->a) * u[k]);
 
-		y[k] = value < end ? value : last;
+		/* rounding may reach the end, which is excluded */
+		y[k] = value < end ? value : j->last;
 	}
 }
 
@@ -104,9 +141,17 @@ EBB_INLINE void normal_block(
 	const struct random_job *j, const double *u, const double *v, const real *x, real *y)
 {
 	(void)x;
-	for (int k = 0; k < LANES; k++)
-		y[k] = (real)(j->a +
-			      j->b * (sqrt(-2 * log(1 - u[k])) * cos(6.283185307179586477 * v[k])));
+	/* Box and Muller (1958) */
+	for (int i = 0; i < LANES; i += LENGTH) {
+		dvec length, turns, z;
+
+		memcpy(&length, u + i, sizeof length);
+		memcpy(&turns, v + i, sizeof turns);
+		z = square_root(-2 * logarithm(1 - length)) * cosine_of_turns(turns);
+		z = j->a + j->b * z;
+		for (int k = 0; k < LENGTH; k++)
+			y[i + k] = (real)z[k];
+	}
 }
 
 EBB_INLINE void dropout_block(
@@ -154,15 +199,20 @@ static void run(struct random_job *j, void (*fn)(void *, int64_t, int))
 EBB_DECLARE(uniform);
 void EBB_NAME(uniform)(int64_t n, uint64_t seed, uint64_t stream, double lo, double hi, void *y)
 {
-	struct random_job j = {n, 0, seed, stream, lo, hi, NULL, y};
+	struct random_job j = {n, 0, seed, stream, lo, hi, NULL, y, 0};
 
+	/* an empty interval is lo */
+	j.last = (real)hi;
+	if (lo < hi)
+		j.last = EBB_F64 ? (real)nextafter(j.last, -INFINITY)
+		                 : (real)nextafterf((float)j.last, -INFINITY);
 	run(&j, uniform_piece);
 }
 
 EBB_DECLARE(normal);
 void EBB_NAME(normal)(int64_t n, uint64_t seed, uint64_t stream, double mean, double std, void *y)
 {
-	struct random_job j = {n, 0, seed, stream, mean, std, NULL, y};
+	struct random_job j = {n, 0, seed, stream, mean, std, NULL, y, 0};
 
 	run(&j, normal_piece);
 }
@@ -170,7 +220,7 @@ void EBB_NAME(normal)(int64_t n, uint64_t seed, uint64_t stream, double mean, do
 EBB_DECLARE(dropout);
 void EBB_NAME(dropout)(int64_t n, uint64_t seed, uint64_t stream, double p, const void *x, void *y)
 {
-	struct random_job j = {n, 0, seed, stream, p, 1 / (1 - p), x, y};
+	struct random_job j = {n, 0, seed, stream, p, 1 / (1 - p), x, y, 0};
 
 	run(&j, dropout_piece);
 }
