@@ -101,20 +101,39 @@ static ebb_storage *best_of(const ebb_region *r, size_t bytes)
 	return best;
 }
 
-/* The block's lower end; the rest, unless it is next to nothing, is another. */
-static ebb_storage *cut(ebb_storage *s, size_t bytes)
+/* A thousandth more than asked for, less a header: two blocks then fit, with the header between them,
+ * where one as large as both was.  Halves often follow a whole, as after pooling. */
+static size_t rounded(size_t bytes)
+{
+	size_t spare = bytes / (1024 * EBB_ALIGN) * EBB_ALIGN;
+
+	bytes = (bytes + EBB_ALIGN - 1) & ~(size_t)(EBB_ALIGN - 1);
+	return spare ? bytes + spare - EBB_ALIGN : bytes;
+}
+
+/* The block becomes its lower end.  The rest, unless it is next to nothing, is another, in no list. */
+static ebb_storage *split(ebb_storage *s, size_t bytes)
 {
 	ebb_storage *top = above(s), *rest;
+	size_t left;
+
+	if (s->bytes < bytes + LEAST_REST)
+		return NULL;
+	left = s->bytes - bytes - EBB_ALIGN;
+	s->bytes = bytes;
+	rest = header(above(s), s->in.heap.region, s, left);
+	top->in.heap.below = rest;
+	return rest;
+}
+
+static ebb_storage *cut(ebb_storage *s, size_t bytes)
+{
+	ebb_storage *rest;
 
 	unlink_free(s);
-	if (s->bytes - bytes >= LEAST_REST) {
-		size_t left = s->bytes - bytes - EBB_ALIGN;
-
-		s->bytes = bytes;
-		rest = header(above(s), s->in.heap.region, s, left);
-		top->in.heap.below = rest;
+	rest = split(s, bytes);
+	if (rest)
 		link_free(rest);
-	}
 	s->refs = 1;
 	s->version = 0;
 	EBB_UNPOISON(ebb_storage_data(s), s->bytes);
@@ -126,7 +145,7 @@ ebb_storage *ebb_heap_take(ebb_heap *h, size_t bytes)
 	ebb_storage *s = NULL;
 	ebb_region *r;
 
-	bytes = (bytes + EBB_ALIGN - 1) & ~(size_t)(EBB_ALIGN - 1);
+	bytes = rounded(bytes);
 	for (r = h->regions; r && !s; r = r->next)
 		s = best_of(r, bytes);
 	if (!s) {
@@ -157,6 +176,14 @@ void ebb_heap_give(ebb_storage *s)
 		merge(below, s);
 	else
 		link_free(s);
+}
+
+void ebb_heap_trim(ebb_storage *s, size_t bytes)
+{
+	ebb_storage *rest = split(s, rounded(bytes));
+
+	if (rest)
+		ebb_heap_give(rest);
 }
 
 void ebb_heap_free(ebb_heap *h)

@@ -97,9 +97,12 @@ typedef struct ebb_arena {
 /* refs 1; NULL without an error if there is no memory */
 ebb_storage *ebb_pool_take(ebb_tape *t, size_t bytes);
 void ebb_pool_give(ebb_tape *t, ebb_storage *s);
+/* A storage in use needs but so many bytes from now on: of a large one the rest goes back. */
+void ebb_pool_trim(ebb_tape *t, ebb_storage *s, size_t bytes);
 void ebb_pool_free(ebb_tape *t);
 ebb_storage *ebb_heap_take(ebb_heap *h, size_t bytes); /* refs 1, or NULL */
 void ebb_heap_give(ebb_storage *s);
+void ebb_heap_trim(ebb_storage *s, size_t bytes);
 void ebb_heap_free(ebb_heap *h);
 void *ebb_arena_take(ebb_arena *a, size_t size);
 void ebb_arena_rewind(ebb_arena *a, uint64_t mark);

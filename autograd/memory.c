@@ -282,6 +282,15 @@ void ebb_pool_give(ebb_tape *t, ebb_storage *s)
 	EBB_POISON(ebb_storage_data(s), s->bytes);
 }
 
+void ebb_pool_trim(ebb_tape *t, ebb_storage *s, size_t bytes)
+{
+	size_t before = s->bytes;
+
+	if (s->size_class == EBB_ON_HEAP)
+		ebb_heap_trim(s, bytes);
+	t->pool.in_use -= before - s->bytes;
+}
+
 void ebb_pool_free(ebb_tape *t)
 {
 	ebb_pool *p = &t->pool;

@@ -381,6 +381,32 @@ START_TEST(sizes_share_one_memory)
 }
 END_TEST
 
+/* So do halves and quarters, exactly as large as what was between two others, headers and all. */
+START_TEST(parts_fit_where_the_whole_was)
+{
+	enum { WHOLE = 56 * 56 * 64 };
+	ebb_tape *t = ebb_tape_new();
+
+	for (int parts = 2; parts <= 8; parts *= 2) {
+		ebb_tensor *whole = ebb_full(t, EBB_SHAPE(WHOLE), 1),
+			   *next = ebb_full(t, EBB_SHAPE(WHOLE), 2);
+		const char *place = ebb_data(whole);
+
+		ck_assert(place < (const char *)ebb_data(next));
+		ebb_release(t, whole);
+		for (int i = 0; i < parts; i++) {
+			const char *part = ebb_data(ebb_full(t, EBB_SHAPE(WHOLE / parts), 3));
+
+			ck_assert(part >= place && part < (const char *)ebb_data(next));
+		}
+		ck_assert_double_eq(ebb_at(next, 0), 2);
+		ebb_tape_reset(t);
+	}
+	assert_healthy(t);
+	ebb_tape_free(t);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("memory");
@@ -393,6 +419,7 @@ int main(void)
 	tcase_add_test(c, an_inner_loop_forgets_its_part);
 	tcase_add_test(c, many_shapes_find_their_memory_again);
 	tcase_add_test(c, sizes_share_one_memory);
+	tcase_add_test(c, parts_fit_where_the_whole_was);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }
