@@ -135,18 +135,38 @@ static bool is_last_reader(const ebb_call *c, int k)
 	return true;
 }
 
+/* A result in the memory of input k, which it is the last to read. */
+static ebb_tensor *take_over(ebb_call *c, int k, ebb_shape shape, const int64_t *strides)
+{
+	ebb_tensor *x = c->in[k], *y = ebb_new_view(c, x, shape, strides, 0);
+
+	if (y)
+		ebb_drop(x);
+	return y;
+}
+
 ebb_tensor *ebb_new_over(ebb_call *c, int k)
 {
-	ebb_tensor *x, *y;
+	if (!c->t || !c->in[k])
+		return NULL;
+	if (!is_last_reader(c, k))
+		return ebb_new_like(c, c->in[k]);
+	return take_over(c, k, ebb_shape_of(c->in[k]), c->in[k]->strides);
+}
+
+ebb_tensor *ebb_new_within(ebb_call *c, int k, ebb_shape shape, ebb_order order)
+{
+	int64_t strides[EBB_MAX_DIMS], count;
+	ebb_tensor *y;
 
 	if (!c->t || !c->in[k])
 		return NULL;
-	x = c->in[k];
-	if (!is_last_reader(c, k))
-		return ebb_new_like(c, x);
-	y = ebb_new_view(c, x, ebb_shape_of(x), x->strides, 0);
-	if (y)
-		ebb_drop(x);
+	count = ebb_checked_count(shape, ebb_dtype_of(c->in[k]));
+	if (count < 0 || count > c->in[k]->count || !is_last_reader(c, k))
+		return ebb_new(c, ebb_dtype_of(c->in[k]), shape, order);
+	ebb_strides_of(order, shape.ndim, shape.dims, strides);
+	y = take_over(c, k, shape, strides);
+	c->shrinks = y && y->data == ebb_storage_data(y->storage);
 	return y;
 }
 
@@ -355,6 +375,8 @@ ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y)
 		c->t = NULL;
 		return NULL;
 	}
+	if (c->shrinks)
+		ebb_pool_trim(t, y->storage, (size_t)y->count * ebb_dtype_size(ebb_dtype_of(y)));
 	if (c->start)
 		ebb_tell_ran(c, y);
 	/* What a gradient computes on its way may be masked: what it gives is looked at. */

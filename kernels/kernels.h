@@ -296,8 +296,9 @@ typedef struct ebb_kernels {
 
 	/* Pooling.  index[n,i,j,c] is the position h*W + w of the maximum in its image (the
 	 * first of equals; the first NaN wins), NHWC like y.  A window with no element in the
-	 * image cannot occur.  index may be NULL. */
+	 * image cannot occur.  index may be NULL.  y may be x where maxpool_goes_over. */
 	void (*maxpool)(const ebb_pool_shape *s, const void *x, void *y, void *index);
+	bool (*maxpool_goes_over)(const ebb_pool_shape *s);
 	/* gx = 0, += ; a kernel of 0 x 0 is an index that may point anywhere in the image */
 	void (*maxpool_scatter)(
 		const ebb_pool_shape *s, const void *gy, const void *index, void *gx);

@@ -131,13 +131,28 @@ static struct square square_of(const ebb_pool_shape *s)
 	return q;
 }
 
-/* Windows [o,end) of a row, of count taps, all of them inside the image; the vectors are inside x and
- * the row of y.  x and at are where the first window begins. */
+/* A row of windows. */
+struct pool_row {
+	const real *image, *x_end;
+	int64_t top;
+	struct span rows, channels;
+	real *y;
+	void *index;
+	int64_t first; /* number of its first output */
+};
+
+/* Windows of a row, of count taps, all of them inside the image; the vectors are inside x and the row
+ * of y.  left is where the first window, number o, begins. */
 EBB_INLINE void whole_windows(int count, const ebb_pool_shape *s, const struct square *q,
-	const real *x, int64_t at, int64_t windows, real *y, void *index, int64_t i)
+	const struct pool_row *r, struct span windows)
 {
-	for (int64_t o = 0; o < windows; o++, at += s->stride_w) {
-		for (int64_t c = 0; c < s->c; c += EBB_VLEN) {
+	int64_t left = windows.first * s->stride_w - s->pad_left, at = r->top * s->w + left;
+	const real *x = r->image + at * s->c;
+	real *y = r->y + windows.first * s->c;
+	int64_t i = r->first + windows.first * s->c;
+
+	for (int64_t o = 0; o < windows.end - windows.first; o++, at += s->stride_w) {
+		for (int64_t c = r->channels.first; c < r->channels.end; c += EBB_VLEN) {
 			const real *from = x + o * s->stride_w * s->c + c;
 			struct best b = {*(const ebb_vec *)(const void *)from, {0}};
 
@@ -147,23 +162,13 @@ EBB_INLINE void whole_windows(int count, const ebb_pool_shape *s, const struct s
 					*(const ebb_vec *)(const void *)(from + q->offset[k]),
 					q->position[k]);
 			*(ebb_vec *)(void *)(y + o * s->c + c) = b.value;
-			store_index(s->narrow, b.where + (ebb_whole)at, index, i + o * s->c + c,
+			store_index(s->narrow, b.where + (ebb_whole)at, r->index, i + o * s->c + c,
 				EBB_VLEN);
 		}
 	}
 }
 
-/* A row of windows. */
-struct pool_row {
-	const real *image, *x_end;
-	int64_t top;
-	struct span rows;
-	real *y;
-	void *index;
-	int64_t first; /* number of its first output */
-};
-
-/* Those of its windows that whole_windows can take. */
+/* Those of a row's windows that whole_windows can take. */
 static struct span whole_span(
 	const ebb_pool_shape *s, const struct square *q, const struct pool_row *r)
 {
@@ -191,7 +196,7 @@ static void any_window(const ebb_pool_shape *s, const struct pool_row *r, int64_
 	struct span cols =
 		s->adaptive ? adaptive(s, false, o) : inside(left, s->kw, s->dilation_w, s->w);
 
-	for (int64_t c = 0; c < s->c; c += EBB_VLEN) {
+	for (int64_t c = r->channels.first; c < r->channels.end; c += EBB_VLEN) {
 		int64_t room = (s->ow - o) * s->c - c;
 		struct best b = window_max(s, r->image + c, r->x_end, r->top, left, r->rows, cols);
 
@@ -203,36 +208,31 @@ static void any_window(const ebb_pool_shape *s, const struct pool_row *r, int64_
 static void maxpool_row(const ebb_pool_shape *s, const struct square *q, const struct pool_row *r)
 {
 	struct span whole = whole_span(s, q, r);
-	int64_t at = r->top * s->w + whole.first * s->stride_w - s->pad_left;
 
 	for (int64_t o = 0; o < whole.first; o++)
 		any_window(s, r, o);
 	if (whole.first < whole.end && q->count == 4)
-		whole_windows(4, s, q, r->image + at * s->c, at, whole.end - whole.first,
-			r->y + whole.first * s->c, r->index, r->first + whole.first * s->c);
+		whole_windows(4, s, q, r, whole);
 	else if (whole.first < whole.end)
-		whole_windows(9, s, q, r->image + at * s->c, at, whole.end - whole.first,
-			r->y + whole.first * s->c, r->index, r->first + whole.first * s->c);
+		whole_windows(9, s, q, r, whole);
 	for (int64_t o = ebb_max(whole.first, whole.end); o < s->ow; o++)
 		any_window(s, r, o);
 }
 
-static void maxpool_rows(void *ctx, int64_t piece, int worker)
+static void maxpool_part(const struct pool_job *j, struct span part, struct span channels)
 {
-	const struct pool_job *j = ctx;
 	ebb_pool_shape s = *j->s;
 	struct square q = square_of(&s);
 
-	(void)worker;
 	if (s.adaptive) {
 		s.stride_h = s.stride_w = s.pad_top = s.pad_left = 0;
 		s.dilation_h = s.dilation_w = 1;
 	}
-	EBB_EACH(row, j)
-	{
+	for (int64_t row = part.first; row < part.end; row++) {
 		struct pool_row r = {.image = j->x + row / s.oh * s.h * s.w * s.c,
 			.x_end = j->x + s.n * s.h * s.w * s.c,
 			.top = row % s.oh * s.stride_h - s.pad_top,
+			.channels = channels,
 			.y = j->y + row * s.ow * s.c,
 			.index = j->index,
 			.first = row * s.ow * s.c};
@@ -243,11 +243,59 @@ static void maxpool_rows(void *ctx, int64_t piece, int worker)
 	}
 }
 
+static void maxpool_rows(void *ctx, int64_t piece, int worker)
+{
+	const struct pool_job *j = ctx;
+	int64_t first = piece * j->chunk;
+
+	(void)worker;
+	maxpool_part(j, (struct span){first, ebb_min(j->count, first + j->chunk)},
+		(struct span){0, j->s->c});
+}
+
+/* ---- Over its own input ---------------------------------------------------------------------- */
+
+/* Channels of a piece: a cache line. */
+enum { LINE = 64 / (int)sizeof(real) };
+
+/* All windows, in reading order, of a line of channels, which no other piece reads or writes. */
+static void maxpool_line(void *ctx, int64_t piece, int worker)
+{
+	const struct pool_job *j = ctx;
+
+	(void)worker;
+	maxpool_part(
+		j, (struct span){0, j->count}, (struct span){piece * LINE, (piece + 1) * LINE});
+}
+
+/* Output i along an axis takes the place of element i.  That is safe if no later window begins there:
+ * if window i begins at i or later. */
+static bool begins_late(int64_t in, int64_t out, int64_t stride, int64_t pad)
+{
+	return out <= in && (out == 1 || pad < stride);
+}
+
+EBB_DECLARE(maxpool_goes_over);
+bool EBB_NAME(maxpool_goes_over)(const ebb_pool_shape *s)
+{
+	/* An adaptive window i begins at i*h/oh. */
+	int64_t stride_h = s->adaptive ? 1 : s->stride_h, stride_w = s->adaptive ? 1 : s->stride_w;
+	int64_t pad_top = s->adaptive ? 0 : s->pad_top, pad_left = s->adaptive ? 0 : s->pad_left;
+
+	return s->c % LINE == 0 && begins_late(s->h, s->oh, stride_h, pad_top) &&
+	       begins_late(s->w, s->ow, stride_w, pad_left);
+}
+
 EBB_DECLARE(maxpool);
 void EBB_NAME(maxpool)(const ebb_pool_shape *s, const void *x, void *y, void *index)
 {
 	struct pool_job j = {.s = s, .x = x, .y = y, .index = index};
 
+	if (x == y && s->c) {
+		j.count = s->n * s->oh;
+		ebb_run(s->c / LINE, maxpool_line, &j);
+		return;
+	}
 	ebb_pool_run(&j, s->n * s->oh, s->ow * s->c, maxpool_rows);
 }
 

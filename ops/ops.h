@@ -376,13 +376,14 @@ EBB_API ebb_tensor *ebb_conv_transpose2d(const ebb_conv_transpose2d_args *a);
  * out).  stride defaults to kernel; pad <= kernel/2. maxpool2d: the gradient goes to the first
  * of equal elements. avgpool2d: padding counts as zeros in the divisor unless .exclude_pad; no
  * dilation.  .index (max only) receives where each maximum was found, h*W + w, as I64
- * [N,C,Oh,Ow]. */
+ * [N,C,Oh,Ow].  .inplace (max only): x is released, and without recording y may lie where x lay, as for
+ * batchnorm. */
 typedef struct ebb_pool2d_args {
 	ebb_tape *t;
 	ebb_tensor *x;
 	int kernel, stride, pad, dilation;
 	int kernel_hw[2], stride_hw[2], pad_hw[2], dilation_hw[2];
-	bool ceil_mode, exclude_pad;
+	bool ceil_mode, exclude_pad, inplace;
 	ebb_tensor **index;
 	const char *site;
 } ebb_pool2d_args;

@@ -70,15 +70,19 @@ static ebb_tensor *positions(ebb_call *c, const ebb_tensor *y, const ebb_tensor 
 	return where;
 }
 
-/* The rest of a call that has begun, its input checked. */
-static ebb_tensor *maximum(ebb_call *c, ebb_pool_shape *s, ebb_tensor **where)
+/* The rest of a call that has begun, its input checked.  over: the input may be written over. */
+static ebb_tensor *maximum(ebb_call *c, ebb_pool_shape *s, ebb_tensor **where, bool over)
 {
 	const ebb_tensor *x = c->in[0];
+	ebb_shape shape = EBB_SHAPE(s->n, s->c, s->oh, s->ow);
 	bool wanted = c->tracked || where;
 	ebb_tensor *y, *index = NULL;
 
 	s->narrow = s->h * s->w <= UINT16_MAX + 1;
-	y = ebb_new(c, ebb_dtype_of(x), EBB_SHAPE(s->n, s->c, s->oh, s->ow), EBB_CHANNELS_LAST);
+	if (over && !wanted && KERNELS(x)->maxpool_goes_over(s))
+		y = ebb_new_within(c, 0, shape, EBB_CHANNELS_LAST);
+	else
+		y = ebb_new(c, ebb_dtype_of(x), shape, EBB_CHANNELS_LAST);
 	/* Positions of 16 or 32 bits, kept as bytes: there is no such dtype. */
 	if (y && wanted)
 		index = ebb_new(c, EBB_U8, EBB_SHAPE(y->count, s->narrow ? 2 : 4), EBB_ROWS);
@@ -247,7 +251,7 @@ static bool sizes(ebb_call *c, const ebb_pool2d_args *a, ebb_pool_shape *s)
 
 ebb_tensor *(ebb_maxpool2d)(const ebb_pool2d_args *a)
 {
-	ebb_tensor *x = a->x;
+	ebb_tensor *x = a->x, *y;
 	ebb_call c = ebb_begin(a->t, &MAXPOOL2D, a->site, 1, &x);
 	ebb_pool_shape s;
 
@@ -258,7 +262,10 @@ ebb_tensor *(ebb_maxpool2d)(const ebb_pool2d_args *a)
 	if (a->exclude_pad)
 		return ebb_call_fail(&c, EBB_INVALID,
 			".exclude_pad is 1; it is for averages: padding never is a maximum");
-	return maximum(&c, &s, a->index);
+	y = maximum(&c, &s, a->index, a->inplace);
+	if (a->inplace && y)
+		ebb_release(a->t, a->x);
+	return y;
 }
 
 ebb_tensor *(ebb_avgpool2d)(const ebb_pool2d_args *a)
@@ -277,6 +284,9 @@ ebb_tensor *(ebb_avgpool2d)(const ebb_pool2d_args *a)
 		return ebb_call_fail(&c, EBB_INVALID,
 			"an average has no .index: it is at no one place of its %lldx%lld",
 			(long long)s.kh, (long long)s.kw);
+	if (a->inplace)
+		return ebb_call_fail(&c, EBB_INVALID,
+			".inplace is 1; it is for maxima: a mean has a memory of its own");
 	return average(&c, &s);
 }
 
@@ -332,5 +342,5 @@ ebb_tensor *(ebb_adaptive_maxpool2d)(const ebb_adaptive_args *a)
 		*a->index = NULL;
 	if (!is_image(&c) || !adaptive_sizes(&c, a, &s))
 		return NULL;
-	return maximum(&c, &s, a->index);
+	return maximum(&c, &s, a->index, false);
 }

@@ -112,9 +112,11 @@ static ebb_tensor *conv_forward(ebb_tape *t, const ebb_conv_bn *l, ebb_tensor *x
 	return ebb_scope_end(t, conv_bn_relu(t, &l->conv, &l->bn, x, NULL, site));
 }
 
+/* In the place of x. */
 static ebb_tensor *pool(ebb_tape *t, ebb_tensor *x, int kernel, const char *site)
 {
-	return ebb_maxpool2d(t, x, .kernel = kernel, .stride = 2, .ceil_mode = true);
+	return ebb_maxpool2d(
+		t, x, .kernel = kernel, .stride = 2, .ceil_mode = true, .inplace = true);
 }
 
 static ebb_tensor *inception_forward(
@@ -157,10 +159,10 @@ ebb_googlenet_logits(ebb_googlenet_forward)(
 	if (net->transform_input)
 		x = transform_input(t, x, site);
 	y = conv_forward(t, &net->conv1, x, site);
-	y = replace(t, y, pool(t, y, 3, site));
+	y = pool(t, y, 3, site);
 	y = replace(t, y, conv_forward(t, &net->conv2, y, site));
 	y = replace(t, y, conv_forward(t, &net->conv3, y, site));
-	y = replace(t, y, pool(t, y, 3, site));
+	y = pool(t, y, 3, site);
 	for (int i = 0; i < INCEPTIONS; i++) {
 		y = replace(t, y, inception_forward(t, &net->inception[i], y, site));
 		if (aux && INCEPTION[i].aux == 1)
@@ -168,7 +170,7 @@ ebb_googlenet_logits(ebb_googlenet_forward)(
 		if (aux && INCEPTION[i].aux == 2)
 			out.aux2 = aux_forward(t, &net->aux2, y, site);
 		if (INCEPTION[i].pool)
-			y = replace(t, y, pool(t, y, INCEPTION[i].pool, site));
+			y = pool(t, y, INCEPTION[i].pool, site);
 	}
 	y = replace(t, y, ebb_adaptive_avgpool2d(t, y));
 	y = replace(t, y, ebb_flatten(t, y));

@@ -22,7 +22,7 @@ static ebb_tensor *conv_relu_pool(
 	ebb_tensor *y = ebb_conv_forward(t, conv, x);
 
 	y = replace(t, y, ebb_relu(t, y));
-	return replace(t, y, ebb_maxpool2d(t, y, .kernel = 2));
+	return ebb_maxpool2d(t, y, .kernel = 2, .inplace = true);
 }
 
 static ebb_tensor *linear_relu(

@@ -61,14 +61,16 @@ ebb_resnet(ebb_resnet_new)(const ebb_resnet_new_args *a)
 	return net;
 }
 
+/* The block's input, or what takes its place. */
 static ebb_tensor *shortcut(ebb_tape *t, const ebb_resnet_block *b, ebb_tensor *x, const char *site)
 {
 	if (!b->downsample.weight)
 		return x;
-	x = ebb_conv_forward(t, &b->downsample, x);
+	x = replace(t, x, ebb_conv_forward(t, &b->downsample, x));
 	return replace(t, x, ebb_bn_forward(t, &b->downsample_bn, x));
 }
 
+/* In the place of x. */
 static ebb_tensor *block_forward(
 	ebb_tape *t, const ebb_resnet_block *b, ebb_tensor *x, const char *site)
 {
@@ -76,8 +78,10 @@ static ebb_tensor *block_forward(
 
 	ebb_scope_begin(t, b->name);
 	y = conv_bn_relu(t, &b->conv1, &b->bn1, x, NULL, site);
-	y = conv_bn_relu(t, &b->conv2, &b->bn2, y, shortcut(t, b, x, site), site);
-	return ebb_scope_end(t, y);
+	x = shortcut(t, b, x, site);
+	y = replace(t, y, ebb_conv_forward(t, &b->conv2, y));
+	y = replace(t, y, ebb_bn_relu_forward(t, &b->bn2, y, x));
+	return ebb_scope_end(t, replace(t, x, y));
 }
 
 ebb_tensor *(
@@ -88,9 +92,9 @@ ebb_tensor *(
 	if (!net)
 		return no_model(t, "resnet_forward", site);
 	y = conv_bn_relu(t, &net->conv1, &net->bn1, x, NULL, site);
-	y = replace(t, y, ebb_maxpool2d(t, y, .kernel = 3, .stride = 2, .pad = 1));
+	y = ebb_maxpool2d(t, y, .kernel = 3, .stride = 2, .pad = 1, .inplace = true);
 	for (int i = 0; i < net->count; i++)
-		y = replace(t, y, block_forward(t, &net->blocks[i], y, site));
+		y = block_forward(t, &net->blocks[i], y, site);
 	y = replace(t, y, ebb_adaptive_avgpool2d(t, y));
 	y = replace(t, y, ebb_flatten(t, y));
 	return replace(t, y, ebb_linear_forward(t, &net->fc, y));

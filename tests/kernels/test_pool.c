@@ -69,6 +69,19 @@ static int64_t position(const ebb_pool_shape *s, const void *index, int64_t i)
 	return s->narrow ? ((const uint16_t *)index)[i] : ((const int32_t *)index)[i];
 }
 
+/* Over its own input, where that may be: y are the maxima of x. */
+static void check_over(const ebb_pool_shape *s, const void *x, const void *y)
+{
+	size_t size = (size_t)(s->n * s->h * s->w * s->c) * K->real_size;
+	void *over = bytes(size);
+
+	if (!K->maxpool_goes_over(s))
+		return;
+	memcpy(over, x, size);
+	K->maxpool(s, over, over, NULL);
+	ck_assert_mem_eq(over, y, (size_t)(s->n * s->oh * s->ow * s->c) * K->real_size);
+}
+
 static void check_maximum(ebb_pool_shape s)
 {
 	int64_t nx = s.n * s.h * s.w * s.c, ny = s.n * s.oh * s.ow * s.c;
@@ -82,6 +95,7 @@ static void check_maximum(ebb_pool_shape s)
 	K->maxpool(&s, x, y, index);
 	K->maxpool(&s, x, alone, NULL);
 	ck_assert_mem_eq(alone, y, (size_t)ny * K->real_size);
+	check_over(&s, x, y);
 	K->maxpool_scatter(&s, gy, index, gx);
 	K->maxpool_gather(&s, x, index, z);
 	for (int64_t i = 0; i < ny; i++) {
@@ -170,6 +184,8 @@ static ebb_pool_shape random_pool(void)
 
 		s.pad_top = any(0, s.kh / 2);
 		s.pad_left = any(0, s.kw / 2);
+		if (!any(0, 2)) /* whole cache lines */
+			s.c = 16 * any(1, 3);
 		if (!any(0, 3)) { /* windows that tile */
 			s.stride_h = s.kh;
 			s.stride_w = s.kw;

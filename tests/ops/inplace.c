@@ -1,4 +1,4 @@
-/* inplace.c - batch norm over its own input: where nobody needs that, and nowhere else. */
+/* inplace.c - batch norm and pooling over their own input: where nobody needs that, and nowhere else. */
 #include <string.h>
 
 #include "tests/ops/ops_test.h"
@@ -186,6 +186,92 @@ START_TEST(checkpoints_keep_it)
 }
 END_TEST
 
+/* ---- Pooling --------------------------------------------------------------------------------- */
+
+enum { LINE = 16, WIDE = 80 };
+
+static ebb_tensor *pooled(ebb_tape *t, ebb_tensor *x, bool inplace)
+{
+	return ebb_maxpool2d(t, x, .kernel = 3, .stride = 2, .pad = 1, .inplace = inplace);
+}
+
+/* Large enough for the heap, whose memory goes back as far as the maxima do not need it. */
+START_TEST(maxima_take_the_place)
+{
+	ebb_tensor *stored = filled(EBB_SHAPE(2, LINE, WIDE, WIDE), 1), *x, *want, *y, *other;
+	ebb_tape *t = ebb_tape_new();
+	const char *place;
+	size_t held;
+
+	ebb_set_recording(t, false);
+	want = pooled(t, stored, false);
+	x = ebb_neg(t, ebb_neg(t, stored));
+	held = ebb_memory_of(t).in_use;
+	place = ebb_data(x);
+	y = pooled(t, x, true);
+	check_same(y, want);
+	ck_assert_ptr_eq(ebb_data(y), place);
+	ck_assert_uint_le(ebb_memory_of(t).in_use, held - (size_t)ebb_count(stored) * 4 * 5 / 7);
+	/* Somebody else's from here on. */
+	other = ebb_zeros(t, EBB_SHAPE(ebb_count(stored) / 2));
+	ck_assert((const char *)ebb_data(other) > place);
+	check_same(y, want);
+	ck_assert(!ebb_failed(t));
+	ck_assert_ptr_null(ebb_neg(t, x));
+	ck_assert_ptr_nonnull(strstr(ebb_error_message(t), "released"));
+	ebb_tape_free(t);
+	ebb_tensor_free(stored);
+}
+END_TEST
+
+/* A view, a stored tensor, windows that begin before their place, parts of cache lines. */
+START_TEST(maxima_of_what_others_need)
+{
+	ebb_tensor *stored = filled(EBB_SHAPE(2, LINE, 12, 12), 1), *x, *view, *y;
+	ebb_tape *t = ebb_tape_new();
+
+	ebb_set_recording(t, false);
+	x = ebb_neg(t, stored);
+	view = ebb_reshape(t, x, EBB_SHAPE(2, LINE, 144));
+	y = pooled(t, x, true);
+	check_same(y, pooled(t, ebb_neg(t, stored), false));
+	check_same(view, ebb_reshape(t, ebb_neg(t, stored), EBB_SHAPE(2, LINE, 144)));
+	check_same(pooled(t, stored, true), pooled(t, stored, true));
+	check_same(ebb_maxpool2d(t, ebb_neg(t, stored), .kernel = 3, .stride = 1, .pad = 1,
+			   .inplace = true),
+		ebb_maxpool2d(t, ebb_neg(t, stored), .kernel = 3, .stride = 1, .pad = 1));
+	x = ebb_slice(t, stored, 1, 0, 7, 1);
+	check_same(pooled(t, ebb_neg(t, x), true), pooled(t, ebb_neg(t, x), false));
+	ck_assert_msg(!ebb_failed(t), "%s", ebb_error_message(t));
+	ck_assert_ptr_null(ebb_avgpool2d(t, stored, .kernel = 2, .inplace = true));
+	ck_assert_ptr_nonnull(strstr(ebb_error_message(t), ".inplace"));
+	ebb_tape_free(t);
+	ebb_tensor_free(stored);
+}
+END_TEST
+
+START_TEST(gradients_of_maxima)
+{
+	ebb_tensor *stored = filled(EBB_SHAPE(2, LINE, 9, 9), 1), *g[2], *index = NULL, *y;
+	ebb_tape *t = ebb_tape_new();
+
+	ebb_set_requires_grad(stored, true);
+	for (int inplace = 0; inplace <= 1; inplace++) {
+		y = pooled(t, ebb_square(t, stored), inplace);
+		ck_assert_msg(
+			ebb_grad(t, ebb_sum(t, ebb_square(t, y)), 1, &stored, &g[inplace], NULL),
+			"%s", ebb_error_message(t));
+	}
+	check_same(g[0], g[1]);
+	ebb_set_recording(t, false);
+	y = ebb_maxpool2d(t, ebb_neg(t, stored), .kernel = 2, .index = &index, .inplace = true);
+	check_same(y, ebb_maxpool2d(t, ebb_neg(t, stored), .kernel = 2));
+	ck_assert_ptr_nonnull(index);
+	ebb_tape_free(t);
+	ebb_tensor_free(stored);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("ops-inplace");
@@ -196,6 +282,9 @@ int main(void)
 	tcase_add_test(c, others_keep_it);
 	tcase_add_test(c, gradients_keep_it);
 	tcase_add_test(c, checkpoints_keep_it);
+	tcase_add_test(c, maxima_take_the_place);
+	tcase_add_test(c, maxima_of_what_others_need);
+	tcase_add_test(c, gradients_of_maxima);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }
