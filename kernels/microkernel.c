@@ -26,25 +26,34 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 #endif
 
 #define MICRO(name, vec, length)                                                                         \
-	EBB_INLINE void name##_store(                                                                    \
-		const int vecs, const struct ebb_product *p, const vec *acc, real *c)                    \
+	/* The rows of sums, when a panel is wider than the columns to store. */                         \
+	static __attribute__((noinline)) void name##_edge(                                               \
+		int rows, int vecs, const struct ebb_product *p, const vec *sums, real *c)               \
 	{                                                                                                \
-		for (int v = 0; v < vecs; v++) {                                                         \
-			const int left = p->cols - v * (length);                                         \
-			vec *to = (vec *)(void *)(c + v * (length));                                     \
+		/* Where rows lie back to back, a whole vector ends in rows that are stored after it. */ \
+		const bool packed = vecs == 1 && !p->add && p->ldc == p->cols;                           \
                                                                                                          \
-			if (left >= (length))                                                            \
-				*to = p->add ? (vec)(*to + acc[v]) : acc[v];                             \
-			else if (left > 0)                                                               \
-				name##_part(acc[v], left, p->add, c + v * (length));                     \
+		for (int t = 0; t < rows; t++, c += p->ldc) {                                            \
+			const bool whole = packed && (rows - t) * p->cols >= (length);                   \
+                                                                                                         \
+			for (int v = 0; v < vecs; v++, sums++) {                                         \
+				const int left = p->cols - v * (length);                                 \
+				vec *to = (vec *)(void *)(c + v * (length));                             \
+                                                                                                         \
+				if (whole || left >= (length))                                           \
+					*to = p->add ? (vec)(*to + *sums) : *sums;                       \
+				else if (left > 0)                                                       \
+					name##_part(*sums, left, p->add, c + v * (length));              \
+			}                                                                                \
 		}                                                                                        \
 	}                                                                                                \
 	EBB_INLINE void name##_core(const int rows, const int vecs, const bool by_row,                   \
 		const struct ebb_product *p, const real *a, const real *b, real *c)                      \
 	{                                                                                                \
 		vec acc[EBB_MAX_ROWS][2];                                                                \
-		const int64_t len = p->len, bs = p->b_stride;                                            \
+		const int64_t len = p->len, bs = p->b_stride, ldc = p->ldc;                              \
 		const int64_t as = by_row ? p->a_stride * (int64_t)sizeof(real) : p->a_stride;           \
+		const bool add = p->add;                                                                 \
                                                                                                          \
 		EBB_UNROLL(14)                                                                           \
 		for (int t = 0; t < rows; t++) {                                                         \
@@ -92,15 +101,26 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 				}                                                                        \
 			}                                                                                \
 		}                                                                                        \
-		/* Where rows lie back to back, a whole vector ends in rows that are stored after it. */ \
-		const bool packed = vecs == 1 && !p->add && p->ldc == p->cols;                           \
+		if (p->cols < vecs * (length)) {                                                         \
+			vec sums[EBB_MAX_ROWS * 2];                                                      \
                                                                                                          \
+			EBB_UNROLL(14)                                                                   \
+			for (int t = 0; t < rows; t++) {                                                 \
+				EBB_UNROLL(2)                                                            \
+				for (int v = 0; v < vecs; v++)                                           \
+					sums[t * vecs + v] = acc[t][v];                                  \
+			}                                                                                \
+			name##_edge(rows, vecs, p, sums, c);                                             \
+			return;                                                                          \
+		}                                                                                        \
 		EBB_UNROLL(14)                                                                           \
-		for (int t = 0; t < rows; t++) {                                                         \
-			if (packed && (rows - t) * p->cols >= (length))                                  \
-				*(vec *)(void *)(c + t * p->ldc) = acc[t][0];                            \
-			else                                                                             \
-				name##_store(vecs, p, acc[t], c + t * p->ldc);                           \
+		for (int t = 0; t < rows; t++, c += ldc) {                                               \
+			EBB_UNROLL(2)                                                                    \
+			for (int v = 0; v < vecs; v++) {                                                 \
+				vec *to = (vec *)(void *)(c + v * (length));                             \
+                                                                                                         \
+				*to = add ? (vec)(*to + acc[t][v]) : acc[t][v];                          \
+			}                                                                                \
 		}                                                                                        \
 	}
 
