@@ -183,7 +183,30 @@ size_t EBB_NAME(winograd_panels_workspace)(const struct ebb_tiling *t);
 void EBB_NAME(winograd_panels)(const struct ebb_tiling *t, bool turned, const real *x,
 	const real *w, const real *bias, real *y, real *ws);
 
-/* ---- The weights' gradient (winograd_weight.c) ----------------------------------------------- */
+/* ---- The weights' gradient (winograd_gradient.c, winograd_weight.c) -------------------------- */
+
+#define ebb_transform_gradient EBB_NAME(transform_gradient)
+#define ebb_put_weights EBB_NAME(put_weights)
+
+/* The values of count tiles of gy from first on at all points: values[point*o_plane + i*op + channel]. */
+void ebb_transform_gradient(
+	const struct ebb_tiling *t, const real *gy, int64_t first, int64_t count, real *values);
+
+/* Sums over tiles, at[point*plane + channel*width + column], of one panel; as many times as there are
+ * chunks, EBB_POINTS planes apart. */
+struct ebb_sums {
+	const real *at;
+	int64_t plane, chunks;
+	bool add; /* to the weights that are there */
+};
+enum {
+	EBB_WEIGHT_CHANNELS = 28
+}; /* source channels at a time, by whole rows of the micro-kernel */
+
+/* From them the weights of source channels [c,c+count) to the panel that begins at a column, of which
+ * the sums are from channel c on. */
+void ebb_put_weights(const struct ebb_tiling *t, const struct ebb_sums *s, int64_t column,
+	int64_t c, int64_t count, real *gw);
 
 size_t EBB_NAME(winograd_weight_workspace)(const ebb_conv_shape *s);
 

@@ -129,13 +129,15 @@ START_TEST(ways_agree)
 }
 END_TEST
 
-/* Shapes whose weights' gradient goes by all tiles at once, also in several rounds of tiles, and
- * ones with more chunks than one. */
+/* Shapes whose weights' gradient goes by channels, by points, also in several rounds of tiles, and by
+ * several chunks. */
 static void large_shapes(void)
 {
 	static const ebb_conv_shape shapes[] = {
 		{2, 180, 9, 7, 200, 3, 3, 9, 7, 1, 1, 1, 1, 1, 1, 1},
 		{40, 250, 5, 6, 260, 3, 3, 5, 6, 1, 1, 1, 1, 1, 1, 1},
+		{3, 170, 23, 37, 190, 3, 3, 22, 35, 1, 1, 1, 1, 0, 1, 1},
+		{7, 130, 19, 19, 230, 3, 3, 19, 19, 1, 1, 1, 1, 1, 1, 1},
 		{9, 17, 20, 22, 33, 5, 5, 20, 22, 1, 1, 1, 1, 2, 2, 1},
 		{5, 48, 31, 8, 16, 3, 3, 29, 6, 1, 1, 1, 1, 0, 0, 1},
 		/* large enough to be streamed */
@@ -205,7 +207,8 @@ static void threads(void)
 {
 	static const ebb_conv_shape shapes[] = {
 		{9, 16, 17, 18, 40, 3, 3, 17, 18, 1, 1, 1, 1, 1, 1, 1},
-		{3, 190, 9, 7, 200, 3, 3, 9, 7, 1, 1, 1, 1, 1, 1, 1}};
+		{3, 190, 9, 7, 200, 3, 3, 9, 7, 1, 1, 1, 1, 1, 1, 1},
+		{5, 170, 24, 24, 180, 3, 3, 24, 24, 1, 1, 1, 1, 1, 1, 1}};
 
 	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && !f64; i++) {
 		int64_t size[3];
