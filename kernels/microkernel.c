@@ -47,10 +47,31 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 			}                                                                                \
 		}                                                                                        \
 	}                                                                                                \
+	/* What one term adds to the sums. */                                                            \
+	EBB_INLINE void name##_term(const int rows, const int vecs, const bool by_row,                   \
+		const int64_t as, const real *b, const real *run, const char *base0,                     \
+		const char *base1, const char *base2, vec(*acc)[2])                                      \
+	{                                                                                                \
+		vec b0 = LOAD(vec, b), b1 = b0;                                                          \
+                                                                                                         \
+		if (vecs == 2)                                                                           \
+			b1 = LOAD(vec, b + (length));                                                    \
+		EBB_UNROLL(14)                                                                           \
+		for (int t = 0; t < rows; t++) {                                                         \
+			const char *base = t < 5 ? base0 : t < 10 ? base1 : base2;                       \
+			real s = by_row ? LOAD(real, base + t % 5 * as) : run[t];                        \
+                                                                                                         \
+			acc[t][0] += b0 * s;                                                             \
+			if (vecs == 2)                                                                   \
+				acc[t][1] += b1 * s;                                                     \
+		}                                                                                        \
+	}                                                                                                \
 	EBB_INLINE void name##_core(const int rows, const int vecs, const bool by_row,                   \
 		const struct ebb_product *p, const real *a, const real *b, real *c)                      \
 	{                                                                                                \
-		vec acc[EBB_MAX_ROWS][2];                                                                \
+		/* So few sums that each would wait for itself are made in two parts. */                 \
+		const int parts = rows * vecs < 8 ? 2 : 1;                                               \
+		vec acc[2][EBB_MAX_ROWS][2];                                                             \
 		const int64_t len = p->len, bs = p->b_stride, ldc = p->ldc;                              \
 		const int64_t as = by_row ? p->a_stride * (int64_t)sizeof(real) : p->a_stride;           \
 		const bool add = p->add;                                                                 \
@@ -58,9 +79,13 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 		EBB_UNROLL(14)                                                                           \
 		for (int t = 0; t < rows; t++) {                                                         \
 			EBB_UNROLL(2)                                                                    \
-			for (int v = 0; v < vecs; v++)                                                   \
-				acc[t][v] =                                                              \
+			for (int v = 0; v < vecs; v++) {                                                 \
+				acc[0][t][v] =                                                           \
 					p->bias ? LOAD(vec, p->bias + v * (length)) : (vec){0};          \
+				EBB_UNROLL(2)                                                            \
+				for (int i = 1; i < parts; i++)                                          \
+					acc[i][t][v] = (vec){0};                                         \
+			}                                                                                \
 		}                                                                                        \
 		for (int64_t r1 = 0; r1 < p->runs1; r1++) {                                              \
 			for (int64_t r2 = 0; r2 < p->runs2; r2++) {                                      \
@@ -68,37 +93,47 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 				const char *base0 = (const char *)run;                                   \
 				const char *base1 = base0 + (rows > 5 && by_row ? 5 * as : 0);           \
 				const char *base2 = base0 + (rows > 10 && by_row ? 10 * as : 0);         \
+				int64_t k = 0;                                                           \
                                                                                                          \
 				if (by_row) {                                                            \
 					EBB_HIDE(base1);                                                 \
 					EBB_HIDE(base2);                                                 \
 				}                                                                        \
-				for (int64_t k = 0; k < len; k++) {                                      \
-					vec b0 = LOAD(vec, b), b1 = b0;                                  \
-                                                                                                         \
-					if (vecs == 2)                                                   \
-						b1 = LOAD(vec, b + (length));                            \
-					EBB_UNROLL(14)                                                   \
-					for (int t = 0; t < rows; t++) {                                 \
-						const char *base = t < 5    ? base0                      \
-						                   : t < 10 ? base1                      \
-						                            : base2;                     \
-						real s = by_row ? LOAD(real, base + t % 5 * as)          \
-						                : run[t];                                \
-                                                                                                         \
-						acc[t][0] += b0 * s;                                     \
-						if (vecs == 2)                                           \
-							acc[t][1] += b1 * s;                             \
-					}                                                                \
-					b += bs;                                                         \
+				for (; k + parts <= len; k += parts) {                                   \
+					EBB_UNROLL(2)                                                    \
+					for (int i = 0; i < parts; i++)                                  \
+						name##_term(rows, vecs, by_row, as, b + i * bs,          \
+							run + (by_row ? 0 : i * as),                     \
+							base0 + i * sizeof(real),                        \
+							base1 + i * sizeof(real),                        \
+							base2 + i * sizeof(real), acc[i]);               \
+					b += parts * bs;                                                 \
 					if (by_row) {                                                    \
-						base0 += sizeof(real);                                   \
-						base1 += sizeof(real);                                   \
-						base2 += sizeof(real);                                   \
+						base0 += parts * sizeof(real);                           \
+						base1 += parts * sizeof(real);                           \
+						base2 += parts * sizeof(real);                           \
 					} else {                                                         \
-						run += as;                                               \
+						run += parts * as;                                       \
 					}                                                                \
 				}                                                                        \
+				for (; parts > 1 && k < len; k++) {                                      \
+					name##_term(rows, vecs, by_row, as, b, run, base0, base1,        \
+						base2, acc[0]);                                          \
+					b += bs;                                                         \
+					base0 += sizeof(real);                                           \
+					base1 += sizeof(real);                                           \
+					base2 += sizeof(real);                                           \
+					run += by_row ? 0 : as;                                          \
+				}                                                                        \
+			}                                                                                \
+		}                                                                                        \
+		EBB_UNROLL(14)                                                                           \
+		for (int t = 0; t < rows; t++) {                                                         \
+			EBB_UNROLL(2)                                                                    \
+			for (int v = 0; v < vecs; v++) {                                                 \
+				EBB_UNROLL(2)                                                            \
+				for (int i = 1; i < parts; i++)                                          \
+					acc[0][t][v] += acc[i][t][v];                                    \
 			}                                                                                \
 		}                                                                                        \
 		if (p->cols < vecs * (length)) {                                                         \
@@ -108,7 +143,7 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 			for (int t = 0; t < rows; t++) {                                                 \
 				EBB_UNROLL(2)                                                            \
 				for (int v = 0; v < vecs; v++)                                           \
-					sums[t * vecs + v] = acc[t][v];                                  \
+					sums[t * vecs + v] = acc[0][t][v];                               \
 			}                                                                                \
 			name##_edge(rows, vecs, p, sums, c);                                             \
 			return;                                                                          \
@@ -119,7 +154,7 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 			for (int v = 0; v < vecs; v++) {                                                 \
 				vec *to = (vec *)(void *)(c + v * (length));                             \
                                                                                                          \
-				*to = add ? (vec)(*to + acc[t][v]) : acc[t][v];                          \
+				*to = add ? (vec)(*to + acc[0][t][v]) : acc[0][t][v];                    \
 			}                                                                                \
 		}                                                                                        \
 	}

@@ -80,36 +80,42 @@ static void pack(const struct job *j, const real *w, real *to)
 	}
 }
 
-static void add_run(int64_t n, const real *x, real *y)
+/* y += x, for runs of n elements. */
+EBB_INLINE void add_runs(
+	int64_t runs, int64_t n, const real *x, int64_t x_step, real *y, int64_t y_step)
 {
-	int64_t i = 0;
+	int64_t whole = n / EBB_VLEN * EBB_VLEN, rest = n - whole;
 
-	for (; i + EBB_VLEN <= n; i += EBB_VLEN)
-		ebb_store(y + i, ebb_load(y + i) + ebb_load(x + i));
-	if (i < n)
-		ebb_store_part(
-			y + i, ebb_load_part(y + i, n - i) + ebb_load_part(x + i, n - i), n - i);
+	for (; runs > 0; runs--, x += x_step, y += y_step) {
+		for (int64_t i = 0; i < whole; i += EBB_VLEN)
+			ebb_store(y + i, ebb_load(y + i) + ebb_load(x + i));
+		if (rest)
+			ebb_store_part(y + whole,
+				ebb_load_part(y + whole, rest) + ebb_load_part(x + whole, rest),
+				rest);
+	}
 }
 
-/* Adds the products of output row i to rows [from,to) of an image. */
+/* Adds the products of output row i to rows [from,to) of an image: of each pixel the rows of the filter,
+ * and first of pixels whose runs do not meet.  A load waits for a store that it lies askew to. */
 static void add_row(
 	const struct job *j, int64_t i, const real *products, int64_t from, int64_t to, real *gx)
 {
 	const ebb_conv_shape s = *j->s;
+	int64_t apart = ebb_ceil_div(s.kw, s.stride_w), top = i * s.stride_h - s.pad_top;
+	int64_t u = ebb_ceil_div(ebb_max(0, from - top), s.dilation_h);
+	int64_t rows = ebb_min(s.kh, ebb_ceil_div(ebb_max(0, to - top), s.dilation_h)) - u;
 
-	for (int64_t u = 0; u < s.kh; u++) {
-		int64_t row = i * s.stride_h - s.pad_top + u * s.dilation_h;
-
-		if (row < from || row >= to)
-			continue;
-		for (int64_t k = 0; k < s.ow; k++) {
+	for (int64_t phase = 0; phase < apart; phase++) {
+		for (int64_t k = phase; k < s.ow; k += apart) {
 			int64_t left = k * s.stride_w - s.pad_left;
 			int64_t v = ebb_max(0, -left), end = ebb_min(s.kw, s.w - left);
 
 			if (v < end)
-				add_run((end - v) * s.c,
-					products + k * j->padded + (u * s.kw + v) * s.c,
-					gx + (row * s.w + left + v) * s.c);
+				add_runs(rows, (end - v) * s.c,
+					products + k * j->padded + (u * s.kw + v) * s.c, s.kw * s.c,
+					gx + ((top + u * s.dilation_h) * s.w + left + v) * s.c,
+					s.dilation_h * s.w * s.c);
 		}
 	}
 }
