@@ -16,13 +16,15 @@ ebb_lenet(ebb_lenet_new)(const ebb_lenet_new_args *a)
 	};
 }
 
-static ebb_tensor *conv_relu_pool(
+/* relu(max(y)) = max(relu(y)), of a quarter of the values: the maxima come first, as subsampling did in
+ * LeCun's. */
+static ebb_tensor *conv_pool_relu(
 	ebb_tape *t, const ebb_conv *conv, ebb_tensor *x, const char *site)
 {
 	ebb_tensor *y = ebb_conv_forward(t, conv, x);
 
-	y = replace(t, y, ebb_relu(t, y));
-	return ebb_maxpool2d(t, y, .kernel = 2, .inplace = true);
+	y = ebb_maxpool2d(t, y, .kernel = 2, .inplace = true);
+	return replace(t, y, ebb_relu(t, y));
 }
 
 static ebb_tensor *linear_relu(
@@ -39,8 +41,8 @@ ebb_tensor *(ebb_lenet_forward)(ebb_tape *t, const ebb_lenet *net, ebb_tensor *x
 
 	if (!net)
 		return no_model(t, "lenet_forward", site);
-	y = conv_relu_pool(t, &net->conv1, x, site);
-	y = replace(t, y, conv_relu_pool(t, &net->conv2, y, site));
+	y = conv_pool_relu(t, &net->conv1, x, site);
+	y = replace(t, y, conv_pool_relu(t, &net->conv2, y, site));
 	y = replace(t, y, ebb_flatten(t, y));
 	y = replace(t, y, linear_relu(t, &net->fc1, y, site));
 	y = replace(t, y, linear_relu(t, &net->fc2, y, site));
