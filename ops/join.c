@@ -88,7 +88,8 @@ ebb_tensor *(ebb_concat)(ebb_tape *t, int n, ebb_tensor *const *x, int axis, con
 	if (!c.t || (axis = ebb_check_axis(&c, axis, in[0]->ndim)) < 0 ||
 		!concat_shape(&c, axis, &shape))
 		return NULL;
-	channels_last = in[0]->ndim >= 4 && (in[0]->flags & EBB_F_CHANNELS_LAST);
+	channels_last = in[0]->ndim >= 4 && ((in[0]->flags & EBB_F_CHANNELS_LAST) ||
+						    ebb_order_kept(in[0]) == EBB_CHANNELS_LAST);
 	y = ebb_new(
 		&c, (ebb_dtype)in[0]->dtype, shape, channels_last ? EBB_CHANNELS_LAST : EBB_ROWS);
 	for (int k = 0; y && k < n; k++) {
@@ -166,9 +167,7 @@ static ebb_tensor *pad_constant(ebb_call *c, ebb_tensor *x, const ebb_pads *pads
 		if (part.dims[axis] < 0)
 			part.dims[axis] = 0; /* cropped away altogether */
 	}
-	y = ebb_new(c, (ebb_dtype)x->dtype, shape,
-		!(x->flags & EBB_F_ROWS) && (x->flags & EBB_F_CHANNELS_LAST) ? EBB_CHANNELS_LAST
-									     : EBB_ROWS);
+	y = ebb_new(c, (ebb_dtype)x->dtype, shape, ebb_order_kept(x));
 	if (!y || !y->count)
 		return y;
 	KERNELS(y)->fill(y->count, value, y->data);

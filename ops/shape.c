@@ -266,9 +266,7 @@ static ebb_tensor *slice_grad(ebb_tape *t, ebb_tensor *gy, const range *r)
 	if (!c.t)
 		return NULL;
 	shape.dims[r->axis] = r->size;
-	gx = ebb_new(&c, (ebb_dtype)gy->dtype, shape,
-		!(gy->flags & EBB_F_ROWS) && (gy->flags & EBB_F_CHANNELS_LAST) ? EBB_CHANNELS_LAST
-									       : EBB_ROWS);
+	gx = ebb_new(&c, (ebb_dtype)gy->dtype, shape, ebb_order_kept(gy));
 	if (gx && gx->count) {
 		KERNELS(gx)->fill(gx->count, 0.0, gx->data);
 		memcpy(strides, gx->strides, sizeof strides);

@@ -116,6 +116,31 @@ static void orders(void)
 	ebb_tape_free(t);
 }
 
+/* Parts of an image with its channels last, which are no block of memory, make such images again: by
+ * padding, joining, and as the gradient of a part. */
+static void orders_of_parts(void)
+{
+	for (int last = 0; last <= 1; last++) {
+		ebb_tape *t = ebb_tape_new();
+		ebb_order order = last ? EBB_CHANNELS_LAST : EBB_ROWS;
+		ebb_tensor *x = ebb_dense(t, ebb_randn(t, EBB_SHAPE(2, 3, 8, 6)), order), *piece,
+			   *g;
+		ebb_tensor *made[3];
+
+		x = ebb_variable(t, x);
+		piece = ebb_slice(t, ebb_slice(t, x, 2, 0, EBB_END, 2), 3, 1, EBB_END, 2);
+		made[0] = ebb_pad(t, piece, EBB_PADS(1, 0, 0, 1, 2, 2));
+		made[1] = ebb_concat(t, 2, (ebb_tensor *[]){piece, piece}, 1);
+		ck_assert_msg(ebb_grad(t, ebb_sum(t, ebb_square(t, made[0])), 1, &x, &g, NULL),
+			"%s", ebb_error_message(t));
+		made[2] = g;
+		for (int i = 0; i < 3; i++)
+			ck_assert_ptr_eq(ebb_dense(t, made[i], order), made[i]);
+		assert_healthy(t);
+		ebb_tape_free(t);
+	}
+}
+
 /* ---- permute, transpose, expand, slice ---------------------------------------------- */
 
 static const ebb_axes ORDERS[] = {{3, {2, 0, 1}}, {3, {0, 1, 2}}, {2, {1, 0}}, {4, {0, 2, 3, 1}},
@@ -483,6 +508,7 @@ const entry shape_ops[] = {
 	{.name = "pad",
 		.call = call_pad,
 		.reference = plain_pad,
+		.property = orders_of_parts,
 		.samples = "2x3 #0 | 2x3 #1 | 4x3 #2 | 2x3x3 #3 | 2x3 #4 | 2x3 #5 | 1x2x1 #6 | "
 			   "2x3x2x2 #6 | 0x3 #0 | 2x4 #7 | 2x3 #7 | 2x3 #8f | 2x3x2x2 #4 | "
 			   "2x1 #4 | 2x3 #12 | 2x3x2x4 #13 | 0x4 #13 | 2x3x2x4 #14 | "
