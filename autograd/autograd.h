@@ -427,9 +427,9 @@ struct ebb_call {
 	/* the result will require a gradient: what only a gradient reads need be computed only
 	 * then */
 	bool tracked;
-	bool shrinks; /* the result needs but a part of the memory that it took over */
 	const void *attrs;
 	size_t attrs_size;
+	ebb_tensor *shrinks; /* a result that needs but a part of the memory that it took over */
 	ebb_tensor *saved[EBB_MAX_SAVED];
 	struct ebb_storage *scratch[EBB_MAX_SAVED];
 	int64_t start; /* nanoseconds, if an observer wants to know; else 0 */
@@ -451,8 +451,8 @@ EBB_API ebb_tensor *ebb_new_like(ebb_call *c, const ebb_tensor *x);
  * checkpoint.  The input is then dropped; its data may be read until the result is written over it.
  * For ops whose user has said that the input will not be read again; once in a call. */
 EBB_API ebb_tensor *ebb_new_over(ebb_call *c, int k);
-/* Likewise for a result of input k's type but another shape, no larger: at the beginning of its memory,
- * the rest of which goes back when the call is recorded. */
+/* Likewise for a result of input k's type but another shape, no larger: at the beginning of its memory.
+ * When it is recorded, the rest goes back, of large results that begin where their memory does. */
 EBB_API ebb_tensor *ebb_new_within(ebb_call *c, int k, ebb_shape shape, ebb_order order);
 /* A view: x's memory under another shape and strides, offset elements further. */
 EBB_API ebb_tensor *ebb_new_view(

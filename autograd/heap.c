@@ -101,8 +101,8 @@ static ebb_storage *best_of(const ebb_region *r, size_t bytes)
 	return best;
 }
 
-/* A thousandth more than asked for, less a header: two blocks then fit, with the header between them,
- * where one as large as both was.  Halves often follow a whole, as after pooling. */
+/* A thousandth more than asked for, less a header: two blocks of whole cache lines then fit, with the
+ * header between them, where one as large as both was.  Halves often follow a whole, as after pooling. */
 static size_t rounded(size_t bytes)
 {
 	size_t spare = bytes / (1024 * EBB_ALIGN) * EBB_ALIGN;

@@ -255,17 +255,47 @@ static void maxpool_rows(void *ctx, int64_t piece, int worker)
 
 /* ---- Over its own input ---------------------------------------------------------------------- */
 
-/* Channels of a piece: a cache line. */
+/* Channels in a cache line. */
 enum { LINE = 64 / (int)sizeof(real) };
 
-/* All windows, in reading order, of a line of channels, which no other piece reads or writes. */
-static void maxpool_line(void *ctx, int64_t piece, int worker)
+/* All windows, in reading order, of some lines of channels, which no other piece reads or writes. */
+static void maxpool_lines(void *ctx, int64_t piece, int worker)
 {
 	const struct pool_job *j = ctx;
+	int64_t first = piece * j->chunk;
 
 	(void)worker;
-	maxpool_part(
-		j, (struct span){0, j->count}, (struct span){piece * LINE, (piece + 1) * LINE});
+	maxpool_part(j, (struct span){0, j->count},
+		(struct span){first, ebb_min(j->s->c, first + j->chunk)});
+}
+
+/* All windows of an image, to where the image begins. */
+static void maxpool_image(void *ctx, int64_t image, int worker)
+{
+	struct pool_job j = *(const struct pool_job *)ctx;
+	const ebb_pool_shape *s = j.s;
+
+	(void)worker;
+	j.y += image * (s->h * s->w - s->oh * s->ow) * s->c;
+	maxpool_part(&j, (struct span){image * s->oh, (image + 1) * s->oh}, (struct span){0, s->c});
+}
+
+/* With fewer images than threads, each takes some of the channels: memory that is read in short runs
+ * is slower than moving the results of images together. */
+static void maxpool_over(struct pool_job *j)
+{
+	const ebb_pool_shape *s = j->s;
+	int64_t in = s->h * s->w * s->c, out = s->oh * s->ow * s->c;
+
+	if (s->n < ebb_threads()) {
+		j->count = s->n * s->oh;
+		j->chunk = ebb_ceil_div(s->c / LINE, ebb_threads()) * LINE;
+		ebb_run(ebb_ceil_div(s->c, j->chunk), maxpool_lines, j);
+		return;
+	}
+	ebb_run(s->n, maxpool_image, j);
+	for (int64_t i = 1; i < s->n; i++)
+		memmove(j->y + i * out, j->y + i * in, (size_t)out * sizeof(real));
 }
 
 /* Output i along an axis takes the place of element i.  That is safe if no later window begins there:
@@ -291,9 +321,8 @@ void EBB_NAME(maxpool)(const ebb_pool_shape *s, const void *x, void *y, void *in
 {
 	struct pool_job j = {.s = s, .x = x, .y = y, .index = index};
 
-	if (x == y && s->c) {
-		j.count = s->n * s->oh;
-		ebb_run(s->c / LINE, maxpool_line, &j);
+	if (x == y && s->n && s->c) {
+		maxpool_over(&j);
 		return;
 	}
 	ebb_pool_run(&j, s->n * s->oh, s->ow * s->c, maxpool_rows);

@@ -200,7 +200,8 @@ static bool is_scope(kind_of_step kind)
 	return kind == CONV || kind == LINEAR || kind == BN || kind == DROP;
 }
 
-static ebb_tensor *run(ebb_tape *t, const step *e, ebb_tensor *x, const char *site)
+/* own: nobody but the container has x, and it will not read x again. */
+static ebb_tensor *run(ebb_tape *t, const step *e, ebb_tensor *x, bool own, const char *site)
 {
 	ebb_pool2d_args pool;
 	ebb_adaptive_args adaptive;
@@ -220,6 +221,8 @@ static ebb_tensor *run(ebb_tape *t, const step *e, ebb_tensor *x, const char *si
 		pool.t = t;
 		pool.x = x;
 		pool.site = site;
+		if (e->kind == MAXPOOL)
+			pool.inplace |= own;
 		return e->kind == MAXPOOL ? (ebb_maxpool2d)(&pool) : (ebb_avgpool2d)(&pool);
 	case ADAPTIVE:
 		adaptive = e->as.adaptive;
@@ -234,12 +237,13 @@ static ebb_tensor *run(ebb_tape *t, const step *e, ebb_tensor *x, const char *si
 	}
 }
 
-static ebb_tensor *run_in_scope(ebb_tape *t, const step *e, ebb_tensor *x, const char *site)
+static ebb_tensor *run_in_scope(
+	ebb_tape *t, const step *e, ebb_tensor *x, bool own, const char *site)
 {
 	if (is_scope(e->kind))
-		return run(t, e, x, site);
+		return run(t, e, x, own, site);
 	ebb_scope_begin(t, e->name);
-	return ebb_scope_end(t, run(t, e, x, site));
+	return ebb_scope_end(t, run(t, e, x, own, site));
 }
 
 static bool is_relu(const step *e)
@@ -250,7 +254,7 @@ static bool is_relu(const step *e)
 /* Number i and the next with one result between them less, or one that is smaller; NULL if they are
  * not such a pair. */
 static ebb_tensor *run_pair(
-	ebb_tape *t, const ebb_sequential *s, int i, ebb_tensor *x, const char *site)
+	ebb_tape *t, const ebb_sequential *s, int i, ebb_tensor *x, bool own, const char *site)
 {
 	const step *e = &s->steps[i], *next = e + 1;
 	ebb_tensor *y;
@@ -262,8 +266,12 @@ static ebb_tensor *run_pair(
 	/* max(relu(x)) = relu(max(x)), and so are the gradients: where the maximum is not positive,
 	 * none passes.  ReLU then works on and keeps the pooled image alone. */
 	if (is_relu(e) && next->kind == MAXPOOL && !next->as.pool.index) {
-		x = run_in_scope(t, next, x, site);
-		y = run_in_scope(t, e, x, site);
+		step pool = *next;
+
+		/* In the place of what ReLU would have made, not of its input. */
+		pool.as.pool.inplace = false;
+		x = run_in_scope(t, &pool, x, own, site);
+		y = run_in_scope(t, e, x, true, site);
 		ebb_release(t, x);
 		return y;
 	}
@@ -286,9 +294,10 @@ ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_t
 			s->name, s->count);
 	ebb_scope_begin(t, s->name);
 	for (int i = 0; i < s->count; i++) {
-		ebb_tensor *before = y, *pair = watched ? NULL : run_pair(t, s, i, y, site);
+		bool own = y != x && !watched;
+		ebb_tensor *before = y, *pair = watched ? NULL : run_pair(t, s, i, y, own, site);
 
-		y = pair ? pair : run_in_scope(t, &s->steps[i], y, site);
+		y = pair ? pair : run_in_scope(t, &s->steps[i], y, own, site);
 		i += pair != NULL;
 		/* Nobody else saw it: unless a gradient reads it, it can go. */
 		if (before != x && before != y)

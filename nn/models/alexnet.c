@@ -3,25 +3,23 @@
  */
 #include "nn/models/internal.h"
 
-/* Maxima are taken before the rectifier: of a quarter of the values it makes the same, and no result of
- * the larger size need be kept. */
 static ebb_sequential *features_new(ebb_params *p, const char *site)
 {
 	ebb_sequential *s = ebb_sequential_new(p, "features");
 
 	ebb_sequential_conv(s, 3, 64, 11, .stride = 4, .pad = 2);
-	ebb_sequential_maxpool2d(s, .kernel = 3, .stride = 2, .inplace = true);
 	ebb_sequential_fn(s, ebb_relu);
+	ebb_sequential_maxpool2d(s, .kernel = 3, .stride = 2);
 	ebb_sequential_conv(s, 64, 192, 5, .pad = 2);
-	ebb_sequential_maxpool2d(s, .kernel = 3, .stride = 2, .inplace = true);
 	ebb_sequential_fn(s, ebb_relu);
+	ebb_sequential_maxpool2d(s, .kernel = 3, .stride = 2);
 	ebb_sequential_conv(s, 192, 384, 3, .pad = 1);
 	ebb_sequential_fn(s, ebb_relu);
 	ebb_sequential_conv(s, 384, 256, 3, .pad = 1);
 	ebb_sequential_fn(s, ebb_relu);
 	ebb_sequential_conv(s, 256, 256, 3, .pad = 1);
-	ebb_sequential_maxpool2d(s, .kernel = 3, .stride = 2, .inplace = true);
 	ebb_sequential_fn(s, ebb_relu);
+	ebb_sequential_maxpool2d(s, .kernel = 3, .stride = 2);
 	return s;
 }
 

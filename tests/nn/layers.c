@@ -515,6 +515,39 @@ START_TEST(a_watched_chain_computes_the_same)
 }
 END_TEST
 
+/* What it pools over is its own: not what it was given, nor what ReLU, which comes after, was given. */
+START_TEST(a_chain_pools_over_its_own_values)
+{
+	ebb_tensor *stored = stored_random(EBB_F32, EBB_SHAPE(2, 16, 12, 12), 1);
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_sequential *given = ebb_sequential_new(p, "given"), *own = ebb_sequential_new(p, "own");
+	ebb_tensor *x, *same, *y, *want, *again;
+
+	ebb_set_recording(t, false);
+	ebb_sequential_fn(given, ebb_relu);
+	ebb_sequential_maxpool2d(given, .kernel = 2, .inplace = true);
+	ebb_sequential_fn(own, ebb_neg);
+	ebb_sequential_maxpool2d(own, .kernel = 2);
+	x = ebb_neg(t, stored);
+	same = ebb_neg(t, stored);
+	y = ebb_sequential_forward(t, given, x);
+	want = ebb_maxpool2d(t, ebb_relu(t, same), .kernel = 2);
+	again = ebb_sequential_forward(t, own, x);
+	assert_healthy(t);
+	for (int64_t i = 0; i < ebb_count(x); i++)
+		ck_assert_double_eq(ebb_at(x, i), ebb_at(same, i));
+	for (int64_t i = 0; i < ebb_count(y); i++)
+		ck_assert_double_eq(ebb_at(y, i), ebb_at(want, i));
+	want = ebb_maxpool2d(t, ebb_neg(t, same), .kernel = 2);
+	for (int64_t i = 0; i < ebb_count(want); i++)
+		ck_assert_double_eq(ebb_at(again, i), ebb_at(want, i));
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	ebb_tensor_free(stored);
+}
+END_TEST
+
 START_TEST(a_chain_without_gradients_holds_two_values)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -581,6 +614,7 @@ int main(void)
 	tcase_add_test(c, a_chain_computes_what_its_parts_do);
 	tcase_add_test(c, scopes_of_a_chain);
 	tcase_add_test(c, a_watched_chain_computes_the_same);
+	tcase_add_test(c, a_chain_pools_over_its_own_values);
 	tcase_add_test(c, a_chain_without_gradients_holds_two_values);
 	tcase_add_test(c, chains_that_are_wrong);
 	suite_add_tcase(s, c);
