@@ -12,11 +12,12 @@ static ebb_tensor *conv_relu(ebb_tape *t, const ebb_conv *l, ebb_tensor *x)
 	return ebb_scope_end(t, ebb_relu(t, ebb_conv_forward(t, l, x)));
 }
 
-/* The same, and halved by maxima. */
+/* The same, and halved by maxima, which come first as in a chain (ebb_sequential). */
 static ebb_tensor *conv_relu_pool(ebb_tape *t, const ebb_conv *l, ebb_tensor *x)
 {
 	ebb_scope_begin(t, "pool");
-	return ebb_scope_end(t, ebb_maxpool2d(t, conv_relu(t, l, x), .kernel = 2));
+	x = ebb_maxpool2d(t, ebb_conv_forward(t, l, x), .kernel = 2, .inplace = true);
+	return ebb_scope_end(t, ebb_relu(t, x));
 }
 
 static net make_kann(ebb_params *p)
