@@ -427,9 +427,9 @@ struct ebb_call {
 	/* the result will require a gradient: what only a gradient reads need be computed only
 	 * then */
 	bool tracked;
+	bool shrinks; /* a result needs but a part of the memory that it took over */
 	const void *attrs;
 	size_t attrs_size;
-	ebb_tensor *shrinks; /* a result that needs but a part of the memory that it took over */
 	ebb_tensor *saved[EBB_MAX_SAVED];
 	struct ebb_storage *scratch[EBB_MAX_SAVED];
 	int64_t start; /* nanoseconds, if an observer wants to know; else 0 */

@@ -166,8 +166,7 @@ ebb_tensor *ebb_new_within(ebb_call *c, int k, ebb_shape shape, ebb_order order)
 		return ebb_new(c, ebb_dtype_of(c->in[k]), shape, order);
 	ebb_strides_of(order, shape.ndim, shape.dims, strides);
 	y = take_over(c, k, shape, strides);
-	if (y && y->data == ebb_storage_data(y->storage))
-		c->shrinks = y;
+	c->shrinks = y && y->data == ebb_storage_data(y->storage);
 	return y;
 }
 
@@ -376,7 +375,8 @@ ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y)
 		c->t = NULL;
 		return NULL;
 	}
-	if (c->shrinks == y)
+	/* Unless what is recorded is another's view of it. */
+	if (c->shrinks && y->storage->refs == 1)
 		ebb_pool_trim(t, y->storage, (size_t)y->count * ebb_dtype_size(ebb_dtype_of(y)));
 	if (c->start)
 		ebb_tell_ran(c, y);
