@@ -177,8 +177,8 @@ uint16_t ebb_layout_of(int ndim, const int64_t *shape, const int64_t *strides);
 void ebb_strides_of(ebb_order order, int ndim, const int64_t *shape, int64_t *strides);
 /* Dense strides in the same order of axes as the given ones. */
 void ebb_strides_like(int ndim, const int64_t *shape, const int64_t *like, int64_t *strides);
-/* That of a result that is x moved about: channels last if they lie closest together in x, which may be
- * a view with gaps; else rows. */
+/* That of a result that is x moved about: channels last if x's axes are in that order, in a view with
+ * gaps too; else rows. */
 ebb_order ebb_order_kept(const ebb_tensor *x);
 /* Both dense and in the same order: element i of one corresponds to element i of the other. */
 bool ebb_same_memory(const ebb_tensor *a, const ebb_tensor *b);

@@ -120,22 +120,14 @@ void ebb_strides_like(int ndim, const int64_t *shape, const int64_t *like, int64
 
 ebb_order ebb_order_kept(const ebb_tensor *x)
 {
-	bool closest = false;
+	int64_t strides[EBB_MAX_DIMS];
+	uint16_t flags;
 
-	if (x->flags & EBB_F_ROWS)
-		return EBB_ROWS;
-	if (x->flags & EBB_F_CHANNELS_LAST)
-		return EBB_CHANNELS_LAST;
-	if (x->ndim < 3 || x->ndim > 5 || x->shape[1] == 1)
-		return EBB_ROWS;
-	for (int i = 2; i < x->ndim; i++) {
-		if (x->shape[i] == 1)
-			continue;
-		if (x->strides[i] <= x->strides[1])
-			return EBB_ROWS;
-		closest = true;
-	}
-	return closest ? EBB_CHANNELS_LAST : EBB_ROWS;
+	ebb_strides_like(x->ndim, x->shape, x->strides, strides);
+	flags = ebb_layout_of(x->ndim, x->shape, strides);
+	return (flags & (EBB_F_ROWS | EBB_F_CHANNELS_LAST)) == EBB_F_CHANNELS_LAST
+	               ? EBB_CHANNELS_LAST
+	               : EBB_ROWS;
 }
 
 bool ebb_same_shape(const ebb_tensor *a, const ebb_tensor *b)

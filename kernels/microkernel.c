@@ -116,14 +116,10 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 						run += parts * as;                                       \
 					}                                                                \
 				}                                                                        \
-				for (; parts > 1 && k < len; k++) {                                      \
+				if (parts > 1 && k < len) {                                              \
 					name##_term(rows, vecs, by_row, as, b, run, base0, base1,        \
 						base2, acc[0]);                                          \
 					b += bs;                                                         \
-					base0 += sizeof(real);                                           \
-					base1 += sizeof(real);                                           \
-					base2 += sizeof(real);                                           \
-					run += by_row ? 0 : as;                                          \
 				}                                                                        \
 			}                                                                                \
 		}                                                                                        \

@@ -299,21 +299,18 @@ static void maxpool_over(struct pool_job *j)
 }
 
 /* Output i along an axis takes the place of element i.  That is safe if no later window begins there:
- * if window i begins at i or later. */
-static bool begins_late(int64_t in, int64_t out, int64_t stride, int64_t pad)
+ * if window i begins at i or later, as an adaptive one does, at i*in/out. */
+static bool begins_late(
+	const ebb_pool_shape *s, int64_t in, int64_t out, int64_t stride, int64_t pad)
 {
-	return out <= in && (out == 1 || pad < stride);
+	return out <= in && (s->adaptive || out == 1 || pad < stride);
 }
 
 EBB_DECLARE(maxpool_goes_over);
 bool EBB_NAME(maxpool_goes_over)(const ebb_pool_shape *s)
 {
-	/* An adaptive window i begins at i*h/oh. */
-	int64_t stride_h = s->adaptive ? 1 : s->stride_h, stride_w = s->adaptive ? 1 : s->stride_w;
-	int64_t pad_top = s->adaptive ? 0 : s->pad_top, pad_left = s->adaptive ? 0 : s->pad_left;
-
-	return s->c % LINE == 0 && begins_late(s->h, s->oh, stride_h, pad_top) &&
-	       begins_late(s->w, s->ow, stride_w, pad_left);
+	return s->c % LINE == 0 && begins_late(s, s->h, s->oh, s->stride_h, s->pad_top) &&
+	       begins_late(s, s->w, s->ow, s->stride_w, s->pad_left);
 }
 
 EBB_DECLARE(maxpool);

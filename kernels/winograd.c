@@ -51,8 +51,7 @@ static void block_piece(void *ctx, int64_t piece, int worker)
 	struct ebb_product p = {
 		.runs1 = 1, .runs2 = 1, .len = t->c, .a_stride = t->cp, .ldc = t->op};
 
-	for (int64_t i = 0; i < EBB_TILE * t->c; i++)
-		zeros[i] = 0;
+	ebb_fill_zeros(t, zeros);
 	ebb_transform_input(t, j->x, first, count, zeros, v);
 	for (int64_t q = 0; q < EBB_POINTS; q++) {
 		for (int64_t at = 0; at < t->o;) {
@@ -75,8 +74,8 @@ static struct job job_of(const ebb_conv_shape *s, bool turned)
 	j.f.turned = turned;
 	j.f.plane = ebb_plane(j.t.c * ebb_panel_columns(j.t.o));
 	j.t.c_plane = j.t.o_plane = ebb_max(j.t.c_plane, j.t.o_plane);
-	j.worker_space = ebb_plane(EBB_TILE * j.t.c) + (EBB_POINTS + 1) * j.t.c_plane +
-	                 ebb_plane(EBB_VLEN);
+	j.worker_space =
+		ebb_plane(EBB_TILE * j.t.c) + (EBB_POINTS + 1) * j.t.c_plane + ebb_plane(EBB_VLEN);
 	return j;
 }
 

@@ -160,6 +160,12 @@ struct ebb_tiling ebb_tiling_of(const ebb_conv_shape *s, bool turned);
 void ebb_transform_input(const struct ebb_tiling *t, const real *x, int64_t first, int64_t count,
 	const real *zeros, real *v);
 
+static inline void ebb_fill_zeros(const struct ebb_tiling *t, real *zeros)
+{
+	for (int64_t i = 0; i < EBB_TILE * t->c; i++)
+		zeros[i] = 0;
+}
+
 struct ebb_filters {
 	const struct ebb_tiling *t;
 	bool turned;

@@ -61,8 +61,7 @@ static void input_piece(void *ctx, int64_t piece, int worker)
 	int64_t first = piece * TILES, count = ebb_min(TILES, j->t.tiles - first);
 	real *zeros = j->space + worker * j->worker_space;
 
-	for (int64_t i = 0; i < EBB_TILE * j->t.c; i++)
-		zeros[i] = 0;
+	ebb_fill_zeros(&j->t, zeros);
 	ebb_transform_input(&j->t, j->x, first, count, zeros, j->v + first * j->t.cp);
 }
 

@@ -54,12 +54,6 @@ static void multiply_point(const struct ebb_tiling *t, struct ebb_product p, con
 	}
 }
 
-static void fill_zeros(const struct ebb_tiling *t, real *zeros)
-{
-	for (int64_t i = 0; i < EBB_TILE * t->c; i++)
-		zeros[i] = 0;
-}
-
 /* ---- By chunks of tiles ---------------------------------------------------------------------- */
 
 static void chunk_piece(void *ctx, int64_t chunk, int worker)
@@ -72,7 +66,7 @@ static void chunk_piece(void *ctx, int64_t chunk, int worker)
 	int64_t from = j->blocks * chunk / j->chunks, to = j->blocks * (chunk + 1) / j->chunks;
 	struct ebb_product p = {.runs1 = 1, .runs2 = 1, .a_stride = t->cp, .b_stride = t->op};
 
-	fill_zeros(t, zeros);
+	ebb_fill_zeros(t, zeros);
 	for (int64_t block = from; block < to; block++) {
 		int64_t first = block * t->block;
 
@@ -112,7 +106,7 @@ static void values_piece(void *ctx, int64_t piece, int worker)
 	real *zeros = j->space + worker * j->worker_space;
 	int64_t from = piece * GROUP, count = ebb_min(GROUP, j->count - from);
 
-	fill_zeros(t, zeros);
+	ebb_fill_zeros(t, zeros);
 	ebb_transform_input(t, j->x, j->first + from, count, zeros, j->v + from * t->cp);
 	ebb_transform_gradient(t, j->gy, j->first + from, count, j->values + from * t->op);
 }

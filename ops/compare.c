@@ -18,8 +18,7 @@ static ebb_tensor *compare(ebb_tape *t, const ebb_op *op, ebb_compare_fn f, ebb_
 		return ebb_shapes_differ(&c);
 	for (int k = 0; k < 2; k++) {
 		ebb_broadcast_strides(in[k], &shape, strides[k]);
-		if ((in[k]->flags & (EBB_F_CHANNELS_LAST | EBB_F_ROWS)) == EBB_F_CHANNELS_LAST &&
-			in[k]->ndim == shape.ndim)
+		if (ebb_order_kept(in[k]) == EBB_CHANNELS_LAST && in[k]->ndim == shape.ndim)
 			order = EBB_CHANNELS_LAST;
 	}
 	y = ebb_new(&c, EBB_U8, shape, order);

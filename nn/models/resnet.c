@@ -61,7 +61,7 @@ ebb_resnet(ebb_resnet_new)(const ebb_resnet_new_args *a)
 	return net;
 }
 
-/* The block's input, or what takes its place. */
+/* The block's input, or what takes its place: nobody reads it after that. */
 static ebb_tensor *shortcut(ebb_tape *t, const ebb_resnet_block *b, ebb_tensor *x, const char *site)
 {
 	if (!b->downsample.weight)
@@ -70,7 +70,6 @@ static ebb_tensor *shortcut(ebb_tape *t, const ebb_resnet_block *b, ebb_tensor *
 	return replace(t, x, ebb_bn_forward(t, &b->downsample_bn, x));
 }
 
-/* In the place of x. */
 static ebb_tensor *block_forward(
 	ebb_tape *t, const ebb_resnet_block *b, ebb_tensor *x, const char *site)
 {
@@ -78,10 +77,8 @@ static ebb_tensor *block_forward(
 
 	ebb_scope_begin(t, b->name);
 	y = conv_bn_relu(t, &b->conv1, &b->bn1, x, NULL, site);
-	x = shortcut(t, b, x, site);
-	y = replace(t, y, ebb_conv_forward(t, &b->conv2, y));
-	y = replace(t, y, ebb_bn_relu_forward(t, &b->bn2, y, x));
-	return ebb_scope_end(t, replace(t, x, y));
+	y = conv_bn_relu(t, &b->conv2, &b->bn2, y, shortcut(t, b, x, site), site);
+	return ebb_scope_end(t, y);
 }
 
 ebb_tensor *(
@@ -94,7 +91,7 @@ ebb_tensor *(
 	y = conv_bn_relu(t, &net->conv1, &net->bn1, x, NULL, site);
 	y = ebb_maxpool2d(t, y, .kernel = 3, .stride = 2, .pad = 1, .inplace = true);
 	for (int i = 0; i < net->count; i++)
-		y = block_forward(t, &net->blocks[i], y, site);
+		y = replace(t, y, block_forward(t, &net->blocks[i], y, site));
 	y = replace(t, y, ebb_adaptive_avgpool2d(t, y));
 	y = replace(t, y, ebb_flatten(t, y));
 	return replace(t, y, ebb_linear_forward(t, &net->fc, y));
