@@ -252,6 +252,38 @@ START_TEST(maxima_of_what_others_need)
 }
 END_TEST
 
+/* The second half of a result that lies within the memory of its input. */
+static ebb_tensor *second_half(ebb_tape *t, ebb_tensor *x)
+{
+	static const ebb_op HALF = {.name = "second_half", .takes = {EBB_ROWS}};
+	ebb_call c = ebb_begin(t, &HALF, NULL, 1, &x);
+	const float *from = ebb_data(x);
+	ebb_tensor *y = ebb_new_within(&c, 0, EBB_SHAPE(2, WIDE * WIDE), EBB_ROWS);
+	float *to = ebb_data_mutable(y);
+	int64_t strides[] = {WIDE * WIDE, 1};
+
+	ck_assert_ptr_eq(from, to);
+	for (int i = 0; i < 2 * WIDE * WIDE; i++)
+		to[i] = (float)i;
+	return ebb_record(&c, ebb_new_view(&c, y, EBB_SHAPE(1, WIDE * WIDE), strides, WIDE * WIDE));
+}
+
+/* What is recorded is a view: nothing of what it looks at goes back. */
+START_TEST(a_view_is_not_cut_off)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *y;
+
+	ebb_set_recording(t, false);
+	y = second_half(t, ebb_neg(t, ebb_full(t, EBB_SHAPE(4, WIDE * WIDE), 1)));
+	ck_assert_msg(y, "%s", ebb_error_message(t));
+	ebb_zeros(t, EBB_SHAPE(2, WIDE * WIDE));
+	for (int i = 0; i < WIDE * WIDE; i++)
+		ck_assert_double_eq(ebb_at(y, i), WIDE * WIDE + i);
+	ebb_tape_free(t);
+}
+END_TEST
+
 START_TEST(gradients_of_maxima)
 {
 	ebb_tensor *stored = filled(EBB_SHAPE(2, LINE, 9, 9), 1), *g[2], *index = NULL, *y;
@@ -286,6 +318,7 @@ int main(void)
 	tcase_add_test(c, checkpoints_keep_it);
 	tcase_add_test(c, maxima_take_the_place);
 	tcase_add_test(c, maxima_of_what_others_need);
+	tcase_add_test(c, a_view_is_not_cut_off);
 	tcase_add_test(c, gradients_of_maxima);
 	suite_add_tcase(s, c);
 	return run_suite(s);
