@@ -167,6 +167,25 @@ EBB_API ebb_dtype ebb_set_default_dtype(ebb_tape *t, ebb_dtype dtype); /* EBB_F3
  * and large: every value is looked at, and inputs are kept for the sweep.  Off, it costs
  * nothing. */
 EBB_API bool ebb_detect_anomaly(ebb_tape *t, bool on);
+/* How the kernels of a tape's ops treat subnormal numbers (F32: below 2^-126 = 1.2e-38, F64: below
+ * 2^-1022 = 2.2e-308), in all threads alike.  Flushed, a subnormal operand counts as zero and a
+ * subnormal result becomes zero; kept, each may cost its processor a hundred cycles or more.  Values
+ * that are stored and not computed (ebb_from_f32, ebb_full, ebb_copy_in, ..) stay as they are.
+ *
+ * The default flushes F32: gradients that fade reach 1e-38 within tens of layers, and would make the
+ * backward pass many times slower there.  It keeps them in F64, so that what a gradient-flow figure
+ * shows in double precision goes down to 4.9e-324; a run that must see what F32 loses is made in F64, or
+ * with EBB_FLUSH_NEVER.  (PyTorch's default keeps them in both.)  Optimizers have no tape and always
+ * flush.  Kernels round to nearest and trap nothing, whatever the calling thread's floating-point state,
+ * which is as it was in callbacks and after every call.  Processors other than x86 with SSE2 and 64-bit
+ * ARM keep subnormal numbers always. */
+typedef enum ebb_flush {
+	EBB_FLUSH_NEVER,
+	EBB_FLUSH_ALWAYS, /* F32 and F64 */
+	EBB_FLUSH_F32
+} ebb_flush;
+EBB_API ebb_flush ebb_set_flush_subnormal(ebb_tape *t, ebb_flush flush);
+EBB_API ebb_flush ebb_flush_subnormal(const ebb_tape *t);
 EBB_API bool ebb_is_recording(const ebb_tape *t);
 EBB_API bool ebb_is_training(const ebb_tape *t);
 EBB_API ebb_dtype ebb_default_dtype(const ebb_tape *t);

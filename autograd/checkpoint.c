@@ -17,6 +17,7 @@ typedef struct segment {
 	ebb_random random;
 	ebb_dtype dtype;
 	bool training;
+	uint8_t flushed;
 	int reads; /* of its inputs, how many that require a gradient were read for one */
 } segment;
 
@@ -131,10 +132,11 @@ static ebb_tensor *first_run(ebb_tape *t, segment *s, ebb_tensor *x, const char 
 ebb_tensor *(ebb_checkpoint)(ebb_tape *t, ebb_checkpoint_fn fn, void *ctx, ebb_tensor *x,
 	const char *site)
 {
-	segment s = {fn, ctx, ebb_random_state(t), ebb_default_dtype(t), ebb_is_training(t), 0};
+	segment s = {fn, ctx, ebb_random_state(t), ebb_default_dtype(t), ebb_is_training(t), 0, 0};
 
 	if (ebb_failed(t))
 		return NULL;
+	s.flushed = t->flushed;
 	if (!fn)
 		return ebb_fail(t, EBB_INVALID, site, "checkpoint: the function is NULL");
 	x = ebb_usable(t, x, "checkpoint", 0, site);
@@ -164,6 +166,7 @@ typedef struct state {
 	ebb_random random;
 	ebb_dtype dtype;
 	bool recording, training;
+	uint8_t flushed;
 	int64_t nopen;
 	ebb_tensor *spare;
 	uint64_t replay_mark;
@@ -171,13 +174,14 @@ typedef struct state {
 
 static state enter(ebb_tape *t, const segment *s)
 {
-	state was = {t->frame, t->random, t->dtype, t->recording, t->training, t->nopen, t->spare,
-		t->replay_mark};
+	state was = {t->frame, t->random, t->dtype, t->recording, t->training, t->flushed, t->nopen,
+		t->spare, t->replay_mark};
 
 	t->frame = NULL;
 	t->random = s->random;
 	t->dtype = s->dtype;
 	t->training = s->training;
+	t->flushed = s->flushed;
 	t->recording = true;
 	t->spare = NULL;
 	t->replays++;
@@ -193,6 +197,7 @@ static void leave(ebb_tape *t, const state *was)
 	t->random = was->random;
 	t->dtype = was->dtype;
 	t->training = was->training;
+	t->flushed = was->flushed;
 	t->recording = was->recording;
 }
 

@@ -27,6 +27,7 @@ bool ebb_is_outer(int64_t rows, int64_t out, int64_t in)
 /* A copy of both, gy first, x at the next multiple of EBB_ALIGN. */
 typedef struct kept {
 	int64_t rows;
+	bool flush; /* how the tape that gave them treats subnormal numbers */
 } kept;
 
 static size_t up(size_t bytes)
@@ -60,7 +61,8 @@ void ebb_compute_product(ebb_tensor *g)
 		return;
 	g->flags &= (uint16_t)~EBB_F_FACTORED;
 	f = factors_in(g);
-	ebb_arith_outer_sum(g, f.rows, f.gy, f.x);
+	ebb_arith_outer_sum(g, f.rows, f.gy, f.x,
+		((const kept *)(const void *)ebb_storage_data(g->factors))->flush);
 }
 
 void ebb_hand_out(ebb_tensor *g)
@@ -109,7 +111,7 @@ bool ebb_give_factors(ebb_vjp *v, int k, const ebb_tensor *gy, const ebb_tensor 
 	if (!reserve(place, EBB_ALIGN + up(gy_bytes) + x_bytes))
 		return false;
 	memory = ebb_storage_data(place->factors);
-	((kept *)(void *)memory)->rows = gy->shape[0];
+	*(kept *)(void *)memory = (kept){gy->shape[0], ebb_flushes(gy)};
 	memcpy(memory + EBB_ALIGN, gy->data, gy_bytes);
 	memcpy(memory + EBB_ALIGN + up(gy_bytes), x->data, x_bytes);
 	place->flags |= EBB_F_FACTORED;

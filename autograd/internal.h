@@ -235,6 +235,7 @@ struct ebb_node {
 	bool consumed;
 	bool holds_inputs;  /* all of them, for the ranges that an anomaly is told with */
 	bool forgets;       /* does not hold its result, though its gradient may read it */
+	uint8_t flushed;    /* the tape's, for a result that is made again */
 	unsigned depends;   /* inputs that their own nodes make again instead of its holding them */
 	int32_t dependents; /* nodes that so depend on this one, not consumed yet */
 	ebb_storage *result; /* made again, or kept after all, and held */
@@ -289,6 +290,7 @@ typedef struct ebb_trace {
 struct ebb_tape {
 	ebb_error error;
 	bool recording, training, anomaly;
+	uint8_t flushed; /* 1 << dtype of each whose subnormal numbers kernels flush */
 	ebb_dtype dtype;
 	ebb_random random;
 	const ebb_frame *frame; /* inside a vjp */
@@ -330,6 +332,12 @@ struct ebb_tape {
 	ebb_arena names; /* a tensor older than a mark may be named after it */
 	ebb_pool pool;
 };
+
+/* Whether kernels of x's type on x's tape flush subnormal numbers; not those on stored tensors. */
+static inline bool ebb_flushes(const ebb_tensor *x)
+{
+	return x->tape && (x->tape->flushed >> x->dtype & 1);
+}
 
 /* Older than the run of a checkpointed function that is going on: the other run reads it, too. */
 bool ebb_is_given(const ebb_tape *t, const ebb_tensor *x);
@@ -485,7 +493,7 @@ ebb_tensor *ebb_arith_dense_like(
 ebb_tensor *ebb_arith_copy(ebb_tape *t, ebb_tensor *x, const char *site); /* always a new buffer */
 ebb_tensor *ebb_arith_full_like(ebb_tape *t, const ebb_tensor *x, double value, const char *site);
 /* g = gy^T x, row-major, where ebb_is_outer. */
-void ebb_arith_outer_sum(ebb_tensor *g, int64_t rows, const void *gy, const void *x);
+void ebb_arith_outer_sum(ebb_tensor *g, int64_t rows, const void *gy, const void *x, bool flush);
 /* y += x, both dense in the same order. */
 void ebb_arith_accumulate(ebb_tensor *y, const ebb_tensor *x);
 

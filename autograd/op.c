@@ -265,6 +265,7 @@ ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin
 	n->nsaved = nsaved;
 	n->consumed = false;
 	n->holds_inputs = n->forgets = false;
+	n->flushed = t->flushed;
 	n->depends = 0;
 	n->dependents = 0;
 	n->result = NULL;

@@ -110,6 +110,7 @@ static bool make_again(const ebb_sweep *s, ebb_node *n)
 		.nsaved = n->nsaved,
 		.node = n};
 	ebb_view w;
+	uint8_t flushed = t->flushed;
 
 	if (!ebb_saved_values_stand(s, n))
 		return false;
@@ -124,7 +125,9 @@ static bool make_again(const ebb_sweep *s, ebb_node *n)
 	y->data = ebb_storage_data(n->result);
 	if (!ebb_open_view(n, &w, &v, true))
 		return false;
+	t->flushed = n->flushed;
 	n->op->remake(&v);
+	t->flushed = flushed;
 	ebb_close_view(n, &w);
 	n->result->version = n->out_version;
 	return !ebb_failed(t);

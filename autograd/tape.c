@@ -5,6 +5,8 @@
 
 const ebb_op ebb_leaf_op = {.name = "leaf"};
 
+enum { FLUSHES_F32 = 1 << EBB_F32, FLUSHES_ALL = 1 << EBB_F32 | 1 << EBB_F64 };
+
 ebb_tape *ebb_tape_new(void)
 {
 	ebb_tape *t = ebb_alloc_zeroed(sizeof *t);
@@ -21,6 +23,7 @@ ebb_tape *ebb_tape_new(void)
 	t->scope = t->root;
 	t->recording = t->training = true;
 	t->dtype = EBB_F32;
+	t->flushed = FLUSHES_F32;
 	return t;
 }
 
@@ -262,6 +265,30 @@ ebb_dtype ebb_set_default_dtype(ebb_tape *t, ebb_dtype dtype)
 			ebb_dtype_name(dtype));
 	else
 		t->dtype = dtype;
+	return was;
+}
+
+ebb_flush ebb_flush_subnormal(const ebb_tape *t)
+{
+	if (!t || t->flushed == FLUSHES_F32)
+		return EBB_FLUSH_F32;
+	return t->flushed ? EBB_FLUSH_ALWAYS : EBB_FLUSH_NEVER;
+}
+
+ebb_flush ebb_set_flush_subnormal(ebb_tape *t, ebb_flush flush)
+{
+	static const uint8_t flushed[] = {[EBB_FLUSH_NEVER] = 0,
+		[EBB_FLUSH_ALWAYS] = FLUSHES_ALL,
+		[EBB_FLUSH_F32] = FLUSHES_F32};
+	ebb_flush was = ebb_flush_subnormal(t);
+
+	if (t && (unsigned)flush > EBB_FLUSH_F32)
+		ebb_fail(t, EBB_INVALID, NULL,
+			"set_flush_subnormal: %d, expected EBB_FLUSH_NEVER, EBB_FLUSH_ALWAYS or "
+			"EBB_FLUSH_F32",
+			(int)flush);
+	else if (t)
+		t->flushed = flushed[flush];
 	return was;
 }
 

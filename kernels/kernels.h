@@ -30,7 +30,8 @@ enum { EBB_KERNEL_DIMS = 8 };
  * Runs fn(ctx, piece, worker) for every piece in [0, pieces), on the calling thread and the pool's;
  * returns when all are done.  worker is in [0, ebb_threads()): no two pieces run at once with the
  * same worker, so it may index scratch memory.  A second caller at the same time, or a piece that
- * calls ebb_parallel itself, runs its pieces alone, as worker 0 of its own scratch.
+ * calls ebb_parallel itself, runs its pieces alone, as worker 0 of its own scratch.  All threads run
+ * under the caller's floating-point control word (float_state.h).
  */
 void ebb_parallel(int64_t pieces, void (*fn)(void *ctx, int64_t piece, int worker), void *ctx);
 

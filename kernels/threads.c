@@ -12,6 +12,7 @@
  */
 #define _GNU_SOURCE
 #include "kernels.h"
+#include "float_state.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -40,6 +41,7 @@ static struct {
 	bool open, stop;
 	void (*fn)(void *, int64_t, int);
 	void *ctx;
+	ebb_float_state state; /* of the owner */
 	int64_t pieces;
 	_Alignas(64) atomic_uint job;   /* counts jobs: what idle threads watch */
 	atomic_int busy;                /* mirrors active */
@@ -111,11 +113,13 @@ static void *work(void *arg)
 		if (pool.open && joined != job) {
 			void (*fn)(void *, int64_t, int) = pool.fn;
 			void *ctx = pool.ctx;
+			ebb_float_state state = pool.state;
 			int64_t pieces = pool.pieces;
 
 			joined = job;
 			atomic_store(&pool.busy, ++pool.active);
 			pthread_mutex_unlock(&pool.mutex);
+			ebb_float_set(state);
 			run_pieces(fn, ctx, pieces, worker);
 			pthread_mutex_lock(&pool.mutex);
 			atomic_store(&pool.busy, --pool.active);
@@ -221,6 +225,7 @@ void ebb_parallel(int64_t pieces, void (*fn)(void *ctx, int64_t piece, int worke
 	pthread_mutex_lock(&pool.mutex);
 	pool.fn = fn;
 	pool.ctx = ctx;
+	pool.state = ebb_float_get();
 	pool.pieces = pieces;
 	pool.open = true;
 	atomic_store_explicit(&pool.next, 0, memory_order_relaxed);

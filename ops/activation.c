@@ -13,7 +13,7 @@ static void give_from_result(ebb_vjp *v, const ebb_op *op, ebb_binary_fn f)
 	}
 	c = ebb_begin(v->t, op, NULL, 2, in);
 	if (c.t)
-		KERNELS(v->gy)->binary(f, v->gy->count, v->gy->data, v->out->data, v->gy->data, 0);
+		RUN(v->gy, binary, f, v->gy->count, v->gy->data, v->out->data, v->gy->data, 0);
 	ebb_give(v, 0, ebb_record(&c, v->gy));
 }
 

@@ -21,14 +21,19 @@ ebb_tensor *ebb_arith_full_like(ebb_tape *t, const ebb_tensor *x, double value, 
 	return ebb_full_like(t, x, value, site);
 }
 
-void ebb_arith_outer_sum(ebb_tensor *g, int64_t rows, const void *gy, const void *x)
+/* g is a stored tensor: its tape's state is the caller's argument. */
+void ebb_arith_outer_sum(ebb_tensor *g, int64_t rows, const void *gy, const void *x, bool flush)
 {
+	ebb_float_state own = ebb_float_enter(flush);
+
 	KERNELS(g)->outer_sum(rows, g->shape[0], g->shape[1], gy, x, g->data);
+	ebb_float_leave(own);
 }
 
+/* y may be a stored tensor; x is the tape's. */
 void ebb_arith_accumulate(ebb_tensor *y, const ebb_tensor *x)
 {
-	KERNELS(y)->axpy(y->count, 1.0, x->data, y->data);
+	RUN(x, axpy, y->count, 1.0, x->data, y->data);
 }
 
 ebb_tensor *ebb_arith_copy(ebb_tape *t, ebb_tensor *x, const char *site)

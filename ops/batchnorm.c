@@ -65,7 +65,7 @@ static void fused_grad(ebb_vjp *v)
 		const void *y = in[3] ? in[3]->data : NULL;
 
 		if (batch || ebb_wants(v, WEIGHT) || ebb_wants(v, BIAS))
-			KERNELS(x)->batchnorm_sums(rows, channels, x->data, in[0]->data, y, mean,
+			RUN(x, batchnorm_sums, rows, channels, x->data, in[0]->data, y, mean,
 				mean + channels, s.g, s.dot);
 		if (ebb_wants(v, WEIGHT))
 			gw = ebb_vector(&c, ebb_dtype_of(x), channels, s.dot);
@@ -81,9 +81,8 @@ static void fused_grad(ebb_vjp *v)
 		}
 		if (gx) {
 			gx_coefficients(v, channels, (double)rows, &s);
-			KERNELS(gx)->batchnorm_gx(rows, channels, batch ? x->data : NULL,
-				in[0]->data, y, s.by_g, s.by_x, s.rest, gx->data,
-				gr ? gr->data : NULL);
+			RUN(gx, batchnorm_gx, rows, channels, batch ? x->data : NULL, in[0]->data,
+				y, s.by_g, s.by_x, s.rest, gx->data, gr ? gr->data : NULL);
 		}
 	}
 	ebb_record(&c, gx ? gx : gw ? gw : gb);
@@ -161,10 +160,10 @@ static void scale_and_shift(const ebb_tensor *x, const ebb_tensor *residual, boo
 	int64_t channels = x->shape[1], rows = x->count / channels;
 
 	if (rectify)
-		KERNELS(y)->scale_shift_relu(rows, channels, x->data,
-			residual ? residual->data : NULL, scale, scale + channels, y->data);
+		RUN(y, scale_shift_relu, rows, channels, x->data, residual ? residual->data : NULL,
+			scale, scale + channels, y->data);
 	else
-		KERNELS(y)->scale_shift(rows, channels, x->data, scale, scale + channels, y->data);
+		RUN(y, scale_shift, rows, channels, x->data, scale, scale + channels, y->data);
 }
 
 static void remake(ebb_vjp *v)
@@ -291,7 +290,7 @@ static void statistics(
 	}
 	if (!batch)
 		return;
-	KERNELS(x)->batchnorm_stats(rows, channels, x->data, mean, var);
+	RUN(x, batchnorm_stats, rows, channels, x->data, mean, var);
 	if (a->running_mean && ebb_is_training(c->t) && !ebb_is_replaying(c->t)) {
 		update_running(a->running_mean, mean, 1.0, momentum);
 		update_running(a->running_var, var, (double)rows / (double)(rows - 1), momentum);

@@ -70,7 +70,7 @@ static ebb_tensor *compute(ebb_call *c, ebb_binary_fn f, double p)
 	if (ebb_same_memory(a, b)) {
 		y = ebb_new_like(c, a);
 		if (y)
-			KERNELS(y)->binary(f, y->count, a->data, b->data, y->data, p);
+			RUN(y, binary, f, y->count, a->data, b->data, y->data, p);
 		return y;
 	}
 	if (!ebb_broadcast_shape(2, c->in, &shape))
@@ -80,8 +80,8 @@ static ebb_tensor *compute(ebb_call *c, ebb_binary_fn f, double p)
 		return y;
 	ebb_broadcast_strides(a, &shape, as);
 	ebb_broadcast_strides(b, &shape, bs);
-	KERNELS(y)->binary_strided(
-		f, y->ndim, y->shape, a->data, as, b->data, bs, y->data, y->strides, p);
+	RUN(y, binary_strided, f, y->ndim, y->shape, a->data, as, b->data, bs, y->data, y->strides,
+		p);
 	return y;
 }
 
@@ -264,7 +264,7 @@ ebb_tensor *(
 		ebb_broadcast_strides(in[0], &shape, cs);
 		ebb_broadcast_strides(in[1], &shape, as);
 		ebb_broadcast_strides(in[2], &shape, bs);
-		KERNELS(y)->where_strided(y->ndim, y->shape, in[0]->data,
+		RUN(y, where_strided, y->ndim, y->shape, in[0]->data,
 			(int)ebb_dtype_size((ebb_dtype)in[0]->dtype), cs, in[1]->data, as,
 			in[2]->data, bs, y->data, y->strides);
 	}

@@ -23,9 +23,8 @@ static ebb_tensor *compare(ebb_tape *t, const ebb_op *op, ebb_compare_fn f, ebb_
 	}
 	y = ebb_new(&c, EBB_U8, shape, order);
 	if (y && y->count)
-		KERNELS(in[0])->compare_strided(f, y->ndim, y->shape, in[first]->data,
-			strides[first], in[second]->data, strides[second], (uint8_t *)y->data,
-			y->strides);
+		RUN(in[0], compare_strided, f, y->ndim, y->shape, in[first]->data, strides[first],
+			in[second]->data, strides[second], (uint8_t *)y->data, y->strides);
 	return ebb_record(&c, y);
 }
 

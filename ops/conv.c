@@ -73,22 +73,20 @@ static const ebb_op GRAD_WEIGHT = {.name = "conv2d_grad_weight",
 /* Runs one pass into y, which is complete when it returns; NULL if there is no scratch memory. */
 static ebb_tensor *run(ebb_call *c, const ebb_conv_shape *s, ebb_conv_pass pass, ebb_tensor *y)
 {
-	const ebb_kernels *k;
 	void *ws;
 
 	if (!y || !y->count)
 		return y;
-	k = KERNELS(y);
-	ws = ebb_scratch(c, k->conv_workspace(s, pass));
+	ws = ebb_scratch(c, KERNELS(y)->conv_workspace(s, pass));
 	if (!c->t)
 		return NULL;
 	if (pass == EBB_CONV_FORWARD)
-		k->conv_forward(s, c->in[0]->data, c->in[1]->data,
+		RUN(y, conv_forward, s, c->in[0]->data, c->in[1]->data,
 			c->nin > 2 && c->in[2] ? c->in[2]->data : NULL, y->data, ws);
 	else if (pass == EBB_CONV_GRAD_INPUT)
-		k->conv_grad_input(s, c->in[0]->data, c->in[1]->data, y->data, ws);
+		RUN(y, conv_grad_input, s, c->in[0]->data, c->in[1]->data, y->data, ws);
 	else
-		k->conv_grad_weight(s, c->in[0]->data, c->in[1]->data, y->data, ws);
+		RUN(y, conv_grad_weight, s, c->in[0]->data, c->in[1]->data, y->data, ws);
 	return y;
 }
 

@@ -17,7 +17,7 @@ static ebb_tensor *filled(
 	ebb_tensor *y = ebb_new(&c, EBB_DEFAULT, shape, EBB_ROWS);
 
 	if (y)
-		KERNELS(y)->fill(y->count, value, y->data);
+		STORE(y, fill, y->count, value, y->data);
 	return y;
 }
 
@@ -56,7 +56,7 @@ ebb_tensor *ebb_full_like(ebb_tape *t, const ebb_tensor *x, double value, const 
 			ebb_describe(x, text, sizeof text));
 	y = ebb_new_like(&c, x);
 	if (y)
-		KERNELS(y)->fill(y->count, value, y->data);
+		STORE(y, fill, y->count, value, y->data);
 	return y;
 }
 
@@ -90,7 +90,7 @@ ebb_tensor *(ebb_from_f64)(ebb_tape *t, ebb_shape shape, const double *values, c
 	ebb_tensor *y = new_from(t, EBB_DEFAULT, shape, values, site, &c);
 
 	if (y)
-		KERNELS(y)->from_f64(y->count, values, y->data);
+		STORE(y, from_f64, y->count, values, y->data);
 	return y;
 }
 
@@ -100,7 +100,7 @@ ebb_tensor *(ebb_from_f32)(ebb_tape *t, ebb_shape shape, const float *values, co
 	ebb_tensor *y = new_from(t, EBB_DEFAULT, shape, values, site, &c);
 
 	if (y)
-		KERNELS(y)->from_f32(y->count, values, y->data);
+		STORE(y, from_f32, y->count, values, y->data);
 	return y;
 }
 
@@ -145,7 +145,7 @@ ebb_tensor *(ebb_rand)(ebb_tape *t, ebb_shape shape, const char *site)
 	if (!y)
 		return NULL;
 	r = ebb_random_next(t);
-	KERNELS(y)->uniform(y->count, r.seed, r.stream, 0.0, 1.0, y->data);
+	RUN(y, uniform, y->count, r.seed, r.stream, 0.0, 1.0, y->data);
 	return y;
 }
 
@@ -158,7 +158,7 @@ ebb_tensor *(ebb_randn)(ebb_tape *t, ebb_shape shape, const char *site)
 	if (!y)
 		return NULL;
 	r = ebb_random_next(t);
-	KERNELS(y)->normal(y->count, r.seed, r.stream, 0.0, 1.0, y->data);
+	RUN(y, normal, y->count, r.seed, r.stream, 0.0, 1.0, y->data);
 	return y;
 }
 
@@ -173,7 +173,6 @@ static const ebb_op CAST = {.name = "cast", .vjp = cast_vjp};
 ebb_tensor *(ebb_cast)(ebb_tape *t, ebb_tensor *x, ebb_dtype dtype, const char *site)
 {
 	ebb_call c = ebb_begin(t, &CAST, site, 1, &x);
-	const ebb_kernels *k = ebb_kernels_of(dtype);
 	ebb_tensor *y;
 
 	if (!c.t)
@@ -189,19 +188,20 @@ ebb_tensor *(ebb_cast)(ebb_tape *t, ebb_tensor *x, ebb_dtype dtype, const char *
 				   (x->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST)));
 		switch ((ebb_dtype)x->dtype) {
 		case EBB_F32:
-			k->from_f32(y->count, (const float *)(const void *)x->data, y->data);
+			RUN(y, from_f32, y->count, (const float *)(const void *)x->data, y->data);
 			break;
 		case EBB_F64:
-			k->from_f64(y->count, (const double *)(const void *)x->data, y->data);
+			RUN(y, from_f64, y->count, (const double *)(const void *)x->data, y->data);
 			break;
 		case EBB_U8:
-			k->from_u8(y->count, (const uint8_t *)x->data, y->data, 1.0, 0.0);
+			RUN(y, from_u8, y->count, (const uint8_t *)x->data, y->data, 1.0, 0.0);
 			break;
 		default:
 			for (int64_t i = 0; i < y->count; i++) {
 				double value = (double)((const int64_t *)(const void *)x->data)[i];
 
-				k->from_f64(1, &value, y->data + i * (int64_t)k->real_size);
+				RUN(y, from_f64, 1, &value,
+					y->data + i * (int64_t)KERNELS(y)->real_size);
 			}
 		}
 	}

@@ -20,7 +20,7 @@ static ebb_tensor *fused_grad(ebb_vjp *v, int64_t ignore)
 		return NULL;
 	gx = ebb_new_like(&c, in[1]);
 	if (gx && gx->count)
-		KERNELS(gx)->cross_entropy_grad(gx->shape[0], gx->shape[1], in[1]->data,
+		RUN(gx, cross_entropy_grad, gx->shape[0], gx->shape[1], in[1]->data,
 			(const int64_t *)(const void *)in[2]->data, ignore, in[0]->data,
 			in[0]->strides[0], 1.0, gx->data);
 	return ebb_record(&c, gx);
@@ -55,7 +55,7 @@ static ebb_tensor *target_rows(ebb_tape *t, ebb_tensor *label, ebb_tensor *weigh
 			k->smoothing / (double)k->classes + (p[row] == col ? 1 - k->smoothing : 0);
 
 		value *= p[row] == k->ignore ? 0 : in[1] ? ebb_value_at(in[1], col) : 1;
-		KERNELS(q)->fill(1, value, q->data + i * (int64_t)KERNELS(q)->real_size);
+		RUN(q, fill, 1, value, q->data + i * (int64_t)KERNELS(q)->real_size);
 	}
 	c.tracked = false;
 	return ebb_record(&c, q);
@@ -97,7 +97,7 @@ static ebb_tensor *label_loss(
 	loss = ebb_new(&c, (ebb_dtype)in[0]->dtype, EBB_SHAPE(in[0]->shape[0]), EBB_ROWS);
 	p = ebb_new_like(&c, in[0]);
 	if (loss && p && p->count)
-		KERNELS(p)->cross_entropy(in[0]->shape[0], in[0]->shape[1], in[0]->data,
+		RUN(p, cross_entropy, in[0]->shape[0], in[0]->shape[1], in[0]->data,
 			(const int64_t *)(const void *)in[1]->data, ignore, loss->data, p->data);
 	ebb_save(&c, p);
 	ebb_attach(&c, &k, sizeof k);
@@ -322,7 +322,7 @@ static ebb_tensor *nll_rows(ebb_tape *t, const ebb_op *op, ebb_tensor *x, ebb_te
 	y = ebb_new(&c, (ebb_dtype)in[0]->dtype,
 		back ? EBB_SHAPE(in[1]->count, k->classes) : EBB_SHAPE(in[1]->count), EBB_ROWS);
 	if (y && y->count)
-		KERNELS(y)->fill(y->count, 0, y->data);
+		RUN(y, fill, y->count, 0, y->data);
 	for (int64_t i = 0; y && i < in[1]->count; i++) {
 		int64_t at = i * k->classes + p[i];
 		double w;
@@ -330,7 +330,7 @@ static ebb_tensor *nll_rows(ebb_tape *t, const ebb_op *op, ebb_tensor *x, ebb_te
 		if (p[i] == k->ignore)
 			continue;
 		w = in[2] ? -ebb_value_at(in[2], p[i]) : -1;
-		KERNELS(y)->fill(1, w * ebb_value_at(in[0], back ? i : at),
+		RUN(y, fill, 1, w * ebb_value_at(in[0], back ? i : at),
 			y->data + (back ? at : i) * (int64_t)KERNELS(y)->real_size);
 	}
 	ebb_attach(&c, k, sizeof *k);

@@ -25,8 +25,7 @@ static ebb_tensor *apply(ebb_tape *t, ebb_tensor *x, const dropout_attrs *k, con
 		return NULL;
 	y = ebb_new_like(&c, x);
 	if (y)
-		KERNELS(y)->dropout(
-			y->count, k->random.seed, k->random.stream, k->p, x->data, y->data);
+		RUN(y, dropout, y->count, k->random.seed, k->random.stream, k->p, x->data, y->data);
 	ebb_attach(&c, k, sizeof *k);
 	return ebb_record(&c, y);
 }
@@ -72,8 +71,8 @@ static ebb_tensor *mask(ebb_tape *t, const ebb_tensor *x, int lead, double p, co
 		shape.dims[i] = 1;
 	y = ebb_new(&c, ebb_dtype_of(x), shape, EBB_ROWS);
 	if (y) {
-		KERNELS(y)->fill(y->count, 1, y->data);
-		KERNELS(y)->dropout(y->count, r.seed, r.stream, p, y->data, y->data);
+		RUN(y, fill, y->count, 1, y->data);
+		RUN(y, dropout, y->count, r.seed, r.stream, p, y->data, y->data);
 	}
 	return ebb_record(&c, y);
 }

@@ -65,13 +65,11 @@ static void group_coefficients(const extent *e, int64_t group, const ebb_tensor 
 static void sweep_images(
 	const extent *e, ebb_tensor *const *in, const double *saved, const sums *s, ebb_tensor *gx)
 {
-	const ebb_kernels *k = KERNELS(in[1]);
-
 	for (int64_t n = 0; n < e->n && e->positions; n++) {
 		const double *mean = saved + 2 * n * e->c, *inv = mean + e->c;
 
-		k->batchnorm_sums(e->positions, e->c, image(in[1], e, n), image(in[0], e, n), NULL,
-			mean, inv, s->sum, s->dot);
+		RUN(in[1], batchnorm_sums, e->positions, e->c, image(in[1], e, n),
+			image(in[0], e, n), NULL, mean, inv, s->sum, s->dot);
 		for (int64_t c = 0; c < e->c; c++) {
 			s->gb[c] += s->sum[c];
 			s->gw[c] += s->dot[c];
@@ -80,8 +78,8 @@ static void sweep_images(
 			continue;
 		for (int64_t group = 0; group < e->groups; group++)
 			group_coefficients(e, group, in[2], mean, inv, s);
-		k->batchnorm_gx(e->positions, e->c, image(in[1], e, n), image(in[0], e, n), NULL,
-			s->by_gy, s->by_x, s->rest, image(gx, e, n), NULL);
+		RUN(in[1], batchnorm_gx, e->positions, e->c, image(in[1], e, n), image(in[0], e, n),
+			NULL, s->by_gy, s->by_x, s->rest, image(gx, e, n), NULL);
 	}
 }
 
@@ -225,14 +223,14 @@ static ebb_tensor *normalise(ebb_call *c, const group_attrs *k)
 	for (int64_t n = 0; saved && scale && n < e.n; n++) {
 		double *mean = (double *)(void *)saved->data + 2 * n * e.c, *inv = mean + e.c;
 
-		KERNELS(x)->batchnorm_stats(e.positions, e.c, image(x, &e, n), mean, inv);
+		RUN(x, batchnorm_stats, e.positions, e.c, image(x, &e, n), mean, inv);
 		join_groups(&e, k->eps, mean, inv);
 		for (int64_t i = 0; i < e.c; i++) {
 			scale[i] = ebb_weight_at(c->in[1], i) * inv[i];
 			shift[i] = (c->in[2] ? ebb_value_at(c->in[2], i) : 0) - mean[i] * scale[i];
 		}
-		KERNELS(x)->scale_shift(
-			e.positions, e.c, image(x, &e, n), scale, shift, image(y, &e, n));
+		RUN(x, scale_shift, e.positions, e.c, image(x, &e, n), scale, shift,
+			image(y, &e, n));
 	}
 	ebb_save(c, saved);
 	ebb_attach(c, k, sizeof *k);

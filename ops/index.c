@@ -115,11 +115,15 @@ static ebb_tensor *spread(ebb_tape *t, const ebb_op *op, ebb_tensor *gy, ebb_ten
 	gx = ebb_new(&c, (ebb_dtype)in[0]->dtype, shape, EBB_ROWS);
 	if (gx && gx->count) {
 		ebb_around s = ebb_sizes_around(gx, k->axis);
-		index_kernel kernel = op == &GATHER_GRAD ? KERNELS(gx)->gather_grad
-		                                         : KERNELS(gx)->index_select_grad;
+		const int64_t *at = (const int64_t *)(const void *)in[1]->data;
+		int64_t count = in[0]->shape[k->axis];
 
-		kernel(s.outer, s.len, s.inner, in[0]->shape[k->axis], in[0]->data,
-			(const int64_t *)(const void *)in[1]->data, gx->data);
+		if (op == &GATHER_GRAD)
+			RUN(gx, gather_grad, s.outer, s.len, s.inner, count, in[0]->data, at,
+				gx->data);
+		else
+			RUN(gx, index_select_grad, s.outer, s.len, s.inner, count, in[0]->data, at,
+				gx->data);
 	}
 	ebb_attach(&c, k, sizeof *k);
 	return ebb_record(&c, gx);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "autograd/internal.h"
+#include "kernels/float_state.h"
 #include "kernels/kernels.h"
 #include "ops/ops.h"
 
@@ -15,6 +16,17 @@ static inline const ebb_kernels *ebb_kernels_of(ebb_dtype dtype)
 }
 
 #define KERNELS(x) ebb_kernels_of((ebb_dtype)(x)->dtype)
+
+/* RUN runs a kernel of x's type in the floating-point state that x's tape asks for, STORE one that
+ * writes given values, which stay as they are.  Kernels that only move values need neither. */
+#define RUN(x, kernel, ...) RUN_AS(ebb_flushes(x), x, kernel, __VA_ARGS__)
+#define STORE(x, kernel, ...) RUN_AS(false, x, kernel, __VA_ARGS__)
+#define RUN_AS(flush, x, kernel, ...)                                                              \
+	do {                                                                                       \
+		ebb_float_state own_state = ebb_float_enter(flush);                                \
+		KERNELS(x)->kernel(__VA_ARGS__);                                                   \
+		ebb_float_leave(own_state);                                                        \
+	} while (0)
 
 static inline bool ebb_is_real(const ebb_tensor *x)
 {
@@ -122,7 +134,7 @@ static inline ebb_tensor *ebb_vector(ebb_call *c, ebb_dtype dtype, int64_t n, co
 	ebb_tensor *y = ebb_new(c, dtype, EBB_SHAPE(n), EBB_ROWS);
 
 	if (y)
-		KERNELS(y)->from_f64(n, values, y->data);
+		RUN(y, from_f64, n, values, y->data);
 	return y;
 }
 

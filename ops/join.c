@@ -170,7 +170,7 @@ static ebb_tensor *pad_constant(ebb_call *c, ebb_tensor *x, const ebb_pads *pads
 	y = ebb_new(c, (ebb_dtype)x->dtype, shape, ebb_order_kept(x));
 	if (!y || !y->count)
 		return y;
-	KERNELS(y)->fill(y->count, value, y->data);
+	RUN(y, fill, y->count, value, y->data);
 	for (int i = 0; i < x->ndim; i++) {
 		if (part.dims[i] == 0)
 			return y;

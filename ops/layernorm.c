@@ -41,7 +41,7 @@ static ebb_tensor *last_axes(ebb_call *c, const ebb_tensor *x, int axes, const d
 		s.dims[i] = x->shape[x->ndim - axes + i];
 	y = ebb_new(c, (ebb_dtype)x->dtype, s, EBB_ROWS);
 	if (y && y->count)
-		KERNELS(y)->from_f64(y->count, values, y->data);
+		RUN(y, from_f64, y->count, values, y->data);
 	return y;
 }
 
@@ -64,12 +64,12 @@ static void fused_grad(ebb_vjp *v)
 	inv = rows ? mean + rows : mean;
 	gx = ebb_wants(v, 0) ? ebb_new_like(&c, x) : NULL;
 	if (gx)
-		KERNELS(x)->rownorm_grad(k->centred, rows, len, x->data, in[0]->data,
+		RUN(x, rownorm_grad, k->centred, rows, len, x->data, in[0]->data,
 			in[2] ? in[2]->data : NULL, mean, inv, gx->data);
 	if (sums && len)
 		s = ebb_scratch(&c, (size_t)len * 2 * sizeof *s);
 	if (s)
-		KERNELS(x)->rownorm_sums(rows, len, x->data, in[0]->data, mean, inv, s, s + len);
+		RUN(x, rownorm_sums, rows, len, x->data, in[0]->data, mean, inv, s, s + len);
 	gw = ebb_wants(v, 1) ? last_axes(&c, x, k->axes, s) : NULL;
 	gb = wants_bias(v) ? last_axes(&c, x, k->axes, s ? s + len : NULL) : NULL;
 	ebb_record(&c, gx ? gx : gw ? gw : gb);
@@ -196,8 +196,7 @@ static ebb_tensor *normalise(ebb_call *c, const row_attrs *k)
 	saved = ebb_new(c, EBB_F64, EBB_SHAPE(2 * rows), EBB_ROWS);
 	if (y && saved && y->count) {
 		mean = (double *)(void *)saved->data;
-		KERNELS(y)->rownorm(k->centred, rows, len, x->data,
-			c->in[1] ? c->in[1]->data : NULL,
+		RUN(y, rownorm, k->centred, rows, len, x->data, c->in[1] ? c->in[1]->data : NULL,
 			c->nin > 2 && c->in[2] ? c->in[2]->data : NULL, k->eps, y->data, mean,
 			mean + rows);
 	}

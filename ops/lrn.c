@@ -27,8 +27,8 @@ static ebb_tensor *window_sums(ebb_tape *t, ebb_tensor *x, reach r, const char *
 		return NULL;
 	y = ebb_new(&c, ebb_dtype_of(x), ebb_shape_of(x), EBB_CHANNELS_LAST);
 	if (y && y->count)
-		KERNELS(y)->window_sums(
-			y->count / y->shape[1], y->shape[1], r.before, r.after, x->data, y->data);
+		RUN(y, window_sums, y->count / y->shape[1], y->shape[1], r.before, r.after, x->data,
+			y->data);
 	ebb_attach(&c, &r, sizeof r);
 	return ebb_record(&c, y);
 }

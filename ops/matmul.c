@@ -95,7 +95,7 @@ static void multiply(ebb_call *c, ebb_tensor *y, int64_t k, const matrix *ma, co
 			ob += rest % y->shape[d] * bs[d];
 			rest /= y->shape[d];
 		}
-		kernels->gemm(ma->transposed, mb->transposed, m, n, k, a->data + oa * (int64_t)size,
+		RUN(y, gemm, ma->transposed, mb->transposed, m, n, k, a->data + oa * (int64_t)size,
 			ma->ld, b->data + ob * (int64_t)size, mb->ld, 0.0,
 			y->data + i * m * n * (int64_t)size, n, ws);
 	}
@@ -140,7 +140,7 @@ static ebb_tensor *product(
 	y = of ? ebb_new_gradient(&c, of, 1)
 	       : ebb_new(&c, (ebb_dtype)in[0]->dtype, shape, EBB_ROWS);
 	if (y && of && is_outer(in[0], in[1])) {
-		ebb_arith_outer_sum(y, k, in[0]->data, in[1]->data);
+		ebb_arith_outer_sum(y, k, in[0]->data, in[1]->data, ebb_flushes(y));
 	} else if (y && y->count) {
 		multiply(&c, y, k, &ma, &mb, as, bs);
 		if (!c.t)
@@ -261,7 +261,7 @@ ebb_tensor *ebb_linear_op(const ebb_linear_args *a)
 	for (int64_t i = 0; in[2] && i < m; i++)
 		memcpy(y->data + i * n * (int64_t)k->real_size, in[2]->data,
 			(size_t)n * k->real_size);
-	k->gemm(false, true, m, n, depth, in[0]->data, depth ? depth : 1, in[1]->data,
+	RUN(y, gemm, false, true, m, n, depth, in[0]->data, depth ? depth : 1, in[1]->data,
 		depth ? depth : 1, in[2] ? 1.0 : 0.0, y->data, n, ws);
 	return ebb_record(&c, y);
 }

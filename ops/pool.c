@@ -31,7 +31,7 @@ static ebb_tensor *scatter(ebb_tape *t, ebb_tensor *gy, ebb_tensor *index, const
 
 	gx = ebb_new(&c, ebb_dtype_of(in[0]), EBB_SHAPE(s->n, s->c, s->h, s->w), EBB_CHANNELS_LAST);
 	if (gx && gx->count)
-		KERNELS(gx)->maxpool_scatter(s, in[0]->data, in[1]->data, gx->data);
+		RUN(gx, maxpool_scatter, s, in[0]->data, in[1]->data, gx->data);
 	ebb_attach(&c, s, sizeof *s);
 	return ebb_record(&c, gx);
 }
@@ -44,7 +44,7 @@ ebb_tensor *ebb_pool_gather(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const
 	y = ebb_new(
 		&c, ebb_dtype_of(in[0]), EBB_SHAPE(s->n, s->c, s->oh, s->ow), EBB_CHANNELS_LAST);
 	if (y && y->count)
-		KERNELS(y)->maxpool_gather(s, in[0]->data, in[1]->data, y->data);
+		RUN(y, maxpool_gather, s, in[0]->data, in[1]->data, y->data);
 	ebb_attach(&c, s, sizeof *s);
 	return ebb_record(&c, y);
 }
@@ -87,7 +87,7 @@ static ebb_tensor *maximum(ebb_call *c, ebb_pool_shape *s, ebb_tensor **where, b
 	if (y && wanted)
 		index = ebb_new(c, EBB_U8, EBB_SHAPE(y->count, s->narrow ? 2 : 4), EBB_ROWS);
 	if (y && y->count && (index || !wanted))
-		KERNELS(y)->maxpool(s, x->data, y->data, index ? index->data : NULL);
+		RUN(y, maxpool, s, x->data, y->data, index ? index->data : NULL);
 	if (index && where)
 		*where = positions(c, y, index, s->narrow);
 	ebb_save(c, index);
@@ -121,7 +121,7 @@ static ebb_tensor *average(ebb_call *c, const ebb_pool_shape *s)
 		ebb_new(c, ebb_dtype_of(x), EBB_SHAPE(s->n, s->c, s->oh, s->ow), EBB_CHANNELS_LAST);
 
 	if (y && y->count)
-		KERNELS(y)->avgpool(s, x->data, y->data);
+		RUN(y, avgpool, s, x->data, y->data);
 	ebb_attach(c, s, sizeof *s);
 	return ebb_record(c, y);
 }
@@ -143,7 +143,7 @@ static ebb_tensor *average_grad(ebb_tape *t, ebb_tensor *gy, const ebb_pool_shap
 		ebb_new(&c, ebb_dtype_of(gy), EBB_SHAPE(s->n, s->c, s->h, s->w), EBB_CHANNELS_LAST);
 
 	if (gx && gx->count)
-		KERNELS(gx)->avgpool_grad(s, gy->data, gx->data);
+		RUN(gx, avgpool_grad, s, gy->data, gx->data);
 	ebb_attach(&c, s, sizeof *s);
 	return ebb_record(&c, gx);
 }

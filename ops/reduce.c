@@ -67,8 +67,8 @@ static ebb_tensor *sum(
 		for (int i = 0; i < x->ndim; i++)
 			if (chosen[i])
 				ys[i] = 0;
-		KERNELS(y)->reduce(EBB_REDUCE_SUM, x->ndim, x->shape, x->data, x->strides, y->data,
-			ys, k.scale);
+		RUN(y, reduce, EBB_REDUCE_SUM, x->ndim, x->shape, x->data, x->strides, y->data, ys,
+			k.scale);
 	}
 	ebb_attach(&c, &k, sizeof k);
 	return ebb_record(&c, y);
@@ -174,7 +174,7 @@ static ebb_tensor *extreme_of_three(const ebb_op *op, ebb_tape *t, ebb_tensor *x
 	y = ebb_new(&c, (ebb_dtype)x->dtype, EBB_SHAPE(outer, inner), EBB_ROWS);
 	index = ebb_new(&c, EBB_I64, EBB_SHAPE(outer, 1, inner), EBB_ROWS);
 	if (y && index && y->count)
-		KERNELS(y)->extreme(op == &MAX ? 1 : -1, outer, len, inner, x->data, y->data,
+		RUN(y, extreme, op == &MAX ? 1 : -1, outer, len, inner, x->data, y->data,
 			(int64_t *)(void *)index->data);
 	if (where && index) {
 		ebb_strides_of(EBB_ROWS, shape.ndim, shape.dims, strides);
@@ -250,8 +250,8 @@ static ebb_tensor *arg_extreme(
 	if (index && index->count) {
 		values = ebb_scratch(&c, (size_t)index->count * KERNELS(x)->real_size);
 		if (values)
-			KERNELS(x)->extreme(op == &ARGMAX ? 1 : -1, s.outer, s.len, s.inner,
-				x->data, values, (int64_t *)(void *)index->data);
+			RUN(x, extreme, op == &ARGMAX ? 1 : -1, s.outer, s.len, s.inner, x->data,
+				values, (int64_t *)(void *)index->data);
 	}
 	return ebb_record(&c, index);
 }
@@ -287,7 +287,7 @@ static ebb_tensor *logsumexp_of_three(ebb_tape *t, ebb_tensor *x, const char *si
 		return NULL;
 	y = ebb_new(&c, (ebb_dtype)x->dtype, EBB_SHAPE(x->shape[0], x->shape[2]), EBB_ROWS);
 	if (y && y->count)
-		KERNELS(y)->logsumexp(x->shape[0], x->shape[1], x->shape[2], x->data, y->data);
+		RUN(y, logsumexp, x->shape[0], x->shape[1], x->shape[2], x->data, y->data);
 	return ebb_record(&c, y);
 }
 
@@ -399,7 +399,7 @@ ebb_tensor *(ebb_std)(const ebb_var_args *a)
 
 	y = ebb_new_like(&c, x);
 	if (y)
-		KERNELS(y)->unary(EBB_SQRT, y->count, x->data, y->data, 0, 0);
+		RUN(y, unary, EBB_SQRT, y->count, x->data, y->data, 0, 0);
 	return ebb_record(&c, y);
 }
 
@@ -445,24 +445,24 @@ static const ebb_op NORM = {
 /* sum |x|^p into y, for any p: the powers are taken through scratch memory. */
 static bool sum_powers(ebb_call *c, ebb_tensor *x, double p, ebb_tensor *y, const int64_t *ys)
 {
-	const ebb_kernels *k = KERNELS(x);
 	int64_t strides[EBB_MAX_DIMS];
+	size_t size = KERNELS(x)->real_size;
 	char *s;
 
 	if (p == 1 || p == 2) {
-		k->reduce(p == 1 ? EBB_REDUCE_SUM_ABS : EBB_REDUCE_SUM_SQ, x->ndim, x->shape,
+		RUN(x, reduce, p == 1 ? EBB_REDUCE_SUM_ABS : EBB_REDUCE_SUM_SQ, x->ndim, x->shape,
 			x->data, x->strides, y->data, ys, 1.0);
 		return true;
 	}
-	s = ebb_scratch(c, (size_t)(x->count ? x->count : 1) * k->real_size);
+	s = ebb_scratch(c, (size_t)(x->count ? x->count : 1) * size);
 	if (!s)
 		return false;
 	ebb_strides_of(EBB_ROWS, x->ndim, x->shape, strides);
 	if (x->count)
-		ebb_copy_strided(k->real_size, x->ndim, x->shape, x->data, x->strides, s, strides);
-	k->unary(EBB_ABS, x->count, s, s, 0, 0);
-	k->unary(EBB_POW_SCALAR, x->count, s, s, p, 0);
-	k->reduce(EBB_REDUCE_SUM, x->ndim, x->shape, s, strides, y->data, ys, 1.0);
+		ebb_copy_strided(size, x->ndim, x->shape, x->data, x->strides, s, strides);
+	RUN(x, unary, EBB_ABS, x->count, s, s, 0, 0);
+	RUN(x, unary, EBB_POW_SCALAR, x->count, s, s, p, 0);
+	RUN(x, reduce, EBB_REDUCE_SUM, x->ndim, x->shape, s, strides, y->data, ys, 1.0);
 	return true;
 }
 
@@ -496,9 +496,9 @@ ebb_tensor *(ebb_norm)(const ebb_norm_args *a)
 		if (!sum_powers(&c, x, k.p, y, ys))
 			y = NULL;
 		else if (k.p == 2)
-			KERNELS(y)->unary(EBB_SQRT, y->count, y->data, y->data, 0, 0);
+			RUN(y, unary, EBB_SQRT, y->count, y->data, y->data, 0, 0);
 		else if (k.p != 1)
-			KERNELS(y)->unary(EBB_POW_SCALAR, y->count, y->data, y->data, 1.0 / k.p, 0);
+			RUN(y, unary, EBB_POW_SCALAR, y->count, y->data, y->data, 1.0 / k.p, 0);
 	}
 	ebb_attach(&c, &k, sizeof k);
 	return ebb_record(&c, y);

@@ -23,7 +23,7 @@ static ebb_tensor *scan(ebb_tape *t, ebb_tensor *x, int axis, bool reverse, cons
 	if (y && y->count) {
 		ebb_around s = ebb_sizes_around(x, k.axis);
 
-		KERNELS(y)->cumsum(reverse, s.outer, s.len, s.inner, x->data, y->data);
+		RUN(y, cumsum, reverse, s.outer, s.len, s.inner, x->data, y->data);
 	}
 	ebb_attach(&c, &k, sizeof k);
 	return ebb_record(&c, y);

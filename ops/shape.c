@@ -268,7 +268,7 @@ static ebb_tensor *slice_grad(ebb_tape *t, ebb_tensor *gy, const range *r)
 	shape.dims[r->axis] = r->size;
 	gx = ebb_new(&c, (ebb_dtype)gy->dtype, shape, ebb_order_kept(gy));
 	if (gx && gx->count) {
-		KERNELS(gx)->fill(gx->count, 0.0, gx->data);
+		RUN(gx, fill, gx->count, 0.0, gx->data);
 		memcpy(strides, gx->strides, sizeof strides);
 		strides[r->axis] *= r->step;
 		if (gy->count)

@@ -17,11 +17,11 @@ static ebb_tensor *fused_grad(ebb_vjp *v, int axis, bool logarithm)
 		ebb_around s = ebb_sizes_around(gx, axis);
 
 		if (logarithm)
-			KERNELS(gx)->log_softmax_grad(
-				s.outer, s.len, s.inner, in[0]->data, in[1]->data, gx->data);
+			RUN(gx, log_softmax_grad, s.outer, s.len, s.inner, in[0]->data, in[1]->data,
+				gx->data);
 		else
-			KERNELS(gx)->softmax_grad(
-				s.outer, s.len, s.inner, in[0]->data, in[1]->data, gx->data);
+			RUN(gx, softmax_grad, s.outer, s.len, s.inner, in[0]->data, in[1]->data,
+				gx->data);
 	}
 	return ebb_record(&c, gx);
 }
@@ -72,9 +72,9 @@ static ebb_tensor *along(ebb_tape *t, const ebb_op *op, ebb_tensor *x, int axis,
 		ebb_around s = ebb_sizes_around(x, axis);
 
 		if (op == &SOFTMAX)
-			KERNELS(y)->softmax(s.outer, s.len, s.inner, x->data, y->data);
+			RUN(y, softmax, s.outer, s.len, s.inner, x->data, y->data);
 		else
-			KERNELS(y)->log_softmax(s.outer, s.len, s.inner, x->data, y->data);
+			RUN(y, log_softmax, s.outer, s.len, s.inner, x->data, y->data);
 	}
 	ebb_attach(&c, &axis, sizeof axis);
 	return ebb_record(&c, y);
@@ -110,7 +110,7 @@ static void fill_masked(const ebb_tensor *x, const ebb_tensor *mask, ebb_tensor 
 
 	for (int i = 0; i < x->ndim; i++)
 		ms[i] = i < lead || mask->shape[i - lead] == 1 ? 0 : mask->strides[i - lead];
-	KERNELS(y)->where_strided(y->ndim, y->shape, mask->data,
+	RUN(y, where_strided, y->ndim, y->shape, mask->data,
 		(int)ebb_dtype_size((ebb_dtype)mask->dtype), ms, x->data, x->strides,
 		y->dtype == EBB_F64 ? (const void *)&infinity : (const void *)&infinity_f32, none,
 		y->data, y->strides);
@@ -125,7 +125,7 @@ static void fill_future(ebb_tensor *y)
 		int64_t from = row % queries + 1;
 
 		if (from < keys)
-			KERNELS(y)->fill(keys - from, -INFINITY,
+			RUN(y, fill, keys - from, -INFINITY,
 				y->data + (row * keys + from) * (int64_t)KERNELS(y)->real_size);
 	}
 }
@@ -150,7 +150,7 @@ ebb_tensor *ebb_masked_softmax(
 			memcpy(y->data, in[0]->data, (size_t)y->count * KERNELS(y)->real_size);
 		if (causal)
 			fill_future(y);
-		KERNELS(y)->softmax(s.outer, s.len, s.inner, y->data, y->data);
+		RUN(y, softmax, s.outer, s.len, s.inner, y->data, y->data);
 	}
 	ebb_attach(&c, &axis, sizeof axis);
 	return ebb_record(&c, y);

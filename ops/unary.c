@@ -11,7 +11,7 @@ ebb_tensor *ebb_unary(ebb_tape *t, const ebb_op *op, ebb_unary_fn f, ebb_tensor 
 		return NULL;
 	y = ebb_new_like(&c, x);
 	if (y)
-		KERNELS(y)->unary(f, y->count, x->data, y->data, k ? k->a : 0, k ? k->b : 0);
+		RUN(y, unary, f, y->count, x->data, y->data, k ? k->a : 0, k ? k->b : 0);
 	if (k)
 		ebb_attach(&c, k, sizeof *k);
 	return ebb_record(&c, y);
@@ -30,7 +30,7 @@ ebb_tensor *ebb_mask(
 	c.tracked = false;
 	y = ebb_new_like(&c, x);
 	if (y)
-		KERNELS(y)->unary(f, y->count, x->data, y->data, a, b);
+		RUN(y, unary, f, y->count, x->data, y->data, a, b);
 	return ebb_record(&c, y);
 }
 

@@ -67,7 +67,7 @@ ebb_tensor *(ebb_max_unpool2d)(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, in
 			     EBB_CHANNELS_LAST)
 	           : NULL;
 	if (y && y->count)
-		KERNELS(y)->maxpool_put(&s, in[0]->data, narrow->data, y->data);
+		RUN(y, maxpool_put, &s, in[0]->data, narrow->data, y->data);
 	ebb_save(&c, narrow);
 	ebb_attach(&c, &s, sizeof s);
 	return ebb_record(&c, y);

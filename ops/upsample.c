@@ -36,9 +36,9 @@ static ebb_tensor *run(ebb_call *c, const ebb_upsample_shape *s, bool transposed
 		EBB_CHANNELS_LAST);
 
 	if (y && y->count && transposed)
-		KERNELS(y)->upsample_grad(s, x->data, y->data);
+		RUN(y, upsample_grad, s, x->data, y->data);
 	else if (y && y->count)
-		KERNELS(y)->upsample(s, x->data, y->data);
+		RUN(y, upsample, s, x->data, y->data);
 	ebb_attach(c, s, sizeof *s);
 	return ebb_record(c, y);
 }

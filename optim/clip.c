@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "optim/optim.h"
+#include "kernels/float_state.h"
 #include "kernels/kernels.h"
 
 /* g = f(g) for every gradient of the store. */
@@ -16,9 +17,13 @@ static void apply(ebb_params *p, ebb_unary_fn f, double a, double b)
 	for (int64_t i = 0; i < n; i++) {
 		ebb_tensor *g = ebb_grad_of(ebb_params_at(p, i));
 		void *data = ebb_data_mutable(g);
+		ebb_float_state own;
 
-		if (data)
-			k->unary(f, ebb_count(g), data, data, a, b);
+		if (!data)
+			continue;
+		own = ebb_float_enter(true);
+		k->unary(f, ebb_count(g), data, data, a, b);
+		ebb_float_leave(own);
 	}
 }
 

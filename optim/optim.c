@@ -8,6 +8,7 @@
 
 #include "optim/optim.h"
 #include "autograd/factors.h"
+#include "kernels/float_state.h"
 #include "kernels/kernels.h"
 
 typedef enum { SGD, ADAM, ADAMW, RMSPROP } algorithm;
@@ -378,12 +379,15 @@ static int64_t list_parts(ebb_optim *o)
 bool ebb_optim_step(ebb_optim *o)
 {
 	const ebb_kernels *k;
+	ebb_float_state own;
 	int64_t n;
 
 	if (!o || o->error.status != EBB_OK || !ready(o))
 		return false;
 	k = kernels_of(o);
 	n = list_parts(o);
+	/* Moments of parameters without gradients fade into the subnormal numbers. */
+	own = ebb_float_enter(true);
 	switch (o->kind) {
 	case SGD:
 		k->sgd(n, o->parts, 1, o->momentum, o->nesterov);
@@ -395,6 +399,7 @@ bool ebb_optim_step(ebb_optim *o)
 	case RMSPROP:
 		k->rmsprop(n, o->parts, 1, o->beta2, o->eps, o->momentum);
 	}
+	ebb_float_leave(own);
 	o->steps++;
 	return true;
 }
