@@ -143,7 +143,13 @@ EBB_API void ebb_memory_reset_peak(ebb_tape *t);
 EBB_API ebb_tape *ebb_tape_new(void);
 EBB_API void ebb_tape_free(ebb_tape *t);
 /* Forgets all that was recorded and every tensor; buffers stay in the tape's pool.  Handles are
- * invalid from here on.  An error stays until ebb_clear_error. */
+ * invalid from here on.  An error stays until ebb_clear_error.
+ *
+ * Debug mode (EBB_DEBUG=1 in the environment when the tape is made; in builds with a sanitizer by
+ * default, unless EBB_DEBUG=0): no handle is used again for another tensor, so that one from before a
+ * reset or a rewind is a sticky error (EBB_BAD_STATE) wherever it is read, which names the op and the
+ * line that made it.  Each tensor then takes some 250 bytes until the tape is freed.  Without it such a
+ * handle may read as another tensor. */
 EBB_API void ebb_tape_reset(ebb_tape *t);
 
 /* Forgets what was recorded, and every tensor made, since the mark: an inner loop can drop its
@@ -152,7 +158,7 @@ EBB_API void ebb_tape_reset(ebb_tape *t);
 typedef struct ebb_mark {
 	const ebb_tape *tape;
 	int64_t nodes, live, adopted, grads;
-	uint64_t arena, generation, epoch, scope;
+	uint64_t arena, handles, generation, epoch, scope;
 } ebb_mark;
 EBB_API ebb_mark ebb_tape_mark(const ebb_tape *t);
 EBB_API void ebb_rewind(ebb_tape *t, ebb_mark mark);
@@ -203,9 +209,10 @@ EBB_API ebb_random ebb_random_next(ebb_tape *t);
 /* A scope names what happens inside, for errors, probes and profiles.  A name that begins with
  * the tail of the current path continues it: inside "resnet.layer1.0" the name "layer1.0.conv1"
  * gives "resnet.layer1.0.conv1". Ending it drops every value made inside but y (which may be
- * NULL), and returns y. */
-EBB_API void ebb_scope_begin(ebb_tape *t, const char *name);
-EBB_API ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y);
+ * NULL), and returns y.  Ending one when none is open is an error, and so is a reset while one is open,
+ * which names the line that began it (both EBB_BAD_STATE). */
+EBB_API void ebb_scope_begin(ebb_tape *t, const char *name, const char *site);
+EBB_API ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y, const char *site);
 /* "I will not read x again": its memory goes back as soon as no gradient needs it.  A checkpointed
  * function's two runs share what is older than they: that stays. */
 EBB_API void ebb_release(ebb_tape *t, ebb_tensor *x);
@@ -568,6 +575,8 @@ EBB_API bool ebb_gradcheck(const ebb_gradcheck_args *a);
 /* ---- The macros that add the call site ------------------------------------------------------- */
 
 #ifndef __cplusplus
+#define ebb_scope_begin(...) ebb_scope_begin(__VA_ARGS__, EBB_SITE)
+#define ebb_scope_end(...) ebb_scope_end(__VA_ARGS__, EBB_SITE)
 #define ebb_variable(...) ebb_variable(__VA_ARGS__, EBB_SITE)
 #define ebb_detach(...) ebb_detach(__VA_ARGS__, EBB_SITE)
 #define ebb_backward(...) ebb_backward(&(ebb_backward_args){__VA_ARGS__, .site = EBB_SITE})

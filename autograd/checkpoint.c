@@ -50,7 +50,7 @@ void ebb_trace_input(ebb_tape *t, ebb_tensor *x)
 
 	if (x->stored)
 		x = (ebb_tensor *)x->stored;
-	else if (ebb_arena_is_after(&t->arena, t->trace->mark, x))
+	else if (ebb_arena_is_after(t->handles, t->trace->mark, x))
 		return;
 	for (int64_t i = start; i < t->ntraced; i++)
 		if (t->traced[i] == x)
@@ -93,7 +93,7 @@ static ebb_tensor *record_segment(
 static ebb_tensor *first_run(ebb_tape *t, segment *s, ebb_tensor *x, const char *site)
 {
 	ebb_mark m = ebb_tape_mark(t);
-	ebb_trace trace = {t->trace, m.arena, t->ntraced};
+	ebb_trace trace = {t->trace, m.handles, t->ntraced};
 	ebb_tensor *spare = t->spare, *y;
 	bool differentiable;
 
@@ -107,7 +107,7 @@ static ebb_tensor *first_run(ebb_tape *t, segment *s, ebb_tensor *x, const char 
 		ebb_fail(t, EBB_INVALID, site, "checkpoint: the function returned NULL");
 	if (!ebb_failed(t) && !y->stored)
 		y = ebb_usable(t, y, "checkpoint: the result", 0, site);
-	if (!ebb_failed(t) && y->tape == t && ebb_arena_is_after(&t->arena, m.arena, y) &&
+	if (!ebb_failed(t) && y->tape == t && ebb_arena_is_after(t->handles, m.handles, y) &&
 		!y->stored) {
 		differentiable = y->node >= m.nodes;
 		if (differentiable)
@@ -155,9 +155,9 @@ bool ebb_is_replaying(const ebb_tape *t)
 
 bool ebb_is_given(const ebb_tape *t, const ebb_tensor *x)
 {
-	if (t->trace && !ebb_arena_is_after(&t->arena, t->trace->mark, x))
+	if (t->trace && !ebb_arena_is_after(t->handles, t->trace->mark, x))
 		return true;
-	return t->replays > 0 && !ebb_arena_is_after(&t->arena, t->replay_mark, x);
+	return t->replays > 0 && !ebb_arena_is_after(t->handles, t->replay_mark, x);
 }
 
 /* What a second run changes on the tape and gives back. */
@@ -185,7 +185,7 @@ static state enter(ebb_tape *t, const segment *s)
 	t->recording = true;
 	t->spare = NULL;
 	t->replays++;
-	t->replay_mark = ebb_arena_mark(&t->arena);
+	t->replay_mark = ebb_arena_mark(t->handles);
 	return was;
 }
 
@@ -278,7 +278,7 @@ static void bring_home(ebb_vjp *v, uint64_t mark, ebb_tensor *home)
 			continue;
 		slot = ebb_slot(v->sweep, x->node);
 		g = *slot;
-		if (!g || !ebb_arena_is_after(&t->arena, mark, g))
+		if (!g || !ebb_arena_is_after(t->handles, mark, g))
 			continue;
 		/* Two slots may hold the same one. */
 		if (!g->grad) {
@@ -339,9 +339,9 @@ static void checkpoint_vjp(ebb_vjp *v)
 	if (!ebb_failed(t) && depends_as_before(v, s, y, m.nodes))
 		sweep_on(v, y, m.nodes);
 	while (t->nopen > was.nopen)
-		ebb_scope_end(t, NULL);
+		(ebb_scope_end)(t, NULL, NULL);
 	if (!v->recording) {
-		bring_home(v, m.arena, home);
+		bring_home(v, m.handles, home);
 		ebb_rewind(t, m);
 		t->spare = was.spare;
 	}

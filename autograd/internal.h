@@ -29,6 +29,18 @@
 #define EBB_UNPOISON(p, n) ((void)(p), (void)(n))
 #endif
 
+/* A build with a sanitizer that compilers tell of. */
+#if defined(EBB_ASAN) || defined(__SANITIZE_THREAD__)
+#define EBB_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define EBB_SANITIZED 1
+#endif
+#endif
+#ifndef EBB_SANITIZED
+#define EBB_SANITIZED 0
+#endif
+
 enum { EBB_ALIGN = 64, EBB_MAX_OBSERVERS = 8, EBB_POOL_CLASSES = 512 };
 
 /* ---- Storage and memory (memory.c, heap.c) --------------------------------------------------- */
@@ -109,6 +121,8 @@ void ebb_arena_rewind(ebb_arena *a, uint64_t mark);
 uint64_t ebb_arena_mark(const ebb_arena *a);
 /* Whether p was taken after the mark (and not rewound since). */
 bool ebb_arena_is_after(const ebb_arena *a, uint64_t mark, const void *p);
+/* fn(p) for everything taken since the mark; all of it is of that size. */
+void ebb_arena_each(const ebb_arena *a, uint64_t mark, size_t size, void (*fn)(void *p));
 void ebb_arena_free(ebb_arena *a);
 ebb_storage *ebb_storage_new(size_t bytes); /* a stored tensor's */
 void ebb_storage_free(ebb_storage *s);
@@ -162,6 +176,7 @@ struct ebb_tensor {
 	uint8_t dtype, ndim;
 	int32_t holds;   /* accumulators that hold it */
 	bool handed_out; /* a stored gradient: its user may read it at any time */
+	bool stale;      /* in debug mode: of a part that was reset or rewound */
 	ebb_tensor *grad;
 	ebb_storage *factors;        /* a stored gradient's room for them, or NULL */
 	const ebb_tensor *stored;    /* behind an adopted handle */
@@ -205,6 +220,18 @@ static inline uint16_t ebb_order_flag(ebb_order order)
 /* ebb_tensor_new, whose memory is not written to unless zeroed. */
 ebb_tensor *ebb_stored_new(
 	ebb_dtype dtype, ebb_shape shape, bool channels_last, bool zeroed, ebb_error *e);
+/* A handle's memory: from t->handles. */
+ebb_tensor *ebb_handle_take(ebb_tape *t);
+/* Debug mode, as the environment says (handle.c); without it these do nothing.  What made x, and the
+ * same of another; the handles made since a mark of t->handles are stale; whether x is, which fails
+ * its tape. */
+void ebb_start_debug(ebb_tape *t);
+void ebb_note_origin(ebb_tensor *x, const char *op, const char *site);
+void ebb_copy_origin(ebb_tensor *x, const ebb_tensor *from);
+void ebb_forget_handles(ebb_tape *t, uint64_t from);
+bool ebb_is_stale(const ebb_tensor *x, const char *what, const char *site);
+/* ebb_describe, of a stale handle too. */
+const char *ebb_describe_any(const ebb_tensor *x, char *buffer, size_t size);
 /* A handle on the tape with no memory yet; in the list of live handles. NULL without an error
  * if there is no memory. */
 ebb_tensor *ebb_handle_new(
@@ -257,6 +284,7 @@ typedef struct ebb_open_scope {
 	ebb_scope *scope;
 	int64_t live;
 	uint64_t serial; /* tells it from others that were open before */
+	const char *site;
 } ebb_open_scope;
 
 /* What was recorded after a rewind, up to the next one that did not go further back. */
@@ -283,13 +311,13 @@ typedef struct ebb_frame {
 /* The first run of a checkpoint, which notes what older tensors it reads. */
 typedef struct ebb_trace {
 	const struct ebb_trace *outer;
-	uint64_t mark; /* of the arena */
+	uint64_t mark; /* of the handles */
 	int64_t start; /* in traced */
 } ebb_trace;
 
 struct ebb_tape {
 	ebb_error error;
-	bool recording, training, anomaly;
+	bool recording, training, anomaly, debug;
 	uint8_t flushed; /* 1 << dtype of each whose subnormal numbers kernels flush */
 	ebb_dtype dtype;
 	ebb_random random;
@@ -299,7 +327,7 @@ struct ebb_tape {
 	ebb_tensor **traced; /* of all open traces */
 	int64_t ntraced, traced_capacity;
 	int replays;          /* second runs of checkpoints that are going on */
-	uint64_t replay_mark; /* of the arena, where the innermost of them began */
+	uint64_t replay_mark; /* of the handles, where the innermost of them began */
 	int sweeps;           /* that are going on */
 	ebb_node *remade;     /* nodes that hold a result made again */
 
@@ -325,11 +353,14 @@ struct ebb_tape {
 	int ntimers; /* of them, those that want to know of every call */
 
 	uint64_t generation; /* counts resets */
+	uint64_t reset_at;   /* the handles' mark at the last one, in debug mode */
 	ebb_epoch *epochs;   /* that the present recording is made of, after the first */
 	int64_t nepochs, epochs_capacity;
 	uint64_t rewinds;
 	ebb_arena arena;
-	ebb_arena names; /* a tensor older than a mark may be named after it */
+	ebb_arena kept;     /* handles in debug mode */
+	ebb_arena *handles; /* where handles lie: kept or arena */
+	ebb_arena names;    /* a tensor older than a mark may be named after it */
 	ebb_pool pool;
 };
 

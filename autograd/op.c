@@ -69,6 +69,7 @@ static ebb_tensor *new_storage(
 			ebb_shape_text(s, text, sizeof text), bytes);
 	}
 	y->data = ebb_storage_data(y->storage);
+	ebb_note_origin(y, c->op->name, c->site);
 	return y;
 }
 
@@ -194,6 +195,7 @@ ebb_tensor *ebb_new_view(
 	y->storage = x->storage;
 	y->data = count ? x->data + offset * (int64_t)ebb_dtype_size((ebb_dtype)x->dtype) : x->data;
 	ebb_ref(y->storage);
+	ebb_note_origin(y, c->op->name, c->site);
 	return y;
 }
 

@@ -78,7 +78,7 @@ static ebb_scope *child_of(ebb_scope *parent, const char *name)
 	return s;
 }
 
-void ebb_scope_begin(ebb_tape *t, const char *name)
+void(ebb_scope_begin)(ebb_tape *t, const char *name, const char *site)
 {
 	ebb_scope *s;
 
@@ -88,11 +88,11 @@ void ebb_scope_begin(ebb_tape *t, const char *name)
 	s = t->unopened ? NULL : child_of(t->scope, name ? name : "");
 	if (!s || !ebb_grow(&t->open, &t->open_capacity, t->nopen + 1, sizeof *t->open)) {
 		if (!t->unopened)
-			ebb_no_memory(t, NULL, "a scope", sizeof *s);
+			ebb_no_memory(t, site, "a scope", sizeof *s);
 		t->unopened++;
 		return;
 	}
-	t->open[t->nopen++] = (ebb_open_scope){t->scope, t->nlive, ++t->scopes_begun};
+	t->open[t->nopen++] = (ebb_open_scope){t->scope, t->nlive, ++t->scopes_begun, site};
 	t->scope = s;
 }
 
@@ -105,7 +105,7 @@ static void tell_ended(ebb_tape *t, const ebb_tensor *y)
 	t->in_callback = false;
 }
 
-ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y)
+ebb_tensor *(ebb_scope_end)(ebb_tape *t, ebb_tensor *y, const char *site)
 {
 	ebb_open_scope open;
 	int64_t kept;
@@ -117,7 +117,7 @@ ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y)
 		return NULL;
 	}
 	if (!t->nopen)
-		return ebb_fail(t, EBB_BAD_STATE, NULL, "scope_end: no scope is open");
+		return ebb_fail(t, EBB_BAD_STATE, site, "scope_end: no scope is open");
 	if (!ebb_failed(t) && !t->replays)
 		tell_ended(t, y);
 	open = t->open[--t->nopen];

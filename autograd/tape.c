@@ -24,6 +24,7 @@ ebb_tape *ebb_tape_new(void)
 	t->recording = t->training = true;
 	t->dtype = EBB_F32;
 	t->flushed = FLUSHES_F32;
+	ebb_start_debug(t);
 	return t;
 }
 
@@ -57,10 +58,15 @@ void ebb_tape_reset(ebb_tape *t)
 {
 	if (!t)
 		return;
+	if (t->nopen)
+		ebb_fail(t, EBB_BAD_STATE, t->open[t->nopen - 1].site,
+			"scope_begin: the tape was reset while this scope was open");
 	forget(t, 0, 0, 0);
 	clear_adopted(t);
 	ebb_arena_rewind(&t->arena, 0);
 	ebb_arena_rewind(&t->names, 0);
+	ebb_forget_handles(t, t->reset_at);
+	t->reset_at = ebb_arena_mark(&t->kept);
 	t->scope = t->root;
 	t->nopen = t->unopened = 0;
 	t->nepochs = 0;
@@ -76,6 +82,7 @@ void ebb_tape_free(ebb_tape *t)
 		return;
 	ebb_tape_reset(t);
 	ebb_arena_free(&t->arena);
+	ebb_arena_free(&t->kept);
 	ebb_arena_free(&t->names);
 	ebb_pool_free(t);
 	ebb_scopes_free(t->root);
@@ -111,6 +118,7 @@ ebb_mark ebb_tape_mark(const ebb_tape *t)
 	m.adopted = t->nadopted;
 	m.grads = t->ngrads;
 	m.arena = ebb_arena_mark(&t->arena);
+	m.handles = ebb_arena_mark(t->handles);
 	m.generation = t->generation;
 	m.scope = t->nopen ? t->open[t->nopen - 1].serial : 0;
 	/* The start of an epoch is the end of the one before. */
@@ -172,6 +180,7 @@ static bool rewind_to(ebb_tape *t, ebb_mark m)
 			table_insert(t, i);
 	}
 	ebb_arena_rewind(&t->arena, m.arena);
+	ebb_forget_handles(t, m.handles);
 	return true;
 }
 
@@ -218,6 +227,7 @@ bool ebb_rewind_keeping(ebb_tape *t, ebb_mark m, int n, ebb_tensor **x)
 				y->storage = kept[i].storage;
 				y->data = kept[i].data;
 				y->name = kept[i].name;
+				ebb_copy_origin(y, x[i]);
 			} else {
 				if (ok)
 					ebb_no_memory(t, NULL, "a tensor", sizeof *y);
@@ -339,7 +349,7 @@ ebb_memory ebb_memory_of(const ebb_tape *t)
 
 	if (t)
 		m = (ebb_memory){t->pool.reserved + t->pool.heap.reserved + t->arena.reserved +
-					 t->names.reserved,
+					 t->kept.reserved + t->names.reserved,
 			t->pool.in_use, t->pool.peak, t->nnodes};
 	return m;
 }
@@ -348,69 +358,6 @@ void ebb_memory_reset_peak(ebb_tape *t)
 {
 	if (t)
 		t->pool.peak = t->pool.in_use;
-}
-
-/* ---- Handles --------------------------------------------------------------------------------- */
-
-ebb_tensor *ebb_handle_new(
-	ebb_tape *t, ebb_dtype dtype, int ndim, const int64_t *shape, int64_t count)
-{
-	ebb_tensor *x = t->spare;
-
-	if (!ebb_grow(&t->live, &t->live_capacity, t->nlive + 1, sizeof *t->live))
-		return NULL;
-	if (x)
-		t->spare = x->grad;
-	else if (!(x = ebb_arena_take(&t->arena, sizeof *x)))
-		return NULL;
-	x->tape = t;
-	x->storage = NULL;
-	x->data = NULL;
-	x->count = count;
-	x->node = -1;
-	x->flags = 0;
-	x->dtype = (uint8_t)dtype;
-	x->ndim = (uint8_t)ndim;
-	x->holds = 0;
-	x->grad = NULL;
-	x->stored = NULL;
-	x->dropped_by = NULL;
-	x->name = NULL;
-	for (int i = 0; i < ndim; i++)
-		x->shape[i] = shape[i];
-	if (t->frame)
-		x->flags = t->frame->create_graph ? EBB_F_SWEEP : EBB_F_SWEEP | EBB_F_TEMPORARY;
-	t->live[t->nlive++] = x;
-	return x;
-}
-
-void ebb_drop(ebb_tensor *x)
-{
-	if (x->flags & (EBB_F_DROPPED | EBB_F_ADOPTED))
-		return;
-	if ((x->flags & EBB_F_FORGETTABLE) &&
-		x->storage->version != x->tape->nodes[x->node]->out_version)
-		ebb_keep_result(x); /* overwritten: its gradients must find that out */
-	x->flags |= EBB_F_DROPPED;
-	if (x->storage)
-		ebb_unref(x->storage);
-}
-
-void ebb_recycle(ebb_tensor *x)
-{
-	ebb_tape *t = x->tape;
-
-	ebb_drop(x);
-	x->grad = t->spare;
-	t->spare = x;
-}
-
-void ebb_release(ebb_tape *t, ebb_tensor *x)
-{
-	/* What a sweep holds, or shows to a vjp, goes when the sweep lets go of it. */
-	if (!t || !x || x->tape != t || x->holds || (x->flags & EBB_F_SHOWN) || ebb_is_given(t, x))
-		return;
-	ebb_drop(x);
 }
 
 /* ---- Stored tensors on this tape ------------------------------------------------------------- */
@@ -471,7 +418,7 @@ static ebb_tensor *adopt_new(ebb_tape *t, ebb_tensor *stored, const char *site)
 		return ebb_no_memory(t, site, "a stored tensor's entry", sizeof x);
 	/* It outlives the sweep that first meets it: never a recycled struct, nor one in the
 	 * list of a frame. */
-	x = ebb_arena_take(&t->arena, sizeof *x);
+	x = ebb_handle_take(t);
 	if (!x)
 		return ebb_no_memory(t, site, "a tensor", sizeof *x);
 	*x = *stored;
@@ -510,6 +457,12 @@ ebb_tensor *ebb_usable(ebb_tape *t, ebb_tensor *x, const char *what, int k, cons
 
 	if (!x)
 		return ebb_fail(t, EBB_INVALID, site, "%s: input %d is NULL", what, k);
+	if (ebb_is_stale(x, what, site)) {
+		if (x->tape != t)
+			ebb_fail(t, EBB_BAD_STATE, site, "%s: input %d: %s", what, k,
+				ebb_error_message(x->tape));
+		return NULL;
+	}
 	if (x->tape != t) {
 		if (x->tape)
 			return ebb_fail(t, EBB_INVALID, site,
@@ -550,6 +503,7 @@ static ebb_tensor *alias(ebb_tape *t, ebb_tensor *x, const char *what, const cha
 	y->storage = x->storage;
 	y->data = x->data;
 	ebb_ref(y->storage);
+	ebb_note_origin(y, what, site);
 	return y;
 }
 

@@ -24,12 +24,12 @@ size_t ebb_dtype_size(ebb_dtype dtype)
 
 int ebb_ndim(const ebb_tensor *x)
 {
-	return x ? x->ndim : 0;
+	return x && !ebb_is_stale(x, "ndim", NULL) ? x->ndim : 0;
 }
 
-static int checked_axis(const ebb_tensor *x, int axis)
+static int checked_axis(const ebb_tensor *x, int axis, const char *who)
 {
-	if (!x)
+	if (!x || ebb_is_stale(x, who, NULL))
 		return -1;
 	if (axis < 0)
 		axis += x->ndim;
@@ -38,26 +38,26 @@ static int checked_axis(const ebb_tensor *x, int axis)
 
 int64_t ebb_size(const ebb_tensor *x, int axis)
 {
-	axis = checked_axis(x, axis);
+	axis = checked_axis(x, axis, "size");
 	return axis < 0 ? 0 : x->shape[axis];
 }
 
 int64_t ebb_stride(const ebb_tensor *x, int axis)
 {
-	axis = checked_axis(x, axis);
+	axis = checked_axis(x, axis, "stride");
 	return axis < 0 ? 0 : x->strides[axis];
 }
 
 int64_t ebb_count(const ebb_tensor *x)
 {
-	return x ? x->count : 0;
+	return x && !ebb_is_stale(x, "count", NULL) ? x->count : 0;
 }
 
 ebb_shape ebb_shape_of(const ebb_tensor *x)
 {
 	ebb_shape s = {0, {0}};
 
-	if (x) {
+	if (x && !ebb_is_stale(x, "shape_of", NULL)) {
 		s.ndim = x->ndim;
 		memcpy(s.dims, x->shape, x->ndim * sizeof *s.dims);
 	}
@@ -66,12 +66,13 @@ ebb_shape ebb_shape_of(const ebb_tensor *x)
 
 ebb_dtype ebb_dtype_of(const ebb_tensor *x)
 {
-	return x ? (ebb_dtype)x->dtype : EBB_DEFAULT;
+	return x && !ebb_is_stale(x, "dtype_of", NULL) ? (ebb_dtype)x->dtype : EBB_DEFAULT;
 }
 
 bool ebb_requires_grad(const ebb_tensor *x)
 {
-	return x && (x->node >= 0 || (x->flags & (EBB_F_WANTS_GRAD | EBB_F_LEAF)));
+	return x && !ebb_is_stale(x, "requires_grad", NULL) &&
+	       (x->node >= 0 || (x->flags & (EBB_F_WANTS_GRAD | EBB_F_LEAF)));
 }
 
 const char *ebb_shape_text(ebb_shape s, char *buffer, size_t size)
@@ -86,15 +87,28 @@ const char *ebb_shape_text(ebb_shape s, char *buffer, size_t size)
 	return buffer;
 }
 
-const char *ebb_describe(const ebb_tensor *x, char *buffer, size_t size)
+const char *ebb_describe_any(const ebb_tensor *x, char *buffer, size_t size)
 {
+	ebb_shape s = {0, {0}};
 	char shape[200];
 
-	if (size)
-		snprintf(buffer, size, "%s%s%s", x ? ebb_dtype_name((ebb_dtype)x->dtype) : "NULL",
-			x ? " " : "",
-			x ? ebb_shape_text(ebb_shape_of(x), shape, sizeof shape) : "");
+	if (!size)
+		return buffer;
+	if (!x) {
+		snprintf(buffer, size, "NULL");
+		return buffer;
+	}
+	s.ndim = x->ndim;
+	memcpy(s.dims, x->shape, x->ndim * sizeof *s.dims);
+	snprintf(buffer, size, "%s %s", ebb_dtype_name((ebb_dtype)x->dtype),
+		ebb_shape_text(s, shape, sizeof shape));
 	return buffer;
+}
+
+const char *ebb_describe(const ebb_tensor *x, char *buffer, size_t size)
+{
+	ebb_is_stale(x, "describe", NULL);
+	return ebb_describe_any(x, buffer, size);
 }
 
 /* ---- Names ----------------------------------------------------------------------------------- */
@@ -103,12 +117,12 @@ enum { NAME = 64 };
 
 const char *ebb_name(const ebb_tensor *x)
 {
-	return x && x->name ? x->name : "";
+	return x && !ebb_is_stale(x, "name", NULL) && x->name ? x->name : "";
 }
 
 void ebb_set_name(ebb_tensor *x, const char *name)
 {
-	if (!x || !name || (x->flags & EBB_F_ADOPTED))
+	if (!x || !name || ebb_is_stale(x, "set_name", NULL) || (x->flags & EBB_F_ADOPTED))
 		return;
 	if (!x->name) {
 		x->name = x->tape ? ebb_arena_take(&x->tape->names, NAME) : ebb_alloc(NAME);
@@ -161,7 +175,7 @@ static bool readable(const ebb_tensor *x, const char *who)
 {
 	char text[240];
 
-	if (!x)
+	if (!x || ebb_is_stale(x, who, NULL))
 		return false;
 	if (!(x->flags & (EBB_F_DROPPED | EBB_F_HIDDEN)))
 		return true;
@@ -367,7 +381,7 @@ ebb_tensor *ebb_deposited(const ebb_tensor *x)
 
 ebb_tensor *ebb_grad_of(const ebb_tensor *x)
 {
-	ebb_tensor *g = ebb_deposited(x);
+	ebb_tensor *g = ebb_is_stale(x, "grad_of", NULL) ? NULL : ebb_deposited(x);
 
 	if (g && !g->tape)
 		ebb_hand_out(g);
@@ -376,6 +390,8 @@ ebb_tensor *ebb_grad_of(const ebb_tensor *x)
 
 void ebb_zero_grad(ebb_tensor *x)
 {
+	if (ebb_is_stale(x, "zero_grad", NULL))
+		return;
 	if (x && x->stored)
 		x = (ebb_tensor *)x->stored;
 	if (x)

@@ -242,8 +242,8 @@ static ebb_tensor *run_in_scope(
 {
 	if (is_scope(e->kind))
 		return run(t, e, x, own, site);
-	ebb_scope_begin(t, e->name);
-	return ebb_scope_end(t, run(t, e, x, own, site));
+	(ebb_scope_begin)(t, e->name, site);
+	return (ebb_scope_end)(t, run(t, e, x, own, site), site);
 }
 
 static bool is_relu(const step *e)
@@ -292,7 +292,7 @@ ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_t
 		return ebb_fail(t, EBB_INVALID, site,
 			"sequential_forward: \"%s\" lacks number %d, which could not be added",
 			s->name, s->count);
-	ebb_scope_begin(t, s->name);
+	(ebb_scope_begin)(t, s->name, site);
 	for (int i = 0; i < s->count; i++) {
 		bool own = y != x && !watched;
 		ebb_tensor *before = y, *pair = watched ? NULL : run_pair(t, s, i, y, own, site);
@@ -303,5 +303,5 @@ ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_t
 		if (before != x && before != y)
 			ebb_release(t, before);
 	}
-	return ebb_scope_end(t, y);
+	return (ebb_scope_end)(t, y, site);
 }

@@ -270,18 +270,21 @@ END_TEST
 int main(void)
 {
 	Suite *s = suite_create("autograd/marks");
-	TCase *c = tcase_create("marks");
+	TCase *c = tcase_create("marks"), *memory = tcase_create("memory");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, a_rewind_gives_the_memory_back);
 	tcase_add_test(c, what_was_before_the_mark_stays);
 	tcase_add_test(c, a_name_given_after_the_mark);
 	tcase_add_test(c, rewind_inside_a_scope);
 	tcase_add_test(c, marks_of_another_time);
 	tcase_add_test(c, marks_of_another_scope);
 	tcase_add_test(c, a_mark_of_another_tape);
-	tcase_add_test(c, a_long_loop_of_marks);
 	tcase_add_loop_test(c, random_marks, 0, 20);
 	suite_add_tcase(s, c);
+	tcase_add_checked_fixture(memory, debug_off, debug_as_before);
+	tcase_add_checked_fixture(memory, set_up, tear_down);
+	tcase_add_test(memory, a_rewind_gives_the_memory_back);
+	tcase_add_test(memory, a_long_loop_of_marks);
+	suite_add_tcase(s, memory);
 	return run_suite(s);
 }

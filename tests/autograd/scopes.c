@@ -204,15 +204,9 @@ START_TEST(pairs_on_a_failed_tape)
 	ck_assert_str_eq(ebb_current_scope(tape), "");
 	ck_assert_ptr_nonnull(strstr(ebb_error_message(tape), "in a"));
 	ebb_clear_error(tape);
-	assert_refused(tape, EBB_BAD_STATE, ebb_scope_end(tape, x), "no scope is open");
-	/* A reset closes what is open. */
-	ebb_scope_begin(tape, "a");
-	ebb_scope_begin(tape, "b");
-	ebb_ones(tape, EBB_SHAPE(2));
-	ebb_tape_reset(tape);
-	ck_assert_str_eq(ebb_current_scope(tape), "");
 	x = ebb_ones(tape, EBB_SHAPE(2));
-	assert_refused(tape, EBB_BAD_STATE, ebb_scope_end(tape, x), "no scope is open");
+	assert_refused(tape, EBB_BAD_STATE, ebb_scope_end(tape, x),
+		"scopes.c:", ": scope_end: no scope is open");
 	ck_assert(ebb_at(x, 0) == 1);
 }
 END_TEST
@@ -273,6 +267,33 @@ START_TEST(a_view_keeps_the_memory)
 }
 END_TEST
 
+START_TEST(a_reset_of_an_open_scope_names_the_line_that_began_it)
+{
+	char line[200];
+	ebb_tensor *x;
+
+	ebb_scope_begin(tape, "a");
+	ebb_scope_begin(tape, "b"), snprintf(line, sizeof line, "%s", EBB_SITE);
+	ebb_ones(tape, EBB_SHAPE(2));
+	ebb_tape_reset(tape);
+	check_error(tape, EBB_BAD_STATE, "reset",
+		(const char *[]){
+			line, "scope_begin", "reset while this scope was open", "in a.b", NULL});
+	ebb_clear_error(tape);
+	/* Both are closed. */
+	ck_assert_str_eq(ebb_current_scope(tape), "");
+	x = ebb_ones(tape, EBB_SHAPE(2));
+	assert_refused(tape, EBB_BAD_STATE, ebb_scope_end(tape, x), "no scope is open");
+	ck_assert(ebb_at(x, 0) == 1);
+	/* The first error stays. */
+	ebb_scope_begin(tape, "c");
+	ebb_item(ebb_ones(tape, EBB_SHAPE(2)));
+	ebb_tape_reset(tape);
+	check_error(tape, EBB_BAD_SHAPE, "item", (const char *[]){"item", NULL});
+	ebb_clear_error(tape);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("autograd/scopes");
@@ -289,6 +310,7 @@ int main(void)
 	tcase_add_test(c, an_errors_scope);
 	tcase_add_test(c, release_gives_back_what_no_gradient_needs);
 	tcase_add_test(c, a_view_keeps_the_memory);
+	tcase_add_test(c, a_reset_of_an_open_scope_names_the_line_that_began_it);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -200,6 +200,7 @@ int main(void)
 	Suite *s = suite_create("allocation");
 	TCase *c = tcase_create("failure");
 
+	tcase_add_checked_fixture(c, debug_off, debug_as_before);
 	tcase_set_timeout(c, 120);
 	tcase_add_test(c, one_failure_from_nothing);
 	tcase_add_test(c, no_memory_from_then_on);

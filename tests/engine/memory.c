@@ -412,6 +412,7 @@ int main(void)
 	Suite *s = suite_create("memory");
 	TCase *c = tcase_create("loops");
 
+	tcase_add_checked_fixture(c, debug_off, debug_as_before);
 	tcase_set_timeout(c, 60);
 	tcase_add_test(c, the_lenet_loop_allocates_once);
 	tcase_add_test(c, a_deep_net_holds_what_it_reads);

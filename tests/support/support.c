@@ -28,6 +28,38 @@ void check_error(ebb_tape *t, ebb_status status, const char *call, const char *c
 			*words, message);
 }
 
+/* ---- Debug mode ----------------------------------------------------------------------------- */
+
+static char debug_before[8];
+static bool debug_was_said;
+
+static void say_debug(const char *value)
+{
+	const char *before = getenv("EBB_DEBUG");
+
+	debug_was_said = before != NULL;
+	snprintf(debug_before, sizeof debug_before, "%s", before ? before : "");
+	setenv("EBB_DEBUG", value, 1);
+}
+
+void debug_on(void)
+{
+	say_debug("1");
+}
+
+void debug_off(void)
+{
+	say_debug("0");
+}
+
+void debug_as_before(void)
+{
+	if (debug_was_said)
+		setenv("EBB_DEBUG", debug_before, 1);
+	else
+		unsetenv("EBB_DEBUG");
+}
+
 /* ---- Files ---------------------------------------------------------------------------------- */
 
 char temp_dir[64];

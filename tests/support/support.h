@@ -24,6 +24,14 @@ int run_suite(Suite *s);
 	} while (0)
 void check_error(ebb_tape *t, ebb_status status, const char *call, const char *const *words);
 
+/* ---- Debug mode --------------------------------------------------------------------- */
+
+/* Fixtures: tapes made from here on are in debug mode, or are not whatever the suite's environment
+ * says (tests that count memory); and the environment as it was before. */
+void debug_on(void);
+void debug_off(void);
+void debug_as_before(void);
+
 /* ---- Files -------------------------------------------------------------------------- */
 
 /* A directory for one test: a checked fixture.  Its name, and names inside it (each call of

@@ -1,0 +1,226 @@
+/* In debug mode a handle from before a reset or a rewind is an error that names what made it. */
+#include "tests/autograd/fixture.h"
+
+#include <math.h>
+
+/* The tape has failed because of a tensor that op made at that line; cleared. */
+static void check_stale(const char *call, const char *op, const char *line)
+{
+	char made_by[300];
+
+	snprintf(made_by, sizeof made_by, "it was made by %s at %s", op, line);
+	check_error(tape, EBB_BAD_STATE, call,
+		(const char *[]){"is gone since the tape was reset or rewound", made_by, NULL});
+	ebb_clear_error(tape);
+}
+
+static const char *LINE;
+#define HERE(call) (LINE = EBB_SITE, (call))
+
+START_TEST(no_handle_comes_back_as_another_tensor)
+{
+	ebb_tensor *a = HERE(ebb_full(tape, EBB_SHAPE(3), 1)), *b;
+
+	ebb_tape_reset(tape);
+	b = ebb_full(tape, EBB_SHAPE(3), 2);
+	ck_assert_ptr_ne(a, b);
+	ck_assert(isnan(ebb_at(a, 0)));
+	check_stale("at", "full", LINE);
+	ck_assert(ebb_at(b, 0) == 2);
+	assert_healthy(tape);
+}
+END_TEST
+
+START_TEST(every_accessor_refuses_it)
+{
+	ebb_tensor *a = HERE(ebb_exp(tape, vector()));
+	double out[4];
+	char text[100];
+
+	ebb_set_name(a, "a");
+	ebb_tape_reset(tape);
+#define REFUSES(call, value)                                                                       \
+	ck_assert((call) == (value));                                                              \
+	check_stale(#call, "exp", LINE)
+	REFUSES(ebb_ndim(a), 0);
+	REFUSES(ebb_size(a, 0), 0);
+	REFUSES(ebb_stride(a, 0), 0);
+	REFUSES(ebb_count(a), 0);
+	REFUSES(ebb_shape_of(a).ndim, 0);
+	REFUSES(ebb_dtype_of(a), EBB_DEFAULT);
+	REFUSES(ebb_requires_grad(a), false);
+	REFUSES(ebb_name(a)[0], '\0');
+	REFUSES(isnan(ebb_item(a)), true);
+	REFUSES(isnan(ebb_at(a, 0)), true);
+	REFUSES(ebb_copy_out(a, out, sizeof out), false);
+	REFUSES(ebb_copy_in(a, out, sizeof out), false);
+	REFUSES(ebb_data(a), NULL);
+	REFUSES(ebb_data_mutable(a), NULL);
+	REFUSES(ebb_detach_copy(a), NULL);
+	REFUSES(ebb_grad_of(a), NULL);
+	ebb_set_name(a, "b");
+	check_stale("set_name", "exp", LINE);
+	ebb_zero_grad(a);
+	check_stale("zero_grad", "exp", LINE);
+	ck_assert_str_eq(ebb_describe(a, text, sizeof text), "F64 [4]");
+	check_stale("describe", "exp", LINE);
+	/* Its value is gone already. */
+	ebb_release(tape, a);
+	ck_assert_ptr_null(ebb_node_of(a));
+	assert_healthy(tape);
+}
+END_TEST
+
+START_TEST(every_op_refuses_it)
+{
+	ebb_tensor *a = HERE(ebb_exp(tape, vector())), *b, *g, *list[2];
+
+	ebb_tape_reset(tape);
+	b = ebb_variable(tape, vector());
+	list[0] = b;
+	list[1] = a;
+#define REFUSED(call)                                                                              \
+	ck_assert(!(call));                                                                        \
+	check_stale(#call, "exp", LINE)
+	REFUSED(ebb_neg(tape, a));
+	REFUSED(ebb_add(tape, b, a));
+	REFUSED(ebb_concat(tape, 2, list, 0));
+	REFUSED(ebb_softmax(tape, a, 0));
+	REFUSED(ebb_reshape(tape, a, EBB_SHAPE(2, 2)));
+	REFUSED(ebb_mse_loss(tape, a, b));
+	REFUSED(ebb_variable(tape, a));
+	REFUSED(ebb_detach(tape, a));
+	REFUSED(ebb_backward(tape, a));
+	REFUSED(ebb_backward(tape, ebb_exp(tape, b), a));
+	REFUSED(ebb_grad(tape, ebb_sum(tape, b), 1, &a, &g));
+	assert_healthy(tape);
+}
+END_TEST
+
+START_TEST(variables_and_gradients_go_with_the_tape)
+{
+	ebb_tensor *x = HERE(ebb_variable(tape, vector())), *g, *h;
+	const char *line = LINE;
+
+	ck_assert(ebb_backward(tape, ebb_sum(tape, ebb_square(tape, x))));
+	g = ebb_grad_of(x);
+	HERE(ebb_grad(tape, ebb_sum(tape, ebb_square(tape, x)), 1, &x, &h));
+	ck_assert(ebb_at(g, 0) == 1 && ebb_at(h, 0) == 1);
+	ebb_tape_reset(tape);
+	ck_assert_ptr_null(ebb_grad_of(x));
+	check_stale("grad_of", "variable", line);
+	ck_assert(isnan(ebb_at(g, 0)));
+	check_error(tape, EBB_BAD_STATE, "at", (const char *[]){"is gone since", NULL});
+	ebb_clear_error(tape);
+	ck_assert(isnan(ebb_at(h, 0)));
+	check_error(tape, EBB_BAD_STATE, "at", (const char *[]){"is gone since", NULL});
+	ebb_clear_error(tape);
+}
+END_TEST
+
+START_TEST(a_rewind_makes_stale_what_came_after_the_mark)
+{
+	ebb_tensor *kept = ebb_variable(tape, vector()), *old[5], *y;
+	ebb_mark m = ebb_tape_mark(tape);
+
+	for (int k = 0; k < 5; k++) {
+		old[k] = HERE(ebb_exp(tape, kept));
+		ck_assert(ebb_backward(tape, ebb_sum(tape, old[k])));
+		ebb_rewind(tape, m);
+		for (int i = 0; i <= k; i++) {
+			ck_assert(isnan(ebb_at(old[i], 0)));
+			check_stale("at", "exp", LINE);
+		}
+		ck_assert(ebb_at(kept, 0) == values[0]);
+	}
+	y = ebb_exp(tape, kept);
+	ck_assert(ebb_backward(tape, ebb_sum(tape, y)));
+	ck_assert(ebb_at(ebb_grad_of(kept), 0) == exp(values[0]));
+	assert_healthy(tape);
+}
+END_TEST
+
+START_TEST(another_tape_refuses_it_as_well)
+{
+	ebb_tape *other = ebb_tape_new();
+	ebb_tensor *a = HERE(ebb_exp(tape, vector()));
+
+	ebb_tape_reset(tape);
+	ck_assert_ptr_null(ebb_neg(other, a));
+	check_stale("neg", "exp", LINE);
+	check_error(other, EBB_BAD_STATE, "neg", (const char *[]){"stale.c", "made by exp", NULL});
+	ebb_tape_free(other);
+}
+END_TEST
+
+static ebb_tensor *segment(ebb_tape *t, ebb_tensor *x, void *ctx)
+{
+	(void)ctx;
+	return ebb_sin(t, ebb_exp(t, x));
+}
+
+/* What the engine itself keeps across a rewind, and steps over many chunks of handles. */
+START_TEST(checkpoints_transforms_and_long_loops_are_as_without)
+{
+	for (int k = 0; k < 3000; k++) {
+		ebb_tensor *x = ebb_variable(tape, vector()), *v = vector(), *jv,
+			   *y = ebb_sum(tape, ebb_checkpoint(tape, segment, NULL, x));
+
+		jv = ebb_jvp(tape, y, 1, &x, &v);
+		ck_assert(ebb_backward(tape, y));
+		ck_assert_double_eq_tol(
+			ebb_at(ebb_grad_of(x), 0), cos(exp(values[0])) * exp(values[0]), 1e-14);
+		ck_assert(isfinite(ebb_item(jv)));
+		assert_healthy(tape);
+		ebb_tape_reset(tape);
+	}
+}
+END_TEST
+
+static void set_up_lean(void)
+{
+	debug_off();
+	set_up();
+}
+
+static void tear_down_lean(void)
+{
+	tear_down();
+	debug_as_before();
+}
+
+START_TEST(without_debug_mode_a_loop_takes_no_more_memory)
+{
+	size_t reserved = 0;
+
+	for (int k = 0; k < 2000; k++) {
+		for (int i = 0; i < 50; i++)
+			ebb_exp(tape, ebb_variable(tape, vector()));
+		ebb_tape_reset(tape);
+		if (k == 0)
+			reserved = ebb_memory_of(tape).reserved;
+	}
+	ck_assert_uint_eq(ebb_memory_of(tape).reserved, reserved);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("autograd/stale");
+	TCase *c = tcase_create("stale"), *lean = tcase_create("lean");
+
+	tcase_add_checked_fixture(c, debug_on, debug_as_before);
+	tcase_add_checked_fixture(c, set_up, tear_down);
+	tcase_add_test(c, no_handle_comes_back_as_another_tensor);
+	tcase_add_test(c, every_accessor_refuses_it);
+	tcase_add_test(c, every_op_refuses_it);
+	tcase_add_test(c, variables_and_gradients_go_with_the_tape);
+	tcase_add_test(c, a_rewind_makes_stale_what_came_after_the_mark);
+	tcase_add_test(c, another_tape_refuses_it_as_well);
+	tcase_add_test(c, checkpoints_transforms_and_long_loops_are_as_without);
+	suite_add_tcase(s, c);
+	tcase_add_checked_fixture(lean, set_up_lean, tear_down_lean);
+	tcase_add_test(lean, without_debug_mode_a_loop_takes_no_more_memory);
+	suite_add_tcase(s, lean);
+	return run_suite(s);
+}
