@@ -10,4 +10,37 @@
 #include "data/data.h"
 #include "flow/flow.h"
 
+/*
+ * One check of a step: whatever could fail in it, whichever of them noticed.  Arguments are tapes,
+ * parameter stores, optimizers, loaders, augmentations and ebb_error *, up to eight, NULL ones too: a NULL
+ * optimizer is one that could not be made.
+ *
+ *	if (!ebb_ok(t, p, opt, loader))
+ *		return fprintf(stderr, "%s\n", ebb_first_error(t, p, opt, loader)->message), 1;
+ */
+#ifndef __cplusplus
+/* The one that happened first, or NULL. */
+#define ebb_first_error(...)                                                                       \
+	EBB_FIRST_ERROR_(__VA_ARGS__, EBB_NONE_, EBB_NONE_, EBB_NONE_, EBB_NONE_, EBB_NONE_,       \
+		EBB_NONE_, EBB_NONE_, EBB_NONE_)
+#define ebb_ok(...) (ebb_first_error(__VA_ARGS__) == NULL)
+
+#define EBB_NONE_ ((const ebb_error *)NULL)
+#define EBB_FIRST_ERROR_(a, b, c, d, e, f, g, h, ...)                                              \
+	ebb_earliest_error(8, (const ebb_error *const[]){EBB_ERROR_OF_(a), EBB_ERROR_OF_(b),       \
+				      EBB_ERROR_OF_(c), EBB_ERROR_OF_(d), EBB_ERROR_OF_(e),        \
+				      EBB_ERROR_OF_(f), EBB_ERROR_OF_(g), EBB_ERROR_OF_(h)})
+#define EBB_ERROR_OF_(x)                                                                           \
+	_Generic((x), ebb_tape *: ebb_tape_error, const ebb_tape *: ebb_tape_error,                \
+		ebb_params *: ebb_params_error, const ebb_params *: ebb_params_error,              \
+		ebb_optim *: ebb_optim_error, const ebb_optim *: ebb_optim_error,                  \
+		ebb_loader *: ebb_loader_error, const ebb_loader *: ebb_loader_error,              \
+		ebb_augment *: ebb_augment_error, const ebb_augment *: ebb_augment_error,          \
+		ebb_error *: ebb_error_itself, const ebb_error *: ebb_error_itself)(x)
+static inline const ebb_error *ebb_error_itself(const ebb_error *e)
+{
+	return e;
+}
+#endif
+
 #endif

@@ -93,6 +93,7 @@ typedef enum ebb_status {
 typedef struct ebb_error {
 	ebb_status status;
 	char message[500];
+	uint64_t order; /* counts this process's errors, from 1; 0 is unknown */
 } ebb_error;
 
 /* Fills e (unless NULL or already filled) with "site: text"; site may be NULL. */
@@ -104,6 +105,11 @@ EBB_API ebb_status ebb_error_status(const ebb_tape *t);
 /* "" if none; valid until ebb_clear_error */
 EBB_API const char *ebb_error_message(const ebb_tape *t);
 EBB_API void ebb_clear_error(ebb_tape *t);
+/* The tape's error, or NULL if there is none.  For a NULL tape: that there is none. */
+EBB_API const ebb_error *ebb_tape_error(const ebb_tape *t);
+/* Of n errors (NULLs are none) the one that happened first; NULL if there is none.  ebb.h has ebb_ok
+ * and ebb_first_error, which take tapes, stores, optimizers and loaders themselves. */
+EBB_API const ebb_error *ebb_earliest_error(int n, const ebb_error *const *e);
 /* Fails the tape, for ops of one's own: "site: text in scope".  The first failure wins.
  * Returns NULL. */
 EBB_API ebb_tensor *ebb_fail(
@@ -259,6 +265,9 @@ EBB_API const char *ebb_describe(const ebb_tensor *x, char *buffer, size_t size)
 EBB_API ebb_tensor *ebb_tensor_new(
 	ebb_dtype dtype, ebb_shape shape, bool channels_last, ebb_error *e);
 EBB_API void ebb_tensor_free(ebb_tensor *x); /* a stored tensor; a tape's tensor is left alone */
+/* For what owns stored tensors: while e, which must live as long as x, has an error, a tape that meets x
+ * fails with it.  NULL: none. */
+EBB_API void ebb_set_fault(ebb_tensor *x, const ebb_error *e);
 /* Stored tensors only: whether ops on it record and ebb_backward deposits its gradient; a tape
  * that has recorded it as a leaf forgets that with its next reset.  False if not a stored real
  * tensor. */

@@ -21,7 +21,7 @@ bool ebb_is_alone(const ebb_tensor *g)
  * anybody sees it. */
 static bool make_grad(const ebb_sweep *s, ebb_tensor *stored)
 {
-	ebb_error e = {EBB_OK, ""};
+	ebb_error e = {0};
 
 	stored->grad =
 		ebb_stored_new((ebb_dtype)stored->dtype, ebb_shape_of(stored), false, false, &e);

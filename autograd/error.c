@@ -2,6 +2,7 @@
 #include "autograd/internal.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <string.h>
 
 static void append(char *buffer, size_t size, const char *format, ...) EBB_PRINTF(3, 4);
@@ -25,6 +26,14 @@ static void append_v(char *buffer, size_t size, const char *format, va_list ap)
 	vsnprintf(buffer + n, size - n, format, ap);
 }
 
+/* Errors of several tapes and stores are told apart by when they happened. */
+static uint64_t next_order(void)
+{
+	static atomic_uint_fast64_t count;
+
+	return atomic_fetch_add_explicit(&count, 1, memory_order_relaxed) + 1;
+}
+
 void ebb_error_set(ebb_error *e, ebb_status status, const char *site, const char *format, ...)
 {
 	va_list ap;
@@ -32,6 +41,7 @@ void ebb_error_set(ebb_error *e, ebb_status status, const char *site, const char
 	if (!e || e->status != EBB_OK)
 		return;
 	e->status = status;
+	e->order = next_order();
 	e->message[0] = '\0';
 	if (site && *site)
 		append(e->message, sizeof e->message, "%s: ", site);
@@ -61,6 +71,35 @@ void ebb_clear_error(ebb_tape *t)
 		return;
 	t->error.status = EBB_OK;
 	t->error.message[0] = '\0';
+	t->error.order = 0;
+}
+
+const ebb_error *ebb_tape_error(const ebb_tape *t)
+{
+	static const ebb_error NO_TAPE = {
+		.status = EBB_NO_MEMORY, .message = "no memory for a tape"};
+
+	if (!t)
+		return &NO_TAPE;
+	return t->error.status == EBB_OK ? NULL : &t->error;
+}
+
+const ebb_error *ebb_earliest_error(int n, const ebb_error *const *e)
+{
+	const ebb_error *first = NULL;
+
+	/* An error of unknown order is a handle that is NULL: what made it so has one that is known. */
+	for (int i = 0; i < n; i++)
+		if (e[i] && e[i]->status != EBB_OK &&
+			(!first || (e[i]->order && (!first->order || e[i]->order < first->order))))
+			first = e[i];
+	return first;
+}
+
+void ebb_fail_as(ebb_tape *t, const ebb_error *cause)
+{
+	if (t->error.status == EBB_OK)
+		t->error = *cause;
 }
 
 /* "site: [gradient of op: ][op: ]text[ in scope]" */
@@ -76,6 +115,7 @@ static void fail(ebb_tape *t, ebb_status status, const char *site, const char *o
 	if (t->error.status != EBB_OK)
 		return;
 	t->error.status = status;
+	t->error.order = next_order();
 	m[0] = '\0';
 	if (t->frame && t->frame->site)
 		site = t->frame->site;

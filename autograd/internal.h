@@ -180,6 +180,7 @@ struct ebb_tensor {
 	ebb_tensor *grad;
 	ebb_storage *factors;        /* a stored gradient's room for them, or NULL */
 	const ebb_tensor *stored;    /* behind an adopted handle */
+	const ebb_error *fault;      /* of the store that a stored tensor belongs to, or NULL */
 	const ebb_scope *dropped_by; /* the scope whose end dropped it */
 	char *name;
 	int64_t shape[EBB_MAX_DIMS], strides[EBB_MAX_DIMS];
@@ -407,6 +408,8 @@ ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin
 extern const ebb_op ebb_leaf_op;
 /* Lets go of what the node keeps for its gradient. */
 void ebb_consume(ebb_node *n);
+/* The tape fails for a reason that is known already. */
+void ebb_fail_as(ebb_tape *t, const ebb_error *cause);
 /* The sticky error for a failed allocation. */
 ebb_tensor *ebb_no_memory(ebb_tape *t, const char *site, const char *what, size_t bytes);
 void ebb_scopes_free(ebb_scope *s);

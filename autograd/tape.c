@@ -414,6 +414,10 @@ static ebb_tensor *adopt_new(ebb_tape *t, ebb_tensor *stored, const char *site)
 {
 	ebb_tensor *x;
 
+	if (stored->fault && stored->fault->status != EBB_OK) {
+		ebb_fail_as(t, stored->fault);
+		return NULL;
+	}
 	if (!table_reserve(t))
 		return ebb_no_memory(t, site, "a stored tensor's entry", sizeof x);
 	/* It outlives the sweep that first meets it: never a recycled struct, nor one in the

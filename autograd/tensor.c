@@ -341,6 +341,12 @@ void ebb_tensor_free(ebb_tensor *x)
 	ebb_free(x, sizeof *x);
 }
 
+void ebb_set_fault(ebb_tensor *x, const ebb_error *e)
+{
+	if (x && !x->tape)
+		x->fault = e;
+}
+
 bool ebb_set_requires_grad(ebb_tensor *x, bool on)
 {
 	if (!x || x->tape || (x->dtype != EBB_F32 && x->dtype != EBB_F64))
@@ -351,7 +357,7 @@ bool ebb_set_requires_grad(ebb_tensor *x, bool on)
 
 ebb_tensor *ebb_detach_copy(const ebb_tensor *x)
 {
-	ebb_error e = {EBB_OK, ""};
+	ebb_error e = {0};
 	ebb_tensor *y;
 
 	if (!readable(x, "detach_copy"))

@@ -7,7 +7,8 @@
  *
  * Errors of a store are sticky like a tape's: the first stays, later calls on the store return
  * NULL, and a layer made on a failed store is a struct of NULLs, which its forward function reports
- * on the tape.  One check of ebb_params_error after building a model is enough.
+ * on the tape.  A tape that meets a parameter of a failed store fails with the store's error, so that one
+ * check of the tape, or of all by ebb_ok (ebb.h), is enough.
  */
 #ifndef EBB_NN_H
 #define EBB_NN_H

@@ -12,8 +12,8 @@
 #include "nn/internal.h"
 #include "kernels/kernels.h"
 
-static const ebb_error NO_STORE = {
-	EBB_INVALID, "the parameter store is NULL: no memory for it, or an earlier error"};
+static const ebb_error NO_STORE = {.status = EBB_INVALID,
+	.message = "the parameter store is NULL: no memory for it, or an earlier error"};
 
 /* ---- The store ------------------------------------------------------------------------------ */
 
@@ -312,6 +312,7 @@ static ebb_entry make(ebb_params *p, ebb_entries *list, const char *what, const 
 			error.message);
 		return entry;
 	}
+	ebb_set_fault(entry.tensor, &p->root->error);
 	ebb_set_name(entry.tensor, entry.name);
 	if (!*ebb_name(entry.tensor)) {
 		ebb_tensor_free(entry.tensor);

@@ -37,8 +37,8 @@ struct ebb_optim {
 	ebb_error error;
 };
 
-static const ebb_error NO_OPTIMIZER = {
-	EBB_INVALID, "the optimizer is NULL: it could not be made, its parameter store says why"};
+static const ebb_error NO_OPTIMIZER = {.status = EBB_INVALID,
+	.message = "the optimizer is NULL: it could not be made, its parameter store says why"};
 
 /* ---- Errors --------------------------------------------------------------------------------- */
 

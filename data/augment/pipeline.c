@@ -87,8 +87,8 @@ void ebb_augment_free(ebb_augment *a)
 
 const ebb_error *ebb_augment_error(const ebb_augment *a)
 {
-	static const ebb_error NO_PIPELINE = {
-		EBB_INVALID, "augment: the pipeline is NULL: it could not be made"};
+	static const ebb_error NO_PIPELINE = {.status = EBB_INVALID,
+		.message = "augment: the pipeline is NULL: it could not be made"};
 
 	if (!a)
 		return &NO_PIPELINE;

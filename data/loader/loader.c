@@ -296,8 +296,8 @@ int64_t ebb_loader_epoch(const ebb_loader *l)
 
 const ebb_error *ebb_loader_error(const ebb_loader *l)
 {
-	static const ebb_error NO_LOADER = {
-		EBB_INVALID, "the loader is NULL: it could not be made, and .error says why"};
+	static const ebb_error NO_LOADER = {.status = EBB_INVALID,
+		.message = "the loader is NULL: it could not be made, and .error says why"};
 
 	if (!l)
 		return &NO_LOADER;

@@ -263,7 +263,7 @@ END_TEST
 START_TEST(messages_of_any_length)
 {
 	ebb_tape *t = ebb_tape_new();
-	ebb_error e = {EBB_OK, ""};
+	ebb_error e = {0};
 	char text[2000];
 
 	memset(text, 'x', sizeof text - 1);

@@ -94,7 +94,7 @@ static bool passes(mutant m, bool second, ebb_error *e)
 	bool ok;
 
 	kind = m;
-	*e = (ebb_error){EBB_OK, ""};
+	*e = (ebb_error){0};
 	ok = ebb_gradcheck(call_subject, NULL, 2, x, .second = second, .error = e);
 	ck_assert(ok == (e->status == EBB_OK));
 	ck_assert(ok ==
@@ -158,7 +158,7 @@ START_TEST(zero_throughout_must_be_allowed)
 {
 	ebb_tensor *a = stored_random(EBB_F64, EBB_SHAPE(5), 1);
 	const ebb_tensor *x[] = {a};
-	ebb_error e = {EBB_OK, ""};
+	ebb_error e = {0};
 
 	ck_assert(!ebb_gradcheck(constant_steps, NULL, 1, x, .error = &e));
 	ck_assert_msg(strstr(e.message, "zero") != NULL, "%s", e.message);
@@ -186,7 +186,7 @@ START_TEST(integers_are_passed_through)
 	ebb_tensor *index = ebb_tensor_new(EBB_I64, EBB_SHAPE(3), false, NULL);
 	ebb_tensor *mask = ebb_tensor_new(EBB_U8, EBB_SHAPE(3), false, NULL);
 	const ebb_tensor *x[] = {a, index, mask};
-	ebb_error e = {EBB_OK, ""};
+	ebb_error e = {0};
 
 	ck_assert(ebb_copy_in(index, (int64_t[]){2, 2, 0}, 3 * sizeof(int64_t)));
 	ck_assert(ebb_copy_in(mask, (uint8_t[]){1, 0, 1}, 3));
@@ -249,22 +249,22 @@ START_TEST(functions_that_go_wrong)
 	int calls = 0;
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		e = (ebb_error){EBB_OK, ""};
+		e = (ebb_error){0};
 		ck_assert(!ebb_gradcheck(cases[i].fn, &calls, 1, x, .error = &e));
 		ck_assert_msg(strstr(e.message, cases[i].words) != NULL, "%s", e.message);
 	}
-	e = (ebb_error){EBB_OK, ""};
+	e = (ebb_error){0};
 	ck_assert(!ebb_gradcheck(drops, NULL, 0, x, .error = &e));
 	ck_assert_int_eq(e.status, EBB_INVALID);
 	ck_assert(!ebb_gradcheck(NULL, NULL, 1, x) && !ebb_gradcheck(drops, NULL, 9, x));
 	ck_assert(!ebb_gradcheck(drops, NULL, 1, NULL));
-	e = (ebb_error){EBB_OK, ""};
+	e = (ebb_error){0};
 	ck_assert(!ebb_gradcheck(unrelated, &calls, 1, x, .rtol = NAN, .error = &e));
 	ck_assert_msg(strstr(e.message, "rtol nan") != NULL, "%s", e.message);
 	ck_assert(!ebb_gradcheck(unrelated, &calls, 1, x, .eps = EBB_ZERO));
 	ck_assert(!ebb_gradcheck(unrelated, &calls, 1, x, .atol = -1));
 	x[0] = f;
-	e = (ebb_error){EBB_OK, ""};
+	e = (ebb_error){0};
 	ck_assert(!ebb_gradcheck(drops, NULL, 1, x, .error = &e));
 	ck_assert_int_eq(e.status, EBB_BAD_DTYPE);
 	x[0] = NULL;
@@ -286,7 +286,7 @@ START_TEST(random_functions_draw_the_same_again)
 {
 	ebb_tensor *a = stored_random(EBB_F64, EBB_SHAPE(40), 1);
 	const ebb_tensor *x[] = {a};
-	ebb_error e = {EBB_OK, ""};
+	ebb_error e = {0};
 	bool training = false;
 
 	ck_assert_msg(
@@ -311,7 +311,7 @@ START_TEST(no_memory)
 	kind = RIGHT;
 	for (int64_t at = 0; at < calls; at++) {
 		const ebb_tensor *x[] = {a, b};
-		ebb_error e = {EBB_OK, ""};
+		ebb_error e = {0};
 		int64_t live = alloc.live, before = alloc.calls;
 
 		alloc.fail_at = before + at;

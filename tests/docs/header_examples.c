@@ -2,6 +2,14 @@
 #include <ebb.h>
 #include <stdio.h>
 
+/* ebb.h, after a step. */
+static int checked(ebb_tape *t, ebb_params *p, ebb_optim *opt, ebb_loader *loader)
+{
+	if (!ebb_ok(t, p, opt, loader))
+		return fprintf(stderr, "%s\n", ebb_first_error(t, p, opt, loader)->message), 1;
+	return 0;
+}
+
 /* flow.h, around the training loop; nn.h, a chain of layers. */
 static bool probed_training(void)
 {
@@ -32,6 +40,8 @@ static bool probed_training(void)
 		ebb_optim_step(opt);
 		ebb_probe_step(probe);
 		ebb_probe_step(all);
+		if (checked(t, p, opt, loader))
+			return false;
 		ebb_tape_reset(t);
 	}
 	ebb_text text = {0};
