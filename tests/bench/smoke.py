@@ -62,7 +62,7 @@ for arguments in ([], ["lenet5"], ["lenet", "--steps", "0"], ["lenet", "--nonsen
     done = run(bench / "train", *arguments)
     check(f"train refuses {arguments}", done.returncode == 2 and done.stderr and not done.stdout, done)
 
-# ---- ops, overhead ----
+# ---- ops, overhead, subnormals ----
 
 done = run(bench / "ops", "--filter", "LeNet", "--seconds", "0", "--threads", "1")
 rows = [row for row in done.stdout.splitlines() if "FLOP/s" in row or "GB/s" in row][1:]
@@ -73,6 +73,9 @@ check("ops --cold --isa", done.returncode == 0 and done.stdout.startswith("basel
 check("ops refuses an unknown --isa", run(bench / "ops", "--isa", "z80").returncode == 2)
 done = run(bench / "overhead")
 check("overhead", done.returncode == 0 and float(done.stdout.split()[-1]) > 0, done)
+done = run(bench / "subnormals", "16")
+check("subnormals", done.returncode == 0 and done.stdout.count("ratio") == 4, done)
+check("subnormals refuses a width of 0", run(bench / "subnormals", "0").returncode == 2)
 
 # ---- compare, with stand-ins ----
 

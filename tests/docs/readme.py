@@ -6,7 +6,7 @@
 A comment before each ```c block says what it is:
     <!-- program: NAME.c -->   a whole program: compiled and run; a ```text block right after it is its output, in which
                                "..." stands for anything
-    <!-- error: NAME.c -->     statements on a tape t: run, and the ```text block right after it is the error on the tape
+    <!-- error: NAME.c -->     statements on a tape t: run in debug mode, and the ```text block right after it is the error on the tape
     <!-- functions: NAME.c --> definitions: compiled
 The prototypes and examples in headers are kept true by header_examples.c.
 """
@@ -18,7 +18,7 @@ import tempfile
 
 FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wstrict-prototypes", "-Werror", "-O1"]
 # How many error messages a file must show, so that none is lost unseen.
-EXPECTED_ERRORS = {"README.md": 4}
+EXPECTED_ERRORS = {"README.md": 6}
 ERROR_PROGRAM = """#include <ebb.h>
 #include <stdio.h>
 int main(void)
@@ -66,7 +66,8 @@ def check(kind, name, code, expected, directory, include, library, compiler):
         return done.stderr
     if kind == "functions":
         return None
-    done = subprocess.run([program], capture_output=True, text=True, cwd=directory, timeout=120)
+    environment = {**os.environ, "EBB_DEBUG": "1"} if kind == "error" else None
+    done = subprocess.run([program], capture_output=True, text=True, cwd=directory, timeout=120, env=environment)
     if done.returncode:
         return f"exit status {done.returncode}: {done.stderr}"
     if kind == "error" and expected is None:
