@@ -266,7 +266,7 @@ static void sweep_on(ebb_vjp *v, ebb_tensor *y, int64_t base)
 /* Accumulators of what is older than the segment, made inside it, move to home, which the rewind
  * leaves alone.  A first contribution that is a value of the segment's own is held in its own
  * right. */
-static void bring_home(ebb_vjp *v, uint64_t mark, ebb_tensor *home)
+static void bring_home(ebb_vjp *v, uint64_t mark, ebb_tensor *const *home)
 {
 	ebb_tape *t = v->t;
 
@@ -282,16 +282,18 @@ static void bring_home(ebb_vjp *v, uint64_t mark, ebb_tensor *home)
 			continue;
 		/* Two slots may hold the same one. */
 		if (!g->grad) {
-			g->grad = &home[k];
-			home[k] = *g;
-			home[k].grad = NULL;
+			ebb_tensor *h = home[k];
+
+			g->grad = h;
+			*h = *g;
+			h->grad = NULL;
 			if (!(g->flags & EBB_F_TEMPORARY)) {
-				home[k].flags &= (uint16_t) ~(EBB_F_ADOPTED | EBB_F_FORGETTABLE);
-				home[k].flags |= EBB_F_SWEEP | EBB_F_TEMPORARY;
-				home[k].node = -1;
-				ebb_ref(home[k].storage);
+				h->flags &= (uint16_t) ~(EBB_F_ADOPTED | EBB_F_FORGETTABLE);
+				h->flags |= EBB_F_SWEEP | EBB_F_TEMPORARY;
+				h->node = -1;
+				ebb_ref(h->storage);
 			}
-			home[k].flags |= EBB_F_SETTLED;
+			h->flags |= EBB_F_SETTLED;
 		}
 		*slot = g->grad;
 	}
@@ -315,20 +317,33 @@ static bool depends_as_before(const ebb_vjp *v, const segment *s, const ebb_tens
 	return false;
 }
 
+/* A handle for the accumulator of each input, older than the second run.  NULL: the tape has failed. */
+static ebb_tensor **make_homes(ebb_tape *t, int n)
+{
+	ebb_tensor **home = ebb_arena_take(&t->arena, (size_t)n * sizeof *home);
+	bool ok = home != NULL;
+
+	for (int k = 0; ok && k < n; k++) {
+		home[k] = ebb_handle_take(t);
+		ok = home[k] != NULL;
+	}
+	if (!ok)
+		ebb_no_memory(t, NULL, "a checkpoint's gradients", (size_t)n * sizeof **home);
+	return ok ? home : NULL;
+}
+
 static void checkpoint_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
 	const segment *s = v->attrs;
-	ebb_tensor *home, *y;
+	ebb_tensor **home, *y;
 	ebb_mark m;
 	state was;
 	char a[240], b[240];
 
-	home = ebb_arena_take(&t->arena, (size_t)v->nin * sizeof *home);
-	if (!home) {
-		ebb_no_memory(t, NULL, "a checkpoint's gradients", (size_t)v->nin * sizeof *home);
+	home = make_homes(t, v->nin);
+	if (!home)
 		return;
-	}
 	was = enter(t, s);
 	m = ebb_tape_mark(t);
 	y = s->fn(t, v->in[0], s->ctx);
