@@ -233,6 +233,11 @@ typedef struct ebb_kernels {
 	 * * sum over the reduced axes; ys is 0 on those.  y is overwritten. ndim may be 0. */
 	void (*reduce)(ebb_reduce_fn f, int ndim, const int64_t *shape, const void *x,
 		const int64_t *xs, void *y, const int64_t *ys, double scale);
+	/* y[k] = scale*(sum |x|^p)^(1/p), p > 0 and finite, axes as for reduce.  The root is taken
+	 * before the rounding to real.  Where the sum of powers leaves the range of a double, the
+	 * elements are divided by the largest of them first, in a second pass. */
+	void (*norm)(double p, int ndim, const int64_t *shape, const void *x, const int64_t *xs,
+		void *y, const int64_t *ys, double scale);
 	/* x [outer,len,inner] row-major: the extreme along len and where (the first of equals;
 	 * the first NaN wins).  len >= 1.  index may be NULL. sign +1: maximum, -1: minimum. */
 	void (*extreme)(int sign, int64_t outer, int64_t len, int64_t inner, const void *x, void *y,

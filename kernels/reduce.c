@@ -1,7 +1,9 @@
 /*
- * reduce.c - sums over any set of axes, in double; and the extreme along one axis.
+ * reduce.c - sums and norms over any set of axes, in double; and the extreme along one axis.
  */
 #include "functions.h"
+
+#include <float.h>
 
 /* Pieces of one sum, and columns that one pass sums: what the partial sums on the stack allow. */
 enum { SUM_PIECES = 64, COLUMN_PIECES = 16, COLUMNS = 512 };
@@ -9,9 +11,22 @@ enum { SUM_PIECES = 64, COLUMN_PIECES = 16, COLUMNS = 512 };
 typedef double dvec __attribute__((vector_size(8 * sizeof(double))));
 typedef real rvec __attribute__((vector_size(8 * sizeof(real)), aligned(sizeof(real)), may_alias));
 
-/* What is summed of x. */
-#define TERM(f, x)                                                                                 \
-	((f) == EBB_REDUCE_SUM_SQ ? (x) * (x) : (f) == EBB_REDUCE_SUM_ABS ? fabs(x) : (x))
+/* What is summed: an ebb_reduce_fn, or |x|^p. */
+enum { SUM_POWERS = EBB_REDUCE_SUM_SQ + 1 };
+
+static double power(double x, double p)
+{
+	double u = fabs(x);
+
+	return p == 2 ? u * u : p == 3 ? u * u * u : p == 0.5 ? sqrt(u) : pow(u, p);
+}
+
+static inline double term(int f, double p, double x)
+{
+	if (f == SUM_POWERS)
+		return power(x, p);
+	return f == EBB_REDUCE_SUM_SQ ? x * x : f == EBB_REDUCE_SUM_ABS ? fabs(x) : x;
+}
 
 /* The sum of n elements, next to each other: eight lanes, twice. */
 #define ROW_SUM(name, one, many)                                                                   \
@@ -44,23 +59,6 @@ typedef int64_t ivec __attribute__((vector_size(8 * sizeof(double))));
 ROW_SUM(row_sum, SAME, SAME)
 ROW_SUM(row_sum_abs, fabs, ABS_MANY)
 ROW_SUM(row_sum_sq, SQUARE, SQUARE)
-
-static double sum_row(ebb_reduce_fn f, int64_t n, const real *x, int64_t stride)
-{
-	double s = 0;
-
-	if (stride == 1) {
-		return f == EBB_REDUCE_SUM       ? row_sum(n, x)
-		       : f == EBB_REDUCE_SUM_ABS ? row_sum_abs(n, x)
-		                                 : row_sum_sq(n, x);
-	}
-	for (int64_t i = 0; i < n; i++) {
-		double u = x[i * stride];
-
-		s += TERM(f, u);
-	}
-	return s;
-}
 
 /* ---- Axes ------------------------------------------------------------------------------------ */
 
@@ -113,7 +111,8 @@ static void normalise(
 }
 
 struct reduce_job {
-	ebb_reduce_fn f;
+	int f;
+	double p; /* the sum's p-th root is wanted; 0: the sum itself */
 	const real *x;
 	real *y;
 	double scale;
@@ -124,6 +123,94 @@ struct reduce_job {
 	double *sums;
 };
 
+static double sum_row(const struct reduce_job *j, int64_t n, const real *x, int64_t stride)
+{
+	double s = 0;
+	int f = j->f;
+
+	if (f == SUM_POWERS) {
+		for (int64_t i = 0; i < n; i++)
+			s += power(x[i * stride], j->p);
+		return s;
+	}
+	if (stride == 1) {
+		return f == EBB_REDUCE_SUM       ? row_sum(n, x)
+		       : f == EBB_REDUCE_SUM_ABS ? row_sum_abs(n, x)
+		                                 : row_sum_sq(n, x);
+	}
+	for (int64_t i = 0; i < n; i++)
+		s += term(f, 0, x[i * stride]);
+	return s;
+}
+
+/* Steps an odometer over the first n axes; false at the end. */
+static bool step(const struct axes *a, int n, int64_t *at, int64_t *x, int64_t *y)
+{
+	for (int d = n - 1; d >= 0; d--) {
+		*x += a->xs[d];
+		*y += a->ys[d];
+		if (++at[d] < a->shape[d])
+			return true;
+		*x -= a->xs[d] * a->shape[d];
+		*y -= a->ys[d] * a->shape[d];
+		at[d] = 0;
+	}
+	return false;
+}
+
+/* ---- Roots ----------------------------------------------------------------------------------- */
+
+static double root(double s, double p)
+{
+	return p == 2 ? sqrt(s) : pow(s, 1 / p);
+}
+
+/* Below 2^-900 the powers that were summed may have lost digits, or vanished.  No power of a float
+ * up to its square leaves the range of a double. */
+static bool out_of_range(const struct reduce_job *j, double s)
+{
+	bool never = sizeof(real) == sizeof(float) && j->p <= 2;
+
+	return !never && (s < 0x1p-900 || s > DBL_MAX);
+}
+
+/* Over the elements that go, from x on: the largest |x|, or with a unit the sum of (|x|/unit)^p. */
+static double walk_gone(const struct reduce_job *j, const real *x, double unit)
+{
+	const struct axes *a = &j->gone;
+	int last = a->ndim - 1;
+	int64_t n = last < 0 ? 1 : a->shape[last], stride = last < 0 ? 1 : a->xs[last];
+	int64_t at[EBB_KERNEL_DIMS] = {0}, offset = 0, none = 0;
+	double most = 0, s = 0;
+
+	do {
+		for (int64_t i = 0; i < n; i++) {
+			double u = fabs((double)x[offset + i * stride]);
+
+			if (unit > 0)
+				s += power(u / unit, j->p);
+			else
+				most = u > most ? u : most;
+		}
+	} while (step(a, last, at, &offset, &none));
+	return unit > 0 ? s : most;
+}
+
+/* scale*s or its root, s the sum over the elements that go, from x on. */
+static real finished(const struct reduce_job *j, double s, const real *x)
+{
+	double most;
+
+	if (j->p == 0)
+		return (real)(j->scale * s);
+	if (!out_of_range(j, s))
+		return (real)(j->scale * root(s, j->p));
+	most = walk_gone(j, x, 0);
+	if (most == 0 || most == INFINITY)
+		return (real)(j->scale * most);
+	return (real)(j->scale * root(walk_gone(j, x, most), j->p) * most);
+}
+
 /* ---- Everything into one --------------------------------------------------------------------- */
 
 static void total_piece(void *ctx, int64_t piece, int worker)
@@ -132,7 +219,7 @@ static void total_piece(void *ctx, int64_t piece, int worker)
 	int64_t from = piece * j->chunk;
 
 	(void)worker;
-	j->sums[piece] = sum_row(j->f, ebb_min(j->chunk, j->count - from), j->x + from, 1);
+	j->sums[piece] = sum_row(j, ebb_min(j->chunk, j->count - from), j->x + from, 1);
 }
 
 static void total(struct reduce_job job, int64_t n)
@@ -148,14 +235,14 @@ static void total(struct reduce_job job, int64_t n)
 	ebb_run(pieces, total_piece, j);
 	for (int64_t i = 0; i < pieces; i++)
 		s += sums[i];
-	*j->y = (real)(j->scale * s);
+	*j->y = finished(j, s, j->x);
 }
 
 /* ---- Rows into one --------------------------------------------------------------------------- */
 
 /* acc[k] += the sum of column k over the rows.  Narrow rows go several at a time. */
-static void sum_columns(
-	ebb_reduce_fn f, int64_t rows, int64_t cols, const real *x, int64_t stride, double *acc)
+EBB_INLINE void sum_columns(
+	int f, double p, int64_t rows, int64_t cols, const real *x, int64_t stride, double *acc)
 {
 	int64_t copies = stride == cols ? ebb_min(ebb_max(1, 64 / cols), rows) : 1;
 	int64_t width = copies * cols, r = 0;
@@ -163,18 +250,12 @@ static void sum_columns(
 
 	for (; r + copies <= rows; r += copies, x += copies * stride) {
 		EBB_IVDEP
-		for (int64_t k = 0; k < width; k++) {
-			double u = x[k];
-
-			wide[k] += TERM(f, u);
-		}
+		for (int64_t k = 0; k < width; k++)
+			wide[k] += term(f, p, x[k]);
 	}
 	for (; r < rows; r++, x += stride) {
-		for (int64_t k = 0; k < cols; k++) {
-			double u = x[k];
-
-			wide[k] += TERM(f, u);
-		}
+		for (int64_t k = 0; k < cols; k++)
+			wide[k] += term(f, p, x[k]);
 	}
 	for (int64_t k = 0; k < width; k++)
 		acc[k % cols] += wide[k];
@@ -192,18 +273,21 @@ static void columns_piece(void *ctx, int64_t piece, int worker)
 		acc[k] = 0;
 	switch (j->f) {
 	case EBB_REDUCE_SUM:
-		sum_columns(EBB_REDUCE_SUM, rows, j->cols, x, j->row_stride, acc);
+		sum_columns(EBB_REDUCE_SUM, 0, rows, j->cols, x, j->row_stride, acc);
 		break;
 	case EBB_REDUCE_SUM_ABS:
-		sum_columns(EBB_REDUCE_SUM_ABS, rows, j->cols, x, j->row_stride, acc);
+		sum_columns(EBB_REDUCE_SUM_ABS, 0, rows, j->cols, x, j->row_stride, acc);
 		break;
 	case EBB_REDUCE_SUM_SQ:
-		sum_columns(EBB_REDUCE_SUM_SQ, rows, j->cols, x, j->row_stride, acc);
+		sum_columns(EBB_REDUCE_SUM_SQ, 0, rows, j->cols, x, j->row_stride, acc);
+		break;
+	case SUM_POWERS:
+		sum_columns(SUM_POWERS, j->p, rows, j->cols, x, j->row_stride, acc);
 		break;
 	}
 }
 
-/* y[k*ys] = scale * the sum of column k; columns next to each other. */
+/* y[k*ys] = what the sum of column k becomes; columns next to each other. */
 static void columns(struct reduce_job job, const real *x, int64_t rows, int64_t row_stride,
 	int64_t cols, real *y, int64_t ys)
 {
@@ -227,27 +311,12 @@ static void columns(struct reduce_job job, const real *x, int64_t rows, int64_t 
 
 			for (int64_t p = 0; p < pieces; p++)
 				s += partial[p][k];
-			y[(at + k) * ys] = (real)(j->scale * s);
+			y[(at + k) * ys] = finished(j, s, x + at + k);
 		}
 	}
 }
 
 /* ---- Any other ------------------------------------------------------------------------------- */
-
-/* Steps an odometer over the first n axes; false at the end. */
-static bool step(const struct axes *a, int n, int64_t *at, int64_t *x, int64_t *y)
-{
-	for (int d = n - 1; d >= 0; d--) {
-		*x += a->xs[d];
-		*y += a->ys[d];
-		if (++at[d] < a->shape[d])
-			return true;
-		*x -= a->xs[d] * a->shape[d];
-		*y -= a->ys[d] * a->shape[d];
-		at[d] = 0;
-	}
-	return false;
-}
 
 static double sum_gone(const struct reduce_job *j, const real *x)
 {
@@ -257,9 +326,9 @@ static double sum_gone(const struct reduce_job *j, const real *x)
 	double s = 0;
 
 	if (last < 0)
-		return sum_row(j->f, 1, x, 1);
+		return sum_row(j, 1, x, 1);
 	do
-		s += sum_row(j->f, a->shape[last], x + offset, a->xs[last]);
+		s += sum_row(j, a->shape[last], x + offset, a->xs[last]);
 	while (step(a, last, at, &offset, &none));
 	return s;
 }
@@ -278,7 +347,7 @@ static void kept_piece(void *ctx, int64_t piece, int worker)
 		y += at[d] * j->kept.ys[d];
 	}
 	for (int64_t i = from; i < to; i++) {
-		j->y[y] = (real)(j->scale * sum_gone(j, j->x + x));
+		j->y[y] = finished(j, sum_gone(j, j->x + x), j->x + x);
 		step(&j->kept, j->kept.ndim, at, &x, &y);
 	}
 }
@@ -292,11 +361,11 @@ static int64_t product(const struct axes *a)
 	return n;
 }
 
-EBB_DECLARE(reduce);
-void EBB_NAME(reduce)(ebb_reduce_fn f, int ndim, const int64_t *shape, const void *x,
-	const int64_t *xs, void *y, const int64_t *ys, double scale)
+static void reduce_axes(
+	struct reduce_job j, int ndim, const int64_t *shape, const int64_t *xs, const int64_t *ys)
 {
-	struct reduce_job j = {.f = f, .x = x, .y = y, .scale = scale};
+	const real *x = j.x;
+	real *y = j.y;
 	struct axes all;
 	int last;
 	int64_t gone;
@@ -324,7 +393,7 @@ void EBB_NAME(reduce)(ebb_reduce_fn f, int ndim, const int64_t *shape, const voi
 		j.gone.ndim = 0;
 		gone = 1;
 	} else if (all.ndim == 0) {
-		*j.y = (real)(scale * sum_row(f, 1, j.x, 1));
+		*j.y = finished(&j, sum_row(&j, 1, j.x, 1), j.x);
 		return;
 	} else if (j.kept.ndim == 0 && all.ndim == 1 && all.xs[0] == 1) {
 		total(j, all.shape[0]);
@@ -337,13 +406,36 @@ void EBB_NAME(reduce)(ebb_reduce_fn f, int ndim, const int64_t *shape, const voi
 
 		outer.ndim--;
 		do
-			columns(j, (const real *)x + xo, j.gone.shape[0], j.gone.xs[0],
-				all.shape[last], (real *)y + yo, all.ys[last]);
+			columns(j, x + xo, j.gone.shape[0], j.gone.xs[0], all.shape[last], y + yo,
+				all.ys[last]);
 		while (step(&outer, outer.ndim, at, &xo, &yo));
 		return;
 	}
 	j.chunk = j.count * gone < EBB_PARALLEL_FROM ? j.count : ebb_max(1, EBB_PIECE / gone);
 	ebb_run(ebb_ceil_div(j.count, j.chunk), kept_piece, &j);
+}
+
+EBB_DECLARE(reduce);
+void EBB_NAME(reduce)(ebb_reduce_fn f, int ndim, const int64_t *shape, const void *x,
+	const int64_t *xs, void *y, const int64_t *ys, double scale)
+{
+	reduce_axes((struct reduce_job){.f = (int)f, .x = x, .y = y, .scale = scale}, ndim, shape,
+		xs, ys);
+}
+
+EBB_DECLARE(norm);
+void EBB_NAME(norm)(double p, int ndim, const int64_t *shape, const void *x, const int64_t *xs,
+	void *y, const int64_t *ys, double scale)
+{
+	struct reduce_job j = {.f = SUM_POWERS, .p = p, .x = x, .y = y, .scale = scale};
+
+	if (p == 1) {
+		j.f = EBB_REDUCE_SUM_ABS;
+		j.p = 0;
+	} else if (p == 2) {
+		j.f = EBB_REDUCE_SUM_SQ;
+	}
+	reduce_axes(j, ndim, shape, xs, ys);
 }
 
 /* ---- Extremes -------------------------------------------------------------------------------- */

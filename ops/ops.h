@@ -190,7 +190,8 @@ typedef struct ebb_var_args {
 	const char *site;
 } ebb_var_args;
 EBB_API ebb_tensor *ebb_var(const ebb_var_args *a);
-EBB_API ebb_tensor *ebb_std(const ebb_var_args *a); /* its square root; derivative 0 at 0 */
+/* its square root, which is finite where the variance is beyond the type's range; derivative 0 at 0 */
+EBB_API ebb_tensor *ebb_std(const ebb_var_args *a);
 
 /* Where the extreme along an axis is (the first of equals; the first NaN wins), as I64 without
  * that axis.  Not differentiable: an x that requires a gradient is an error (ebb_detach it). */
@@ -200,8 +201,10 @@ EBB_API ebb_tensor *ebb_argmin(ebb_tape *t, ebb_tensor *x, int axis, const char 
 /* y[..,k,..] = x[..,0,..] + .. + x[..,k,..] along axis (scan.c) */
 EBB_API ebb_tensor *ebb_cumsum(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 
-/* (sum |x|^p)^(1/p), p > 0, default 2; the derivative of |x_i| at 0 is 0.  p may be INFINITY, the
- * largest |x|, whose gradient goes to the first of equal ones, or EBB_ZERO, how many x are not 0. */
+/* (sum |x|^p)^(1/p), p > 0, default 2; the derivative of |x_i| at 0 is 0, and of |x|_2 at 0 to any
+ * order.  Neither the norm nor its gradient depends on whether the powers have a place in the type's
+ * range.  p may be INFINITY, the largest |x|, whose gradient goes to the first of equal ones, or
+ * EBB_ZERO, how many x are not 0. */
 typedef struct ebb_norm_args {
 	ebb_tape *t;
 	ebb_tensor *x;

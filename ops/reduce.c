@@ -31,6 +31,15 @@ typedef struct sum_attrs {
 	double scale;
 } sum_attrs;
 
+/* The strides of y over x's axes, 0 along those that are reduced. */
+static void reduced_strides(const ebb_tensor *x, const bool *chosen, ebb_shape kept, int64_t *ys)
+{
+	ebb_strides_of(EBB_ROWS, kept.ndim, kept.dims, ys);
+	for (int i = 0; i < x->ndim; i++)
+		if (chosen[i])
+			ys[i] = 0;
+}
+
 /* Every element of x has the gradient scale*gy of its sum: a view of stride 0. */
 static void sum_vjp(ebb_vjp *v)
 {
@@ -63,12 +72,9 @@ static ebb_tensor *sum(
 	k.scale = op == &MEAN ? 1.0 / (double)reduced_count(x, chosen) : 1.0;
 	y = ebb_new(&c, (ebb_dtype)x->dtype, reduced_shape(x, chosen, keepdim), EBB_ROWS);
 	if (y) {
-		ebb_strides_of(EBB_ROWS, k.kept.ndim, k.kept.dims, ys);
-		for (int i = 0; i < x->ndim; i++)
-			if (chosen[i])
-				ys[i] = 0;
-		RUN(y, reduce, EBB_REDUCE_SUM, x->ndim, x->shape, x->data, x->strides, y->data, ys,
-			k.scale);
+		reduced_strides(x, chosen, k.kept, ys);
+		KERNELS(y)->reduce(EBB_REDUCE_SUM, x->ndim, x->shape, x->data, x->strides, y->data,
+			ys, k.scale);
 	}
 	ebb_attach(&c, &k, sizeof k);
 	return ebb_record(&c, y);
@@ -352,15 +358,110 @@ ebb_tensor *(ebb_prod)(const ebb_reduce_args *a)
 		reduced_shape(x, chosen, a->keepdim), a->site);
 }
 
+/* ---- Norms ----------------------------------------------------------------------------------- */
+
+typedef struct norm_attrs {
+	ebb_shape kept;
+	double p, scale;
+} norm_attrs;
+
+/* x with 1 in place of 0. */
+static ebb_tensor *nonzero(ebb_tape *t, ebb_tensor *x)
+{
+	return ebb_add(t, x, ebb_mask(t, EBB_IS_EQUAL, x, 0, 0, NULL));
+}
+
+/* y = c|x|_p has the derivative c*sign(x)*(|x|/|x|_p)^(p-1), which for p = 2 is c^2*x/y; 0 where x
+ * or y is 0.  The quotient comes before anything else, as neither 1/y nor a power of y need have a
+ * place in the range; but for p < 2 the powers have, while a small quotient might not. */
+static void norm_vjp(ebb_vjp *v)
+{
+	const norm_attrs *k = v->attrs;
+	ebb_tape *t = v->t;
+	ebb_tensor *x = v->in[0], *y = ebb_reshape(t, v->out, k->kept),
+		   *g = ebb_reshape(t, v->gy, k->kept), *safe, *slope;
+
+	if (k->p == 1) {
+		ebb_give(v, 0, ebb_mul(t, g, ebb_sign(t, x)));
+		return;
+	}
+	safe = y ? nonzero(t, y) : NULL;
+	if (k->p == 2) {
+		slope = ebb_div(t, x, safe);
+		if (y)
+			g = ebb_mul(t, g, ebb_mask(t, EBB_STEP, y, 0, 0, NULL));
+		if (k->scale != 1)
+			g = ebb_mul_scalar(t, g, k->scale * k->scale);
+	} else if (k->p > 2) {
+		slope = ebb_pow_scalar(t, ebb_div(t, ebb_abs(t, x), safe), k->p - 1);
+		slope = ebb_mul(t, ebb_sign(t, x), slope);
+	} else {
+		ebb_tensor *size = ebb_abs(t, x);
+
+		slope = ebb_pow_scalar(t, size ? nonzero(t, size) : NULL, k->p - 1);
+		slope = ebb_div(t, slope, ebb_pow_scalar(t, safe, k->p - 1));
+		slope = ebb_mul(t, ebb_sign(t, x), slope);
+	}
+	ebb_give(v, 0, ebb_mul(t, slope, g));
+}
+static const ebb_op NORM = {
+	.name = "norm", .vjp = norm_vjp, .reads = {EBB_IN(0) | EBB_OUT}, .takes = {EBB_STRIDED}};
+static const ebb_op STD = {
+	.name = "std", .vjp = norm_vjp, .reads = {EBB_IN(0) | EBB_OUT}, .takes = {EBB_STRIDED}};
+
+/* scale*|x|_p, p > 0 and finite */
+static ebb_tensor *scaled_norm(const ebb_op *op, const ebb_norm_args *a, double p, double scale)
+{
+	ebb_tensor *x = a->x, *y;
+	ebb_call c = ebb_begin(a->t, op, a->site, 1, &x);
+	bool chosen[EBB_MAX_DIMS];
+	int64_t ys[EBB_MAX_DIMS];
+	norm_attrs k = {.p = p, .scale = scale};
+
+	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, a->axes, x->ndim, chosen))
+		return NULL;
+	if (!(p > 0))
+		return ebb_call_fail(&c, EBB_INVALID, "p is %g; it must be positive", p);
+	k.kept = reduced_shape(x, chosen, true);
+	y = ebb_new(&c, (ebb_dtype)x->dtype, reduced_shape(x, chosen, a->keepdim), EBB_ROWS);
+	if (y) {
+		reduced_strides(x, chosen, k.kept, ys);
+		KERNELS(y)->norm(p, x->ndim, x->shape, x->data, x->strides, y->data, ys, scale);
+	}
+	ebb_attach(&c, &k, sizeof k);
+	return ebb_record(&c, y);
+}
+
+ebb_tensor *(ebb_norm)(const ebb_norm_args *a)
+{
+	if (isinf(a->p) && a->p > 0)
+		return (ebb_max)(&(ebb_extreme_args){
+			a->t, (ebb_abs)(a->t, a->x, a->site), a->axes, a->keepdim, NULL, a->site});
+	if (a->p == EBB_ZERO)
+		return (ebb_norm)(&(ebb_norm_args){
+			a->t, (ebb_sign)(a->t, a->x, a->site), 1, a->axes, a->keepdim, a->site});
+	return scaled_norm(&NORM, a, ebb_number(a->p, 2.0), 1.0);
+}
+
 /* ---- Variance, deviation --------------------------------------------------------------------- */
 
-static const ebb_op VAR = {.name = "var"};
+/* The sum of the squares of d, over a divisor: d has the gradient 2*scale*gy*d. */
+static void var_vjp(ebb_vjp *v)
+{
+	const sum_attrs *k = v->attrs;
+	ebb_tensor *g = ebb_reshape(v->t, ebb_mul_scalar(v->t, v->gy, 2 * k->scale), k->kept);
 
-static ebb_tensor *variance(const ebb_op *op, const ebb_var_args *a)
+	ebb_give(v, 0, ebb_mul(v->t, v->in[0], g));
+}
+static const ebb_op VAR = {
+	.name = "var", .vjp = var_vjp, .reads = {EBB_IN(0)}, .takes = {EBB_STRIDED}};
+
+/* x less its mean, and what the sum of its squares is divided by. */
+static ebb_tensor *deviations(const ebb_op *op, const ebb_var_args *a, double *divisor)
 {
 	bool chosen[EBB_MAX_DIMS];
 	double n;
-	ebb_tensor *x = a->x, *d;
+	ebb_tensor *x = a->x;
 	ebb_call c;
 
 	if (!ebb_given(a->t, x, op->name, a->site))
@@ -371,138 +472,44 @@ static ebb_tensor *variance(const ebb_op *op, const ebb_var_args *a)
 	if (isnan(a->correction))
 		return ebb_call_fail(&c, EBB_INVALID, "correction is nan; it must be a number");
 	n = (double)reduced_count(x, chosen) - ebb_number(a->correction, 1.0);
-	d = (ebb_sub)(a->t, x, sum(&MEAN, a->t, x, a->axes, true, a->site), a->site);
-	d = sum(&SUM, a->t, (ebb_square)(a->t, d, a->site), a->axes, a->keepdim, a->site);
-	return (ebb_mul_scalar)(a->t, d, 1.0 / (n > 0 ? n : 0), a->site);
+	*divisor = n > 0 ? n : 0;
+	return (ebb_sub)(a->t, x, sum(&MEAN, a->t, x, a->axes, true, a->site), a->site);
 }
 
 ebb_tensor *(ebb_var)(const ebb_var_args *a)
 {
-	return variance(&VAR, a);
-}
-
-/* The root of a variance: gy/(2y), and 0 where y = 0, by dividing by 1 there. */
-static void std_vjp(ebb_vjp *v)
-{
-	ebb_tape *t = v->t;
-	ebb_tensor *zero = ebb_mask(t, EBB_IS_EQUAL, v->out, 0, 0, NULL);
-	ebb_tensor *half = ebb_add_scalar(t, ebb_mul_scalar(t, zero, -0.5), 0.5);
-
-	ebb_give(v, 0, ebb_mul(t, v->gy, ebb_div(t, half, ebb_add(t, v->out, zero))));
-}
-static const ebb_op STD = {.name = "std", .vjp = std_vjp, .reads = {EBB_OUT}};
-
-ebb_tensor *(ebb_std)(const ebb_var_args *a)
-{
-	ebb_tensor *x = variance(&STD, a), *y;
-	ebb_call c = ebb_begin(a->t, &STD, a->site, 1, &x);
-
-	y = ebb_new_like(&c, x);
-	if (y)
-		RUN(y, unary, EBB_SQRT, y->count, x->data, y->data, 0, 0);
-	return ebb_record(&c, y);
-}
-
-/* ---- Norms ----------------------------------------------------------------------------------- */
-
-typedef struct norm_attrs {
-	ebb_shape kept;
-	double p;
-} norm_attrs;
-
-/* x with 1 in place of 0. */
-static ebb_tensor *nonzero(ebb_tape *t, ebb_tensor *x)
-{
-	return ebb_add(t, x, ebb_mask(t, EBB_IS_EQUAL, x, 0, 0, NULL));
-}
-
-/* d|x|_p = sign(x)*|x|^(p-1)/y^(p-1); 0 where x or y is 0, by a power of 1 there (the sign is
- * 0). */
-static void norm_vjp(ebb_vjp *v)
-{
-	const norm_attrs *k = v->attrs;
-	ebb_tape *t = v->t;
-	ebb_tensor *x = v->in[0], *y = ebb_reshape(t, v->out, k->kept),
-		   *g = ebb_reshape(t, v->gy, k->kept);
-	ebb_tensor *safe = y ? nonzero(t, y) : NULL;
-
-	if (k->p == 1) {
-		ebb_give(v, 0, ebb_mul(t, g, ebb_sign(t, x)));
-	} else if (k->p == 2) {
-		ebb_give(v, 0, ebb_mul(t, x, ebb_div(t, g, safe)));
-	} else {
-		ebb_tensor *size = ebb_abs(t, x), *power;
-
-		if (k->p < 2 && size)
-			size = nonzero(t, size);
-		power = ebb_mul(t, ebb_sign(t, x), ebb_pow_scalar(t, size, k->p - 1));
-		ebb_give(v, 0, ebb_mul(t, power, ebb_div(t, g, ebb_pow_scalar(t, safe, k->p - 1))));
-	}
-}
-static const ebb_op NORM = {
-	.name = "norm", .vjp = norm_vjp, .reads = {EBB_IN(0) | EBB_OUT}, .takes = {EBB_STRIDED}};
-
-/* sum |x|^p into y, for any p: the powers are taken through scratch memory. */
-static bool sum_powers(ebb_call *c, ebb_tensor *x, double p, ebb_tensor *y, const int64_t *ys)
-{
-	int64_t strides[EBB_MAX_DIMS];
-	size_t size = KERNELS(x)->real_size;
-	char *s;
-
-	if (p == 1 || p == 2) {
-		RUN(x, reduce, p == 1 ? EBB_REDUCE_SUM_ABS : EBB_REDUCE_SUM_SQ, x->ndim, x->shape,
-			x->data, x->strides, y->data, ys, 1.0);
-		return true;
-	}
-	s = ebb_scratch(c, (size_t)(x->count ? x->count : 1) * size);
-	if (!s)
-		return false;
-	ebb_strides_of(EBB_ROWS, x->ndim, x->shape, strides);
-	if (x->count)
-		ebb_copy_strided(size, x->ndim, x->shape, x->data, x->strides, s, strides);
-	RUN(x, unary, EBB_ABS, x->count, s, s, 0, 0);
-	RUN(x, unary, EBB_POW_SCALAR, x->count, s, s, p, 0);
-	RUN(x, reduce, EBB_REDUCE_SUM, x->ndim, x->shape, s, strides, y->data, ys, 1.0);
-	return true;
-}
-
-ebb_tensor *(ebb_norm)(const ebb_norm_args *a)
-{
-	ebb_tensor *x = a->x, *y;
-	ebb_call c;
+	double n = 0;
+	ebb_tensor *d = deviations(&VAR, a, &n), *y;
+	ebb_call c = ebb_begin(a->t, &VAR, a->site, 1, &d);
 	bool chosen[EBB_MAX_DIMS];
 	int64_t ys[EBB_MAX_DIMS];
-	norm_attrs k;
+	sum_attrs k = {.scale = 1 / n};
 
-	if (isinf(a->p) && a->p > 0)
-		return (ebb_max)(&(ebb_extreme_args){
-			a->t, (ebb_abs)(a->t, x, a->site), a->axes, a->keepdim, NULL, a->site});
-	if (a->p == EBB_ZERO)
-		return (ebb_norm)(&(ebb_norm_args){
-			a->t, (ebb_sign)(a->t, x, a->site), 1, a->axes, a->keepdim, a->site});
-	c = ebb_begin(a->t, &NORM, a->site, 1, &x);
-	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, a->axes, x->ndim, chosen))
+	if (!d || !ebb_check_axes(&c, a->axes, d->ndim, chosen))
 		return NULL;
-	k.p = ebb_number(a->p, 2.0);
-	if (!(k.p > 0))
-		return ebb_call_fail(&c, EBB_INVALID, "p is %g; it must be positive", k.p);
-	k.kept = reduced_shape(x, chosen, true);
-	y = ebb_new(&c, (ebb_dtype)x->dtype, reduced_shape(x, chosen, a->keepdim), EBB_ROWS);
+	k.kept = reduced_shape(d, chosen, true);
+	y = ebb_new(&c, (ebb_dtype)d->dtype, reduced_shape(d, chosen, a->keepdim), EBB_ROWS);
 	if (y) {
-		ebb_strides_of(EBB_ROWS, k.kept.ndim, k.kept.dims, ys);
-		for (int i = 0; i < x->ndim; i++)
-			if (chosen[i])
-				ys[i] = 0;
-		if (!sum_powers(&c, x, k.p, y, ys))
-			y = NULL;
-		else if (k.p == 2)
-			RUN(y, unary, EBB_SQRT, y->count, y->data, y->data, 0, 0);
-		else if (k.p != 1)
-			RUN(y, unary, EBB_POW_SCALAR, y->count, y->data, y->data, 1.0 / k.p, 0);
+		reduced_strides(d, chosen, k.kept, ys);
+		KERNELS(y)->reduce(EBB_REDUCE_SUM_SQ, d->ndim, d->shape, d->data, d->strides,
+			y->data, ys, k.scale);
 	}
 	ebb_attach(&c, &k, sizeof k);
 	return ebb_record(&c, y);
 }
+
+/* A norm of the deviations, so that no square need have a place in the range. */
+ebb_tensor *(ebb_std)(const ebb_var_args *a)
+{
+	double n = 0;
+	ebb_tensor *d = deviations(&STD, a, &n);
+	ebb_norm_args norm = {.t = a->t, .x = d, .axes = a->axes, .keepdim = a->keepdim};
+
+	norm.site = a->site;
+	return d ? scaled_norm(&STD, &norm, 2, 1 / sqrt(n)) : NULL;
+}
+
+/* ---- Vectors of norm 1 ----------------------------------------------------------------------- */
 
 static const ebb_op NORMALIZE = {.name = "normalize"};
 

@@ -1,20 +1,27 @@
 /*
- * test_reduce.c - sums over any axes, extremes, and the observers' statistics.
+ * test_reduce.c - sums and norms over any axes, extremes, and the observers' statistics.
  */
 #include "kernel_test.h"
 
-static double term(ebb_reduce_fn f, double x)
+/* A sum, or where p is given a norm of elements of this magnitude. */
+struct what {
+	ebb_reduce_fn f;
+	double p, magnitude;
+};
+
+static long double term(const struct what *w, long double x)
 {
-	return f == EBB_REDUCE_SUM ? x : f == EBB_REDUCE_SUM_ABS ? fabs(x) : x * x;
+	if (w->p > 0)
+		return x == 0 ? 0 : powl(fabsl(x), w->p);
+	return w->f == EBB_REDUCE_SUM ? x : w->f == EBB_REDUCE_SUM_ABS ? fabsl(x) : x * x;
 }
 
 /* Sums x[shape] (strides of the axes in the given order) over the axes of a mask. */
-static void check_reduce(
-	ebb_reduce_fn f, int ndim, const int64_t *shape, const int *order, unsigned mask)
+static void check(struct what w, int ndim, const int64_t *shape, const int *order, unsigned mask)
 {
 	int64_t xs[EBB_KERNEL_DIMS], ys[EBB_KERNEL_DIMS], nx = 1, ny = 1, n = 1;
 	void *x, *y;
-	double *want;
+	long double *want;
 
 	for (int k = ndim - 1; k >= 0; k--) {
 		int d = order[k];
@@ -29,6 +36,8 @@ static void check_reduce(
 		}
 	}
 	x = random_reals(nx);
+	for (int64_t i = 0; i < nx; i++)
+		set(x, i, get(x, i) * w.magnitude);
 	y = reals(ny);
 	want = bytes((size_t)ny * sizeof *want);
 	for (int64_t i = 0; i < n; i++) {
@@ -39,13 +48,43 @@ static void check_reduce(
 			ay += rest % shape[d] * ys[d];
 			rest /= shape[d];
 		}
-		want[ay] += term(f, get(x, ax));
+		want[ay] += term(&w, get(x, ax));
 	}
-	K->reduce(f, ndim, shape, x, xs, y, ys, 0.5);
-	for (int64_t i = 0; i < ny; i++)
-		expect_near(get(y, i), 0.5 * want[i], f64 ? 1000 : 3, "reduce %d mask %u ndim %d",
-			(int)f, mask, ndim);
+	if (w.p > 0)
+		K->norm(w.p, ndim, shape, x, xs, y, ys, 0.5);
+	else
+		K->reduce(w.f, ndim, shape, x, xs, y, ys, 0.5);
+	for (int64_t i = 0; i < ny; i++) {
+		long double root = w.p > 0 ? powl(want[i], 1 / (long double)w.p) : want[i];
+
+		expect_near(get(y, i) / w.magnitude, (double)(0.5L * root / w.magnitude),
+			f64 ? 1000 : 3, "reduce %d p %g magnitude %g mask %u ndim %d", (int)w.f,
+			w.p, w.magnitude, mask, ndim);
+	}
 	release_all();
+}
+
+static void check_reduce(
+	ebb_reduce_fn f, int ndim, const int64_t *shape, const int *order, unsigned mask)
+{
+	check((struct what){f, 0, 1}, ndim, shape, order, mask);
+}
+
+/* Any number of axes of any sizes, some of them 0, in any order; and any mask. */
+static void check_any(struct what w)
+{
+	int ndim = (int)any(0, 5), order[] = {0, 1, 2, 3, 4};
+	int64_t shape[5];
+
+	for (int d = 0; d < ndim; d++)
+		shape[d] = any(0, 15) ? any(1, 9) : any(0, 1);
+	for (int d = ndim - 1; d > 0; d--) {
+		int o = (int)any(0, d), t = order[d];
+
+		order[d] = order[o];
+		order[o] = t;
+	}
+	check(w, ndim, shape, order, (unsigned)any(0, 31));
 }
 
 static void reductions(void)
@@ -63,21 +102,63 @@ static void reductions(void)
 			check_reduce((ebb_reduce_fn)f, 2, wide, reading, mask);
 		}
 	}
-	for (int round = 0; round < 200; round++) {
-		int ndim = (int)any(0, 5), order[] = {0, 1, 2, 3, 4};
-		int64_t shape[5];
+	for (int round = 0; round < 200; round++)
+		check_any((struct what){(ebb_reduce_fn)any(0, 2), 0, 1});
+}
 
-		for (int d = 0; d < ndim; d++)
-			shape[d] = any(0, 15) ? any(1, 9) : any(0, 1);
-		for (int d = ndim - 1; d > 0; d--) {
-			int o = (int)any(0, d), t = order[d];
+/* The sums of squares and powers leave the range of a double where the magnitude is not 1. */
+static void norms(void)
+{
+	static const int64_t total[] = {40001}, columns[] = {9001, 7}, rows[] = {7, 9001};
+	static const int reading[] = {0, 1};
+	static const double exponents[] = {1, 2, 3, 0.5, 1.5, 20};
+	const double magnitudes[] = {1, f64 ? 1e200 : 1e28, f64 ? 1e-200 : 1e-28};
 
-			order[d] = order[o];
-			order[o] = t;
+	for (int k = 0; k < 6; k++) {
+		for (int m = 0; m < 3; m++) {
+			struct what w = {EBB_REDUCE_SUM, exponents[k], magnitudes[m]};
+
+			check(w, 1, total, reading, 1);
+			check(w, 2, columns, reading, 1);
+			check(w, 2, rows, reading, 2);
+			for (int round = 0; round < 20; round++)
+				check_any(w);
 		}
-		check_reduce((ebb_reduce_fn)any(0, 2), ndim, shape, order, (unsigned)any(0, 31));
 	}
 }
+
+START_TEST(norms_of_any_magnitude)
+{
+	each_table(norms);
+}
+END_TEST
+
+static void norms_of_special_numbers(void)
+{
+	double large = f64 ? 1e200 : 1e20;
+	const double values[] = {large, INFINITY, NAN, large, -INFINITY, large, 0, -0.0};
+	const double want[] = {NAN, INFINITY, 0};
+	const int64_t from[] = {1, 3, 6}, count[] = {2, 3, 2};
+
+	for (int p = 1; p < 4; p++) {
+		for (int k = 0; k < 3; k++) {
+			int64_t stride = 1, none = 0;
+			void *x = reals(count[k]), *y = reals(1);
+
+			for (int64_t i = 0; i < count[k]; i++)
+				set(x, i, values[from[k] + i]);
+			K->norm(p, 1, &count[k], x, &stride, y, &none, 1);
+			expect(near(get(y, 0), want[k], 0));
+		}
+	}
+	release_all();
+}
+
+START_TEST(norms_of_infinities_and_zeros)
+{
+	each_table(norms_of_special_numbers);
+}
+END_TEST
 
 START_TEST(sums)
 {
@@ -208,6 +289,8 @@ TCase *tests_reduce(void)
 	TCase *c = tcase_create("reduce");
 
 	tcase_add_test(c, sums);
+	tcase_add_test(c, norms_of_any_magnitude);
+	tcase_add_test(c, norms_of_infinities_and_zeros);
 	tcase_add_test(c, largest_and_smallest);
 	tcase_add_test(c, stats);
 	tcase_add_test(c, same_for_any_threads);
