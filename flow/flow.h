@@ -46,16 +46,15 @@ EBB_API bool ebb_text_sparkline(ebb_text *text, int64_t n, const double *y, int 
 /* ---- Statistics (stats.c) -------------------------------------------------------------------- */
 
 /* Of count values, the NaNs among them left out of everything but count and nan.  Of nothing:
- * shares 0, the rest NaN. */
+ * shares 0, the rest NaN.  With an infinity among them std is NaN. */
 typedef struct ebb_stats {
 	int64_t count, nan;
 	double mean, std; /* std: of the population, sqrt(mean (x - mean)^2) */
 	double min, max;
 	double mean_abs, max_abs; /* mean |x|, max |x| */
-	double l2;        /* sqrt(sum x^2); beyond 1e150 or below 1e-150, where x^2 leaves the
-	                           * range: its bound sqrt(max |x| * sum |x|) */
-	double zeros;     /* share of values that are exactly 0, in [0,1] */
-	double saturated; /* share of values below or above the bounds given, in [0,1] */
+	double l2;                /* sqrt(sum x^2) */
+	double zeros;             /* share of values that are exactly 0, in [0,1] */
+	double saturated;         /* share of values below or above the bounds given, in [0,1] */
 } ebb_stats;
 /* Over all of x (F32 or F64, any memory).  False if x is NULL, dropped or of integers, or there is
  * no memory. */

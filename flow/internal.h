@@ -32,8 +32,8 @@ struct layer_sums {
 
 struct param_sums {
 	ebb_kernel_stats weight, gradient;
-	double change_sq; /* |w_new - w_old|^2 */
-	bool compared;    /* change_sq is known */
+	double change; /* |w_new - w_old|_2 */
+	bool compared; /* change is known */
 };
 
 /* rows[capacity], one per sample. */

@@ -385,27 +385,24 @@ static void on_gradient(void *ctx, const ebb_node *node, const ebb_tensor *g)
 
 /* ---- Beginning, stepping, ending ---- */
 
-/* How far the parameter moved since its snapshot. */
+/* How far the parameter moved since its snapshot, which the differences take the place of. */
 static bool compare(struct probe_param *q, struct param_sums *row)
 {
 	int64_t n = ebb_count(q->stored);
-	bool f64 = ebb_dtype_of(q->stored) == EBB_F64;
+	const ebb_kernels *k =
+		ebb_dtype_of(q->stored) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
 	void *now = ebb_alloc(q->snapshot_size);
-	double change = 0;
+	ebb_kernel_stats change;
+	bool ok = now && ebb_copy_out(q->stored, now, q->snapshot_size);
 
-	if (!now || !ebb_copy_out(q->stored, now, q->snapshot_size)) {
-		ebb_free(now, q->snapshot_size);
-		return false;
-	}
-	for (int64_t i = 0; i < n; i++) {
-		double d = f64 ? ((double *)now)[i] - ((double *)q->snapshot)[i]
-		               : (double)((float *)now)[i] - (double)((float *)q->snapshot)[i];
-		change += d * d;
+	if (ok) {
+		k->binary(EBB_SUB, n, now, q->snapshot, q->snapshot, 0);
+		k->stats(n, q->snapshot, -INFINITY, INFINITY, &change);
+		row->change = change.nan > 0 ? NAN : change.l2;
+		row->compared = true;
 	}
 	ebb_free(now, q->snapshot_size);
-	row->change_sq = change;
-	row->compared = true;
-	return true;
+	return ok;
 }
 
 bool ebb_probe_step(ebb_probe *p)

@@ -57,9 +57,9 @@ bool ebb_probe_layer_row(const ebb_probe *p, int sample, int layer, ebb_layer_ro
 	return true;
 }
 
-static double update_ratio(double change_sq, double weight_sq, bool compared)
+static double update_ratio(const struct param_sums *s)
 {
-	return compared && weight_sq > 0 ? sqrt(change_sq / weight_sq) : NAN;
+	return s->compared && s->weight.l2 > 0 ? s->change / s->weight.l2 : NAN;
 }
 
 bool ebb_probe_param_row(const ebb_probe *p, int sample, int param, ebb_param_row *row)
@@ -69,7 +69,7 @@ bool ebb_probe_param_row(const ebb_probe *p, int sample, int param, ebb_param_ro
 	const struct param_sums *s = &p->param[param].rows[sample];
 	row->weight = ebb_stats_from(&s->weight);
 	row->gradient = ebb_stats_from(&s->gradient);
-	row->update_ratio = update_ratio(s->change_sq, s->weight.sum_sq, s->compared);
+	row->update_ratio = update_ratio(s);
 	return true;
 }
 
@@ -111,7 +111,7 @@ static struct param_sums params_inside(const ebb_probe *p, int sample, int layer
 		ebb_sums_add(&all.gradient, &s->gradient);
 		if (s->compared) {
 			ebb_sums_add(&all.weight, &s->weight);
-			all.change_sq += s->change_sq;
+			all.change = hypot(all.change, s->change);
 			all.compared = true;
 		}
 	}
@@ -160,7 +160,7 @@ static void quantities(
 		v[PARAM_MAX] = w.max_abs;
 		v[PARAM_ZEROS] = w.zeros;
 	}
-	v[UPDATE] = update_ratio(q->change_sq, q->weight.sum_sq, q->compared);
+	v[UPDATE] = update_ratio(q);
 }
 
 bool ebb_probe_summary(

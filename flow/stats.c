@@ -60,8 +60,13 @@ void ebb_sums_add(ebb_kernel_stats *into, const ebb_kernel_stats *more)
 		*into = *more;
 		return;
 	}
-	bool had = into->n > into->nan, has = more->n > more->nan;
+	double a = (double)(into->n - into->nan), b = (double)(more->n - more->nan);
+	bool had = a > 0, has = b > 0;
 	if (has) {
+		/* The deviations from the means of the two, and of these means from the whole's. */
+		double apart = had ? more->sum / b - into->sum / a : 0;
+		into->deviation = hypot(hypot(into->deviation, more->deviation),
+			apart * sqrt(a) * sqrt(b / (a + b)));
 		into->min = had ? fmin(into->min, more->min) : more->min;
 		into->max = had ? fmax(into->max, more->max) : more->max;
 	}
@@ -70,8 +75,8 @@ void ebb_sums_add(ebb_kernel_stats *into, const ebb_kernel_stats *more)
 	into->zeros += more->zeros;
 	into->saturated += more->saturated;
 	into->sum += more->sum;
-	into->sum_sq += more->sum_sq;
 	into->sum_abs += more->sum_abs;
+	into->l2 = hypot(into->l2, more->l2);
 	into->max_abs = fmax(into->max_abs, more->max_abs);
 }
 
@@ -86,17 +91,12 @@ ebb_stats ebb_stats_from(const ebb_kernel_stats *sums)
 	}
 	double n = (double)used;
 	s.mean = sums->sum / n;
-	s.std = sqrt(fmax(sums->sum_sq / n - s.mean * s.mean, 0));
+	s.std = sums->deviation / sqrt(n);
 	s.min = sums->min;
 	s.max = sums->max;
 	s.mean_abs = sums->sum_abs / n;
 	s.max_abs = sums->max_abs;
-	s.l2 = sqrt(sums->sum_sq);
-	/* x^2 leaves the range of a double long before x does. */
-	bool too_small = s.max_abs > 0 && s.max_abs<1e-150, too_large = s.max_abs> 1e150 &&
-	                 isfinite(s.max_abs);
-	if (too_small || too_large)
-		s.l2 = sqrt(s.max_abs) * sqrt(sums->sum_abs);
+	s.l2 = sums->l2;
 	s.zeros = (double)sums->zeros / n;
 	s.saturated = (double)sums->saturated / n;
 	return s;

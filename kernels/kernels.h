@@ -394,10 +394,11 @@ typedef struct ebb_kernels {
 		ebb_kernel_stats *s);
 } ebb_kernels;
 
-/* Sums over n values; NaN values are counted in nan and left out of the rest. */
+/* Sums over n values; NaN values are counted in nan and left out of the rest.  deviation is the root
+ * of sum (x - mean)^2, l2 that of sum x^2; the squares may leave the range of a double. */
 struct ebb_kernel_stats {
 	int64_t n, nan, zeros, saturated; /* saturated: x < below or x > above */
-	double sum, sum_sq, sum_abs, max_abs, min, max;
+	double sum, sum_abs, deviation, l2, max_abs, min, max;
 };
 
 /* The tables for this processor (or for EBB_ISA). */

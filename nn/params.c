@@ -532,7 +532,7 @@ void ebb_params_zero_grad(ebb_params *p)
 
 double ebb_params_grad_norm(const ebb_params *p)
 {
-	double sum = 0;
+	double norm = 0;
 
 	for (int64_t i = 0; p && i < p->root->params.count; i++) {
 		const ebb_entry *entry = &p->root->params.at[i];
@@ -546,7 +546,7 @@ double ebb_params_grad_norm(const ebb_params *p)
 		k->stats(ebb_count(g), ebb_data(g), -INFINITY, INFINITY, &stats);
 		if (stats.nan > 0)
 			return NAN;
-		sum += stats.sum_sq;
+		norm = hypot(norm, stats.l2);
 	}
-	return sqrt(sum);
+	return norm;
 }

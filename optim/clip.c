@@ -1,6 +1,7 @@
 /*
  * clip.c - keeping gradients within bounds, over a whole store.
  */
+#include <float.h>
 #include <math.h>
 
 #include "optim/optim.h"
@@ -37,8 +38,19 @@ double ebb_clip_grad_norm(ebb_params *p, double max_norm)
 		return NAN;
 	}
 	norm = ebb_params_grad_norm(p);
-	if (isfinite(norm) && max_norm < norm + 1e-6)
-		apply(p, EBB_MUL_SCALAR, max_norm / (norm + 1e-6), 0);
+	if (isfinite(norm) && max_norm < norm + 1e-6) {
+		double factor = max_norm / (norm + 1e-6);
+		double least = ebb_params_dtype(p) == EBB_F64 ? DBL_MIN : (double)FLT_MIN;
+
+		if (factor >= least) {
+			apply(p, EBB_MUL_SCALAR, factor, 0);
+		} else {
+			/* The factor has no place in the range of the type, but its root has. */
+			factor = sqrt(max_norm) / sqrt(norm + 1e-6);
+			apply(p, EBB_MUL_SCALAR, factor, 0);
+			apply(p, EBB_MUL_SCALAR, factor, 0);
+		}
+	}
 	return norm;
 }
 

@@ -166,6 +166,40 @@ START_TEST(update_ratio_is_the_optimizers_step)
 }
 END_TEST
 
+/* Steps and weights whose squares leave the range of a double. */
+START_TEST(update_ratios_of_any_magnitude)
+{
+	static const double weights[] = {1, 1e-200, 1e200}, gradients[] = {1e-200, 1e-210, 1e190};
+	ebb_params *store = ebb_params_new(1);
+	ebb_tape *t = ebb_tape_new();
+	ebb_probe *p = ebb_probe_new(t);
+	ebb_tensor *w;
+	ebb_param_row row;
+	ebb_layer_summary sum;
+
+	ebb_params_set_dtype(store, EBB_F64);
+	ebb_set_default_dtype(t, EBB_F64);
+	w = ebb_params_add(store, "w", EBB_SHAPE(2), EBB_INIT(EBB_INIT_ZEROS));
+	ebb_optim *opt = ebb_sgd(store, .lr = 0.5);
+	((double *)ebb_data_mutable(w))[0] = weights[_i];
+	ebb_scope_begin(t, "layer");
+	ebb_tensor *g = ebb_from_f64(t, EBB_SHAPE(2), (double[]){0, gradients[_i]});
+	ck_assert(ebb_backward(t, ebb_scope_end(t, ebb_sum(t, ebb_mul(t, w, g)))));
+	ck_assert(ebb_optim_step(opt));
+	ck_assert(ebb_probe_step(p));
+	ck_assert(ebb_probe_param_row(p, 0, 0, &row));
+	double expected = 0.5 * gradients[_i] / weights[_i];
+	ck_assert(fabs(row.update_ratio / expected - 1) <= 1e-12);
+	ck_assert(fabs(row.gradient.l2 / gradients[_i] - 1) <= 1e-12);
+	ck_assert(ebb_probe_summary(p, 0, 0, 1, &sum));
+	ck_assert(fabs(sum.update_ratio / expected - 1) <= 1e-12);
+	ebb_probe_free(p);
+	ebb_optim_free(opt);
+	ebb_tape_free(t);
+	ebb_params_free(store);
+}
+END_TEST
+
 START_TEST(globs_choose_scopes)
 {
 	static const struct {
@@ -453,6 +487,7 @@ int main(void)
 	tcase_set_timeout(c, 60);
 	tcase_add_test(c, agrees_with_the_gradients_of_ebb_grad);
 	tcase_add_test(c, update_ratio_is_the_optimizers_step);
+	tcase_add_loop_test(c, update_ratios_of_any_magnitude, 0, 3);
 	tcase_add_test(c, globs_choose_scopes);
 	tcase_add_test(c, memory_is_bounded);
 	tcase_add_test(c, a_scope_that_runs_again_is_taken_together);

@@ -132,28 +132,57 @@ START_TEST(norms_survive_the_range_of_squares)
 	double *v = ebb_data_mutable(x);
 	ebb_stats s;
 
-	for (int k = 0; k < 2; k++) {
-		double tiny = k ? 1e200 : 1e-200;
+	for (int k = 0; k < 3; k++) {
+		double scale = k == 0 ? 1e200 : k == 1 ? 1e-200 : 1e-300;
 		for (int i = 0; i < 4; i++)
-			v[i] = tiny;
+			v[i] = (i + 1) * scale;
 		ck_assert(ebb_stats_of(x, -INFINITY, INFINITY, &s));
-		ck_assert(near(s.l2 / tiny, 2)); /* exact where all are equal */
+		ck_assert(near(s.l2 / scale, sqrt(30)));
+		ck_assert(near(s.std / scale, sqrt(1.25)));
+		ck_assert(near(s.mean / scale, 2.5));
 	}
 	v[0] = INFINITY;
 	ck_assert(ebb_stats_of(x, -INFINITY, INFINITY, &s));
-	ck_assert(isinf(s.l2) && isinf(s.max));
+	ck_assert(isinf(s.l2) && isinf(s.max) && isnan(s.std));
+	v[1] = -INFINITY;
+	ck_assert(ebb_stats_of(x, -INFINITY, INFINITY, &s));
+	ck_assert(isinf(s.l2) && isnan(s.std));
+	ebb_tensor_free(x);
+}
+END_TEST
+
+/* Of numbers of which the squares' sum does not hold the digits that differ. */
+START_TEST(deviations_of_large_numbers)
+{
+	ebb_tensor *x = ebb_tensor_new(EBB_F64, EBB_SHAPE(1001), false, NULL);
+	double *v = ebb_data_mutable(x);
+	ebb_stats s;
+
+	for (int i = 0; i < 1001; i++)
+		v[i] = 1e12 + i % 2;
+	ck_assert(ebb_stats_of(x, -INFINITY, INFINITY, &s));
+	ck_assert(near(s.std, sqrt(500.0 * 501) / 1001));
+	for (int i = 0; i < 1001; i++)
+		v[i] = 1e6 / 3;
+	ck_assert(ebb_stats_of(x, -INFINITY, INFINITY, &s));
+	ck_assert(s.std == 0);
 	ebb_tensor_free(x);
 }
 END_TEST
 
 START_TEST(sums_of_parts_are_those_of_the_whole)
 {
+	static const double scales[] = {1, 1e200, 1e-200};
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = stored_random(EBB_F64, EBB_SHAPE(10, 7), 5);
+	double *v = ebb_data_mutable(x), scale = scales[_i];
 	ebb_kernel_stats a, b, all;
-	ebb_stats parts, whole;
+	ebb_stats parts, whole, expected;
 
-	((double *)ebb_data_mutable(x))[4] = NAN;
+	v[4] = NAN;
+	expected = naive(x, -INFINITY, INFINITY);
+	for (int i = 0; i < 70; i++)
+		v[i] *= scale;
 	ck_assert(ebb_sums_of(ebb_slice(t, x, 0, 0, 4, 1), -0.2, 0.3, &a));
 	ck_assert(ebb_sums_of(ebb_slice(t, x, 0, 4, 10, 1), -0.2, 0.3, &b));
 	ck_assert(ebb_sums_of(x, -0.2, 0.3, &all));
@@ -162,6 +191,8 @@ START_TEST(sums_of_parts_are_those_of_the_whole)
 	parts = ebb_stats_from(&a);
 	whole = ebb_stats_from(&all);
 	same(&parts, &whole);
+	ck_assert(near(parts.l2 / scale, expected.l2));
+	ck_assert(near(parts.std / scale, expected.std));
 	ebb_tape_free(t);
 	ebb_tensor_free(x);
 }
@@ -195,7 +226,8 @@ int main(void)
 	tcase_add_test(c, agree_on_views);
 	tcase_add_test(c, empty_and_refused);
 	tcase_add_test(c, norms_survive_the_range_of_squares);
-	tcase_add_test(c, sums_of_parts_are_those_of_the_whole);
+	tcase_add_test(c, deviations_of_large_numbers);
+	tcase_add_loop_test(c, sums_of_parts_are_those_of_the_whole, 0, 3);
 	tcase_add_test(c, no_memory_for_a_copy);
 	suite_add_tcase(s, c);
 	return run_suite(s);

@@ -238,43 +238,63 @@ START_TEST(largest_and_smallest)
 }
 END_TEST
 
+/* Elements of this magnitude around a mean, some of them 0, some NaN. */
+static void check_statistics(int64_t n, double magnitude, double mean)
+{
+	void *x = random_reals(n);
+	ebb_kernel_stats s, w = {.n = n, .min = INFINITY, .max = -INFINITY};
+	long double sum = 0, squares = 0, deviations = 0, used;
+
+	for (int64_t i = 0; i < n; i++) {
+		double v;
+
+		set(x, i, mean + magnitude * get(x, i));
+		if (any(0, 9) == 0)
+			set(x, i, any(0, 1) ? NAN : mean);
+		v = get(x, i);
+		if (isnan(v)) {
+			w.nan++;
+			continue;
+		}
+		w.zeros += v == 0;
+		w.saturated += v < -0.5 || v > 0.25;
+		sum += v;
+		squares += (long double)v * v;
+		w.sum_abs += fabs(v);
+		w.max_abs = fmax(w.max_abs, fabs(v));
+		w.min = fmin(w.min, v);
+		w.max = fmax(w.max, v);
+	}
+	used = n - w.nan;
+	for (int64_t i = 0; i < n; i++) {
+		long double d = get(x, i) - sum / used;
+
+		deviations += isnan(get(x, i)) ? 0 : d * d;
+	}
+	K->stats(n, x, -0.5, 0.25, &s);
+	expect(s.n == w.n && s.nan == w.nan);
+	expect(s.zeros == w.zeros && s.saturated == w.saturated);
+	expect(fabsl(s.sum - sum) <= 1e-9L * w.sum_abs);
+	expect(fabs(s.sum_abs - w.sum_abs) <= 1e-9 * w.sum_abs);
+	expect(fabsl(s.l2 - sqrtl(squares)) <= 1e-9L * sqrtl(squares));
+	expect(fabsl(s.deviation - sqrtl(deviations)) <=
+		1e-9L * sqrtl(deviations) + 1e-15L * sqrtl(squares));
+	expect(s.max_abs == w.max_abs && s.min == w.min && s.max == w.max);
+	release_all();
+}
+
 static void statistics(void)
 {
 	static const int64_t sizes[] = {0, 1, 3, 8, 17, 1000, 50000};
+	double large = f64 ? 1e200 : 1e35;
 
 	for (int k = 0; k < 7; k++) {
-		int64_t n = sizes[k];
-		void *x = random_reals(n);
-		ebb_kernel_stats s, w = {.n = n, .min = INFINITY, .max = -INFINITY};
-
-		for (int64_t i = 0; i < n; i++) {
-			double v;
-
-			if (any(0, 9) == 0)
-				set(x, i, any(0, 1) ? NAN : 0);
-			v = get(x, i);
-			if (isnan(v)) {
-				w.nan++;
-				continue;
-			}
-			w.zeros += v == 0;
-			w.saturated += v < -0.5 || v > 0.25;
-			w.sum += v;
-			w.sum_sq += v * v;
-			w.sum_abs += fabs(v);
-			w.max_abs = fmax(w.max_abs, fabs(v));
-			w.min = fmin(w.min, v);
-			w.max = fmax(w.max, v);
-		}
-		K->stats(n, x, -0.5, 0.25, &s);
-		ck_assert_int_eq(s.n, w.n);
-		ck_assert_int_eq(s.nan, w.nan);
-		ck_assert_int_eq(s.zeros, w.zeros);
-		ck_assert_int_eq(s.saturated, w.saturated);
-		expect(fabs(s.sum - w.sum) <= 1e-9 && fabs(s.sum_sq - w.sum_sq) <= 1e-9);
-		expect(fabs(s.sum_abs - w.sum_abs) <= 1e-9);
-		expect(s.max_abs == w.max_abs && s.min == w.min && s.max == w.max);
-		release_all();
+		check_statistics(sizes[k], 1, 0);
+		check_statistics(sizes[k], large, 0);
+		check_statistics(sizes[k], 1 / large, 0);
+		/* The digits of the deviations lie below those of the squares' sum. */
+		check_statistics(sizes[k], 1, f64 ? 1e10 : 1e6);
+		check_statistics(sizes[k], 0, 0.1);
 	}
 }
 

@@ -125,6 +125,38 @@ START_TEST(clipping_by_norm)
 }
 END_TEST
 
+/* Squares of the gradients leave the range of a double, the factor that of a float. */
+START_TEST(clipping_gradients_of_any_magnitude)
+{
+	static const struct {
+		ebb_dtype dtype;
+		double scale, limit;
+	} cases[] = {{EBB_F32, 1e20, 1}, {EBB_F32, 1e37, 1e-3}, {EBB_F32, 1e37, 1e-20},
+		{EBB_F32, 1e-25, 1}, {EBB_F64, 1e200, 1}, {EBB_F64, 1e300, 1e-100},
+		{EBB_F64, 1e-200, 1}};
+	double scale = cases[_i].scale, limit = cases[_i].limit, norm = sqrt(9 + 0.25 + 16);
+	ebb_params *p = gradients(cases[_i].dtype);
+	double after = norm * scale > limit ? limit / norm : scale;
+
+	for (int i = 0; i < 2; i++) {
+		ebb_tensor *g = ebb_grad_of(ebb_params_at(p, i));
+
+		for (int64_t k = 0; k < ebb_count(g); k++) {
+			if (cases[_i].dtype == EBB_F64)
+				((double *)ebb_data_mutable(g))[k] *= scale;
+			else
+				((float *)ebb_data_mutable(g))[k] *= (float)scale;
+		}
+	}
+	ck_assert_double_eq_tol(ebb_params_grad_norm(p) / scale, norm, 1e-6);
+	ck_assert_double_eq_tol(ebb_clip_grad_norm(p, limit) / scale, norm, 1e-6);
+	ck_assert_double_eq_tol(grad(p, "a", 0) / after, 3, 1e-6);
+	ck_assert_double_eq_tol(grad(p, "a", 1) / after, -0.5, 1e-6);
+	ck_assert_double_eq_tol(grad(p, "b.w", 0) / after, 4, 1e-6);
+	ebb_params_free(p);
+}
+END_TEST
+
 START_TEST(clipping_by_value)
 {
 	ebb_params *p = gradients(_i ? EBB_F64 : EBB_F32);
@@ -187,6 +219,7 @@ int main(void)
 	suite_add_tcase(s, c);
 	c = tcase_create("clipping");
 	tcase_add_loop_test(c, clipping_by_norm, 0, 2);
+	tcase_add_loop_test(c, clipping_gradients_of_any_magnitude, 0, 7);
 	tcase_add_loop_test(c, clipping_by_value, 0, 2);
 	tcase_add_test(c, clipping_what_is_not_finite);
 	tcase_add_test(c, clipping_to_nonsense);
