@@ -111,3 +111,8 @@ bool ebb_stats_of(const ebb_tensor *x, double below, double above, ebb_stats *s)
 	*s = ebb_stats_from(&sums);
 	return true;
 }
+
+double ebb_log_place(double norm, double lo, double hi)
+{
+	return hi > lo ? (log(norm) - log(lo)) / (log(hi) - log(lo)) : 1;
+}

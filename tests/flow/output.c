@@ -173,6 +173,32 @@ START_TEST(table_lines_align)
 }
 END_TEST
 
+/* Gradients of 1e160, 1 and 1e-160: their quotient is beyond a double. */
+START_TEST(bars_of_norms_far_apart)
+{
+	static const char *const names[] = {"a", "b", "c"};
+	ebb_tape *t = ebb_tape_new();
+	ebb_probe *p = ebb_probe_new(t);
+	ebb_text text = {0};
+
+	ebb_set_default_dtype(t, EBB_F64);
+	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(1)));
+	for (int i = 0; i < 3; i++) {
+		ebb_scope_begin(t, names[i]);
+		x = ebb_scope_end(t, ebb_mul_scalar(t, x, 1e-160));
+	}
+	ck_assert(ebb_backward(t, ebb_sum(t, ebb_mul_scalar(t, x, 1e160))));
+	ebb_probe_step(p);
+	ck_assert(ebb_probe_table(p, &text, .bars = true, .ascii = true));
+	ck_assert_ptr_nonnull(strstr(text.data, " #\n"));
+	ck_assert_ptr_nonnull(strstr(text.data, " #########\n"));
+	ck_assert_ptr_nonnull(strstr(text.data, " ##################\n"));
+	ebb_text_free(&text);
+	ebb_probe_free(p);
+	ebb_tape_free(t);
+}
+END_TEST
+
 /* ---- Text ---- */
 
 START_TEST(sparklines)
@@ -286,6 +312,7 @@ int main(void)
 	tcase_add_test(c, csv_parses_back);
 	tcase_add_test(c, numbers_keep_their_point_in_any_locale);
 	tcase_add_test(c, table_lines_align);
+	tcase_add_test(c, bars_of_norms_far_apart);
 	tcase_add_test(c, sparklines);
 	tcase_add_test(c, base64_and_escapes);
 	tcase_add_test(c, files);
