@@ -21,10 +21,8 @@ static double power(double x, double p)
 	return p == 2 ? u * u : p == 3 ? u * u * u : p == 0.5 ? sqrt(u) : pow(u, p);
 }
 
-static inline double term(int f, double p, double x)
+static inline double term(int f, double x)
 {
-	if (f == SUM_POWERS)
-		return power(x, p);
 	return f == EBB_REDUCE_SUM_SQ ? x * x : f == EBB_REDUCE_SUM_ABS ? fabs(x) : x;
 }
 
@@ -139,7 +137,7 @@ static double sum_row(const struct reduce_job *j, int64_t n, const real *x, int6
 		                                 : row_sum_sq(n, x);
 	}
 	for (int64_t i = 0; i < n; i++)
-		s += term(f, 0, x[i * stride]);
+		s += term(f, x[i * stride]);
 	return s;
 }
 
@@ -242,7 +240,7 @@ static void total(struct reduce_job job, int64_t n)
 
 /* acc[k] += the sum of column k over the rows.  Narrow rows go several at a time. */
 EBB_INLINE void sum_columns(
-	int f, double p, int64_t rows, int64_t cols, const real *x, int64_t stride, double *acc)
+	int f, int64_t rows, int64_t cols, const real *x, int64_t stride, double *acc)
 {
 	int64_t copies = stride == cols ? ebb_min(ebb_max(1, 64 / cols), rows) : 1;
 	int64_t width = copies * cols, r = 0;
@@ -251,11 +249,11 @@ EBB_INLINE void sum_columns(
 	for (; r + copies <= rows; r += copies, x += copies * stride) {
 		EBB_IVDEP
 		for (int64_t k = 0; k < width; k++)
-			wide[k] += term(f, p, x[k]);
+			wide[k] += term(f, x[k]);
 	}
 	for (; r < rows; r++, x += stride) {
 		for (int64_t k = 0; k < cols; k++)
-			wide[k] += term(f, p, x[k]);
+			wide[k] += term(f, x[k]);
 	}
 	for (int64_t k = 0; k < width; k++)
 		acc[k % cols] += wide[k];
@@ -273,16 +271,18 @@ static void columns_piece(void *ctx, int64_t piece, int worker)
 		acc[k] = 0;
 	switch (j->f) {
 	case EBB_REDUCE_SUM:
-		sum_columns(EBB_REDUCE_SUM, 0, rows, j->cols, x, j->row_stride, acc);
+		sum_columns(EBB_REDUCE_SUM, rows, j->cols, x, j->row_stride, acc);
 		break;
 	case EBB_REDUCE_SUM_ABS:
-		sum_columns(EBB_REDUCE_SUM_ABS, 0, rows, j->cols, x, j->row_stride, acc);
+		sum_columns(EBB_REDUCE_SUM_ABS, rows, j->cols, x, j->row_stride, acc);
 		break;
 	case EBB_REDUCE_SUM_SQ:
-		sum_columns(EBB_REDUCE_SUM_SQ, 0, rows, j->cols, x, j->row_stride, acc);
+		sum_columns(EBB_REDUCE_SUM_SQ, rows, j->cols, x, j->row_stride, acc);
 		break;
 	case SUM_POWERS:
-		sum_columns(SUM_POWERS, j->p, rows, j->cols, x, j->row_stride, acc);
+		for (int64_t r = 0; r < rows; r++, x += j->row_stride)
+			for (int64_t k = 0; k < j->cols; k++)
+				acc[k] += power(x[k], j->p);
 		break;
 	}
 }
