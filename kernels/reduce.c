@@ -194,19 +194,23 @@ static double walk_gone(const struct reduce_job *j, const real *x, double unit)
 	return unit > 0 ? s : most;
 }
 
-/* scale*s or its root, s the sum over the elements that go, from x on. */
-static real finished(const struct reduce_job *j, double s, const real *x)
+/* The root of s, the sum over the elements that go, from x on. */
+static double root_of(const struct reduce_job *j, double s, const real *x)
 {
 	double most;
 
-	if (j->p == 0)
-		return (real)(j->scale * s);
 	if (!out_of_range(j, s))
-		return (real)(j->scale * root(s, j->p));
+		return j->scale * root(s, j->p);
 	most = walk_gone(j, x, 0);
 	if (most == 0 || most == INFINITY)
-		return (real)(j->scale * most);
-	return (real)(j->scale * root(walk_gone(j, x, most), j->p) * most);
+		return j->scale * most;
+	return j->scale * root(walk_gone(j, x, most), j->p) * most;
+}
+
+/* What is made of the sum s over the elements that go, from x on. */
+EBB_INLINE real finished(const struct reduce_job *j, double s, const real *x)
+{
+	return (real)(j->p == 0 ? j->scale * s : root_of(j, s, x));
 }
 
 /* ---- Everything into one --------------------------------------------------------------------- */
