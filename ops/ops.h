@@ -509,7 +509,8 @@ typedef struct ebb_local_response_norm_args {
 } ebb_local_response_norm_args;
 EBB_API ebb_tensor *ebb_local_response_norm(const ebb_local_response_norm_args *a);
 /* x/max(|x|_p, eps) along an axis; p defaults to 2, the axis to 1 (.axis = EBB_AXES(0) for
- * another), eps to 1e-12 */
+ * another), eps to 1e-12.  An eps below the type's smallest normal number counts as that number;
+ * EBB_ZERO stays 0, with which zeros give NaN. */
 typedef struct ebb_normalize_args {
 	ebb_tape *t;
 	ebb_tensor *x;

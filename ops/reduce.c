@@ -1,6 +1,8 @@
 /* reduce.c - sums, extremes and what is made of them. */
 #include "ops/internal.h"
 
+#include <float.h>
+
 /* ---- Shapes of reductions -------------------------------------------------------------------- */
 
 static ebb_shape reduced_shape(const ebb_tensor *x, const bool *chosen, bool keepdim)
@@ -73,8 +75,8 @@ static ebb_tensor *sum(
 	y = ebb_new(&c, (ebb_dtype)x->dtype, reduced_shape(x, chosen, keepdim), EBB_ROWS);
 	if (y) {
 		reduced_strides(x, chosen, k.kept, ys);
-		KERNELS(y)->reduce(EBB_REDUCE_SUM, x->ndim, x->shape, x->data, x->strides, y->data,
-			ys, k.scale);
+		RUN(y, reduce, EBB_REDUCE_SUM, x->ndim, x->shape, x->data, x->strides, y->data, ys,
+			k.scale);
 	}
 	ebb_attach(&c, &k, sizeof k);
 	return ebb_record(&c, y);
@@ -426,7 +428,7 @@ static ebb_tensor *scaled_norm(const ebb_op *op, const ebb_norm_args *a, double 
 	y = ebb_new(&c, (ebb_dtype)x->dtype, reduced_shape(x, chosen, a->keepdim), EBB_ROWS);
 	if (y) {
 		reduced_strides(x, chosen, k.kept, ys);
-		KERNELS(y)->norm(p, x->ndim, x->shape, x->data, x->strides, y->data, ys, scale);
+		RUN(y, norm, p, x->ndim, x->shape, x->data, x->strides, y->data, ys, scale);
 	}
 	ebb_attach(&c, &k, sizeof k);
 	return ebb_record(&c, y);
@@ -491,8 +493,8 @@ ebb_tensor *(ebb_var)(const ebb_var_args *a)
 	y = ebb_new(&c, (ebb_dtype)d->dtype, reduced_shape(d, chosen, a->keepdim), EBB_ROWS);
 	if (y) {
 		reduced_strides(d, chosen, k.kept, ys);
-		KERNELS(y)->reduce(EBB_REDUCE_SUM_SQ, d->ndim, d->shape, d->data, d->strides,
-			y->data, ys, k.scale);
+		RUN(y, reduce, EBB_REDUCE_SUM_SQ, d->ndim, d->shape, d->data, d->strides, y->data,
+			ys, k.scale);
 	}
 	ebb_attach(&c, &k, sizeof k);
 	return ebb_record(&c, y);
@@ -530,6 +532,8 @@ ebb_tensor *(ebb_normalize)(const ebb_normalize_args *a)
 	if (!(p > 0) || !(eps >= 0))
 		return ebb_call_fail(&c, EBB_INVALID,
 			"p is %g, eps %g; p must be positive, eps at least 0", p, eps);
+	if (eps > 0) /* and so it stays in x's type */
+		eps = fmax(eps, ebb_dtype_of(x) == EBB_F64 ? DBL_MIN : (double)FLT_MIN);
 	norm = (ebb_norm)(&(ebb_norm_args){a->t, x, p, axis, true, a->site});
 	return (ebb_div)(a->t, x, (ebb_clamp)(a->t, norm, eps, INFINITY, a->site), a->site);
 }

@@ -296,6 +296,25 @@ START_TEST(normalize_divides_tiny_vectors_by_eps)
 }
 END_TEST
 
+/* An eps that the type would round to 0 keeps zeros from becoming NaN. */
+START_TEST(normalize_keeps_a_tiny_eps_positive)
+{
+	for (int d = 0; d < 2; d++) {
+		ebb_tape *t = ebb_tape_new();
+		ebb_tensor *x, *y, *g;
+
+		ebb_set_default_dtype(t, d ? EBB_F64 : EBB_F32);
+		x = ebb_variable(t, ebb_zeros(t, EBB_SHAPE(1, 2)));
+		y = ebb_normalize(t, x, .eps = d ? 1e-320 : 1e-50);
+		ck_assert(ebb_at(y, 0) == 0 && ebb_at(y, 1) == 0);
+		ck_assert(ebb_grad(t, ebb_sum(t, y), 1, &x, &g));
+		ck_assert(isfinite(ebb_at(g, 0)) && ebb_at(g, 0) > 1e37);
+		assert_healthy(t);
+		ebb_tape_free(t);
+	}
+}
+END_TEST
+
 START_TEST(norms_of_what_is_not_finite)
 {
 	static const double P[] = {1, 2, 3, 0.5, 10, INFINITY};
@@ -361,6 +380,7 @@ int main(void)
 	c = tcase_create("normalize");
 	tcase_add_test(c, normalized_vectors_of_any_magnitude);
 	tcase_add_test(c, normalize_divides_tiny_vectors_by_eps);
+	tcase_add_test(c, normalize_keeps_a_tiny_eps_positive);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }
