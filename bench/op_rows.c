@@ -153,38 +153,40 @@ static void product_row(int i, const ebb_kernels *k, op_row *r)
 static void batchnorm(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
 {
 	int64_t rows = r->shape.matrix.rows, c = r->shape.matrix.columns;
-	double *mean = workspace, *var = mean + c;
+	double *mean = workspace, *rest = mean + c, *std = rest + c;
 
-	k->batchnorm_stats(rows, c, b[0], mean, var);
-	k->scale_shift(rows, c, b[0], var, mean, b[1]);
+	k->batchnorm_stats(rows, c, b[0], 1e-5, mean, rest, std);
+	k->scale_shift(rows, c, b[0], mean, std, rest, b[1]);
 }
 
 static void batchnorm_grad(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
 {
 	int64_t rows = r->shape.matrix.rows, c = r->shape.matrix.columns;
 	double *sum_gy = workspace, *sum_gyx = sum_gy + c, *zeros = sum_gyx + c;
+	ebb_norm_grad by = {zeros, zeros, zeros, zeros, zeros};
 
-	k->batchnorm_sums(rows, c, b[0], b[1], NULL, zeros, zeros, sum_gy, sum_gyx);
-	k->batchnorm_gx(rows, c, b[0], b[1], NULL, zeros, zeros, zeros, b[2], NULL);
+	k->batchnorm_sums(rows, c, b[0], b[1], NULL, zeros, zeros, zeros, sum_gy, sum_gyx);
+	k->batchnorm_gx(rows, c, b[0], b[1], NULL, &by, b[2], NULL);
 }
 
 /* relu(bn(x) + residual), and its gradients. */
 static void batchnorm_relu(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
 {
 	int64_t rows = r->shape.matrix.rows, c = r->shape.matrix.columns;
-	double *mean = workspace, *var = mean + c;
+	double *mean = workspace, *rest = mean + c, *std = rest + c;
 
-	k->batchnorm_stats(rows, c, b[0], mean, var);
-	k->scale_shift_relu(rows, c, b[0], b[1], var, mean, b[2]);
+	k->batchnorm_stats(rows, c, b[0], 1e-5, mean, rest, std);
+	k->scale_shift_relu(rows, c, b[0], b[1], mean, std, rest, b[2]);
 }
 
 static void batchnorm_relu_grad(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
 {
 	int64_t rows = r->shape.matrix.rows, c = r->shape.matrix.columns;
 	double *sum_gy = workspace, *sum_gyx = sum_gy + c, *zeros = sum_gyx + c;
+	ebb_norm_grad by = {zeros, zeros, zeros, zeros, zeros};
 
-	k->batchnorm_sums(rows, c, b[0], b[1], b[2], zeros, zeros, sum_gy, sum_gyx);
-	k->batchnorm_gx(rows, c, b[0], b[1], b[2], zeros, zeros, zeros, b[3], b[4]);
+	k->batchnorm_sums(rows, c, b[0], b[1], b[2], zeros, zeros, zeros, sum_gy, sum_gyx);
+	k->batchnorm_gx(rows, c, b[0], b[1], b[2], &by, b[3], b[4]);
 }
 
 static void relu(const op_row *r, const ebb_kernels *k, float **b, void *workspace)

@@ -185,6 +185,11 @@ typedef struct ebb_upsample_shape {
 	bool bilinear, align_corners;
 } ebb_upsample_shape;
 
+/* Coefficients of the gradient of batch norm, one per column: see batchnorm_gx. */
+typedef struct ebb_norm_grad {
+	const double *centre, *by_g, *by_x, *plus, *scale;
+} ebb_norm_grad;
+
 enum { EBB_OUTER_TERMS = 128 };
 
 /* One parameter's part in an optimizer's step.  Its gradient is g, or where gy is not NULL the
@@ -323,39 +328,46 @@ typedef struct ebb_kernels {
 		int64_t rows, int64_t c, int64_t before, int64_t after, const void *x, void *y);
 
 	/* Batch normalisation over rows of x [rows,c].  The passes take whatever statistics and
-	 * coefficients the caller has, computed here or where x was made.
-	 * stats: mean[k] and biased variance var[k].  Float rows are summed in float over short
-	 * runs, as deviations from a mean of the rows before, and in double from run to run: ones
-	 * beyond 1.8e19, whose squares no float holds, make the variance infinite. */
-	void (*batchnorm_stats)(int64_t rows, int64_t c, const void *x, double *mean, double *var);
-	/* y = x*scale[k] + shift[k] */
-	void (*scale_shift)(int64_t rows, int64_t c, const void *x, const double *scale,
-		const double *shift, void *y);
-	/* y = max(x*scale[k] + shift[k] + residual, 0); NaN stays.  residual may be NULL. */
-	void (*scale_shift_relu)(int64_t rows, int64_t c, const void *x, const void *residual,
+	 * coefficients the caller has, computed here or where x was made.  A mean is centre[k] +
+	 * rest[k], centre a real, so that x - centre cancels exactly; x - centre must be finite.
+	 * stats: that mean, and std[k], the root of the biased variance.  Float rows are summed in
+	 * float over short runs, as deviations from a mean of the rows before, and in double from
+	 * run to run; where their squares leave the real type's range and eps, which the caller
+	 * adds to the variance, does not hide it, the column is summed again in double, scaled. */
+	void (*batchnorm_stats)(int64_t rows, int64_t c, const void *x, double eps, double *centre,
+		double *rest, double *std);
+	/* y = (x - centre[k])*scale[k] + shift[k] */
+	void (*scale_shift)(int64_t rows, int64_t c, const void *x, const double *centre,
 		const double *scale, const double *shift, void *y);
-	/* sum_gy[k] = sum g;  sum_gyx[k] = sum g*(x - mean[k])*invstd[k]; g is gy where y > 0, else
-	 * 0, and gy itself if y is NULL; summed as stats does */
+	/* y = max((x - centre[k])*scale[k] + shift[k] + residual, 0); NaN stays.  residual may be
+	 * NULL. */
+	void (*scale_shift_relu)(int64_t rows, int64_t c, const void *x, const void *residual,
+		const double *centre, const double *scale, const double *shift, void *y);
+	/* sum_gy[k] = sum g;  sum_gyx[k] = sum g*(x - centre[k] - rest[k])*inv[k]; g is gy where y >
+	 * 0, else 0, and gy itself if y is NULL; summed as stats does, so that g*(x - centre) and
+	 * its sums over 32 rows must be reals */
 	void (*batchnorm_sums)(int64_t rows, int64_t c, const void *x, const void *gy,
-		const void *y, const double *mean, const double *invstd, double *sum_gy,
-		double *sum_gyx);
-	/* gx = ga[k]*g + gb[k]*x + gc[k], with the same g and the caller's coefficients: the
-	 * gradient of batch norm.  x NULL: gx = ga[k]*g.  masked receives g, if it is not NULL
-	 * (then neither is y).  gx or it may be gy. */
+		const void *y, const double *centre, const double *rest, const double *inv,
+		double *sum_gy, double *sum_gyx);
+	/* gx = scale[k]*(by_g[k]*g + by_x[k]*(x - centre[k]) + plus[k]), with the same g: the
+	 * gradient of batch norm.  x NULL: gx = by_g[k]*g, and the others are not read.  masked
+	 * receives g, if it is not NULL (then neither is y).  gx or it may be gy. */
 	void (*batchnorm_gx)(int64_t rows, int64_t c, const void *x, const void *gy, const void *y,
-		const double *ga, const double *gb, const double *gc, void *gx, void *masked);
+		const ebb_norm_grad *k, void *gx, void *masked);
 
-	/* Normalisation of each row of x [rows,len].  centred: mean[r] and inv[r] = 1/sqrt(biased
-	 * variance + eps); else mean[r] = 0 and inv[r] = 1/sqrt(mean x^2 + eps).  With xh = (x -
-	 * mean)*inv: y = xh*w + b, w and b [len] or NULL; without columns nothing is written. */
+	/* Normalisation of each row of x [rows,len].  centred: the mean as mean[r] + rest[r], the
+	 * nearest double and what that leaves (0 for floats), and inv[r] = 1/sqrt(biased variance +
+	 * eps); else mean[r] = rest[r] = 0 and inv[r] = 1/sqrt(mean x^2 + eps); rows whose squares
+	 * no double holds are scaled first.  With xh = (x - mean - rest)*inv: y = xh*w + b, w and b
+	 * [len] or NULL; without columns nothing is written. */
 	void (*rownorm)(bool centred, int64_t rows, int64_t len, const void *x, const void *w,
-		const void *b, double eps, void *y, double *mean, double *inv);
+		const void *b, double eps, void *y, double *mean, double *rest, double *inv);
 	/* gx = inv*(g - mean g - xh*mean(g*xh)), g = gy*w; not centred: without mean g */
 	void (*rownorm_grad)(bool centred, int64_t rows, int64_t len, const void *x, const void *gy,
-		const void *w, const double *mean, const double *inv, void *gx);
+		const void *w, const double *mean, const double *rest, const double *inv, void *gx);
 	/* gw[k] = sum over rows of gy*xh;  gb[k] = sum gy */
 	void (*rownorm_sums)(int64_t rows, int64_t len, const void *x, const void *gy,
-		const double *mean, const double *inv, double *gw, double *gb);
+		const double *mean, const double *rest, const double *inv, double *gw, double *gb);
 
 	/* Random numbers: Philox4x32-10 (Salmon et al. 2011), key = seed, counter = {i,
 	 * stream}: element i of a stream is the same whatever the thread, the type's precision

@@ -2,6 +2,8 @@
  * layernorm.c - normalisation of each row of [rows,len]: layer norm, and root mean square norm,
  * which leaves the mean alone.
  */
+#include <float.h>
+
 #include "functions.h"
 
 /* Sums go in this many lanes, so that they vectorise and stay the same on every processor; columns
@@ -13,9 +15,14 @@ struct row_job {
 	int64_t rows, len, chunk;
 	const real *x, *gy, *w, *b; /* w, b may be NULL */
 	double eps;
-	double *mean, *inv, *gw, *gb;
-	const double *row_mean, *row_inv;
+	double *mean, *rest, *inv, *gw, *gb;
+	const double *row_mean, *row_rest, *row_inv;
 	real *y;
+};
+
+/* The statistics of a row: its mean is mean + rest. */
+struct row {
+	double mean, rest, inv;
 };
 
 static double total(const double *lane)
@@ -27,48 +34,109 @@ static double total(const double *lane)
 	return s;
 }
 
-static double row_mean(int64_t len, const real *x)
+/* A mean of floats needs no rest: a double holds it to 2^-29 of their spacing. */
+EBB_INLINE double deviation(real x, double mean, double rest)
 {
-	double lane[LANES] = {0};
+	return EBB_F64 ? (x - mean) - rest : x - mean;
+}
+
+/* The mean, as deviations from the first element: of equal ones exactly that element. */
+static void row_mean(int64_t len, const real *x, struct row *row)
+{
+	double lane[LANES] = {0}, first = x[0], d, part;
 	int64_t i = 0;
 
 	for (; i + LANES <= len; i += LANES) {
 		EBB_IVDEP
 		for (int k = 0; k < LANES; k++)
-			lane[k] += x[i + k];
+			lane[k] += x[i + k] - first;
 	}
 	for (int k = 0; i + k < len; k++)
-		lane[k] += x[i + k];
+		lane[k] += x[i + k] - first;
+	d = total(lane) / (double)len;
+	row->mean = first + d;
+	/* What the sum has lost (Knuth). */
+	part = row->mean - first;
+	row->rest = EBB_F64 ? (first - (row->mean - part)) + (d - part) : 0;
+}
+
+/* The mean of (x - mean)^2. */
+static double row_square(int64_t len, const real *x, const struct row *row)
+{
+	double lane[LANES] = {0}, m = row->mean, rest = row->rest;
+	int64_t i = 0;
+
+	for (; i + LANES <= len; i += LANES) {
+		EBB_IVDEP
+		for (int k = 0; k < LANES; k++) {
+			double d = deviation(x[i + k], m, rest);
+
+			lane[k] += d * d;
+		}
+	}
+	for (int k = 0; i + k < len; k++) {
+		double d = deviation(x[i + k], m, rest);
+
+		lane[k] += d * d;
+	}
 	return total(lane) / (double)len;
 }
 
-/* The mean of (x - m)^2. */
-static double row_square(int64_t len, const real *x, double m)
+/* The statistics of x/2^e of at most 1, scaled back; not of infinities or NaN. */
+static void scaled_row(const struct row_job *j, const real *x, struct row *row)
 {
-	double lane[LANES] = {0};
-	int64_t i = 0;
+	double most = 0, first, sum = 0, squares = 0;
+	int e;
 
-	for (; i + LANES <= len; i += LANES) {
-		EBB_IVDEP
-		for (int k = 0; k < LANES; k++)
-			lane[k] += (x[i + k] - m) * (x[i + k] - m);
+	for (int64_t i = 0; i < j->len; i++) {
+		double absolute = fabs((double)x[i]);
+
+		if (!(absolute <= DBL_MAX))
+			return;
+		most = absolute > most ? absolute : most;
 	}
-	for (int k = 0; i + k < len; k++)
-		lane[k] += (x[i + k] - m) * (x[i + k] - m);
-	return total(lane) / (double)len;
+	frexp(most, &e);
+	first = j->centred ? ldexp((double)x[0], -e) : 0;
+	for (int64_t i = 0; j->centred && i < j->len; i++)
+		sum += ldexp((double)x[i], -e) - first;
+	sum /= (double)j->len;
+	for (int64_t i = 0; i < j->len; i++) {
+		double d = ldexp((double)x[i], -e) - first - sum;
+
+		squares += d * d;
+	}
+	row->mean = ldexp(first + sum, e);
+	row->rest = ldexp(first - ldexp(row->mean, -e) + sum, e);
+	row->inv = ldexp(1 / hypot(sqrt(squares / (double)j->len), ldexp(sqrt(j->eps), -e)), -e);
+}
+
+static void row_statistics(const struct row_job *j, const real *x, struct row *row)
+{
+	double square;
+
+	*row = (struct row){0};
+	if (j->centred)
+		row_mean(j->len, x, row);
+	square = row_square(j->len, x, row) + j->eps;
+	row->inv = 1 / sqrt(square);
+	/* Squares of floats never leave the range of a double. */
+	if (EBB_F64 && !(square >= 0x1p-960 && square <= DBL_MAX))
+		scaled_row(j, x, row);
 }
 
 static void forward_row(const struct row_job *j, int64_t r)
 {
 	const real *x = j->x + r * j->len;
-	double m = j->centred ? row_mean(j->len, x) : 0;
-	double inv = 1 / sqrt(row_square(j->len, x, m) + j->eps);
 	real *y = j->y + r * j->len;
+	struct row row;
+	double m, rest, inv;
 
-	j->mean[r] = m;
-	j->inv[r] = inv;
+	row_statistics(j, x, &row);
+	j->mean[r] = m = row.mean;
+	j->rest[r] = rest = row.rest;
+	j->inv[r] = inv = row.inv;
 	for (int64_t i = 0; i < j->len; i++) {
-		double v = (x[i] - m) * inv;
+		double v = deviation(x[i], m, rest) * inv;
 
 		v = j->w ? v * j->w[i] : v;
 		y[i] = (real)(j->b ? v + j->b[i] : v);
@@ -84,7 +152,7 @@ static double weighted(const struct row_job *j, const real *gy, int64_t i)
 static void grad_row(const struct row_job *j, int64_t r)
 {
 	const real *x = j->x + r * j->len, *gy = j->gy + r * j->len;
-	double m = j->row_mean[r], inv = j->row_inv[r], sum, dot;
+	double m = j->row_mean[r], rest = j->row_rest[r], inv = j->row_inv[r], sum, dot;
 	double sums[LANES] = {0}, dots[LANES] = {0};
 	real *gx = j->y + r * j->len;
 
@@ -95,13 +163,13 @@ static void grad_row(const struct row_job *j, int64_t r)
 			double g = weighted(j, gy, i + k);
 
 			sums[k] += g;
-			dots[k] += g * ((x[i + k] - m) * inv);
+			dots[k] += g * (deviation(x[i + k], m, rest) * inv);
 		}
 	}
 	sum = j->centred ? total(sums) / (double)j->len : 0;
 	dot = total(dots) / (double)j->len;
 	for (int64_t i = 0; i < j->len; i++) {
-		double xh = (x[i] - m) * inv;
+		double xh = deviation(x[i], m, rest) * inv;
 
 		gx[i] = (real)(inv * (weighted(j, gy, i) - sum - xh * dot));
 	}
@@ -137,7 +205,7 @@ static void run_rows(struct row_job *j, void (*piece)(void *, int64_t, int))
 
 EBB_DECLARE(rownorm);
 void EBB_NAME(rownorm)(bool centred, int64_t rows, int64_t len, const void *x, const void *w,
-	const void *b, double eps, void *y, double *mean, double *inv)
+	const void *b, double eps, void *y, double *mean, double *rest, double *inv)
 {
 	struct row_job j = {.centred = centred,
 		.rows = rows,
@@ -147,6 +215,7 @@ void EBB_NAME(rownorm)(bool centred, int64_t rows, int64_t len, const void *x, c
 		.b = b,
 		.eps = eps,
 		.mean = mean,
+		.rest = rest,
 		.inv = inv,
 		.y = y};
 
@@ -155,7 +224,7 @@ void EBB_NAME(rownorm)(bool centred, int64_t rows, int64_t len, const void *x, c
 
 EBB_DECLARE(rownorm_grad);
 void EBB_NAME(rownorm_grad)(bool centred, int64_t rows, int64_t len, const void *x, const void *gy,
-	const void *w, const double *mean, const double *inv, void *gx)
+	const void *w, const double *mean, const double *rest, const double *inv, void *gx)
 {
 	struct row_job j = {.centred = centred,
 		.rows = rows,
@@ -164,6 +233,7 @@ void EBB_NAME(rownorm_grad)(bool centred, int64_t rows, int64_t len, const void 
 		.gy = gy,
 		.w = w,
 		.row_mean = mean,
+		.row_rest = rest,
 		.row_inv = inv,
 		.y = gx};
 
@@ -180,11 +250,11 @@ static void sums_piece(void *ctx, int64_t piece, int worker)
 	(void)worker;
 	for (int64_t r = 0; r < j->rows; r++) {
 		const real *x = j->x + r * j->len + from, *gy = j->gy + r * j->len + from;
-		double m = j->row_mean[r], inv = j->row_inv[r];
+		double m = j->row_mean[r], rest = j->row_rest[r], inv = j->row_inv[r];
 
 		EBB_IVDEP
 		for (int64_t k = 0; k < n; k++) {
-			gw[k] += gy[k] * ((x[k] - m) * inv);
+			gw[k] += gy[k] * (deviation(x[k], m, rest) * inv);
 			gb[k] += gy[k];
 		}
 	}
@@ -194,13 +264,14 @@ static void sums_piece(void *ctx, int64_t piece, int worker)
 
 EBB_DECLARE(rownorm_sums);
 void EBB_NAME(rownorm_sums)(int64_t rows, int64_t len, const void *x, const void *gy,
-	const double *mean, const double *inv, double *gw, double *gb)
+	const double *mean, const double *rest, const double *inv, double *gw, double *gb)
 {
 	struct row_job j = {.rows = rows,
 		.len = len,
 		.x = x,
 		.gy = gy,
 		.row_mean = mean,
+		.row_rest = rest,
 		.row_inv = inv,
 		.gw = gw,
 		.gb = gb};

@@ -2,8 +2,12 @@
  * norm.c - batch normalisation over the rows of [rows,c]: its sums and its elementwise passes.
  *
  * Narrow rows are taken several at a time, so that vectors are full whatever c is.  Sums run
- * through registers, in the real type over short runs and in double from run to run.
+ * through registers, in the real type over short runs and in double from run to run.  A mean is
+ * centre + rest, centre a real: x - centre is exact where x is near the mean, and rest is what a
+ * real cannot hold.
  */
+#include <float.h>
+
 #include "functions.h"
 #include "lanes.h"
 
@@ -154,9 +158,10 @@ static void sum_block(const struct block *b)
 struct sum_job {
 	struct block all; /* of all rows; what its sums are is the piece's */
 	int64_t chunk;
+	const double *centre; /* one value per column */
 	struct moments {
-		double n, mean[COLUMNS], m2[COLUMNS];
-	} * part;
+		double n, rest[COLUMNS], m2[COLUMNS];
+	} * part; /* the mean is centre + rest */
 	double (*sum)[COLUMNS], (*dot)[COLUMNS];
 };
 
@@ -180,14 +185,14 @@ static int64_t split(struct sum_job *j)
 /* ---- Statistics ------------------------------------------------------------------------------ */
 
 /* Adds rows to what is known (Chan, Golub & LeVeque 1979). */
-static void merge(struct moments *to, int64_t cols, double n, const double *mean, const double *m2)
+static void merge(struct moments *to, int64_t cols, double n, const double *rest, const double *m2)
 {
 	double all = to->n + n;
 
 	for (int64_t k = 0; k < cols; k++) {
-		double d = mean[k] - to->mean[k];
+		double d = rest[k] - to->rest[k];
 
-		to->mean[k] += d * (n / all);
+		to->rest[k] += d * (n / all);
 		to->m2[k] += m2[k] + d * d * (to->n * n / all);
 	}
 	to->n = all;
@@ -202,38 +207,93 @@ static void stats_piece(void *ctx, int64_t piece, int worker)
 	int64_t cols = j->all.cols;
 	int64_t first = ebb_min(rows, ebb_max(16, copies(rows, cols, j->all.stride, WIDE)));
 	struct moments *part = &j->part[piece];
-	double sum[COLUMNS], dot[COLUMNS];
+	double shift[COLUMNS], sum[COLUMNS], dot[COLUMNS];
 
 	(void)worker;
 	part->n = 0;
 	for (int64_t k = 0; k < cols; k++)
-		part->mean[k] = part->m2[k] = 0;
+		part->rest[k] = part->m2[k] = 0;
 	for (int64_t r = 0; r < first; r++) {
+		const real *x = j->all.x + (from + r) * j->all.stride;
+
 		for (int64_t k = 0; k < cols; k++)
-			part->mean[k] +=
-				(double)j->all.x[(from + r) * j->all.stride + k] / (double)first;
+			part->rest[k] += ((double)x[k] - j->centre[k]) / (double)first;
 	}
 	for (int64_t r = 0; r < rows; r += n) {
 		struct block b;
 
 		n = ebb_min(r ? r : first, rows - r);
+		for (int64_t k = 0; k < cols; k++)
+			shift[k] = (double)(real)(j->centre[k] + part->rest[k]);
 		b = rows_of(j, from + r, n);
-		b.shift = part->mean;
+		b.shift = shift;
 		b.sum = sum;
 		b.dot = dot;
 		sum_block(&b);
 		for (int64_t k = 0; k < cols; k++) {
 			double m2 = dot[k] - sum[k] * sum[k] / (double)n;
 
-			sum[k] = (double)(real)part->mean[k] + sum[k] / (double)n;
+			sum[k] = (shift[k] - j->centre[k]) + sum[k] / (double)n;
 			dot[k] = m2 < 0 ? 0 : m2;
 		}
 		merge(part, cols, (double)n, sum, dot);
 	}
 }
 
+/* x[i*stride], i < rows. */
+struct column {
+	int64_t rows, stride;
+	const real *x;
+	double *centre, *rest, *std;
+};
+
+/* The same once more in double, of x/2^e of at most 1; not of infinities or NaN. */
+static void scaled_stats(const struct column *c)
+{
+	double most = 0, first, sum = 0, squares = 0, rest;
+	int e;
+
+	for (int64_t i = 0; i < c->rows * c->stride; i += c->stride) {
+		double absolute = fabs((double)c->x[i]);
+
+		if (!(absolute <= DBL_MAX))
+			return;
+		most = absolute > most ? absolute : most;
+	}
+	frexp(most, &e);
+	first = ldexp((double)c->x[0], -e);
+	for (int64_t i = 0; i < c->rows * c->stride; i += c->stride)
+		sum += ldexp((double)c->x[i], -e) - first;
+	rest = sum / (double)c->rows;
+	for (int64_t i = 0; i < c->rows * c->stride; i += c->stride) {
+		double d = ldexp((double)c->x[i], -e) - first - rest;
+
+		squares += d * d;
+	}
+	*c->centre = (double)(real)ldexp(first + rest, e);
+	*c->rest = ldexp(first - ldexp(*c->centre, -e) + rest, e);
+	*c->std = ldexp(sqrt(squares / (double)c->rows), e);
+}
+
+/* Squares beyond the real type's range leave no finite variance; ones below it are lost, which
+ * matters where eps is as small. */
+static bool is_out_of_range(double var, double eps)
+{
+	return !isfinite(var) || var + eps < (EBB_F64 ? 0x1p-960 : 0x1p-100);
+}
+
+/* A mean as the nearest real and what that leaves. */
+static void split_mean(double *centre, double *rest)
+{
+	double nearest = (double)(real)(*centre + *rest);
+
+	*rest += *centre - nearest;
+	*centre = nearest;
+}
+
 EBB_DECLARE(batchnorm_stats);
-void EBB_NAME(batchnorm_stats)(int64_t rows, int64_t c, const void *x, double *mean, double *var)
+void EBB_NAME(batchnorm_stats)(int64_t rows, int64_t c, const void *x, double eps, double *centre,
+	double *rest, double *std)
 {
 	struct moments part[PIECES];
 	struct sum_job j = {.all = {.terms = DEVIATIONS, .rows = rows, .stride = c}, .part = part};
@@ -241,21 +301,31 @@ void EBB_NAME(batchnorm_stats)(int64_t rows, int64_t c, const void *x, double *m
 
 	if (rows == 0) {
 		for (int64_t k = 0; k < c; k++)
-			mean[k] = var[k] = 0;
+			centre[k] = rest[k] = std[k] = 0;
 		return;
 	}
+	for (int64_t k = 0; k < c; k++)
+		centre[k] = (double)((const real *)x)[k];
 	for (int64_t at = 0; at < c; at += cols) {
 		int64_t pieces;
 
 		j.all.cols = ebb_min(cols, c - at);
 		j.all.x = (const real *)x + at;
+		j.centre = centre + at;
 		pieces = split(&j);
 		ebb_run(pieces, stats_piece, &j);
 		for (int64_t p = 1; p < pieces; p++)
-			merge(&part[0], j.all.cols, part[p].n, part[p].mean, part[p].m2);
+			merge(&part[0], j.all.cols, part[p].n, part[p].rest, part[p].m2);
 		for (int64_t k = 0; k < j.all.cols; k++) {
-			mean[at + k] = part[0].mean[k];
-			var[at + k] = part[0].m2[k] / (double)rows;
+			double var = part[0].m2[k] / (double)rows;
+			struct column column = {rows, c, j.all.x + k, &centre[at + k],
+				&rest[at + k], &std[at + k]};
+
+			rest[at + k] = part[0].rest[k];
+			split_mean(&centre[at + k], &rest[at + k]);
+			std[at + k] = sqrt(var);
+			if (is_out_of_range(var, eps))
+				scaled_stats(&column);
 		}
 	}
 }
@@ -276,7 +346,8 @@ static void sums_piece(void *ctx, int64_t piece, int worker)
 
 EBB_DECLARE(batchnorm_sums);
 void EBB_NAME(batchnorm_sums)(int64_t rows, int64_t c, const void *x, const void *gy, const void *y,
-	const double *mean, const double *invstd, double *sum_gy, double *sum_gyx)
+	const double *centre, const double *rest, const double *inv, double *sum_gy,
+	double *sum_gyx)
 {
 	double sums[PIECES][COLUMNS], dots[PIECES][COLUMNS];
 	struct sum_job j = {
@@ -293,39 +364,45 @@ void EBB_NAME(batchnorm_sums)(int64_t rows, int64_t c, const void *x, const void
 		j.all.x = (const real *)x + (rows ? at : 0);
 		j.all.gy = (const real *)gy + (rows ? at : 0);
 		j.all.y = y ? (const real *)y + at : NULL;
-		j.all.shift = mean + at;
+		j.all.shift = centre + at;
 		pieces = split(&j);
 		ebb_run(pieces, sums_piece, &j);
 		for (int64_t k = 0; k < j.all.cols; k++) {
-			double s = 0, d = 0, rounded = (double)(real)mean[at + k];
+			double s = 0, d = 0;
 
 			for (int64_t p = 0; p < pieces; p++) {
 				s += sums[p][k];
 				d += dots[p][k];
 			}
 			sum_gy[at + k] = s;
-			sum_gyx[at + k] = (d + s * (rounded - mean[at + k])) * invstd[at + k];
+			sum_gyx[at + k] = (d - s * rest[at + k]) * inv[at + k];
 		}
 	}
 }
 
-/* ---- The passes: y = b*x + c and the like, gx = a*g + b*x + c -------------------------------- */
+/* ---- The passes: y = b*d + c and the like, gx = s*(a*g + b*d + c), d = x - m ----------------- */
 
 struct affine_job {
 	int64_t rows, cols, chunk;
 	const real *x, *gy, *y, *residual; /* each may be NULL */
-	const double *a, *b, *c;           /* a: with gy */
+	const double *m, *a, *b, *c, *s;   /* a: with gy; s: with gy and x */
 	real *out, *masked;                /* masked may be NULL */
 	bool relu, stream;
 };
 
-EBB_INLINE void shift_row(int64_t n, const real *x, const real *residual, const real *b,
-	const real *c, bool relu, bool stream, real *out)
+/* Coefficients of a row. */
+struct coefficients {
+	real m[COLUMNS], a[COLUMNS], b[COLUMNS], c[COLUMNS], s[COLUMNS];
+};
+
+EBB_INLINE void shift_row(int64_t n, const real *x, const real *residual,
+	const struct coefficients *q, bool relu, bool stream, real *out)
 {
+	const real *m = q->m, *b = q->b, *c = q->c;
 	int64_t k = 0;
 
 	for (; stream && k + EBB_VLEN <= n; k += EBB_VLEN) {
-		ebb_vec v = ebb_load(b + k) * ebb_load(x + k) + ebb_load(c + k);
+		ebb_vec v = ebb_load(b + k) * (ebb_load(x + k) - ebb_load(m + k)) + ebb_load(c + k);
 
 		if (residual)
 			v += ebb_load(residual + k);
@@ -336,7 +413,7 @@ EBB_INLINE void shift_row(int64_t n, const real *x, const real *residual, const 
 	}
 	EBB_IVDEP
 	for (; k < n; k++) {
-		real v = b[k] * x[k] + c[k];
+		real v = b[k] * (x[k] - m[k]) + c[k];
 
 		if (residual)
 			v += residual[k];
@@ -344,9 +421,10 @@ EBB_INLINE void shift_row(int64_t n, const real *x, const real *residual, const 
 	}
 }
 
-EBB_INLINE void grad_row(int64_t n, const real *x, const real *gy, const real *y, const real *a,
-	const real *b, const real *c, bool stream, real *out, real *masked)
+EBB_INLINE void grad_row(int64_t n, const real *x, const real *gy, const real *y,
+	const struct coefficients *q, bool stream, real *out, real *masked)
 {
+	const real *m = q->m, *a = q->a, *b = q->b, *c = q->c, *s = q->s;
 	int64_t k = 0;
 
 	for (; stream && k + EBB_VLEN <= n; k += EBB_VLEN) {
@@ -357,8 +435,11 @@ EBB_INLINE void grad_row(int64_t n, const real *x, const real *gy, const real *y
 		if (masked)
 			ebb_store(masked + k, g);
 		v = ebb_load(a + k) * g;
-		if (x)
-			v += ebb_load(b + k) * ebb_load(x + k) + ebb_load(c + k);
+		if (x) {
+			v += ebb_load(b + k) * (ebb_load(x + k) - ebb_load(m + k)) +
+			     ebb_load(c + k);
+			v *= ebb_load(s + k);
+		}
 		ebb_stream(out + k, v);
 	}
 	EBB_IVDEP
@@ -369,42 +450,42 @@ EBB_INLINE void grad_row(int64_t n, const real *x, const real *gy, const real *y
 			g = y[k] > 0 ? g : 0;
 		if (masked)
 			masked[k] = g;
-		out[k] = x ? a[k] * g + (b[k] * x[k] + c[k]) : a[k] * g;
+		out[k] = x ? (a[k] * g + (b[k] * (x[k] - m[k]) + c[k])) * s[k] : a[k] * g;
 	}
 }
 
-/* n reals from i on, whose coefficients are a, b, c. */
-static void affine_row(const struct affine_job *j, int64_t n, int64_t i, const real *a,
-	const real *b, const real *c)
+/* n reals from i on. */
+static void affine_row(
+	const struct affine_job *j, int64_t n, int64_t i, const struct coefficients *q)
 {
 	const real *x = j->x ? j->x + i : NULL, *gy = j->gy ? j->gy + i : NULL;
 	real *out = j->out + i;
 
 	if (gy && x && j->masked)
-		grad_row(n, x, gy, j->y + i, a, b, c, j->stream, out, j->masked + i);
+		grad_row(n, x, gy, j->y + i, q, j->stream, out, j->masked + i);
 	else if (gy && x && j->y)
-		grad_row(n, x, gy, j->y + i, a, b, c, j->stream, out, NULL);
+		grad_row(n, x, gy, j->y + i, q, j->stream, out, NULL);
 	else if (gy && x)
-		grad_row(n, x, gy, NULL, a, b, c, j->stream, out, NULL);
+		grad_row(n, x, gy, NULL, q, j->stream, out, NULL);
 	else if (gy && j->masked)
-		grad_row(n, NULL, gy, j->y + i, a, b, c, j->stream, out, j->masked + i);
+		grad_row(n, NULL, gy, j->y + i, q, j->stream, out, j->masked + i);
 	else if (gy && j->y)
-		grad_row(n, NULL, gy, j->y + i, a, b, c, j->stream, out, NULL);
+		grad_row(n, NULL, gy, j->y + i, q, j->stream, out, NULL);
 	else if (gy)
-		grad_row(n, NULL, gy, NULL, a, b, c, j->stream, out, NULL);
+		grad_row(n, NULL, gy, NULL, q, j->stream, out, NULL);
 	else if (j->residual)
-		shift_row(n, x, j->residual + i, b, c, true, j->stream, out);
+		shift_row(n, x, j->residual + i, q, true, j->stream, out);
 	else if (j->relu)
-		shift_row(n, x, NULL, b, c, true, j->stream, out);
+		shift_row(n, x, NULL, q, true, j->stream, out);
 	else
-		shift_row(n, x, NULL, b, c, false, j->stream, out);
+		shift_row(n, x, NULL, q, false, j->stream, out);
 }
 
 static void affine_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct affine_job *j = ctx;
 	int64_t from = piece * j->chunk, to = ebb_min(j->rows, from + j->chunk);
-	real a[COLUMNS], b[COLUMNS], c[COLUMNS];
+	struct coefficients q;
 
 	(void)worker;
 	for (int64_t at = 0; at < j->cols; at += COLUMNS) {
@@ -412,13 +493,15 @@ static void affine_piece(void *ctx, int64_t piece, int worker)
 		int64_t many = copies(to - from, cols, j->cols, COLUMNS), width = many * cols;
 
 		for (int64_t k = 0; k < width; k++) {
-			a[k] = k < cols ? j->gy ? (real)j->a[at + k] : 0 : a[k - cols];
-			b[k] = k < cols ? j->x ? (real)j->b[at + k] : 0 : b[k - cols];
-			c[k] = k < cols ? j->x ? (real)j->c[at + k] : 0 : c[k - cols];
+			q.m[k] = k < cols ? j->x ? (real)j->m[at + k] : 0 : q.m[k - cols];
+			q.a[k] = k < cols ? j->gy ? (real)j->a[at + k] : 0 : q.a[k - cols];
+			q.b[k] = k < cols ? j->x ? (real)j->b[at + k] : 0 : q.b[k - cols];
+			q.c[k] = k < cols ? j->x ? (real)j->c[at + k] : 0 : q.c[k - cols];
+			q.s[k] = k < cols ? j->s ? (real)j->s[at + k] : 0 : q.s[k - cols];
 		}
 		for (int64_t r = from; r < to; r += many)
-			affine_row(j, r + many <= to ? width : (to - r) * cols, r * j->cols + at, a,
-				b, c);
+			affine_row(j, r + many <= to ? width : (to - r) * cols, r * j->cols + at,
+				&q);
 	}
 	ebb_stream_end();
 }
@@ -435,24 +518,25 @@ static void affine(struct affine_job j)
 }
 
 EBB_DECLARE(scale_shift);
-void EBB_NAME(scale_shift)(
-	int64_t rows, int64_t c, const void *x, const double *scale, const double *shift, void *y)
+void EBB_NAME(scale_shift)(int64_t rows, int64_t c, const void *x, const double *centre,
+	const double *scale, const double *shift, void *y)
 {
-	affine((struct affine_job){rows, c, .x = x, .b = scale, .c = shift, .out = y});
+	affine((struct affine_job){
+		rows, c, .x = x, .m = centre, .b = scale, .c = shift, .out = y});
 }
 
 EBB_DECLARE(scale_shift_relu);
 void EBB_NAME(scale_shift_relu)(int64_t rows, int64_t c, const void *x, const void *residual,
-	const double *scale, const double *shift, void *y)
+	const double *centre, const double *scale, const double *shift, void *y)
 {
-	affine((struct affine_job){rows, c, .x = x, .residual = residual, .b = scale, .c = shift,
-		.out = y, .relu = true});
+	affine((struct affine_job){rows, c, .x = x, .residual = residual, .m = centre, .b = scale,
+		.c = shift, .out = y, .relu = true});
 }
 
 EBB_DECLARE(batchnorm_gx);
 void EBB_NAME(batchnorm_gx)(int64_t rows, int64_t c, const void *x, const void *gy, const void *y,
-	const double *ga, const double *gb, const double *gc, void *gx, void *masked)
+	const ebb_norm_grad *k, void *gx, void *masked)
 {
-	affine((struct affine_job){rows, c, .x = x, .gy = gy, .y = y, .a = ga, .b = gb, .c = gc,
-		.out = gx, .masked = masked});
+	affine((struct affine_job){rows, c, .x = x, .gy = gy, .y = y, .m = k->centre, .a = k->by_g,
+		.b = k->by_x, .c = k->plus, .s = k->scale, .out = gx, .masked = masked});
 }

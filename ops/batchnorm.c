@@ -9,6 +9,21 @@ typedef struct norm_attrs {
 /* The inputs of both ops; the last one of batchnorm_relu alone. */
 enum { X, WEIGHT, BIAS, RESIDUAL };
 
+/* What is saved, C doubles each: the mean as centre + rest, 1/sqrt(variance + eps), and y's
+ * coefficients: y = (x - centre)*scale + shift. */
+typedef struct statistics {
+	double *centre, *rest, *inv, *scale, *shift;
+} statistics;
+enum { CENTRE, REST, INV, SCALE, SHIFT, PARTS };
+
+static statistics statistics_of(const ebb_tensor *saved, int64_t channels)
+{
+	double *p = (double *)(void *)saved->data;
+
+	return (statistics){p + CENTRE * channels, p + REST * channels, p + INV * channels,
+		p + SCALE * channels, p + SHIFT * channels};
+}
+
 /* The output of batchnorm_relu, which says where its gradient passes; NULL: everywhere. */
 static ebb_tensor *mask_of(const ebb_vjp *v)
 {
@@ -26,25 +41,28 @@ static const ebb_op FUSED_RELU = {.name = "batchnorm_relu_grad",
 	.optional = EBB_IN(2),
 	.takes = {EBB_CHANNELS_LAST, EBB_CHANNELS_LAST, EBB_ROWS, EBB_CHANNELS_LAST}};
 
-/* Scratch of C doubles each: sum g, sum g*xh, and the coefficients of gx = by_g*g + by_x*x + rest. */
+/* Scratch of C doubles each: sum g, sum g*xh, and the coefficients of
+ * gx = scale*(by_g*g + by_x*(x - centre) + plus); of given statistics gx = by_g*g. */
 typedef struct sums {
-	double *g, *dot, *by_g, *by_x, *rest;
+	double *g, *dot, *by_g, *by_x, *plus;
 } sums;
 enum { SUMS = 5 };
 
-static void gx_coefficients(const ebb_vjp *v, int64_t channels, double rows, const sums *s)
+static ebb_norm_grad gx_coefficients(
+	const ebb_vjp *v, const statistics *of, int64_t channels, double rows, const sums *s)
 {
-	const double *mean = (const double *)(const void *)v->saved[0]->data;
-	const double *inv = mean + channels;
 	bool batch = ((const norm_attrs *)v->attrs)->batch;
 
 	for (int64_t i = 0; i < channels; i++) {
-		s->by_g[i] = ebb_weight_at(v->in[WEIGHT], i) * inv[i];
+		double w = ebb_weight_at(v->in[WEIGHT], i);
+
+		s->by_g[i] = batch ? w : w * of->inv[i];
 		if (!batch)
 			continue;
-		s->by_x[i] = -s->by_g[i] * inv[i] * s->dot[i] / rows;
-		s->rest[i] = -s->by_g[i] * s->g[i] / rows - s->by_x[i] * mean[i];
+		s->by_x[i] = -w * of->inv[i] * s->dot[i] / rows;
+		s->plus[i] = -w * s->g[i] / rows - s->by_x[i] * of->rest[i];
 	}
+	return (ebb_norm_grad){of->centre, s->by_g, s->by_x, s->plus, of->inv};
 }
 
 /* With g = gy (where y > 0), xh = (x - m)*i and n elements per channel, i = 1/sqrt(v + eps):
@@ -61,12 +79,12 @@ static void fused_grad(ebb_vjp *v)
 	x = in[1];
 	if (p) {
 		sums s = {p, p + channels, p + 2 * channels, p + 3 * channels, p + 4 * channels};
-		const double *mean = (const double *)(const void *)v->saved[0]->data;
+		statistics of = statistics_of(v->saved[0], channels);
 		const void *y = in[3] ? in[3]->data : NULL;
 
 		if (batch || ebb_wants(v, WEIGHT) || ebb_wants(v, BIAS))
-			RUN(x, batchnorm_sums, rows, channels, x->data, in[0]->data, y, mean,
-				mean + channels, s.g, s.dot);
+			KERNELS(x)->batchnorm_sums(rows, channels, x->data, in[0]->data, y,
+				of.centre, of.rest, of.inv, s.g, s.dot);
 		if (ebb_wants(v, WEIGHT))
 			gw = ebb_vector(&c, ebb_dtype_of(x), channels, s.dot);
 		if (ebb_wants(v, BIAS))
@@ -80,9 +98,11 @@ static void fused_grad(ebb_vjp *v)
 			gr = !two ? NULL : over ? v->gy : ebb_new_like(&c, x);
 		}
 		if (gx) {
-			gx_coefficients(v, channels, (double)rows, &s);
-			RUN(gx, batchnorm_gx, rows, channels, batch ? x->data : NULL, in[0]->data,
-				y, s.by_g, s.by_x, s.rest, gx->data, gr ? gr->data : NULL);
+			ebb_norm_grad by =
+				gx_coefficients(v, &of, channels, (double)rows, &s);
+
+			KERNELS(gx)->batchnorm_gx(rows, channels, batch ? x->data : NULL,
+				in[0]->data, y, &by, gx->data, gr ? gr->data : NULL);
 		}
 	}
 	ebb_record(&c, gx ? gx : gw ? gw : gb);
@@ -95,9 +115,11 @@ static void fused_grad(ebb_vjp *v)
 
 /* ---- The same, composed of ops, statistics included: for higher derivatives ------------------ */
 
-static ebb_tensor *saved_part(ebb_vjp *v, int64_t from, int64_t channels)
+/* Part k of what the forward pass has saved, as [1,C,1,..] of x's type. */
+static ebb_tensor *saved_part(ebb_vjp *v, int k)
 {
-	ebb_tensor *s = ebb_slice(v->t, v->saved[0], 0, from, from + channels, 1);
+	int64_t channels = ebb_size(v->in[X], 1);
+	ebb_tensor *s = ebb_slice(v->t, v->saved[0], 0, k * channels, (k + 1) * channels, 1);
 
 	return ebb_per_channel(
 		v->t, ebb_cast(v->t, s, ebb_dtype_of(v->in[0])), ebb_ndim(v->in[0]), NULL);
@@ -109,19 +131,23 @@ static void composed_grad(ebb_vjp *v, ebb_tensor *gy)
 	const norm_attrs *k = v->attrs;
 	ebb_tape *t = v->t;
 	ebb_tensor *x = v->in[X], *g = NULL, *gx, *xh;
-	int64_t channels = ebb_size(x, 1);
 	int ndim = ebb_ndim(x);
 	ebb_axes axes = ebb_but_channels(ndim);
+	ebb_norm_known known = {saved_part(v, CENTRE), NULL};
 
 	if (ebb_wants(v, X))
 		g = v->in[WEIGHT] ? ebb_mul(t, gy, ebb_per_channel(t, v->in[WEIGHT], ndim, NULL))
 		                  : gy;
 	if (k->batch) {
-		gx = ebb_normalised_grad(t, x, g, axes, k->eps, true, &xh);
-	} else {
-		ebb_tensor *inv = saved_part(v, channels, channels);
+		int64_t channels = ebb_size(x, 1);
 
-		xh = ebb_mul(t, ebb_sub(t, x, saved_part(v, 0, channels)), inv);
+		if (ebb_norm_needs_scale(x, channels, statistics_of(v->saved[0], channels).inv))
+			known.scale = saved_part(v, INV);
+		gx = ebb_normalised_grad(t, x, &known, g, axes, k->eps, &xh);
+	} else {
+		ebb_tensor *inv = saved_part(v, INV);
+
+		xh = ebb_mul(t, ebb_sub(t, x, known.centre), inv);
 		gx = g ? ebb_mul(t, g, inv) : NULL;
 	}
 	ebb_give(v, X, gx);
@@ -155,24 +181,28 @@ static void batchnorm_relu_vjp(ebb_vjp *v)
 }
 
 static void scale_and_shift(const ebb_tensor *x, const ebb_tensor *residual, bool rectify,
-	const double *scale, ebb_tensor *y)
+	const statistics *of, ebb_tensor *y)
 {
 	int64_t channels = x->shape[1], rows = x->count / channels;
 
 	if (rectify)
-		RUN(y, scale_shift_relu, rows, channels, x->data, residual ? residual->data : NULL,
-			scale, scale + channels, y->data);
+		KERNELS(y)->scale_shift_relu(rows, channels, x->data,
+			residual ? residual->data : NULL, of->centre, of->scale, of->shift,
+			y->data);
 	else
-		RUN(y, scale_shift, rows, channels, x->data, scale, scale + channels, y->data);
+		KERNELS(y)->scale_shift(
+			rows, channels, x->data, of->centre, of->scale, of->shift, y->data);
 }
 
 static void remake(ebb_vjp *v)
 {
 	const ebb_tensor *x = v->in[X], *residual = v->nin > RESIDUAL ? v->in[RESIDUAL] : NULL;
 
-	if (x->count)
-		scale_and_shift(x, residual, v->nin > RESIDUAL,
-			(const double *)(const void *)v->saved[0]->data + 2 * x->shape[1], v->out);
+	if (x->count) {
+		statistics of = statistics_of(v->saved[0], x->shape[1]);
+
+		scale_and_shift(x, residual, v->nin > RESIDUAL, &of, v->out);
+	}
 }
 
 #define READS (EBB_IN(X) | EBB_IN(WEIGHT))
@@ -260,14 +290,13 @@ static bool checks(ebb_call *c, const ebb_batchnorm_args *a, bool batch)
 }
 
 /* running = (1 - m)*running + m*value */
-static void update_running(ebb_tensor *running, const double *value, double scale, double momentum)
+static void update_running(ebb_tensor *running, const double *value, double momentum)
 {
 	void *data = ebb_data_mutable(running);
 
 	for (int64_t i = 0; data && i < running->count; i++) {
 		int64_t at = i * running->strides[0];
-		double now =
-			(1 - momentum) * ebb_value_at(running, i) + momentum * value[i] * scale;
+		double now = (1 - momentum) * ebb_value_at(running, i) + momentum * value[i];
 
 		if (running->dtype == EBB_F64)
 			((double *)data)[at] = now;
@@ -276,35 +305,47 @@ static void update_running(ebb_tensor *running, const double *value, double scal
 	}
 }
 
-/* Fills mean and biased variance: given ones, or the batch's, which also go into the running ones. */
-static void statistics(
-	ebb_call *c, const ebb_batchnorm_args *a, bool batch, double *mean, double *var)
+/* The batch's statistics, which also go into the running ones. */
+static void batch_statistics(
+	ebb_call *c, const ebb_batchnorm_args *a, double eps, const statistics *of)
 {
 	const ebb_tensor *x = c->in[X];
 	int64_t channels = x->shape[1], rows = x->count / channels;
 	double momentum = ebb_number(a->momentum, 0.1);
+	double unbiased = (double)rows / (double)(rows - 1);
+	/* Not yet what they will hold. */
+	double *std = of->inv, *mean = of->scale, *var = of->shift;
 
-	for (int64_t i = 0; !batch && i < channels; i++) {
-		mean[i] = ebb_value_at(a->running_mean, i);
-		var[i] = ebb_value_at(a->running_var, i);
-	}
-	if (!batch)
-		return;
-	RUN(x, batchnorm_stats, rows, channels, x->data, mean, var);
+	KERNELS(x)->batchnorm_stats(rows, channels, x->data, eps, of->centre, of->rest, std);
 	if (a->running_mean && ebb_is_training(c->t) && !ebb_is_replaying(c->t)) {
-		update_running(a->running_mean, mean, 1.0, momentum);
-		update_running(a->running_var, var, (double)rows / (double)(rows - 1), momentum);
+		for (int64_t i = 0; i < channels; i++) {
+			mean[i] = of->centre[i] + of->rest[i];
+			var[i] = std[i] * std[i] * unbiased;
+		}
+		update_running(a->running_mean, mean, momentum);
+		update_running(a->running_var, var, momentum);
+	}
+	for (int64_t i = 0; i < channels; i++)
+		of->inv[i] = ebb_inverse_std(std[i], eps);
+}
+
+static void given_statistics(const ebb_batchnorm_args *a, double eps, const statistics *of)
+{
+	for (int64_t i = 0; i < a->running_mean->count; i++) {
+		of->centre[i] = ebb_value_at(a->running_mean, i);
+		of->rest[i] = 0;
+		of->inv[i] = 1.0 / sqrt(ebb_value_at(a->running_var, i) + eps);
 	}
 }
 
-/* From mean and variance: the scale and shift that normalise.  The variance becomes 1/sqrt(var + eps). */
-static void coefficients(const ebb_call *c, double eps, const double *mean, double *var,
-	double *scale, double *shift)
+/* What normalises, from mean and 1/sqrt(variance + eps). */
+static void coefficients(const ebb_call *c, const statistics *of)
 {
+	const ebb_tensor *weight = c->in[WEIGHT], *bias = c->in[BIAS];
+
 	for (int64_t i = 0; i < c->in[X]->shape[1]; i++) {
-		var[i] = 1.0 / sqrt(var[i] + eps);
-		scale[i] = ebb_weight_at(c->in[WEIGHT], i) * var[i];
-		shift[i] = (c->in[BIAS] ? ebb_value_at(c->in[BIAS], i) : 0.0) - mean[i] * scale[i];
+		of->scale[i] = ebb_weight_at(weight, i) * of->inv[i];
+		of->shift[i] = (bias ? ebb_value_at(bias, i) : 0.0) - of->rest[i] * of->scale[i];
 	}
 }
 
@@ -319,17 +360,19 @@ static ebb_tensor *normalise(ebb_call *c, const ebb_batchnorm_args *a)
 	if (!c->t || !checks(c, a, k.batch))
 		return NULL;
 	channels = x->shape[1];
-	/* Mean, 1/sqrt(var + eps), scale, shift. */
-	saved = ebb_new(c, EBB_F64, EBB_SHAPE(4 * channels), EBB_ROWS);
+	saved = ebb_new(c, EBB_F64, EBB_SHAPE(PARTS * channels), EBB_ROWS);
 	y = a->inplace ? ebb_new_over(c, X) : ebb_new_like(c, x);
 	/* Without rows too: the gradient reads the statistics. */
 	if (y && saved && channels) {
-		double *mean = (double *)(void *)saved->data, *scale = mean + 2 * channels;
+		statistics of = statistics_of(saved, channels);
 
-		statistics(c, a, k.batch, mean, mean + channels);
-		coefficients(c, k.eps, mean, mean + channels, scale, scale + channels);
+		if (k.batch)
+			batch_statistics(c, a, k.eps, &of);
+		else
+			given_statistics(a, k.eps, &of);
+		coefficients(c, &of);
 		scale_and_shift(
-			x, c->nin > RESIDUAL ? c->in[RESIDUAL] : NULL, c->nin > RESIDUAL, scale, y);
+			x, c->nin > RESIDUAL ? c->in[RESIDUAL] : NULL, c->nin > RESIDUAL, &of, y);
 	}
 	ebb_save(c, saved);
 	ebb_attach(c, &k, sizeof k);

@@ -26,6 +26,20 @@ static unsigned char *image(const ebb_tensor *x, const extent *e, int64_t n)
 	return (unsigned char *)x->data + n * e->positions * e->c * (int64_t)KERNELS(x)->real_size;
 }
 
+/* What is saved of an image, C doubles each: the mean of each channel's group, as centre + rest,
+ * and 1/sqrt(variance + eps). */
+typedef struct statistics {
+	double *centre, *rest, *inv;
+} statistics;
+enum { CENTRE, REST, INV, PARTS };
+
+static statistics statistics_of(const ebb_tensor *saved, const extent *e, int64_t n)
+{
+	double *p = (double *)(void *)saved->data + n * PARTS * e->c;
+
+	return (statistics){p + CENTRE * e->c, p + REST * e->c, p + INV * e->c};
+}
+
 /* ---- The gradient, fused --------------------------------------------------------------------- */
 
 static const ebb_op FUSED = {.name = "groupnorm_grad",
@@ -35,15 +49,15 @@ static const ebb_op FUSED = {.name = "groupnorm_grad",
 
 /* Scratch of C doubles each. */
 typedef struct sums {
-	double *sum, *dot;           /* of one image: sum gy, sum gy*xh */
-	double *gw, *gb;             /* of all */
-	double *by_gy, *by_x, *rest; /* gx = by_gy*gy + by_x*x + rest */
+	double *sum, *dot;          /* of one image: sum gy, sum gy*xh */
+	double *gw, *gb;            /* of all */
+	double *by_g, *by_x, *plus; /* gx = inv*(by_g*gy + by_x*(x - centre) + plus) */
 } sums;
 enum { SUMS = 7 };
 
 /* gx = inv*(g - mean g - xh*mean(g*xh)), g = gy*w, the means over the m elements of a group. */
 static void group_coefficients(const extent *e, int64_t group, const ebb_tensor *weight,
-	const double *mean, const double *inv, const sums *s)
+	const statistics *k, const sums *s)
 {
 	int64_t from = group * e->per, to = from + e->per;
 	double m = (double)(e->per * e->positions), g = 0, gx = 0;
@@ -53,23 +67,24 @@ static void group_coefficients(const extent *e, int64_t group, const ebb_tensor 
 		gx += ebb_weight_at(weight, c) * s->dot[c] / m;
 	}
 	for (int64_t c = from; c < to; c++) {
-		s->by_gy[c] = ebb_weight_at(weight, c) * inv[c];
-		s->by_x[c] = -inv[c] * inv[c] * gx;
-		s->rest[c] = -inv[c] * g - s->by_x[c] * mean[c];
+		s->by_g[c] = ebb_weight_at(weight, c);
+		s->by_x[c] = -k->inv[c] * gx;
+		s->plus[c] = -g - s->by_x[c] * k->rest[c];
 		/* A single element is its own mean: exactly 0, not what rounding leaves. */
 		if (e->per * e->positions == 1)
-			s->by_gy[c] = s->by_x[c] = s->rest[c] = 0;
+			s->by_g[c] = s->by_x[c] = s->plus[c] = 0;
 	}
 }
 
-static void sweep_images(
-	const extent *e, ebb_tensor *const *in, const double *saved, const sums *s, ebb_tensor *gx)
+static void sweep_images(const extent *e, ebb_tensor *const *in, const ebb_tensor *saved,
+	const sums *s, ebb_tensor *gx)
 {
 	for (int64_t n = 0; n < e->n && e->positions; n++) {
-		const double *mean = saved + 2 * n * e->c, *inv = mean + e->c;
+		statistics of = statistics_of(saved, e, n);
+		ebb_norm_grad by = {of.centre, s->by_g, s->by_x, s->plus, of.inv};
 
-		RUN(in[1], batchnorm_sums, e->positions, e->c, image(in[1], e, n),
-			image(in[0], e, n), NULL, mean, inv, s->sum, s->dot);
+		k->batchnorm_sums(e->positions, e->c, image(in[1], e, n), image(in[0], e, n), NULL,
+			of.centre, of.rest, of.inv, s->sum, s->dot);
 		for (int64_t c = 0; c < e->c; c++) {
 			s->gb[c] += s->sum[c];
 			s->gw[c] += s->dot[c];
@@ -77,9 +92,9 @@ static void sweep_images(
 		if (!gx)
 			continue;
 		for (int64_t group = 0; group < e->groups; group++)
-			group_coefficients(e, group, in[2], mean, inv, s);
-		RUN(in[1], batchnorm_gx, e->positions, e->c, image(in[1], e, n), image(in[0], e, n),
-			NULL, s->by_gy, s->by_x, s->rest, image(gx, e, n), NULL);
+			group_coefficients(e, group, in[2], &of, s);
+		k->batchnorm_gx(e->positions, e->c, image(in[1], e, n), image(in[0], e, n), NULL,
+			&by, image(gx, e, n), NULL);
 	}
 }
 
@@ -99,7 +114,7 @@ static void fused_grad(ebb_vjp *v)
 		for (int64_t i = 0; i < e.c; i++)
 			s.gw[i] = s.gb[i] = 0;
 		gx = ebb_wants(v, 0) ? ebb_new_like(&c, in[1]) : NULL;
-		sweep_images(&e, in, (const double *)(const void *)v->saved[0]->data, &s, gx);
+		sweep_images(&e, in, v->saved[0], &s, gx);
 		gw = ebb_wants(v, 1) ? ebb_vector(&c, (ebb_dtype)in[1]->dtype, e.c, s.gw) : NULL;
 		gb = ebb_wants(v, 2) ? ebb_vector(&c, (ebb_dtype)in[1]->dtype, e.c, s.gb) : NULL;
 	}
@@ -111,6 +126,16 @@ static void fused_grad(ebb_vjp *v)
 
 /* ---- The same, composed of ops over x as [N,groups,rest] ------------------------------------- */
 
+/* Part k of what the forward pass has saved, as [N,groups,1] of x's type. */
+static ebb_tensor *saved_part(ebb_vjp *v, int k, const extent *e)
+{
+	ebb_tensor *s = ebb_slice(v->t, v->saved[0], 1, k, k + 1, 1);
+
+	s = ebb_slice(v->t, s, 2, 0, e->c, e->per);
+	s = ebb_cast(v->t, s, ebb_dtype_of(v->in[0]));
+	return ebb_reshape(v->t, s, EBB_SHAPE(e->n, e->groups, 1));
+}
+
 static void composed_grad(ebb_vjp *v)
 {
 	const group_attrs *k = v->attrs;
@@ -120,14 +145,19 @@ static void composed_grad(ebb_vjp *v)
 		  shape = ebb_shape_of(v->in[0]);
 	ebb_tensor *g = NULL, *xh, *gx;
 	ebb_axes axes = ebb_but_channels(shape.ndim);
+	/* Without elements nothing is known. */
+	ebb_norm_known known = {ebb_count(v->in[0]) ? saved_part(v, CENTRE, &e) : NULL, NULL};
 
+	for (int64_t n = 0; !known.scale && n < e.n; n++)
+		if (ebb_norm_needs_scale(v->in[0], e.c, statistics_of(v->saved[0], &e, n).inv))
+			known.scale = saved_part(v, INV, &e);
 	if (ebb_wants(v, 0)) {
 		g = v->in[1] ? ebb_mul(t, v->gy, ebb_per_channel(t, v->in[1], shape.ndim, NULL))
 		             : v->gy;
 		g = ebb_reshape(t, g, rows);
 	}
 	gx = ebb_normalised_grad(
-		t, ebb_reshape(t, v->in[0], rows), g, EBB_AXES(2), k->eps, true, &xh);
+		t, ebb_reshape(t, v->in[0], rows), &known, g, EBB_AXES(2), k->eps, &xh);
 	if (ebb_wants(v, 0))
 		ebb_give(v, 0, ebb_reshape(t, gx, shape));
 	if (ebb_wants(v, 1))
@@ -192,19 +222,40 @@ static bool checks(ebb_call *c, double eps)
 	return is_per_channel(c, c->in[1], "weight") && is_per_channel(c, c->in[2], "bias");
 }
 
-/* Mean and variance of each channel become those of its group, the latter as 1/sqrt(var + eps). */
-static void join_groups(const extent *e, double eps, double *mean, double *inv)
+/* The root of the mean square of the deviations in channels [from,to) from m more than base; inv
+ * holds the channels' standard deviations. */
+static double group_std(const statistics *of, int64_t from, int64_t to, double base, double m)
+{
+	double most = 0, sum = 0;
+
+	/* Scaled: squares may be out of range. */
+	for (int64_t c = from; c < to; c++)
+		most = fmax(most, fmax(of->inv[c], fabs((of->centre[c] - base) + of->rest[c] - m)));
+	for (int64_t c = from; c < to && most > 0; c++) {
+		double d = ((of->centre[c] - base) + of->rest[c] - m) / most;
+
+		sum += (of->inv[c] / most * (of->inv[c] / most) + d * d) / (double)(to - from);
+	}
+	return most * sqrt(sum);
+}
+
+/* Mean and standard deviation (in inv) of each channel become those of its group, the latter as
+ * 1/sqrt(variance + eps).  Means are summed as deviations from the first. */
+static void join_groups(const extent *e, ebb_dtype dtype, double eps, const statistics *of)
 {
 	for (int64_t from = 0; from < e->c; from += e->per) {
-		double m = 0, var = 0;
+		int64_t to = from + e->per;
+		double base = of->centre[from], m = 0, inv, centre, rest;
 
-		for (int64_t c = from; c < from + e->per; c++)
-			m += mean[c] / (double)e->per;
-		for (int64_t c = from; c < from + e->per; c++)
-			var += (inv[c] + (mean[c] - m) * (mean[c] - m)) / (double)e->per;
-		for (int64_t c = from; c < from + e->per; c++) {
-			mean[c] = m;
-			inv[c] = 1.0 / sqrt(var + eps);
+		for (int64_t c = from; c < to; c++)
+			m += ((of->centre[c] - base) + of->rest[c]) / (double)e->per;
+		inv = ebb_inverse_std(group_std(of, from, to, base, m), eps);
+		centre = dtype == EBB_F64 ? base + m : (double)(float)(base + m);
+		rest = (base - centre) + m;
+		for (int64_t c = from; c < to; c++) {
+			of->centre[c] = centre;
+			of->rest[c] = rest;
+			of->inv[c] = inv;
 		}
 	}
 }
@@ -216,20 +267,22 @@ static ebb_tensor *normalise(ebb_call *c, const group_attrs *k)
 	double *scale = NULL, *shift;
 
 	y = ebb_new_like(c, x);
-	saved = ebb_new(c, EBB_F64, EBB_SHAPE(e.n, 2, e.c), EBB_ROWS);
+	saved = ebb_new(c, EBB_F64, EBB_SHAPE(e.n, PARTS, e.c), EBB_ROWS);
 	if (y && y->count)
 		scale = ebb_scratch(c, (size_t)e.c * 2 * sizeof *scale);
 	shift = scale ? scale + e.c : NULL;
 	for (int64_t n = 0; saved && scale && n < e.n; n++) {
-		double *mean = (double *)(void *)saved->data + 2 * n * e.c, *inv = mean + e.c;
+		statistics of = statistics_of(saved, &e, n);
 
-		RUN(x, batchnorm_stats, e.positions, e.c, image(x, &e, n), mean, inv);
-		join_groups(&e, k->eps, mean, inv);
+		KERNELS(x)->batchnorm_stats(e.positions, e.c, image(x, &e, n), k->eps, of.centre,
+			of.rest, of.inv);
+		join_groups(&e, ebb_dtype_of(x), k->eps, &of);
 		for (int64_t i = 0; i < e.c; i++) {
-			scale[i] = ebb_weight_at(c->in[1], i) * inv[i];
-			shift[i] = (c->in[2] ? ebb_value_at(c->in[2], i) : 0) - mean[i] * scale[i];
+			scale[i] = ebb_weight_at(c->in[1], i) * of.inv[i];
+			shift[i] = (c->in[2] ? ebb_value_at(c->in[2], i) : 0) -
+			           of.rest[i] * scale[i];
 		}
-		RUN(x, scale_shift, e.positions, e.c, image(x, &e, n), scale, shift,
+		KERNELS(x)->scale_shift(e.positions, e.c, image(x, &e, n), of.centre, scale, shift,
 			image(y, &e, n));
 	}
 	ebb_save(c, saved);

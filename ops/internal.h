@@ -148,11 +148,28 @@ static inline ebb_axes ebb_but_channels(int ndim)
 	return axes;
 }
 
+/* 1/sqrt(std^2 + eps), std^2 in range or not. */
+static inline double ebb_inverse_std(double std, double eps)
+{
+	return 1.0 / hypot(std, sqrt(eps));
+}
+
+/* Constants that broadcast to x, known from the forward pass: centre, close to the mean (NULL: not
+ * centred), and scale, close to 1/sqrt(variance + eps) (NULL: 1, which must do). */
+typedef struct ebb_norm_known {
+	ebb_tensor *centre, *scale;
+} ebb_norm_known;
+
+/* Whether squares of what is normalised leave the range of x's type: of n values inv =
+ * 1/sqrt(variance + eps) of a norm of x, one is far from 1. */
+bool ebb_norm_needs_scale(const ebb_tensor *x, int64_t n, const double *inv);
+
 /* The gradient of normalisation over axes, composed of ops: inv*(g - mean g - xh*mean(g*xh)) with
  * xh = (x - mean x)*inv, inv = 1/sqrt(mean square of x - mean x, + eps), which *normalised
- * receives; not centred: both means of one factor are left out. */
-ebb_tensor *ebb_normalised_grad(ebb_tape *t, ebb_tensor *x, ebb_tensor *g, ebb_axes axes,
-	double eps, bool centred, ebb_tensor **normalised);
+ * receives; not centred: both means of one factor are left out.  What is known changes nothing but
+ * the rounding: x is centred and scaled by it first. */
+ebb_tensor *ebb_normalised_grad(ebb_tape *t, ebb_tensor *x, const ebb_norm_known *known,
+	ebb_tensor *g, ebb_axes axes, double eps, ebb_tensor **normalised);
 
 /* Softmax along the last axis of x [..,L,S] where mask is not 0 (U8 or I64, broadcasts to x; NULL:
  * everywhere) and, if causal, key j <= query i; 0 elsewhere.  A row without any key is NaN. */

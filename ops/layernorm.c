@@ -10,6 +10,9 @@ typedef struct row_attrs {
 	bool centred;
 } row_attrs;
 
+/* What is saved, one of each for every row. */
+enum { MEAN, REST, INV, PARTS };
+
 /* ---- The gradient, fused --------------------------------------------------------------------- */
 
 static const ebb_op FUSED = {.name = "layernorm_grad",
@@ -54,22 +57,24 @@ static void fused_grad(ebb_vjp *v)
 	bool sums = ebb_wants(v, 1) || wants_bias(v);
 	int64_t len = row_length(v->in[0], k->axes);
 	int64_t rows = len ? ebb_count(v->in[0]) / len : 0;
-	const double *mean, *inv;
+	const double *mean, *rest, *inv;
 	double *s = NULL;
 
 	if (!c.t)
 		return;
 	x = in[1];
 	mean = (const double *)(const void *)v->saved[0]->data;
-	inv = rows ? mean + rows : mean;
+	rest = rows ? mean + REST * rows : mean;
+	inv = rows ? mean + INV * rows : mean;
 	gx = ebb_wants(v, 0) ? ebb_new_like(&c, x) : NULL;
 	if (gx)
-		RUN(x, rownorm_grad, k->centred, rows, len, x->data, in[0]->data,
-			in[2] ? in[2]->data : NULL, mean, inv, gx->data);
+		KERNELS(x)->rownorm_grad(k->centred, rows, len, x->data, in[0]->data,
+			in[2] ? in[2]->data : NULL, mean, rest, inv, gx->data);
 	if (sums && len)
 		s = ebb_scratch(&c, (size_t)len * 2 * sizeof *s);
 	if (s)
-		RUN(x, rownorm_sums, rows, len, x->data, in[0]->data, mean, inv, s, s + len);
+		KERNELS(x)->rownorm_sums(
+			rows, len, x->data, in[0]->data, mean, rest, inv, s, s + len);
 	gw = ebb_wants(v, 1) ? last_axes(&c, x, k->axes, s) : NULL;
 	gb = wants_bias(v) ? last_axes(&c, x, k->axes, s ? s + len : NULL) : NULL;
 	ebb_record(&c, gx ? gx : gw ? gw : gb);
@@ -81,22 +86,52 @@ static void fused_grad(ebb_vjp *v)
 
 /* ---- The same, composed of ops: for higher derivatives --------------------------------------- */
 
-ebb_tensor *ebb_normalised_grad(ebb_tape *t, ebb_tensor *x, ebb_tensor *g, ebb_axes axes,
-	double eps, bool centred, ebb_tensor **normalised)
+bool ebb_norm_needs_scale(const ebb_tensor *x, int64_t n, const double *inv)
 {
-	ebb_tensor *inv, *xh;
+	double most = x->dtype == EBB_F64 ? 0x1p300 : 0x1p40;
 
-	if (centred)
+	for (int64_t i = 0; x->count && i < n; i++)
+		if (isfinite(inv[i]) && (inv[i] > most || inv[i] < 1 / most))
+			return true;
+	return false;
+}
+
+ebb_tensor *ebb_normalised_grad(ebb_tape *t, ebb_tensor *x, const ebb_norm_known *known,
+	ebb_tensor *g, ebb_axes axes, double eps, ebb_tensor **normalised)
+{
+	ebb_tensor *centre = known->centre, *scale = known->scale, *inv, *xh;
+
+	if (centre)
+		x = ebb_sub(t, x, centre);
+	if (scale)
+		x = ebb_mul(t, x, scale);
+	if (centre)
 		x = ebb_sub(t, x, ebb_mean(t, x, axes, .keepdim = true));
 	inv = ebb_mean(t, ebb_square(t, x), axes, .keepdim = true);
-	inv = ebb_reciprocal(t, ebb_sqrt(t, ebb_add_scalar(t, inv, eps)));
+	inv = scale ? ebb_add(t, inv, ebb_square(t, ebb_mul_scalar(t, scale, sqrt(eps))))
+	            : ebb_add_scalar(t, inv, eps);
+	inv = ebb_reciprocal(t, ebb_sqrt(t, inv));
 	*normalised = xh = ebb_mul(t, x, inv);
 	if (!g)
 		return NULL;
+	if (scale)
+		inv = ebb_mul(t, inv, scale);
 	x = ebb_mul(t, xh, ebb_mean(t, ebb_mul(t, g, xh), axes, .keepdim = true));
-	if (centred)
+	if (centre)
 		g = ebb_sub(t, g, ebb_mean(t, g, axes, .keepdim = true));
 	return ebb_mul(t, ebb_sub(t, g, x), inv);
+}
+
+/* Part k of what the forward pass has saved, as [..,1,..] of x's type. */
+static ebb_tensor *saved_part(ebb_vjp *v, int k, int64_t rows)
+{
+	const row_attrs *attrs = v->attrs;
+	ebb_shape shape = ebb_shape_of(v->in[0]);
+	ebb_tensor *s = ebb_slice(v->t, v->saved[0], 0, k * rows, (k + 1) * rows, 1);
+
+	for (int i = shape.ndim - attrs->axes; i < shape.ndim; i++)
+		shape.dims[i] = 1;
+	return ebb_reshape(v->t, ebb_cast(v->t, s, ebb_dtype_of(v->in[0])), shape);
 }
 
 static void composed_grad(ebb_vjp *v)
@@ -106,14 +141,22 @@ static void composed_grad(ebb_vjp *v)
 	ebb_axes axes = {k->axes, {0}}, rest = {0, {0}};
 	int lead = ebb_ndim(v->in[0]) - k->axes;
 	ebb_tensor *g = NULL, *xh, *gx;
+	int64_t rows = ebb_count(v->saved[0]) / PARTS;
+	ebb_norm_known known = {NULL, NULL};
 
+	/* Without elements nothing is known. */
+	if (k->centred && ebb_count(v->in[0]))
+		known.centre = saved_part(v, MEAN, rows);
+	if (ebb_norm_needs_scale(v->in[0], rows,
+		    (const double *)(const void *)v->saved[0]->data + INV * rows))
+		known.scale = saved_part(v, INV, rows);
 	for (int i = 0; i < k->axes; i++)
 		axes.axis[i] = lead + i;
 	for (int i = 0; i < lead; i++)
 		rest.axis[rest.n++] = i;
 	if (ebb_wants(v, 0))
 		g = v->in[1] ? ebb_mul(t, v->gy, v->in[1]) : v->gy;
-	gx = ebb_normalised_grad(t, v->in[0], g, axes, k->eps, k->centred, &xh);
+	gx = ebb_normalised_grad(t, v->in[0], &known, g, axes, k->eps, &xh);
 	ebb_give(v, 0, gx);
 	/* What is given is summed over the leading axes. */
 	if (ebb_wants(v, 1))
@@ -193,12 +236,12 @@ static ebb_tensor *normalise(ebb_call *c, const row_attrs *k)
 	len = row_length(x, k->axes);
 	rows = len ? x->count / len : 0;
 	y = ebb_new_like(c, x);
-	saved = ebb_new(c, EBB_F64, EBB_SHAPE(2 * rows), EBB_ROWS);
+	saved = ebb_new(c, EBB_F64, EBB_SHAPE(PARTS * rows), EBB_ROWS);
 	if (y && saved && y->count) {
 		mean = (double *)(void *)saved->data;
 		RUN(y, rownorm, k->centred, rows, len, x->data, c->in[1] ? c->in[1]->data : NULL,
 			c->nin > 2 && c->in[2] ? c->in[2]->data : NULL, k->eps, y->data, mean,
-			mean + rows);
+			mean + REST * rows, mean + INV * rows);
 	}
 	ebb_save(c, saved);
 	ebb_attach(c, k, sizeof *k);

@@ -9,11 +9,37 @@ static void expect_sum(double got, double want, double terms)
 	expect(fabs(got - want) <= 4 * epsilon() * terms + 1e-13 * (1 + fabs(want)));
 }
 
-static void check_stats(int64_t rows, int64_t c, const void *x, double *mean, double *var)
+/* One value per column each. */
+struct columns {
+	double *centre, *rest, *std, *inv, *sum, *dot, *by_g, *by_x, *plus;
+};
+
+static struct columns columns_new(int64_t c)
 {
-	K->batchnorm_stats(rows, c, x, mean, var);
+	struct columns d;
+	double **each[] = {&d.centre, &d.rest, &d.std, &d.inv, &d.sum, &d.dot, &d.by_g, &d.by_x,
+		&d.plus};
+
+	for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
+		*each[i] = bytes((size_t)c * sizeof **each[i]);
+		for (int64_t k = 0; k < c; k++)
+			(*each[i])[k] = any_real();
+	}
+	for (int64_t k = 0; k < c; k++)
+		d.inv[k] = 1 + 0.1 * (double)k;
+	return d;
+}
+
+static double rounded(double v)
+{
+	return f64 ? v : (double)(float)v;
+}
+
+static void check_stats(int64_t rows, int64_t c, const void *x, const struct columns *d)
+{
+	K->batchnorm_stats(rows, c, x, 1e-5, d->centre, d->rest, d->std);
 	for (int64_t k = 0; k < c && rows > 0; k++) {
-		double m = 0, v = 0;
+		double m = 0, v = 0, var = d->std[k] * d->std[k];
 
 		for (int64_t r = 0; r < rows; r++)
 			m += get(x, r * c + k);
@@ -21,73 +47,76 @@ static void check_stats(int64_t rows, int64_t c, const void *x, double *mean, do
 		for (int64_t r = 0; r < rows; r++)
 			v += pow(get(x, r * c + k) - m, 2);
 		v /= (double)rows;
-		expect_sum(mean[k], m, sqrt(v));
-		expect(fabs(var[k] - v) <= 8 * epsilon() * v + 1e-11 * (1e-3 + v));
+		expect(d->centre[k] == rounded(d->centre[k]));
+		expect_sum(d->centre[k] + d->rest[k], m, sqrt(v));
+		expect(fabs(var - v) <= 8 * epsilon() * v + 1e-11 * (1e-3 + v));
 	}
 }
 
 /* y NULL: without a mask. */
 static void check_gradient(int64_t rows, int64_t c, const void *x, const void *gy, const void *y,
-	double *const d[4], bool keep)
+	const struct columns *d, bool keep)
 {
-	double *mean = d[0], *var = d[1], *a = d[2], *b = d[3];
 	void *gx = reals(rows * c), *masked = keep ? reals(rows * c) : NULL;
+	ebb_norm_grad by = {d->centre, d->by_g, d->by_x, d->plus, d->inv};
 
-	K->batchnorm_sums(rows, c, x, gy, y, mean, var, a, b);
+	K->batchnorm_sums(rows, c, x, gy, y, d->centre, d->rest, d->inv, d->sum, d->dot);
 	for (int64_t k = 0; k < c; k++) {
 		double s = 0, t = 0, n = 0;
 
 		for (int64_t r = 0; r < rows; r++) {
 			int64_t i = r * c + k;
 			double g = !y || get(y, i) > 0 ? get(gy, i) : 0;
+			double deviation = get(x, i) - d->centre[k] - d->rest[k];
 
 			s += g;
-			t += g * (get(x, i) - mean[k]);
-			n += fabs(g) * (1 + fabs(get(x, i) - mean[k]));
+			t += g * deviation;
+			n += fabs(g) * (1 + fabs(deviation) + fabs(d->rest[k]));
 		}
-		expect_sum(a[k], s, n);
-		expect_sum(b[k] / var[k], t, n);
-		/* of the size that coefficients have */
-		a[k] /= (double)rows + 1;
+		expect_sum(d->sum[k], s, n);
+		expect_sum(d->dot[k] / d->inv[k], t, n);
 	}
-	K->batchnorm_gx(rows, c, x, gy, y, a, mean, var, gx, masked);
+	K->batchnorm_gx(rows, c, x, gy, y, &by, gx, masked);
 	for (int64_t i = 0; i < rows * c; i++) {
-		double g = !y || get(y, i) > 0 ? get(gy, i) : 0, bx = mean[i % c] * get(x, i);
+		int64_t k = i % c;
+		double g = !y || get(y, i) > 0 ? get(gy, i) : 0;
+		double bx = d->by_x[k] * (get(x, i) - d->centre[k]);
 
-		expect_near(get(gx, i), a[i % c] * g + bx + var[i % c],
-			8 * (1 + fabs(bx) + fabs(var[i % c])), "batchnorm_gx");
+		expect_near(get(gx, i), d->inv[k] * (d->by_g[k] * g + bx + d->plus[k]),
+			8 * d->inv[k] * (2 + fabs(bx) + fabs(d->centre[k] * d->by_x[k])),
+			"batchnorm_gx");
 		expect(!masked || get(masked, i) == g);
 	}
 	if (keep) { /* in place */
 		void *g = reals(rows * c), *again = reals(rows * c);
 
 		memcpy(g, gy, (size_t)(rows * c) * K->real_size);
-		K->batchnorm_gx(rows, c, x, g, y, a, mean, var, again, g);
+		K->batchnorm_gx(rows, c, x, g, y, &by, again, g);
 		expect(memcmp(g, masked, (size_t)(rows * c) * K->real_size) == 0);
 		expect(memcmp(again, gx, (size_t)(rows * c) * K->real_size) == 0);
 		memcpy(g, gy, (size_t)(rows * c) * K->real_size);
-		K->batchnorm_gx(rows, c, x, g, y, a, mean, var, g, NULL);
+		K->batchnorm_gx(rows, c, x, g, y, &by, g, NULL);
 		expect(memcmp(g, gx, (size_t)(rows * c) * K->real_size) == 0);
 	}
-	K->batchnorm_gx(rows, c, NULL, gy, y, a, NULL, NULL, gx, masked);
+	K->batchnorm_gx(rows, c, NULL, gy, y, &(ebb_norm_grad){.by_g = d->by_g}, gx, masked);
 	for (int64_t i = 0; i < rows * c; i++) {
 		double g = !y || get(y, i) > 0 ? get(gy, i) : 0;
 
-		expect_near(get(gx, i), a[i % c] * g, 4, "batchnorm_gx without x");
+		expect_near(get(gx, i), d->by_g[i % c] * g, 4, "batchnorm_gx without x");
 	}
 }
 
-static void check_passes(int64_t rows, int64_t c, const void *x, const double *scale,
-	const double *shift, const void *residual)
+static void check_passes(
+	int64_t rows, int64_t c, const void *x, const struct columns *d, const void *residual)
 {
 	void *y = reals(rows * c), *z = reals(rows * c), *w = reals(rows * c);
 
-	K->scale_shift(rows, c, x, scale, shift, y);
-	K->scale_shift_relu(rows, c, x, NULL, scale, shift, z);
-	K->scale_shift_relu(rows, c, x, residual, scale, shift, w);
+	K->scale_shift(rows, c, x, d->centre, d->by_x, d->plus, y);
+	K->scale_shift_relu(rows, c, x, NULL, d->centre, d->by_x, d->plus, z);
+	K->scale_shift_relu(rows, c, x, residual, d->centre, d->by_x, d->plus, w);
 	for (int64_t i = 0; i < rows * c; i++) {
-		double bx = get(x, i) * scale[i % c], v = bx + shift[i % c];
-		double tolerance = 8 * (1 + fabs(bx) + fabs(shift[i % c]));
+		double bx = (get(x, i) - d->centre[i % c]) * d->by_x[i % c], v = bx + d->plus[i % c];
+		double tolerance = 8 * (1 + fabs(bx) + fabs(d->centre[i % c] * d->by_x[i % c]));
 
 		expect_near(get(y, i), v, tolerance, "scale_shift");
 		expect(get(z, i) == (get(y, i) < 0 ? 0 : get(y, i)) ||
@@ -110,20 +139,16 @@ static void *some_nan(int64_t n)
 static void check_norm(int64_t rows, int64_t c, double offset)
 {
 	void *x = random_reals(rows * c), *gy = random_reals(rows * c), *y = some_nan(rows * c);
-	double *d[4];
+	struct columns d = columns_new(c);
 
-	for (int i = 0; i < 4; i++)
-		d[i] = bytes((size_t)c * sizeof *d[i]);
 	for (int64_t i = 0; i < rows * c; i++)
 		set(x, i, get(x, i) + offset);
-	check_stats(rows, c, x, d[0], d[1]);
-	for (int64_t k = 0; k < c; k++)
-		d[1][k] = 1 + 0.1 * (double)k;
-	check_gradient(rows, c, x, gy, NULL, d, false);
-	check_gradient(rows, c, x, gy, y, d, false);
-	check_gradient(rows, c, x, gy, y, d, true);
-	check_passes(rows, c, x, d[0], d[1], y);
-	check_passes(rows, c, y, d[0], d[1], x);
+	check_stats(rows, c, x, &d);
+	check_gradient(rows, c, x, gy, NULL, &d, false);
+	check_gradient(rows, c, x, gy, y, &d, false);
+	check_gradient(rows, c, x, gy, y, &d, true);
+	check_passes(rows, c, x, &d, y);
+	check_passes(rows, c, y, &d, x);
 	release_all();
 }
 
@@ -132,7 +157,7 @@ static void hard_statistics(void)
 {
 	enum { ROWS = 5000, COLS = 6 };
 	void *x = random_reals(ROWS * COLS);
-	double *mean = bytes(COLS * sizeof *mean), *var = bytes(COLS * sizeof *var);
+	struct columns d = columns_new(COLS);
 
 	for (int64_t r = 0; r < ROWS; r++) {
 		int64_t i = r * COLS;
@@ -144,8 +169,60 @@ static void hard_statistics(void)
 		set(x, i + 4, r < ROWS / 2 ? 0 : 100 + get(x, i + 4));
 		set(x, i + 5, 1e-12 * get(x, i + 5));
 	}
-	check_stats(ROWS, COLS, x, mean, var);
-	expect(var[3] == 0 && var[5] > 3e-25 && var[5] < 4e-25);
+	check_stats(ROWS, COLS, x, &d);
+	expect(d.std[3] == 0 && d.std[5] > 5.4e-13 && d.std[5] < 6.4e-13);
+	release_all();
+}
+
+/* Columns of a constant, and of two neighbouring numbers, whose mean no real may hold: normalised
+ * they are zeros, and -1 and 1. */
+static void large_constants(int64_t rows, int64_t c, double about)
+{
+	void *x = reals(rows * c), *y = reals(rows * c);
+	struct columns d = columns_new(c);
+	double low = rounded(about);
+	double high = f64 ? nextafter(low, INFINITY) : (double)nextafterf((float)low, INFINITY);
+
+	for (int64_t r = 0; r < rows; r++)
+		for (int64_t k = 0; k < c; k++)
+			set(x, r * c + k, k % 2 && r % 2 ? high : low);
+	K->batchnorm_stats(rows, c, x, 0, d.centre, d.rest, d.std);
+	for (int64_t k = 0; k < c; k++) {
+		double half = k % 2 ? (high - low) / 2 : 0;
+
+		expect(d.centre[k] - low + d.rest[k] == half);
+		expect(fabs(d.std[k] - half) <= 1e-7 * half);
+		d.inv[k] = half > 0 ? 1 / half : 1e3;
+		d.plus[k] = -d.rest[k] * d.inv[k];
+	}
+	K->scale_shift(rows, c, x, d.centre, d.inv, d.plus, y);
+	for (int64_t i = 0; i < rows * c; i++)
+		expect(get(y, i) == (i % c % 2 ? i / c % 2 ? 1 : -1 : 0));
+	release_all();
+}
+
+/* Deviations whose squares leave the range of the type, unless eps hides them. */
+static void squares_out_of_range(int64_t rows, int64_t c, int size)
+{
+	void *x = random_reals(rows * c), *same = reals(rows * c);
+	struct columns d = columns_new(c), e = columns_new(c);
+
+	for (int64_t i = 0; i < rows * c; i++) {
+		set(same, i, ldexp(get(x, i) + 3, -2));
+		set(x, i, ldexp(get(same, i), size));
+	}
+	K->batchnorm_stats(rows, c, x, 0, d.centre, d.rest, d.std);
+	K->batchnorm_stats(rows, c, same, 0, e.centre, e.rest, e.std);
+	for (int64_t k = 0; k < c; k++) {
+		expect(d.centre[k] == rounded(d.centre[k]));
+		expect(fabs(ldexp(d.centre[k], -size) + ldexp(d.rest[k], -size) -
+			    e.centre[k] - e.rest[k]) <= 4 * epsilon() + 1e-12);
+		expect(fabs(ldexp(d.std[k], -size) / e.std[k] - 1) <= 16 * epsilon() + 1e-12);
+	}
+	set(x, 0, INFINITY); /* of that column alone */
+	K->batchnorm_stats(rows, c, x, 0, d.centre, d.rest, d.std);
+	for (int64_t k = 0; k < c; k++)
+		expect(isfinite(d.std[k]) == (k > 0));
 	release_all();
 }
 
@@ -164,6 +241,22 @@ static void norms(void)
 		check_norm(any(0, any(0, 4) ? 100 : 60000) / c, c, any(0, 1) ? 0 : any(0, 100));
 	}
 	hard_statistics();
+	for (int i = 0; i < 6; i++) {
+		static const double about[] = {100, 1e4, 1e6, 1e10 / 3, -1e6, 0x1p53};
+
+		large_constants(4, 1, about[i]);
+		large_constants(1000, 6, about[i]);
+		large_constants(40000, 5, about[i]);
+		large_constants(200, 301, about[i]);
+	}
+	for (int i = 0; i < 4; i++) {
+		static const int sizes[] = {80, -90, 900, -900};
+
+		if (f64 || i < 2) {
+			squares_out_of_range(50, 7, sizes[i]);
+			squares_out_of_range(20000, 3, sizes[i]);
+		}
+	}
 }
 
 START_TEST(batch_norm)
@@ -174,15 +267,15 @@ END_TEST
 
 static void stats_result(void *result, void *x)
 {
-	double *mean = result;
+	double *centre = result, *rest = centre + 10, *std = centre + 20;
 
-	K->batchnorm_stats(9000, 10, x, mean, mean + 10);
-	K->batchnorm_sums(9000, 10, x, x, x, mean, mean + 10, mean + 20, mean + 30);
+	K->batchnorm_stats(9000, 10, x, 0, centre, rest, std);
+	K->batchnorm_sums(9000, 10, x, x, x, centre, rest, std, centre + 30, centre + 40);
 }
 
 static void threads(void)
 {
-	same_for_all_threads(40 * sizeof(double), stats_result, random_reals(90000));
+	same_for_all_threads(50 * sizeof(double), stats_result, random_reals(90000));
 }
 
 static void check_row(bool centred, int64_t len, const void *x, const void *gy, const void *w,
@@ -219,13 +312,14 @@ static void check_rows(bool centred, int64_t rows, int64_t len, double offset, b
 	void *x = random_reals(n), *gy = random_reals(n), *y = reals(n), *gx = reals(n);
 	void *w = plain ? NULL : random_reals(len), *b = plain ? NULL : random_reals(len);
 	double *mean = bytes((size_t)rows * sizeof *mean), *inv = bytes((size_t)rows * sizeof *inv);
+	double *rest = bytes((size_t)rows * sizeof *rest);
 	double *gw = bytes((size_t)len * sizeof *gw), *gb = bytes((size_t)len * sizeof *gb);
 
 	for (int64_t i = 0; i < n; i++)
 		set(x, i, get(x, i) + offset);
-	K->rownorm(centred, rows, len, x, w, b, 0.1, y, mean, inv);
-	K->rownorm_grad(centred, rows, len, x, gy, w, mean, inv, gx);
-	K->rownorm_sums(rows, len, x, gy, mean, inv, gw, gb);
+	K->rownorm(centred, rows, len, x, w, b, 0.1, y, mean, rest, inv);
+	K->rownorm_grad(centred, rows, len, x, gy, w, mean, rest, inv, gx);
+	K->rownorm_sums(rows, len, x, gy, mean, rest, inv, gw, gb);
 	for (int64_t r = 0; r < rows && len; r++)
 		check_row(centred, len, x, gy, w, b, r * len, y, gx, mean[r], inv[r]);
 	for (int64_t k = 0; k < len; k++) {
@@ -241,6 +335,58 @@ static void check_rows(bool centred, int64_t rows, int64_t len, double offset, b
 	release_all();
 }
 
+/* Rows of a constant, of two neighbouring numbers, of squares out of range: normalised they are
+ * zeros, -1 and 1, and what the row is of moderate size. */
+static void hard_row(int64_t len, double about)
+{
+	void *x = reals(2 * len), *y = reals(2 * len), *gy = random_reals(2 * len);
+	void *gx = reals(2 * len);
+	double mean[2], rest[2], inv[2], low = rounded(about), dot = 0, sum = 0;
+	double high = f64 ? nextafter(low, INFINITY) : (double)nextafterf((float)low, INFINITY);
+
+	for (int64_t i = 0; i < 2 * len; i++)
+		set(x, i, i >= len && i % 2 ? high : low);
+	K->rownorm(true, 1, len, x, NULL, NULL, 1e-5, y, mean, rest, inv);
+	for (int64_t i = 0; i < len; i++)
+		expect(get(y, i) == 0);
+	K->rownorm(true, 2, len, x, NULL, NULL, 0, y, mean, rest, inv);
+	K->rownorm_grad(true, 2, len, x, gy, NULL, mean, rest, inv, gx);
+	for (int64_t i = len; i < 2 * len; i++) {
+		sum += get(gy, i) / (double)len;
+		dot += get(gy, i) * (i % 2 ? 1 : -1) / (double)len;
+	}
+	for (int64_t i = len; i < 2 * len; i++) {
+		expect_near(get(y, i), i % 2 ? 1 : -1, 16, "rownorm");
+		expect_near(get(gx, i) / inv[1], get(gy, i) - sum - (i % 2 ? dot : -dot), 64,
+			"rownorm_grad");
+	}
+	release_all();
+}
+
+static void scaled_rows(bool centred, int64_t len, int size)
+{
+	void *x = random_reals(len), *y = reals(len), *gx = reals(len), *gy = random_reals(len);
+	void *same = reals(len), *z = reals(len), *gz = reals(len);
+	double mean[2], rest[2], inv[2];
+
+	for (int64_t i = 0; i < len; i++) {
+		set(same, i, ldexp(get(x, i) + 3, -2));
+		set(x, i, ldexp(get(same, i), size));
+	}
+	K->rownorm(centred, 1, len, x, NULL, NULL, 0, y, mean, rest, inv);
+	K->rownorm(centred, 1, len, same, NULL, NULL, 0, z, mean + 1, rest + 1, inv + 1);
+	K->rownorm_grad(centred, 1, len, x, gy, NULL, mean, rest, inv, gx);
+	K->rownorm_grad(centred, 1, len, same, gy, NULL, mean + 1, rest + 1, inv + 1, gz);
+	for (int64_t i = 0; i < len; i++) {
+		expect_near(get(y, i), get(z, i), 16, "rownorm");
+		expect_near(ldexp(get(gx, i), size), get(gz, i), 64, "rownorm_grad");
+	}
+	set(x, 0, INFINITY);
+	K->rownorm(centred, 1, len, x, NULL, NULL, 0, y, mean, rest, inv);
+	expect(isnan(get(y, 0)));
+	release_all();
+}
+
 static void row_norms(void)
 {
 	static const int64_t shapes[][2] = {{0, 3}, {3, 0}, {1, 1}, {5, 1}, {7, 3}, {4, 16},
@@ -249,6 +395,19 @@ static void row_norms(void)
 	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
 		for (int k = 0; k < 4; k++)
 			check_rows(k % 2, shapes[i][0], shapes[i][1], k % 2 ? 100 : 0, k / 2);
+	}
+	for (int i = 0; i < 6; i++) {
+		static const double about[] = {100, 1e4, 1e6, 1e10 / 3, -1e6, 0x1p53};
+
+		hard_row(2, about[i]);
+		hard_row(14, about[i]);
+		hard_row(1000, about[i]);
+	}
+	for (int i = 0; i < 4; i++) {
+		static const int sizes[] = {80, -90, 900, -900};
+
+		for (int k = 0; k < 4 && (f64 || i < 2); k++)
+			scaled_rows(k % 2, k / 2 ? 5 : 100, sizes[i]);
 	}
 }
 
@@ -272,23 +431,26 @@ static void streamed(void)
 	size_t size = K->real_size;
 	char *x = random_reals(n), *r = random_reals(n), *y[2] = {reals(n), reals(n)};
 	char *masked[2] = {reals(n), reals(n)};
-	double a[COLS], b[COLS], c[COLS];
+	double m[COLS], a[COLS], b[COLS], c[COLS], scale[COLS];
+	ebb_norm_grad by = {m, a, b, c, scale};
 
 	for (int i = 0; i < COLS; i++) {
+		m[i] = any_real();
+		scale[i] = any_real();
 		a[i] = any_real();
 		b[i] = any_real();
 		c[i] = any_real();
 	}
 	set(x, 5, NAN);
-	K->scale_shift_relu(ROWS, COLS, x, r, a, b, y[0]);
-	K->scale_shift_relu(HALF, COLS, x, r, a, b, y[1]);
-	K->scale_shift_relu(HALF, COLS, x + (size_t)half * size, r + (size_t)half * size, a, b,
+	K->scale_shift_relu(ROWS, COLS, x, r, m, a, b, y[0]);
+	K->scale_shift_relu(HALF, COLS, x, r, m, a, b, y[1]);
+	K->scale_shift_relu(HALF, COLS, x + (size_t)half * size, r + (size_t)half * size, m, a, b,
 		y[1] + (size_t)half * size);
 	expect(isnan(get(y[0], 5)));
 	for (int64_t i = 0; i < n; i++)
 		expect_near(get(y[0], i), get(y[1], i), 2, "scale_shift_relu at %d", (int)i);
-	K->batchnorm_gx(ROWS, COLS, r, x, y[1], a, b, c, y[0], masked[0]);
-	K->batchnorm_gx(HALF, COLS, r, x, y[1], a, b, c, y[1], masked[1]);
+	K->batchnorm_gx(ROWS, COLS, r, x, y[1], &by, y[0], masked[0]);
+	K->batchnorm_gx(HALF, COLS, r, x, y[1], &by, y[1], masked[1]);
 	for (int64_t i = 0; i < half; i++) {
 		expect_near(get(y[0], i), get(y[1], i), 4, "batchnorm_gx at %d", (int)i);
 		expect_near(get(masked[0], i), get(masked[1], i), 0, "masked at %d", (int)i);
