@@ -40,10 +40,11 @@ EBB_INLINE double deviation(real x, double mean, double rest)
 	return EBB_F64 ? (x - mean) - rest : x - mean;
 }
 
-/* The mean, as deviations from the first element: of equal ones exactly that element. */
+/* The mean; of equal elements exactly that element.  A sum of floats is as good as exact, one of
+ * doubles is of deviations from the first. */
 static void row_mean(int64_t len, const real *x, struct row *row)
 {
-	double lane[LANES] = {0}, first = x[0], d, part;
+	double lane[LANES] = {0}, first = EBB_F64 ? x[0] : 0, d, part;
 	int64_t i = 0;
 
 	for (; i + LANES <= len; i += LANES) {

@@ -481,6 +481,15 @@ static void affine_row(
 		shift_row(n, x, NULL, q, false, j->stream, out);
 }
 
+/* cols values, over and over until there are width. */
+static void fill(real *to, const double *from, int64_t cols, int64_t width)
+{
+	for (int64_t k = 0; k < cols; k++)
+		to[k] = (real)from[k];
+	for (int64_t k = cols; k < width; k *= 2)
+		memcpy(to + k, to, (size_t)ebb_min(k, width - k) * sizeof *to);
+}
+
 static void affine_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct affine_job *j = ctx;
@@ -492,13 +501,15 @@ static void affine_piece(void *ctx, int64_t piece, int worker)
 		int64_t cols = ebb_min(COLUMNS, j->cols - at);
 		int64_t many = copies(to - from, cols, j->cols, COLUMNS), width = many * cols;
 
-		for (int64_t k = 0; k < width; k++) {
-			q.m[k] = k < cols ? j->x ? (real)j->m[at + k] : 0 : q.m[k - cols];
-			q.a[k] = k < cols ? j->gy ? (real)j->a[at + k] : 0 : q.a[k - cols];
-			q.b[k] = k < cols ? j->x ? (real)j->b[at + k] : 0 : q.b[k - cols];
-			q.c[k] = k < cols ? j->x ? (real)j->c[at + k] : 0 : q.c[k - cols];
-			q.s[k] = k < cols ? j->s ? (real)j->s[at + k] : 0 : q.s[k - cols];
+		if (j->x) {
+			fill(q.m, j->m + at, cols, width);
+			fill(q.b, j->b + at, cols, width);
+			fill(q.c, j->c + at, cols, width);
 		}
+		if (j->gy)
+			fill(q.a, j->a + at, cols, width);
+		if (j->gy && j->x)
+			fill(q.s, j->s + at, cols, width);
 		for (int64_t r = from; r < to; r += many)
 			affine_row(j, r + many <= to ? width : (to - r) * cols, r * j->cols + at,
 				&q);
