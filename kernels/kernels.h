@@ -326,6 +326,9 @@ typedef struct ebb_kernels {
 	/* y[r,k] = sum of x[r,j], k - before <= j <= k + after, over rows of x [rows,c] */
 	void (*window_sums)(
 		int64_t rows, int64_t c, int64_t before, int64_t after, const void *x, void *y);
+	/* y[r,k] = sqrt(plus + scale*sum of x[r,j]^2) over the same window, in double */
+	void (*window_norms)(int64_t rows, int64_t c, int64_t before, int64_t after, double scale,
+		double plus, const void *x, void *y);
 
 	/* Batch normalisation over rows of x [rows,c].  The passes take whatever statistics and
 	 * coefficients the caller has, computed here or where x was made.  A mean is centre[k] +

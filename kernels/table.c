@@ -11,7 +11,7 @@
 	X(index_select) X(index_select_grad) X(gather) X(gather_grad) X(gemm_workspace) \
 	X(gemm) X(outer_sum) X(conv_workspace) X(conv_forward) X(conv_grad_input) X(conv_grad_weight) \
 	X(maxpool) X(maxpool_goes_over) X(maxpool_scatter) X(maxpool_gather) X(avgpool) X(avgpool_grad) \
-	X(maxpool_put) X(upsample) X(upsample_grad) X(window_sums) \
+	X(maxpool_put) X(upsample) X(upsample_grad) X(window_sums) X(window_norms) \
 	X(batchnorm_stats) X(scale_shift) X(scale_shift_relu) X(batchnorm_sums) X(batchnorm_gx) \
 	X(rownorm) X(rownorm_grad) X(rownorm_sums) X(uniform) \
 	X(normal) X(dropout) X(sgd) X(adam) X(rmsprop) X(stats) \

@@ -33,15 +33,50 @@ static ebb_tensor *window_sums(ebb_tape *t, ebb_tensor *x, reach r, const char *
 	return ebb_record(&c, y);
 }
 
+/* u = sqrt(k + alpha/size*sum of x^2 over a window): x^2 may be beyond the type's range, u is not. */
+typedef struct norm_attrs {
+	reach r;
+	double scale, k;
+} norm_attrs;
+
+/* du[i]/dx[j] = scale*x[j]/u[i] where j is in window i. */
+static void norm_vjp(ebb_vjp *v)
+{
+	const norm_attrs *k = v->attrs;
+	ebb_tensor *g = ebb_div(v->t, v->gy, v->out);
+
+	g = window_sums(v->t, g, (reach){k->r.after, k->r.before}, NULL);
+	ebb_give(v, 0, ebb_mul(v->t, v->in[0], ebb_mul_scalar(v->t, g, k->scale)));
+}
+static const ebb_op NORM = {.name = "channel_norm",
+	.vjp = norm_vjp,
+	.reads = {EBB_IN(0) | EBB_OUT},
+	.takes = {EBB_CHANNELS_LAST}};
+
+static ebb_tensor *window_norms(ebb_tape *t, ebb_tensor *x, const norm_attrs *k, const char *site)
+{
+	ebb_call c = ebb_begin(t, &NORM, site, 1, &x);
+	ebb_tensor *y;
+
+	if (!c.t)
+		return NULL;
+	y = ebb_new(&c, ebb_dtype_of(x), ebb_shape_of(x), EBB_CHANNELS_LAST);
+	if (y && y->count)
+		KERNELS(y)->window_norms(y->count / y->shape[1], y->shape[1], k->r.before,
+			k->r.after, k->scale, k->k, x->data, y->data);
+	ebb_attach(&c, k, sizeof *k);
+	return ebb_record(&c, y);
+}
+
 static const ebb_op LRN = {.name = "local_response_norm"};
 
 ebb_tensor *(ebb_local_response_norm)(const ebb_local_response_norm_args *a)
 {
 	ebb_tape *t = a->t;
-	ebb_tensor *x = a->x, *sum, *scale;
+	ebb_tensor *x = a->x, *u;
 	ebb_call c = {.t = t, .op = &LRN, .site = a->site, .nin = 1, .in = &x};
-	double alpha = ebb_number(a->alpha, 1e-4), beta = ebb_number(a->beta, 0.75),
-	       k = ebb_number(a->k, 1);
+	double alpha = ebb_number(a->alpha, 1e-4), beta = ebb_number(a->beta, 0.75);
+	norm_attrs k = {{a->size / 2, (a->size - 1) / 2}, alpha, ebb_number(a->k, 1)};
 	char text[240];
 
 	if (!ebb_given(t, x, "local_response_norm", a->site) || !ebb_check_real(&c, 0, "x"))
@@ -51,8 +86,8 @@ ebb_tensor *(ebb_local_response_norm)(const ebb_local_response_norm_args *a)
 			ebb_describe(x, text, sizeof text));
 	if (a->size < 1)
 		return ebb_call_fail(&c, EBB_INVALID, "size is %d; it must be at least 1", a->size);
-	sum = window_sums(
-		t, (ebb_square)(t, x, a->site), (reach){a->size / 2, (a->size - 1) / 2}, a->site);
-	scale = (ebb_add_scalar)(t, (ebb_mul_scalar)(t, sum, alpha / a->size, a->site), k, a->site);
-	return (ebb_mul)(t, x, (ebb_pow_scalar)(t, scale, -beta, a->site), a->site);
+	k.scale /= a->size;
+	u = window_norms(t, x, &k, a->site);
+	return (ebb_mul)(t, (ebb_div)(t, x, u, a->site),
+		(ebb_pow_scalar)(t, u, 1 - 2 * beta, a->site), a->site);
 }

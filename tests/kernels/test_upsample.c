@@ -80,15 +80,21 @@ static void upsamples(void)
 
 static void check_sums(int64_t rows, int64_t c, int64_t before, int64_t after)
 {
-	void *x = random_reals(rows * c), *y = reals(rows * c);
+	void *x = random_reals(rows * c), *y = reals(rows * c), *z = reals(rows * c);
 
 	K->window_sums(rows, c, before, after, x, y);
+	K->window_norms(rows, c, before, after, 0x1p100, 0x1p90, x, z);
 	for (int64_t i = 0; i < rows * c; i++) {
-		double sum = 0;
+		double sum = 0, squares = 0;
 
-		for (int64_t j = i % c - before; j <= i % c + after; j++)
-			sum += j >= 0 && j < c ? get(x, i / c * c + j) : 0;
+		for (int64_t j = i % c - before; j <= i % c + after; j++) {
+			double v = j >= 0 && j < c ? get(x, i / c * c + j) : 0;
+
+			sum += v;
+			squares += v * v;
+		}
 		expect_near(get(y, i), sum, 16, "window_sums");
+		expect_near(get(z, i) / 0x1p50, sqrt(squares + 0x1p-10), 16, "window_norms");
 	}
 	release_all();
 }

@@ -422,6 +422,27 @@ START_TEST(sizes_change_no_derivative_but_by_their_factor)
 }
 END_TEST
 
+/* x/(k + alpha*x^2)^beta, whose x^2 is not of the type. */
+START_TEST(responses_of_any_size)
+{
+	const double sizes[] = {1, 1e20, 1e25, 1e-25};
+
+	for (int i = 0; i < 8; i++) {
+		ebb_dtype dtype = i % 2 ? EBB_F64 : EBB_F32;
+		ebb_tape *t = tape_of(dtype);
+		double x = sizes[i / 2], want = x * pow(1e-2 * x, -1.5);
+		ebb_tensor *y;
+
+		y = ebb_local_response_norm(
+			t, ebb_full(t, EBB_SHAPE(2, 3, 2), x), 1, .k = EBB_ZERO);
+		for (int k = 0; k < 12; k++)
+			ck_assert_double_eq_tol(ebb_at(y, k) / want, 1, 8 * type_epsilon(dtype));
+		assert_healthy(t);
+		ebb_tape_free(t);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("statistics");
@@ -433,6 +454,7 @@ int main(void)
 	tcase_add_test(c, running_means_are_taken_off_first);
 	tcase_add_test(c, offsets_change_no_derivative);
 	tcase_add_test(c, sizes_change_no_derivative_but_by_their_factor);
+	tcase_add_test(c, responses_of_any_size);
 	tcase_set_timeout(c, 60);
 	suite_add_tcase(s, c);
 	return run_suite(s);
