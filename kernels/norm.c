@@ -318,8 +318,8 @@ void EBB_NAME(batchnorm_stats)(int64_t rows, int64_t c, const void *x, double ep
 			merge(&part[0], j.all.cols, part[p].n, part[p].rest, part[p].m2);
 		for (int64_t k = 0; k < j.all.cols; k++) {
 			double var = part[0].m2[k] / (double)rows;
-			struct column column = {rows, c, j.all.x + k, &centre[at + k],
-				&rest[at + k], &std[at + k]};
+			struct column column = {
+				rows, c, j.all.x + k, &centre[at + k], &rest[at + k], &std[at + k]};
 
 			rest[at + k] = part[0].rest[k];
 			split_mean(&centre[at + k], &rest[at + k]);
@@ -511,8 +511,8 @@ static void affine_piece(void *ctx, int64_t piece, int worker)
 		if (j->gy && j->x)
 			fill(q.s, j->s + at, cols, width);
 		for (int64_t r = from; r < to; r += many)
-			affine_row(j, r + many <= to ? width : (to - r) * cols, r * j->cols + at,
-				&q);
+			affine_row(
+				j, r + many <= to ? width : (to - r) * cols, r * j->cols + at, &q);
 	}
 	ebb_stream_end();
 }
@@ -532,8 +532,7 @@ EBB_DECLARE(scale_shift);
 void EBB_NAME(scale_shift)(int64_t rows, int64_t c, const void *x, const double *centre,
 	const double *scale, const double *shift, void *y)
 {
-	affine((struct affine_job){
-		rows, c, .x = x, .m = centre, .b = scale, .c = shift, .out = y});
+	affine((struct affine_job){rows, c, .x = x, .m = centre, .b = scale, .c = shift, .out = y});
 }
 
 EBB_DECLARE(scale_shift_relu);

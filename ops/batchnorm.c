@@ -83,8 +83,8 @@ static void fused_grad(ebb_vjp *v)
 		const void *y = in[3] ? in[3]->data : NULL;
 
 		if (batch || ebb_wants(v, WEIGHT) || ebb_wants(v, BIAS))
-			KERNELS(x)->batchnorm_sums(rows, channels, x->data, in[0]->data, y,
-				of.centre, of.rest, of.inv, s.g, s.dot);
+			RUN(x, batchnorm_sums, rows, channels, x->data, in[0]->data, y, of.centre,
+				of.rest, of.inv, s.g, s.dot);
 		if (ebb_wants(v, WEIGHT))
 			gw = ebb_vector(&c, ebb_dtype_of(x), channels, s.dot);
 		if (ebb_wants(v, BIAS))
@@ -98,11 +98,10 @@ static void fused_grad(ebb_vjp *v)
 			gr = !two ? NULL : over ? v->gy : ebb_new_like(&c, x);
 		}
 		if (gx) {
-			ebb_norm_grad by =
-				gx_coefficients(v, &of, channels, (double)rows, &s);
+			ebb_norm_grad by = gx_coefficients(v, &of, channels, (double)rows, &s);
 
-			KERNELS(gx)->batchnorm_gx(rows, channels, batch ? x->data : NULL,
-				in[0]->data, y, &by, gx->data, gr ? gr->data : NULL);
+			RUN(gx, batchnorm_gx, rows, channels, batch ? x->data : NULL, in[0]->data,
+				y, &by, gx->data, gr ? gr->data : NULL);
 		}
 	}
 	ebb_record(&c, gx ? gx : gw ? gw : gb);
@@ -186,12 +185,11 @@ static void scale_and_shift(const ebb_tensor *x, const ebb_tensor *residual, boo
 	int64_t channels = x->shape[1], rows = x->count / channels;
 
 	if (rectify)
-		KERNELS(y)->scale_shift_relu(rows, channels, x->data,
-			residual ? residual->data : NULL, of->centre, of->scale, of->shift,
-			y->data);
+		RUN(y, scale_shift_relu, rows, channels, x->data, residual ? residual->data : NULL,
+			of->centre, of->scale, of->shift, y->data);
 	else
-		KERNELS(y)->scale_shift(
-			rows, channels, x->data, of->centre, of->scale, of->shift, y->data);
+		RUN(y, scale_shift, rows, channels, x->data, of->centre, of->scale, of->shift,
+			y->data);
 }
 
 static void remake(ebb_vjp *v)
@@ -316,7 +314,7 @@ static void batch_statistics(
 	/* Not yet what they will hold. */
 	double *std = of->inv, *mean = of->scale, *var = of->shift;
 
-	KERNELS(x)->batchnorm_stats(rows, channels, x->data, eps, of->centre, of->rest, std);
+	RUN(x, batchnorm_stats, rows, channels, x->data, eps, of->centre, of->rest, std);
 	if (a->running_mean && ebb_is_training(c->t) && !ebb_is_replaying(c->t)) {
 		for (int64_t i = 0; i < channels; i++) {
 			mean[i] = of->centre[i] + of->rest[i];

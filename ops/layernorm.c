@@ -68,13 +68,12 @@ static void fused_grad(ebb_vjp *v)
 	inv = rows ? mean + INV * rows : mean;
 	gx = ebb_wants(v, 0) ? ebb_new_like(&c, x) : NULL;
 	if (gx)
-		KERNELS(x)->rownorm_grad(k->centred, rows, len, x->data, in[0]->data,
+		RUN(x, rownorm_grad, k->centred, rows, len, x->data, in[0]->data,
 			in[2] ? in[2]->data : NULL, mean, rest, inv, gx->data);
 	if (sums && len)
 		s = ebb_scratch(&c, (size_t)len * 2 * sizeof *s);
 	if (s)
-		KERNELS(x)->rownorm_sums(
-			rows, len, x->data, in[0]->data, mean, rest, inv, s, s + len);
+		RUN(x, rownorm_sums, rows, len, x->data, in[0]->data, mean, rest, inv, s, s + len);
 	gw = ebb_wants(v, 1) ? last_axes(&c, x, k->axes, s) : NULL;
 	gb = wants_bias(v) ? last_axes(&c, x, k->axes, s ? s + len : NULL) : NULL;
 	ebb_record(&c, gx ? gx : gw ? gw : gb);
@@ -147,8 +146,8 @@ static void composed_grad(ebb_vjp *v)
 	/* Without elements nothing is known. */
 	if (k->centred && ebb_count(v->in[0]))
 		known.centre = saved_part(v, MEAN, rows);
-	if (ebb_norm_needs_scale(v->in[0], rows,
-		    (const double *)(const void *)v->saved[0]->data + INV * rows))
+	if (ebb_norm_needs_scale(
+		    v->in[0], rows, (const double *)(const void *)v->saved[0]->data + INV * rows))
 		known.scale = saved_part(v, INV, rows);
 	for (int i = 0; i < k->axes; i++)
 		axes.axis[i] = lead + i;

@@ -62,8 +62,8 @@ static ebb_tensor *window_norms(ebb_tape *t, ebb_tensor *x, const norm_attrs *k,
 		return NULL;
 	y = ebb_new(&c, ebb_dtype_of(x), ebb_shape_of(x), EBB_CHANNELS_LAST);
 	if (y && y->count)
-		KERNELS(y)->window_norms(y->count / y->shape[1], y->shape[1], k->r.before,
-			k->r.after, k->scale, k->k, x->data, y->data);
+		RUN(y, window_norms, y->count / y->shape[1], y->shape[1], k->r.before, k->r.after,
+			k->scale, k->k, x->data, y->data);
 	ebb_attach(&c, k, sizeof *k);
 	return ebb_record(&c, y);
 }

@@ -433,7 +433,9 @@ EBB_API ebb_tensor *ebb_upsample(const ebb_upsample_args *a);
  * bias [C] or NULL (Ioffe & Szegedy 2015). Training, or without running statistics: m and v
  * (biased) of the batch; running = (1 - momentum)*running + momentum*(m, unbiased v) is updated
  * in place if the running tensors (stored, [C]) are given and the tape trains.  Evaluation: the
- * running statistics.  eps defaults to 1e-5, momentum to 0.1.
+ * running statistics.  eps defaults to 1e-5, momentum to 0.1.  x - m is taken before it is scaled,
+ * so that a constant of any size becomes the bias; it must be finite.  v may be beyond the type's
+ * range, where the running variance becomes infinite.
  * inplace: x is released (ebb_release), and y lies where x lay if nobody else needs its value, as
  * without recording. */
 typedef struct ebb_batchnorm_args {

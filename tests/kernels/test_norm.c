@@ -17,8 +17,8 @@ struct columns {
 static struct columns columns_new(int64_t c)
 {
 	struct columns d;
-	double **each[] = {&d.centre, &d.rest, &d.std, &d.inv, &d.sum, &d.dot, &d.by_g, &d.by_x,
-		&d.plus};
+	double **each[] = {
+		&d.centre, &d.rest, &d.std, &d.inv, &d.sum, &d.dot, &d.by_g, &d.by_x, &d.plus};
 
 	for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
 		*each[i] = bytes((size_t)c * sizeof **each[i]);
@@ -115,7 +115,8 @@ static void check_passes(
 	K->scale_shift_relu(rows, c, x, NULL, d->centre, d->by_x, d->plus, z);
 	K->scale_shift_relu(rows, c, x, residual, d->centre, d->by_x, d->plus, w);
 	for (int64_t i = 0; i < rows * c; i++) {
-		double bx = (get(x, i) - d->centre[i % c]) * d->by_x[i % c], v = bx + d->plus[i % c];
+		double bx = (get(x, i) - d->centre[i % c]) * d->by_x[i % c],
+		       v = bx + d->plus[i % c];
 		double tolerance = 8 * (1 + fabs(bx) + fabs(d->centre[i % c] * d->by_x[i % c]));
 
 		expect_near(get(y, i), v, tolerance, "scale_shift");
@@ -215,8 +216,8 @@ static void squares_out_of_range(int64_t rows, int64_t c, int size)
 	K->batchnorm_stats(rows, c, same, 0, e.centre, e.rest, e.std);
 	for (int64_t k = 0; k < c; k++) {
 		expect(d.centre[k] == rounded(d.centre[k]));
-		expect(fabs(ldexp(d.centre[k], -size) + ldexp(d.rest[k], -size) -
-			    e.centre[k] - e.rest[k]) <= 4 * epsilon() + 1e-12);
+		expect(fabs(ldexp(d.centre[k], -size) + ldexp(d.rest[k], -size) - e.centre[k] -
+			       e.rest[k]) <= 4 * epsilon() + 1e-12);
 		expect(fabs(ldexp(d.std[k], -size) / e.std[k] - 1) <= 16 * epsilon() + 1e-12);
 	}
 	set(x, 0, INFINITY); /* of that column alone */

@@ -20,8 +20,8 @@ static ebb_tensor *norm(
 		return ebb_batchnorm_relu(t, x, weight, bias, .eps = eps,
 			.residual = ebb_full(t, ebb_shape_of(x), 1000));
 	case GROUP:
-		return ebb_groupnorm(t, x, ebb_size(x, 1) % GROUPS ? ebb_size(x, 1) : GROUPS, weight,
-			bias, .eps = eps);
+		return ebb_groupnorm(t, x, ebb_size(x, 1) % GROUPS ? ebb_size(x, 1) : GROUPS,
+			weight, bias, .eps = eps);
 	case INSTANCE:
 		return ebb_instancenorm(t, x, weight, bias, .eps = eps);
 	case LAYER:
@@ -149,8 +149,8 @@ static void neighbours(ebb_dtype dtype, kind k, double about)
 		x = ebb_unsqueeze(t, ebb_transpose(t, x, 0, 1), 0);
 	y = norm(t, k, x, NULL, NULL, EBB_ZERO);
 	for (int i = 0; i < 60; i++)
-		ck_assert_double_eq_tol(ebb_at(y, i),
-			lift + (ebb_at(x, i) > low ? 1 : -1), (lift + 8) * type_epsilon(dtype));
+		ck_assert_double_eq_tol(ebb_at(y, i), lift + (ebb_at(x, i) > low ? 1 : -1),
+			(lift + 8) * type_epsilon(dtype));
 	assert_healthy(t);
 	ebb_tape_free(t);
 }
@@ -175,7 +175,7 @@ START_TEST(a_million_and_one_more)
 		for (int i = 0; i < KINDS; i++) {
 			if (i == BATCH_RELU || i == RMS)
 				continue;
-			y = i == BATCH ? ebb_batchnorm(t, rows)
+			y = i == BATCH   ? ebb_batchnorm(t, rows)
 			    : i == GROUP ? ebb_groupnorm(t, row, .groups = 1)
 			    : i == LAYER ? ebb_layernorm(t, row)
 			                 : ebb_instancenorm(t, row);
@@ -221,7 +221,8 @@ static void evaluation(ebb_dtype dtype, double about)
 		for (int i = 0; i < BATCHES * COLS; i++) {
 			double want = (values[i] - mean) / sqrt(variances[i % COLS] + 1e-5);
 
-			ck_assert_double_eq_tol(ebb_at(y, i), want, 8 * type_epsilon(dtype) * (want + 1e-9));
+			ck_assert_double_eq_tol(
+				ebb_at(y, i), want, 8 * type_epsilon(dtype) * (want + 1e-9));
 		}
 		for (int recorded = 0; recorded < 2; recorded++) {
 			ck_assert(ebb_grad(t, ebb_sum(t, y), 1, &w, &g, .create_graph = recorded));
@@ -353,7 +354,8 @@ static void compare(const setting *s, const results *got, const results *want, i
 		for (int i = 0; i < got->n[k]; i++)
 			most = fmax(most, fabs(want->v[k][i]));
 		for (int i = 0; i < got->n[k]; i++)
-			ck_assert_msg(fabs(got->v[k][i] - want->v[k][i]) <= tolerance * (most + 1e-3),
+			ck_assert_msg(
+				fabs(got->v[k][i] - want->v[k][i]) <= tolerance * (most + 1e-3),
 				"%s %s, offset %g, size %d: %s is %.9g, expected %.9g", NAMES[s->k],
 				ebb_dtype_name(s->dtype), s->offset, s->size, RESULT_NAMES[k],
 				got->v[k][i], want->v[k][i]);
@@ -388,7 +390,8 @@ static void check_results(setting s)
 	/* What the rectifier's op has been lifted by costs digits. */
 	for (int recorded = 0; recorded < 2; recorded++) {
 		run(&s, recorded, &got);
-		compare(&s, &got, &want, Y, Y, (s.k == BATCH_RELU ? 2048 : 32) * type_epsilon(s.dtype));
+		compare(&s, &got, &want, Y, Y,
+			(s.k == BATCH_RELU ? 2048 : 32) * type_epsilon(s.dtype));
 		compare(&s, &got, &want, GX, recorded ? HG : GW, 128 * type_epsilon(s.dtype));
 	}
 }
