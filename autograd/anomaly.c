@@ -1,4 +1,5 @@
 /* anomaly.c - the first NaN or infinity, and where it came from. */
+#include "autograd/host.h"
 #include "autograd/internal.h"
 
 #include <inttypes.h>
@@ -43,11 +44,11 @@ static size_t describe_range(const ebb_tensor *x, char *buffer, size_t size)
 		hi = value > hi ? value : hi;
 	}
 	if (nan == x->count)
-		n = snprintf(buffer, size, "%s all NaN", text);
+		n = ebb_format(buffer, size, "%s all NaN", text);
 	else if (nan)
-		n = snprintf(buffer, size, "%s from %g to %g, %" PRId64 " NaN", text, lo, hi, nan);
+		n = ebb_format(buffer, size, "%s from %g to %g, %" PRId64 " NaN", text, lo, hi, nan);
 	else
-		n = snprintf(buffer, size, "%s from %g to %g", text, lo, hi);
+		n = ebb_format(buffer, size, "%s from %g to %g", text, lo, hi);
 	return (size_t)n;
 }
 

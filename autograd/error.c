@@ -1,4 +1,5 @@
 /* error.c - sticky errors: the first failure stays, with the caller's line and the scope. */
+#include "autograd/host.h"
 #include "autograd/internal.h"
 
 #include <stdarg.h>
@@ -13,7 +14,7 @@ static void append(char *buffer, size_t size, const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	vsnprintf(buffer + n, size - n, format, ap);
+	ebb_format_v(buffer + n, size - n, format, ap);
 	va_end(ap);
 }
 
@@ -23,7 +24,7 @@ static void append_v(char *buffer, size_t size, const char *format, va_list ap)
 {
 	size_t n = strlen(buffer);
 
-	vsnprintf(buffer + n, size - n, format, ap);
+	ebb_format_v(buffer + n, size - n, format, ap);
 }
 
 /* Errors of several tapes and stores are told apart by when they happened. */

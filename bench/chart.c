@@ -6,6 +6,8 @@
  * The first line holds title and subtitle; every other a label, a detail, the ratio, the ratio
  * wanted (0: none), and a note, separated by tabs.
  */
+#include "demos/cli.h"
+#include "demos/surface.h"
 #include "flow/internal.h"
 
 #include <math.h>
@@ -204,23 +206,23 @@ static bool save(const chart *c, const char *path)
 	cairo_surface_t *surface = cairo_image_surface_create(
 		CAIRO_FORMAT_RGB24, SCALE * WIDTH, SCALE * (HEAD + ROW * c->n + FOOT));
 	ebb_canvas v = {.cr = cairo_create(surface)};
-	cairo_status_t status;
+	ebb_error e = {0};
+	bool ok;
 
 	cairo_scale(v.cr, SCALE, SCALE);
 	draw(&v, c);
-	status = cairo_status(v.cr);
 	cairo_destroy(v.cr);
-	if (!status)
-		status = cairo_surface_write_to_png(surface, path);
+	ok = surface_write_png(surface, path, &e);
 	cairo_surface_destroy(surface);
-	if (status)
-		fprintf(stderr, "chart: %s: %s\n", path, cairo_status_to_string(status));
+	if (!ok)
+		fprintf(stderr, "chart: %s\n", e.message);
 	ebb_figures_end();
-	return !status;
+	return ok;
 }
 
 int main(int argc, char **argv)
 {
+	cli_begin();
 	static chart c;
 
 	if (argc != 3) {

@@ -155,6 +155,7 @@ static bool draw(const char *path, const double *depth, const double *plain,
 
 int main(int argc, char **argv)
 {
+	cli_begin();
 	double depth[ROOTS], plain[ROOTS], segmented[ROOTS], k[2];
 
 	printf("layers   plain MB   segments MB   ratio   time ratio\n");

@@ -186,6 +186,7 @@ static bool compare(const options *o, const char *name, const char *directory, e
 
 int main(int argc, char **argv)
 {
+	cli_begin();
 	static const struct option names[] = {{"cifar", required_argument, NULL, 'c'},
 		{"folder", required_argument, NULL, 'f'}, {"workers", required_argument, NULL, 'w'},
 		{"seconds", required_argument, NULL, 's'}, {"rounds", required_argument, NULL, 'r'},

@@ -175,6 +175,7 @@ static options parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	cli_begin();
 	options o = parse(argc, argv);
 	const ebb_kernels *k = ebb_kernels_f32();
 	double fma = bench_fma_peak(k->isa), triad = bench_triad();

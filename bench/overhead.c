@@ -104,6 +104,7 @@ static void print(const char *name, costs c)
 
 int main(int argc, char **argv)
 {
+	cli_begin();
 	const char *peer = argc == 3 && !strcmp(argv[1], "--peer") ? argv[2] : NULL;
 	costs ebb, torch;
 

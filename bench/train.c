@@ -179,6 +179,7 @@ static void profile(run *r)
 
 int main(int argc, char **argv)
 {
+	cli_begin();
 	options o = parse(argc, argv);
 	run r = {.o = &o, .t = ebb_tape_new(), .p = ebb_params_new(1)};
 	double *seconds = malloc((size_t)o.steps * sizeof *seconds), flops;

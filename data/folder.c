@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "autograd/host.h"
 #include "data/internal.h"
 
 enum { PATH_SIZE = 4096 };
@@ -43,7 +44,7 @@ static bool is_image(const char *name)
 
 static bool cannot_read(walk *w)
 {
-	ebb_error_set(w->e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", w->path, strerror(errno));
+	ebb_error_set(w->e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", w->path, ebb_reason(errno));
 	return false;
 }
 

@@ -113,8 +113,8 @@ EBB_API bool ebb_image_decode(const void *bytes, size_t size, const char *name,
 EBB_API bool ebb_image_probe(
 	const void *bytes, size_t size, const char *name, ebb_image *x, ebb_error *e);
 
-/* PNG of 8 or 16 bits, grey or colour, with or without alpha; a failed write removes what it
- * wrote. */
+/* PNG of 8 or 16 bits, grey or colour, with or without alpha.  A failed write leaves at path what
+ * was there before; a symbolic link stays, and a device or FIFO is written to directly. */
 EBB_API bool ebb_image_write_png(const char *path, const ebb_image *x, ebb_error *e);
 /* The same into memory, *size bytes at *bytes: give them back with ebb_free(*bytes, *capacity). */
 EBB_API bool ebb_image_encode_png(

@@ -4,12 +4,11 @@
  * libpng reports errors by a long jump.  What must survive one lives in a struct of the caller's;
  * the functions that jump hold no resources of their own.
  */
-#include <errno.h>
 #include <png.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "autograd/host.h"
 #include "data/internal.h"
 
 /* Deflate packs at most 1032 to 1. */
@@ -276,26 +275,13 @@ bool ebb_image_encode_png(
 bool ebb_image_write_png(const char *path, const ebb_image *x, ebb_error *e)
 {
 	ebb_bytes out = {0};
-	bool ok = false;
-	FILE *file;
+	bool ok;
 
 	if (!path) {
 		ebb_error_set(e, EBB_INVALID, NULL, "image_write_png: path is NULL");
 		return false;
 	}
-	if (!encode(x, path, &out, e))
-		return false;
-	errno = 0;
-	file = fopen(path, "wb");
-	if (file) {
-		ok = fwrite(out.data, 1, out.size, file) == out.size;
-		ok = fclose(file) == 0 && ok;
-		if (!ok)
-			unlink(path);
-	}
-	if (!ok)
-		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: cannot be written: %s", path,
-			errno ? strerror(errno) : "unknown reason");
+	ok = encode(x, path, &out, e) && ebb_write_file(path, out.data, out.size, e);
 	ebb_bytes_free(&out);
 	return ok;
 }

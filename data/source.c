@@ -6,6 +6,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "autograd/host.h"
 #include "data/internal.h"
 
 /* Deflate packs at most 1032 to 1. */
@@ -72,7 +73,7 @@ ebb_source *ebb_source_open(const char *path, ebb_error *e)
 	if (!s->file || fseek(s->file, 0, SEEK_END) != 0 || (size = ftell(s->file)) < 0 ||
 		size == INT64_MAX) {
 		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", path,
-			errno ? strerror(errno) : "not a regular file");
+			errno ? ebb_reason(errno) : "not a regular file");
 		ebb_source_close(s);
 		return NULL;
 	}
@@ -120,7 +121,7 @@ static int64_t fetch(ebb_source *s, void *to, size_t n, ebb_error *e)
 	got = fread(to, 1, n, s->file);
 	if (got < n && ferror(s->file)) {
 		ebb_error_set(
-			e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", s->path, strerror(errno));
+			e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", s->path, ebb_reason(errno));
 		return -1;
 	}
 	return (int64_t)got;

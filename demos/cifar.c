@@ -33,20 +33,17 @@ typedef struct curves {
 
 static bool save_csv(const char *path, const curves *c, ebb_error *e)
 {
-	FILE *f = fopen(path, "w");
-	bool ok = f;
+	ebb_text text = {0};
+	bool ok;
 
-	if (f) {
-		fputs("epoch,loss,accuracy,test_loss,test_accuracy,images_per_second\n", f);
-		for (int i = 0; i < c->n; i++)
-			fprintf(f, "%d,%.6f,%.6f,%.6f,%.6f,%.1f\n", i + 1, c->loss[i],
-				c->accuracy[i], c->test_loss[i], c->test_accuracy[i],
-				c->images_per_second[i]);
-		ok = !ferror(f);
-		ok = fclose(f) == 0 && ok;
-	}
-	if (!ok)
-		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: cannot be written", path);
+	ebb_text_printf(
+		&text, "epoch,loss,accuracy,test_loss,test_accuracy,images_per_second\n");
+	for (int i = 0; i < c->n; i++)
+		ebb_text_printf(&text, "%d,%.6f,%.6f,%.6f,%.6f,%.1f\n", i + 1, c->loss[i],
+			c->accuracy[i], c->test_loss[i], c->test_accuracy[i],
+			c->images_per_second[i]);
+	ok = ebb_text_save(&text, path, e);
+	ebb_text_free(&text);
 	return ok;
 }
 
@@ -334,6 +331,7 @@ static settings parse(int argc, char **argv, int *status)
 
 int main(int argc, char **argv)
 {
+	cli_begin();
 	int status;
 	settings s = parse(argc, argv, &status);
 	ebb_error e = {0};

@@ -11,6 +11,29 @@
 #include <time.h>
 #include <unistd.h>
 
+static void check_output(void)
+{
+	bool failed = ferror(stdout) != 0;
+
+	errno = 0;
+	if (fflush(stdout) != 0)
+		failed = true;
+	/* A stdout that was closed from the beginning is no failure of a program that wrote nothing. */
+	if (fclose(stdout) != 0 && errno != EBADF)
+		failed = true;
+	if (!failed)
+		return;
+	fprintf(stderr, "standard output cannot be written%s%s\n", errno ? ": " : "",
+		errno ? strerror(errno) : "");
+	_exit(1);
+}
+
+void cli_begin(void)
+{
+	if (atexit(check_output) != 0)
+		exit(1);
+}
+
 int64_t cli_int(const char *option, const char *text, int64_t lo, int64_t hi)
 {
 	char *end;

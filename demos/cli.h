@@ -5,6 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* First in main.  At its end the program then fails with a message, status 1, unless all that it
+ * wrote to stdout has arrived. */
+void cli_begin(void);
+
 /* The value of an option as a number within bounds; otherwise says what was expected and exits with status 2. */
 int64_t cli_int(const char *option, const char *text, int64_t lo, int64_t hi);
 double cli_double(const char *option, const char *text, double lo, double hi);

@@ -74,6 +74,7 @@ int main(int argc, char **argv)
 	double at = 2;
 	ebb_error e = {0}, caught = {0};
 
+	cli_begin();
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (o == 'h')
 			return fputs(help, stdout), 0;

@@ -13,4 +13,6 @@ int main(void)
 		return fprintf(stderr, "%s\n", ebb_error_message(t)), 1;
 	printf("dy/dx = %g\n", ebb_item(ebb_grad_of(x)));
 	ebb_tape_free(t);
+	if (fflush(stdout) != 0)
+		return perror("stdout"), 1;
 }

@@ -151,6 +151,7 @@ int main(int argc, char **argv)
 	int steps = 200;
 	double tolerance = 1e-10;
 
+	cli_begin();
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (o == 'h')
 			return fputs(help, stdout), 0;

@@ -191,6 +191,7 @@ static ebb_loader *loader_of(const ebb_dataset *data, const settings *s, bool sh
 
 int main(int argc, char **argv)
 {
+	cli_begin();
 	int status;
 	settings s = parse(argc, argv, &status);
 	ebb_error e = {0};

@@ -198,6 +198,7 @@ int main(int argc, char **argv)
 	int cell = ALL, steps = 1000, length = 100, status = 0;
 	uint64_t seed = 1;
 
+	cli_begin();
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (o == 'h')
 			return fputs(help, stdout), 0;

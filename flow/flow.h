@@ -36,8 +36,12 @@ typedef struct ebb_text {
 	bool failed;
 } ebb_text;
 EBB_API void ebb_text_free(ebb_text *text); /* and back to {0} */
-/* Writes it to a file, over what was there.  EBB_BAD_FILE with the system's reason; EBB_NO_MEMORY
- * if the text has failed. */
+/* Appends what printf would print in the C locale: a point in numbers and no grouping, whatever
+ * locale the program has set. */
+EBB_API bool ebb_text_printf(ebb_text *text, const char *format, ...) EBB_PRINTF(2, 3);
+/* Writes it to a file, over what was there.  A failed write leaves at path what was there before;
+ * a symbolic link stays, and a device or FIFO is written to directly.  EBB_BAD_FILE with the path
+ * and the system's reason; EBB_NO_MEMORY if the text has failed. */
 EBB_API bool ebb_text_save(const ebb_text *text, const char *path, ebb_error *e);
 /* Appends y[0..n-1] as width characters of eight heights, each the mean of its part (of a range
  * without a number: a blank).  Width is clipped to [1,200]. */
@@ -308,7 +312,7 @@ typedef struct ebb_figure {
 /* Whether this build can draw; without Cairo the two functions below fail with EBB_BAD_STATE and
  * say so. */
 EBB_API bool ebb_can_plot(void);
-/* Writes path as .png, .svg or .pdf says.  EBB_INVALID for another ending, no panel, or sizes
+/* Writes path as .png, .svg or .pdf says, as ebb_text_save does.  EBB_INVALID for another ending, no panel, or sizes
  * outside 100 to 10000. */
 EBB_API bool ebb_figure_save(const ebb_figure *f, const char *path, ebb_error *e);
 /* The SVG document, appended. */

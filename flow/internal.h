@@ -10,11 +10,8 @@
 bool ebb_text_bytes(ebb_text *text, const char *s, size_t n);
 bool ebb_text_add(ebb_text *text, const char *s); /* NULL adds nothing */
 bool ebb_text_repeat(ebb_text *text, const char *s, int times);
-/* printf without %e, %f and %g, whose point follows the locale: numbers go through
- * ebb_text_number. */
-bool ebb_text_addf(ebb_text *text, const char *format, ...) EBB_PRINTF(2, 3);
-/* A double by a printf format such as "%.3g", with a point in any locale; NaN is nan, infinities
- * are inf and -inf. */
+/* A double by a printf format such as "%.3g", with a point in any locale; NaN is nan whatever its
+ * sign, infinities are inf and -inf. */
 bool ebb_text_number(ebb_text *text, const char *format, double x);
 const char *ebb_number(
 	char *buffer, size_t size, const char *format, double x); /* the same; returns buffer */

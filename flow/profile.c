@@ -177,7 +177,7 @@ static void add_cost(ebb_text *text, const ebb_profile_cost *c)
 		ebb_text_repeat(text, " ", 37);
 		return;
 	}
-	ebb_text_addf(text, "%8" PRId64 " ", c->calls);
+	ebb_text_printf(text, "%8" PRId64 " ", c->calls);
 	ebb_text_number(text, "%10.3f ", c->seconds * 1e3);
 	ebb_text_number(text, "%8.2f ", c->seconds > 0 ? c->flops / c->seconds * 1e-9 : 0);
 	ebb_text_number(text, "%8.2f", c->seconds > 0 ? c->bytes / c->seconds * 1e-9 : 0);
@@ -220,7 +220,7 @@ bool ebb_profile_table(const ebb_profile *p, ebb_profile_by by, ebb_text *text)
 	}
 	ebb_text_pad(text, names[by == EBB_BY_SCOPE ? 1 : by == EBB_BY_SITE ? 2 : 0], width, false);
 	for (int k = 0; k < 2; k++)
-		ebb_text_addf(text, "%8s %10s %8s %8s%s", k ? "backward" : "forward", "ms",
+		ebb_text_printf(text, "%8s %10s %8s %8s%s", k ? "backward" : "forward", "ms",
 			"GFLOP/s", "GB/s", k ? "      %\n" : "  |");
 	for (int64_t i = 0; i < n; i++)
 		add_row(text, &rows[i], width, seconds_of(&total));
@@ -236,9 +236,9 @@ static void add_escaped(ebb_text *text, const char *s)
 {
 	for (; *s; s++) {
 		if (*s == '"' || *s == '\\')
-			ebb_text_addf(text, "\\%c", *s);
+			ebb_text_printf(text, "\\%c", *s);
 		else if ((unsigned char)*s < 0x20)
-			ebb_text_addf(text, "\\u%04x", (unsigned)(unsigned char)*s);
+			ebb_text_printf(text, "\\u%04x", (unsigned)(unsigned char)*s);
 		else
 			ebb_text_bytes(text, s, 1);
 	}
@@ -248,7 +248,7 @@ static void add_call(ebb_text *text, const call *c, int64_t origin)
 {
 	ebb_text_add(text, "{\"name\":\"");
 	add_escaped(text, c->op);
-	ebb_text_addf(text, "\",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":1,\"tid\":%d,",
+	ebb_text_printf(text, "\",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":1,\"tid\":%d,",
 		c->gradient_of ? "backward" : "forward", c->gradient_of ? 2 : 1);
 	ebb_text_number(text, "\"ts\":%.3f", (double)(c->start - origin) * 1e-3);
 	ebb_text_number(text, ",\"dur\":%.3f", (double)c->nanoseconds * 1e-3);
@@ -273,7 +273,7 @@ bool ebb_profile_trace(const ebb_profile *p, ebb_text *text)
 		return false;
 	ebb_text_add(text, "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[");
 	for (int k = 0; k < 2; k++)
-		ebb_text_addf(text,
+		ebb_text_printf(text,
 			"%s\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%d,"
 			"\"args\":{\"name\":\"%s\"}}",
 			k ? "," : "", k + 1, threads[k]);

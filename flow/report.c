@@ -141,7 +141,7 @@ static bool card(ebb_text *t, const ebb_report_network *n, double lo, double hi,
 
 	element(t, "<div class=\"card\"><h3>", n->name, "</h3>\n");
 	if (found == EBB_FOUND) {
-		ebb_text_addf(t, "<div class=\"kind %s\">%s</div>\n", mood(v.kind),
+		ebb_text_printf(t, "<div class=\"kind %s\">%s</div>\n", mood(v.kind),
 			ebb_verdict_name(v.kind));
 		if (!isnan(v.decay.factor)) {
 			ebb_text_add(t, "<div class=\"factor\">×");

@@ -167,13 +167,13 @@ bool(ebb_probe_table)(const ebb_probe_table_args *a)
 			bar(a, s[i].grad_l2, lo, hi);
 		if (s[i].nan) {
 			code(a->text, a->colour, RED);
-			ebb_text_addf(a->text, "  %lld NaN", (long long)s[i].nan);
+			ebb_text_printf(a->text, "  %lld NaN", (long long)s[i].nan);
 			code(a->text, a->colour, PLAIN);
 		}
 		ebb_text_add(a->text, "\n");
 	}
 	code(a->text, a->colour, DIM);
-	ebb_text_addf(a->text, "medians over %d sampled steps of %lld\n", s[0].samples,
+	ebb_text_printf(a->text, "medians over %d sampled steps of %lld\n", s[0].samples,
 		(long long)ebb_probe_steps(a->probe));
 	code(a->text, a->colour, PLAIN);
 	ebb_free(s, bytes);
@@ -204,9 +204,9 @@ static void line(const ebb_probe_csv_args *a, int64_t step, const char *kind, co
 	if (s->count == 0)
 		return;
 	field(text, a->network);
-	ebb_text_addf(text, ",%lld,%s,", (long long)step, kind);
+	ebb_text_printf(text, ",%lld,%s,", (long long)step, kind);
 	field(text, name);
-	ebb_text_addf(text, ",%s,%lld,%lld", quantity, (long long)s->count, (long long)s->nan);
+	ebb_text_printf(text, ",%s,%lld,%lld", quantity, (long long)s->count, (long long)s->nan);
 	for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
 		ebb_text_add(text, ",");
 		ebb_text_number(text, "%.9g", values[i]);

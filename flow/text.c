@@ -1,8 +1,7 @@
 /* text.c - a growing text, and the few ways to write into it that printf has not. */
+#include "autograd/host.h"
 #include "flow/internal.h"
 
-#include <errno.h>
-#include <locale.h>
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
@@ -53,33 +52,32 @@ bool ebb_text_repeat(ebb_text *text, const char *s, int times)
 	return ok;
 }
 
-bool ebb_text_addf(ebb_text *text, const char *format, ...)
+bool ebb_text_printf(ebb_text *text, const char *format, ...)
 {
-	char line[1024];
+	char line[256];
 	va_list args;
 
 	va_start(args, format);
-	int n = vsnprintf(line, sizeof line, format, args);
+	int n = ebb_format_v(line, sizeof line, format, args);
 	va_end(args);
-	if (n < 0)
+	if (n < 0 || !text || text->failed)
 		return false;
-	return ebb_text_bytes(text, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+	if ((size_t)n < sizeof line)
+		return ebb_text_bytes(text, line, (size_t)n);
+	/* Room first, and a NUL behind it; then the text itself. */
+	if (!ebb_text_repeat(text, " ", n))
+		return false;
+	va_start(args, format);
+	ebb_format_v(text->data + text->length - n, (size_t)n + 1, format, args);
+	va_end(args);
+	return true;
 }
 
 const char *ebb_number(char *buffer, size_t size, const char *format, double x)
 {
-	if (isnan(x) || isinf(x)) {
-		snprintf(buffer, size, "%s", isnan(x) ? "nan" : x > 0 ? "inf" : "-inf");
-		return buffer;
-	}
-	snprintf(buffer, size, format, x);
-	const char *point = localeconv()->decimal_point;
-	char *at = strcmp(point, ".") && *point ? strstr(buffer, point) : NULL;
-	if (at) {
-		size_t n = strlen(point);
-		*at = '.';
-		memmove(at + 1, at + n, strlen(at + n) + 1);
-	}
+	if (isnan(x) || isinf(x))
+		format = isnan(x) ? "nan" : x > 0 ? "inf" : "-inf";
+	ebb_format(buffer, size, format, x);
 	return buffer;
 }
 
@@ -161,22 +159,7 @@ bool ebb_text_save(const ebb_text *text, const char *path, ebb_error *e)
 			path);
 		return false;
 	}
-	FILE *f = fopen(path, "wb");
-	if (!f) {
-		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: cannot be opened for writing: %s", path,
-			strerror(errno));
-		return false;
-	}
-	bool ok = fwrite(text->data, 1, text->length, f) == text->length;
-	int reason = errno;
-	if (fclose(f)) {
-		ok = false;
-		reason = errno;
-	}
-	if (!ok)
-		ebb_error_set(
-			e, EBB_BAD_FILE, NULL, "%s: writing failed: %s", path, strerror(reason));
-	return ok;
+	return ebb_write_file(path, text->data, text->length, e);
 }
 
 bool ebb_text_sparkline(ebb_text *text, int64_t n, const double *y, int width)

@@ -1,4 +1,5 @@
 /* verdict.c - the decay of the gradient with depth, and what to say about it. */
+#include "autograd/host.h"
 #include "flow/internal.h"
 
 #include <ctype.h>
@@ -99,7 +100,7 @@ static void say(ebb_verdict *v, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(v->sentence + n, sizeof v->sentence - n, format, args);
+	ebb_format_v(v->sentence + n, sizeof v->sentence - n, format, args);
 	va_end(args);
 }
 

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "autograd/host.h"
 #include "nn/internal.h"
 #include "kernels/kernels.h"
 
@@ -106,7 +107,7 @@ ebb_tensor *ebb_params_fail(
 	if (!p || p->root->error.status != EBB_OK)
 		return NULL;
 	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
+	ebb_format_v(text, sizeof text, format, args);
 	va_end(args);
 	ebb_error_set(&p->root->error, status, site, "%s", text);
 	return NULL;

@@ -169,6 +169,7 @@ int main(int argc, char **argv)
 	char subtitle[100];
 	bool ok;
 
+	cli_begin();
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (o == 'i')
 			image = optarg;
@@ -187,12 +188,12 @@ int main(int argc, char **argv)
 	if (ok) {
 		snprintf(subtitle, sizeof subtitle, "ten draws of each transform, seed %llu",
 			(unsigned long long)seed);
-		ok = sheet_write(out, &x, subtitle, rows, ROWS);
-	} else {
-		fprintf(stderr, "%s\n", e.message);
+		ok = sheet_write(out, &x, subtitle, rows, ROWS, &e);
 	}
 	if (ok)
 		printf("%s: %d transforms, %d draws of each\n", out, ROWS, COLUMNS);
+	else
+		fprintf(stderr, "%s\n", e.message);
 	for (int i = 0; i < ROWS; i++)
 		for (int k = 0; k < COLUMNS; k++)
 			ebb_image_free(&rows[i].image[k]);

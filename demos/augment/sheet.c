@@ -2,7 +2,8 @@
 #include "sheet.h"
 
 #include <cairo.h>
-#include <stdio.h>
+
+#include "../surface.h"
 
 /* Sizes in points; the page has two pixels to a point, so that an image's pixel is one of them. */
 enum {
@@ -81,12 +82,12 @@ static double draw_row(cairo_t *cr, const sheet_row *r, double y)
 }
 
 bool sheet_write(const char *path, const ebb_image *original, const char *subtitle,
-	const sheet_row *rows, int n)
+	const sheet_row *rows, int n, ebb_error *e)
 {
 	double height = HEAD + 2 * MARGIN - GAP, y = MARGIN + HEAD;
 	cairo_surface_t *page;
 	cairo_t *cr;
-	cairo_status_t status;
+	bool ok;
 
 	for (int i = 0; i < n; i++)
 		height += CELL + GAP + (rows[i].group ? GROUP : 0);
@@ -102,13 +103,8 @@ bool sheet_write(const char *path, const ebb_image *original, const char *subtit
 	text(cr, MARGIN, MARGIN + 50, 11, false, MUTED, "sans-serif", subtitle);
 	for (int i = 0; i < n; i++)
 		y = draw_row(cr, &rows[i], y);
-	status = cairo_status(cr);
-	if (status == CAIRO_STATUS_SUCCESS)
-		status = cairo_surface_write_to_png(page, path);
 	cairo_destroy(cr);
+	ok = surface_write_png(page, path, e);
 	cairo_surface_destroy(page);
-	if (status != CAIRO_STATUS_SUCCESS)
-		fprintf(stderr, "%s: cannot be written: %s\n", path,
-			cairo_status_to_string(status));
-	return status == CAIRO_STATUS_SUCCESS;
+	return ok;
 }

@@ -17,8 +17,8 @@ typedef struct sheet_row {
 bool picture_of_a_boat(ebb_image *x, ebb_error *e);
 /* And another to mix it with: a lighthouse at night. */
 bool picture_of_a_lighthouse(ebb_image *x, ebb_error *e);
-/* original stands beside the title.  False after saying why on stderr. */
+/* original stands beside the title. */
 bool sheet_write(const char *path, const ebb_image *original, const char *subtitle,
-	const sheet_row *rows, int n);
+	const sheet_row *rows, int n, ebb_error *e);
 
 #endif

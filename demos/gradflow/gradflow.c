@@ -139,6 +139,7 @@ static settings parse(int argc, char **argv, bool *done)
 
 int main(int argc, char **argv)
 {
+	cli_begin();
 	bool done = false;
 	settings s = parse(argc, argv, &done);
 	design designs[NETWORKS];

@@ -132,20 +132,19 @@ bool print_results(const run *r, const settings *s)
 
 static bool write_losses(const run *r, const char *path)
 {
-	FILE *f = fopen(path, "wb");
-	bool ok = f != NULL;
+	ebb_text text = {0};
+	ebb_error e = {0};
+	bool ok;
 
-	if (ok) {
-		fprintf(f, "network,step,loss,batch_accuracy\r\n");
-		for (int k = 0; k < NETWORKS; k++)
-			for (int64_t i = 0; i < r[k].steps; i++)
-				fprintf(f, "\"%s\",%lld,%.9g,%.9g\r\n", r[k].design.name,
-					(long long)i, r[k].loss[i], r[k].accuracy[i]);
-		ok = !ferror(f);
-		ok = fclose(f) == 0 && ok;
-	}
+	ebb_text_printf(&text, "network,step,loss,batch_accuracy\r\n");
+	for (int k = 0; k < NETWORKS; k++)
+		for (int64_t i = 0; i < r[k].steps; i++)
+			ebb_text_printf(&text, "\"%s\",%lld,%.9g,%.9g\r\n", r[k].design.name,
+				(long long)i, r[k].loss[i], r[k].accuracy[i]);
+	ok = ebb_text_save(&text, path, &e);
 	if (!ok)
-		perror(path);
+		fprintf(stderr, "%s\n", e.message);
+	ebb_text_free(&text);
 	return ok;
 }
 

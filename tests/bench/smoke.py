@@ -77,6 +77,15 @@ done = run(bench / "subnormals", "16")
 check("subnormals", done.returncode == 0 and done.stdout.count("ratio") == 4, done)
 check("subnormals refuses a width of 0", run(bench / "subnormals", "0").returncode == 2)
 
+# ---- output that cannot be written ----
+
+if os.path.exists("/dev/full"):
+    for command in (["train", "lenet", "--batch", "1", "--steps", "1", "--warm", "0"], ["ops", "--filter", "none"], ["overhead"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([str(bench / command[0]), *command[1:]], stdout=full, stderr=subprocess.PIPE, text=True,
+                                  check=False)
+        check(f"{command[0]} fails on a full disk", done.returncode == 1 and "No space left on device" in done.stderr, done)
+
 # ---- compare, with stand-ins ----
 
 EBB = """#!/bin/sh

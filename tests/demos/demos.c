@@ -236,6 +236,37 @@ START_TEST(bad_input_has_a_message_and_a_status)
 }
 END_TEST
 
+START_TEST(output_that_cannot_be_written_is_a_failure)
+{
+	static const char *const commands[] = {"hello", "custom_op", "hvp", "lenet --help",
+		"lenet --images 40 --epochs 1 --batch 20", "sequences --steps 1 --length 3",
+		"cifar --help", "gradflow --help"};
+	char directory[] = "/tmp/ebb-full-XXXXXX", command[200];
+
+	if (access("/dev/full", W_OK) != 0)
+		return;
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+		snprintf(command, sizeof command, "%s 3>&1 >/dev/full 2>&3 #", commands[i]);
+		ck_assert_msg(run("%s", command) == 1, "%s: %s", commands[i], output);
+		assert_says(i == 0 ? "stdout: No space left on device"
+				   : "standard output cannot be written");
+	}
+	if (ebb_can_plot()) {
+		ck_assert_int_eq(run("augment --out %s", "/dev/full"), 1);
+		assert_says("/dev/full: cannot be written: No space left on device");
+	}
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(command, sizeof command, "ln -s /dev/full '%s/loss.csv'", directory);
+	ck_assert_int_eq(system(command), 0);
+	ck_assert_int_eq(run("gradflow --steps 1 --depth 3 --images 8 --batch 8 --width 2 --out %s",
+				 directory),
+		1);
+	assert_says("loss.csv: cannot be written: No space left on device");
+	snprintf(command, sizeof command, "rm -r '%s'", directory);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 START_TEST(help)
 {
 	static const char *const demos[] = {
@@ -267,6 +298,7 @@ int main(void)
 	tcase_add_test(c, augment_draws_a_page);
 	tcase_add_test(c, cifar_trains_and_leaves_its_curves);
 	tcase_add_test(c, bad_input_has_a_message_and_a_status);
+	tcase_add_test(c, output_that_cannot_be_written_is_a_failure);
 	tcase_add_test(c, help);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

@@ -246,14 +246,18 @@ START_TEST(files)
 {
 	char path[] = "/tmp/ebb-text-XXXXXX", back[64] = "";
 	int fd = mkstemp(path);
+	FILE *f;
 	ebb_text text = {0};
 	ebb_error e = {0};
 
 	ck_assert(ebb_text_add(&text, "größer\n"));
 	ck_assert(ebb_text_save(&text, path, &e));
-	ck_assert_int_eq(read(fd, back, sizeof back - 1), (int)text.length);
-	ck_assert_str_eq(back, text.data);
 	close(fd);
+	f = fopen(path, "rb");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fread(back, 1, sizeof back - 1, f), (int)text.length);
+	fclose(f);
+	ck_assert_str_eq(back, text.data);
 	unlink(path);
 	ck_assert(!ebb_text_save(&text, "/nonexistent/directory/x", &e));
 	ck_assert_int_eq(e.status, EBB_BAD_FILE);

@@ -1,0 +1,55 @@
+/* locale.c - text that no locale changes. */
+#include <locale.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "autograd/host.h"
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static locale_t plain;
+
+static void make_plain(void)
+{
+	plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+}
+
+/* The C locale for this thread; returns what was there, or 0 if the system has no memory for a
+ * locale: then the program's own stays. */
+static locale_t enter(void)
+{
+	pthread_once(&once, make_plain);
+	return plain ? uselocale(plain) : (locale_t)0;
+}
+
+static void leave(locale_t before)
+{
+	if (before)
+		uselocale(before);
+}
+
+int ebb_format_v(char *buffer, size_t size, const char *format, va_list ap)
+{
+	locale_t before = enter();
+	int n = vsnprintf(buffer, size, format, ap);
+
+	leave(before);
+	return n;
+}
+
+int ebb_format(char *buffer, size_t size, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = ebb_format_v(buffer, size, format, ap);
+	va_end(ap);
+	return n;
+}
+
+const char *ebb_reason(int code)
+{
+	pthread_once(&once, make_plain);
+	return plain ? strerror_l(code, plain) : strerror(code);
+}
