@@ -78,8 +78,8 @@ static bool follow(path *p, bool *direct)
 			return false;
 		}
 		target[n] = '\0';
-		if (!path_make(&next, p->text, *target == '/' ? 0 : directory_length(p->text),
-			    target))
+		if (!path_make(
+			    &next, p->text, *target == '/' ? 0 : directory_length(p->text), target))
 			return false;
 		path_free(p);
 		*p = next;

@@ -72,6 +72,12 @@ EBB_API ebb_dataset *ebb_dataset_slice(
 EBB_API bool ebb_dataset_moments(
 	const ebb_dataset *d, double mean[EBB_MAX_CHANNELS], double std[EBB_MAX_CHANNELS]);
 
+/* How many different images have been read until now though their files have a defect that leaves
+ * the pixels as they are (ebb_image_options, .warning), and the k-th of them, as above. */
+EBB_API int64_t ebb_dataset_warned(const ebb_dataset *d);
+EBB_API bool ebb_dataset_warned_at(
+	const ebb_dataset *d, int64_t k, int64_t *index, const char **message);
+
 /* A data set of one's own, by two functions: image fills x with image i (several threads may call
  * it at once), label gives the class of item i (called once for each, here). */
 typedef struct ebb_dataset_custom_args {
@@ -131,6 +137,7 @@ typedef struct ebb_folder_args {
 	/* unpack every file now: a damaged one fails the call, or is left out and noted */
 	bool verify;
 	int64_t shorter_side, max_pixels; /* as in ebb_image_options */
+	bool strict, upright;             /* likewise */
 	ebb_error *error;
 	const char *site;
 } ebb_folder_args;
@@ -149,6 +156,7 @@ typedef struct ebb_list_args {
 	ebb_on_error on_error;
 	bool verify;
 	int64_t shorter_side, max_pixels;
+	bool strict, upright;
 	ebb_error *error;
 	const char *site;
 } ebb_list_args;

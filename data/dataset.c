@@ -63,15 +63,21 @@ ebb_dataset *ebb_dataset_sourced(int64_t count, int classes,
 	return d;
 }
 
+static void free_notes(ebb_notes *notes)
+{
+	for (int64_t i = 0; i < notes->count; i++)
+		ebb_free(notes->note[i].message, notes->note[i].size);
+	ebb_free(notes->note, (size_t)notes->room * sizeof *notes->note);
+}
+
 static void source_free(ebb_dataset_source *s)
 {
 	if (!s)
 		return;
 	if (s->free_ctx)
 		s->free_ctx(s->ctx);
-	for (int64_t i = 0; i < s->skips; i++)
-		ebb_free(s->skipped[i].message, s->skipped[i].size);
-	ebb_free(s->skipped, (size_t)s->room * sizeof *s->skipped);
+	free_notes(&s->skipped);
+	free_notes(&s->warned);
 	ebb_free(s->names, s->names_size);
 	pthread_mutex_destroy(&s->lock);
 	ebb_free(s, sizeof *s);
@@ -111,7 +117,7 @@ bool ebb_dataset_name_classes(ebb_dataset *d, const char *const *names)
 	return true;
 }
 
-/* ---- What was skipped ----------------------------------------------------------------------- */
+/* ---- What was skipped, and what was warned of ------------------------------------------------ */
 
 ebb_fetched ebb_dataset_excuse(ebb_on_error on_error, const ebb_error *why)
 {
@@ -119,78 +125,97 @@ ebb_fetched ebb_dataset_excuse(ebb_on_error on_error, const ebb_error *why)
 	                                                           : EBB_FETCH_FAILED;
 }
 
-static bool note_at(ebb_dataset_source *s, int64_t at, int64_t index, const char *message)
+static bool note_at(ebb_notes *notes, int64_t at, int64_t index, const char *message)
 {
-	ebb_skipped new = {index, NULL, strlen(message) + 1};
+	struct ebb_note new = {index, NULL, strlen(message) + 1};
 
-	if (s->skips == s->room) {
-		int64_t room = s->room ? 2 * s->room : 8;
-		ebb_skipped *more = ebb_realloc(
-			s->skipped, (size_t)s->room * sizeof *more, (size_t)room * sizeof *more);
+	if (notes->count == notes->room) {
+		int64_t room = notes->room ? 2 * notes->room : 8;
+		struct ebb_note *more = ebb_realloc(notes->note, (size_t)notes->room * sizeof *more,
+			(size_t)room * sizeof *more);
 
 		if (!more)
 			return false;
-		s->skipped = more;
-		s->room = room;
+		notes->note = more;
+		notes->room = room;
 	}
 	new.message = ebb_alloc(new.size);
 	if (!new.message)
 		return false;
 	memcpy(new.message, message, new.size);
-	memmove(s->skipped + at + 1, s->skipped + at, (size_t)(s->skips - at) * sizeof *s->skipped);
-	s->skipped[at] = new;
-	s->skips++;
+	memmove(notes->note + at + 1, notes->note + at,
+		(size_t)(notes->count - at) * sizeof *notes->note);
+	notes->note[at] = new;
+	notes->count++;
 	return true;
 }
 
-bool ebb_dataset_note(ebb_dataset_source *s, int64_t index, const char *message)
+bool ebb_dataset_note(ebb_dataset_source *s, ebb_notes *notes, int64_t index, const char *message)
 {
 	int64_t from = 0, to;
 	bool ok = true;
 
 	pthread_mutex_lock(&s->lock);
 	/* Where larger numbers begin. */
-	for (to = s->skips; from < to;) {
+	for (to = notes->count; from < to;) {
 		int64_t middle = from + (to - from) / 2;
 
-		if (s->skipped[middle].index <= index)
+		if (notes->note[middle].index <= index)
 			from = middle + 1;
 		else
 			to = middle;
 	}
-	if (index < 0 || from == 0 || s->skipped[from - 1].index != index)
-		ok = note_at(s, from, index, message);
+	if (index < 0 || from == 0 || notes->note[from - 1].index != index)
+		ok = note_at(notes, from, index, message);
 	pthread_mutex_unlock(&s->lock);
 	return ok;
 }
 
-int64_t ebb_dataset_skipped(const ebb_dataset *d)
+static int64_t count_notes(ebb_dataset_source *s, const ebb_notes *notes)
 {
 	int64_t n;
 
-	if (!d || !d->source)
-		return 0;
-	pthread_mutex_lock(&d->source->lock);
-	n = d->source->skips;
-	pthread_mutex_unlock(&d->source->lock);
+	pthread_mutex_lock(&s->lock);
+	n = notes->count;
+	pthread_mutex_unlock(&s->lock);
 	return n;
+}
+
+static bool read_note(ebb_dataset_source *s, const ebb_notes *notes, int64_t k, int64_t *index,
+	const char **message)
+{
+	bool there;
+
+	if (!index || !message)
+		return false;
+	pthread_mutex_lock(&s->lock);
+	there = k >= 0 && k < notes->count;
+	if (there) {
+		*index = notes->note[k].index;
+		*message = notes->note[k].message;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return there;
+}
+
+int64_t ebb_dataset_skipped(const ebb_dataset *d)
+{
+	return d && d->source ? count_notes(d->source, &d->source->skipped) : 0;
 }
 
 bool ebb_dataset_skipped_at(const ebb_dataset *d, int64_t k, int64_t *index, const char **message)
 {
-	ebb_dataset_source *s = d ? d->source : NULL;
-	bool there;
+	return d && d->source && read_note(d->source, &d->source->skipped, k, index, message);
+}
 
-	if (!s || !index || !message)
-		return false;
-	pthread_mutex_lock(&s->lock);
-	there = k >= 0 && k < s->skips;
-	if (there) {
-		*index = s->skipped[k].index;
-		*message = s->skipped[k].message;
-	}
-	pthread_mutex_unlock(&s->lock);
-	return there;
+int64_t ebb_dataset_warned(const ebb_dataset *d)
+{
+	return d && d->source ? count_notes(d->source, &d->source->warned) : 0;
+}
+
+bool ebb_dataset_warned_at(const ebb_dataset *d, int64_t k, int64_t *index, const char **message)
+{
+	return d && d->source && read_note(d->source, &d->source->warned, k, index, message);
 }
 
 /* ---- Access --------------------------------------------------------------------------------- */
@@ -230,6 +255,7 @@ static bool keeps_promise(const ebb_dataset *d, int64_t i, const ebb_image *x, e
 
 ebb_fetched ebb_dataset_try(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_error *why)
 {
+	ebb_error broken = {0};
 	ebb_fetched got;
 
 	if (!d || !x || i < 0 || i >= d->count) {
@@ -240,12 +266,18 @@ ebb_fetched ebb_dataset_try(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_e
 	if (d->images)
 		return copy_image(d, i, x, why) ? EBB_FETCHED : EBB_FETCH_FAILED;
 	got = d->source->fetch(d->source->ctx, i, x, why);
-	if (got == EBB_FETCHED && !keeps_promise(d, i, x, why))
+	if (got == EBB_FETCHED && !keeps_promise(d, i, x, &broken)) {
+		*why = broken;
 		return EBB_FETCH_FAILED;
-	if (got == EBB_FETCH_SKIPPED && !ebb_dataset_note(d->source, i, why->message)) {
+	}
+	if (got == EBB_FETCH_FAILED || why->status == EBB_OK)
+		return got;
+	if (!ebb_dataset_note(d->source,
+		    got == EBB_FETCHED ? &d->source->warned : &d->source->skipped, i,
+		    why->message)) {
 		*why = (ebb_error){0};
 		ebb_error_set(why, EBB_NO_MEMORY, NULL,
-			"dataset_fetch: no memory to note that image %lld was skipped",
+			"dataset_fetch: no memory to note what is wrong with image %lld",
 			(long long)i);
 		return EBB_FETCH_FAILED;
 	}
@@ -296,8 +328,10 @@ static ebb_fetched custom_fetch(void *ctx, int64_t i, ebb_image *x, ebb_error *w
 {
 	const custom *c = ctx;
 
-	if (c->image(c->ctx, i, x, why))
+	if (c->image(c->ctx, i, x, why)) {
+		*why = (ebb_error){0}; /* of an attempt that something else made good */
 		return EBB_FETCHED;
+	}
 	ebb_error_set(why, EBB_INVALID, NULL,
 		"dataset_fetch: the data set's own function failed for image %lld and does not say "
 		"why",

@@ -38,31 +38,37 @@ void ebb_files_free(ebb_files *f)
 	*f = (ebb_files){0};
 }
 
-bool ebb_files_options(ebb_files *f, int channels, int64_t shorter_side, int64_t max_pixels,
-	ebb_on_error on_error, const char *site, ebb_error *e)
+bool ebb_files_options(ebb_files *f, const ebb_image_options *o, ebb_on_error on_error,
+	const char *site, ebb_error *e)
 {
-	f->options = (ebb_image_options){.channels = channels == 0                  ? 3
-	                                             : channels == EBB_ANY_CHANNELS ? 0
-	                                                                            : channels,
-		.shorter_side = shorter_side,
-		.max_pixels = max_pixels};
+	f->options = *o;
+	if (o->channels == 0)
+		f->options.channels = 3;
+	else if (o->channels == EBB_ANY_CHANNELS)
+		f->options.channels = 0;
 	f->on_error = on_error;
-	if (channels >= EBB_ANY_CHANNELS && channels <= EBB_MAX_CHANNELS && shorter_side >= 0 &&
-		max_pixels >= 0)
+	if (o->channels >= EBB_ANY_CHANNELS && o->channels <= EBB_MAX_CHANNELS &&
+		o->shorter_side >= 0 && o->max_pixels >= 0)
 		return true;
 	ebb_error_set(e, EBB_INVALID, site,
 		"images in files: %d channels, shorter side %lld, at most %lld pixels: expected 1 "
 		"to %d channels or EBB_ANY_CHANNELS, and nothing below 0",
-		channels, (long long)shorter_side, (long long)max_pixels, EBB_MAX_CHANNELS);
+		o->channels, (long long)o->shorter_side, (long long)o->max_pixels,
+		EBB_MAX_CHANNELS);
 	return false;
 }
 
 static ebb_fetched fetch(void *ctx, int64_t i, ebb_image *x, ebb_error *why)
 {
 	const ebb_files *f = ctx;
+	ebb_image_options o = f->options;
+	ebb_error warning = {0};
 
-	if (ebb_image_read(ebb_files_path(f, i), &f->options, x, why))
+	o.warning = &warning;
+	if (ebb_image_read(ebb_files_path(f, i), &o, x, why)) {
+		*why = warning;
 		return EBB_FETCHED;
+	}
 	return ebb_dataset_excuse(f->on_error, why);
 }
 
@@ -80,7 +86,7 @@ static void free_files(void *ctx)
 }
 
 /* Unpacks every file; notes go to s, and files that are left out leave no gap. */
-static bool verify_all(ebb_files *f, ebb_dataset_source *notes, ebb_error *e)
+static bool verify_all(ebb_files *f, ebb_dataset_source *s, ebb_error *e)
 {
 	ebb_image x = {0};
 	int64_t kept = 0;
@@ -89,17 +95,21 @@ static bool verify_all(ebb_files *f, ebb_dataset_source *notes, ebb_error *e)
 	for (int64_t i = 0; ok && i < f->count; i++) {
 		ebb_error why = {0};
 		ebb_fetched got = fetch(f, i, &x, &why);
+		bool noted = true;
 
+		if (got == EBB_FETCH_SKIPPED)
+			noted = ebb_dataset_note(s, &s->skipped, -1, why.message);
+		else if (got == EBB_FETCHED && why.status != EBB_OK)
+			noted = ebb_dataset_note(s, &s->warned, kept, why.message);
 		if (got == EBB_FETCHED)
 			f->file[kept++] = f->file[i];
-		else if (got == EBB_FETCH_FAILED)
+		if (got == EBB_FETCH_FAILED)
 			ebb_error_set(e, why.status, NULL, "%s", why.message);
-		else if (!ebb_dataset_note(notes, -1, why.message))
+		else if (!noted)
 			ebb_error_set(e, EBB_NO_MEMORY, NULL,
-				"%s: no memory to note that it was skipped", ebb_files_path(f, i));
-		else
-			continue;
-		ok = got == EBB_FETCHED;
+				"%s: no memory to note what is wrong with it",
+				ebb_files_path(f, i));
+		ok = got != EBB_FETCH_FAILED && noted;
 	}
 	ebb_image_free(&x);
 	if (ok)
@@ -125,7 +135,7 @@ ebb_dataset *ebb_files_dataset(
 		goto fail;
 	if (f->count == 0) {
 		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: none of its %lld images can be read: %s",
-			what, (long long)d->count, d->source->skipped[0].message);
+			what, (long long)d->count, d->source->skipped.note[0].message);
 		goto fail;
 	}
 	if (f->count < d->count) {

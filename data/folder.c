@@ -44,7 +44,8 @@ static bool is_image(const char *name)
 
 static bool cannot_read(walk *w)
 {
-	ebb_error_set(w->e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", w->path, ebb_reason(errno));
+	ebb_error_set(
+		w->e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", w->path, ebb_reason(errno));
 	return false;
 }
 
@@ -220,10 +221,14 @@ ebb_dataset *(ebb_folder)(const ebb_folder_args *a)
 	const char **names = NULL;
 	int classes = 0;
 	walk w = {.files = &files, .e = a->error};
+	const ebb_image_options o = {.channels = a->channels,
+		.shorter_side = a->shorter_side,
+		.max_pixels = a->max_pixels,
+		.strict = a->strict,
+		.upright = a->upright};
 	ebb_dataset *d = NULL;
 
-	if (!ebb_files_options(&files, a->channels, a->shorter_side, a->max_pixels, a->on_error,
-		    a->site, a->error))
+	if (!ebb_files_options(&files, &o, a->on_error, a->site, a->error))
 		return NULL;
 	if (!a->root || !*a->root || strlen(a->root) >= PATH_SIZE) {
 		ebb_error_set(a->error, EBB_INVALID, a->site,

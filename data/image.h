@@ -92,24 +92,33 @@ typedef struct ebb_image_options {
 	bool keep_wide;
 	/* A larger image is refused before it is unpacked; default 2^26 = 67,108,864. */
 	int64_t max_pixels;
+	/* A JPEG whose camera was held another way (EXIF's orientation) is turned upright. */
+	bool upright;
+	/* Refuses what else would be a warning. */
+	bool strict;
 	/* JPEG may be unpacked at 1/8 to 7/8 of its size, in steps of 1/8, for speed: the smallest
 	 * at which the shorter side still has this many pixels.  0: whole. */
 	int64_t shorter_side;
+	/* If not NULL: set to EBB_BAD_FILE, with the path, if the file has a defect that leaves
+	 * every pixel as it is, and was read. */
+	ebb_error *warning;
 } ebb_image_options;
 
 /* A PNG or JPEG file, told apart by their first bytes, whatever the name.  o may be NULL: all
  * defaults.  EBB_BAD_FILE, with the path, for a missing, truncated or damaged file, one that is
- * too large, another format, CMYK or YCCK (convert it first), JPEG where Ebb was built without
- * it; EBB_INVALID for options out of range.  PNG: all colour types and depths, interlaced too;
- * gamma and colour profiles are ignored.  JPEG: what TurboJPEG reads, grey or colour; EXIF's
- * orientation is ignored; a warning of TurboJPEG's (such as data that end too early) is an
- * error. */
+ * too large, another format, JPEG where Ebb was built without it; EBB_INVALID for options out of
+ * range.  PNG: all colour types and depths, interlaced too; gamma and colour profiles are ignored.
+ * JPEG: what libjpeg-turbo reads, grey or colour; CMYK and YCCK become colours as in Pillow's
+ * convert("RGB"): the inks are taken as inverted, profiles are ignored.  Bytes between segments
+ * that belong to none, and application segments of unknown versions, are a warning; what follows
+ * the end is ignored; data that end too early or cannot be decoded are an error. */
 EBB_API bool ebb_image_read(
 	const char *path, const ebb_image_options *o, ebb_image *x, ebb_error *e);
 /* The same from memory.  name stands for the path in errors; NULL: "image". */
 EBB_API bool ebb_image_decode(const void *bytes, size_t size, const char *name,
 	const ebb_image_options *o, ebb_image *x, ebb_error *e);
-/* What the file says of itself; x gets sizes, channels and wide, but no pixels. */
+/* What the file says of itself, before it is turned upright; x gets sizes, channels and wide, but
+ * no pixels. */
 EBB_API bool ebb_image_probe(
 	const void *bytes, size_t size, const char *name, ebb_image *x, ebb_error *e);
 

@@ -61,30 +61,36 @@ typedef struct ebb_encoded {
 } ebb_encoded;
 bool ebb_png_decode(const ebb_encoded *f, ebb_image *x, ebb_error *e);
 bool ebb_jpeg_decode(const ebb_encoded *f, ebb_image *x, ebb_error *e);
+/* The orientation, 1 to 8, in a JPEG's APP1 segment; 1 if there is none in it. */
+int ebb_exif_orientation(const uint8_t *bytes, size_t size);
+/* y is x the way up that the orientation says. */
+bool ebb_image_turn(const ebb_image *x, int orientation, ebb_image *y, ebb_error *e);
 /* An error if the options do not allow an image of this size. */
 bool ebb_encoded_size_fits(const ebb_encoded *f, int64_t height, int64_t width, ebb_error *e);
 
 /* ---- Where images are read from (dataset.c) ------------------------------------------------- */
 
-/* An image that was skipped; index -1: before it had a number. */
-typedef struct ebb_skipped {
-	int64_t index;
-	char *message;
-	size_t size;
-} ebb_skipped;
+/* What is to be said of images, by number, each once; number -1: of one that has none any more. */
+typedef struct ebb_notes {
+	struct ebb_note {
+		int64_t index;
+		char *message;
+		size_t size;
+	} * note;
+	int64_t count, room;
+} ebb_notes;
 
 typedef struct ebb_dataset_source {
 	void *ctx;
-	/* Fills why if it is not EBB_FETCHED. */
+	/* Fills why if it is not EBB_FETCHED, or with a warning if it is. */
 	ebb_fetched (*fetch)(void *ctx, int64_t i, ebb_image *x, ebb_error *why);
 	const char *(*path)(void *ctx, int64_t i); /* or NULL */
 	void (*free_ctx)(void *ctx);               /* or NULL */
 	ebb_shape shape;                           /* [C,H,W], 0: differs */
 	void *names;                               /* the memory of class_names, if its own */
 	size_t names_size;
-	pthread_mutex_t lock; /* of what follows: by index, each once */
-	ebb_skipped *skipped;
-	int64_t skips, room;
+	pthread_mutex_t lock; /* of what follows */
+	ebb_notes skipped, warned;
 } ebb_dataset_source;
 
 /* A data set of labels zero whose images are fetched; ctx, names and path are the caller's to set
@@ -92,12 +98,12 @@ typedef struct ebb_dataset_source {
 ebb_dataset *ebb_dataset_sourced(int64_t count, int classes,
 	ebb_fetched (*fetch)(void *ctx, int64_t i, ebb_image *x, ebb_error *why), ebb_shape shape,
 	ebb_error *e);
-/* ebb_dataset_fetch that also says why it skipped. */
+/* ebb_dataset_fetch that also says why it skipped, or what it warns of. */
 ebb_fetched ebb_dataset_try(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_error *why);
 /* What a failed read comes to. */
 ebb_fetched ebb_dataset_excuse(ebb_on_error on_error, const ebb_error *why);
-/* Keeps a note.  False if there is no memory. */
-bool ebb_dataset_note(ebb_dataset_source *s, int64_t index, const char *message);
+/* Keeps a note among the source's skipped or warned.  False if there is no memory. */
+bool ebb_dataset_note(ebb_dataset_source *s, ebb_notes *notes, int64_t index, const char *message);
 /* Copies n names, NULL included.  False if there is no memory. */
 bool ebb_dataset_name_classes(ebb_dataset *d, const char *const *names);
 
@@ -120,9 +126,10 @@ static inline const char *ebb_files_path(const ebb_files *f, int64_t i)
 {
 	return (const char *)f->text.data + f->file[i].path;
 }
-/* What a folder and a list have in common.  Sets the options; false with an error. */
-bool ebb_files_options(ebb_files *f, int channels, int64_t shorter_side, int64_t max_pixels,
-	ebb_on_error on_error, const char *site, ebb_error *e);
+/* What a folder and a list have in common.  Sets the options, whose channels are as in
+ * ebb_folder_args; false with an error. */
+bool ebb_files_options(ebb_files *f, const ebb_image_options *o, ebb_on_error on_error,
+	const char *site, ebb_error *e);
 /* The data set of these files, which it takes; with verify every file is unpacked before.  On
  * failure they are freed. */
 ebb_dataset *ebb_files_dataset(

@@ -100,6 +100,11 @@ static bool take_lines(reader *r, const char *s, size_t size)
 
 ebb_dataset *(ebb_list)(const ebb_list_args *a)
 {
+	const ebb_image_options o = {.channels = a->channels,
+		.shorter_side = a->shorter_side,
+		.max_pixels = a->max_pixels,
+		.strict = a->strict,
+		.upright = a->upright};
 	reader r = {.a = a};
 	ebb_bytes text = {0};
 	const char *slash;
@@ -111,8 +116,7 @@ ebb_dataset *(ebb_list)(const ebb_list_args *a)
 			a->path ? a->path : "NULL", a->classes);
 		return NULL;
 	}
-	if (!ebb_files_options(&r.files, a->channels, a->shorter_side, a->max_pixels, a->on_error,
-		    a->site, a->error))
+	if (!ebb_files_options(&r.files, &o, a->on_error, a->site, a->error))
 		return NULL;
 	slash = strrchr(a->path, '/');
 	r.root = a->root ? a->root : a->path;

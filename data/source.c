@@ -120,8 +120,8 @@ static int64_t fetch(ebb_source *s, void *to, size_t n, ebb_error *e)
 	errno = 0;
 	got = fread(to, 1, n, s->file);
 	if (got < n && ferror(s->file)) {
-		ebb_error_set(
-			e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", s->path, ebb_reason(errno));
+		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", s->path,
+			ebb_reason(errno));
 		return -1;
 	}
 	return (int64_t)got;

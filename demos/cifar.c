@@ -36,8 +36,7 @@ static bool save_csv(const char *path, const curves *c, ebb_error *e)
 	ebb_text text = {0};
 	bool ok;
 
-	ebb_text_printf(
-		&text, "epoch,loss,accuracy,test_loss,test_accuracy,images_per_second\n");
+	ebb_text_printf(&text, "epoch,loss,accuracy,test_loss,test_accuracy,images_per_second\n");
 	for (int i = 0; i < c->n; i++)
 		ebb_text_printf(&text, "%d,%.6f,%.6f,%.6f,%.6f,%.1f\n", i + 1, c->loss[i],
 			c->accuracy[i], c->test_loss[i], c->test_accuracy[i],
@@ -251,7 +250,7 @@ static const char help[] =
 	"cifar: trains a ResNet on CIFAR-10, with and without augmentation\n"
 	"\n"
 	"  --data DIR        CIFAR-10's binary version: data_batch_1.bin to _5.bin, "
-        "test_batch.bin\n"
+	"test_batch.bin\n"
 	"  --augment on|off  random crops with 4 pixels around, flips and cutout (default on)\n"
 	"  --cutout N        side of the square that is cut out; 0: none (default 8)\n"
 	"  --limit N         of the training images, the first N (default all)\n"

@@ -18,7 +18,8 @@ bool surface_write_png(cairo_surface_t *surface, const char *path, ebb_error *e)
 	}
 	ok = ebb_image_shape(&x, height, width, 3, e);
 	for (int i = 0; ok && i < height; i++) {
-		const uint32_t *row = (const uint32_t *)(const void *)(data + (size_t)i * (size_t)stride);
+		const uint32_t *row =
+			(const uint32_t *)(const void *)(data + (size_t)i * (size_t)stride);
 		uint8_t *to = x.pixels + (size_t)i * (size_t)width * 3;
 
 		for (int k = 0; k < width; k++)

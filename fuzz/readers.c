@@ -71,7 +71,8 @@ static void read_image(const uint8_t *bytes, size_t size)
 		{.max_pixels = MOST_PIXELS, .channels = 1},
 		{.max_pixels = MOST_PIXELS, .channels = 2, .shorter_side = 16},
 		{.max_pixels = MOST_PIXELS, .channels = 3, .shorter_side = 1},
-		{.max_pixels = MOST_PIXELS, .channels = 4, .keep_wide = true},
+		{.max_pixels = MOST_PIXELS, .channels = 4, .keep_wide = true, .upright = true},
+		{.max_pixels = MOST_PIXELS, .strict = true},
 	};
 	ebb_error e = {0};
 	ebb_image x = {0};

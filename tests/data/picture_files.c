@@ -1,24 +1,9 @@
-/* PNG and JPEG: every kind of file, whole, cut off and damaged; writing and reading back. */
+/* PNG: every kind of file, whole, cut off and damaged; writing and reading back. */
 #include "tests/data/pictures.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* A file of tests/data/corpus; the caller frees it. */
-static uint8_t *load(const char *name, size_t *size)
-{
-	char path[1000];
-	uint8_t *bytes = malloc(100000);
-	FILE *f;
-
-	snprintf(path, sizeof path, "%s/%s", CORPUS, name);
-	f = fopen(path, "rb");
-	ck_assert_msg(f && bytes, "%s", path);
-	*size = fread(bytes, 1, 100000, f);
-	fclose(f);
-	return bytes;
-}
 
 /* All of 5 x 7 pixels and random.  Checksums: of Pillow's pixels, as RGB or with alpha; of 16 bits,
  * which Pillow does not keep, of a decoder in a few lines of Python. */
@@ -163,19 +148,6 @@ START_TEST(png_there_and_back)
 }
 END_TEST
 
-static void refused(const void *bytes, size_t size, const ebb_image_options *o, ebb_status status,
-	const char *words)
-{
-	ebb_image x = {0};
-	ebb_error e = {0};
-
-	ck_assert_msg(!ebb_image_decode(bytes, size, "a/file", o, &x, &e), "expected: %s", words);
-	ck_assert_msg(e.status == status && strstr(e.message, words), "status %d: %s",
-		(int)e.status, e.message);
-	ck_assert(status != EBB_BAD_FILE || strstr(e.message, "a/file: "));
-	ck_assert_ptr_null(x.pixels);
-}
-
 START_TEST(not_an_image)
 {
 	size_t size;
@@ -257,104 +229,6 @@ START_TEST(allocation_failures)
 }
 END_TEST
 
-/* ---- JPEG ----------------------------------------------------------------------------------- */
-
-#if EBB_HAVE_JPEG
-/* 17 x 13 pixels; checksums of Pillow's. */
-static const struct {
-	const char *name;
-	int channels;
-	uint64_t hash, rgb;
-} jpegs[] = {
-	{"jpeg/grey.jpg", 1, 0x27dd169c5e23be35, 0x2fd22e5466ed29b1},
-	{"jpeg/progressive.jpg", 3, 0x0af58952aec12ce4, 0x0af58952aec12ce4},
-	{"jpeg/restart.jpg", 3, 0xe4e61d90d927abf8, 0xe4e61d90d927abf8},
-	{"jpeg/rgb-420.jpg", 3, 0xcd9af1f78159e865, 0xcd9af1f78159e865},
-	{"jpeg/rgb-444.jpg", 3, 0x84730a2cfa8da35b, 0x84730a2cfa8da35b},
-};
-
-START_TEST(jpeg)
-{
-	for (size_t i = 0; i < sizeof jpegs / sizeof *jpegs; i++) {
-		ebb_image x = {0}, y = {0};
-		ebb_error e = {0};
-		size_t size;
-		uint8_t *bytes = load(jpegs[i].name, &size);
-
-		ck_assert_msg(ebb_image_decode(bytes, size, NULL, NULL, &x, &e), "%s", e.message);
-		ck_assert(x.height == 17 && x.width == 13 && x.channels == jpegs[i].channels);
-		/* Another release of libjpeg may round otherwise. */
-		ck_assert_msg(hash_image(&x) == jpegs[i].hash, "%s differs", jpegs[i].name);
-		ck_assert(ebb_image_decode(
-			bytes, size, NULL, &(ebb_image_options){.channels = 3}, &x, &e));
-		ck_assert(hash_image(&x) == jpegs[i].rgb);
-		ck_assert(ebb_image_probe(bytes, size, NULL, &y, &e));
-		ck_assert(y.height == 17 && y.width == 13 && y.channels == jpegs[i].channels);
-		for (int channels = 1; channels <= 4; channels++) {
-			const ebb_image_options o = {.channels = channels};
-
-			ck_assert(ebb_image_decode(bytes, size, NULL, &o, &y, &e));
-			ck_assert_int_eq(y.channels, channels);
-			for (int k = 0; k < 17 * 13; k++) {
-				const uint8_t *p = x.pixels + 3 * k, *q = y.pixels + channels * k;
-
-				if (channels >= 3)
-					ck_assert(p[0] == q[0] && p[1] == q[1] && p[2] == q[2]);
-				else
-					ck_assert_int_le(
-						abs(q[0] - (299 * p[0] + 587 * p[1] + 114 * p[2]) /
-								   1000),
-						2);
-				ck_assert(channels % 2 == 1 || q[channels - 1] == 255);
-			}
-		}
-		for (size_t n = 0; n < size - 2; n++) {
-			e = (ebb_error){0};
-			ck_assert_msg(!ebb_image_decode(bytes, n, "cut.jpg", NULL, &y, &e),
-				"%zu of %zu bytes of %s were enough", n, size, jpegs[i].name);
-			ck_assert(e.status == EBB_BAD_FILE && strstr(e.message, "cut.jpg: "));
-		}
-		refused(bytes, size, &(ebb_image_options){.max_pixels = 220}, EBB_BAD_FILE,
-			"17 x 13 pixels");
-		ebb_image_free(&x);
-		ebb_image_free(&y);
-		free(bytes);
-	}
-}
-END_TEST
-
-START_TEST(jpeg_reduced)
-{
-	/* the shorter side asked for, and the size that comes of 17 x 13 */
-	static const int sizes[][3] = {
-		{13, 17, 13}, {12, 15, 12}, {7, 9, 7}, {1, 3, 2}, {99, 17, 13}};
-	size_t size;
-	uint8_t *bytes = load("jpeg/rgb-444.jpg", &size);
-	ebb_image x = {0};
-
-	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-		const ebb_image_options o = {.shorter_side = sizes[i][0]};
-
-		ck_assert(ebb_image_decode(bytes, size, NULL, &o, &x, NULL));
-		ck_assert_msg(x.height == sizes[i][1] && x.width == sizes[i][2],
-			"case %zu: %lld x %lld", i, (long long)x.height, (long long)x.width);
-	}
-	refused(bytes, size, &(ebb_image_options){.shorter_side = -1}, EBB_INVALID, "side -1");
-	ebb_image_free(&x);
-	free(bytes);
-	bytes = load("jpeg/cmyk.jpg", &size);
-	refused(bytes, size, NULL, EBB_BAD_FILE, "CMYK JPEG; only grey and RGB are read");
-	free(bytes);
-}
-END_TEST
-#else
-START_TEST(no_jpeg)
-{
-	refused("\xff\xd8\xff\xe0", 4, NULL, EBB_BAD_FILE, "built without libjpeg-turbo");
-}
-END_TEST
-#endif
-
 int main(void)
 {
 	Suite *s = suite_create("data-picture-files");
@@ -366,14 +240,6 @@ int main(void)
 	tcase_add_test(c, not_an_image);
 	tcase_add_test(c, bombs);
 	tcase_add_test(c, allocation_failures);
-	suite_add_tcase(s, c);
-	c = tcase_create("jpeg");
-#if EBB_HAVE_JPEG
-	tcase_add_test(c, jpeg);
-	tcase_add_test(c, jpeg_reduced);
-#else
-	tcase_add_test(c, no_jpeg);
-#endif
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

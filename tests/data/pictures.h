@@ -1,8 +1,11 @@
-/* pictures.h - the pattern that the image tests draw, and a checksum. */
+/* pictures.h - the pattern that the image tests draw, a checksum, and files. */
 #ifndef EBB_TESTS_PICTURES_H
 #define EBB_TESTS_PICTURES_H
 
 #include "tests/support/support.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 /* Sample c of pixel (i, k) is (37 i + 91 k + 53 c + 7 i k) mod 256. */
 static inline void draw_pattern(ebb_image *x, int height, int width, int channels)
@@ -33,5 +36,36 @@ static inline uint64_t hash_image(const ebb_image *x)
 	}
 	return h;
 }
+
+#ifdef CORPUS
+/* A file of tests/data/corpus; the caller frees it. */
+static inline uint8_t *load(const char *name, size_t *size)
+{
+	char path[1000];
+	uint8_t *bytes = malloc(100000);
+	FILE *f;
+
+	snprintf(path, sizeof path, "%s/%s", CORPUS, name);
+	f = fopen(path, "rb");
+	ck_assert_msg(f && bytes, "%s", path);
+	*size = fread(bytes, 1, 100000, f);
+	fclose(f);
+	return bytes;
+}
+
+/* Decoding is refused before there are pixels. */
+static inline void refused(const void *bytes, size_t size, const ebb_image_options *o,
+	ebb_status status, const char *words)
+{
+	ebb_image x = {0};
+	ebb_error e = {0};
+
+	ck_assert_msg(!ebb_image_decode(bytes, size, "a/file", o, &x, &e), "expected: %s", words);
+	ck_assert_msg(e.status == status && strstr(e.message, words), "status %d: %s",
+		(int)e.status, e.message);
+	ck_assert(status != EBB_BAD_FILE || strstr(e.message, "a/file: "));
+	ck_assert_ptr_null(x.pixels);
+}
+#endif
 
 #endif

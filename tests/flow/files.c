@@ -156,8 +156,8 @@ START_TEST(a_fifo_is_written_into)
 		ck_assert_int_ge(fd, 0);
 		expect_written(&writers[i], path);
 		ck_assert_int_gt(read(fd, head, strlen(writers[i].begins)), 0);
-		ck_assert_msg(memcmp(head, writers[i].begins, strlen(writers[i].begins)) == 0,
-			"%s", head);
+		ck_assert_msg(memcmp(head, writers[i].begins, strlen(writers[i].begins)) == 0, "%s",
+			head);
 		ck_assert(S_ISFIFO(mode_of(path)));
 		close(fd);
 	}
