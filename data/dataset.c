@@ -49,7 +49,6 @@ ebb_dataset *ebb_dataset_sourced(int64_t count, int classes,
 		ebb_free(d, sizeof *d);
 		return NULL;
 	}
-	pthread_mutex_init(&s->lock, NULL);
 	s->fetch = fetch;
 	s->shape = shape;
 	d->source = s;
@@ -79,7 +78,6 @@ static void source_free(ebb_dataset_source *s)
 	free_notes(&s->skipped);
 	free_notes(&s->warned);
 	ebb_free(s->names, s->names_size);
-	pthread_mutex_destroy(&s->lock);
 	ebb_free(s, sizeof *s);
 }
 
@@ -125,6 +123,17 @@ ebb_fetched ebb_dataset_excuse(ebb_on_error on_error, const ebb_error *why)
 	                                                           : EBB_FETCH_FAILED;
 }
 
+/* Notes are rare: one lock for all data sets is enough, and is what a fork must know of. */
+static pthread_mutex_t notes_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void ebb_notes_hold(bool held)
+{
+	if (held)
+		pthread_mutex_lock(&notes_lock);
+	else
+		pthread_mutex_unlock(&notes_lock);
+}
+
 static bool note_at(ebb_notes *notes, int64_t at, int64_t index, const char *message)
 {
 	struct ebb_note new = {index, NULL, strlen(message) + 1};
@@ -150,12 +159,12 @@ static bool note_at(ebb_notes *notes, int64_t at, int64_t index, const char *mes
 	return true;
 }
 
-bool ebb_dataset_note(ebb_dataset_source *s, ebb_notes *notes, int64_t index, const char *message)
+bool ebb_dataset_note(ebb_notes *notes, int64_t index, const char *message)
 {
 	int64_t from = 0, to;
 	bool ok = true;
 
-	pthread_mutex_lock(&s->lock);
+	ebb_notes_hold(true);
 	/* Where larger numbers begin. */
 	for (to = notes->count; from < to;) {
 		int64_t middle = from + (to - from) / 2;
@@ -167,55 +176,54 @@ bool ebb_dataset_note(ebb_dataset_source *s, ebb_notes *notes, int64_t index, co
 	}
 	if (index < 0 || from == 0 || notes->note[from - 1].index != index)
 		ok = note_at(notes, from, index, message);
-	pthread_mutex_unlock(&s->lock);
+	ebb_notes_hold(false);
 	return ok;
 }
 
-static int64_t count_notes(ebb_dataset_source *s, const ebb_notes *notes)
+static int64_t count_notes(const ebb_notes *notes)
 {
 	int64_t n;
 
-	pthread_mutex_lock(&s->lock);
+	ebb_notes_hold(true);
 	n = notes->count;
-	pthread_mutex_unlock(&s->lock);
+	ebb_notes_hold(false);
 	return n;
 }
 
-static bool read_note(ebb_dataset_source *s, const ebb_notes *notes, int64_t k, int64_t *index,
-	const char **message)
+static bool read_note(const ebb_notes *notes, int64_t k, int64_t *index, const char **message)
 {
 	bool there;
 
 	if (!index || !message)
 		return false;
-	pthread_mutex_lock(&s->lock);
+	ebb_notes_hold(true);
 	there = k >= 0 && k < notes->count;
 	if (there) {
 		*index = notes->note[k].index;
 		*message = notes->note[k].message;
 	}
-	pthread_mutex_unlock(&s->lock);
+	ebb_notes_hold(false);
 	return there;
 }
 
 int64_t ebb_dataset_skipped(const ebb_dataset *d)
 {
-	return d && d->source ? count_notes(d->source, &d->source->skipped) : 0;
+	return d && d->source ? count_notes(&d->source->skipped) : 0;
 }
 
 bool ebb_dataset_skipped_at(const ebb_dataset *d, int64_t k, int64_t *index, const char **message)
 {
-	return d && d->source && read_note(d->source, &d->source->skipped, k, index, message);
+	return d && d->source && read_note(&d->source->skipped, k, index, message);
 }
 
 int64_t ebb_dataset_warned(const ebb_dataset *d)
 {
-	return d && d->source ? count_notes(d->source, &d->source->warned) : 0;
+	return d && d->source ? count_notes(&d->source->warned) : 0;
 }
 
 bool ebb_dataset_warned_at(const ebb_dataset *d, int64_t k, int64_t *index, const char **message)
 {
-	return d && d->source && read_note(d->source, &d->source->warned, k, index, message);
+	return d && d->source && read_note(&d->source->warned, k, index, message);
 }
 
 /* ---- Access --------------------------------------------------------------------------------- */
@@ -272,8 +280,7 @@ ebb_fetched ebb_dataset_try(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_e
 	}
 	if (got == EBB_FETCH_FAILED || why->status == EBB_OK)
 		return got;
-	if (!ebb_dataset_note(d->source,
-		    got == EBB_FETCHED ? &d->source->warned : &d->source->skipped, i,
+	if (!ebb_dataset_note(got == EBB_FETCHED ? &d->source->warned : &d->source->skipped, i,
 		    why->message)) {
 		*why = (ebb_error){0};
 		ebb_error_set(why, EBB_NO_MEMORY, NULL,

@@ -98,9 +98,9 @@ static bool verify_all(ebb_files *f, ebb_dataset_source *s, ebb_error *e)
 		bool noted = true;
 
 		if (got == EBB_FETCH_SKIPPED)
-			noted = ebb_dataset_note(s, &s->skipped, -1, why.message);
+			noted = ebb_dataset_note(&s->skipped, -1, why.message);
 		else if (got == EBB_FETCHED && why.status != EBB_OK)
-			noted = ebb_dataset_note(s, &s->warned, kept, why.message);
+			noted = ebb_dataset_note(&s->warned, kept, why.message);
 		if (got == EBB_FETCHED)
 			f->file[kept++] = f->file[i];
 		if (got == EBB_FETCH_FAILED)

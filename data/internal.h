@@ -89,8 +89,7 @@ typedef struct ebb_dataset_source {
 	ebb_shape shape;                           /* [C,H,W], 0: differs */
 	void *names;                               /* the memory of class_names, if its own */
 	size_t names_size;
-	pthread_mutex_t lock; /* of what follows */
-	ebb_notes skipped, warned;
+	ebb_notes skipped, warned; /* see ebb_notes_hold */
 } ebb_dataset_source;
 
 /* A data set of labels zero whose images are fetched; ctx, names and path are the caller's to set
@@ -102,8 +101,10 @@ ebb_dataset *ebb_dataset_sourced(int64_t count, int classes,
 ebb_fetched ebb_dataset_try(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_error *why);
 /* What a failed read comes to. */
 ebb_fetched ebb_dataset_excuse(ebb_on_error on_error, const ebb_error *why);
-/* Keeps a note among the source's skipped or warned.  False if there is no memory. */
-bool ebb_dataset_note(ebb_dataset_source *s, ebb_notes *notes, int64_t index, const char *message);
+/* Keeps a note.  False if there is no memory. */
+bool ebb_dataset_note(ebb_notes *notes, int64_t index, const char *message);
+/* The lock of all notes of the process, held or let go: for who is about to fork. */
+void ebb_notes_hold(bool held);
 /* Copies n names, NULL included.  False if there is no memory. */
 bool ebb_dataset_name_classes(ebb_dataset *d, const char *const *names);
 

@@ -72,6 +72,7 @@ static void work_on(ebb_loader *l, ebb_worker *w, const claim *c)
 	bool failed;
 
 	l->active++;
+	w->busy = true;
 	pthread_mutex_unlock(&l->lock);
 	failed = fill(l, w, c, &failed_at, &e);
 	pthread_mutex_lock(&l->lock);
@@ -89,6 +90,7 @@ static void work_on(ebb_loader *l, ebb_worker *w, const claim *c)
 		s->ready = true;
 		pthread_cond_signal(&l->ready);
 	}
+	w->busy = false;
 	if (--l->active == 0)
 		pthread_cond_signal(&l->idle);
 }
@@ -181,6 +183,43 @@ void ebb_crew_release(ebb_loader *l, int64_t below)
 	l->released = below;
 	pthread_cond_broadcast(&l->work);
 	pthread_mutex_unlock(&l->lock);
+}
+
+void ebb_crew_lose(ebb_loader *l)
+{
+	for (int i = 0; i < l->crew; i++) {
+		ebb_worker *w = &l->worker[i];
+
+		/* Not freed: the copy may be of a moment when this memory changed hands. */
+		if (w->busy)
+			*w = (ebb_worker){.loader = l};
+	}
+	/* The copies still count the threads that wait at them. */
+	pthread_cond_init(&l->work, NULL);
+	pthread_cond_init(&l->ready, NULL);
+	pthread_cond_init(&l->idle, NULL);
+	l->started = l->active = 0;
+	l->lost = true;
+}
+
+bool ebb_crew_replace(ebb_loader *l)
+{
+	if (!l->lost)
+		return true;
+	pthread_mutex_lock(&l->lock);
+	if (l->started == 0) {
+		int64_t end = l->released < l->batches ? l->released : l->batches;
+
+		l->batch_at = l->next;
+		while (l->batch_at < end && ebb_loader_slot(l, l->batch_at)->ready)
+			l->batch_at++;
+		l->sample_at = 0;
+		for (int64_t i = l->batch_at; i < end; i++)
+			clear(ebb_loader_slot(l, i));
+	}
+	pthread_mutex_unlock(&l->lock);
+	l->lost = !ebb_crew_start(l);
+	return !l->lost;
 }
 
 void ebb_crew_await(ebb_loader *l, int64_t index)

@@ -75,6 +75,7 @@ typedef struct ebb_worker {
 	pthread_t thread;
 	ebb_stage stage;
 	ebb_image source; /* as fetched, for the ten of ten_crop */
+	bool busy;        /* these are being written to */
 } ebb_worker;
 
 struct ebb_loader {
@@ -113,7 +114,11 @@ struct ebb_loader {
 	int64_t released;            /* batches from here on may not be begun */
 	int active;
 	bool paused, stop;
+	bool lost; /* this is a child of fork, and the workers are not in it */
 	atomic_bool cancel;
+	struct {
+		struct ebb_loader *next, **at;
+	} in_fleet;
 };
 
 /* Makes sample k of the slot, whose place in the epoch is given: an image, or ten, and a label. */
@@ -125,6 +130,10 @@ ebb_slot *ebb_loader_slot(ebb_loader *l, int64_t index);
 /* Starts the threads.  False if the system has none. */
 bool ebb_crew_start(ebb_loader *l);
 void ebb_crew_stop(ebb_loader *l);
+/* In a child of fork: forgets the threads, and what they were writing to. */
+void ebb_crew_lose(ebb_loader *l);
+/* Starts a lost crew anew, for the batches that are not ready.  False if the system has no threads. */
+bool ebb_crew_replace(ebb_loader *l);
 /* Lets the crew drop what it does, and returns when nobody works. */
 void ebb_crew_pause(ebb_loader *l);
 /* From the epoch's first batch on. */
@@ -133,5 +142,11 @@ void ebb_crew_resume(ebb_loader *l);
 void ebb_crew_await(ebb_loader *l, int64_t index);
 /* Batches below this number may be made now. */
 void ebb_crew_release(ebb_loader *l, int64_t below);
+
+/* ---- Forks (fork.c) --------------------------------------------------------------------------- */
+
+/* Every loader with workers, so that a child of fork loses none of them. */
+void ebb_fleet_join(ebb_loader *l);
+void ebb_fleet_leave(ebb_loader *l);
 
 #endif

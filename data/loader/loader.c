@@ -247,6 +247,8 @@ ebb_loader *(ebb_loader_new)(const ebb_loader_args *a)
 	if (!make_slots(l, a))
 		goto no_memory;
 	start(l, 0);
+	if (l->crew > 0)
+		ebb_fleet_join(l);
 	if (ebb_crew_start(l))
 		return l;
 	ebb_error_set(a->error, EBB_NO_MEMORY, a->site,
@@ -263,6 +265,7 @@ void ebb_loader_free(ebb_loader *l)
 	if (!l)
 		return;
 	ebb_crew_stop(l);
+	ebb_fleet_leave(l);
 	for (int64_t i = 0; l->slot && i < l->slots; i++)
 		free_slot(&l->slot[i], l);
 	free_slot(&l->last, l);
@@ -317,12 +320,23 @@ static void take_back(ebb_loader *l)
 	ebb_data_mutable(l->held->batch.targets);
 }
 
+/* In a child of fork the workers of the parent are not. */
+static bool has_crew(ebb_loader *l)
+{
+	if (ebb_crew_replace(l))
+		return true;
+	ebb_error_set(&l->error, EBB_NO_MEMORY, NULL,
+		"loader: the system refuses to start %d threads in a child of fork", l->crew);
+	return false;
+}
+
 void ebb_loader_begin(ebb_loader *l, int64_t epoch)
 {
 	if (!l)
 		return;
 	take_back(l);
 	l->error = (ebb_error){0};
+	has_crew(l);
 	l->shown = epoch < 0 ? 0 : epoch;
 	start(l, l->shown);
 }
@@ -351,7 +365,7 @@ bool ebb_loader_next(ebb_loader *l, ebb_batch *b)
 
 	if (b)
 		*b = (ebb_batch){0};
-	if (!l || !b || l->error.status != EBB_OK)
+	if (!l || !b || l->error.status != EBB_OK || !has_crew(l))
 		return false;
 	l->shown = l->epoch;
 	do {

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { COUNT = 61, SIDE = 12, CLASSES = 5 };
@@ -484,6 +485,84 @@ START_TEST(cache_limit)
 }
 END_TEST
 
+/* ---- Forks ----------------------------------------------------------------------------------- */
+
+/* A tenth of a millisecond each, so that a fork finds the workers at work. */
+static bool make_slowly(void *ctx, int64_t i, ebb_image *x, ebb_error *e)
+{
+	usleep(100);
+	return make_image(ctx, i, x, e);
+}
+
+/* Asks for the rest of the epoch and all of the next one, and frees the loader: whether its batches
+ * are those of hashes from at on. */
+static bool goes_on(ebb_loader *l, const uint64_t *hashes, int at)
+{
+	ebb_batch b;
+	bool same = true;
+
+	for (int epoch = 0; epoch < 2; epoch++) {
+		for (; ebb_loader_next(l, &b); at++) {
+			uint64_t h = hash_of(b.images, 14695981039346656037u + (uint64_t)b.index);
+
+			h = hash_of(b.labels, h);
+			same = same && hashes[at] == hash_of(b.targets, h);
+		}
+		same = same && !ebb_loader_error(l) && hashes[at++] == 0;
+	}
+	ebb_loader_free(l);
+	return same;
+}
+
+/* Both processes get what a loader without workers makes, wherever the fork falls; mixed batches
+ * cannot be made twice in the same memory. */
+START_TEST(a_child_of_fork_goes_on_with_the_batches_that_remain)
+{
+	enum { BATCH = 8, BATCHES = (COUNT + BATCH - 1) / BATCH };
+	static const origin skips = {.corrupt = {3, 17, 40, -1}};
+	origin o = skips;
+	ebb_dataset *d = ebb_dataset_custom(
+		COUNT, CLASSES, make_slowly, make_label, &o, .channels = 3, .on_error = EBB_SKIP);
+	ebb_augment *a = pipeline(true);
+	ebb_loader_args args = {.data = d,
+		.batch = BATCH,
+		.shuffle = true,
+		.seed = 3,
+		.augment = a,
+		.cache = 20000};
+	uint64_t hashes[MOST];
+	ebb_loader *l = (ebb_loader_new)(&args);
+
+	trace(l, hashes);
+	ebb_loader_free(l);
+	for (int before = 0; before <= BATCHES; before++) {
+		for (int workers = 1; workers <= 4; workers += 3) {
+			int status;
+			pid_t child;
+			ebb_batch b;
+
+			args.workers = workers;
+			args.prefetch = 1 + before % 3;
+			l = (ebb_loader_new)(&args);
+			for (int k = 0; k < before; k++)
+				ck_assert(ebb_loader_next(l, &b));
+			child = fork();
+			ck_assert_int_ge(child, 0);
+			if (child == 0) {
+				alarm(20);
+				_exit(goes_on(l, hashes, before) ? 0 : 1);
+			}
+			ck_assert(goes_on(l, hashes, before));
+			ck_assert_int_eq(waitpid(child, &status, 0), child);
+			ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+				"after %d batches, %d workers: status %x", before, workers, status);
+		}
+	}
+	ebb_augment_free(a);
+	ebb_dataset_free(d);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("data-workers");
@@ -500,6 +579,7 @@ int main(void)
 	tcase_add_test(c, skipped_images_are_left_out);
 	tcase_add_test(c, nothing_left);
 	tcase_add_test(c, caches);
+	tcase_add_test(c, a_child_of_fork_goes_on_with_the_batches_that_remain);
 	suite_add_tcase(s, c);
 	c = tcase_create("cache");
 	tcase_add_test(c, cache_limit);
