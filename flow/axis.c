@@ -1,6 +1,7 @@
 /* axis.c - where the ticks of an axis lie: at 1-2-5 steps, or at decades. */
 #include "flow/internal.h"
 
+#include <float.h>
 #include <math.h>
 
 /* The smallest of 1, 2, 5 times a power of ten that is at least x > 0. */
@@ -21,23 +22,33 @@ static void add_end(ebb_axis *a, double end, double step, int nearest)
 		a->tick[a->n++] = end;
 }
 
+/* A range that ticks can divide: not empty, not beyond what doubles tell apart or hold. */
+static void settle(double *lo, double *hi)
+{
+	const double least = 1e8 * DBL_MIN;
+
+	if (!isfinite(*lo) || !isfinite(*hi)) {
+		*lo = 0;
+		*hi = 1;
+	} else if (!(*hi - *lo >= least)) {
+		double half = *lo != 0 ? fmax(fabs(*lo) / 2, least) : 0.5;
+		*lo -= half;
+		*hi = *lo + 2 * half;
+	}
+	*lo = fmax(*lo, -DBL_MAX);
+	*hi = fmin(*hi, DBL_MAX);
+}
+
 static void fit_linear(ebb_axis *a, double lo, double hi, bool fixed, int want)
 {
-	if (!isfinite(hi - lo)) {
-		lo = 0;
-		hi = 1;
-	} else if (!(hi > lo)) {
-		double half = lo != 0 ? fabs(lo) / 2 : 0.5;
-		lo -= half;
-		hi = lo + 2 * half;
-	}
-	double step = round_step((hi - lo) / want);
-	a->lo = fixed ? lo : floor(lo / step + 1e-9) * step;
-	a->hi = fixed ? hi : ceil(hi / step - 1e-9) * step;
+	settle(&lo, &hi);
+	double step = round_step(hi / want - lo / want);
+	a->lo = fixed ? lo : fmax(floor(lo / step + 1e-9) * step, -DBL_MAX);
+	a->hi = fixed ? hi : fmin(ceil(hi / step - 1e-9) * step, DBL_MAX);
 	double first = ceil(a->lo / step - 1e-9);
 	for (int i = 0; i < EBB_MAX_TICKS; i++) {
 		double v = (first + i) * step;
-		if (v > a->hi + 1e-9 * step)
+		if (!isfinite(v) || v > a->hi + 1e-9 * step)
 			break;
 		a->tick[a->n++] = v == 0 ? 0 : v; /* no negative zero */
 	}
@@ -46,41 +57,60 @@ static void fit_linear(ebb_axis *a, double lo, double hi, bool fixed, int want)
 	add_end(a, a->hi, step, a->n - 1);
 }
 
+/* How many decades lie between two labelled ticks, and between two small ones; 0: the small ones
+ * divide a decade. */
+static const struct spacing {
+	int ticks, minor;
+} spacings[] = {{1, 0}, {2, 1}, {3, 1}, {5, 1}, {10, 2}, {20, 5}, {50, 10}, {100, 20}, {200, 50},
+	{500, 100}};
+
+static void add_minor(ebb_axis *a, double at)
+{
+	if (at > a->lo && at < a->hi && a->minor_n < 10 * EBB_MAX_TICKS)
+		a->minor[a->minor_n++] = at;
+}
+
+static int round_down(int decade, int step)
+{
+	return (int)floor((double)decade / step) * step;
+}
+
+/* In logarithms throughout: the decades around the smallest and the largest double are none. */
 static void fit_log(ebb_axis *a, double lo, double hi, bool fixed, int want)
 {
+	const struct spacing *s = spacings,
+			     *last = spacings + sizeof spacings / sizeof *spacings - 1;
+
 	if (!(lo > 0) || !isfinite(hi) || !(hi >= lo)) {
 		lo = 0.1;
 		hi = 1;
 	}
-	int low = (int)floor(log10(lo) + 1e-9), high = (int)ceil(log10(hi) - 1e-9);
+	lo = log10(lo);
+	hi = log10(hi);
+	int low = (int)floor(lo + 1e-9), high = (int)ceil(hi - 1e-9);
 	if (high <= low)
 		high = low + 1;
-	int every = 1;
-	static const int steps[] = {1, 2, 3, 5, 10, 20, 50, 100};
-	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-		every = steps[i];
-		if ((high - low) / every <= want)
-			break;
-	}
-	/* Labelled decades are multiples of the step, so that 10^0 is among them. */
+	while (s < last && (high - low) / s->ticks > want)
+		s++;
+	/* Labelled decades are multiples of the step, so that 10^0 is among them.  A long axis need
+	 * not reach as far as the next of them. */
 	if (!fixed) {
-		low = (int)floor((double)low / every) * every;
-		high = (int)ceil((double)high / every) * every;
+		int to = s->ticks <= 10 ? s->ticks : s->minor;
+		low = round_down(low, to);
+		high = -round_down(-high, to);
 	}
-	a->lo = fixed ? lo : pow(10, low);
-	a->hi = fixed ? hi : pow(10, high);
-	int first = (int)ceil((double)low / every) * every;
-	for (int e = first; e <= high && a->n < EBB_MAX_TICKS; e += every) {
-		double v = pow(10, e);
-		if (v >= a->lo * 0.999999 && v <= a->hi * 1.000001)
-			a->tick[a->n++] = v;
-	}
-	for (int e = low; e < high && a->minor_n + 9 < 10 * EBB_MAX_TICKS; e++)
-		for (int m = every == 1 ? 2 : 10; m <= (every == 1 ? 9 : 10); m++) {
-			double v = m * pow(10, e);
-			if (v > a->lo && v < a->hi)
-				a->minor[a->minor_n++] = v;
-		}
+	a->lo = fixed ? lo : low;
+	a->hi = fixed ? hi : high;
+	for (int e = -round_down(-low, s->ticks); e <= high && a->n < EBB_MAX_TICKS; e += s->ticks)
+		if (e >= a->lo - 1e-6 && e <= a->hi + 1e-6)
+			a->tick[a->n++] = e;
+	if (s->minor)
+		for (int e = -round_down(-low, s->minor); e <= high; e += s->minor)
+			add_minor(a, e);
+	else
+		for (int e = low; e < high; e++)
+			for (int m = 2; m <= 9; m++)
+				add_minor(a, e + log10(m));
 	a->powers = low < -3 || high > 4;
 }
 
@@ -106,31 +136,35 @@ void ebb_axis_fit(ebb_axis *a, bool log, double lo, double hi, bool fixed, int w
 	}
 }
 
-double ebb_axis_place(const ebb_axis *a, double v)
+double ebb_axis_of(const ebb_axis *a, double v)
 {
-	if (a->log)
-		return log(v / a->lo) / log(a->hi / a->lo);
-	return (v - a->lo) / (a->hi - a->lo);
+	return a->log ? log10(v) : v;
 }
 
-const char *ebb_axis_label(const ebb_axis *a, double v, char *buffer, size_t size)
+double ebb_axis_place(const ebb_axis *a, double at)
+{
+	/* By halves, whose differences no double is too small to hold. */
+	return (at / 2 - a->lo / 2) / (a->hi / 2 - a->lo / 2);
+}
+
+const char *ebb_axis_label(const ebb_axis *a, double at, char *buffer, size_t size)
 {
 	char number[340];
 
 	if (a->log && a->powers) {
-		int e = (int)lrint(log10(v));
+		int e = (int)lrint(at);
 		snprintf(buffer, size, "%s%d", e < 0 ? "−" : "", e < 0 ? -e : e);
 		return buffer;
 	}
 	if (a->log) {
-		ebb_number(number, sizeof number, "%.9g", v);
-	} else if (fabs(v) >= 1e7 || (v != 0 && a->decimals > 6)) {
-		ebb_number(number, sizeof number, "%.3g", v);
+		ebb_number(number, sizeof number, "%.9g", pow(10, at));
+	} else if (fabs(at) >= 1e7 || a->decimals > 6) {
+		ebb_number(number, sizeof number, "%.3g", at);
 	} else {
 		char format[16];
 		snprintf(format, sizeof format, "%%.%df", a->decimals);
-		ebb_number(number, sizeof number, format, fabs(v));
-		if (v < 0) { /* the minus sign, not the hyphen */
+		ebb_number(number, sizeof number, format, fabs(at));
+		if (at < 0) { /* the minus sign, not the hyphen */
 			snprintf(buffer, size, "−%s", number);
 			return buffer;
 		}

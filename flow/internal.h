@@ -112,9 +112,13 @@ ebb_finding ebb_find_verdict(const ebb_probe *p, int64_t from, int64_t to,
 /* "1.9e-5", and for factors "0.42", "3.1"; "-" for NaN. */
 const char *ebb_pretty(char *buffer, size_t size, double x);
 
+/* The logarithm of v's place between lo and hi, all positive: 0 at lo, 1 at hi and where hi is lo. */
+double ebb_log_share(double v, double lo, double hi);
+
 /* ---- axis.c: where the ticks of an axis lie ---- */
 
 enum { EBB_MAX_TICKS = 40 };
+/* lo, hi and ticks are values, or on a log axis their decimal logarithms. */
 typedef struct ebb_axis {
 	bool log;
 	double lo, hi;
@@ -125,13 +129,15 @@ typedef struct ebb_axis {
 	bool powers;  /* labels are powers of ten: 10 with an exponent */
 	int decimals; /* of the labels of a linear axis */
 } ebb_axis;
-/* An axis that holds [lo,hi] with about want ticks; .lo and .hi are widened to ticks unless
- * fixed. */
+/* An axis that holds the values [lo,hi] with about want ticks; .lo and .hi are widened to ticks
+ * unless fixed. */
 void ebb_axis_fit(ebb_axis *a, bool log, double lo, double hi, bool fixed, int want);
-/* The place of v on the axis: 0 at lo, 1 at hi. */
-double ebb_axis_place(const ebb_axis *a, double v);
+/* What stands for the value v on the axis: v or its logarithm. */
+double ebb_axis_of(const ebb_axis *a, double v);
+/* The place of that: 0 at lo, 1 at hi. */
+double ebb_axis_place(const ebb_axis *a, double at);
 /* A tick's label as text; for powers the exponent alone, to be set raised behind "10". */
-const char *ebb_axis_label(const ebb_axis *a, double v, char *buffer, size_t size);
+const char *ebb_axis_label(const ebb_axis *a, double at, char *buffer, size_t size);
 
 /* ---- plot.c draws a panel, figure.c arranges panels ---- */
 

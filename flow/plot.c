@@ -74,14 +74,26 @@ typedef struct frame {
 	bool has_faint;
 } frame;
 
+/* Of a tick. */
+static double tick_x(const frame *f, double at)
+{
+	return f->x + f->width * ebb_axis_place(&f->ax, at);
+}
+
+static double tick_y(const frame *f, double at)
+{
+	return f->y + f->height * (1 - ebb_axis_place(&f->ay, at));
+}
+
+/* Of a value. */
 static double px(const frame *f, double v)
 {
-	return f->x + f->width * ebb_axis_place(&f->ax, v);
+	return tick_x(f, ebb_axis_of(&f->ax, v));
 }
 
 static double py(const frame *f, double v)
 {
-	return f->y + f->height * (1 - ebb_axis_place(&f->ay, v));
+	return tick_y(f, ebb_axis_of(&f->ay, v));
 }
 
 static double x_of(const ebb_series *s, int64_t i)
@@ -131,12 +143,12 @@ static void fit_axes(frame *f)
 /* "10" with a raised exponent, or the plain label; returns its width, and draws it unless
  * measuring. */
 static double tick_label(
-	ebb_canvas *c, const ebb_axis *a, double v, double x, double y, double align, bool draw)
+	ebb_canvas *c, const ebb_axis *a, double at, double x, double y, double align, bool draw)
 {
 	char label[64];
 	double small = TICK_SIZE * 0.74;
 
-	ebb_axis_label(a, v, label, sizeof label);
+	ebb_axis_label(a, at, label, sizeof label);
 	if (!a->powers) {
 		double width = text_width(c, TICK_SIZE, false, label);
 		if (draw)
@@ -167,24 +179,24 @@ static void draw_axes(ebb_canvas *c, const frame *f)
 	cairo_set_line_width(c->cr, 1);
 	cairo_set_line_cap(c->cr, CAIRO_LINE_CAP_BUTT);
 	for (int i = 0; i < f->ay.n; i++) {
-		double y = py(f, f->ay.tick[i]);
+		double y = tick_y(f, f->ay.tick[i]);
 		source(c, c->grid, 1);
 		stroke_line(c, f->x, y, f->x + f->width, y);
 		tick_label(c, &f->ay, f->ay.tick[i], f->x - 10, y + 0.36 * TICK_SIZE, 1, true);
 	}
 	source(c, c->muted, 0.45);
 	for (int i = 0; i < f->ay.minor_n; i++) {
-		double y = py(f, f->ay.minor[i]);
+		double y = tick_y(f, f->ay.minor[i]);
 		stroke_line(c, f->x, y, f->x + 3, y);
 	}
 	for (int i = 0; i < f->ax.minor_n; i++) {
-		double x = px(f, f->ax.minor[i]);
+		double x = tick_x(f, f->ax.minor[i]);
 		stroke_line(c, x, bottom, x, bottom + 3);
 	}
 	double from[EBB_MAX_TICKS], to[EBB_MAX_TICKS];
 	int labels = 0;
 	for (int i = 0; i < f->ax.n; i++) {
-		double x = px(f, f->ax.tick[i]);
+		double x = tick_x(f, f->ax.tick[i]);
 		double half = tick_label(c, &f->ax, f->ax.tick[i], 0, 0, 0, false) / 2;
 		bool room = true;
 		source(c, c->muted, 0.9);

@@ -220,7 +220,7 @@ static void percent(ebb_text *t, double share)
 static void row(ebb_text *t, const ebb_layer_summary *s, double lo, double hi)
 {
 	bool positive = s->grad_l2 > 0 && isfinite(s->grad_l2);
-	double part = positive ? ebb_log_place(s->grad_l2, lo, hi) : 0;
+	double part = positive ? ebb_log_share(s->grad_l2, lo, hi) : 0;
 
 	element(t, "<tr><td>", s->path, "</td>");
 	cell(t, s->mean);

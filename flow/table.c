@@ -105,7 +105,7 @@ static void bar(const ebb_probe_table_args *a, double norm, double lo, double hi
 	ebb_text_add(a->text, "  ");
 	if (!(norm > 0) || !isfinite(norm))
 		return;
-	double length = ebb_log_place(norm, lo, hi);
+	double length = ebb_log_share(norm, lo, hi);
 	int eighth = (int)lrint(1 + length * (8 * BAR_WIDTH - 1));
 	code(a->text, a->colour, norm < 1e-3 * hi ? RED : norm < 0.03 * hi ? YELLOW : GREEN);
 	if (a->ascii) {

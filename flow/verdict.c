@@ -92,6 +92,12 @@ const char *ebb_pretty(char *buffer, size_t size, double x)
 	return buffer;
 }
 
+double ebb_log_share(double v, double lo, double hi)
+{
+	/* Quotients of doubles may leave their range; logarithms do not. */
+	return hi > lo ? (log(v) - log(lo)) / (log(hi) - log(lo)) : 1;
+}
+
 static void say(ebb_verdict *v, const char *format, ...) EBB_PRINTF(2, 3);
 
 static void say(ebb_verdict *v, const char *format, ...)

@@ -40,7 +40,7 @@ static void bar(const settings *s, const run *r, double norm, double lo, double 
 	static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
 	static const char *const colours[] = {"\033[31m", "\033[33m", "\033[34m", "\033[32m"};
 	bool drawn = norm > 0 && isfinite(norm);
-	double part = !drawn ? 0 : hi > lo ? log(norm / lo) / log(hi / lo) : 1;
+	double part = !drawn ? 0 : hi > lo ? (log(norm) - log(lo)) / (log(hi) - log(lo)) : 1;
 	int n = drawn ? (int)lrint(1 + part * (8 * BAR - 1)) : 0, blanks = BAR - (n + 7) / 8;
 
 	if (s->colour)

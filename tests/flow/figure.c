@@ -2,6 +2,7 @@
 #include "flow/internal.h"
 #include "tests/support/support.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,23 +38,89 @@ START_TEST(log_ticks_are_decades)
 	ebb_axis a;
 
 	ebb_axis_fit(&a, true, 3e-4, 20, false, 8);
-	ck_assert(fabs(a.lo / 1e-4 - 1) < 1e-9 && fabs(a.hi / 100 - 1) < 1e-9);
+	ck_assert(a.lo == -4 && a.hi == 2);
 	ck_assert_int_eq(a.n, 7);
 	ck_assert_int_eq(a.minor_n, 6 * 8);
 	ebb_axis_fit(&a, true, 2e-17, 0.05, false, 10);
 	ck_assert(a.powers);
 	ck_assert_int_le(a.n, 12);
 	for (int k = 0; k < a.n; k++) { /* even exponents, so that 10^0 would be among them */
-		int e = (int)lrint(log10(a.tick[k]));
-		ck_assert_int_eq(e % 2, 0);
+		ck_assert(fmod(a.tick[k], 2) == 0);
 	}
-	ck_assert(a.lo <= 2e-17 && a.hi >= 0.05);
+	ck_assert(a.lo <= log10(2e-17) && a.hi >= log10(0.05));
 	ebb_axis_fit(&a, true, 5, 5, false, 5);
-	ck_assert(a.lo < 5 && a.hi > 5);
+	ck_assert(a.lo == 0 && a.hi == 1);
 	ebb_axis_fit(&a, true, NAN, -1, false, 5);
-	ck_assert(a.lo > 0 && a.hi > a.lo);
+	ck_assert(isfinite(a.lo) && a.hi > a.lo);
 	ebb_axis_fit(&a, true, 1e-300, 1e300, false, 5);
 	ck_assert_int_ge(a.n, 3);
+}
+END_TEST
+
+/* Places against logarithms in long double, ticks inside the axis, in order and neither too few nor
+ * too many; the small ones all along it. */
+START_TEST(a_log_axis_holds_every_positive_number)
+{
+	static const double ranges[][2] = {{DBL_TRUE_MIN, DBL_TRUE_MIN}, {DBL_TRUE_MIN, DBL_MAX},
+		{DBL_MAX, DBL_MAX}, {DBL_TRUE_MIN, 1}, {1, DBL_MAX}, {DBL_MIN, DBL_MAX},
+		{1e-310, 1}, {1e-323, 1e-305}, {3e-301, 2e-299}, {1e306, DBL_MAX}, {1e-60, 1e60}};
+
+	for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+		for (int fixed = 0; fixed <= 1; fixed++) {
+			double lo = ranges[i][0], hi = ranges[i][1], gap = 0;
+			long double from, to;
+			ebb_axis a;
+
+			if (fixed && lo == hi)
+				continue;
+			ebb_axis_fit(&a, true, lo, hi, fixed, 8);
+			from = fixed ? log10l(lo) : a.lo;
+			to = fixed ? log10l(hi) : a.hi;
+			ck_assert(isfinite(a.lo) && isfinite(a.hi) && a.lo < a.hi);
+			for (int k = 0; k <= 100; k++) {
+				long double l = log10l(lo) + k * (log10l(hi) - log10l(lo)) / 100;
+				double v = (double)fminl(fmaxl(powl(10, l), lo), hi);
+				double place = ebb_axis_place(&a, ebb_axis_of(&a, v));
+
+				ck_assert_msg(place >= 0 && place <= 1, "case %zu: %g at %g", i, v,
+					place);
+				ck_assert(fabsl(place - (log10l(v) - from) / (to - from)) < 1e-12L);
+			}
+			ck_assert_msg(a.n >= 1 + !fixed && a.n <= 10, "case %zu: %d ticks", i, a.n);
+			for (int k = 0; k < a.n; k++)
+				ck_assert(a.tick[k] == rint(a.tick[k]) &&
+					  a.tick[k] >= a.lo - 1e-6 && a.tick[k] <= a.hi + 1e-6 &&
+					  (k == 0 || a.tick[k] > a.tick[k - 1]));
+			for (int k = 0; k <= a.minor_n; k++) {
+				double below = k ? a.minor[k - 1] : a.lo;
+
+				gap = fmax(gap, (k < a.minor_n ? a.minor[k] : a.hi) - below);
+			}
+			ck_assert_msg(gap <= 0.31 || gap <= (a.hi - a.lo) / 4,
+				"case %zu: no small tick in %g of %g", i, gap, a.hi - a.lo);
+		}
+	}
+}
+END_TEST
+
+START_TEST(a_linear_axis_holds_every_number)
+{
+	static const double ranges[][2] = {{-DBL_MAX, DBL_MAX}, {-1e308, 1.5e308}, {0, DBL_MAX},
+		{DBL_MAX, DBL_MAX}, {0, DBL_TRUE_MIN}, {DBL_TRUE_MIN, 1e-320}, {-1e-310, 1e-300},
+		{DBL_TRUE_MIN, DBL_TRUE_MIN}};
+
+	for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+		ebb_axis a;
+		double lo, hi;
+
+		ebb_axis_fit(&a, false, ranges[i][0], ranges[i][1], false, 5);
+		lo = ebb_axis_place(&a, ranges[i][0]);
+		hi = ebb_axis_place(&a, ranges[i][1]);
+		ck_assert_msg(lo >= 0 && lo <= hi && hi <= 1, "case %zu: from %g to %g", i, lo, hi);
+		ck_assert_msg(a.n >= 2 && a.n <= 12, "case %zu: %d ticks", i, a.n);
+		for (int k = 0; k < a.n; k++)
+			ck_assert(isfinite(a.tick[k]) && a.tick[k] >= a.lo && a.tick[k] <= a.hi);
+	}
 }
 END_TEST
 
@@ -93,9 +160,9 @@ START_TEST(labels)
 	ck_assert_str_eq(ebb_axis_label(&a, 200, s, sizeof s), "200");
 	ebb_axis_fit(&a, true, 0.01, 100, false, 6);
 	ck_assert(!a.powers);
-	ck_assert_str_eq(ebb_axis_label(&a, 0.01, s, sizeof s), "0.01");
+	ck_assert_str_eq(ebb_axis_label(&a, -2, s, sizeof s), "0.01");
 	ebb_axis_fit(&a, true, 1e-12, 1, false, 6);
-	ck_assert_str_eq(ebb_axis_label(&a, 1e-8, s, sizeof s), "−8");
+	ck_assert_str_eq(ebb_axis_label(&a, -8, s, sizeof s), "−8");
 }
 END_TEST
 
@@ -206,6 +273,64 @@ START_TEST(png_has_the_size_and_content)
 	ck_assert_int_eq(cairo_image_surface_get_height(s), 1920);
 	cairo_surface_destroy(s);
 	unlink(in_directory("b.png"));
+	rmdir(directory);
+}
+END_TEST
+
+/* How many columns of a picture have a pixel of a colour. */
+static int columns_with(cairo_surface_t *s, uint32_t colour)
+{
+	int w = cairo_image_surface_get_width(s), h = cairo_image_surface_get_height(s), n = 0;
+	int stride = cairo_image_surface_get_stride(s);
+	const unsigned char *data = cairo_image_surface_get_data(s);
+
+	for (int x = 0; x < w; x++) {
+		bool there = false;
+
+		for (int y = 0; y < h && !there; y++) {
+			uint32_t v;
+
+			memcpy(&v, data + (size_t)y * (size_t)stride + 4 * (size_t)x, 4);
+			there = (v & 0xFFFFFF) == colour;
+		}
+		n += there;
+	}
+	return n;
+}
+
+/* A curve from edge to edge, wherever its numbers lie. */
+START_TEST(small_and_large_gradients_are_drawn)
+{
+	static const double ends[][2] = {{1, 1e-10}, {1, 1e-299}, {1, 1e-301}, {1, 1e-310},
+		{1e-305, DBL_TRUE_MIN}, {DBL_MAX, DBL_TRUE_MIN}, {DBL_MAX, 1}};
+	double y[POINTS];
+	const ebb_series s = {.n = POINTS, .y = y, .colour = 1};
+	const ebb_panel p = {.y_log = true, .n = 1, .series = &s};
+	int wanted = 0;
+
+	strcpy(directory, "/tmp/ebb-figure-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+		int columns;
+
+		for (int k = 0; k < POINTS; k++) {
+			long double t = (long double)k / (POINTS - 1);
+
+			y[k] = (double)(powl(ends[i][0], 1 - t) * powl(ends[i][1], t));
+		}
+		y[0] = ends[i][0];
+		y[POINTS - 1] = ends[i][1];
+		ck_assert(ebb_figure_save(
+			&(ebb_figure){.n = 1, .panels = &p}, in_directory("a.png"), NULL));
+		cairo_surface_t *png = cairo_image_surface_create_from_png(in_directory("a.png"));
+		columns = columns_with(png, 0x0072B2);
+		cairo_surface_destroy(png);
+		unlink(in_directory("a.png"));
+		wanted = i == 0 ? columns : wanted;
+		ck_assert_int_gt(wanted, 1000);
+		ck_assert_msg(columns > 0.95 * wanted, "from %g to %g: %d columns of %d",
+			ends[i][0], ends[i][1], columns, wanted);
+	}
 	rmdir(directory);
 }
 END_TEST
@@ -350,10 +475,13 @@ int main(void)
 	tcase_add_checked_fixture(c, NULL, ebb_figures_end); /* nothing left for a leak checker */
 	tcase_add_test(c, linear_ticks_are_round);
 	tcase_add_test(c, log_ticks_are_decades);
+	tcase_add_test(c, a_log_axis_holds_every_positive_number);
+	tcase_add_test(c, a_linear_axis_holds_every_number);
 	tcase_add_test(c, odd_ranges);
 	tcase_add_test(c, labels);
 #ifdef EBB_HAVE_CAIRO
 	tcase_add_test(c, png_has_the_size_and_content);
+	tcase_add_test(c, small_and_large_gradients_are_drawn);
 	tcase_add_test(c, svg_and_pdf);
 	tcase_add_test(c, strange_data_is_drawn);
 	tcase_add_test(c, bad_figures_are_refused);
