@@ -232,8 +232,8 @@ typedef struct ebb_batch {
  * exactly one of them (with .drop_last up to world - 1 by none).  Augmentation does not depend on it.
  *
  * In a child of fork, made by the thread that uses the loader, both processes go on with the batches
- * that remain: the child starts workers of its own when it first asks.  What the workers were writing
- * to when the fork came stays allocated there.
+ * that remain: the child starts workers of its own when it first asks.  A fork waits, for two seconds
+ * at most, until the workers are between two images.
  *
  * Data set and pipeline must outlive the loader, and stay as they are.  NULL with an error in
  * .error: no data or no images in it, a batch below 1 (with .drop_last also one beyond the data), a

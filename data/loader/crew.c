@@ -5,6 +5,7 @@
  * next batch before they go on to the one after it.  The batch that the caller holds and the ones
  * made ahead each have a slot of their own.
  */
+#include <errno.h>
 #include <signal.h>
 
 #include "data/loader/internal.h"
@@ -28,7 +29,7 @@ static bool next_claim(ebb_loader *l, claim *c)
 {
 	int64_t share, left;
 
-	if (l->paused || l->batch_at >= l->batches || l->batch_at >= l->released)
+	if (l->paused || l->settled || l->batch_at >= l->batches || l->batch_at >= l->released)
 		return false;
 	c->index = l->batch_at;
 	c->slot = ebb_loader_slot(l, c->index);
@@ -91,9 +92,12 @@ static void work_on(ebb_loader *l, ebb_worker *w, const claim *c)
 		pthread_cond_signal(&l->ready);
 	}
 	w->busy = false;
-	if (--l->active == 0)
-		pthread_cond_signal(&l->idle);
+	if (--l->active == 0 || l->settled)
+		pthread_cond_broadcast(&l->idle);
 }
+
+/* Whose worker this thread is. */
+static _Thread_local const ebb_loader *employer;
 
 static void *work(void *worker)
 {
@@ -101,6 +105,7 @@ static void *work(void *worker)
 	ebb_loader *l = w->loader;
 	claim c;
 
+	employer = l;
 	pthread_mutex_lock(&l->lock);
 	while (!l->stop) {
 		if (next_claim(l, &c))
@@ -185,14 +190,26 @@ void ebb_crew_release(ebb_loader *l, int64_t below)
 	pthread_mutex_unlock(&l->lock);
 }
 
+void ebb_crew_settle(ebb_loader *l, const struct timespec *deadline)
+{
+	/* A user's function may fork. */
+	int own = employer == l ? 1 : 0;
+
+	l->settled = true;
+	while (l->active > own && pthread_cond_timedwait(&l->idle, &l->lock, deadline) != ETIMEDOUT)
+		;
+}
+
 void ebb_crew_lose(ebb_loader *l)
 {
 	for (int i = 0; i < l->crew; i++) {
 		ebb_worker *w = &l->worker[i];
 
 		/* Not freed: the copy may be of a moment when this memory changed hands. */
-		if (w->busy)
-			*w = (ebb_worker){.loader = l};
+		if (!w->busy)
+			continue;
+		*w = (ebb_worker){.loader = l};
+		l->torn = true;
 	}
 	/* The copies still count the threads that wait at them. */
 	pthread_cond_init(&l->work, NULL);
@@ -207,7 +224,7 @@ bool ebb_crew_replace(ebb_loader *l)
 	if (!l->lost)
 		return true;
 	pthread_mutex_lock(&l->lock);
-	if (l->started == 0) {
+	if (l->torn) {
 		int64_t end = l->released < l->batches ? l->released : l->batches;
 
 		l->batch_at = l->next;
@@ -216,6 +233,7 @@ bool ebb_crew_replace(ebb_loader *l)
 		l->sample_at = 0;
 		for (int64_t i = l->batch_at; i < end; i++)
 			clear(ebb_loader_slot(l, i));
+		l->torn = false;
 	}
 	pthread_mutex_unlock(&l->lock);
 	l->lost = !ebb_crew_start(l);

@@ -1,11 +1,16 @@
 /*
  * fork.c - loaders with workers in a process that forks.
  *
- * The child has a copy of the memory, but of the threads only the one that forked.  Before a fork
- * every lock that a worker may hold is taken, so that in the child what these locks guard is whole.
- * What a worker was making without a lock is not: the child forgets that worker's scratch memory,
- * and makes the batches that were not ready again.
+ * The child has a copy of the memory, but of the threads only the one that forked.  So a fork waits
+ * until no worker is in the middle of anything, and holds the locks that workers take: the child
+ * finds everything whole, in the allocator too, and goes on where the parent was.
+ *
+ * A worker may be unable to finish, if the user's function that it calls waits for the thread that
+ * forks.  Then the fork goes on after a while.  What that worker was making is not whole: the child
+ * forgets the worker's scratch memory, and makes the batches again that were not ready.
  */
+#include <time.h>
+
 #include "data/internal.h"
 #include "data/loader/internal.h"
 
@@ -13,11 +18,19 @@ static pthread_mutex_t fleet_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static ebb_loader *fleet; /* every loader with workers */
 
+/* Seconds, for all loaders together. */
+enum { PATIENCE = 2 };
+
 static void before_fork(void)
 {
+	struct timespec deadline;
+
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += PATIENCE;
 	pthread_mutex_lock(&fleet_lock);
 	for (ebb_loader *l = fleet; l; l = l->in_fleet.next) {
 		pthread_mutex_lock(&l->lock);
+		ebb_crew_settle(l, &deadline);
 		if (l->cache.kept)
 			pthread_mutex_lock(&l->cache.lock);
 	}
@@ -30,6 +43,8 @@ static void let_go(void)
 	for (ebb_loader *l = fleet; l; l = l->in_fleet.next) {
 		if (l->cache.kept)
 			pthread_mutex_unlock(&l->cache.lock);
+		l->settled = false;
+		pthread_cond_broadcast(&l->work);
 		pthread_mutex_unlock(&l->lock);
 	}
 	pthread_mutex_unlock(&fleet_lock);

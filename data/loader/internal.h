@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "data/augment/internal.h"
 #include "data/data.h"
@@ -114,7 +115,9 @@ struct ebb_loader {
 	int64_t released;            /* batches from here on may not be begun */
 	int active;
 	bool paused, stop;
-	bool lost; /* this is a child of fork, and the workers are not in it */
+	bool settled; /* a fork is under way: nothing is begun */
+	bool lost;    /* this is a child of fork, and the workers are not in it */
+	bool torn;    /* so, and some were in the middle of something */
 	atomic_bool cancel;
 	struct {
 		struct ebb_loader *next, **at;
@@ -130,6 +133,8 @@ ebb_slot *ebb_loader_slot(ebb_loader *l, int64_t index);
 /* Starts the threads.  False if the system has none. */
 bool ebb_crew_start(ebb_loader *l);
 void ebb_crew_stop(ebb_loader *l);
+/* Returns when no other thread works, or at the deadline.  Called with the lock. */
+void ebb_crew_settle(ebb_loader *l, const struct timespec *deadline);
 /* In a child of fork: forgets the threads, and what they were writing to. */
 void ebb_crew_lose(ebb_loader *l);
 /* Starts a lost crew anew, for the batches that are not ready.  False if the system has no threads. */

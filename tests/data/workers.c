@@ -1,112 +1,10 @@
 /* A loader with workers: the same batches however many there are, and a clean end at any time. */
-#include "tests/support/support.h"
+#include "tests/data/workers.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-enum { COUNT = 61, SIDE = 12, CLASSES = 5 };
-
-/* ---- Data sets ------------------------------------------------------------------------------ */
-
-/* Images of different sizes, made when asked for; some may fail. */
-typedef struct origin {
-	int64_t corrupt[4];      /* numbers of images that cannot be read; -1: none */
-	atomic_int calls[COUNT]; /* for each image */
-	bool all_corrupt;
-} origin;
-
-static bool make_image(void *ctx, int64_t i, ebb_image *x, ebb_error *e)
-{
-	origin *o = ctx;
-
-	atomic_fetch_add(&o->calls[i], 1);
-	for (int k = 0; k < 4; k++) {
-		if (o->corrupt[k] != i && !o->all_corrupt)
-			continue;
-		ebb_error_set(e, EBB_BAD_FILE, NULL, "image%02lld.png: damaged", (long long)i);
-		return false;
-	}
-	if (!ebb_image_shape(x, SIDE + i % 5, SIDE + i % 3, 3, e))
-		return false;
-	for (int64_t k = 0; k < x->height * x->width * 3; k++)
-		x->pixels[k] = (uint8_t)(7 * k + 13 * i);
-	return true;
-}
-
-static int64_t make_label(void *ctx, int64_t i)
-{
-	(void)ctx;
-	/* Class 4 is rare, class 3 has none. */
-	return i % 20 == 7 ? 4 : i % 3;
-}
-
-static ebb_dataset *made(origin *o, ebb_on_error on_error)
-{
-	ebb_error e = {0};
-	ebb_dataset *d = ebb_dataset_custom(COUNT, CLASSES, make_image, make_label, o,
-		.channels = 3, .on_error = on_error, .error = &e);
-
-	ck_assert_msg(d, "%s", e.message);
-	return d;
-}
-
-static const origin HEALTHY = {.corrupt = {-1, -1, -1, -1}};
-
-static ebb_augment *pipeline(bool mix)
-{
-	ebb_augment *a = ebb_augment_new(NULL);
-
-	ebb_augment_crop(a, SIDE, SIDE, .pad = 2);
-	ebb_augment_flip(a);
-	ebb_augment_jitter(a, 0.4, 0.4, 0.4, 0.1);
-	ebb_augment_elastic(a, .alpha = 10, .sigma = 2, .p = 0.5);
-	ebb_augment_noise(a, .p = 0.5);
-	if (mix) {
-		ebb_augment_mixup(a, .p = 0.5);
-		ebb_augment_cutmix(a);
-	}
-	ck_assert(!ebb_augment_error(a));
-	return a;
-}
-
-/* ---- The same with any number --------------------------------------------------------------- */
-
-static uint64_t hash_of(const ebb_tensor *x, uint64_t hash)
-{
-	const uint8_t *p = ebb_data(x);
-	int64_t n = x ? ebb_count(x) * (int64_t)ebb_dtype_size(ebb_dtype_of(x)) : 0;
-
-	for (int64_t k = 0; k < n; k++)
-		hash = (hash ^ p[k]) * 1099511628211u;
-	return hash;
-}
-
-enum { MOST = 64 };
-
-/* A checksum of each of the batches of two epochs, and 0 between and after them. */
-static int trace(ebb_loader *l, uint64_t hashes[MOST])
-{
-	ebb_batch b;
-	int n = 0;
-
-	ck_assert(l);
-	for (int epoch = 0; epoch < 2; epoch++) {
-		for (int64_t k = 0; ebb_loader_next(l, &b); k++) {
-			ck_assert_int_lt(n, MOST - 1);
-			ck_assert(b.index >= k && ebb_size(b.images, 0) == b.count &&
-				  ebb_size(b.labels, 0) == b.count);
-			hashes[n] = hash_of(b.images, 14695981039346656037u + (uint64_t)b.index);
-			hashes[n] = hash_of(b.labels, hashes[n]);
-			hashes[n] = hash_of(b.targets, hashes[n]);
-			n++;
-		}
-		hashes[n++] = 0;
-	}
-	return n;
-}
 
 START_TEST(same_for_any_number)
 {
@@ -485,84 +383,6 @@ START_TEST(cache_limit)
 }
 END_TEST
 
-/* ---- Forks ----------------------------------------------------------------------------------- */
-
-/* A tenth of a millisecond each, so that a fork finds the workers at work. */
-static bool make_slowly(void *ctx, int64_t i, ebb_image *x, ebb_error *e)
-{
-	usleep(100);
-	return make_image(ctx, i, x, e);
-}
-
-/* Asks for the rest of the epoch and all of the next one, and frees the loader: whether its batches
- * are those of hashes from at on. */
-static bool goes_on(ebb_loader *l, const uint64_t *hashes, int at)
-{
-	ebb_batch b;
-	bool same = true;
-
-	for (int epoch = 0; epoch < 2; epoch++) {
-		for (; ebb_loader_next(l, &b); at++) {
-			uint64_t h = hash_of(b.images, 14695981039346656037u + (uint64_t)b.index);
-
-			h = hash_of(b.labels, h);
-			same = same && hashes[at] == hash_of(b.targets, h);
-		}
-		same = same && !ebb_loader_error(l) && hashes[at++] == 0;
-	}
-	ebb_loader_free(l);
-	return same;
-}
-
-/* Both processes get what a loader without workers makes, wherever the fork falls; mixed batches
- * cannot be made twice in the same memory. */
-START_TEST(a_child_of_fork_goes_on_with_the_batches_that_remain)
-{
-	enum { BATCH = 8, BATCHES = (COUNT + BATCH - 1) / BATCH };
-	static const origin skips = {.corrupt = {3, 17, 40, -1}};
-	origin o = skips;
-	ebb_dataset *d = ebb_dataset_custom(
-		COUNT, CLASSES, make_slowly, make_label, &o, .channels = 3, .on_error = EBB_SKIP);
-	ebb_augment *a = pipeline(true);
-	ebb_loader_args args = {.data = d,
-		.batch = BATCH,
-		.shuffle = true,
-		.seed = 3,
-		.augment = a,
-		.cache = 20000};
-	uint64_t hashes[MOST];
-	ebb_loader *l = (ebb_loader_new)(&args);
-
-	trace(l, hashes);
-	ebb_loader_free(l);
-	for (int before = 0; before <= BATCHES; before++) {
-		for (int workers = 1; workers <= 4; workers += 3) {
-			int status;
-			pid_t child;
-			ebb_batch b;
-
-			args.workers = workers;
-			args.prefetch = 1 + before % 3;
-			l = (ebb_loader_new)(&args);
-			for (int k = 0; k < before; k++)
-				ck_assert(ebb_loader_next(l, &b));
-			child = fork();
-			ck_assert_int_ge(child, 0);
-			if (child == 0) {
-				alarm(20);
-				_exit(goes_on(l, hashes, before) ? 0 : 1);
-			}
-			ck_assert(goes_on(l, hashes, before));
-			ck_assert_int_eq(waitpid(child, &status, 0), child);
-			ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-				"after %d batches, %d workers: status %x", before, workers, status);
-		}
-	}
-	ebb_augment_free(a);
-	ebb_dataset_free(d);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *s = suite_create("data-workers");
@@ -579,7 +399,6 @@ int main(void)
 	tcase_add_test(c, skipped_images_are_left_out);
 	tcase_add_test(c, nothing_left);
 	tcase_add_test(c, caches);
-	tcase_add_test(c, a_child_of_fork_goes_on_with_the_batches_that_remain);
 	suite_add_tcase(s, c);
 	c = tcase_create("cache");
 	tcase_add_test(c, cache_limit);
