@@ -185,11 +185,8 @@ static bool train(const settings *s, ebb_loader *training, ebb_loader *testing, 
 		progress_clear(&now);
 		if (!ok)
 			break;
-		printf("epoch %d/%d  loss %.4f  accuracy %.2f %%  test accuracy %.2f %%  %.0f "
-		       "images/s\n",
-			epoch + 1, s->epochs, c.loss[epoch], 100 * c.accuracy[epoch],
-			100 * c.test_accuracy[epoch], c.images_per_second[epoch]);
-		fflush(stdout);
+		progress_report(epoch, s->epochs, c.loss[epoch], c.accuracy[epoch],
+			c.test_accuracy[epoch], c.images_per_second[epoch]);
 		ok = save(&c, s, e);
 	}
 	ebb_optim_free(opt);

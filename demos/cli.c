@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +32,10 @@ static void check_output(void)
 
 void cli_begin(void)
 {
+	locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+
+	if (plain)
+		uselocale(plain);
 	if (atexit(check_output) != 0)
 		exit(1);
 }
@@ -101,6 +107,90 @@ bool cli_is_terminal(int fd)
 	const char *term = getenv("TERM");
 
 	return isatty(fd) && term && strcmp(term, "dumb") != 0;
+}
+
+bool cli_colour(int fd)
+{
+	const char *no = getenv("NO_COLOR");
+
+	return cli_is_terminal(fd) && !(no && *no);
+}
+
+int cli_width(int fd)
+{
+	const char *columns = getenv("COLUMNS");
+	struct winsize size;
+	int n = columns ? atoi(columns) : 0;
+
+	if (!isatty(fd))
+		return 0;
+	if (n > 0)
+		return n;
+	return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+/* The same of the first size bytes. */
+static int columns_of(const char *text, size_t size)
+{
+	int n = 0;
+	bool escape = false;
+
+	for (size_t i = 0; i < size; i++) {
+		if (text[i] == '\033')
+			escape = true;
+		else if (escape)
+			escape = text[i] != 'm';
+		else
+			n += ((unsigned char)text[i] & 0xC0) != 0x80;
+	}
+	return n;
+}
+
+int cli_columns(const char *text)
+{
+	return columns_of(text, strlen(text));
+}
+
+void cli_wrap(int indent, const char *text)
+{
+	int width = cli_width(STDOUT_FILENO), column = indent;
+	bool first = true;
+
+	printf("%*s", indent, "");
+	while (*text) {
+		size_t blanks = strspn(text, " "), word = strcspn(text + blanks, " ");
+		int next = (int)blanks + columns_of(text + blanks, word);
+
+		if (width > 0 && column + next > width && !first) {
+			printf("\n%*s", indent, "");
+			column = indent;
+			next -= (int)blanks;
+			text += blanks;
+			blanks = 0;
+		}
+		fwrite(text, 1, blanks + word, stdout);
+		text += blanks + word;
+		column += next;
+		first = false;
+	}
+	putchar('\n');
+}
+
+void cli_bar(const char *before, double share, int widest, const char *after)
+{
+	/* In the last column some terminals go to the next line. */
+	int room = cli_width(STDOUT_FILENO) - 1,
+	    left = room - (int)strlen(before) - (int)strlen(after),
+	    length = left < 4        ? 0
+	             : left < widest ? left
+	                             : widest;
+
+	printf("\r\033[K%.*s", room, before);
+	for (int i = 0; i < length; i++)
+		fputs(i < (int)(length * share) ? "█" : "░", stdout);
+	room -= (int)strlen(before) + length;
+	printf("%.*s", room > 0 ? room : 0, after);
+	fflush(stdout);
 }
 
 const char *cli_time(char *buffer, int size, double seconds)

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* First in main.  At its end the program then fails with a message, status 1, unless all that it
- * wrote to stdout has arrived. */
+ * wrote to stdout has arrived.  Numbers are read and written with a point, whatever locale is set. */
 void cli_begin(void);
 
 /* The value of an option as a number within bounds; otherwise says what was expected and exits with status 2. */
@@ -21,8 +21,21 @@ void cli_threads(const char *text);
 void cli_no_arguments(int argc, char **argv, int optind);
 /* Seconds since some fixed moment. */
 double cli_now(void);
-/* Whether a stream is a terminal that understands colours. */
+/* Whether a stream is a terminal that can move its cursor. */
 bool cli_is_terminal(int fd);
+/* Whether to write to it in colours: a terminal, unless NO_COLOR is set and not empty
+ * (no-color.org). */
+bool cli_colour(int fd);
+/* How many columns a terminal has: COLUMNS, or what it says itself, or 80.  0, without a limit, for
+ * what is no terminal. */
+int cli_width(int fd);
+/* How many columns a text takes: its code points, less what sets colours. */
+int cli_columns(const char *text);
+/* Writes a line to stdout, broken between words where a terminal ends. */
+void cli_wrap(int indent, const char *text);
+/* Draws a bar for a share of widest columns in a line of the terminal, between two texts in ASCII,
+ * over what was there; in a narrow one with a shorter bar, or none and as much text as fits. */
+void cli_bar(const char *before, double share, int widest, const char *after);
 /* "1:05", "0:07" */
 const char *cli_time(char *buffer, int size, double seconds);
 /* Creates a directory, and those above it, unless it exists.  False with a message on stderr. */

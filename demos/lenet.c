@@ -119,12 +119,8 @@ static bool train(const settings *s, ebb_loader *training, ebb_loader *testing)
 		if (!ok)
 			fprintf(stderr, "\n%s\n", ebb_error_message(t));
 		progress_clear(&now);
-		printf("epoch %d/%d  loss %.4f  accuracy %.2f %%  test accuracy %.2f %%  %.0f "
-		       "images/s\n",
-			epoch + 1, s->epochs, ebb_average_value(&now.loss),
-			100 * ebb_average_value(&now.accuracy), 100 * accuracy,
-			(double)now.images / seconds);
-		fflush(stdout);
+		progress_report(epoch, s->epochs, ebb_average_value(&now.loss),
+			ebb_average_value(&now.accuracy), accuracy, (double)now.images / seconds);
 	}
 	ebb_optim_free(opt);
 	ebb_tape_free(t);

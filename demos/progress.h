@@ -18,5 +18,8 @@ progress progress_begin(void);
 void progress_show(progress *p, int epoch, int epochs, int64_t done, int64_t batches);
 /* Takes the bar away. */
 void progress_clear(const progress *p);
+/* The line that stays of an epoch. */
+void progress_report(int epoch, int epochs, double loss, double accuracy, double test_accuracy,
+	double images_per_second);
 
 #endif

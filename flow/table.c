@@ -21,8 +21,6 @@ static bool no_memory(ebb_error *e, const char *site, const char *what)
 
 /* ---- The table ---- */
 
-enum { BAR_WIDTH = 18 };
-
 #define BOLD "\033[1m"
 #define DIM "\033[2m"
 #define RED "\033[31m"
@@ -31,22 +29,68 @@ enum { BAR_WIDTH = 18 };
 #define PLAIN "\033[0m"
 
 struct column {
-	const char *group, *name;
+	const char *group, *brief; /* brief: over a single one of its columns */
+	const char *name;
 	int width;
 };
 
 static const struct column columns[] = {
-	{"activation", "mean", 9},
-	{"", "std", 8},
-	{"", "zeros %", 8},
-	{"", "satur. %", 9},
-	{"dL/dactivation", "L2 norm", 10},
-	{"", "max", 8},
-	{"dL/dparameters", "L2 norm", 10},
-	{"", "max", 8},
-	{"update", "/weight", 9},
+	{"activation", "y", "mean", 9},
+	{"", "", "std", 8},
+	{"", "", "zeros %", 8},
+	{"", "", "satur. %", 9},
+	{"dL/dactivation", "dL/dy", "L2 norm", 10},
+	{"", "", "max", 8},
+	{"dL/dparameters", "dL/dw", "L2 norm", 10},
+	{"", "", "max", 8},
+	{"update", "update", "/weight", 9},
 };
-enum { COLUMNS = sizeof columns / sizeof *columns };
+enum { COLUMNS = sizeof columns / sizeof *columns, GRAD_NORM = 4 };
+
+/* What is left out first where there is little room; GRAD_NORM never is. */
+static const int least_telling[] = {7, 5, 3, 1, 0, 8, 6, 2};
+
+/* What of it all is shown. */
+enum { LONGEST_BAR = 18, SHORTEST_BAR = 7, SHORTEST_NAME = 8 };
+typedef struct layout {
+	const ebb_probe_table_args *a;
+	int name, bar; /* how wide; bar 0: none */
+	bool shown[COLUMNS];
+} layout;
+
+static int width_of(const layout *l)
+{
+	/* The words over the longest bar are longer than it. */
+	int width = l->name + (l->bar == LONGEST_BAR ? 8 + l->bar : l->bar ? 2 + l->bar : 0);
+
+	for (int i = 0; i < COLUMNS; i++)
+		width += l->shown[i] ? 1 + columns[i].width : 0;
+	return width;
+}
+
+static layout fit(const ebb_probe_table_args *a, int name)
+{
+	layout l = {a, name, a->bars ? LONGEST_BAR : 0, {false}};
+	int over;
+
+	for (int i = 0; i < COLUMNS; i++)
+		l.shown[i] = true;
+	if (a->width <= 0)
+		return l;
+	if (l.bar && width_of(&l) > a->width) {
+		l.bar = SHORTEST_BAR;
+		over = width_of(&l) - a->width;
+		while (over++ < 0 && l.bar < LONGEST_BAR - 1)
+			l.bar++;
+	}
+	for (int i = 0; i < COLUMNS - 1 && width_of(&l) > a->width; i++)
+		l.shown[least_telling[i]] = false;
+	if (width_of(&l) > a->width)
+		l.bar = 0;
+	if ((over = width_of(&l) - a->width) > 0)
+		l.name = l.name - over > SHORTEST_NAME ? l.name - over : SHORTEST_NAME;
+	return l;
+}
 
 static void code(ebb_text *text, bool colour, const char *escape)
 {
@@ -54,59 +98,87 @@ static void code(ebb_text *text, bool colour, const char *escape)
 		ebb_text_add(text, escape);
 }
 
-static void heading(const ebb_probe_table_args *a, int name_width)
+/* A group's name stands over all of its columns that are shown. */
+static void group_headings(const layout *l)
 {
-	ebb_text *text = a->text;
+	for (int i = 0; i < COLUMNS;) {
+		const char *group = columns[i].group, *brief = columns[i].brief;
+		int width = 0;
 
-	code(text, a->colour, BOLD);
-	for (int line = 0; line < 2; line++) {
-		ebb_text_pad(text, line ? "layer" : "", name_width, false);
-		for (int i = 0; i < COLUMNS; i++) {
-			const struct column *c = &columns[i];
-			int width = c->width;
-			if (line) {
-				ebb_text_add(text, " ");
-				ebb_text_pad(text, c->name, width, true);
-			} else if (*c->group) { /* a group's name stands over all of its columns */
-				while (i + 1 < COLUMNS && !*columns[i + 1].group)
-					width += 1 + columns[++i].width;
-				ebb_text_add(text, "  ");
-				ebb_text_pad(text, c->group, width - 1, false);
-			}
-		}
-		if (a->bars)
-			ebb_text_add(text, line ? "  (log scale)" : "  dL/dactivation, L2 norm");
-		if (line)
-			code(text, a->colour, PLAIN);
-		ebb_text_add(text, "\n");
+		do
+			width += l->shown[i] ? 1 + columns[i].width : 0;
+		while (++i < COLUMNS && !*columns[i].group);
+		if (!width)
+			continue;
+		ebb_text_add(l->a->text, "  ");
+		ebb_text_pad(l->a->text, ebb_columns(group) > width - 2 ? brief : group, width - 2,
+			false);
 	}
-	ebb_text_repeat(text, a->ascii ? "-" : "─", name_width);
-	for (int i = 0; i < COLUMNS; i++)
-		ebb_text_repeat(text, a->ascii ? "-" : "─", 1 + columns[i].width);
-	if (a->bars)
-		ebb_text_repeat(text, a->ascii ? "-" : "─", 2 + BAR_WIDTH + 6);
+}
+
+static void heading(const layout *l)
+{
+	ebb_text *text = l->a->text;
+	bool wide = l->bar == LONGEST_BAR;
+
+	code(text, l->a->colour, BOLD);
+	ebb_text_pad(text, "", l->name, false);
+	group_headings(l);
+	if (l->bar)
+		ebb_text_add(text, wide ? "  dL/dactivation, L2 norm" : "  L2 norm");
+	ebb_text_add(text, "\n");
+	ebb_text_pad(text, "layer", l->name, false);
+	for (int i = 0; i < COLUMNS; i++) {
+		if (!l->shown[i])
+			continue;
+		ebb_text_add(text, " ");
+		ebb_text_pad(text, columns[i].name, columns[i].width, true);
+	}
+	if (l->bar)
+		ebb_text_add(text, wide ? "  (log scale)" : "  (log)");
+	code(text, l->a->colour, PLAIN);
+	ebb_text_add(text, "\n");
+	ebb_text_repeat(text, l->a->ascii ? "-" : "─", width_of(l));
 	ebb_text_add(text, "\n");
 }
 
-static void cell(ebb_text *text, int column, double x)
+/* A name, or its end: what tells layers apart stands there. */
+static void name(const layout *l, const char *path)
+{
+	int cut = ebb_columns(path) - l->name;
+
+	if (cut > 0) {
+		ebb_text_add(l->a->text, l->a->ascii ? "~" : "…");
+		for (cut++; cut > 0; cut--)
+			for (path++; ((unsigned char)*path & 0xC0) == 0x80; path++)
+				;
+		ebb_text_add(l->a->text, path);
+	} else {
+		ebb_text_pad(l->a->text, path, l->name, false);
+	}
+}
+
+static void cell(const layout *l, int column, double x)
 {
 	char number[40];
 
-	ebb_text_add(text, " ");
-	ebb_text_pad(text, ebb_pretty(number, sizeof number, x), columns[column].width, true);
+	if (!l->shown[column])
+		return;
+	ebb_text_add(l->a->text, " ");
+	ebb_text_pad(l->a->text, ebb_pretty(number, sizeof number, x), columns[column].width, true);
 }
 
 /* A bar from the smallest norm of the table (one mark) to the largest (the full width), by
  * logarithm. */
-static void bar(const ebb_probe_table_args *a, double norm, double lo, double hi)
+static void bar(const layout *l, double norm, double lo, double hi)
 {
 	static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+	const ebb_probe_table_args *a = l->a;
 
 	ebb_text_add(a->text, "  ");
 	if (!(norm > 0) || !isfinite(norm))
 		return;
-	double length = ebb_log_share(norm, lo, hi);
-	int eighth = (int)lrint(1 + length * (8 * BAR_WIDTH - 1));
+	int eighth = (int)lrint(1 + ebb_log_share(norm, lo, hi) * (8 * l->bar - 1));
 	code(a->text, a->colour, norm < 1e-3 * hi ? RED : norm < 0.03 * hi ? YELLOW : GREEN);
 	if (a->ascii) {
 		ebb_text_repeat(a->text, "#", (eighth + 7) / 8);
@@ -151,20 +223,21 @@ bool(ebb_probe_table)(const ebb_probe_table_args *a)
 			hi = fmax(hi, s[i].grad_l2);
 		}
 	}
-	heading(a, name_width);
+	layout l = fit(a, name_width);
+	heading(&l);
 	for (int i = 0; i < n; i++) {
-		ebb_text_pad(a->text, s[i].path, name_width, false);
-		cell(a->text, 0, s[i].mean);
-		cell(a->text, 1, s[i].std);
-		cell(a->text, 2, percent(s[i].zeros));
-		cell(a->text, 3, percent(s[i].saturated));
-		cell(a->text, 4, s[i].grad_l2);
-		cell(a->text, 5, s[i].grad_max);
-		cell(a->text, 6, s[i].param_grad_l2);
-		cell(a->text, 7, s[i].param_grad_max);
-		cell(a->text, 8, s[i].update_ratio);
-		if (a->bars)
-			bar(a, s[i].grad_l2, lo, hi);
+		name(&l, s[i].path);
+		cell(&l, 0, s[i].mean);
+		cell(&l, 1, s[i].std);
+		cell(&l, 2, percent(s[i].zeros));
+		cell(&l, 3, percent(s[i].saturated));
+		cell(&l, GRAD_NORM, s[i].grad_l2);
+		cell(&l, 5, s[i].grad_max);
+		cell(&l, 6, s[i].param_grad_l2);
+		cell(&l, 7, s[i].param_grad_max);
+		cell(&l, 8, s[i].update_ratio);
+		if (l.bar)
+			bar(&l, s[i].grad_l2, lo, hi);
 		if (s[i].nan) {
 			code(a->text, a->colour, RED);
 			ebb_text_printf(a->text, "  %lld NaN", (long long)s[i].nan);

@@ -133,7 +133,8 @@ static settings parse(int argc, char **argv, bool *done)
 		s.every = (s.steps + 59) / 60;
 	if (!s.images)
 		s.images = s.steps * s.batch < 6400 ? s.steps * s.batch : 6400;
-	s.colour = cli_is_terminal(STDOUT_FILENO);
+	s.colour = cli_colour(STDOUT_FILENO);
+	s.columns = cli_width(STDOUT_FILENO);
 	return s;
 }
 

@@ -15,7 +15,8 @@ typedef struct settings {
 	const char *init;       /* "default": Xavier for sigmoid and tanh, He for the others */
 	const char *data;       /* a directory with MNIST's files, or NULL */
 	const char *out;
-	bool colour;
+	bool colour; /* of the terminal */
+	int columns; /* 0: no limit */
 } settings;
 
 /* ---- networks.c ---- */

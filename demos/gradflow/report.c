@@ -33,15 +33,16 @@ static bool norms_of(const run *r, int depth, double *norm)
 
 /* ---- On the terminal ---- */
 
-enum { COLUMN = 24, BAR = 10 };
+/* Columns of a layer's number; of a norm with the blanks around it; of the longest bar. */
+enum { NUMBER = 5, NORM = 14, BAR = 10 };
 
-static void bar(const settings *s, const run *r, double norm, double lo, double hi)
+static void bar(const settings *s, const run *r, int widest, double norm, double lo, double hi)
 {
 	static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
 	static const char *const colours[] = {"\033[31m", "\033[33m", "\033[34m", "\033[32m"};
 	bool drawn = norm > 0 && isfinite(norm);
 	double part = !drawn ? 0 : hi > lo ? (log(norm) - log(lo)) / (log(hi) - log(lo)) : 1;
-	int n = drawn ? (int)lrint(1 + part * (8 * BAR - 1)) : 0, blanks = BAR - (n + 7) / 8;
+	int n = drawn ? (int)lrint(1 + part * (8 * widest - 1)) : 0, blanks = widest - (n + 7) / 8;
 
 	if (s->colour)
 		fputs(colours[r->design.residual    ? 3
@@ -56,56 +57,94 @@ static void bar(const settings *s, const run *r, double norm, double lo, double 
 	printf("%*s", blanks > 0 ? blanks : 0, "");
 }
 
-static void print_table(const run *r, const settings *s, const double *norm)
+/* The name over a column, on three lines: "plain", "ReLU", "+ batch norm". */
+static void name_part(const char *name, int line, int width)
 {
-	double lo = INFINITY, hi = 0;
+	const char *comma = strchr(name, ','), *from = comma ? comma + 2 : name,
+		   *plus = strstr(from, " + "), *to = plus ? plus : name + strlen(name);
 
-	for (int i = 0; i < NETWORKS * s->depth; i++)
-		if (norm[i] > 0 && isfinite(norm[i])) {
-			lo = fmin(lo, norm[i]);
-			hi = fmax(hi, norm[i]);
-		}
-	printf("\n%sGradient norm per layer%s  |dL/dy|, y the layer's output; median over %d "
-	       "steps; bars on "
-	       "one log scale\n\n",
-		s->colour ? BOLD : "", s->colour ? PLAIN : "", ebb_probe_samples(r[0].probe));
-	printf("layer");
-	for (int k = 0; k < NETWORKS; k++) {
-		const char *name = r[k].design.name, *comma = strchr(name, ',');
-		printf("   %-*.*s", COLUMN - 3, comma ? (int)(comma - name) : COLUMN - 3, name);
+	if (line == 0) {
+		from = name;
+		to = comma ? comma : from;
+	} else if (line == 2) {
+		from = plus ? plus + 1 : to;
+		to = name + strlen(name);
 	}
-	printf("\n     ");
-	for (int k = 0; k < NETWORKS; k++) {
-		const char *comma = strchr(r[k].design.name, ',');
-		printf("   %-*.*s", COLUMN - 3, COLUMN - 3, comma ? comma + 2 : "");
+	if (to - from > width)
+		to = from + width;
+	printf("   %-*.*s", width, (int)(to - from), from);
+}
+
+/* The networks from first on, n of them, side by side. */
+static void print_columns(const run *r, const settings *s, int first, int n, int widest,
+	const double *norm, double lo, double hi)
+{
+	for (int line = 0; line < 3; line++) {
+		printf("%-*s", NUMBER, line ? "" : "layer");
+		for (int k = first; k < first + n; k++)
+			name_part(r[k].design.name, line, NORM - 3 + widest);
+		printf("\n");
 	}
-	printf("\n");
 	for (int i = 0; i < s->depth; i++) {
-		printf("%5d", i + 1);
-		for (int k = 0; k < NETWORKS; k++) {
+		printf("%*d", NUMBER, i + 1);
+		for (int k = first; k < first + n; k++) {
 			double v = norm[k * s->depth + i];
 			printf("   %8.1e  ", v);
-			bar(s, &r[k], v, lo, hi);
+			bar(s, &r[k], widest, v, lo, hi);
 			printf(" ");
 		}
 		printf("\n");
 	}
 }
 
+/* In a narrow terminal with shorter bars, in a very narrow one with fewer networks side by side. */
+static void print_table(const run *r, const settings *s, const double *norm)
+{
+	int room = s->columns ? s->columns - NUMBER : INT_MAX, across = room / (NORM + 1), widest;
+	double lo = INFINITY, hi = 0;
+	char heading[300];
+
+	across = across < 1 ? 1 : across < NETWORKS ? across : NETWORKS;
+	widest = room / across - NORM;
+	widest = widest < 1 ? 1 : widest < BAR ? widest : BAR;
+	for (int i = 0; i < NETWORKS * s->depth; i++)
+		if (norm[i] > 0 && isfinite(norm[i])) {
+			lo = fmin(lo, norm[i]);
+			hi = fmax(hi, norm[i]);
+		}
+	snprintf(heading, sizeof heading,
+		"%sGradient norm per layer%s  |dL/dy|, y the layer's output; median over %d steps; "
+		"bars on one log scale",
+		s->colour ? BOLD : "", s->colour ? PLAIN : "", ebb_probe_samples(r[0].probe));
+	printf("\n");
+	cli_wrap(0, heading);
+	for (int k = 0; k < NETWORKS; k += across) {
+		printf("\n");
+		print_columns(r, s, k, k + across < NETWORKS ? across : NETWORKS - k, widest, norm,
+			lo, hi);
+	}
+}
+
 static void print_verdict(const run *r, const settings *s)
 {
-	ebb_text line = {0};
+	ebb_text line = {0}, curve = {0};
 
-	ebb_text_sparkline(&line, r->steps, r->loss, 30);
 	printf("\n%s%s%s\n", s->colour ? BOLD : "", r->design.name, s->colour ? PLAIN : "");
-	printf("  %s\n", r->verdict.sentence);
-	if (r->verdict.decay.used >= 2)
-		printf("  gradient per layer x%.3g (fit r2 %.2f), largest over smallest norm "
-		       "%.3g\n",
+	cli_wrap(2, r->verdict.sentence);
+	if (r->verdict.decay.used >= 2) {
+		ebb_text_printf(&line,
+			"gradient per layer x%.3g (fit r2 %.2f), largest over smallest norm %.3g",
 			r->verdict.decay.factor, r->verdict.decay.r2, r->verdict.decay.spread);
-	printf("  loss %.3f -> %.3f  %s%s%s  batch accuracy at last %.1f %%  %.0f s\n",
-		loss_at_first(r), loss_at_last(r), s->colour ? DIM : "", line.data ? line.data : "",
-		s->colour ? PLAIN : "", 100 * accuracy_at_last(r), r->seconds);
+		cli_wrap(2, line.data ? line.data : "");
+		ebb_text_free(&line);
+	}
+	ebb_text_sparkline(&curve, r->steps, r->loss, 30);
+	ebb_text_printf(&line, "loss %.3f -> %.3f  %s%s%s  batch accuracy at last %.1f %%  %.0f s",
+		loss_at_first(r), loss_at_last(r), s->colour ? DIM : "",
+		curve.data ? curve.data : "", s->colour ? PLAIN : "", 100 * accuracy_at_last(r),
+		r->seconds);
+	cli_wrap(2, line.data ? line.data : "");
+	ebb_text_free(&curve);
 	ebb_text_free(&line);
 }
 
@@ -475,8 +514,12 @@ bool write_report(const run *r, const settings *s, const ebb_dataset *data)
 	ok = ok && write_losses(r, losses) && write_gradients(r, gradients) &&
 	     write_figure(&figure, s->out) && write_page(r, s, data, &figure, page);
 	curves_free(&c);
-	if (ok)
-		printf("report: %s/index.html  (%sgradients.csv, loss.csv)\n", s->out,
-			ebb_can_plot() ? "figure gradflow.png, .svg, .pdf; " : "");
+	if (ok) {
+		char where[PATH_MAX + 100];
+
+		snprintf(where, sizeof where, "report: %s/index.html  (%sgradients.csv, loss.csv)",
+			s->out, ebb_can_plot() ? "figure gradflow.png, .svg, .pdf; " : "");
+		cli_wrap(0, where);
+	}
 	return ok;
 }

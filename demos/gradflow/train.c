@@ -11,18 +11,15 @@
 static void progress(const run *r, const settings *s, int index, double began)
 {
 	enum { WIDTH = 24 };
-	char left[32];
+	char left[32], before[64], after[120];
 	double seconds = cli_now() - began;
 	int64_t done = r->steps;
-	int full = (int)(WIDTH * done / s->steps);
 
 	cli_time(left, sizeof left, seconds / (double)done * (double)(s->steps - done));
-	printf("\r\033[K[%d/%d] %-30s ", index + 1, NETWORKS, r->design.name);
-	for (int i = 0; i < WIDTH; i++)
-		fputs(i < full ? "█" : "░", stdout);
-	printf(" %lld/%lld  loss %.3f  %s left", (long long)done, (long long)s->steps,
-		r->loss[done - 1], left);
-	fflush(stdout);
+	snprintf(before, sizeof before, "[%d/%d] %-30s ", index + 1, NETWORKS, r->design.name);
+	snprintf(after, sizeof after, " %lld/%lld  loss %.3f  %s left", (long long)done,
+		(long long)s->steps, r->loss[done - 1], left);
+	cli_bar(before, (double)done / (double)s->steps, WIDTH, after);
 }
 
 static bool step(run *r, ebb_optim *opt, const ebb_batch *batch)

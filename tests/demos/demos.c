@@ -1,5 +1,7 @@
 /* The demos run, leave what they promise, and refuse bad input with a message and a status. */
+#include <fcntl.h>
 #include <stdbool.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -267,6 +269,122 @@ START_TEST(output_that_cannot_be_written_is_a_failure)
 }
 END_TEST
 
+/* ---- On a terminal --------------------------------------------------------------------------- */
+
+/* Runs "demos/COMMAND" on a terminal of its own, of so many columns; its exit status. */
+static int run_on_terminal(const char *command, int columns)
+{
+	struct winsize size = {.ws_col = (unsigned short)columns, .ws_row = 40};
+	char line[1000];
+	int master = posix_openpt(O_RDWR | O_NOCTTY), status;
+	size_t n = 0;
+	ssize_t got;
+
+	ck_assert(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+	ck_assert_int_eq(ioctl(master, TIOCSWINSZ, &size), 0);
+	snprintf(line, sizeof line, "'%s'/%s", getenv("EBB_DEMOS"), command);
+	pid_t child = fork();
+	if (child == 0) {
+		setsid();
+		int slave = open(ptsname(master), O_RDWR);
+		close(master);
+		dup2(slave, STDIN_FILENO);
+		dup2(slave, STDOUT_FILENO);
+		dup2(slave, STDERR_FILENO);
+		setenv("TERM", "xterm", 1);
+		execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+		_exit(127);
+	}
+	/* Reading fails when the program has ended. */
+	while (n < sizeof output - 1 && (got = read(master, output + n, sizeof output - 1 - n)) > 0)
+		n += (size_t)got;
+	output[n] = '\0';
+	close(master);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+/* Whether a text chooses colours, or bold and pale letters. */
+static bool has_colours(const char *text)
+{
+	for (; (text = strstr(text, "\033[")); text++)
+		if (text[2 + strspn(text + 2, "0123456789;")] == 'm')
+			return true;
+	return false;
+}
+
+/* The most columns between two line ends, escapes left out. */
+static int widest_line(const char *text)
+{
+	int most = 0, columns = 0;
+
+	for (; *text; text++) {
+		if (*text == '\033')
+			text += 2 + strspn(text + 2, "0123456789;");
+		else if (*text == '\r' || *text == '\n')
+			columns = 0;
+		else
+			columns += ((unsigned char)*text & 0xC0) != 0x80;
+		most = columns > most ? columns : most;
+	}
+	return most;
+}
+
+START_TEST(lines_fit_the_terminal)
+{
+	static const char *const commands[] = {
+		"lenet --images 200 --epochs 1 --batch 50 --threads 1",
+		"gradflow --steps 3 --depth 4 --images 16 --batch 8 --width 2 --threads 1 --out "
+	        "%s"};
+	char directory[] = "/tmp/ebb-terminal-XXXXXX", command[300];
+
+	unsetenv("COLUMNS");
+	unsetenv("NO_COLOR");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+		snprintf(command, sizeof command, commands[i], directory);
+		for (int columns = 130; columns >= 40; columns -= 30) {
+			ck_assert_msg(run_on_terminal(command, columns) == 0, "%s", output);
+			ck_assert_msg(widest_line(output) <= columns, "%d columns of %d: %s",
+				widest_line(output), columns, output);
+			ck_assert(i == 0 || widest_line(output) >= columns - 30);
+			ck_assert_ptr_nonnull(strstr(output, i ? "residual" : "loss"));
+		}
+		setenv("COLUMNS", "50", 1);
+		ck_assert_int_eq(run_on_terminal(command, 130), 0);
+		ck_assert_int_le(widest_line(output), 50);
+		/* A file is no terminal. */
+		ck_assert_int_eq(run("%s", command), 0);
+		ck_assert_int_gt(widest_line(output), i ? 80 : 60);
+		unsetenv("COLUMNS");
+	}
+	snprintf(command, sizeof command, "rm -r '%s'", directory);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+START_TEST(no_colour_where_none_is_wanted)
+{
+	char directory[] = "/tmp/ebb-terminal-XXXXXX", command[300];
+
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(command, sizeof command,
+		"gradflow --steps 1 --depth 3 --images 8 --batch 8 --width 2 --out %s", directory);
+	setenv("NO_COLOR", "1", 1);
+	ck_assert_int_eq(run_on_terminal(command, 100), 0);
+	ck_assert(!has_colours(output));
+	/* Empty is as if it were not set. */
+	setenv("NO_COLOR", "", 1);
+	ck_assert_int_eq(run_on_terminal(command, 100), 0);
+	ck_assert(has_colours(output));
+	ck_assert_int_eq(run("%s", command), 0);
+	ck_assert(!has_colours(output));
+	unsetenv("NO_COLOR");
+	snprintf(command, sizeof command, "rm -r '%s'", directory);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 START_TEST(help)
 {
 	static const char *const demos[] = {
@@ -299,6 +417,8 @@ int main(void)
 	tcase_add_test(c, cifar_trains_and_leaves_its_curves);
 	tcase_add_test(c, bad_input_has_a_message_and_a_status);
 	tcase_add_test(c, output_that_cannot_be_written_is_a_failure);
+	tcase_add_test(c, lines_fit_the_terminal);
+	tcase_add_test(c, no_colour_where_none_is_wanted);
 	tcase_add_test(c, help);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

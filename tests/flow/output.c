@@ -163,6 +163,64 @@ START_TEST(table_lines_align)
 }
 END_TEST
 
+/* The longest line of a text, in columns. */
+static int widest(const char *text)
+{
+	char line[400];
+	int most = 0;
+
+	for (const char *end; (end = strchr(text, '\n')); text = end + 1) {
+		snprintf(line, sizeof line, "%.*s", (int)(end - text), text);
+		most = ebb_columns(line) > most ? ebb_columns(line) : most;
+	}
+	return most;
+}
+
+START_TEST(a_table_fits_into_a_width)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_probe *p = probed(t);
+	int full[2], last = 1000;
+
+	for (int bars = 0; bars < 2; bars++) {
+		ebb_text text = {0};
+
+		ck_assert(ebb_probe_table(p, &text, .bars = bars));
+		full[bars] = widest(text.data);
+		ebb_text_free(&text);
+	}
+	for (int width = 140; width >= 35; width--) {
+		for (int bars = 0; bars < 2; bars++) {
+			ebb_text text = {0};
+			int wide;
+
+			ck_assert(ebb_probe_table(
+				p, &text, .bars = bars, .ascii = width % 2, .width = width));
+			wide = widest(text.data);
+			ck_assert_msg(wide <= width || (width < 40 && strstr(text.data, "medians")),
+				"%d columns of %d", wide, width);
+			ck_assert(width < full[bars] || wide == full[bars]);
+			ck_assert_ptr_nonnull(strstr(text.data, "L2 norm"));
+			ck_assert_ptr_nonnull(strstr(text.data, "\ngröße"));
+			if (bars)
+				last = wide;
+			ebb_text_free(&text);
+		}
+		/* No room is wasted that a column could have. */
+		ck_assert_int_ge(last, (width < full[1] ? width : full[1]) - 14);
+	}
+	{
+		ebb_text text = {0};
+
+		ck_assert(ebb_probe_table(p, &text, .bars = true, .width = 19));
+		ck_assert_ptr_nonnull(strstr(text.data, "\n…\"quote\" "));
+		ebb_text_free(&text);
+	}
+	ebb_probe_free(p);
+	ebb_tape_free(t);
+}
+END_TEST
+
 START_TEST(bars_have_a_length_for_any_norm)
 {
 	ck_assert(ebb_log_share(1e-310, 1e-310, 1) == 0);
@@ -291,6 +349,7 @@ int main(void)
 	tcase_add_test(c, csv_parses_back);
 	tcase_add_test(c, numbers_are_short);
 	tcase_add_test(c, table_lines_align);
+	tcase_add_test(c, a_table_fits_into_a_width);
 	tcase_add_test(c, bars_have_a_length_for_any_norm);
 	tcase_add_test(c, sparklines);
 	tcase_add_test(c, base64_and_escapes);
