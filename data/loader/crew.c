@@ -107,6 +107,8 @@ static void *work(void *worker)
 
 	employer = l;
 	pthread_mutex_lock(&l->lock);
+	l->present++;
+	pthread_cond_broadcast(&l->idle);
 	while (!l->stop) {
 		if (next_claim(l, &c))
 			work_on(l, w, &c);
@@ -122,17 +124,21 @@ static void *work(void *worker)
 bool ebb_crew_start(ebb_loader *l)
 {
 	sigset_t all, old;
+	bool whole;
 
 	if (l->crew == 0)
 		return true;
 	/* Signals stay with the program's own threads. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_mutex_lock(&l->lock);
 	while (l->started < l->crew && pthread_create(&l->worker[l->started].thread, NULL, work,
 					       &l->worker[l->started]) == 0)
 		l->started++;
+	whole = l->started == l->crew;
+	pthread_mutex_unlock(&l->lock);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return l->started == l->crew;
+	return whole;
 }
 
 void ebb_crew_stop(ebb_loader *l)
@@ -144,7 +150,7 @@ void ebb_crew_stop(ebb_loader *l)
 	pthread_mutex_unlock(&l->lock);
 	for (int i = 0; i < l->started; i++)
 		pthread_join(l->worker[i].thread, NULL);
-	l->started = 0;
+	l->started = l->present = 0;
 }
 
 void ebb_crew_pause(ebb_loader *l)
@@ -196,7 +202,8 @@ void ebb_crew_settle(ebb_loader *l, const struct timespec *deadline)
 	int own = employer == l ? 1 : 0;
 
 	l->settled = true;
-	while (l->active > own && pthread_cond_timedwait(&l->idle, &l->lock, deadline) != ETIMEDOUT)
+	while ((l->active > own || l->present < l->started) &&
+		pthread_cond_timedwait(&l->idle, &l->lock, deadline) != ETIMEDOUT)
 		;
 }
 
@@ -215,7 +222,7 @@ void ebb_crew_lose(ebb_loader *l)
 	pthread_cond_init(&l->work, NULL);
 	pthread_cond_init(&l->ready, NULL);
 	pthread_cond_init(&l->idle, NULL);
-	l->started = l->active = 0;
+	l->started = l->present = l->active = 0;
 	l->lost = true;
 }
 

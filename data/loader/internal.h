@@ -107,9 +107,9 @@ struct ebb_loader {
 
 	/* The crew's side. */
 	int crew;
-	ebb_worker *worker; /* [crew], or one for the caller */
-	int started;
+	ebb_worker *worker;   /* [crew], or one for the caller */
 	pthread_mutex_t lock; /* guards what follows, and what slots say of their state */
+	int started, present; /* threads created; that have begun to run */
 	pthread_cond_t work, ready, idle;
 	int64_t batch_at, sample_at; /* the next samples to claim */
 	int64_t released;            /* batches from here on may not be begun */
@@ -133,7 +133,8 @@ ebb_slot *ebb_loader_slot(ebb_loader *l, int64_t index);
 /* Starts the threads.  False if the system has none. */
 bool ebb_crew_start(ebb_loader *l);
 void ebb_crew_stop(ebb_loader *l);
-/* Returns when no other thread works, or at the deadline.  Called with the lock. */
+/* Returns when no other thread works or is on its way into its loop, or at the deadline.  Called
+ * with the lock. */
 void ebb_crew_settle(ebb_loader *l, const struct timespec *deadline);
 /* In a child of fork: forgets the threads, and what they were writing to. */
 void ebb_crew_lose(ebb_loader *l);
