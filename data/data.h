@@ -72,8 +72,8 @@ EBB_API ebb_dataset *ebb_dataset_slice(
 EBB_API bool ebb_dataset_moments(
 	const ebb_dataset *d, double mean[EBB_MAX_CHANNELS], double std[EBB_MAX_CHANNELS]);
 
-/* How many different images have been read until now though their files have a defect that leaves
- * the pixels as they are (ebb_image_options, .warning), and the k-th of them, as above. */
+/* How many different images have been read until now in spite of a defect outside of their pixels'
+ * data (ebb_image_options, .warning), and the k-th of them, as above. */
 EBB_API int64_t ebb_dataset_warned(const ebb_dataset *d);
 EBB_API bool ebb_dataset_warned_at(
 	const ebb_dataset *d, int64_t k, int64_t *index, const char **message);

@@ -4,9 +4,9 @@
  * libjpeg reports errors by a call that must not return: a long jump.  What must survive one lives
  * in a struct of the caller's; the functions that jump hold no resources of their own.
  *
- * Its warnings are of two kinds.  After some the pixels are what the file says, and the image is
+ * Its warnings are of two kinds.  Some are of what lies outside of the pixels' data, and the image is
  * read: bytes between two segments that belong to neither, an application segment of an unknown
- * version.  After the others they are guesses, and the image is refused.
+ * version.  After the others the pixels are guesses, and the image is refused.
  */
 #include "data/internal.h"
 
@@ -51,7 +51,7 @@ static void on_error(j_common_ptr c)
 	stop(j);
 }
 
-static bool leaves_the_pixels(int code)
+static bool is_outside(int code)
 {
 	return code == JWRN_EXTRANEOUS_DATA || code == JWRN_ADOBE_XFORM || code == JWRN_JFIF_MAJOR;
 }
@@ -63,7 +63,7 @@ static void on_message(j_common_ptr c, int level)
 
 	if (level >= 0)
 		return;
-	if (j->file->options.strict || !leaves_the_pixels(c->err->msg_code)) {
+	if (j->file->options.strict || !is_outside(c->err->msg_code)) {
 		c->err->format_message(c, j->message);
 		stop(j);
 	}
