@@ -60,8 +60,13 @@ bool ebb_text_printf(ebb_text *text, const char *format, ...)
 	va_start(args, format);
 	int n = ebb_format_v(line, sizeof line, format, args);
 	va_end(args);
-	if (n < 0 || !text || text->failed)
+	if (!text || text->failed)
 		return false;
+	/* What printf cannot print is not passed over. */
+	if (n < 0) {
+		text->failed = true;
+		return false;
+	}
 	if ((size_t)n < sizeof line)
 		return ebb_text_bytes(text, line, (size_t)n);
 	/* Room first, and a NUL behind it; then the text itself. */
