@@ -3,6 +3,9 @@
  *
  * One line of x is the elements along the axis; a line that is not dense is taken through a block
  * of elements at a time, so that both kinds share one text and one order of summation.
+ *
+ * Where one element holds most of a line, what is left of 1 beside it is the sum of the others: its
+ * logarithm and its gradients are made of that sum, as 1 - p would be nothing but rounding errors.
  */
 #include "functions.h"
 
@@ -50,6 +53,16 @@ EBB_INLINE double sum_block(const real *block)
 	return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
+/* The largest of a line's lanes. */
+EBB_INLINE real most_of(const real *lanes)
+{
+	real most = lanes[0];
+
+	for (int k = 1; k < EBB_BLOCK; k++)
+		most = lanes[k] > most ? lanes[k] : most;
+	return most;
+}
+
 /* The largest element; a NaN does not count. */
 static real line_max(int64_t len, const real *x, int64_t stride)
 {
@@ -63,15 +76,26 @@ static real line_max(int64_t len, const real *x, int64_t stride)
 		for (int k = 0; k < EBB_BLOCK; k++)
 			most[k] = block[k] > most[k] ? block[k] : most[k];
 	}
-	for (int k = 1; k < EBB_BLOCK; k++)
-		most[0] = most[k] > most[0] ? most[k] : most[0];
-	return most[0];
+	return most_of(most);
 }
 
-/* The sum of exp(x - shift); the terms go to y where it is not NULL. */
-static double line_exp(int64_t len, const real *x, int64_t stride, real shift, real *y)
+/* The maximum, as what to subtract from a line: 0 where all is -inf. */
+EBB_INLINE real line_shift(int64_t len, const real *x, int64_t stride)
+{
+	real m = line_max(len, x, stride);
+
+	return m == -INFINITY ? 0 : m;
+}
+
+/* The sum of exp(x - shift), or that sum less 1, for log1p: the terms that are 1, of which the
+ * maximum's is one, are then counted apart from the small ones.  The terms go to y where it is not
+ * NULL. */
+EBB_INLINE double line_exp(
+	int64_t len, const real *x, int64_t stride, real shift, real *y, bool less_one)
 {
 	double s = 0;
+	int64_t count = -1;
+	ebb_whole ones[EBB_BLOCK] = {0};
 	real block[EBB_BLOCK];
 
 	EACH_BLOCK(i, m, len)
@@ -79,15 +103,40 @@ static double line_exp(int64_t len, const real *x, int64_t stride, real shift, r
 		load(m, x + i * stride, stride, -INFINITY, block);
 		for (int k = 0; k < EBB_BLOCK; k++)
 			block[k] = ebb_exp(block[k] - shift);
-		if (m < EBB_BLOCK) {
-			for (int64_t k = m; k < EBB_BLOCK; k++)
-				block[k] = 0; /* an infinite shift would make it NaN */
-		}
-		s += sum_block(block);
 		if (y)
 			store(m, y + i * stride, stride, block);
+		if (less_one) {
+			for (int k = 0; k < EBB_BLOCK; k++) {
+				ones[k] += block[k] == 1;
+				block[k] = block[k] == 1 ? 0 : block[k];
+			}
+		}
+		s += sum_block(block);
 	}
-	return s;
+	if (!less_one)
+		return s;
+	for (int k = 0; k < EBB_BLOCK; k++)
+		count += ones[k];
+	return s + (double)count;
+}
+
+/* Where in a line that holds it a value is first. */
+static int64_t line_find(int64_t len, const real *x, int64_t stride, real value)
+{
+	real block[EBB_BLOCK];
+
+	EACH_BLOCK(i, m, len)
+	{
+		int found = 0;
+
+		load(m, x + i * stride, stride, NAN, block);
+		for (int k = 0; k < EBB_BLOCK; k++)
+			found |= block[k] == value;
+		for (int64_t k = 0; found && k < m; k++)
+			if (block[k] == value)
+				return i + k;
+	}
+	return 0;
 }
 
 static void scale_line(int64_t len, real *y, int64_t stride, real by)
@@ -101,33 +150,35 @@ static void logsumexp_line(const struct lines *j, int64_t line, int64_t from)
 	real m = line_max(j->len, j->a + from, j->inner);
 
 	m = m - m == 0 ? m : 0;
-	j->y[line] = (real)(m + log(line_exp(j->len, j->a + from, j->inner, m, NULL)));
+	j->y[line] = (real)(m + log1p(line_exp(j->len, j->a + from, j->inner, m, NULL, true)));
 }
 
 static void softmax_line(const struct lines *j, int64_t line, int64_t from)
 {
-	real m = line_max(j->len, j->a + from, j->inner);
-	double s = line_exp(j->len, j->a + from, j->inner, m, j->y + from);
+	real m = line_shift(j->len, j->a + from, j->inner);
+	double s = line_exp(j->len, j->a + from, j->inner, m, j->y + from, false);
 
 	(void)line;
-	scale_line(j->len, j->y + from, j->inner, (real)(1 / s));
+	scale_line(j->len, j->y + from, j->inner, (real)(s == 0 ? 0 : 1 / s));
 }
 
 static void log_softmax_line(const struct lines *j, int64_t line, int64_t from)
 {
 	const real *x = j->a + from;
-	real m = line_max(j->len, x, j->inner), *y = j->y + from;
-	real s = (real)log(line_exp(j->len, x, j->inner, m, NULL));
+	real m = line_shift(j->len, x, j->inner), *y = j->y + from;
+	double rest = line_exp(j->len, x, j->inner, m, NULL, true);
+	real s = (real)(rest == -1 ? 0 : log1p(rest)); /* -1: all is -inf, and stays */
 
 	(void)line;
 	for (int64_t i = 0; i < j->len; i++)
 		y[i * j->inner] = x[i * j->inner] - m - s;
 }
 
+/* An element of more than 1/2 has the gradient y*sum y[k]*(its gy - gy[k]), where its own term is 0. */
 static void softmax_grad_line(const struct lines *j, int64_t line, int64_t from)
 {
 	const real *gy = j->a + from, *y = j->b + from;
-	real *gx = j->y + from, u[EBB_BLOCK], v[EBB_BLOCK], dot;
+	real *gx = j->y + from, u[EBB_BLOCK], v[EBB_BLOCK], most[EBB_BLOCK] = {0}, dot, largest;
 	double s = 0;
 
 	(void)line;
@@ -135,25 +186,48 @@ static void softmax_grad_line(const struct lines *j, int64_t line, int64_t from)
 	{
 		load(m, gy + i * j->inner, j->inner, 0, u);
 		load(m, y + i * j->inner, j->inner, 0, v);
-		for (int k = 0; k < EBB_BLOCK; k++)
+		for (int k = 0; k < EBB_BLOCK; k++) {
 			s += (double)u[k] * (double)v[k];
+			most[k] = v[k] > most[k] ? v[k] : most[k];
+		}
 	}
 	dot = (real)s;
 	for (int64_t i = 0; i < j->len; i++)
 		gx[i * j->inner] = y[i * j->inner] * (gy[i * j->inner] - dot);
+	largest = most_of(most);
+	if (largest > (real)0.5) {
+		int64_t at = line_find(j->len, y, j->inner, largest) * j->inner;
+		double own = (double)gy[at];
+
+		s = 0;
+		EACH_BLOCK(i, m, j->len)
+		{
+			load(m, gy + i * j->inner, j->inner, 0, u);
+			load(m, y + i * j->inner, j->inner, 0, v);
+			for (int k = 0; k < EBB_BLOCK; k++)
+				s += (double)v[k] * (own - (double)u[k]);
+		}
+		gx[at] = (real)((double)largest * s);
+	}
 }
 
+/* An element of more than 1/2 has the gradient gy*(1 - exp y) - exp(y)*(the sum of the others' gy). */
 static void log_softmax_grad_line(const struct lines *j, int64_t line, int64_t from)
 {
 	const real *gy = j->a + from, *y = j->b + from;
-	real *gx = j->y + from, u[EBB_BLOCK], v[EBB_BLOCK], sum;
+	real *gx = j->y + from, u[EBB_BLOCK], v[EBB_BLOCK], most[EBB_BLOCK], sum, largest;
 	double s = 0;
 
 	(void)line;
+	for (int k = 0; k < EBB_BLOCK; k++)
+		most[k] = -INFINITY;
 	EACH_BLOCK(i, m, j->len)
 	{
 		load(m, gy + i * j->inner, j->inner, 0, u);
+		load(m, y + i * j->inner, j->inner, -INFINITY, v);
 		s += sum_block(u);
+		for (int k = 0; k < EBB_BLOCK; k++)
+			most[k] = v[k] > most[k] ? v[k] : most[k];
 	}
 	sum = (real)s;
 	EACH_BLOCK(i, m, j->len)
@@ -163,6 +237,21 @@ static void log_softmax_grad_line(const struct lines *j, int64_t line, int64_t f
 		for (int k = 0; k < EBB_BLOCK; k++)
 			u[k] -= ebb_exp(v[k]) * sum;
 		store(m, gx + i * j->inner, j->inner, u);
+	}
+	largest = most_of(most);
+	if (largest > (real)-0.693) {
+		int64_t at = line_find(j->len, y, j->inner, largest);
+		double own = (double)gy[at * j->inner], log_p = (double)largest;
+
+		s = 0;
+		EACH_BLOCK(i, m, j->len)
+		{
+			load(m, gy + i * j->inner, j->inner, 0, u);
+			if (i <= at && at < i + m)
+				u[at - i] = 0;
+			s += sum_block(u);
+		}
+		gx[at * j->inner] = (real)(-own * expm1(log_p) - exp(log_p) * s);
 	}
 }
 
@@ -218,9 +307,11 @@ struct entropy_job {
 	const real *x, *g;
 	const int64_t *label;
 	double scale;
-	real *loss, *p;
+	real *loss, *d;
 };
 
+/* A label's probability less 1 is -(the sum of the other terms)/(the sum of all), even where the
+ * label's own term is nearly all of it. */
 static void entropy_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct entropy_job *j = ctx;
@@ -229,19 +320,24 @@ static void entropy_piece(void *ctx, int64_t piece, int worker)
 	(void)worker;
 	for (int64_t i = piece * j->chunk; i < to; i++) {
 		const real *x = j->x + i * j->classes;
-		real m = line_max(j->classes, x, 1), *p = j->p + i * j->classes;
-		double s = line_exp(j->classes, x, 1, m, p);
+		int64_t label = j->label[i];
+		real m = line_shift(j->classes, x, 1), *d = j->d + i * j->classes;
+		double rest = line_exp(j->classes, x, 1, m, d, true), s = 1 + rest;
+		bool none = s == 0; /* all is -inf: every probability is 0 */
+		double own = label == j->ignore ? 0 : (double)d[label];
 
-		scale_line(j->classes, p, 1, (real)(1 / s));
+		scale_line(j->classes, d, 1, (real)(none ? 0 : 1 / s));
 		j->loss[i] = 0;
-		if (j->label[i] != j->ignore)
-			j->loss[i] = (real)((double)m - (double)x[j->label[i]] + log(s));
+		if (label == j->ignore)
+			continue;
+		j->loss[i] = (real)((double)m - (double)x[label] + (none ? 0 : log1p(rest)));
+		d[label] = (real)(none ? -1 : -(rest + (1 - own)) / s);
 	}
 }
 
 EBB_DECLARE(cross_entropy);
 void EBB_NAME(cross_entropy)(int64_t n, int64_t classes, const void *x, const int64_t *label,
-	int64_t ignore, void *loss, void *p)
+	int64_t ignore, void *loss, void *d)
 {
 	struct entropy_job j = {.n = n,
 		.classes = classes,
@@ -249,7 +345,7 @@ void EBB_NAME(cross_entropy)(int64_t n, int64_t classes, const void *x, const in
 		.x = x,
 		.label = label,
 		.loss = loss,
-		.p = p};
+		.d = d};
 
 	if (n == 0)
 		return;
@@ -264,31 +360,29 @@ static void entropy_grad_piece(void *ctx, int64_t piece, int worker)
 
 	(void)worker;
 	for (int64_t i = piece * j->chunk; i < to; i++) {
-		const real *p = j->x + i * j->classes;
-		real *gx = j->p + i * j->classes;
+		const real *d = j->x + i * j->classes;
+		real *gx = j->d + i * j->classes;
 		bool ignored = j->label[i] == j->ignore;
 		real by = ignored ? 0 : (real)((double)j->g[i * j->gs] * j->scale);
 
 		for (int64_t k = 0; k < j->classes; k++)
-			gx[k] = ignored ? 0 : by * p[k];
-		if (!ignored)
-			gx[j->label[i]] = by * (p[j->label[i]] - 1);
+			gx[k] = ignored ? 0 : by * d[k];
 	}
 }
 
 EBB_DECLARE(cross_entropy_grad);
-void EBB_NAME(cross_entropy_grad)(int64_t n, int64_t classes, const void *p, const int64_t *label,
+void EBB_NAME(cross_entropy_grad)(int64_t n, int64_t classes, const void *d, const int64_t *label,
 	int64_t ignore, const void *g, int64_t gs, double scale, void *gx)
 {
 	struct entropy_job j = {.n = n,
 		.classes = classes,
 		.ignore = ignore,
 		.gs = gs,
-		.x = p,
+		.x = d,
 		.g = g,
 		.label = label,
 		.scale = scale,
-		.p = gx};
+		.d = gx};
 
 	if (n == 0)
 		return;

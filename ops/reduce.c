@@ -126,6 +126,19 @@ ebb_tensor *(ebb_sum_to)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char
 	return lead ? (ebb_reshape)(t, y, shape, site) : y;
 }
 
+/* x less its mean over axes.  x goes less its first element along these first, which as a constant
+ * changes nothing but the rounding: the mean of large numbers would have that of their size, and
+ * equal ones do not differ from their mean. */
+static ebb_tensor *deviations(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site)
+{
+	ebb_tensor *first = (ebb_detach)(t, x, site);
+
+	for (int i = 0; i < (axes.n ? axes.n : x->ndim); i++)
+		first = (ebb_slice)(t, first, axes.n ? axes.axis[i] : i, 0, 1, 1, site);
+	x = (ebb_sub)(t, x, first, site);
+	return (ebb_sub)(t, x, sum(&MEAN, t, x, axes, true, site), site);
+}
+
 /* ---- Along one axis: extremes and logsumexp -------------------------------------------------- */
 
 /* x as [outer,len,inner] with the chosen axes as len, row-major. */
@@ -474,8 +487,9 @@ static ebb_tensor *deviations(const ebb_op *op, const ebb_var_args *a, double *d
 	if (isnan(a->correction))
 		return ebb_call_fail(&c, EBB_INVALID, "correction is nan; it must be a number");
 	n = (double)reduced_count(x, chosen) - ebb_number(a->correction, 1.0);
-	*divisor = n > 0 ? n : 0;
-	return (ebb_sub)(a->t, x, sum(&MEAN, a->t, x, a->axes, true, a->site), a->site);
+	d = deviations(a->t, x, a->axes, a->site);
+	d = sum(&SUM, a->t, (ebb_square)(a->t, d, a->site), a->axes, a->keepdim, a->site);
+	return (ebb_mul_scalar)(a->t, d, 1.0 / (n > 0 ? n : 0), a->site);
 }
 
 ebb_tensor *(ebb_var)(const ebb_var_args *a)

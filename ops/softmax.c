@@ -26,36 +26,56 @@ static ebb_tensor *fused_grad(ebb_vjp *v, int axis, bool logarithm)
 	return ebb_record(&c, gx);
 }
 
-/* gx = y*(gy - sum gy*y) */
+/* The elements of x where y is largest along an axis that is not empty, a constant. */
+static ebb_tensor *at_largest(ebb_tape *t, ebb_tensor *x, ebb_tensor *y, int axis)
+{
+	ebb_tensor *index = ebb_argmax(t, ebb_detach(t, y), axis);
+
+	return ebb_gather(t, ebb_detach(t, x), axis, ebb_unsqueeze(t, index, axis));
+}
+
+/* gx = y*(gy - sum gy*y).  As sum y = 1, gy less a constant gives the same: less its element where y
+ * is largest, nothing cancels there. */
 static void softmax_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
+	ebb_tensor *g = v->gy, *dot;
 	int axis = *(const int *)v->attrs;
 
 	if (!v->recording) {
 		ebb_give(v, 0, fused_grad(v, axis, false));
 		return;
 	}
-	ebb_tensor *dot = ebb_sum(t, ebb_mul(t, v->gy, v->out), EBB_AXES(axis), .keepdim = true);
-
-	ebb_give(v, 0, ebb_mul(t, v->out, ebb_sub(t, v->gy, dot)));
+	if (ebb_count(g))
+		g = ebb_sub(t, g, at_largest(t, g, v->out, axis));
+	dot = ebb_sum(t, ebb_mul(t, g, v->out), EBB_AXES(axis), .keepdim = true);
+	ebb_give(v, 0, ebb_mul(t, v->out, ebb_sub(t, g, dot)));
 }
 static const ebb_op SOFTMAX = {
 	.name = "softmax", .vjp = softmax_vjp, .reads = {EBB_OUT}, .takes = {EBB_ROWS}};
 
-/* gx = gy - exp(y)*sum gy */
+/* gx = gy - exp(y)*sum gy.  As sum exp(y) = 1, gy less a multiple of exp(y) gives the same: less the
+ * one that leaves 0 where exp(y) is nearly 1, nothing cancels there. */
 static void log_softmax_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
+	ebb_tensor *g = v->gy, *y = v->out, *total;
 	int axis = *(const int *)v->attrs;
 
 	if (!v->recording) {
 		ebb_give(v, 0, fused_grad(v, axis, true));
 		return;
 	}
-	ebb_tensor *total = ebb_sum(t, v->gy, EBB_AXES(axis), .keepdim = true);
+	if (ebb_count(g)) {
+		ebb_tensor *largest = at_largest(t, y, y, axis);
+		ebb_tensor *above_half = ebb_mask(t, EBB_STEP, largest, -0.693, 0, NULL);
+		ebb_tensor *of = ebb_mul(t, at_largest(t, g, y, axis), above_half);
 
-	ebb_give(v, 0, ebb_sub(t, v->gy, ebb_mul(t, ebb_exp(t, v->out), total)));
+		largest = ebb_clamp(t, largest, -1, 0); /* no infinity less itself */
+		g = ebb_sub(t, g, ebb_mul(t, ebb_exp(t, ebb_sub(t, y, largest)), of));
+	}
+	total = ebb_sum(t, g, EBB_AXES(axis), .keepdim = true);
+	ebb_give(v, 0, ebb_sub(t, g, ebb_mul(t, ebb_exp(t, y), total)));
 }
 static const ebb_op LOG_SOFTMAX = {
 	.name = "log_softmax", .vjp = log_softmax_vjp, .reads = {EBB_OUT}, .takes = {EBB_ROWS}};

@@ -69,7 +69,7 @@ END_TEST
 
 static void infinities(void)
 {
-	void *x = reals(5), *y = reals(5);
+	void *x = reals(5), *y = reals(5), *gy = random_reals(5), *gx = reals(5);
 
 	for (int i = 0; i < 5; i++)
 		set(x, i, -INFINITY);
@@ -78,6 +78,18 @@ static void infinities(void)
 	K->logsumexp(5, 1, 1, x, y);
 	for (int i = 0; i < 5; i++)
 		expect(get(y, i) == -INFINITY);
+	/* Of nothing but -inf, in whole lines and in strides: no distribution, and no gradient. */
+	for (int inner = 1; inner <= 5; inner += 4) {
+		K->softmax(1, 5 / inner, inner, x, y);
+		for (int i = 0; i < 5; i++)
+			expect(get(y, i) == 0);
+		K->softmax_grad(1, 5 / inner, inner, gy, y, gx);
+		for (int i = 0; i < 5; i++)
+			expect(get(gx, i) == 0);
+		K->log_softmax(1, 5 / inner, inner, x, y);
+		for (int i = 0; i < 5; i++)
+			expect(get(y, i) == -INFINITY);
+	}
 	set(x, 2, 3);
 	K->logsumexp(1, 5, 1, x, y);
 	expect(near(get(y, 0), 3, 4));
@@ -103,7 +115,7 @@ END_TEST
 
 static void entropy(int64_t n, int64_t classes)
 {
-	void *x = random_reals(n * classes), *loss = reals(n), *p = reals(n * classes);
+	void *x = random_reals(n * classes), *loss = reals(n), *d = reals(n * classes);
 	void *g = random_reals(n > 0 ? n : 1), *gx = reals(n * classes);
 	int64_t *label = bytes((size_t)n * sizeof *label);
 
@@ -111,9 +123,9 @@ static void entropy(int64_t n, int64_t classes)
 		label[i] = any(0, 5) ? any(0, classes - 1) : -100;
 	for (int64_t i = 0; i < n * classes; i++)
 		set(x, i, get(x, i) * 20);
-	K->cross_entropy(n, classes, x, label, -100, loss, p);
+	K->cross_entropy(n, classes, x, label, -100, loss, d);
 	for (int64_t gs = 0; gs < 2; gs++) {
-		K->cross_entropy_grad(n, classes, p, label, -100, g, gs, 0.25, gx);
+		K->cross_entropy_grad(n, classes, d, label, -100, g, gs, 0.25, gx);
 		for (int64_t i = 0; i < n; i++) {
 			double lse = reference_lse(x, i * classes, classes, 1);
 			bool ignored = label[i] == -100;
@@ -123,13 +135,11 @@ static void entropy(int64_t n, int64_t classes)
 			for (int64_t k = 0; k < classes; k++) {
 				int64_t at = i * classes + k;
 
-				expect_near(
-					get(p, at), exp(get(x, at) - lse), 16 + 8 * fabs(lse), "p");
+				expect_near(get(d, at), exp(get(x, at) - lse) - (k == label[i]),
+					16 + 8 * fabs(lse), "d");
 				expect_near(get(gx, at),
-					ignored ? 0
-						: get(g, i * gs) * 0.25 *
-							  (get(p, at) - (k == label[i])),
-					8, "cross_entropy_grad");
+					ignored ? 0 : get(g, i * gs) * 0.25 * get(d, at), 8,
+					"cross_entropy_grad");
 			}
 		}
 	}
