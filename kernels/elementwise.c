@@ -148,6 +148,9 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 	case EBB_SOFTSIGN:
 		PLAIN(v / (1 + ebb_abs(v)));
 		break;
+	case EBB_HUBER:
+		PLAIN(ebb_abs(v) > a ? a * (ebb_abs(v) - a / 2) : v * (v / 2));
+		break;
 	case EBB_GELU:
 		VECTOR(v * ebb_phi(v));
 		break;

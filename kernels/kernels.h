@@ -69,6 +69,7 @@ typedef enum ebb_unary_fn {
 	EBB_MISH_SLOPE, /* its derivative */
 	EBB_HARDSWISH,  /* x*min(max(x+3,0),6)/6 */
 	EBB_SOFTSIGN,   /* x/(1+|x|) */
+	EBB_HUBER,      /* |x| <= a ? x^2/2 : a*(|x| - a/2) */
 	EBB_GELU,       /* x/2*(1+erf(x/sqrt 2)) */
 	EBB_GELU_TANH,  /* x/2*(1+tanh(sqrt(2/pi)*(x+0.044715 x^3))) */
 	EBB_RELU,       /* max(x,0); NaN stays */
@@ -91,6 +92,7 @@ typedef enum ebb_binary_fn {
 	EBB_ADD,
 	EBB_SUB,
 	EBB_MUL,
+	EBB_MUL_OR_ZERO, /* a*b, and 0 where a or b is 0 */
 	EBB_DIV,
 	EBB_POW,
 	EBB_MAXIMUM, /* NaN of either wins */
@@ -105,6 +107,9 @@ typedef enum ebb_binary_fn {
 	EBB_HARDSWISH_GRAD,  /* a*(b < -3 ? 0 : b < 3 ? b/3 + 1/2 : 1)       b = x */
 	EBB_PRELU,           /* a > 0 ? a : b*a        a = x, b = slope */
 	EBB_PRELU_SLOPE,     /* a > 0 ? 1 : b */
+	EBB_COUNTED,         /* a == 0 and b not finite ? 0 : b   what a*b counts of b */
+	EBB_BCE,       /* log(1 + exp(a)) - a*b          a = logit, b = target; no cancellation */
+	EBB_BCE_SLOPE, /* sigmoid(a) - b                 likewise */
 	EBB_BINARY_COUNT
 } ebb_binary_fn;
 
@@ -250,7 +255,8 @@ typedef struct ebb_kernels {
 	/* y[o,k,i] = sum of x[o,j,i] over j <= k (reverse: j >= k), carried in double */
 	void (*cumsum)(
 		bool reverse, int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
-	/* y = max + log(sum exp(x - max)) along len; all -inf gives -inf. */
+	/* y = max + log(sum exp(x - max)) along len; all -inf gives -inf.  Of nothing but -inf,
+	 * softmax is 0 and log_softmax -inf. */
 	void (*logsumexp)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
 	/* y may be x */
 	void (*softmax)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
@@ -261,12 +267,13 @@ typedef struct ebb_kernels {
 	void (*log_softmax_grad)(
 		int64_t outer, int64_t len, int64_t inner, const void *gy, const void *y, void *gx);
 	/* Softmax cross-entropy of rows x [n,classes]: loss[i] = logsumexp(x[i]) -
-	 * x[i,label[i]], and p = softmax(x), in one pass.  A label equal to ignore gives loss 0
-	 * (labels are otherwise in range: the caller checked). */
+	 * x[i,label[i]], and its gradient d[i,k] = softmax(x[i])[k] - [k == label[i]], in one
+	 * pass.  A label equal to ignore gives loss 0 (labels are otherwise in range: the caller
+	 * checked). */
 	void (*cross_entropy)(int64_t n, int64_t classes, const void *x, const int64_t *label,
-		int64_t ignore, void *loss, void *p);
-	/* gx[i,k] = g[i*gs]*scale*(p[i,k] - [k == label[i]]), 0 where ignored; gs is 0 or 1. */
-	void (*cross_entropy_grad)(int64_t n, int64_t classes, const void *p, const int64_t *label,
+		int64_t ignore, void *loss, void *d);
+	/* gx[i,k] = g[i*gs]*scale*d[i,k], 0 where ignored; gs is 0 or 1. */
+	void (*cross_entropy_grad)(int64_t n, int64_t classes, const void *d, const int64_t *label,
 		int64_t ignore, const void *g, int64_t gs, double scale, void *gx);
 
 	/* Indexing along the middle axis; indices are in range.  x [outer,len,inner],

@@ -134,12 +134,30 @@ static int64_t rows_per_piece(const struct axes *a, int64_t rows)
 #define POW powf
 #endif
 
+/* log(1 + exp(x)) - x*t as log(1 + exp(-|x|)) + |x|*w with the weight w of x's sign: a product with a
+ * weight of 0 is 0, for an infinite x too. */
+EBB_INLINE real bce(real x, real t)
+{
+	real size = ebb_abs(x), w = x > 0 ? 1 - t : t, least = ebb_log1p(ebb_exp(-size));
+
+	return w == 0 ? least : size * w + least;
+}
+
+/* sigmoid(x) - t = (1 - t)*sigmoid(x) - t*sigmoid(-x) */
+EBB_INLINE real bce_slope(real x, real t)
+{
+	real z = ebb_exp(-ebb_abs(x)), s = 1 - t;
+
+	return (x > 0 ? s - t * z : s * z - t) / (1 + z);
+}
+
 /* a and b are the operands' elements, p the constant. */
 /* clang-format off */
 #define BINARY(X) \
 	X(EBB_ADD, a + b) \
 	X(EBB_SUB, a - b) \
 	X(EBB_MUL, a * b) \
+	X(EBB_MUL_OR_ZERO, ((a == 0) | (b == 0)) ? 0 : a * b) \
 	X(EBB_DIV, a / b) \
 	X(EBB_POW, POW(a, b)) \
 	X(EBB_MAXIMUM, ((a > b) | (a != a)) ? a : b) \
@@ -153,7 +171,10 @@ static int64_t rows_per_piece(const struct axes *a, int64_t rows)
 	X(EBB_RELU6_GRAD, ((b <= 0) | (b >= 6)) ? 0 : a) \
 	X(EBB_HARDSWISH_GRAD, b < -3 ? 0 : b < 3 ? a * (b / 3 + (real)0.5) : a) \
 	X(EBB_PRELU, a > 0 ? a : b * a) \
-	X(EBB_PRELU_SLOPE, a > 0 ? 1 : b)
+	X(EBB_PRELU_SLOPE, a > 0 ? 1 : b) \
+	X(EBB_COUNTED, (a == 0) & !(b - b == 0) ? 0 : b) \
+	X(EBB_BCE, bce(a, b)) \
+	X(EBB_BCE_SLOPE, bce_slope(a, b))
 /* clang-format on */
 
 #define COLUMNS(expr, sa, sb, sy)                                                                  \

@@ -146,6 +146,24 @@ static void mul_vjp(ebb_vjp *v)
 }
 BINARY(mul, MUL, EBB_MUL, EBB_IN(1), EBB_IN(0), true)
 
+static void mul_or_zero_vjp(ebb_vjp *v)
+{
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, ebb_mul_or_zero(v->t, v->gy, v->in[1], NULL));
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1, ebb_mul_or_zero(v->t, v->gy, v->in[0], NULL));
+}
+static const ebb_op MUL_OR_ZERO = {.name = "mul_or_zero",
+	.vjp = mul_or_zero_vjp,
+	.reads = {EBB_IN(1), EBB_IN(0)},
+	.takes = {EBB_STRIDED, EBB_STRIDED},
+	.gy_strided = true};
+
+ebb_tensor *ebb_mul_or_zero(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site)
+{
+	return ebb_binary(t, &MUL_OR_ZERO, EBB_MUL_OR_ZERO, a, b, 0, site);
+}
+
 /* d(a/b) = 1/b, -a/b^2 */
 static void div_vjp(ebb_vjp *v)
 {
@@ -203,13 +221,16 @@ static ebb_tensor *share_of(ebb_tape *t, ebb_tensor *a, ebb_tensor *b)
 		ebb_mul_scalar(t, ebb_mask2(t, EBB_EQUAL, a, b, NULL), 0.5));
 }
 
+/* A share of 0 is 0 of an infinite gradient too. */
 static void give_shares(ebb_vjp *v, ebb_tensor *share)
 {
+	ebb_tape *t = v->t;
+
 	if (ebb_wants(v, 0))
-		ebb_give(v, 0, ebb_mul(v->t, v->gy, share));
+		ebb_give(v, 0, ebb_mul_or_zero(t, v->gy, share, NULL));
 	if (ebb_wants(v, 1))
 		ebb_give(v, 1,
-			ebb_mul(v->t, v->gy, ebb_add_scalar(v->t, ebb_neg(v->t, share), 1.0)));
+			ebb_mul_or_zero(t, v->gy, ebb_add_scalar(t, ebb_neg(t, share), 1.0), NULL));
 }
 
 static void maximum_vjp(ebb_vjp *v)

@@ -61,12 +61,13 @@ static ebb_tensor *target_rows(ebb_tape *t, ebb_tensor *label, ebb_tensor *weigh
 	return ebb_record(&c, q);
 }
 
-/* d loss[i] = gy[i]*(softmax(x[i]) - onehot(label[i])), 0 where ignored */
+/* d loss[i] = gy[i]*(softmax(x[i]) - onehot(label[i])), 0 where ignored; with y = log_softmax(x[i]),
+ * the difference is expm1(y) at the label and exp(y) elsewhere. */
 static void cross_entropy_vjp(ebb_vjp *v)
 {
 	const targets_attrs *k = v->attrs;
 	ebb_tape *t = v->t;
-	ebb_tensor *onehot, *g, *p;
+	ebb_tensor *onehot, *others, *g, *y, *d;
 
 	if (!v->recording) {
 		ebb_give(v, 0, fused_grad(v, k->ignore));
@@ -74,10 +75,12 @@ static void cross_entropy_vjp(ebb_vjp *v)
 	}
 	onehot = target_rows(t, v->in[1], NULL, ebb_dtype_of(v->in[0]), k, NULL);
 	/* A row counts once, or not at all if ignored: the sum of its onehot. */
-	g = ebb_mul(
-		t, ebb_unsqueeze(t, v->gy, 1), ebb_sum(t, onehot, EBB_AXES(1), .keepdim = true));
-	p = ebb_softmax(t, v->in[0], 1);
-	ebb_give(v, 0, ebb_mul(t, g, ebb_sub(t, p, onehot)));
+	g = ebb_weighted(t, ebb_sum(t, onehot, EBB_AXES(1), .keepdim = true),
+		ebb_unsqueeze(t, v->gy, 1), NULL);
+	others = ebb_add_scalar(t, ebb_neg(t, onehot), 1);
+	y = ebb_log_softmax(t, v->in[0], 1);
+	d = ebb_add(t, ebb_mul(t, onehot, ebb_expm1(t, y)), ebb_mul(t, others, ebb_exp(t, y)));
+	ebb_give(v, 0, ebb_mul(t, g, d));
 }
 static const ebb_op CROSS_ENTROPY = {.name = "cross_entropy",
 	.vjp = cross_entropy_vjp,
@@ -88,18 +91,18 @@ static const ebb_op CROSS_ENTROPY = {.name = "cross_entropy",
 static ebb_tensor *label_loss(
 	ebb_tape *t, ebb_tensor *x, ebb_tensor *label, int64_t ignore, const char *site)
 {
-	ebb_tensor *in[] = {x, label}, *loss, *p;
+	ebb_tensor *in[] = {x, label}, *loss, *d;
 	ebb_call c = ebb_begin(t, &CROSS_ENTROPY, site, 2, in);
 	targets_attrs k = {ebb_size(in[0], 1), ignore, 0};
 
 	if (!c.t)
 		return NULL;
 	loss = ebb_new(&c, (ebb_dtype)in[0]->dtype, EBB_SHAPE(in[0]->shape[0]), EBB_ROWS);
-	p = ebb_new_like(&c, in[0]);
-	if (loss && p && p->count)
-		RUN(p, cross_entropy, in[0]->shape[0], in[0]->shape[1], in[0]->data,
-			(const int64_t *)(const void *)in[1]->data, ignore, loss->data, p->data);
-	ebb_save(&c, p);
+	d = ebb_new_like(&c, in[0]);
+	if (loss && d && d->count)
+		KERNELS(d)->cross_entropy(in[0]->shape[0], in[0]->shape[1], in[0]->data,
+			(const int64_t *)(const void *)in[1]->data, ignore, loss->data, d->data);
+	ebb_save(&c, d);
 	ebb_attach(&c, &k, sizeof k);
 	return ebb_record(&c, loss);
 }
@@ -223,6 +226,13 @@ static ebb_tensor *finished(const ebb_cross_entropy_args *a, ebb_tensor *loss, d
 
 /* ---- Cross-entropy, all options -------------------------------------------------------------- */
 
+/* -sum q*log_softmax(x) of each row; a class of weight 0 takes no part. */
+static ebb_tensor *weighted_loss(ebb_tape *t, ebb_tensor *x, ebb_tensor *q, const char *site)
+{
+	x = ebb_weighted(t, q, (ebb_log_softmax)(t, x, 1, site), site);
+	return (ebb_neg)(t, (ebb_sum)(&(ebb_reduce_args){t, x, EBB_AXES(1), false, site}), site);
+}
+
 static ebb_tensor *hard(ebb_call *c, const ebb_cross_entropy_args *a, double *total)
 {
 	ebb_tape *t = a->t;
@@ -237,9 +247,7 @@ static ebb_tensor *hard(ebb_call *c, const ebb_cross_entropy_args *a, double *to
 	if (!a->weight && a->label_smoothing == 0)
 		return label_loss(t, x, label, ignore, a->site);
 	q = target_rows(t, label, a->weight, (ebb_dtype)a->x->dtype, &k, a->site);
-	x = (ebb_mul)(t, (ebb_log_softmax)(t, x, 1, a->site), q, a->site);
-	return (ebb_neg)(t, (ebb_sum)(&(ebb_reduce_args){t, x, EBB_AXES(1), false, a->site}),
-		a->site);
+	return weighted_loss(t, x, q, a->site);
 }
 
 static ebb_tensor *soft(const ebb_cross_entropy_args *a, double *total)
@@ -254,9 +262,7 @@ static ebb_tensor *soft(const ebb_cross_entropy_args *a, double *total)
 			e / (double)ebb_size(x, 1), a->site);
 	if (a->weight)
 		q = (ebb_mul)(t, q, a->weight, a->site);
-	x = (ebb_mul)(t, (ebb_log_softmax)(t, x, 1, a->site), q, a->site);
-	return (ebb_neg)(t, (ebb_sum)(&(ebb_reduce_args){t, x, EBB_AXES(1), false, a->site}),
-		a->site);
+	return weighted_loss(t, x, q, a->site);
 }
 
 ebb_tensor *(ebb_cross_entropy)(const ebb_cross_entropy_args *a)
@@ -306,7 +312,7 @@ static void nll_grad_vjp(ebb_vjp *v)
 	ebb_give(v, 0, nll_rows(v->t, &NLL, v->gy, v->in[1], v->in[2], v->attrs, NULL));
 }
 
-/* y[i] = -weight[label[i]]*x[i,label[i]] of rows x [R,C], 0 where ignored; or back: x [R] to rows
+/* y[i] = -weight[label[i]]*x[i,label[i]] of rows x [R,C], 0 where ignored or of weight 0; or back: x [R] to rows
  * of zeros but for y[i,label[i]] = -weight[label[i]]*x[i]. */
 static ebb_tensor *nll_rows(ebb_tape *t, const ebb_op *op, ebb_tensor *x, ebb_tensor *label,
 	ebb_tensor *weight, const targets_attrs *k, const char *site)
@@ -330,7 +336,7 @@ static ebb_tensor *nll_rows(ebb_tape *t, const ebb_op *op, ebb_tensor *x, ebb_te
 		if (p[i] == k->ignore)
 			continue;
 		w = in[2] ? -ebb_value_at(in[2], p[i]) : -1;
-		RUN(y, fill, 1, w * ebb_value_at(in[0], back ? i : at),
+		KERNELS(y)->fill(1, w == 0 ? 0 : w * ebb_value_at(in[0], back ? i : at),
 			y->data + (back ? at : i) * (int64_t)KERNELS(y)->real_size);
 	}
 	ebb_attach(&c, k, sizeof *k);

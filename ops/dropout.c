@@ -93,7 +93,7 @@ static ebb_tensor *drop_whole(
 		return NULL;
 	if (nothing)
 		return ebb_usable(t, x, op->name, 0, site);
-	return (ebb_mul)(t, x, mask(t, x, lead, p, site), site);
+	return ebb_mul_or_zero(t, x, mask(t, x, lead, p, site), site);
 }
 
 static const ebb_op DROPOUT2D = {.name = "dropout2d"};

@@ -101,6 +101,9 @@ ebb_tensor *ebb_shapes_differ(ebb_call *c);
 ebb_tensor *ebb_binary(ebb_tape *t, const ebb_op *op, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b,
 	double p, const char *site);
 
+/* a*b, with broadcasting, and 0 where either is 0, though the other be infinite or NaN: for masks. */
+ebb_tensor *ebb_mul_or_zero(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+
 /* Sizes before, of, and after an axis of a row-major tensor. */
 typedef struct ebb_around {
 	int64_t outer, len, inner;
@@ -172,9 +175,14 @@ ebb_tensor *ebb_normalised_grad(ebb_tape *t, ebb_tensor *x, const ebb_norm_known
 	ebb_tensor *g, ebb_axes axes, double eps, ebb_tensor **normalised);
 
 /* Softmax along the last axis of x [..,L,S] where mask is not 0 (U8 or I64, broadcasts to x; NULL:
- * everywhere) and, if causal, key j <= query i; 0 elsewhere.  A row without any key is NaN. */
+ * everywhere) and, if causal, key j <= query i; 0 elsewhere, so in the whole of a row without any
+ * key. */
 ebb_tensor *ebb_masked_softmax(
 	ebb_tape *t, ebb_tensor *x, ebb_tensor *mask, bool causal, const char *site);
+
+/* w*x, where a weight of 0 wins: beside it an x that is infinite or NaN has a product of 0 with
+ * derivatives of 0. */
+ebb_tensor *ebb_weighted(ebb_tape *t, ebb_tensor *w, ebb_tensor *x, const char *site);
 
 /* The mean, the sum, or the losses themselves; and whether r is one of these. */
 ebb_tensor *ebb_reduced(ebb_tape *t, ebb_tensor *loss, ebb_reduction r, const char *site);

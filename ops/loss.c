@@ -24,6 +24,28 @@ bool ebb_known_reduction(ebb_tape *t, ebb_reduction r, const char *op, const cha
 	return false;
 }
 
+/* ---- Weights --------------------------------------------------------------------------------- */
+
+/* counted(w, x): x, but 0 where w is 0 and x is not finite.  The gradient of w*counted(w, x) by the
+ * latter is w*g: where that is 0*inf, it is 0 too. */
+static void counted_vjp(ebb_vjp *v);
+static const ebb_op COUNTED = {.name = "counted",
+	.vjp = counted_vjp,
+	.reads = {0, EBB_IN(0)},
+	.takes = {EBB_STRIDED, EBB_STRIDED},
+	.gy_strided = true};
+
+static void counted_vjp(ebb_vjp *v)
+{
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1, ebb_binary(v->t, &COUNTED, EBB_COUNTED, v->in[0], v->gy, 0, NULL));
+}
+
+ebb_tensor *ebb_weighted(ebb_tape *t, ebb_tensor *w, ebb_tensor *x, const char *site)
+{
+	return (ebb_mul)(t, w, ebb_binary(t, &COUNTED, EBB_COUNTED, w, x, 0, site), site);
+}
+
 /* ---- Elementwise losses ---------------------------------------------------------------------- */
 
 static bool operands_fit(const ebb_loss_args *a, const char *op)
@@ -62,15 +84,50 @@ ebb_tensor *(ebb_mse_loss)(const ebb_loss_args *a)
 		a->reduction, a->site);
 }
 
+/* bce_slope(x, target) = sigmoid(x) - target; by x: sigmoid(x)*sigmoid(-x) */
+static void bce_slope_vjp(ebb_vjp *v)
+{
+	ebb_tape *t = v->t;
+
+	if (ebb_wants(v, 0)) {
+		ebb_tensor *x = v->in[0];
+		ebb_tensor *slope = ebb_mul(t, ebb_sigmoid(t, x), ebb_sigmoid(t, ebb_neg(t, x)));
+
+		ebb_give(v, 0, ebb_mul(t, v->gy, slope));
+	}
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1, ebb_neg(t, v->gy));
+}
+static const ebb_op BCE_SLOPE = {.name = "bce_slope",
+	.vjp = bce_slope_vjp,
+	.reads = {EBB_IN(0)},
+	.takes = {EBB_STRIDED, EBB_STRIDED}};
+
+static void bce_vjp(ebb_vjp *v)
+{
+	ebb_tape *t = v->t;
+	ebb_tensor *x = v->in[0];
+
+	if (ebb_wants(v, 0)) {
+		ebb_tensor *slope = ebb_binary(t, &BCE_SLOPE, EBB_BCE_SLOPE, x, v->in[1], 0, NULL);
+
+		ebb_give(v, 0, ebb_mul(t, v->gy, slope));
+	}
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1, ebb_neg(t, ebb_mul(t, v->gy, x)));
+}
+static const ebb_op BCE = {.name = "bce_with_logits",
+	.vjp = bce_vjp,
+	.reads = {EBB_IN(0) | EBB_IN(1), EBB_IN(0)},
+	.takes = {EBB_STRIDED, EBB_STRIDED},
+	.gy_strided = true};
+
 ebb_tensor *(ebb_bce_with_logits)(const ebb_loss_args *a)
 {
-	ebb_tensor *loss;
-
 	if (!same_shape(a, "bce_with_logits"))
 		return NULL;
-	loss = (ebb_sub)(a->t, (ebb_softplus)(a->t, a->x, a->site),
-		(ebb_mul)(a->t, a->x, a->target, a->site), a->site);
-	return ebb_reduced(a->t, loss, a->reduction, a->site);
+	return ebb_reduced(a->t, ebb_binary(a->t, &BCE, EBB_BCE, a->x, a->target, 0, a->site),
+		a->reduction, a->site);
 }
 
 ebb_tensor *(ebb_l1_loss)(const ebb_loss_args *a)
@@ -82,13 +139,21 @@ ebb_tensor *(ebb_l1_loss)(const ebb_loss_args *a)
 		a->site);
 }
 
-/* With d = x - target and c = d clamped to [-delta,delta]: c*(d - c/2), which is d^2/2 inside and
- * delta*(|d| - delta/2) outside. */
+/* huber(d) has the derivative d, clamped to [-delta,delta]. */
+static void huber_vjp(ebb_vjp *v)
+{
+	double delta = ebb_constants_of(v)->a;
+
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_clamp(v->t, v->in[0], -delta, delta)));
+}
+static const ebb_op HUBER = {
+	.name = "huber_loss", .vjp = huber_vjp, .reads = {EBB_IN(0)}, .gy_strided = true};
+
 ebb_tensor *(ebb_huber_loss)(const ebb_huber_loss_args *a)
 {
 	ebb_loss_args plain = {a->t, a->x, a->target, a->reduction, a->site};
 	double delta = ebb_number(a->delta, 1.0);
-	ebb_tensor *d, *c;
+	ebb_tensor *d;
 
 	if (!same_shape(&plain, "huber_loss"))
 		return NULL;
@@ -96,9 +161,8 @@ ebb_tensor *(ebb_huber_loss)(const ebb_huber_loss_args *a)
 		return ebb_fail(a->t, EBB_INVALID, a->site,
 			"huber_loss: delta is %g; it must be above 0", delta);
 	d = (ebb_sub)(a->t, a->x, a->target, a->site);
-	c = (ebb_clamp)(a->t, d, -delta, delta, a->site);
-	d = (ebb_sub)(a->t, d, (ebb_mul_scalar)(a->t, c, 0.5, a->site), a->site);
-	return ebb_reduced(a->t, (ebb_mul)(a->t, c, d, a->site), a->reduction, a->site);
+	d = ebb_unary(a->t, &HUBER, EBB_HUBER, d, &(ebb_constants){delta, 0}, a->site);
+	return ebb_reduced(a->t, d, a->reduction, a->site);
 }
 
 /* target*(log target - x).  Where target is 0, log 1 - 0 stands in: value and derivatives are 0,
@@ -128,7 +192,7 @@ ebb_tensor *(ebb_kl_div)(const ebb_kl_div_args *a)
 			"kl_div: EBB_BATCH_MEAN divides by the size of axis 0, got %s",
 			ebb_describe(a->x, text, sizeof text));
 	if (a->log_target)
-		y = (ebb_mul)(a->t, (ebb_exp)(a->t, a->target, a->site),
+		y = ebb_weighted(a->t, (ebb_exp)(a->t, a->target, a->site),
 			(ebb_sub)(a->t, a->target, a->x, a->site), a->site);
 	else
 		y = divergence(a->t, a->x, a->target, a->site);

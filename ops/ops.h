@@ -322,7 +322,7 @@ EBB_API ebb_tensor *ebb_linear_op(const ebb_linear_args *a);
 /* softmax(q k^T*scale + mask) v; q [..,L,E], k [..,S,E], v [..,S,F] -> [..,L,F], leading axes
  * broadcast.  scale defaults to 1/sqrt(E).  .causal: query i sees keys 0..i.  .mask broadcasts to
  * [..,L,S]: U8 or I64, 0 where a query may not look, or of q's type, added.  A query that sees nothing
- * gets NaN.  Vaswani et al. 2017 */
+ * (or only sums of -inf) gets 0, and gives no gradient.  Vaswani et al. 2017 */
 typedef struct ebb_attention_args {
 	ebb_tape *t;
 	ebb_tensor *q, *k, *v;
@@ -526,9 +526,9 @@ EBB_API ebb_tensor *ebb_normalize(const ebb_normalize_args *a);
 
 /* ---- Softmax, losses (softmax.c, loss.c, cross_entropy.c) ------------------------------------ */
 
-/* exp(x)/sum exp(x) */
+/* exp(x)/sum exp(x); 0, with a gradient of 0, where all of x along the axis is -inf */
 EBB_API ebb_tensor *ebb_softmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
-/* x - logsumexp(x) */
+/* x - logsumexp(x); -inf where all of x along the axis is -inf */
 EBB_API ebb_tensor *ebb_log_softmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 
 /* EBB_BATCH_MEAN: the sum divided by the size of axis 0 (kl_div only) */
@@ -537,7 +537,8 @@ typedef enum ebb_reduction { EBB_MEAN, EBB_SUM_ALL, EBB_NONE, EBB_BATCH_MEAN } e
 /* -log softmax(x)[label] of x [N,C], [N,C,..] or [C]; target: I64 labels [N,..] (of x [C] a scalar),
  * or soft targets of x's shape and type. .weight [C] weighs classes (the mean divides by the weights' sum),
  * .label_smoothing e mixes in e/C of every class, .ignore_index (default -100; EBB_ZERO for
- * class 0) leaves labels out. */
+ * class 0) leaves labels out.  A class whose target or weight is 0 takes no part in the loss, nor in
+ * its derivatives by a target where the logit is -inf. */
 typedef struct ebb_cross_entropy_args {
 	ebb_tape *t;
 	ebb_tensor *x, *target;
@@ -550,7 +551,7 @@ typedef struct ebb_cross_entropy_args {
 EBB_API ebb_tensor *ebb_cross_entropy(const ebb_cross_entropy_args *a);
 
 /* -x[label] of log-probabilities x [N,C], [N,C,..] or [C]; labels, .weight, .ignore_index as for
- * cross_entropy */
+ * cross_entropy; a weight of 0 makes 0 of any x, and of its gradient */
 typedef struct ebb_nll_loss_args {
 	ebb_tape *t;
 	ebb_tensor *x, *target;
@@ -568,7 +569,8 @@ typedef struct ebb_loss_args {
 	const char *site;
 } ebb_loss_args;
 EBB_API ebb_tensor *ebb_mse_loss(const ebb_loss_args *a); /* (x - target)^2; same shape */
-/* softplus(x) - x*target; same shape */
+/* softplus(x) - x*target, to the last digit where that is small: -target*log sigmoid(x) - (1 -
+ * target)*log sigmoid(-x), without a term whose factor is 0; same shape */
 EBB_API ebb_tensor *ebb_bce_with_logits(const ebb_loss_args *a);
 
 /* |x - target|; same shape; derivative 0 where equal */
@@ -584,7 +586,7 @@ typedef struct ebb_huber_loss_args {
 } ebb_huber_loss_args;
 EBB_API ebb_tensor *ebb_huber_loss(const ebb_huber_loss_args *a);
 /* target*(log target - x), x log-probabilities, 0 where target is 0; with .log_target the target
- * holds logarithms too: exp(target)*(target - x).  Same shape. */
+ * holds logarithms too: exp(target)*(target - x), 0 where exp(target) is 0.  Same shape. */
 typedef struct ebb_kl_div_args {
 	ebb_tape *t;
 	ebb_tensor *x, *target;

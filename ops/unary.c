@@ -141,8 +141,9 @@ static void clamp_vjp(ebb_vjp *v)
 {
 	const ebb_constants *k = ebb_constants_of(v);
 
-	ebb_give(
-		v, 0, ebb_mul(v->t, v->gy, ebb_mask(v->t, EBB_INSIDE, v->in[0], k->a, k->b, NULL)));
+	ebb_tensor *inside = ebb_mask(v->t, EBB_INSIDE, v->in[0], k->a, k->b, NULL);
+
+	ebb_give(v, 0, ebb_mul_or_zero(v->t, v->gy, inside, NULL));
 }
 static const ebb_op CLAMP = {.name = "clamp", .vjp = clamp_vjp, .reads = {EBB_IN(0)}};
 

@@ -63,6 +63,8 @@ static double unary(ebb_unary_fn f, double x, double a, double b)
 		return x <= -3 ? 0 : x >= 3 ? x : x * (x + 3) / 6;
 	case EBB_SOFTSIGN:
 		return x / (1 + fabs(x));
+	case EBB_HUBER:
+		return fabs(x) <= a ? x * x / 2 : a * (fabs(x) - a / 2);
 	case EBB_GELU:
 		return x * 0.5 * erfc(-x * sqrt(0.5));
 	case EBB_GELU_TANH:

@@ -3,6 +3,16 @@
  */
 #include "kernel_test.h"
 
+/* log(1 + exp x) - x*t; at an infinity what it tends to, which is 0 where the label t is certain. */
+static double cross_entropy(double x, double t)
+{
+	double wrong = x > 0 ? 1 - t : t;
+
+	if (isinf(x))
+		return wrong == 0 ? 0 : INFINITY * wrong;
+	return (double)(log1pl(expl(x)) - (long double)x * t);
+}
+
 static double binary(ebb_binary_fn f, double a, double b, double p)
 {
 	switch (f) {
@@ -12,6 +22,8 @@ static double binary(ebb_binary_fn f, double a, double b, double p)
 		return a - b;
 	case EBB_MUL:
 		return a * b;
+	case EBB_MUL_OR_ZERO:
+		return a == 0 || b == 0 ? 0 : a * b;
 	case EBB_DIV:
 		return a / b;
 	case EBB_POW:
@@ -40,6 +52,12 @@ static double binary(ebb_binary_fn f, double a, double b, double p)
 		return a > 0 ? a : b * a;
 	case EBB_PRELU_SLOPE:
 		return a > 0 ? 1 : b;
+	case EBB_COUNTED:
+		return a == 0 && !isfinite(b) ? 0 : b;
+	case EBB_BCE:
+		return cross_entropy(a, b);
+	case EBB_BCE_SLOPE:
+		return isinf(a) && isinf(b) ? NAN : (double)(1 / (1 + expl(-(long double)a)) - b);
 	case EBB_BINARY_COUNT:
 		break;
 	}
