@@ -8,6 +8,7 @@
  * logarithm and its gradients are made of that sum, as 1 - p would be nothing but rounding errors.
  */
 #include "functions.h"
+#include "lanes.h"
 
 struct lines {
 	int64_t outer, len, inner, chunk;
@@ -20,10 +21,32 @@ struct lines {
 	for (int64_t at = 0, m; at < (len) && (m = ebb_min(EBB_BLOCK, (len)-at), true);            \
 		at += EBB_BLOCK)
 
+/* The vectors of a block. */
+enum { PARTS = EBB_BLOCK / EBB_VLEN };
+
+static const ebb_whole NUMBERS[EBB_BLOCK] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+EBB_INLINE ebb_vec choose(ebb_whole_vec which, ebb_vec a, ebb_vec b)
+{
+	return (ebb_vec)((which & (ebb_whole_vec)a) | (~which & (ebb_whole_vec)b));
+}
+
 EBB_INLINE void load(int64_t m, const real *x, int64_t stride, real pad, real *block)
 {
 	if (m == EBB_BLOCK && stride == 1) {
 		memcpy(block, x, EBB_BLOCK * sizeof(real));
+		return;
+	}
+	if (stride == 1) {
+		for (int p = 0; p < PARTS; p++) {
+			int64_t at = ebb_min(m, p * EBB_VLEN), n = ebb_min(m - at, EBB_VLEN);
+			ebb_whole_vec which;
+
+			memcpy(&which, NUMBERS + p * EBB_VLEN, sizeof which);
+			ebb_store(block + p * EBB_VLEN,
+				choose(which < (ebb_whole)m, ebb_load_part(x + at, n),
+					(ebb_vec){0} + pad));
+		}
 		return;
 	}
 	for (int64_t i = 0; i < m; i++)
@@ -53,30 +76,61 @@ EBB_INLINE double sum_block(const real *block)
 	return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
-/* The largest of a line's lanes. */
-EBB_INLINE real most_of(const real *lanes)
+/* A block where it lies, if it lies densely, or loaded. */
+EBB_INLINE const real *block_of(int64_t m, const real *x, int64_t stride, real pad, real *block)
 {
-	real most = lanes[0];
+	if (m == EBB_BLOCK && stride == 1)
+		return x;
+	load(m, x, stride, pad, block);
+	return block;
+}
 
-	for (int k = 1; k < EBB_BLOCK; k++)
-		most = lanes[k] > most ? lanes[k] : most;
+/* The largest element of each lane of the blocks seen; a NaN does not count. */
+struct most {
+	ebb_vec part[PARTS];
+};
+
+EBB_INLINE void see(struct most *most, const real *block)
+{
+	for (int p = 0; p < PARTS; p++) {
+		ebb_vec v = ebb_load(block + p * EBB_VLEN);
+
+		most->part[p] = choose(v > most->part[p], v, most->part[p]);
+	}
+}
+
+EBB_INLINE struct most least(void)
+{
+	struct most most;
+
+	for (int p = 0; p < PARTS; p++)
+		most.part[p] = (ebb_vec){0} - (real)INFINITY;
 	return most;
 }
 
-/* The largest element; a NaN does not count. */
+EBB_INLINE real largest_of(const struct most *most)
+{
+	ebb_vec all = most->part[0];
+	real lanes[EBB_VLEN];
+
+	for (int p = 1; p < PARTS; p++)
+		all = choose(most->part[p] > all, most->part[p], all);
+	ebb_store(lanes, all);
+	for (int k = 1; k < EBB_VLEN; k++)
+		lanes[0] = lanes[k] > lanes[0] ? lanes[k] : lanes[0];
+	return lanes[0];
+}
+
 static real line_max(int64_t len, const real *x, int64_t stride)
 {
-	real most[EBB_BLOCK], block[EBB_BLOCK];
+	struct most most = least();
+	real block[EBB_BLOCK];
 
-	for (int k = 0; k < EBB_BLOCK; k++)
-		most[k] = -INFINITY;
 	EACH_BLOCK(i, m, len)
 	{
-		load(m, x + i * stride, stride, -INFINITY, block);
-		for (int k = 0; k < EBB_BLOCK; k++)
-			most[k] = block[k] > most[k] ? block[k] : most[k];
+		see(&most, block_of(m, x + i * stride, stride, -INFINITY, block));
 	}
-	return most_of(most);
+	return largest_of(&most);
 }
 
 /* The maximum, as what to subtract from a line: 0 where all is -inf. */
@@ -94,8 +148,7 @@ EBB_INLINE double line_exp(
 	int64_t len, const real *x, int64_t stride, real shift, real *y, bool less_one)
 {
 	double s = 0;
-	int64_t count = -1;
-	ebb_whole ones[EBB_BLOCK] = {0};
+	ebb_whole_vec ones = {0};
 	real block[EBB_BLOCK];
 
 	EACH_BLOCK(i, m, len)
@@ -105,19 +158,23 @@ EBB_INLINE double line_exp(
 			block[k] = ebb_exp(block[k] - shift);
 		if (y)
 			store(m, y + i * stride, stride, block);
-		if (less_one) {
-			for (int k = 0; k < EBB_BLOCK; k++) {
-				ones[k] += block[k] == 1;
-				block[k] = block[k] == 1 ? 0 : block[k];
-			}
+		for (int p = 0; p < PARTS && less_one; p++) {
+			ebb_vec v = ebb_load(block + p * EBB_VLEN);
+			ebb_whole_vec one = v == 1;
+
+			ones -= one;
+			ebb_store(block + p * EBB_VLEN, (ebb_vec)(~one & (ebb_whole_vec)v));
 		}
 		s += sum_block(block);
 	}
-	if (!less_one)
-		return s;
-	for (int k = 0; k < EBB_BLOCK; k++)
-		count += ones[k];
-	return s + (double)count;
+	if (less_one) {
+		int64_t count = 0;
+
+		for (int k = 0; k < EBB_VLEN; k++)
+			count += ones[k];
+		s += (double)(count - 1);
+	}
+	return s;
 }
 
 /* Where in a line that holds it a value is first. */
@@ -127,13 +184,16 @@ static int64_t line_find(int64_t len, const real *x, int64_t stride, real value)
 
 	EACH_BLOCK(i, m, len)
 	{
-		int found = 0;
+		const real *from = block_of(m, x + i * stride, stride, NAN, block);
+		ebb_whole_vec found = {0};
+		ebb_whole any = 0;
 
-		load(m, x + i * stride, stride, NAN, block);
-		for (int k = 0; k < EBB_BLOCK; k++)
-			found |= block[k] == value;
-		for (int64_t k = 0; found && k < m; k++)
-			if (block[k] == value)
+		for (int p = 0; p < PARTS; p++)
+			found |= ebb_load(from + p * EBB_VLEN) == value;
+		for (int k = 0; k < EBB_VLEN; k++)
+			any |= found[k];
+		for (int64_t k = 0; any && k < m; k++)
+			if (from[k] == value)
 				return i + k;
 	}
 	return 0;
@@ -178,7 +238,8 @@ static void log_softmax_line(const struct lines *j, int64_t line, int64_t from)
 static void softmax_grad_line(const struct lines *j, int64_t line, int64_t from)
 {
 	const real *gy = j->a + from, *y = j->b + from;
-	real *gx = j->y + from, u[EBB_BLOCK], v[EBB_BLOCK], most[EBB_BLOCK] = {0}, dot, largest;
+	real *gx = j->y + from, u[EBB_BLOCK], v[EBB_BLOCK], dot, largest;
+	struct most most = least();
 	double s = 0;
 
 	(void)line;
@@ -186,15 +247,14 @@ static void softmax_grad_line(const struct lines *j, int64_t line, int64_t from)
 	{
 		load(m, gy + i * j->inner, j->inner, 0, u);
 		load(m, y + i * j->inner, j->inner, 0, v);
-		for (int k = 0; k < EBB_BLOCK; k++) {
+		for (int k = 0; k < EBB_BLOCK; k++)
 			s += (double)u[k] * (double)v[k];
-			most[k] = v[k] > most[k] ? v[k] : most[k];
-		}
+		see(&most, v);
 	}
 	dot = (real)s;
 	for (int64_t i = 0; i < j->len; i++)
 		gx[i * j->inner] = y[i * j->inner] * (gy[i * j->inner] - dot);
-	largest = most_of(most);
+	largest = largest_of(&most);
 	if (largest > (real)0.5) {
 		int64_t at = line_find(j->len, y, j->inner, largest) * j->inner;
 		double own = (double)gy[at];
@@ -215,19 +275,15 @@ static void softmax_grad_line(const struct lines *j, int64_t line, int64_t from)
 static void log_softmax_grad_line(const struct lines *j, int64_t line, int64_t from)
 {
 	const real *gy = j->a + from, *y = j->b + from;
-	real *gx = j->y + from, u[EBB_BLOCK], v[EBB_BLOCK], most[EBB_BLOCK], sum, largest;
+	real *gx = j->y + from, u[EBB_BLOCK], v[EBB_BLOCK], sum, largest;
+	struct most most = least();
 	double s = 0;
 
 	(void)line;
-	for (int k = 0; k < EBB_BLOCK; k++)
-		most[k] = -INFINITY;
 	EACH_BLOCK(i, m, j->len)
 	{
-		load(m, gy + i * j->inner, j->inner, 0, u);
-		load(m, y + i * j->inner, j->inner, -INFINITY, v);
-		s += sum_block(u);
-		for (int k = 0; k < EBB_BLOCK; k++)
-			most[k] = v[k] > most[k] ? v[k] : most[k];
+		s += sum_block(block_of(m, gy + i * j->inner, j->inner, 0, u));
+		see(&most, block_of(m, y + i * j->inner, j->inner, -INFINITY, v));
 	}
 	sum = (real)s;
 	EACH_BLOCK(i, m, j->len)
@@ -238,7 +294,7 @@ static void log_softmax_grad_line(const struct lines *j, int64_t line, int64_t f
 			u[k] -= ebb_exp(v[k]) * sum;
 		store(m, gx + i * j->inner, j->inner, u);
 	}
-	largest = most_of(most);
+	largest = largest_of(&most);
 	if (largest > (real)-0.693) {
 		int64_t at = line_find(j->len, y, j->inner, largest);
 		double own = (double)gy[at * j->inner], log_p = (double)largest;

@@ -172,19 +172,27 @@ EBB_INLINE real bce_slope(real x, real t)
 	X(EBB_HARDSWISH_GRAD, b < -3 ? 0 : b < 3 ? a * (b / 3 + (real)0.5) : a) \
 	X(EBB_PRELU, a > 0 ? a : b * a) \
 	X(EBB_PRELU_SLOPE, a > 0 ? 1 : b) \
-	X(EBB_COUNTED, (a == 0) & !(b - b == 0) ? 0 : b) \
+	X(EBB_COUNTED, ((a == 0) & !(b - b == 0)) ? 0 : b)
+/* Those that are library calls in double, which no compiler vectorises. */
+#define BINARY_CALLS(X) \
 	X(EBB_BCE, bce(a, b)) \
 	X(EBB_BCE_SLOPE, bce_slope(a, b))
 /* clang-format on */
 
-#define COLUMNS(expr, sa, sb, sy)                                                                  \
-	EBB_IVDEP                                                                                  \
-	for (int64_t i = 0; i < s->cols; i++) {                                                    \
+#if EBB_F64
+#define CALLS_IVDEP
+#else
+#define CALLS_IVDEP EBB_IVDEP
+#endif
+
+#define COLUMNS(ivdep, expr, sa, sb, sy)                                                           \
+	ivdep for (int64_t i = 0; i < s->cols; i++)                                                \
+	{                                                                                          \
 		real a = A[i * (sa)], b = B[i * (sb)];                                             \
 		Y[i * (sy)] = (real)(expr);                                                        \
 	}
 
-#define LOOP(name, expr)                                                                           \
+#define PLANES(ivdep, name, expr)                                                                  \
 	static void name##_loop(                                                                   \
 		const struct plane *s, const real *A, const real *B, real *Y, real p)              \
 	{                                                                                          \
@@ -198,16 +206,16 @@ EBB_INLINE real bce_slope(real x, real t)
 		for (int64_t r = 0;;) {                                                            \
 			switch (kind) {                                                            \
 			case 0:                                                                    \
-				COLUMNS(expr, 1, 1, 1)                                             \
+				COLUMNS(ivdep, expr, 1, 1, 1)                                      \
 				break;                                                             \
 			case 1:                                                                    \
-				COLUMNS(expr, 1, 0, 1)                                             \
+				COLUMNS(ivdep, expr, 1, 0, 1)                                      \
 				break;                                                             \
 			case 2:                                                                    \
-				COLUMNS(expr, 0, 1, 1)                                             \
+				COLUMNS(ivdep, expr, 0, 1, 1)                                      \
 				break;                                                             \
 			default:                                                                   \
-				COLUMNS(expr, s->col[1], s->col[2], s->col[0])                     \
+				COLUMNS(ivdep, expr, s->col[1], s->col[2], s->col[0])              \
 			}                                                                          \
 			if (++r == s->rows)                                                        \
 				return;                                                            \
@@ -216,7 +224,10 @@ EBB_INLINE real bce_slope(real x, real t)
 			Y += s->row[0];                                                            \
 		}                                                                                  \
 	}
+#define LOOP(name, expr) PLANES(EBB_IVDEP, name, expr)
+#define CALLS_LOOP(name, expr) PLANES(CALLS_IVDEP, name, expr)
 BINARY(LOOP)
+BINARY_CALLS(CALLS_LOOP)
 
 static void binary_plane(
 	ebb_binary_fn f, const struct plane *s, const real *a, const real *b, real *y, real p)
@@ -227,6 +238,7 @@ static void binary_plane(
 		name##_loop(s, a, b, y, p);                                                        \
 		break;
 		BINARY(CASE)
+		BINARY_CALLS(CASE)
 	case EBB_BINARY_COUNT:
 		break;
 	}
