@@ -312,8 +312,8 @@ static void nll_grad_vjp(ebb_vjp *v)
 	ebb_give(v, 0, nll_rows(v->t, &NLL, v->gy, v->in[1], v->in[2], v->attrs, NULL));
 }
 
-/* y[i] = -weight[label[i]]*x[i,label[i]] of rows x [R,C], 0 where ignored or of weight 0; or back: x [R] to rows
- * of zeros but for y[i,label[i]] = -weight[label[i]]*x[i]. */
+/* y[i] = -weight[label[i]]*x[i,label[i]] of rows x [R,C], 0 where ignored or of weight 0; or back: x
+ * [R] to rows of zeros but for y[i,label[i]] = -weight[label[i]]*x[i]. */
 static ebb_tensor *nll_rows(ebb_tape *t, const ebb_op *op, ebb_tensor *x, ebb_tensor *label,
 	ebb_tensor *weight, const targets_attrs *k, const char *site)
 {

@@ -129,7 +129,7 @@ ebb_tensor *(ebb_sum_to)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char
 /* x less its mean over axes.  x goes less its first element along these first, which as a constant
  * changes nothing but the rounding: the mean of large numbers would have that of their size, and
  * equal ones do not differ from their mean. */
-static ebb_tensor *deviations(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site)
+static ebb_tensor *centred(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site)
 {
 	ebb_tensor *first = (ebb_detach)(t, x, site);
 
@@ -487,7 +487,7 @@ static ebb_tensor *deviations(const ebb_op *op, const ebb_var_args *a, double *d
 	if (isnan(a->correction))
 		return ebb_call_fail(&c, EBB_INVALID, "correction is nan; it must be a number");
 	n = (double)reduced_count(x, chosen) - ebb_number(a->correction, 1.0);
-	d = deviations(a->t, x, a->axes, a->site);
+	d = centred(a->t, x, a->axes, a->site);
 	d = sum(&SUM, a->t, (ebb_square)(a->t, d, a->site), a->axes, a->keepdim, a->site);
 	return (ebb_mul_scalar)(a->t, d, 1.0 / (n > 0 ? n : 0), a->site);
 }
