@@ -141,10 +141,7 @@ EBB_INLINE real line_shift(int64_t len, const real *x, int64_t stride)
 	return m == -INFINITY ? 0 : m;
 }
 
-/* The sum of exp(x - shift), or that sum less 1, for log1p: the terms that are 1, of which the
- * maximum's is one, are then counted apart from the small ones.  The terms go to y where it is not
- * NULL. */
-EBB_INLINE double line_exp(
+EBB_INLINE double exp_of_line(
 	int64_t len, const real *x, int64_t stride, real shift, real *y, bool less_one)
 {
 	double s = 0;
@@ -175,6 +172,19 @@ EBB_INLINE double line_exp(
 		s += (double)(count - 1);
 	}
 	return s;
+}
+
+/* The sum of exp(x - shift); the terms go to y where it is not NULL. */
+EBB_INLINE double line_exp(int64_t len, const real *x, int64_t stride, real shift, real *y)
+{
+	return exp_of_line(len, x, stride, shift, y, false);
+}
+
+/* That sum less 1, for log1p: the terms that are 1, of which the maximum's is one, are counted apart
+ * from the small ones. */
+EBB_INLINE double line_exp_less_one(int64_t len, const real *x, int64_t stride, real shift, real *y)
+{
+	return exp_of_line(len, x, stride, shift, y, true);
 }
 
 /* Where in a line that holds it a value is first. */
@@ -210,13 +220,13 @@ static void logsumexp_line(const struct lines *j, int64_t line, int64_t from)
 	real m = line_max(j->len, j->a + from, j->inner);
 
 	m = m - m == 0 ? m : 0;
-	j->y[line] = (real)(m + log1p(line_exp(j->len, j->a + from, j->inner, m, NULL, true)));
+	j->y[line] = (real)(m + log1p(line_exp_less_one(j->len, j->a + from, j->inner, m, NULL)));
 }
 
 static void softmax_line(const struct lines *j, int64_t line, int64_t from)
 {
 	real m = line_shift(j->len, j->a + from, j->inner);
-	double s = line_exp(j->len, j->a + from, j->inner, m, j->y + from, false);
+	double s = line_exp(j->len, j->a + from, j->inner, m, j->y + from);
 
 	(void)line;
 	scale_line(j->len, j->y + from, j->inner, (real)(s == 0 ? 0 : 1 / s));
@@ -226,7 +236,7 @@ static void log_softmax_line(const struct lines *j, int64_t line, int64_t from)
 {
 	const real *x = j->a + from;
 	real m = line_shift(j->len, x, j->inner), *y = j->y + from;
-	double rest = line_exp(j->len, x, j->inner, m, NULL, true);
+	double rest = line_exp_less_one(j->len, x, j->inner, m, NULL);
 	real s = (real)(rest == -1 ? 0 : log1p(rest)); /* -1: all is -inf, and stays */
 
 	(void)line;
@@ -378,7 +388,7 @@ static void entropy_piece(void *ctx, int64_t piece, int worker)
 		const real *x = j->x + i * j->classes;
 		int64_t label = j->label[i];
 		real m = line_shift(j->classes, x, 1), *d = j->d + i * j->classes;
-		double rest = line_exp(j->classes, x, 1, m, d, true), s = 1 + rest;
+		double rest = line_exp_less_one(j->classes, x, 1, m, d), s = 1 + rest;
 		bool none = s == 0; /* all is -inf: every probability is 0 */
 		double own = label == j->ignore ? 0 : (double)d[label];
 

@@ -100,7 +100,7 @@ static ebb_tensor *label_loss(
 	loss = ebb_new(&c, (ebb_dtype)in[0]->dtype, EBB_SHAPE(in[0]->shape[0]), EBB_ROWS);
 	d = ebb_new_like(&c, in[0]);
 	if (loss && d && d->count)
-		KERNELS(d)->cross_entropy(in[0]->shape[0], in[0]->shape[1], in[0]->data,
+		RUN(d, cross_entropy, in[0]->shape[0], in[0]->shape[1], in[0]->data,
 			(const int64_t *)(const void *)in[1]->data, ignore, loss->data, d->data);
 	ebb_save(&c, d);
 	ebb_attach(&c, &k, sizeof k);
@@ -336,7 +336,7 @@ static ebb_tensor *nll_rows(ebb_tape *t, const ebb_op *op, ebb_tensor *x, ebb_te
 		if (p[i] == k->ignore)
 			continue;
 		w = in[2] ? -ebb_value_at(in[2], p[i]) : -1;
-		KERNELS(y)->fill(1, w == 0 ? 0 : w * ebb_value_at(in[0], back ? i : at),
+		RUN(y, fill, 1, w == 0 ? 0 : w * ebb_value_at(in[0], back ? i : at),
 			y->data + (back ? at : i) * (int64_t)KERNELS(y)->real_size);
 	}
 	ebb_attach(&c, k, sizeof *k);

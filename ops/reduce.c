@@ -487,9 +487,8 @@ static ebb_tensor *deviations(const ebb_op *op, const ebb_var_args *a, double *d
 	if (isnan(a->correction))
 		return ebb_call_fail(&c, EBB_INVALID, "correction is nan; it must be a number");
 	n = (double)reduced_count(x, chosen) - ebb_number(a->correction, 1.0);
-	d = centred(a->t, x, a->axes, a->site);
-	d = sum(&SUM, a->t, (ebb_square)(a->t, d, a->site), a->axes, a->keepdim, a->site);
-	return (ebb_mul_scalar)(a->t, d, 1.0 / (n > 0 ? n : 0), a->site);
+	*divisor = n > 0 ? n : 0;
+	return centred(a->t, x, a->axes, a->site);
 }
 
 ebb_tensor *(ebb_var)(const ebb_var_args *a)
