@@ -48,10 +48,8 @@
 
 #if EBB_F64
 #define VECTOR(expr) CALLS(expr)
-#define LIBM(function) function
 #else
 #define VECTOR(expr) BLOCKS(expr)
-#define LIBM(function) function##f
 #endif
 
 static void pow_scalar(int64_t n, const real *x, real *y, real a)
@@ -67,10 +65,9 @@ static void pow_scalar(int64_t n, const real *x, real *y, real a)
 	else if (a == -1)
 		PLAIN(1 / v);
 	else if (a == (real)0.5)
-		/* pow(-0, 1/2) is +0, and pow(-inf, 1/2) is inf */
-		PLAIN(v == -INFINITY ? INFINITY : ebb_sqrt(v) + 0);
+		PLAIN(ebb_sqrt(v) + 0);
 	else
-		CALLS(LIBM(pow)(v, a));
+		CALLS(ebb_pow(v, a));
 }
 
 static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, real b)
@@ -98,13 +95,14 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 		VECTOR(ebb_log1p_any(v));
 		break;
 	case EBB_SQRT:
-		PLAIN(ebb_sqrt(v));
+		/* Not -0, beside which the slope 1/(2y) would be -inf. */
+		PLAIN(ebb_sqrt(v) + 0);
 		break;
 	case EBB_RECIPROCAL:
 		PLAIN(1 / v);
 		break;
 	case EBB_RSQRT:
-		PLAIN(1 / ebb_sqrt(v));
+		PLAIN(1 / (ebb_sqrt(v) + 0));
 		break;
 	case EBB_SQUARE:
 		PLAIN(v * v);
@@ -131,7 +129,10 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 		VECTOR(ebb_softplus(v));
 		break;
 	case EBB_SILU:
-		VECTOR(v * ebb_sigmoid(v));
+		VECTOR(ebb_silu(v));
+		break;
+	case EBB_SILU_SLOPE:
+		VECTOR(ebb_silu_slope(v));
 		break;
 	case EBB_LOGSIGMOID:
 		VECTOR(-ebb_softplus(-v));
@@ -146,24 +147,34 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 		PLAIN(v <= -3 ? 0 : v < 3 ? v * ((v + 3) / 6) : v);
 		break;
 	case EBB_SOFTSIGN:
-		PLAIN(v / (1 + ebb_abs(v)));
+		PLAIN(ebb_softsign(v));
 		break;
 	case EBB_HUBER:
 		PLAIN(ebb_abs(v) > a ? a * (ebb_abs(v) - a / 2) : v * (v / 2));
 		break;
 	case EBB_GELU:
-		VECTOR(v * ebb_phi(v));
+		VECTOR(ebb_gelu(v));
+		break;
+	case EBB_GELU_SLOPE:
+		VECTOR(ebb_gelu_slope(v));
 		break;
 	case EBB_GELU_TANH:
-		/* (1 + tanh u)/2 = sigmoid(2u), which keeps its digits where tanh is near -1 */
-		VECTOR(v *
-			ebb_sigmoid((real)1.5957691216057307 * (v + (real)0.044715 * (v * v * v))));
+		VECTOR(ebb_gelu_tanh(v));
+		break;
+	case EBB_GELU_TANH_SLOPE:
+		VECTOR(ebb_gelu_tanh_slope(v));
+		break;
+	case EBB_GAUSS:
+		VECTOR(b * ebb_gauss(v, a));
 		break;
 	case EBB_RELU:
 		PLAIN(v < 0 ? 0 : v);
 		break;
 	case EBB_LEAKY_RELU:
-		PLAIN(v > 0 ? v : a * v);
+		if (a == 0)
+			PLAIN(v < 0 ? 0 : v);
+		else
+			PLAIN(v > 0 ? v : a * v);
 		break;
 	case EBB_ELU:
 		VECTOR(v > 0 ? v : a * ebb_expm1(v > 0 ? 0 : v));

@@ -16,11 +16,66 @@
 /* Elements that a block function takes at a time. */
 enum { EBB_BLOCK = 16 };
 
+/* From FAR on exp(-x) is 0, and exp(-x^2) and exp(-x^2/2) from its roots on.  What multiplies such a
+ * zero is held there: infinity times it would be NaN. */
 #if EBB_F64
+#define EBB_FAR 746.0
+#define EBB_FAR_ROOT(by) ((by) < 1 ? 39.0 : 27.5)
+#define LIBM(function) function
+#else
+#define EBB_FAR 105.0f
+#define EBB_FAR_ROOT(by) ((by) < 1 ? 14.5f : 10.25f)
+#define LIBM(function) function##f
+#endif
+
+/* NaN stays. */
+EBB_INLINE real ebb_at_least(real x, real least)
+{
+	return x < least ? least : x;
+}
+
+EBB_INLINE real ebb_at_most(real x, real most)
+{
+	return x > most ? most : x;
+}
+
+/* C's pow(-inf, b) is no limit where b is not whole. */
+EBB_INLINE real ebb_pow(real a, real b)
+{
+	return a == -INFINITY && LIBM(floor)(b) != b ? NAN : LIBM(pow)(a, b);
+}
+
+#if EBB_F64
+
+EBB_INLINE real ebb_head(real x)
+{
+	uint64_t u;
+
+	memcpy(&u, &x, sizeof u);
+	u &= UINT64_C(0xfffffffff8000000);
+	memcpy(&x, &u, sizeof x);
+	return x;
+}
 
 EBB_INLINE real ebb_exp(real x)
 {
 	return exp(x);
+}
+
+EBB_INLINE real ebb_exp_within(real x)
+{
+	return exp(x);
+}
+
+EBB_INLINE real ebb_exp_down(real x)
+{
+	return exp(x);
+}
+
+/* exp(hi + lo), |lo| < 1e-4 */
+EBB_INLINE real ebb_exp_sum(real hi, real lo)
+{
+	return exp(hi) * (1 + lo * (1 + lo * (0.5 + lo * (1.0 / 6))));
 }
 
 EBB_INLINE real ebb_expm1(real x)
@@ -53,20 +108,14 @@ EBB_INLINE real ebb_tanh(real x)
 	return tanh(x);
 }
 
-EBB_INLINE real ebb_erf(real x)
-{
-	return erf(x);
-}
-
-/* The normal distribution function. */
-EBB_INLINE real ebb_phi(real x)
-{
-	return 0.5 * erfc(-0.70710678118654752440 * x);
-}
-
 EBB_INLINE real ebb_abs(real x)
 {
 	return fabs(x);
+}
+
+EBB_INLINE real ebb_signed(real size, real sign)
+{
+	return copysign(size, sign);
 }
 
 EBB_INLINE real ebb_sqrt(real x)
@@ -92,9 +141,21 @@ EBB_INLINE float ebb_float(uint32_t u)
 	return x;
 }
 
+/* The first half of the digits: their square is exact. */
+EBB_INLINE float ebb_head(float x)
+{
+	return ebb_float(ebb_bits(x) & 0xfffff000u);
+}
+
 EBB_INLINE float ebb_abs(float x)
 {
 	return ebb_float(ebb_bits(x) & 0x7fffffffu);
+}
+
+/* size >= 0 with the sign of another */
+EBB_INLINE float ebb_signed(float size, float sign)
+{
+	return ebb_float(ebb_bits(size) | (ebb_bits(sign) & 0x80000000u));
 }
 
 EBB_INLINE float ebb_sqrt(float x)
@@ -102,10 +163,11 @@ EBB_INLINE float ebb_sqrt(float x)
 	return sqrtf(x);
 }
 
-/* x = n*log 2 + r, |r| <= log(2)/2; *bits is n as an integer.  x within [-150, 150] or NaN. */
-EBB_INLINE float ebb_reduce_exp(float x, uint32_t *bits)
+/* x - n*log 2, where n*log 2 is the nearest to near; *bits is n as an integer.  near within [-150,
+ * 150] or NaN. */
+EBB_INLINE float ebb_reduce_exp(float x, float near, uint32_t *bits)
 {
-	float t = x * 1.44269504f + 12582912.0f; /* 1.5*2^23: adding it rounds */
+	float t = near * 1.44269504f + 12582912.0f; /* 1.5*2^23: adding it rounds */
 	float n = t - 12582912.0f;
 
 	*bits = ebb_bits(t) - 0x4b400000u;
@@ -132,14 +194,33 @@ EBB_INLINE float ebb_scale(float x, uint32_t n)
 	return x * ebb_float((half + 127u) << 23) * ebb_float((n - half + 127u) << 23);
 }
 
-EBB_INLINE float ebb_exp(float x)
+/* For x within [-150, 150]. */
+EBB_INLINE float ebb_exp_within(float x)
 {
 	uint32_t n;
-	float r;
+	float r = ebb_reduce_exp(x, x, &n);
 
-	x = x > 90.0f ? 90.0f : x;
-	x = x < -105.0f ? -105.0f : x;
-	r = ebb_reduce_exp(x, &n);
+	return ebb_scale(1.0f + (r + r * r * ebb_exp_tail(r)), n);
+}
+
+/* For x <= 90. */
+EBB_INLINE float ebb_exp_down(float x)
+{
+	return ebb_exp_within(ebb_at_least(x, -EBB_FAR));
+}
+
+EBB_INLINE float ebb_exp(float x)
+{
+	return ebb_exp_down(ebb_at_most(x, 90.0f));
+}
+
+/* exp(hi + lo), the sum within [-150, 150], lo small: an exponential of the sum would magnify its
+ * rounding. */
+EBB_INLINE float ebb_exp_sum(float hi, float lo)
+{
+	uint32_t n;
+	float r = ebb_reduce_exp(hi, hi + lo, &n) + lo;
+
 	return ebb_scale(1.0f + (r + r * r * ebb_exp_tail(r)), n);
 }
 
@@ -150,7 +231,7 @@ EBB_INLINE float ebb_expm1(float x)
 	float r, s;
 
 	x = x < -30.0f ? -30.0f : x;
-	r = ebb_reduce_exp(x, &n);
+	r = ebb_reduce_exp(x, x, &n);
 	s = ebb_float((n + 127u) << 23);
 	return s * (r + r * r * ebb_exp_tail(r)) + (s - 1.0f);
 }
@@ -208,17 +289,51 @@ EBB_INLINE float ebb_tanh(float x)
 	float t = ebb_expm1(-2.0f * ebb_abs(x));
 	float y = -t / (t + 2.0f);
 
-	return ebb_float(ebb_bits(y) | (ebb_bits(x) & 0x80000000u));
+	return ebb_signed(y, x);
 }
 
-/* erfc(x) for x >= 0, relative error 2e-7: Numerical Recipes' Chebyshev fit.  The exponent -x*x
- * is -by*of*of, where of is exact, and goes in two parts: the exponential would magnify its
- * rounding. */
+#endif
+
+/* exp(-by*x^2), by 1 or 1/2.  The square goes in two parts, the first of them exact. */
+EBB_INLINE real ebb_gauss(real x, real by)
+{
+	real c = ebb_at_most(ebb_abs(x), EBB_FAR_ROOT(by)), h = ebb_head(c);
+
+	return ebb_exp_sum(-by * (h * h), -by * ((c - h) * (c + h)));
+}
+
+/* The error function, and the normal distribution's. */
+#if EBB_F64
+
+EBB_INLINE real ebb_erf(real x)
+{
+	return erf(x);
+}
+
+/* erfc(-x/sqrt 2)/2.  erfc magnifies what its argument has lost in rounding by the argument's square:
+ * in the tail that is added to first order.  The root of 1/2 is hi + lo + 4.8e-17 less, hi of 26
+ * bits. */
+EBB_INLINE real ebb_phi(real x)
+{
+	const double root = 0.70710678118654752440, hi = 0x1.6a09e6p-1, lo = root - hi;
+	double z = -root * x, y = 0.5 * erfc(z), head, tail, lost;
+
+	if (!(z > 1) || y == 0)
+		return y;
+	head = ebb_head(x);
+	tail = x - head;
+	lost = head * hi + z + (head * lo + tail * hi) + tail * lo - 4.8336466567264567e-17 * x;
+	return y * (1 + 2 * z * lost);
+}
+
+#else
+
+/* erfc(x) for x >= 0, relative error 2e-7: Numerical Recipes' Chebyshev fit.  x^2 is by*of^2, where
+ * of is exact; it goes in two parts, as for ebb_gauss. */
 EBB_INLINE float ebb_erfc_positive(float x, float of, float by)
 {
-	float c = of > 20.0f ? 20.0f : of;
-	float t = 1.0f / (1.0f + 0.5f * (x > 20.0f ? 20.0f : x));
-	float h = ebb_float(ebb_bits(c) & 0xfffff000u);
+	float c = ebb_at_most(of, EBB_FAR_ROOT(by)), h = ebb_head(c);
+	float t = 1.0f / (1.0f + 0.5f * x);
 	float p = 0.17087277f;
 
 	p = p * t - 0.82215223f;
@@ -230,7 +345,7 @@ EBB_INLINE float ebb_erfc_positive(float x, float of, float by)
 	p = p * t + 0.37409196f;
 	p = p * t + 1.00002368f;
 	p = p * t - 1.26551223f;
-	return t * ebb_exp(-by * h * h) * ebb_exp(p - by * ((c - h) * (c + h)));
+	return t * ebb_exp_sum(-by * (h * h), p - by * ((c - h) * (c + h)));
 }
 
 EBB_INLINE float ebb_erf(float x)
@@ -249,7 +364,7 @@ EBB_INLINE float ebb_erf(float x)
 	p = p * z + 1.0f / 3.0f;
 	near = 1.12837917f * (a - a * z * p);
 	y = a < 0.75f ? near : far;
-	return ebb_float(ebb_bits(y) | (ebb_bits(x) & 0x80000000u));
+	return ebb_signed(y, x);
 }
 
 EBB_INLINE float ebb_phi(float x)
@@ -263,34 +378,93 @@ EBB_INLINE float ebb_phi(float x)
 
 EBB_INLINE real ebb_sigmoid(real x)
 {
-	real z = ebb_exp(-ebb_abs(x));
+	real z = ebb_exp_down(-ebb_abs(x));
 
 	return (x >= 0 ? (real)1 : z) / (1 + z);
 }
 
 EBB_INLINE real ebb_softplus(real x)
 {
-	return (x < 0 ? 0 : x) + ebb_log1p(ebb_exp(-ebb_abs(x)));
+	return (x < 0 ? 0 : x) + ebb_log1p(ebb_exp_down(-ebb_abs(x)));
+}
+
+EBB_INLINE real ebb_silu(real x)
+{
+	return ebb_at_least(x, -EBB_FAR) * ebb_sigmoid(x);
+}
+
+/* s*(1 + x*(1 - s)) */
+EBB_INLINE real ebb_silu_slope(real x)
+{
+	real a = ebb_at_most(ebb_abs(x), EBB_FAR), z = ebb_exp_within(-a), r = 1 / (1 + z);
+	real s = (x > 0 ? (real)1 : z) * r, q = (x > 0 ? z : (real)1) * r;
+
+	return s * (1 + ebb_signed(a, x) * q);
+}
+
+EBB_INLINE real ebb_gelu(real x)
+{
+	return ebb_at_least(x, -EBB_FAR_ROOT((real)0.5)) * ebb_phi(x);
+}
+
+/* Phi(x) + x*phi(x), phi the normal density */
+EBB_INLINE real ebb_gelu_slope(real x)
+{
+	real a = ebb_at_most(ebb_abs(x), EBB_FAR_ROOT((real)0.5));
+	real density = (real)0.39894228040143267794 * ebb_gauss(a, (real)0.5);
+
+	return ebb_phi(x) + ebb_signed(a, x) * density;
+}
+
+/* x*(1 + tanh u)/2 with u = sqrt(2/pi)*(x + k*x^3), and (1 + tanh u)/2 = sigmoid(2u), which keeps its
+ * digits where tanh is near -1. */
+#define EBB_GELU_CUBE ((real)0.044715)
+#define EBB_GELU_TWICE ((real)1.5957691216057307)
+
+EBB_INLINE real ebb_gelu_tanh(real x)
+{
+	return ebb_at_least(x, -EBB_FAR) *
+	       ebb_sigmoid(EBB_GELU_TWICE * (x + EBB_GELU_CUBE * (x * x * x)));
+}
+
+/* s + x*s*(1 - s)*(2u)', s = sigmoid(2u) */
+EBB_INLINE real ebb_gelu_tanh_slope(real x)
+{
+	real a = ebb_at_most(ebb_abs(x), EBB_FAR_ROOT((real)0.5)), a2 = a * a;
+	real u = EBB_GELU_TWICE * (a + EBB_GELU_CUBE * (a2 * a));
+	real du = EBB_GELU_TWICE * (1 + 3 * EBB_GELU_CUBE * a2);
+	real z = ebb_exp_down(-u), r = 1 / (1 + z);
+	real s = (x > 0 ? (real)1 : z) * r, q = (x > 0 ? z : (real)1) * r;
+
+	return s * (1 + ebb_signed(a, x) * (q * du));
 }
 
 /* tanh(log(1+e)) = e(e+2)/(e(e+2)+2) with e = exp(x), over e^2 where x > 0: x times that. */
 EBB_INLINE real ebb_mish(real x)
 {
-	real z = ebb_exp(-ebb_abs(x));
+	real z = ebb_exp_down(-ebb_abs(x));
 	real above = x > 0 ? 1 + 2 * z : z * (z + 2), below = x > 0 ? 2 * z * z : 2;
 
-	return x * (above / (above + below));
+	return ebb_at_least(x, -EBB_FAR) * (above / (above + below));
 }
 
 /* u + x*s*(1 - u^2), u = tanh(softplus x), from s = sigmoid x and q = 1 - s, whichever is small
  * being exact: u = s(1+q)/(1+q^2), 1 - u^2 = (2q/(1+q^2))^2. */
 EBB_INLINE real ebb_mish_slope(real x)
 {
-	real z = ebb_exp(-ebb_abs(x));
+	real a = ebb_at_most(ebb_abs(x), EBB_FAR), z = ebb_exp_within(-a);
 	real s = (x > 0 ? (real)1 : z) / (1 + z), q = (x > 0 ? z : (real)1) / (1 + z);
 	real r = 1 / (1 + q * q), w = 2 * q * r;
 
-	return s * ((1 + q) * r + (w > 0 ? x * w * w : w)); /* 1 at infinity */
+	return s * ((1 + q) * r + ebb_signed(a, x) * w * w);
+}
+
+/* From 2^60 on 1 + |x| is |x|, and the quotient 1. */
+EBB_INLINE real ebb_softsign(real x)
+{
+	real a = ebb_at_most(ebb_abs(x), (real)0x1p60);
+
+	return ebb_signed(a / (1 + a), x);
 }
 
 #endif

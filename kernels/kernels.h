@@ -50,11 +50,11 @@ typedef enum ebb_unary_fn {
 	EBB_SIGN, /* -1, 0, 1; NaN stays */
 	EBB_EXP,
 	EBB_LOG,
-	EBB_EXPM1, /* exp(x) - 1 */
-	EBB_LOG1P, /* log(1 + x) */
-	EBB_SQRT,
+	EBB_EXPM1,      /* exp(x) - 1 */
+	EBB_LOG1P,      /* log(1 + x) */
+	EBB_SQRT,       /* 0 at -0 */
 	EBB_RECIPROCAL, /* 1/x */
-	EBB_RSQRT,      /* 1/sqrt(x) */
+	EBB_RSQRT,      /* 1/sqrt(x); infinity at -0 */
 	EBB_SQUARE,
 	EBB_FLOOR,
 	EBB_SIN,
@@ -64,6 +64,7 @@ typedef enum ebb_unary_fn {
 	EBB_SIGMOID,    /* 1/(1+exp(-x)), without overflow */
 	EBB_SOFTPLUS,   /* log(1+exp(x)) = max(x,0) + log1p(exp(-|x|)) */
 	EBB_SILU,       /* x*sigmoid(x) */
+	EBB_SILU_SLOPE, /* its derivative */
 	EBB_LOGSIGMOID, /* -softplus(-x) */
 	EBB_MISH,       /* x*tanh(softplus(x)) */
 	EBB_MISH_SLOPE, /* its derivative */
@@ -71,15 +72,19 @@ typedef enum ebb_unary_fn {
 	EBB_SOFTSIGN,   /* x/(1+|x|) */
 	EBB_HUBER,      /* |x| <= a ? x^2/2 : a*(|x| - a/2) */
 	EBB_GELU,       /* x/2*(1+erf(x/sqrt 2)) */
+	EBB_GELU_SLOPE, /* its derivative */
 	EBB_GELU_TANH,  /* x/2*(1+tanh(sqrt(2/pi)*(x+0.044715 x^3))) */
+	EBB_GELU_TANH_SLOPE,
+	EBB_GAUSS,      /* b*exp(-a*x^2); a is 1 or 1/2 */
 	EBB_RELU,       /* max(x,0); NaN stays */
-	EBB_LEAKY_RELU, /* x > 0 ? x : a*x */
+	EBB_LEAKY_RELU, /* x > 0 ? x : a*x, 0 at -inf where a is 0 */
 	EBB_ELU,        /* x > 0 ? x : a*expm1(x) */
 	EBB_SELU,       /* b*(x > 0 ? x : a*expm1(x)) */
 	EBB_CLAMP,      /* min(max(x,a),b); NaN stays */
 	EBB_ADD_SCALAR, /* x + a */
 	EBB_MUL_SCALAR, /* x * a */
-	/* x^a; a in {2, 3, -1, 0.5, ...} may take a shorter way with the same result */
+	/* x^a, NaN below 0 unless a is whole; a in {2, 3, -1, 0.5, ...} may take a shorter way with the
+	 * same result */
 	EBB_POW_SCALAR,
 	EBB_RSUB_SCALAR, /* a - x */
 	EBB_STEP,        /* x > a ? 1 : 0 (0 for NaN) */
@@ -94,7 +99,7 @@ typedef enum ebb_binary_fn {
 	EBB_MUL,
 	EBB_MUL_OR_ZERO, /* a*b, and 0 where a or b is 0 */
 	EBB_DIV,
-	EBB_POW,
+	EBB_POW,     /* NaN for a below 0 unless b is whole */
 	EBB_MAXIMUM, /* NaN of either wins */
 	EBB_MINIMUM,
 	EBB_GREATER,         /* a > b ? 1 : 0, as a real */
@@ -258,6 +263,9 @@ typedef struct ebb_kernels {
 	/* y = max + log(sum exp(x - max)) along len; all -inf gives -inf.  Of nothing but -inf,
 	 * softmax is 0 and log_softmax -inf. */
 	void (*logsumexp)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
+	/* Its derivative p = exp(x - max)/sum exp(x - max).  Where max is infinity the elements that
+	 * are share equally; where it is -infinity p is 0. */
+	void (*logsumexp_slope)(int64_t outer, int64_t len, int64_t inner, const void *x, void *p);
 	/* y may be x */
 	void (*softmax)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
 	void (*log_softmax)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);

@@ -223,6 +223,30 @@ static void logsumexp_line(const struct lines *j, int64_t line, int64_t from)
 	j->y[line] = (real)(m + log1p(line_exp_less_one(j->len, j->a + from, j->inner, m, NULL)));
 }
 
+/* softmax, but where the largest is infinite: its equals share, and among nothing but -infinity
+ * nobody has a part. */
+static void logsumexp_slope_line(const struct lines *j, int64_t line, int64_t from)
+{
+	const real *x = j->a + from;
+	real m = line_max(j->len, x, j->inner), *p = j->y + from;
+	int64_t infinite = 0;
+
+	(void)line;
+	if (ebb_abs(m) < INFINITY) {
+		double s = line_exp(j->len, x, j->inner, m, p);
+
+		scale_line(j->len, p, j->inner, (real)(1 / s));
+		return;
+	}
+	for (int64_t i = 0; i < j->len; i++)
+		infinite += x[i * j->inner] == INFINITY;
+	for (int64_t i = 0; i < j->len; i++) {
+		real v = x[i * j->inner];
+
+		p[i * j->inner] = v == INFINITY ? 1 / (real)infinite : v != v ? v : 0;
+	}
+}
+
 static void softmax_line(const struct lines *j, int64_t line, int64_t from)
 {
 	real m = line_shift(j->len, j->a + from, j->inner);
@@ -361,6 +385,7 @@ static void log_softmax_grad_line(const struct lines *j, int64_t line, int64_t f
 	}
 
 LINES_1(logsumexp)
+LINES_1(logsumexp_slope)
 LINES_1(softmax)
 LINES_1(log_softmax)
 LINES_2(softmax_grad)

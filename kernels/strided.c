@@ -128,12 +128,6 @@ static int64_t rows_per_piece(const struct axes *a, int64_t rows)
 
 /* ---- Two operands ---------------------------------------------------------------------------- */
 
-#if EBB_F64
-#define POW pow
-#else
-#define POW powf
-#endif
-
 /* log(1 + exp(x)) - x*t as log(1 + exp(-|x|)) + |x|*w with the weight w of x's sign: a product with a
  * weight of 0 is 0, for an infinite x too. */
 EBB_INLINE real bce(real x, real t)
@@ -159,7 +153,7 @@ EBB_INLINE real bce_slope(real x, real t)
 	X(EBB_MUL, a * b) \
 	X(EBB_MUL_OR_ZERO, ((a == 0) | (b == 0)) ? 0 : a * b) \
 	X(EBB_DIV, a / b) \
-	X(EBB_POW, POW(a, b)) \
+	X(EBB_POW, ebb_pow(a, b)) \
 	X(EBB_MAXIMUM, ((a > b) | (a != a)) ? a : b) \
 	X(EBB_MINIMUM, ((a < b) | (a != a)) ? a : b) \
 	X(EBB_GREATER, a > b ? 1 : 0) \

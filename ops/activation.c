@@ -309,6 +309,23 @@ static ebb_tensor *softplus_slope(ebb_tape *t, ebb_tensor *x)
 	return ebb_unary(t, &SOFTPLUS_SLOPE, EBB_SIGMOID, x, NULL, NULL);
 }
 
+/* In both types exp(-x) is 0 from FAR on, and exp(-x^2/2) from FAR_SQUARED on.  A second derivative
+ * is such an exponential times a power of x, which is held there: infinity times 0 would be NaN. */
+static const double FAR = 800, FAR_SQUARED = 40;
+
+static ebb_tensor *held(const ebb_vjp *v, double far)
+{
+	return ebb_clamp(v->t, v->in[0], -far, far);
+}
+
+/* gy*f(x), the slope f being an op of its own */
+static void give_slope(ebb_vjp *v, const ebb_op *op, ebb_unary_fn f)
+{
+	ebb_tensor *slope = ebb_unary(v->t, op, f, v->in[0], NULL, NULL);
+
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
+}
+
 static void softplus_vjp(ebb_vjp *v)
 {
 	ebb_give(v, 0, ebb_mul(v->t, v->gy, softplus_slope(v->t, v->in[0])));
@@ -330,7 +347,7 @@ EBB_UNARY(logsigmoid, LOGSIGMOID, EBB_LOGSIGMOID, EBB_IN(0))
 static void mish_slope_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
-	ebb_tensor *x = v->in[0], *s = ebb_sigmoid(t, x), *q = ebb_sigmoid(t, ebb_neg(t, x));
+	ebb_tensor *x = held(v, FAR), *s = ebb_sigmoid(t, x), *q = ebb_sigmoid(t, ebb_neg(t, x));
 	ebb_tensor *r = ebb_reciprocal(t, ebb_add_scalar(t, ebb_square(t, q), 1.0));
 	ebb_tensor *us = ebb_mul(t, ebb_square(t, s), ebb_mul(t, ebb_add_scalar(t, q, 1.0), r));
 	ebb_tensor *w = ebb_square(t, ebb_mul_scalar(t, ebb_mul(t, q, r), 2.0));
@@ -344,9 +361,7 @@ static const ebb_op MISH_SLOPE = {
 
 static void mish_vjp(ebb_vjp *v)
 {
-	ebb_tensor *slope = ebb_unary(v->t, &MISH_SLOPE, EBB_MISH_SLOPE, v->in[0], NULL, NULL);
-
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
+	give_slope(v, &MISH_SLOPE, EBB_MISH_SLOPE);
 }
 EBB_UNARY(mish, MISH, EBB_MISH, EBB_IN(0))
 
@@ -359,49 +374,65 @@ static void softsign_vjp(ebb_vjp *v)
 }
 EBB_UNARY(softsign, SOFTSIGN, EBB_SOFTSIGN, EBB_IN(0))
 
-/* silu' = s*(1 + x*(1 - s)), s = sigmoid x */
+/* silu' = s*(1 + x*q), s = sigmoid x, q = 1 - s; silu'' = s*q*(2 + x*(q - s)) */
+static void silu_slope_vjp(ebb_vjp *v)
+{
+	ebb_tape *t = v->t;
+	ebb_tensor *x = held(v, FAR), *s = ebb_sigmoid(t, x), *q = ebb_sigmoid(t, ebb_neg(t, x));
+	ebb_tensor *rest = ebb_add_scalar(t, ebb_mul(t, x, ebb_sub(t, q, s)), 2.0);
+
+	ebb_give(v, 0, ebb_mul(t, v->gy, ebb_mul(t, ebb_mul(t, s, q), rest)));
+}
+static const ebb_op SILU_SLOPE = {
+	.name = "silu_slope", .vjp = silu_slope_vjp, .reads = {EBB_IN(0)}};
+
 static void silu_vjp(ebb_vjp *v)
 {
-	ebb_tensor *s = ebb_sigmoid(v->t, v->in[0]);
-	ebb_tensor *rest = ebb_add_scalar(v->t, ebb_neg(v->t, s), 1.0);
-	ebb_tensor *slope =
-		ebb_mul(v->t, s, ebb_add_scalar(v->t, ebb_mul(v->t, v->in[0], rest), 1.0));
-
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
+	give_slope(v, &SILU_SLOPE, EBB_SILU_SLOPE);
 }
 EBB_UNARY(silu, SILU, EBB_SILU, EBB_IN(0))
 
-/* gelu' = Phi(x) + x*phi(x), phi the normal density */
+/* gelu' = Phi(x) + x*phi(x), phi the normal density; gelu'' = phi(x)*(2 - x^2) */
+static void gelu_slope_vjp(ebb_vjp *v)
+{
+	ebb_tape *t = v->t;
+	ebb_tensor *x = held(v, FAR_SQUARED),
+		   *density = ebb_gauss(t, x, 0.5, 0.39894228040143267794);
+	ebb_tensor *rest = ebb_add_scalar(t, ebb_neg(t, ebb_square(t, x)), 2.0);
+
+	ebb_give(v, 0, ebb_mul(t, v->gy, ebb_mul(t, density, rest)));
+}
+static const ebb_op GELU_SLOPE = {
+	.name = "gelu_slope", .vjp = gelu_slope_vjp, .reads = {EBB_IN(0)}};
+
 static void gelu_vjp(ebb_vjp *v)
 {
-	const double inv_sqrt_2 = 0.70710678118654752440, inv_sqrt_2pi = 0.39894228040143267794;
-	ebb_tensor *x = v->in[0];
-	ebb_tensor *cdf = ebb_mul_scalar(v->t,
-		ebb_add_scalar(v->t, ebb_erf(v->t, ebb_mul_scalar(v->t, x, inv_sqrt_2)), 1.0), 0.5);
-	ebb_tensor *pdf = ebb_mul_scalar(
-		v->t, ebb_exp(v->t, ebb_mul_scalar(v->t, ebb_square(v->t, x), -0.5)), inv_sqrt_2pi);
-
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_add(v->t, cdf, ebb_mul(v->t, x, pdf))));
+	give_slope(v, &GELU_SLOPE, EBB_GELU_SLOPE);
 }
 static const ebb_op GELU = {.name = "gelu", .vjp = gelu_vjp, .reads = {EBB_IN(0)}};
 
-/* With u = k*(x + c*x^3), y = x/2*(1 + tanh u): y' = (1 + tanh u)/2 + x/2*(1 - tanh^2 u)*k*(1 +
- * 3c*x^2) */
+/* With u = 2*sqrt(2/pi)*(x + c*x^3), s = sigmoid u and q = 1 - s: y = x*s, y' = s + x*s*q*u',
+ * y'' = s*q*(2*u' + x*((q - s)*u'^2 + u'')). */
+static void gelu_tanh_slope_vjp(ebb_vjp *v)
+{
+	const double k = 1.5957691216057307, c = 0.044715;
+	ebb_tape *t = v->t;
+	ebb_tensor *x = held(v, FAR_SQUARED), *x2 = ebb_square(t, x);
+	ebb_tensor *u = ebb_mul(t, x, ebb_add_scalar(t, ebb_mul_scalar(t, x2, k * c), k));
+	ebb_tensor *du = ebb_add_scalar(t, ebb_mul_scalar(t, x2, 3 * k * c), k);
+	ebb_tensor *s = ebb_sigmoid(t, u), *q = ebb_sigmoid(t, ebb_neg(t, u));
+	ebb_tensor *bend = ebb_add(t, ebb_mul(t, ebb_sub(t, q, s), ebb_square(t, du)),
+		ebb_mul_scalar(t, x, 6 * k * c));
+	ebb_tensor *rest = ebb_add(t, ebb_mul_scalar(t, du, 2.0), ebb_mul(t, x, bend));
+
+	ebb_give(v, 0, ebb_mul(t, v->gy, ebb_mul(t, ebb_mul(t, s, q), rest)));
+}
+static const ebb_op GELU_TANH_SLOPE = {
+	.name = "gelu_slope", .vjp = gelu_tanh_slope_vjp, .reads = {EBB_IN(0)}};
+
 static void gelu_tanh_vjp(ebb_vjp *v)
 {
-	const double k = 0.79788456080286535588, c = 0.044715;
-	ebb_tensor *x = v->in[0], *x2 = ebb_square(v->t, x);
-	ebb_tensor *u = ebb_mul_scalar(
-		v->t, ebb_mul(v->t, x, ebb_add_scalar(v->t, ebb_mul_scalar(v->t, x2, c), 1.0)), k);
-	ebb_tensor *th = ebb_tanh(v->t, u);
-	ebb_tensor *du = ebb_mul_scalar(
-		v->t, ebb_add_scalar(v->t, ebb_mul_scalar(v->t, x2, 3 * c), 1.0), 0.5 * k);
-	ebb_tensor *sech2 = ebb_add_scalar(v->t, ebb_neg(v->t, ebb_square(v->t, th)), 1.0);
-	ebb_tensor *left = ebb_mul_scalar(v->t, ebb_add_scalar(v->t, th, 1.0), 0.5);
-
-	ebb_give(v, 0,
-		ebb_mul(v->t, v->gy,
-			ebb_add(v->t, left, ebb_mul(v->t, ebb_mul(v->t, x, sech2), du))));
+	give_slope(v, &GELU_TANH_SLOPE, EBB_GELU_TANH_SLOPE);
 }
 static const ebb_op GELU_TANH = {.name = "gelu", .vjp = gelu_tanh_vjp, .reads = {EBB_IN(0)}};
 

@@ -175,44 +175,28 @@ static void div_vjp(ebb_vjp *v)
 }
 BINARY(div, DIV, EBB_DIV, EBB_IN(1), EBB_OUT | EBB_IN(1), true)
 
-/* U8: 1 where the real tensor x is 0. */
-static const ebb_op IS_ZERO = {.name = "is_zero", .vjp = ebb_zero_vjp, .takes = {EBB_ROWS}};
-
-static ebb_tensor *is_zero(ebb_tape *t, ebb_tensor *x)
-{
-	ebb_call c = ebb_begin(t, &IS_ZERO, NULL, 1, &x);
-	ebb_tensor *y;
-
-	c.tracked = false;
-	y = c.t ? ebb_new(&c, EBB_U8, ebb_shape_of(x), EBB_ROWS) : NULL;
-	for (int64_t i = 0; y && i < y->count; i++)
-		((uint8_t *)y->data)[i] = x->dtype == EBB_F64
-		                                  ? ((const double *)(const void *)x->data)[i] == 0
-		                                  : ((const float *)(const void *)x->data)[i] == 0;
-	return ebb_record(&c, y);
-}
-
-/* d(a^b)/da = b*a^(b-1), 0 where b = 0;  d(a^b)/db = a^b*log a, 0 where a = 0 */
+/* d(a^b)/da = b*a^(b-1), 0 where b = 0;  d(a^b)/db = a^b*log a, 0 where a^b = 0, and for 0^0 */
 static void pow_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
 	ebb_tensor *a = v->in[0], *b = v->in[1];
 
 	if (ebb_wants(v, 0)) {
-		ebb_tensor *g =
-			ebb_mul(t, v->gy, ebb_mul(t, b, ebb_pow(t, a, ebb_add_scalar(t, b, -1.0))));
+		ebb_tensor *power = ebb_pow(t, a, ebb_add_scalar(t, b, -1.0));
 
-		ebb_give(v, 0, ebb_where(t, is_zero(t, b), ebb_zeros_like(t, g), g));
+		ebb_give(v, 0, ebb_mul_or_zero(t, v->gy, ebb_mul_or_zero(t, b, power, NULL), NULL));
 	}
 	if (ebb_wants(v, 1)) {
-		/* Not 0*log(0), which would still be a NaN in its own gradient, masked or not. */
-		ebb_tensor *safe = ebb_add(t, a, ebb_mask(t, EBB_IS_EQUAL, a, 0, 0, NULL));
-		ebb_tensor *g = ebb_mul(t, v->gy, ebb_mul(t, v->out, ebb_log(t, safe)));
+		/* log 1 in place of log 0, but for negative b, where 0^b is infinite. */
+		ebb_tensor *one = ebb_mul(t, ebb_mask(t, EBB_IS_EQUAL, a, 0, 0, NULL),
+			ebb_mask(t, EBB_INSIDE, b, 0, INFINITY, NULL));
+		ebb_tensor *log = ebb_log(t, ebb_add(t, a, one));
 
-		ebb_give(v, 1, ebb_where(t, is_zero(t, a), ebb_zeros_like(t, g), g));
+		ebb_give(v, 1,
+			ebb_mul_or_zero(t, v->gy, ebb_mul_or_zero(t, v->out, log, NULL), NULL));
 	}
 }
-BINARY(pow, POW, EBB_POW, EBB_IN(0) | EBB_IN(1), EBB_IN(0) | EBB_OUT, true)
+BINARY(pow, POW, EBB_POW, EBB_IN(0) | EBB_IN(1), EBB_IN(0) | EBB_IN(1) | EBB_OUT, true)
 
 /* 1 where a wins, 1/2 where equal, 0 where b wins. */
 static ebb_tensor *share_of(ebb_tape *t, ebb_tensor *a, ebb_tensor *b)

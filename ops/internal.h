@@ -91,6 +91,9 @@ static inline const ebb_constants *ebb_constants_of(const ebb_vjp *v)
 		return ebb_unary(t, &NAME, FN, x, NULL, site);                                     \
 	}
 
+/* factor*exp(-by*x^2), by 1 or 1/2: the derivative of erf, and the normal density. */
+ebb_tensor *ebb_gauss(ebb_tape *t, ebb_tensor *x, double by, double factor);
+
 /* The common shape of n tensors, aligned from the last axis; false if they do not fit. */
 bool ebb_broadcast_shape(int n, ebb_tensor *const *x, ebb_shape *out);
 /* x's strides as a tensor of that shape: 0 along axes that stretch. */

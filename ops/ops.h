@@ -49,6 +49,8 @@ EBB_API ebb_tensor *ebb_cast(ebb_tape *t, ebb_tensor *x, ebb_dtype dtype, const 
 
 /* ---- Elementwise functions (unary.c) --------------------------------------------------------- */
 
+/* At infinity values and derivatives are their limits, NaN where there is none. */
+
 EBB_API ebb_tensor *ebb_neg(ebb_tape *t, ebb_tensor *x, const char *site); /* -x */
 /* |x|; derivative 0 at 0 */
 EBB_API ebb_tensor *ebb_abs(ebb_tape *t, ebb_tensor *x, const char *site);
@@ -56,14 +58,15 @@ EBB_API ebb_tensor *ebb_abs(ebb_tape *t, ebb_tensor *x, const char *site);
 EBB_API ebb_tensor *ebb_sign(ebb_tape *t, ebb_tensor *x, const char *site);
 /* e^x */
 EBB_API ebb_tensor *ebb_exp(ebb_tape *t, ebb_tensor *x, const char *site);
-EBB_API ebb_tensor *ebb_log(ebb_tape *t, ebb_tensor *x, const char *site); /* natural */
+/* natural; NaN below 0, where the derivative is 1/x all the same */
+EBB_API ebb_tensor *ebb_log(ebb_tape *t, ebb_tensor *x, const char *site);
 /* e^x - 1, exact for small x */
 EBB_API ebb_tensor *ebb_expm1(ebb_tape *t, ebb_tensor *x, const char *site);
 /* log(1 + x), exact for small x */
 EBB_API ebb_tensor *ebb_log1p(ebb_tape *t, ebb_tensor *x, const char *site);
-/* x^(1/2); NaN below 0 */
+/* x^(1/2); NaN below 0; -0 counts as 0 */
 EBB_API ebb_tensor *ebb_sqrt(ebb_tape *t, ebb_tensor *x, const char *site);
-/* x^(-1/2) */
+/* x^(-1/2), likewise */
 EBB_API ebb_tensor *ebb_rsqrt(ebb_tape *t, ebb_tensor *x, const char *site);
 /* the largest whole number <= x; derivative 0 */
 EBB_API ebb_tensor *ebb_floor(ebb_tape *t, ebb_tensor *x, const char *site);
@@ -118,7 +121,7 @@ EBB_API ebb_tensor *ebb_clamp(ebb_tape *t, ebb_tensor *x, double lo, double hi, 
 EBB_API ebb_tensor *ebb_add_scalar(ebb_tape *t, ebb_tensor *x, double s, const char *site);
 /* x * s */
 EBB_API ebb_tensor *ebb_mul_scalar(ebb_tape *t, ebb_tensor *x, double s, const char *site);
-/* x^p; the gradient of x^0 is 0 */
+/* x^p; NaN below 0 unless p is whole; the gradient of x^0 is 0 */
 EBB_API ebb_tensor *ebb_pow_scalar(ebb_tape *t, ebb_tensor *x, double p, const char *site);
 
 /* ---- Two operands, with broadcasting (binary.c) ---------------------------------------------- */
@@ -131,7 +134,9 @@ EBB_API ebb_tensor *ebb_sub(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const cha
 EBB_API ebb_tensor *ebb_mul(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 /* a/b */
 EBB_API ebb_tensor *ebb_div(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
-EBB_API ebb_tensor *ebb_pow(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site); /* a^b */
+/* a^b; NaN for a below 0 unless b is whole.  Derivatives b*a^(b-1), 0 where b = 0, and a^b*log(a),
+ * 0 where a^b = 0 and for 0^0 */
+EBB_API ebb_tensor *ebb_pow(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 /* equal operands share the gradient */
 EBB_API ebb_tensor *ebb_maximum(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 /* min(a,b); NaN of either wins; equal operands share the gradient */
@@ -161,7 +166,8 @@ typedef struct ebb_reduce_args {
 } ebb_reduce_args;
 EBB_API ebb_tensor *ebb_sum(const ebb_reduce_args *a);  /* of nothing: 0 */
 EBB_API ebb_tensor *ebb_mean(const ebb_reduce_args *a); /* of nothing: NaN */
-/* log(sum exp(x)), shifted by the maximum */
+/* log(sum exp(x)), shifted by the maximum.  Where it is -infinity its gradient is 0; where it is
+ * infinity the elements that are share the gradient. */
 EBB_API ebb_tensor *ebb_logsumexp(const ebb_reduce_args *a);
 
 /* of nothing: 1; the gradient is exact where factors are 0 */

@@ -287,17 +287,35 @@ ebb_tensor *(ebb_argmin)(ebb_tape *t, ebb_tensor *x, int axis, const char *site)
 	return arg_extreme(&ARGMIN, t, x, axis, site);
 }
 
-/* logsumexp: its gradient is softmax(x) = exp(x - y). */
+/* The gradient of logsumexp is p*gy, p the softmax of x, but 0 where all of x is -infinity; x is
+ * [outer,len,inner].  dp = p*(dx - sum p*dx). */
+static void logsumexp_slope_vjp(ebb_vjp *v)
+{
+	ebb_tensor *g = ebb_mul(v->t, v->gy, v->out);
+	ebb_tensor *total = ebb_sum(v->t, g, EBB_AXES(1), .keepdim = true);
+
+	ebb_give(v, 0, ebb_sub(v->t, g, ebb_mul(v->t, v->out, total)));
+}
+static const ebb_op LOGSUMEXP_SLOPE = {.name = "logsumexp_slope",
+	.vjp = logsumexp_slope_vjp,
+	.reads = {EBB_OUT},
+	.takes = {EBB_ROWS}};
+
 static void logsumexp_vjp(ebb_vjp *v)
 {
-	ebb_tensor *y = ebb_unsqueeze(v->t, v->out, 1), *g = ebb_unsqueeze(v->t, v->gy, 1);
+	ebb_tensor *x = v->in[0], *p;
+	ebb_call c = ebb_begin(v->t, &LOGSUMEXP_SLOPE, NULL, 1, &x);
 
-	ebb_give(v, 0, ebb_mul(v->t, ebb_exp(v->t, ebb_sub(v->t, v->in[0], y)), g));
+	if (!c.t)
+		return;
+	p = ebb_new_like(&c, x);
+	if (p && p->count)
+		RUN(p, logsumexp_slope, x->shape[0], x->shape[1], x->shape[2], x->data, p->data);
+	p = ebb_record(&c, p);
+	ebb_give(v, 0, ebb_mul(v->t, p, ebb_unsqueeze(v->t, v->gy, 1)));
 }
-static const ebb_op LOGSUMEXP = {.name = "logsumexp",
-	.vjp = logsumexp_vjp,
-	.reads = {EBB_IN(0) | EBB_OUT},
-	.takes = {EBB_ROWS}};
+static const ebb_op LOGSUMEXP = {
+	.name = "logsumexp", .vjp = logsumexp_vjp, .reads = {EBB_IN(0)}, .takes = {EBB_ROWS}};
 
 static ebb_tensor *logsumexp_of_three(ebb_tape *t, ebb_tensor *x, const char *site)
 {

@@ -194,15 +194,27 @@ static void cos_vjp(ebb_vjp *v)
 }
 EBB_UNARY(cos, COS, EBB_COS, EBB_IN(0))
 
+/* gauss' = -2*by*x*y.  x is held at 40, beyond which y is 0 in both types: infinity times it would
+ * be NaN. */
+static void gauss_vjp(ebb_vjp *v)
+{
+	ebb_tensor *x = ebb_mul_scalar(
+		v->t, ebb_clamp(v->t, v->in[0], -40.0, 40.0), -2 * ebb_constants_of(v)->a);
+
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_mul(v->t, x, v->out)));
+}
+static const ebb_op GAUSS = {.name = "gauss", .vjp = gauss_vjp, .reads = {EBB_IN(0) | EBB_OUT}};
+
+ebb_tensor *ebb_gauss(ebb_tape *t, ebb_tensor *x, double by, double factor)
+{
+	return ebb_unary(t, &GAUSS, EBB_GAUSS, x, &(ebb_constants){by, factor}, NULL);
+}
+
 /* d erf x = 2/sqrt(pi)*exp(-x^2) */
 static void erf_vjp(ebb_vjp *v)
 {
-	const double two_over_sqrt_pi = 1.12837916709551257390;
+	ebb_tensor *slope = ebb_gauss(v->t, v->in[0], 1, 1.12837916709551257390);
 
-	ebb_give(v, 0,
-		ebb_mul(v->t, v->gy,
-			ebb_mul_scalar(v->t,
-				ebb_exp(v->t, ebb_neg(v->t, ebb_square(v->t, v->in[0]))),
-				two_over_sqrt_pi)));
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
 }
 EBB_UNARY(erf, ERF, EBB_ERF, EBB_IN(0))

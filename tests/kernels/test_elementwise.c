@@ -3,17 +3,35 @@
  */
 #include "kernel_test.h"
 
+static double sigmoid(double x)
+{
+	return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));
+}
+
+/* x*slope, but 0 where the slope is, at -infinity too. */
+static double gated(double x, double slope)
+{
+	return slope == 0 ? 0 : x * slope;
+}
+
 /* 1 - tanh^2 as 1/cosh^2, which does not cancel */
 static double mish_slope(double x)
 {
 	double soft = (x < 0 ? 0 : x) + log1p(exp(-fabs(x))), c = cosh(soft);
-	double sigmoid = x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));
 
-	return tanh(soft) + (c < 1e150 ? x * sigmoid / (c * c) : 0);
+	return tanh(soft) + (c < 1e150 ? gated(x, sigmoid(x)) / (c * c) : 0);
+}
+
+/* s + x*s*(1 - s)*u', s = sigmoid(u) */
+static double gated_slope(double x, double u, double du)
+{
+	return sigmoid(u) + gated(x * du, sigmoid(u) * sigmoid(-u));
 }
 
 static double unary(ebb_unary_fn f, double x, double a, double b)
 {
+	const double pi = acos(-1), k = 2 * sqrt(2 / pi);
+
 	switch (f) {
 	case EBB_NEG:
 		return -x;
@@ -34,7 +52,7 @@ static double unary(ebb_unary_fn f, double x, double a, double b)
 	case EBB_RECIPROCAL:
 		return 1 / x;
 	case EBB_RSQRT:
-		return 1 / sqrt(x);
+		return 1 / (sqrt(x) + 0);
 	case EBB_SQUARE:
 		return x * x;
 	case EBB_FLOOR:
@@ -48,28 +66,35 @@ static double unary(ebb_unary_fn f, double x, double a, double b)
 	case EBB_ERF:
 		return erf(x);
 	case EBB_SIGMOID:
-		return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));
+		return sigmoid(x);
 	case EBB_SOFTPLUS:
 		return (x < 0 ? 0 : x) + log1p(exp(-fabs(x)));
 	case EBB_SILU:
-		return x * unary(EBB_SIGMOID, x, 0, 0);
+		return gated(x, sigmoid(x));
+	case EBB_SILU_SLOPE:
+		return gated_slope(x, x, 1);
 	case EBB_LOGSIGMOID:
 		return (x > 0 ? 0 : x) - log1p(exp(-fabs(x)));
 	case EBB_MISH:
-		return x * tanh(unary(EBB_SOFTPLUS, x, 0, 0));
+		return gated(x, tanh(unary(EBB_SOFTPLUS, x, 0, 0)));
 	case EBB_MISH_SLOPE:
 		return mish_slope(x);
 	case EBB_HARDSWISH:
 		return x <= -3 ? 0 : x >= 3 ? x : x * (x + 3) / 6;
 	case EBB_SOFTSIGN:
-		return x / (1 + fabs(x));
+		return isinf(x) ? copysign(1, x) : x / (1 + fabs(x));
 	case EBB_HUBER:
 		return fabs(x) <= a ? x * x / 2 : a * (fabs(x) - a / 2);
 	case EBB_GELU:
-		return x * 0.5 * erfc(-x * sqrt(0.5));
+		return gated(x, 0.5 * erfc(-x * sqrt(0.5)));
+	case EBB_GELU_SLOPE:
+		return 0.5 * erfc(-x * sqrt(0.5)) + gated(x, exp(-x * x / 2) / sqrt(2 * pi));
+	case EBB_GELU_TANH_SLOPE:
+		return gated_slope(x, k * (x + 0.044715 * x * x * x), k * (1 + 0.134145 * x * x));
+	case EBB_GAUSS:
+		return b * exp(-a * x * x);
 	case EBB_GELU_TANH:
-		return x * unary(EBB_SIGMOID, 2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x),
-				   0, 0);
+		return gated(x, sigmoid(k * (x + 0.044715 * x * x * x)));
 	case EBB_RELU:
 		return x < 0 ? 0 : x;
 	case EBB_LEAKY_RELU:
@@ -85,7 +110,7 @@ static double unary(ebb_unary_fn f, double x, double a, double b)
 	case EBB_MUL_SCALAR:
 		return x * a;
 	case EBB_POW_SCALAR:
-		return pow(x, a);
+		return x < 0 && floor(a) != a ? NAN : pow(x, a);
 	case EBB_RSUB_SCALAR:
 		return a - x;
 	case EBB_STEP:
@@ -129,8 +154,11 @@ static void functions(void)
 
 	for (int f = 0; f < EBB_UNARY_COUNT; f++) {
 		for (int e = 0; e < (f == EBB_POW_SCALAR ? 10 : 1); e++) {
-			double a = f == EBB_POW_SCALAR ? exponents[e] : 0.25, b = 0.75;
-			bool gelu = f == EBB_GELU || f == EBB_GELU_TANH;
+			double a = f == EBB_POW_SCALAR ? exponents[e] : f == EBB_GAUSS ? 0.5 : 0.25;
+			double b = 0.75;
+			bool gelu = f >= EBB_GELU && f <= EBB_GAUSS;
+			bool slope = f == EBB_SILU_SLOPE || f == EBB_MISH_SLOPE ||
+			             f == EBB_GELU_SLOPE || f == EBB_GELU_TANH_SLOPE;
 			void *x = reals(N), *y = reals(N);
 
 			for (int i = 0; i < N; i++) {
@@ -145,8 +173,8 @@ static void functions(void)
 				/* in its tail the exponent's rounding is magnified */
 				double tol = gelu ? 16 + 4 * fmin(v * v, 800) : 6;
 
-				/* two terms that cancel near -1.2 */
-				if (f == EBB_MISH_SLOPE && fabs(v + 1.2) < 1)
+				/* two terms that cancel near -1.2 and -0.75 */
+				if (slope && fabs(v + 1) < 1)
 					tol *= 1 + 1 / fabs(want);
 				if ((f == EBB_SIN || f == EBB_COS) && fabs(v) > 1e6)
 					continue;

@@ -21,11 +21,12 @@ static void check_lines(int64_t outer, int64_t len, int64_t inner, double scale)
 {
 	int64_t n = outer * len * inner;
 	void *x = random_reals(n), *gy = random_reals(n), *l = reals(outer * inner);
-	void *p = reals(n), *q = reals(n), *gp = reals(n), *gq = reals(n);
+	void *p = reals(n), *q = reals(n), *gp = reals(n), *gq = reals(n), *slope = reals(n);
 
 	for (int64_t i = 0; i < n; i++)
 		set(x, i, get(x, i) * scale);
 	K->logsumexp(outer, len, inner, x, l);
+	K->logsumexp_slope(outer, len, inner, x, slope);
 	K->softmax(outer, len, inner, x, p);
 	K->log_softmax(outer, len, inner, x, q);
 	K->softmax_grad(outer, len, inner, gy, p, gp);
@@ -44,6 +45,7 @@ static void check_lines(int64_t outer, int64_t len, int64_t inner, double scale)
 			double v = get(x, at);
 
 			expect_near(get(p, at), exp(v - lse), 16 + 8 * fabs(v), "softmax of %g", v);
+			expect(get(slope, at) == get(p, at));
 			expect_near(get(q, at), v - lse, 16 + 4 * fabs(v), "log_softmax of %g", v);
 			expect_near(
 				get(gp, at), get(p, at) * (get(gy, at) - dot), 16, "softmax_grad");

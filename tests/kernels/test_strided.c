@@ -27,7 +27,7 @@ static double binary(ebb_binary_fn f, double a, double b, double p)
 	case EBB_DIV:
 		return a / b;
 	case EBB_POW:
-		return pow(a, b);
+		return a == -INFINITY && floor(b) != b ? NAN : pow(a, b);
 	case EBB_MAXIMUM:
 		return isnan(a) || isnan(b) ? NAN : fmax(a, b);
 	case EBB_MINIMUM:

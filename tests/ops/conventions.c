@@ -190,7 +190,7 @@ START_TEST(powers_at_zero)
 	y = ebb_pow(t, a, b);
 	expect(y, 1, 0, 1, -8);
 	ck_assert(ebb_grad(t, ebb_sum(t, y), 2, in, g));
-	/* b*a^(b-1), 0 where b = 0;  a^b*log a, 0 where a = 0, and nowhere else for a < 0. */
+	/* b*a^(b-1), 0 where b = 0;  a^b*log a, 0 where a^b = 0 and for 0^0, NaN for a < 0. */
 	expect(g[0], 0, 0, 0, 12);
 	expect(g[1], 0, 0, log(2), NAN);
 	ck_assert(ebb_grad(t, ebb_sum(t, y), 2, in, g, .create_graph = true));

@@ -1,0 +1,565 @@
+/*
+ * limits.c - functions of one operand at the ends of both types: values and two derivatives against
+ * their limits; powers, logsumexp and extremes there.
+ *
+ * A row gives a function and its derivatives in long double, in forms that do not cancel.  Where a
+ * function has no limit they are NaN.
+ */
+#include "tests/support/support.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+typedef long double wide;
+
+/* Subnormal numbers are in the tables. */
+static ebb_tape *new_tape(ebb_dtype dtype)
+{
+	ebb_tape *t = ebb_tape_new();
+
+	ebb_set_default_dtype(t, dtype);
+	ebb_set_flush_subnormal(t, EBB_FLUSH_NEVER);
+	return t;
+}
+
+static const ebb_dtype types[] = {EBB_F32, EBB_F64};
+
+/* ---- References ------------------------------------------------------------------------------- */
+
+#define PI 3.141592653589793238462643383279502884L
+#define SELU_SCALE 1.0507009873554804934L
+#define SELU_ALPHA 1.6732632423543772848L
+
+static wide sgn(wide x)
+{
+	return (x > 0) - (x < 0);
+}
+
+/* x*p, but 0 where p is: p falls faster than any power of x grows. */
+static wide gated(wide x, wide p)
+{
+	return p == 0 ? 0 : x * p;
+}
+
+static wide clamped(wide x, wide lo, wide hi)
+{
+	return fminl(fmaxl(x, lo), hi);
+}
+
+static wide sig(wide x)
+{
+	return 1 / (1 + expl(-x));
+}
+
+static wide soft(wide x)
+{
+	return x > 0 ? x + log1pl(expl(-x)) : log1pl(expl(x));
+}
+
+/* 1 - tanh^2 */
+static wide sech2(wide x)
+{
+	wide c = coshl(x);
+
+	return 1 / c / c;
+}
+
+/* The positive root: -0 is 0. */
+static wide root(wide x)
+{
+	return sqrtl(x) + 0;
+}
+
+/* x^p times a factor, which wins where it is 0; none below 0 if p is not whole. */
+static wide power(wide x, wide p, wide factor)
+{
+	if (factor == 0)
+		return 0;
+	return x < 0 && floorl(p) != p ? (wide)NAN : factor * powl(x, p);
+}
+
+static wide density(wide x)
+{
+	return expl(-x * x / 2) / sqrtl(2 * PI);
+}
+
+static wide normal(wide x)
+{
+	return erfcl(-x * sqrtl(0.5L)) / 2;
+}
+
+static wide mish_bend(wide x)
+{
+	wide s = sig(x), u = tanhl(soft(x));
+
+	return gated(2 + x * (sig(-x) - 2 * u * s), s * sech2(soft(x)));
+}
+
+/* gelu's tanh approximation is x*sig(u). */
+static wide gelu_u(wide x)
+{
+	return 2 * sqrtl(2 / PI) * (x + 0.044715L * x * x * x);
+}
+
+static wide gelu_du(wide x)
+{
+	return 2 * sqrtl(2 / PI) * (1 + 3 * 0.044715L * x * x);
+}
+
+static wide gelu_bend(wide x)
+{
+	wide s = sig(gelu_u(x)), q = sig(-gelu_u(x)), du = gelu_du(x);
+	wide ddu = 2 * sqrtl(2 / PI) * 6 * 0.044715L * x;
+
+	return gated(2 * du + x * ((q - s) * du * du + ddu), s * q);
+}
+
+/* ---- The table -------------------------------------------------------------------------------- */
+
+/* An op, what tells its rows apart, the call, the value, its first and its second derivative.  At
+ * kinks they are what ops.h says: a derivative of 0 where none is better. */
+#define ROWS(X)                                                                                    \
+	X(neg, , ebb_neg(t, x), -x, -1, 0)                                                         \
+	X(abs, , ebb_abs(t, x), fabsl(x), sgn(x), 0)                                               \
+	X(sign, , ebb_sign(t, x), sgn(x), 0, 0)                                                    \
+	X(exp, , ebb_exp(t, x), expl(x), expl(x), expl(x))                                         \
+	X(log, , ebb_log(t, x), logl(x), 1 / x, -1 / x / x)                                        \
+	X(expm1, , ebb_expm1(t, x), expm1l(x), expl(x), expl(x))                                   \
+	X(log1p, , ebb_log1p(t, x), log1pl(x), 1 / (1 + x), -1 / (1 + x) / (1 + x))                \
+	X(sqrt, , ebb_sqrt(t, x), root(x), 0.5L / root(x), -0.25L / root(x) / root(x) / root(x))   \
+	X(rsqrt, , ebb_rsqrt(t, x), 1 / root(x), -0.5L / root(x) / root(x) / root(x),              \
+		0.75L / root(x) / root(x) / root(x) / root(x) / root(x))                           \
+	X(floor, , ebb_floor(t, x), floorl(x), 0, 0)                                               \
+	X(square, , ebb_square(t, x), x *x, 2 * x, 2)                                              \
+	X(reciprocal, , ebb_reciprocal(t, x), 1 / x, -1 / x / x, 2 / x / x / x)                    \
+	X(sin, , ebb_sin(t, x), sinl(x), cosl(x), -sinl(x))                                        \
+	X(cos, , ebb_cos(t, x), cosl(x), -sinl(x), -cosl(x))                                       \
+	X(tanh, , ebb_tanh(t, x), tanhl(x), sech2(x), -2 * tanhl(x) * sech2(x))                    \
+	X(erf, , ebb_erf(t, x), erfl(x), 2 / sqrtl(PI) * expl(-x * x),                             \
+		gated(-4 * x / sqrtl(PI), expl(-x * x)))                                           \
+	X(sigmoid, , ebb_sigmoid(t, x), sig(x), sig(x) * sig(-x),                                  \
+		sig(x) * sig(-x) * (sig(-x) - sig(x)))                                             \
+	X(softplus, , ebb_softplus(t, x), soft(x), sig(x), sig(x) * sig(-x))                       \
+	X(silu, , ebb_silu(t, x), gated(x, sig(x)), sig(x) + gated(x, sig(x) * sig(-x)),           \
+		gated(2 + x * (sig(-x) - sig(x)), sig(x) * sig(-x)))                               \
+	X(logsigmoid, , ebb_logsigmoid(t, x), -soft(-x), sig(-x), -sig(x) * sig(-x))               \
+	X(mish, , ebb_mish(t, x), gated(x, tanhl(soft(x))),                                        \
+		tanhl(soft(x)) + gated(x, sig(x) * sech2(soft(x))), mish_bend(x))                  \
+	X(hardswish, , ebb_hardswish(t, x), gated(x, clamped(x + 3, 0, 6) / 6),                    \
+		clamped(x + 3, 0, 6) / 6 + (x >= -3 && x < 3 ? x / 6 : 0),                         \
+		fabsl(x) < 3 ? 1.0L / 3 : 0)                                                       \
+	X(softsign, , ebb_softsign(t, x), isinf(x) ? sgn(x) : x / (1 + fabsl(x)),                  \
+		1 / (1 + fabsl(x)) / (1 + fabsl(x)),                                               \
+		-2 * sgn(x) / (1 + fabsl(x)) / (1 + fabsl(x)) / (1 + fabsl(x)))                    \
+	X(relu, , ebb_relu(t, x), x > 0 ? x : 0, x > 0, 0)                                         \
+	X(relu6, , ebb_relu6(t, x), clamped(x, 0, 6), x > 0 && x < 6, 0)                           \
+	X(leaky_relu, , ebb_leaky_relu(t, x, 0.25), x > 0 ? x : x / 4, x > 0 ? 1 : 0.25L, 0)       \
+	X(leaky_relu, _of_0, ebb_leaky_relu(t, x, 0), x > 0 ? x : 0, x > 0, 0)                     \
+	X(elu, , ebb_elu(t, x, 0.75), x > 0 ? x : 0.75L * expm1l(x), x > 0 ? 1 : 0.75L * expl(x),  \
+		x < 0 ? 0.75L * expl(x) : 0)                                                       \
+	X(selu, , ebb_selu(t, x), SELU_SCALE *(x > 0 ? x : SELU_ALPHA * expm1l(x)),                \
+		SELU_SCALE *(x > 0 ? 1 : SELU_ALPHA * expl(x)),                                    \
+		x < 0 ? SELU_SCALE * SELU_ALPHA * expl(x) : 0)                                     \
+	X(prelu, , ebb_prelu(t, x, ebb_full(t, EBB_SHAPE(1), 0.25)), x > 0 ? x : x / 4,            \
+		x > 0 ? 1 : 0.25L, 0)                                                              \
+	X(gelu, , ebb_gelu(t, x), gated(x, normal(x)), normal(x) + gated(x, density(x)),           \
+		gated(2 - x * x, density(x)))                                                      \
+	X(gelu, _tanh, ebb_gelu(t, x, .tanh = true), gated(x, sig(gelu_u(x))),                     \
+		sig(gelu_u(x)) + gated(x * gelu_du(x), sig(gelu_u(x)) * sig(-gelu_u(x))),          \
+		gelu_bend(x))                                                                      \
+	X(clamp, , ebb_clamp(t, x, -2, 4), clamped(x, -2, 4), x >= -2 && x <= 4, 0)                \
+	X(add_scalar, , ebb_add_scalar(t, x, 2.5), x + 2.5L, 1, 0)                                 \
+	X(mul_scalar, , ebb_mul_scalar(t, x, 2.5), x * 2.5L, 2.5L, 0)                              \
+	POWER(X, 0, _0)                                                                            \
+	POWER(X, 1, _1)                                                                            \
+	POWER(X, 2, _2)                                                                            \
+	POWER(X, 3, _3)                                                                            \
+	POWER(X, -1, _minus_1)                                                                     \
+	POWER(X, -2, _minus_2)                                                                     \
+	POWER(X, 0.5L, _half)                                                                      \
+	POWER(X, 1.5L, _three_halves)                                                              \
+	POWER(X, -0.5L, _minus_half)
+#define POWER(X, p, tag)                                                                           \
+	X(pow_scalar, tag, ebb_pow_scalar(t, x, (double)(p)), power(x, p, 1), power(x, (p)-1, p),  \
+		power(x, (p)-2, (p) * ((p)-1)))
+
+#define DEFINE_ROW(op, tag, call, value, first, second)                                            \
+	static ebb_tensor *call_##op##tag(ebb_tape *t, ebb_tensor *x)                              \
+	{                                                                                          \
+		return call;                                                                       \
+	}                                                                                          \
+	static wide exact_##op##tag(wide x, int order)                                             \
+	{                                                                                          \
+		return order == 0 ? (value) : order == 1 ? (first) : (second);                     \
+	}
+ROWS(DEFINE_ROW)
+
+typedef struct row {
+	const char *op, *tag;
+	ebb_tensor *(*call)(ebb_tape *t, ebb_tensor *x);
+	wide (*exact)(wide x, int order);
+} row;
+
+#define ROW(op, tag, call, value, first, second) {#op, #tag, call_##op##tag, exact_##op##tag},
+static const row rows[] = {ROWS(ROW)};
+enum { ROW_COUNT = sizeof rows / sizeof *rows };
+
+/* Roundings that results may be away from the exact ones, 4 where nothing is said.  An exponential of
+ * a cube magnifies those of its exponent.  What is made from a result near 1 lacks the digits that
+ * the result has lost: its roundings are those of 1. */
+static const struct {
+	const char *op, *tag;
+	double roundings;
+	bool of_one;
+} looser[] = {{"gelu", "_tanh", 256, false}, {"tanh", "", 4, true}, {"sigmoid", "", 4, true},
+	{"softplus", "", 4, true}, {"logsigmoid", "", 4, true}};
+
+static bool close_enough(const row *r, ebb_dtype dtype, double x, double got, wide exact, int order)
+{
+	bool single = dtype == EBB_F32;
+	wide epsilon = single ? FLT_EPSILON : DBL_EPSILON, roundings = 4, size = fabsl(exact);
+	/* A subnormal factor has lost digits, and x or a power's exponent may multiply them. */
+	wide least = (single ? 0x1p-149L : 0x1p-1074L) * (2 + (fabs(x) < 1000 ? fabsl(x) : 0));
+	double rounded = single ? (double)(float)exact : (double)exact;
+
+	if (isnan(exact) || isinf(rounded))
+		return isnan(exact) ? isnan(got) : got == rounded;
+	for (size_t i = 0; i < sizeof looser / sizeof *looser; i++)
+		if (strcmp(r->op, looser[i].op) == 0 && strcmp(r->tag, looser[i].tag) == 0) {
+			roundings = looser[i].roundings;
+			size += looser[i].of_one && order > 0 && fabs(x) < 1000;
+		}
+	return fabsl(got - exact) <= (order == 2 ? 4 : 1) * roundings * epsilon * size + least;
+}
+
+/* ---- The walk --------------------------------------------------------------------------------- */
+
+/* F64 needs references that know more than double does; an emulator's long double may not. */
+static bool is_wide(void)
+{
+	volatile wide one = 1;
+
+	return one + (wide)DBL_EPSILON / 64 != one;
+}
+
+enum { SIZES = 18, POINTS = 2 * SIZES, COPIES = 3 };
+
+/* The points of a type, with both signs. */
+static void points(ebb_dtype dtype, double *x)
+{
+	bool single = dtype == EBB_F32;
+	const double sizes[SIZES] = {0, single ? 0x1p-149 : 0x1p-1074,
+		single ? 0x1.8p-128 : 0x1.8p-1024, single ? (double)FLT_MIN : DBL_MIN, 1e-20, 1e-5,
+		0.5, 1, 3, 5.5, 6, 12, 20, single ? 87 : 709, 100, 1e20,
+		single ? (double)FLT_MAX : DBL_MAX, INFINITY};
+
+	for (int i = 0; i < SIZES; i++) {
+		x[2 * i] = single ? (double)(float)sizes[i] : sizes[i];
+		x[2 * i + 1] = -x[2 * i];
+	}
+}
+
+static void walk(const row *r, ebb_dtype dtype)
+{
+	static const char *const what[] = {"value", "derivative", "second derivative"};
+	ebb_tape *t = new_tape(dtype);
+	double x[COPIES * POINTS + 1];
+	ebb_tensor *in, *y[3], *plain;
+
+	for (int i = 0; i < COPIES; i++)
+		points(dtype, x + i * POINTS);
+	x[COPIES * POINTS] = NAN;
+	in = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(COPIES * POINTS + 1), x));
+	y[0] = r->call(t, in);
+	ck_assert(ebb_grad(t, ebb_sum(t, y[0]), 1, &in, &plain));
+	ck_assert(ebb_grad(t, ebb_sum(t, y[0]), 1, &in, &y[1], .create_graph = true));
+	y[2] = ebb_zeros_like(t, in);
+	if (ebb_requires_grad(y[1]))
+		ck_assert(ebb_grad(t, ebb_sum(t, y[1]), 1, &in, &y[2]));
+	assert_healthy(t);
+	for (int i = 0; i < COPIES * POINTS; i++) {
+		double got = ebb_at(plain, i), recorded = ebb_at(y[1], i);
+
+		ck_assert_msg(got == recorded || (isnan(got) && isnan(recorded)),
+			"%s%s of %g: derivative %g, recorded %g", r->op, r->tag, x[i], got,
+			recorded);
+		for (int order = 0; order < 3; order++) {
+			wide exact = r->exact(x[i], order);
+
+			got = ebb_at(y[order], i);
+			ck_assert_msg(close_enough(r, dtype, x[i], got, exact, order),
+				"%s: %s%s of %g: %s %.17g instead of %.17g",
+				dtype == EBB_F32 ? "F32" : "F64", r->op, r->tag, x[i], what[order],
+				got, (double)exact);
+			/* wherever it stands */
+			ck_assert(i < POINTS || isnan(got) || got == ebb_at(y[order], i % POINTS));
+		}
+	}
+	/* NaN stays, but for x^0. */
+	ck_assert(isnan(ebb_at(y[0], COPIES * POINTS)) || strcmp(r->tag, "_0") == 0);
+	ebb_tape_free(t);
+}
+
+START_TEST(functions_and_slopes_equal_their_limits)
+{
+	for (int k = 0; k < 2; k++)
+		if (types[k] == EBB_F32 || is_wide())
+			walk(&rows[_i], types[k]);
+}
+END_TEST
+
+/* Between the kinks against a difference of the second derivatives, and 0 far out wherever those are. */
+START_TEST(third_derivatives_follow)
+{
+	enum { NEAR = 4, ALL = NEAR + 4 };
+	static const double x[ALL] = {0.3, 0.9, 1.7, 2.6, 1e20, -1e20, INFINITY, -INFINITY};
+	const row *r = &rows[_i];
+	ebb_tape *t = new_tape(EBB_F64);
+	ebb_tensor *in = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(ALL), x)), *y = r->call(t, in);
+	int order = 0;
+
+	for (; order < 3 && ebb_requires_grad(y); order++)
+		ck_assert(ebb_grad(t, ebb_sum(t, y), 1, &in, &y, .create_graph = true));
+	assert_healthy(t);
+	for (int i = 0; i < ALL && is_wide(); i++) {
+		const wide h = 0x1p-17L;
+		wide exact =
+			i < NEAR ? (r->exact(x[i] + h, 2) - r->exact(x[i] - h, 2)) / (2 * h) : 0;
+		double got = order == 3 ? ebb_at(y, i) : 0; /* else an earlier one is constant */
+
+		if (i < NEAR || r->exact(x[i], 2) == 0)
+			ck_assert_msg(fabsl(got - exact) <= 1e-8L * (1 + fabsl(exact)),
+				"%s%s of %g: third derivative %.17g instead of %.17g", r->op,
+				r->tag, x[i], got, (double)exact);
+	}
+	ebb_tape_free(t);
+}
+END_TEST
+
+/* The names of all functions of one operand, from ops.h. */
+static const char *const names[] = {
+#define OP(name) #name,
+#include "tests/ops/unary_names.h"
+#undef OP
+};
+
+START_TEST(every_function_of_one_operand_has_a_row)
+{
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		int found = 0;
+
+		for (int k = 0; k < ROW_COUNT; k++)
+			found += strcmp(rows[k].op, names[i]) == 0;
+		ck_assert_msg(found, "%s has no row", names[i]);
+	}
+	ck_assert_uint_gt(sizeof names / sizeof *names, 30);
+}
+END_TEST
+
+/* ---- Powers ----------------------------------------------------------------------------------- */
+
+static void expect_value(
+	ebb_dtype dtype, const char *what, double a, double b, double got, double exact)
+{
+	double tolerance = 16 * (dtype == EBB_F32 ? (double)FLT_EPSILON : DBL_EPSILON);
+
+	ck_assert_msg(got == exact || (isnan(got) && isnan(exact)) ||
+			      fabs(got - exact) <= tolerance * fabs(exact),
+		"%s of %g, %g: %.17g instead of %.17g", what, a, b, got, exact);
+}
+
+/* a^b, b*a^(b-1) and a^b*log a, which is NaN for a below 0, and the derivatives of these.  UNTOLD is
+ * one without a convention: there b*a^(b-1)*log a is 0 times what does not exist. */
+#define UNTOLD 0.125
+
+START_TEST(powers_equal_their_limits)
+{
+	static const double ln2 = 0.69314718055994530942, inf = INFINITY;
+	static const struct {
+		double a, b, y, da, db, daa, dab, dbb;
+	} cases[] = {
+		{0, 0, 1, 0, 0, 0, inf, 0},
+		{-0.0, 0, 1, 0, 0, 0, -inf, 0},
+		{0, 1, 0, 1, 0, 0, UNTOLD, 0},
+		{0, 2, 0, 0, 0, 2, 0, 0},
+		{0, 3, 0, 0, 0, 0, 0, 0},
+		{-0.0, 3, 0, 0, 0, 0, 0, 0},
+		{0, 0.5, 0, inf, 0, -inf, UNTOLD, 0},
+		{0, 1.5, 0, 0, 0, inf, 0, 0},
+		{0, -1, inf, -inf, -inf, inf, inf, inf},
+		{0, -0.5, inf, -inf, -inf, inf, inf, inf},
+		{1, 0, 1, 0, 0, 0, 1, 0},
+		{2, 0, 1, 0, ln2, 0, 0.5, ln2 * ln2},
+		{0x1p-100, 0, 1, 0, -100 * ln2, 0, 0x1p100, 10000 * ln2 * ln2},
+		{2, 3, 8, 12, 8 * ln2, 12, 4 + 12 * ln2, 8 * ln2 * ln2},
+		{-2, 3, -8, 12, NAN, -12, NAN, NAN},
+		{-2, 2, 4, -4, NAN, 2, NAN, NAN},
+		{-2, 0, 1, 0, NAN, 0, UNTOLD, NAN},
+		{-2, 0.5, NAN, NAN, NAN, NAN, NAN, NAN},
+		{-inf, 0.5, NAN, NAN, NAN, NAN, NAN, NAN},
+		{inf, 0, 1, 0, inf, 0, 0, inf},
+		{inf, 1, inf, 1, inf, 0, inf, inf},
+		{inf, 2, inf, inf, inf, 2, inf, inf},
+		{inf, 0.5, inf, 0, inf, 0, 0, inf},
+		{inf, -1, 0, 0, 0, 0, 0, 0},
+	};
+
+	for (int k = 0; k < 2; k++)
+		for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+			double at[] = {cases[i].a, cases[i].b};
+			ebb_tape *t = new_tape(types[k]);
+			ebb_tensor *in[2], *y, *plain[2], *g[2], *h[2];
+
+			for (int j = 0; j < 2; j++)
+				in[j] = ebb_variable(t, ebb_scalar(t, at[j]));
+			y = ebb_pow(t, in[0], in[1]);
+			ck_assert(ebb_grad(t, y, 2, in, plain));
+			ck_assert(ebb_grad(t, y, 2, in, g, .create_graph = true));
+#define EXPECT(what, x, exact)                                                                     \
+	expect_value(types[k], what, at[0], at[1], ebb_item(x), cases[i].exact)
+			EXPECT("power", y, y);
+			EXPECT("derivative by a", plain[0], da);
+			EXPECT("derivative by b", plain[1], db);
+			EXPECT("recorded derivative by a", g[0], da);
+			EXPECT("recorded derivative by b", g[1], db);
+			ck_assert(ebb_grad(t, g[0], 2, in, h));
+			EXPECT("second derivative by a", h[0], daa);
+			if (cases[i].dab != UNTOLD)
+				EXPECT("derivative by a and b", h[1], dab);
+			ck_assert(ebb_grad(t, g[1], 2, in, h));
+			EXPECT("second derivative by b", h[1], dbb);
+			assert_healthy(t);
+			ebb_tape_free(t);
+		}
+}
+END_TEST
+
+/* ---- Lines ------------------------------------------------------------------------------------ */
+
+/* The gradient of logsumexp is 0 where that is -infinity, and one of the largest's where it is
+ * infinity; its derivative has no NaN either. */
+START_TEST(logsumexp_equals_its_limits)
+{
+	enum { LINES = 6, LENGTH = 3 };
+	static const double inf = INFINITY;
+	static const double x[LINES][LENGTH] = {{-inf, -inf, -inf}, {0, -inf, 0}, {1, inf, -inf},
+		{inf, inf, 2}, {-1e30, -1e30, -inf}, {1e30, 0, -1e30}};
+	static const double value[LINES] = {-inf, 0.69314718055994530942, inf, inf, -1e30, 1e30};
+	static const double slope[LINES][LENGTH] = {
+		{0, 0, 0}, {0.5, 0, 0.5}, {0, 1, 0}, {0.5, 0.5, 0}, {0.5, 0.5, 0}, {1, 0, 0}};
+
+	for (int k = 0; k < 4; k++) {
+		ebb_tape *t = new_tape(types[k % 2]);
+		ebb_tensor *in =
+			ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(LINES, LENGTH), &x[0][0]));
+		ebb_tensor *across = k < 2 ? in : ebb_transpose(t, in, 0, 1), *y, *g[2], *h;
+		double sums = 0;
+
+		y = ebb_logsumexp(t, across, EBB_AXES(k < 2 ? 1 : 0));
+		ck_assert(ebb_grad(t, ebb_sum(t, y), 1, &in, &g[0]));
+		ck_assert(ebb_grad(t, ebb_sum(t, y), 1, &in, &g[1], .create_graph = true));
+		/* of the squares, as the shares of a row always add up to 1 */
+		ck_assert(ebb_grad(t, ebb_sum(t, ebb_square(t, g[1])), 1, &in, &h));
+		for (int i = 0; i < LINES; i++) {
+			double got = ebb_at(y, i);
+
+			ck_assert_msg(
+				got == value[i] || fabs(got - value[i]) <= 1e-6 * fabs(value[i]),
+				"line %d: %g instead of %g", i, got, value[i]);
+			for (int j = 0; j < LENGTH; j++) {
+				int at = i * LENGTH + j;
+
+				for (int recorded = 0; recorded < 2; recorded++)
+					ck_assert_msg(
+						fabs(ebb_at(g[recorded], at) - slope[i][j]) < 1e-6,
+						"line %d, element %d: %g instead of %g", i, j,
+						ebb_at(g[recorded], at), slope[i][j]);
+				ck_assert_msg(fabs(ebb_at(h, at)) < 1e-6,
+					"line %d, element %d: second derivative %g", i, j,
+					ebb_at(h, at));
+				sums += ebb_at(g[0], at);
+			}
+		}
+		ck_assert_double_eq_tol(sums, LINES - 1, 1e-5);
+		assert_healthy(t);
+		ebb_tape_free(t);
+	}
+}
+END_TEST
+
+/* An element of -infinity has no part in a softmax, nor in its gradients. */
+START_TEST(softmax_leaves_out_minus_infinity)
+{
+	static const double x[] = {1, -INFINITY, 1, -INFINITY}, half[] = {0.5, 0, 0.5, 0};
+
+	for (int k = 0; k < 4; k++) {
+		ebb_tape *t = new_tape(types[k % 2]);
+		ebb_tensor *in = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(4), x));
+		ebb_tensor *w = ebb_from_f64(t, EBB_SHAPE(4), (const double[]){3, 1, 1, 1});
+		ebb_tensor *y = k < 2 ? ebb_softmax(t, in, 0) : ebb_log_softmax(t, in, 0);
+		/* p*(w - sum p*w);  w - p*sum w */
+		const double slopes[][4] = {{0.5, 0, -0.5, 0}, {0, 1, -2, 1}};
+		ebb_tensor *g[2], *h;
+
+		ck_assert(ebb_grad(t, y, 1, &in, &g[0], w));
+		ck_assert(ebb_grad(t, y, 1, &in, &g[1], w, .create_graph = true));
+		ck_assert(ebb_grad(t, g[1], 1, &in, &h, w));
+		for (int i = 0; i < 4; i++) {
+			double p = k < 2 ? ebb_at(y, i) : exp(ebb_at(y, i));
+
+			ck_assert_double_eq_tol(p, half[i], 1e-6);
+			for (int recorded = 0; recorded < 2; recorded++)
+				ck_assert_double_eq_tol(
+					ebb_at(g[recorded], i), slopes[k / 2][i], 1e-5);
+			ck_assert(isfinite(ebb_at(h, i)));
+			ck_assert(half[i] > 0 || ebb_at(h, i) == 0);
+		}
+		assert_healthy(t);
+		ebb_tape_free(t);
+	}
+}
+END_TEST
+
+START_TEST(extremes_of_infinities)
+{
+	static const double inf = INFINITY;
+	static const double a[] = {inf, -inf, 1, inf, -inf}, b[] = {2, 2, inf, inf, -inf};
+	static const double most[] = {inf, 2, inf, inf, -inf}, share[] = {1, 0, 0, 0.5, 0.5};
+
+	for (int k = 0; k < 2; k++) {
+		ebb_tape *t = new_tape(types[k]);
+		ebb_tensor *in[] = {ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(5), a)),
+			ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(5), b))};
+		ebb_tensor *y = ebb_maximum(t, in[0], in[1]), *g[2];
+
+		ck_assert(ebb_grad(t, ebb_sum(t, y), 2, in, g));
+		for (int i = 0; i < 5; i++)
+			ck_assert(ebb_at(y, i) == most[i] && ebb_at(g[0], i) == share[i] &&
+				  ebb_at(g[1], i) == 1 - share[i]);
+		y = ebb_minimum(t, ebb_neg(t, in[0]), ebb_neg(t, in[1]));
+		ck_assert(ebb_grad(t, ebb_sum(t, y), 2, in, g));
+		for (int i = 0; i < 5; i++)
+			ck_assert(ebb_at(y, i) == -most[i] && ebb_at(g[0], i) == -share[i] &&
+				  ebb_at(g[1], i) == share[i] - 1);
+		assert_healthy(t);
+		ebb_tape_free(t);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("limits");
+	TCase *c = tcase_create("limits");
+
+	tcase_add_test(c, every_function_of_one_operand_has_a_row);
+	tcase_add_loop_test(c, functions_and_slopes_equal_their_limits, 0, ROW_COUNT);
+	tcase_add_loop_test(c, third_derivatives_follow, 0, ROW_COUNT);
+	tcase_add_test(c, powers_equal_their_limits);
+	tcase_add_test(c, logsumexp_equals_its_limits);
+	tcase_add_test(c, softmax_leaves_out_minus_infinity);
+	tcase_add_test(c, extremes_of_infinities);
+	suite_add_tcase(s, c);
+	return run_suite(s);
+}
