@@ -95,9 +95,6 @@ bool ebb_path_inside(const char *path, const char *outer);
 bool ebb_sums_of(const ebb_tensor *x, double below, double above, ebb_kernel_stats *sums);
 void ebb_sums_add(ebb_kernel_stats *into, const ebb_kernel_stats *more);
 ebb_stats ebb_stats_from(const ebb_kernel_stats *sums);
-/* The place of a norm between lo and hi, all positive, by its logarithm: 0 at lo, 1 at hi (and where
- * they are equal).  hi/lo may leave the range of a double. */
-double ebb_log_place(double norm, double lo, double hi);
 
 /* ---- rows.c, verdict.c ---- */
 

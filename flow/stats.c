@@ -1,5 +1,6 @@
 /* stats.c - statistics of a tensor, and of several together. */
 #include "flow/internal.h"
+#include "kernels/float_state.h"
 
 #include <math.h>
 
@@ -25,6 +26,16 @@ static bool is_dense(const ebb_tensor *x)
 	return true;
 }
 
+/* Subnormal numbers count, also where the caller flushes them. */
+static void exact(const ebb_kernels *kernels, int64_t n, const void *x, double below, double above,
+	ebb_kernel_stats *sums)
+{
+	ebb_float_state own = ebb_float_enter(false);
+
+	kernels->stats(n, x, below, above, sums);
+	ebb_float_leave(own);
+}
+
 bool ebb_sums_of(const ebb_tensor *x, double below, double above, ebb_kernel_stats *sums)
 {
 	ebb_dtype dtype = ebb_dtype_of(x);
@@ -40,14 +51,14 @@ bool ebb_sums_of(const ebb_tensor *x, double below, double above, ebb_kernel_sta
 	if (!data)
 		return false;
 	if (is_dense(x)) {
-		kernels->stats(n, data, below, above, sums);
+		exact(kernels, n, data, below, above, sums);
 		return true;
 	}
 	size_t bytes = (size_t)n * ebb_dtype_size(dtype);
 	void *copy = ebb_alloc(bytes);
 	bool ok = copy && ebb_copy_out(x, copy, bytes);
 	if (ok)
-		kernels->stats(n, copy, below, above, sums);
+		exact(kernels, n, copy, below, above, sums);
 	ebb_free(copy, bytes);
 	return ok;
 }
@@ -112,7 +123,3 @@ bool ebb_stats_of(const ebb_tensor *x, double below, double above, ebb_stats *s)
 	return true;
 }
 
-double ebb_log_place(double norm, double lo, double hi)
-{
-	return hi > lo ? (log(norm) - log(lo)) / (log(hi) - log(lo)) : 1;
-}
