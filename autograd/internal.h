@@ -11,6 +11,7 @@
 
 #include "autograd/autograd.h"
 #include "autograd/factors.h"
+#include "kernels/sizes.h"
 
 /* Memory that nobody may read now, for the address sanitizer. */
 #if defined(__SANITIZE_ADDRESS__)

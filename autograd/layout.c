@@ -16,7 +16,7 @@ int64_t ebb_checked_count(ebb_shape shape, ebb_dtype dtype)
 			__builtin_mul_overflow(n, shape.dims[i] ? shape.dims[i] : 1, &n))
 			return -1;
 	}
-	if (n > INT64_MAX / 2 / (int64_t)ebb_dtype_size(dtype))
+	if (n > PTRDIFF_MAX / 2 / (int64_t)ebb_dtype_size(dtype))
 		return -1;
 	return empty ? 0 : n;
 }

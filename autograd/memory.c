@@ -34,7 +34,7 @@ void ebb_set_allocator(ebb_alloc_fn fn, void *ctx)
 
 void *ebb_alloc(size_t size)
 {
-	return size ? hook(hook_ctx, NULL, 0, size) : NULL;
+	return size && size <= EBB_MOST_BYTES ? hook(hook_ctx, NULL, 0, size) : NULL;
 }
 
 void *ebb_alloc_zeroed(size_t size)
@@ -50,6 +50,8 @@ void *ebb_realloc(void *p, size_t old_size, size_t new_size)
 {
 	if (!p)
 		return ebb_alloc(new_size);
+	if (new_size > EBB_MOST_BYTES)
+		return NULL;
 	return hook(hook_ctx, p, old_size, new_size);
 }
 
@@ -69,7 +71,7 @@ bool ebb_grow(void *array, int64_t *capacity, int64_t n, size_t element)
 		return true;
 	while (wanted < n)
 		wanted *= 2;
-	p = ebb_realloc(*a, (size_t)*capacity * element, (size_t)wanted * element);
+	p = ebb_realloc(*a, (size_t)*capacity * element, ebb_bytes_of(wanted, element));
 	if (!p)
 		return false;
 	*a = p;
@@ -270,7 +272,7 @@ ebb_storage *ebb_pool_take(ebb_tape *t, size_t bytes)
 	ebb_pool *p = &t->pool;
 	ebb_storage *s;
 
-	if (bytes > (size_t)1 << 46)
+	if (bytes > EBB_MOST_BYTES)
 		return NULL;
 	s = bytes <= CLASS_LIMIT ? take_of_class(t, bytes) : ebb_heap_take(&p->heap, bytes);
 	if (!s)

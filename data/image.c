@@ -12,8 +12,8 @@ bool ebb_image_room(
 	size_t bytes;
 
 	if (!x || height < 1 || width < 1 || channels < 1 || channels > EBB_MAX_CHANNELS ||
-		width > INT64_MAX / (channels * sample) ||
-		height > INT64_MAX / (width * channels * sample)) {
+		width > PTRDIFF_MAX / (channels * sample) ||
+		height > PTRDIFF_MAX / (width * channels * sample)) {
 		ebb_error_set(e, EBB_INVALID, NULL,
 			"image: height %lld, width %lld, %lld channels%s: expected positive sizes, "
 			"1 to %d channels, and an image",

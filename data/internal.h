@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "data/data.h"
+#include "kernels/sizes.h"
 
 /* ---- Files, plain or gzipped (source.c) ----------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "data/data.h"
+#include "kernels/sizes.h"
 
 /* How many of the other logits in the row come before the label's: larger ones, NaN, and equal
  * ones that stand first. */
@@ -94,7 +95,7 @@ double ebb_average_value(const ebb_average *a)
 
 static size_t cells(int classes)
 {
-	return (size_t)classes * (size_t)classes * sizeof(int64_t);
+	return ebb_bytes_of((int64_t)classes * classes, sizeof(int64_t));
 }
 
 ebb_confusion *ebb_confusion_new(int classes, ebb_error *e)

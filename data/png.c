@@ -116,7 +116,7 @@ static bool read_pixels(const job *j)
 	if (!ebb_encoded_size_fits(f, height, width, j->e))
 		return false;
 	/* Before memory is taken for it. */
-	if (!f->probe && row * (size_t)height / BEST_RATIO > f->size)
+	if (!f->probe && (uint64_t)row * (uint64_t)height / BEST_RATIO > f->size)
 		png_error(png, "truncated: too few bytes for its size");
 	passes = png_set_interlace_handling(png);
 	ask(j);

@@ -141,7 +141,9 @@ static size_t claim(size_t *size, int64_t n, size_t element)
 {
 	size_t at = *size;
 
-	*size += ((size_t)n * element + 15) & ~(size_t)15;
+	*size += (ebb_bytes_of(n, element) + 15) & ~(size_t)15;
+	if (*size > EBB_MOST_BYTES)
+		*size = EBB_MOST_BYTES + 1;
 	return at;
 }
 

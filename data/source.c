@@ -25,7 +25,7 @@ struct ebb_source {
 /* The size stands in front. */
 void *ebb_sized_alloc(size_t size)
 {
-	char *block = size > SIZE_MAX - UNIT ? NULL : ebb_alloc(size + UNIT);
+	char *block = size > EBB_MOST_BYTES ? NULL : ebb_alloc(size + UNIT);
 
 	if (!block)
 		return NULL;
@@ -61,7 +61,7 @@ ebb_source *ebb_source_open(const char *path, ebb_error *e)
 {
 	ebb_source *s = ebb_alloc_zeroed(sizeof *s);
 	unsigned char magic[2];
-	long size;
+	off_t size;
 
 	if (!s) {
 		ebb_error_set(e, EBB_NO_MEMORY, NULL, "%s: no memory to read it", path);
@@ -70,7 +70,7 @@ ebb_source *ebb_source_open(const char *path, ebb_error *e)
 	s->path = path;
 	errno = 0;
 	s->file = fopen(path, "rb");
-	if (!s->file || fseek(s->file, 0, SEEK_END) != 0 || (size = ftell(s->file)) < 0 ||
+	if (!s->file || fseeko(s->file, 0, SEEK_END) != 0 || (size = ftello(s->file)) < 0 ||
 		size == INT64_MAX) {
 		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", path,
 			errno ? ebb_reason(errno) : "not a regular file");
@@ -206,7 +206,7 @@ void ebb_bytes_free(ebb_bytes *b)
 static bool read_all(ebb_source *s, int64_t most, ebb_bytes *b, ebb_error *e)
 {
 	/* One byte more than a plain file has shows at once that it has ended. */
-	size_t step = s->gzipped ? CHUNK : (size_t)s->size + 1;
+	size_t step = s->gzipped ? CHUNK : ebb_bytes_of(s->size, 1) + 1;
 
 	if (!s->gzipped && s->size > most)
 		goto too_large;
@@ -221,7 +221,7 @@ static bool read_all(ebb_source *s, int64_t most, ebb_bytes *b, ebb_error *e)
 		if (got < 0)
 			return false;
 		b->size += (size_t)got;
-		if (b->size > (size_t)most)
+		if ((int64_t)b->size > most)
 			goto too_large;
 		if (got < (int64_t)step)
 			break;

@@ -32,7 +32,7 @@ static const char *subset_path(void *ctx, int64_t i)
 
 static size_t subset_size(int64_t count)
 {
-	return sizeof(subset) + (size_t)count * sizeof(int64_t);
+	return sizeof(subset) + ebb_bytes_of(count, sizeof(int64_t));
 }
 
 static void subset_free(void *ctx)
@@ -49,7 +49,7 @@ ebb_dataset *ebb_dataset_subset(
 	subset *s;
 	int64_t *label;
 
-	if (!d || !index || count < 1 || (uint64_t)count > INT64_MAX / sizeof(int64_t) - 64) {
+	if (!d || !index || count < 1 || subset_size(count) > EBB_MOST_BYTES) {
 		ebb_error_set(e, EBB_INVALID, NULL,
 			"dataset_subset: %lld images of %s: expected at least one of a data set",
 			(long long)count, d ? "no list" : "NULL");

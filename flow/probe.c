@@ -48,7 +48,7 @@ static bool grow(void **array, int *capacity, int n, size_t size)
 	if (n < *capacity)
 		return true;
 	int more = *capacity ? 2 * *capacity : 16;
-	void *grown = ebb_realloc(*array, (size_t)*capacity * size, (size_t)more * size);
+	void *grown = ebb_realloc(*array, (size_t)*capacity * size, ebb_bytes_of(more, size));
 	if (!grown)
 		return false;
 	*array = grown;
@@ -85,7 +85,7 @@ static void thin(ebb_probe *p)
 
 static bool grow_rows(void **rows, int from, int to, size_t size)
 {
-	void *grown = ebb_realloc(*rows, (size_t)from * size, (size_t)to * size);
+	void *grown = ebb_realloc(*rows, (size_t)from * size, ebb_bytes_of(to, size));
 
 	if (grown)
 		*rows = grown;

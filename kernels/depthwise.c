@@ -19,7 +19,7 @@ size_t EBB_NAME(depthwise_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass
 
 	if (pass == EBB_CONV_GRAD_WEIGHT)
 		taps *= ebb_min(CHUNKS, s->n);
-	return (size_t)taps * sizeof(real);
+	return ebb_bytes_of(taps, sizeof(real));
 }
 
 /* The weights tap by tap, as vectors over the channels need them. */

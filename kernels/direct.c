@@ -244,7 +244,7 @@ size_t EBB_NAME(direct_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 		if (ebb_is_product(s))
 			return EBB_NAME(gemm_workspace)(s->n * s->h * s->w, s->o, s->c);
 		if (EBB_NAME(direct_panels_fit)(s))
-			return (size_t)bias_size(s) * sizeof(real) +
+			return ebb_bytes_of(bias_size(s), sizeof(real)) +
 			       EBB_NAME(direct_panels_workspace)(s);
 		elements = bias_size(s) + ebb_packed_filters(s, false) +
 		           threads * ebb_forward_walk(s).scratch;
@@ -265,7 +265,7 @@ size_t EBB_NAME(direct_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 	case EBB_CONV_GRAD_WEIGHT:
 		return EBB_NAME(direct_weight_workspace)(s);
 	}
-	return (size_t)elements * sizeof(real);
+	return ebb_bytes_of(elements, sizeof(real));
 }
 
 /* ---- Forward --------------------------------------------------------------------------------- */

@@ -58,7 +58,8 @@ size_t EBB_NAME(direct_panels_workspace)(const ebb_conv_shape *s)
 {
 	struct job j = job_of(s);
 
-	return (size_t)(s->n * s->groups * j.w.scratch + ebb_threads() * j.buffer) * sizeof(real);
+	return ebb_bytes_of(
+		s->n * s->groups * j.w.scratch + ebb_threads() * j.buffer, sizeof(real));
 }
 
 static void pad_piece(void *ctx, int64_t piece, int worker)

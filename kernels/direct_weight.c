@@ -39,8 +39,8 @@ size_t EBB_NAME(direct_weight_workspace)(const ebb_conv_shape *s)
 	struct job j = job_of(s);
 	int64_t scratch = j.w.scratch + j.gy_scratch;
 
-	return (size_t)(j.chunks * ebb_packed_filters(s, false) + ebb_threads() * scratch) *
-	       sizeof(real);
+	return ebb_bytes_of(
+		j.chunks * ebb_packed_filters(s, false) + ebb_threads() * scratch, sizeof(real));
 }
 
 /* Adds to one panel of one chunk's sum what the output rows of one unit give. */

@@ -68,7 +68,7 @@ size_t EBB_NAME(gemm_workspace)(int64_t m, int64_t n, int64_t k)
 	if (m <= 0 || n <= 0 || k <= 0)
 		return 0;
 	plan(&j);
-	return j.ws_bytes * (size_t)ebb_threads();
+	return ebb_bytes_of(ebb_threads(), j.ws_bytes);
 }
 
 void EBB_NAME(pack_columns)(int64_t kc, int64_t nc, const real *b, int64_t ldb, real *to)

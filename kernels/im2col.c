@@ -22,12 +22,11 @@ static int64_t columns_of(const ebb_conv_shape *s)
 	return s->c / s->groups * s->kh * s->kw;
 }
 
-static int64_t column_bytes(const ebb_conv_shape *s)
+static size_t column_bytes(const ebb_conv_shape *s)
 {
-	/* What no allocation gives, where the size would overflow. */
 	if ((double)(s->oh * s->ow) * (double)columns_of(s) > 0x1p46)
-		return INT64_C(1) << 50;
-	return (s->oh * s->ow * columns_of(s) * (int64_t)sizeof(real) + 63) / 64 * 64;
+		return EBB_MOST_BYTES + 1;
+	return (ebb_bytes_of(s->oh * s->ow * columns_of(s), sizeof(real)) + 63) / 64 * 64;
 }
 
 /* The products of one image and one group: [pixels,o] by [o,columns], and both turned. */
@@ -47,7 +46,7 @@ static size_t product_workspace(const ebb_conv_shape *s, ebb_conv_pass pass)
 
 size_t EBB_NAME(im2col_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 {
-	return (size_t)column_bytes(s) + product_workspace(s, pass);
+	return column_bytes(s) + product_workspace(s, pass);
 }
 
 /* One row of outputs: fills their rows of the matrix. */

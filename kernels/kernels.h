@@ -22,6 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sizes.h"
+
 enum { EBB_KERNEL_DIMS = 8 };
 
 /* ---- Threads (threads.c) --------------------------------------------------------------------- */

@@ -52,10 +52,10 @@ size_t EBB_NAME(scatter_workspace)(const ebb_conv_shape *s)
 	struct job j = job_of(s);
 	double products = (double)s->ow * (double)j.padded;
 
-	/* What no allocation gives, where the size would overflow. */
 	if (products > 0x1p46)
-		return (size_t)1 << 62;
-	return (size_t)(weight_size(&j) + ebb_threads() * line(s->ow * j.padded)) * sizeof(real);
+		return EBB_MOST_BYTES + 1;
+	return ebb_bytes_of(
+		weight_size(&j) + ebb_threads() * line(s->ow * j.padded), sizeof(real));
 }
 
 /* Columns in the order of gx: rows of the filter, pixels, channels. */

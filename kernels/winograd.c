@@ -85,7 +85,7 @@ static size_t products_workspace(const ebb_conv_shape *s, bool turned)
 
 	if (EBB_NAME(winograd_panels_fit)(&j.t))
 		return EBB_NAME(winograd_panels_workspace)(&j.t);
-	return (size_t)(EBB_POINTS * j.f.plane + ebb_threads() * j.worker_space) * sizeof(real);
+	return ebb_bytes_of(EBB_POINTS * j.f.plane + ebb_threads() * j.worker_space, sizeof(real));
 }
 
 static void products(const ebb_conv_shape *s, bool turned, const real *x, const real *w,

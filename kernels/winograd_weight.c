@@ -223,7 +223,7 @@ size_t EBB_NAME(winograd_weight_workspace)(const ebb_conv_shape *s)
 {
 	struct job j = job_of(s);
 
-	return (size_t)(shared_space(&j) + ebb_threads() * j.worker_space) * sizeof(real);
+	return ebb_bytes_of(shared_space(&j) + ebb_threads() * j.worker_space, sizeof(real));
 }
 
 void EBB_NAME(winograd_grad_weight)(

@@ -114,7 +114,7 @@ static bool fill_orthogonal(
 {
 	int64_t rows = ebb_size(x, 0), columns = ebb_count(x) / rows;
 	int64_t k = rows < columns ? rows : columns, n = rows < columns ? columns : rows;
-	size_t bytes = (size_t)(k * n) * sizeof(double);
+	size_t bytes = ebb_bytes_of(k * n, sizeof(double));
 	double *q = ebb_alloc(bytes), *w = ebb_alloc(bytes);
 	bool done = false;
 

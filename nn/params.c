@@ -134,7 +134,7 @@ static bool grow(void *array, int64_t count, int64_t *capacity, size_t element)
 
 	if (count < *capacity)
 		return true;
-	moved = ebb_realloc(*at, (size_t)*capacity * element, (size_t)larger * element);
+	moved = ebb_realloc(*at, (size_t)*capacity * element, ebb_bytes_of(larger, element));
 	if (!moved)
 		return false;
 	*at = moved;

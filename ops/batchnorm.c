@@ -74,7 +74,7 @@ static void fused_grad(ebb_vjp *v)
 	ebb_tensor *gx = NULL, *gw = NULL, *gb = NULL, *gr = NULL;
 	ebb_call c = ebb_begin(v->t, in[3] ? &FUSED_RELU : &FUSED, NULL, in[3] ? 4 : 3, in);
 	int64_t channels = ebb_size(in[1], 1), rows = channels ? ebb_count(in[1]) / channels : 0;
-	double *p = ebb_scratch(&c, (size_t)(channels ? channels : 1) * SUMS * sizeof *p);
+	double *p = ebb_scratch(&c, ebb_bytes_of(channels ? channels : 1, SUMS * sizeof *p));
 
 	x = in[1];
 	if (p) {

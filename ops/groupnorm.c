@@ -105,7 +105,7 @@ static void fused_grad(ebb_vjp *v)
 	ebb_tensor *gx = NULL, *gw = NULL, *gb = NULL;
 	ebb_call c = ebb_begin(v->t, &FUSED, NULL, 3, in);
 	extent e = extent_of(v->in[0], k->groups);
-	double *p = ebb_scratch(&c, (size_t)(e.c ? e.c : 1) * SUMS * sizeof *p);
+	double *p = ebb_scratch(&c, ebb_bytes_of(e.c ? e.c : 1, SUMS * sizeof *p));
 
 	if (p) {
 		sums s = {p, p + e.c, p + 2 * e.c, p + 3 * e.c, p + 4 * e.c, p + 5 * e.c,
@@ -273,7 +273,7 @@ static ebb_tensor *normalise(ebb_call *c, const group_attrs *k)
 	y = ebb_new_like(c, x);
 	saved = ebb_new(c, EBB_F64, EBB_SHAPE(e.n, PARTS, e.c), EBB_ROWS);
 	if (y && y->count)
-		scale = ebb_scratch(c, (size_t)e.c * 2 * sizeof *scale);
+		scale = ebb_scratch(c, ebb_bytes_of(e.c, 2 * sizeof *scale));
 	shift = scale ? scale + e.c : NULL;
 	for (int64_t n = 0; saved && scale && n < e.n; n++) {
 		statistics of = statistics_of(saved, &e, n);

@@ -71,7 +71,7 @@ static void fused_grad(ebb_vjp *v)
 		RUN(x, rownorm_grad, k->centred, rows, len, x->data, in[0]->data,
 			in[2] ? in[2]->data : NULL, mean, rest, inv, gx->data);
 	if (sums && len)
-		s = ebb_scratch(&c, (size_t)len * 2 * sizeof *s);
+		s = ebb_scratch(&c, ebb_bytes_of(len, 2 * sizeof *s));
 	if (s)
 		RUN(x, rownorm_sums, rows, len, x->data, in[0]->data, mean, rest, inv, s, s + len);
 	gw = ebb_wants(v, 1) ? last_axes(&c, x, k->axes, s) : NULL;

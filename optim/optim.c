@@ -77,7 +77,7 @@ static bool make_room(void *array, int64_t *capacity, int64_t wanted, size_t siz
 
 	if (wanted <= *capacity)
 		return true;
-	p = ebb_realloc(*a, (size_t)*capacity * size, (size_t)wanted * size);
+	p = ebb_realloc(*a, (size_t)*capacity * size, ebb_bytes_of(wanted, size));
 	if (!p)
 		return false;
 	*a = p;

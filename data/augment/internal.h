@@ -6,6 +6,7 @@
 #define EBB_AUGMENT_INTERNAL_H
 
 #include "data/augment.h"
+#include "kernels/sizes.h"
 
 /* ---- Random numbers (dice.c) ---------------------------------------------------------------- */
 

@@ -34,7 +34,7 @@ void ebb_stage_swap(ebb_stage *s)
 
 float *ebb_stage_scratch(ebb_stage *s, int64_t floats)
 {
-	size_t bytes = (size_t)floats * sizeof(float);
+	size_t bytes = ebb_bytes_of(floats, sizeof(float));
 
 	if (bytes > s->scratch_bytes) {
 		ebb_free(s->scratch, s->scratch_bytes);

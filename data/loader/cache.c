@@ -15,7 +15,7 @@ void ebb_cache_new(ebb_cache *c, int64_t limit, int64_t count)
 	*c = (ebb_cache){.limit = limit, .count = count, .used = table};
 	if (table > limit)
 		return;
-	c->kept = ebb_alloc_zeroed((size_t)table);
+	c->kept = ebb_alloc_zeroed(ebb_bytes_of(count, sizeof *c->kept));
 	if (c->kept)
 		pthread_mutex_init(&c->lock, NULL);
 }

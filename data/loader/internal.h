@@ -11,6 +11,7 @@
 
 #include "data/augment/internal.h"
 #include "data/data.h"
+#include "kernels/sizes.h"
 
 /* ---- Which images, in which order (sampler.c) ------------------------------------------------- */
 

@@ -165,7 +165,7 @@ static bool make_slot(ebb_slot *s, const ebb_loader *l, int64_t count, const ebb
 	s->images = ebb_data_mutable(s->batch.images);
 	s->labels = ebb_data_mutable(s->batch.labels);
 	s->targets = ebb_data_mutable(s->batch.targets);
-	s->skipped = ebb_alloc_zeroed((size_t)count);
+	s->skipped = ebb_alloc_zeroed(ebb_bytes_of(count, 1));
 	if (l->spare_bytes)
 		s->spare = ebb_alloc(l->spare_bytes);
 	return s->skipped && (s->spare || !l->spare_bytes);
@@ -237,9 +237,10 @@ ebb_loader *(ebb_loader_new)(const ebb_loader_args *a)
 	l->batch = a->batch < l->sampler.count ? a->batch : l->sampler.count;
 	l->rest = a->drop_last ? 0 : l->sampler.count % l->batch;
 	l->batches = l->sampler.count / l->batch + (l->rest > 0);
-	l->image_bytes = (size_t)(l->height * l->width * l->channels) * ebb_dtype_size(l->dtype);
+	l->image_bytes = ebb_bytes_of(
+		l->height * l->width * l->channels, ebb_dtype_size(l->dtype));
 	if (ebb_augment_mixes(a->augment)) {
-		l->target_bytes = (size_t)a->data->classes * ebb_dtype_size(l->dtype);
+		l->target_bytes = ebb_bytes_of(a->data->classes, ebb_dtype_size(l->dtype));
 		l->spare_bytes =
 			l->image_bytes > l->target_bytes ? l->image_bytes : l->target_bytes;
 	}

@@ -9,7 +9,7 @@ static const uint64_t TURN_STREAMS = (uint64_t)1 << 63;
 
 static int64_t *room(int64_t n)
 {
-	return ebb_alloc_zeroed((size_t)n * sizeof(int64_t));
+	return ebb_alloc_zeroed(ebb_bytes_of(n, sizeof(int64_t)));
 }
 
 /* The images of each class, in order: a counting sort. */
@@ -38,7 +38,7 @@ bool ebb_sampler_new(ebb_sampler *o, const ebb_loader_args *a)
 	if (o->shuffle || o->balanced)
 		o->place = room(n);
 	if (o->shuffle)
-		o->random = ebb_alloc((size_t)n * sizeof *o->random);
+		o->random = ebb_alloc(ebb_bytes_of(n, sizeof *o->random));
 	if ((o->shuffle || o->balanced) && (!o->place || (o->shuffle && !o->random)))
 		return false;
 	if (!o->balanced)

@@ -87,6 +87,9 @@ START_TEST(refusals)
 	ck_assert(!ebb_confusion_add(c, logits, labels));
 	ck_assert_double_nan(ebb_confusion_accuracy(c));
 	ck_assert(!ebb_confusion_new(0, &e) && e.status == EBB_INVALID);
+	/* 2^64 bytes and 290 million more. */
+	e = (ebb_error){0};
+	ck_assert(!ebb_confusion_new(1518500250, &e) && e.status == EBB_NO_MEMORY);
 	ebb_confusion_free(c);
 	ebb_confusion_free(two);
 }

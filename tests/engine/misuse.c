@@ -254,7 +254,13 @@ START_TEST(sizes_that_overflow)
 	ck_assert(ebb_failed(t));
 	ebb_clear_error(t);
 	/* More than there is: no memory, not a crash. */
-	assert_refused(t, EBB_NO_MEMORY, ebb_zeros(t, EBB_SHAPE(INT64_C(1) << 45, 16)), "zeros");
+	assert_refused(t, sizeof(size_t) > 4 ? EBB_NO_MEMORY : EBB_BAD_SHAPE,
+		ebb_zeros(t, EBB_SHAPE(INT64_C(1) << 45, 16)), "zeros");
+	/* Bytes that 32 bits would count as none, and as few. */
+	for (int64_t few = 0; few < 2 && sizeof(size_t) == 4; few++) {
+		assert_refused(t, EBB_BAD_SHAPE, ebb_zeros(t, EBB_SHAPE((1 << 30) + few)), "1073");
+		assert_refused(t, EBB_BAD_SHAPE, ebb_expand(t, x, EBB_SHAPE((1 << 30) + few)), "1073");
+	}
 }
 END_TEST
 

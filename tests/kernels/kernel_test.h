@@ -79,5 +79,6 @@ TCase *tests_random(void);
 TCase *tests_optim(void);
 TCase *tests_upsample(void);
 TCase *tests_resample(void);
+TCase *tests_sizes(void);
 
 #endif
