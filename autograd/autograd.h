@@ -145,7 +145,8 @@ EBB_API void ebb_memory_reset_peak(ebb_tape *t);
 
 /* A tape, for one thread at a time.  NULL if there is no memory (every function accepts a NULL
  * tape, and ebb_failed is true for it).  It records, trains, computes in F32 and is seeded with
- * 0. */
+ * 0.  EBB_INVALID: EBB_THREADS, EBB_ISA or EBB_CONV in the environment has a value that makes no sense;
+ * after ebb_clear_error it counts as not set. */
 EBB_API ebb_tape *ebb_tape_new(void);
 EBB_API void ebb_tape_free(ebb_tape *t);
 /* Forgets all that was recorded and every tensor; buffers stay in the tape's pool.  Handles are

@@ -1,5 +1,6 @@
 /* tape.c - the recording: its life, its nodes and handles, marks, modes. */
 #include "autograd/internal.h"
+#include "kernels/kernels.h"
 
 #include <string.h>
 
@@ -10,6 +11,7 @@ enum { FLUSHES_F32 = 1 << EBB_F32, FLUSHES_ALL = 1 << EBB_F32 | 1 << EBB_F64 };
 ebb_tape *ebb_tape_new(void)
 {
 	ebb_tape *t = ebb_alloc_zeroed(sizeof *t);
+	char complaint[160];
 
 	if (!t)
 		return NULL;
@@ -25,6 +27,8 @@ ebb_tape *ebb_tape_new(void)
 	t->dtype = EBB_F32;
 	t->flushed = FLUSHES_F32;
 	ebb_start_debug(t);
+	if (ebb_environment_complaint(complaint, sizeof complaint))
+		ebb_error_set(&t->error, EBB_INVALID, NULL, "tape_new: %s", complaint);
 	return t;
 }
 

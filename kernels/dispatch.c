@@ -2,7 +2,7 @@
  * dispatch.c - picks the table of kernels, once, by what the processor has; EBB_ISA lowers it.
  * Keeps the way of convolutions, which EBB_CONV forces.
  */
-#include "kernels.h"
+#include "environment.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -70,7 +70,7 @@ static int pick(void)
 	int n = atomic_load_explicit(&picked, memory_order_relaxed);
 
 	if (n == 0) {
-		const char *limit = getenv("EBB_ISA");
+		const char *limit = ebb_environment_isa();
 
 		if (!limit && under_valgrind())
 			limit = tables[0].f32->isa;
@@ -109,17 +109,10 @@ static atomic_int conv_choice = -1; /* -1: not asked yet; two threads at once fi
 
 ebb_conv_choice ebb_conv_chosen(void)
 {
-	static const char *const names[] = {"", "direct", "winograd", "im2col"};
 	int choice = atomic_load_explicit(&conv_choice, memory_order_relaxed);
 
 	if (choice < 0) {
-		const char *name = getenv("EBB_CONV");
-
-		choice = EBB_CONV_BY_SHAPE;
-		for (int i = EBB_CONV_DIRECT; name && i <= EBB_CONV_IM2COL; i++) {
-			if (strcmp(name, names[i]) == 0)
-				choice = i;
-		}
+		choice = (int)ebb_environment_conv();
 		atomic_store_explicit(&conv_choice, choice, memory_order_relaxed);
 	}
 	return (ebb_conv_choice)choice;

@@ -4,7 +4,8 @@
  * Every kernel exists for float and double from one source text; both fill the same struct of
  * function pointers, whose data arguments are void * and point to the table's real type ("real"
  * below).  The table is picked once, at run time, from what the processor has;
- * EBB_ISA=baseline, avx2 or avx512 in the environment forces a lower one.
+ * EBB_ISA=baseline, avx2 or avx512 in the environment forces a lower one (the highest that there is,
+ * if that one is not).
  *
  * Memory: "dense" is one block without gaps.  "NHWC" is channels-last: element (n,c,h,w) of a
  * [N,C,H,W] tensor lies at ((n*H + h)*W + w)*C + c.  Strides count elements.  Unless a name
@@ -40,9 +41,16 @@ void ebb_parallel(int64_t pieces, void (*fn)(void *ctx, int64_t piece, int worke
 /* The number of threads that kernels use: EBB_THREADS in the environment, else the processors that
  * this process may run on.  At least 1, at most 256. */
 int ebb_threads(void);
+enum { EBB_MOST_THREADS = 256 };
 
 /* Sets it; n < 1 means the default.  Not while kernels run on another thread. */
 void ebb_set_threads(int n);
+
+/* ---- The environment (environment.c) --------------------------------------------------------- */
+
+/* Whether EBB_THREADS, EBB_ISA or EBB_CONV in the environment has a value that makes no sense; text then
+ * says which and what is expected.  Kernels do as if it were not set. */
+bool ebb_environment_complaint(char *text, size_t size);
 
 /* ---- Elementwise functions ------------------------------------------------------------------- */
 

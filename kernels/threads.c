@@ -11,7 +11,7 @@
  * and the counter of pieces.
  */
 #define _GNU_SOURCE
-#include "kernels.h"
+#include "environment.h"
 #include "float_state.h"
 
 #include <pthread.h>
@@ -30,7 +30,7 @@
 #define VALGRIND_HG_DISABLE_CHECKING(p, n) ((void)0)
 #endif
 
-enum { MAX_THREADS = 256, SPINS = 4000, STACK_BYTES = 2 << 20 };
+enum { MAX_THREADS = EBB_MOST_THREADS, SPINS = 4000, STACK_BYTES = 2 << 20 };
 
 static struct {
 	pthread_mutex_t owner; /* held by the caller whose job runs */
@@ -67,8 +67,7 @@ static inline void relax(void)
 
 static int default_threads(void)
 {
-	const char *s = getenv("EBB_THREADS");
-	long n = s ? strtol(s, NULL, 10) : 0;
+	long n = ebb_environment_threads();
 
 	if (n < 1) {
 		cpu_set_t set;

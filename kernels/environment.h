@@ -1,0 +1,14 @@
+/*
+ * environment.h - what the environment asks of the kernels; 0, NULL or EBB_CONV_BY_SHAPE: nothing.
+ */
+#ifndef EBB_KERNELS_ENVIRONMENT_H
+#define EBB_KERNELS_ENVIRONMENT_H
+
+#include "kernels.h"
+
+int ebb_environment_threads(void);
+/* The name of an instruction set, which this processor or this build may lack. */
+const char *ebb_environment_isa(void);
+ebb_conv_choice ebb_environment_conv(void);
+
+#endif
