@@ -13,6 +13,9 @@
 #include <cblas.h>
 #include <dlfcn.h>
 #include <pthread.h>
+#ifndef __APPLE__
+#include <link.h>
+#endif
 
 /* From so many rows, columns and terms on; see blas.h. */
 enum { LARGE_F32 = 512, LARGE_F64 = 256, PIECES = 16, PIECE_ROWS = 64 };
@@ -28,6 +31,32 @@ static struct {
 static bool known_core;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+/* A program without a dynamic linker: what dlopen loads there brings a second C library along, whose
+ * threads crash. */
+#ifdef __APPLE__
+static bool is_static(void)
+{
+	return false;
+}
+#else
+/* The program itself comes first. */
+static int look_for_linker(struct dl_phdr_info *info, size_t size, void *found)
+{
+	(void)size;
+	for (int i = 0; i < info->dlpi_phnum; i++)
+		*(bool *)found |= info->dlpi_phdr[i].p_type == PT_INTERP;
+	return 1;
+}
+
+static bool is_static(void)
+{
+	bool found = false;
+
+	dl_iterate_phdr(look_for_linker, &found);
+	return !found;
+}
+#endif
+
 /* It stays loaded: its threads, too, would have to end first. */
 static bool load(void)
 {
@@ -36,8 +65,11 @@ static bool load(void)
 #else
 #define LIBRARY "libopenblas.so.0"
 #endif
-	void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	void *library;
 
+	if (is_static())
+		return false;
+	library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 	/* The one that the build saw may lie off the usual path. */
 	if (!library)
 		library = dlopen(EBB_OPENBLAS_DIR "/" LIBRARY, RTLD_NOW | RTLD_LOCAL);
@@ -60,9 +92,11 @@ static void ask(void)
 
 	for (size_t i = 0; i < sizeof cores / sizeof cores[0]; i++)
 		known_core |= strcmp(core, cores[i]) == 0;
+#if defined __x86_64__
 	/* Haswell's kernels have half of AVX-512's width. */
 	if (strcmp(core, "Haswell") == 0 && __builtin_cpu_supports("avx512f"))
 		known_core = false;
+#endif
 	if (known_core)
 		blas.set_num_threads(1);
 }
