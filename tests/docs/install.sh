@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs into a temporary directory and uses the library from there as a stranger would: through
-# pkg-config, in C and C++, shared, and static with shared dependencies.
-#   install.sh MESON BUILD PREFIX LIBDIR
+# pkg-config, in C and C++, shared, static with shared dependencies, and static as a whole.
+#   install.sh MESON SOURCE BUILD PREFIX LIBDIR
 set -eu
-meson=$1 build=$2 prefix=$3 libdir=$4
+meson=$1 source=$2 build=$3 prefix=$4 libdir=$5
 
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
@@ -26,6 +26,21 @@ int main(void)
 
 	ebb_backward(t, ebb_mul(t, x, ebb_sin(t, x)));
 	printf("%.4f\n", ebb_item(ebb_grad_of(x)));
+	ebb_tape_free(t);
+	return 0;
+}
+EOF
+# Large enough for OpenBLAS.
+cat >"$stage/product.c" <<'EOF'
+#include <ebb.h>
+#include <stdio.h>
+
+int main(void)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x = ebb_ones(t, EBB_SHAPE(640, 640));
+
+	printf("%.0f\n", ebb_at(ebb_matmul(t, x, x), 0));
 	ebb_tape_free(t);
 	return 0;
 }
@@ -62,6 +77,19 @@ check() { # what, command...
 runs() { # the derivative of x sin x at 3
 	[ "$(LD_LIBRARY_PATH=$lib "$stage/user")" = -2.8289 ]
 }
+own_include_path_alone() {
+	[ "$(package "$@" --cflags | xargs)" = "-I$root/include/ebb" ]
+}
+product_runs() {
+	[ "$(env -u LD_LIBRARY_PATH "$stage/product")" = 640 ]
+}
+# What would be installed with that default_library.
+installs() { # kind, the libraries' names
+	"$meson" setup "$stage/$1" "$source" -Ddefault_library="$1" -Ddemos=false -Dbench=false \
+		-Dtests=disabled >/dev/null || return 1
+	[ "$("$meson" introspect "$stage/$1" --installed | grep -o 'libebb\.\(a\|so\)' |
+		sort -u | xargs)" = "$2" ]
+}
 no_internal_header() {
 	[ -z "$(find "$root/include/ebb" -name 'kernels.h' -o -name 'internal.h')" ]
 }
@@ -74,7 +102,7 @@ for cc in gcc clang; do
 		$(package --libs)
 	check "$cc, shared: the answer" runs
 	check "$cc, static" "$cc" -std=c11 $warnings $(package --cflags) -o "$stage/user" "$stage/user.c" \
-		"$lib/libebb.a" $(pkg-config --libs $(package --print-requires-private)) -lm -pthread
+		$(package --static --libs | sed "s| -lebb | $lib/libebb.a |")
 	check "$cc, static: the answer" runs
 	for header in $(cd "$root/include/ebb" && find . -name '*.h'); do
 		echo "#include \"$header\"" >"$stage/alone.c"
@@ -94,6 +122,19 @@ for cxx in g++ clang++; do
 			$(package --cflags) -fsyntax-only "$stage/alone.cpp"
 	done
 done
+# Where all that Ebb needs is there as a static library, too.
+echo 'int main(void) { return 0; }' >"$stage/nothing.c"
+# shellcheck disable=SC2046 # flags are meant to split
+if cc -static -o "$stage/nothing" "$stage/nothing.c" $(package --static --libs | sed 's| -lebb | |') 2>/dev/null; then
+	check "static as a whole" cc -static $(package --static --cflags) -o "$stage/product" \
+		"$stage/product.c" $(package --static --libs)
+	check "static as a whole: a large product" product_runs
+fi
+check "include paths" own_include_path_alone
+check "include paths for a static link" own_include_path_alone --static
+check "default_library=static" installs static "libebb.a"
+check "default_library=shared" installs shared "libebb.so"
+check "default_library=both" installs both "libebb.a libebb.so"
 check "no internal header is installed" no_internal_header
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

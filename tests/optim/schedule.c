@@ -46,6 +46,15 @@ START_TEST(warmup)
 }
 END_TEST
 
+/* 0.1 * 10 - 1 is 0 where the product is rounded first; fused, it is 5.6e-17, and the peak would come a step
+ * late. */
+START_TEST(one_cycle_peaks_at_its_step)
+{
+	ck_assert_double_eq(ebb_schedule_one_cycle(0, 10, 0.1, 0, 0), 1);
+	ck_assert_double_eq(ebb_schedule_one_cycle(2, 10, 0.3, 0, 0), 1);
+}
+END_TEST
+
 /* PyTorch's OneCycleLR(max_lr=1, total_steps=10), and with pct_start=0.5, div_factor=10,
  * final_div_factor=100. */
 START_TEST(one_cycle)
@@ -215,6 +224,7 @@ int main(void)
 	tcase_add_test(c, step);
 	tcase_add_test(c, cosine);
 	tcase_add_test(c, warmup);
+	tcase_add_test(c, one_cycle_peaks_at_its_step);
 	tcase_add_test(c, one_cycle);
 	suite_add_tcase(s, c);
 	c = tcase_create("clipping");
