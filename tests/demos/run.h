@@ -14,12 +14,15 @@ static char output[1 << 16]; /* stdout and stderr together */
 static int run(const char *format, const char *argument)
 {
 	const char *directory = getenv("EBB_DEMOS");
+	/* Meson says how it runs programs of another machine. */
+	const char *wrapper = getenv("MESON_EXE_WRAPPER");
 	char command[2000], arguments[1000];
 	size_t n = 0, got;
 
 	ck_assert_msg(directory != NULL, "EBB_DEMOS is not set: run this through meson test");
 	snprintf(arguments, sizeof arguments, format, argument);
-	snprintf(command, sizeof command, "'%s'/%s 2>&1", directory, arguments);
+	snprintf(command, sizeof command, "%s '%s'/%s 2>&1", wrapper ? wrapper : "", directory,
+		arguments);
 	FILE *f = popen(command, "r");
 	ck_assert_ptr_nonnull(f);
 	while (n < sizeof output - 1 && (got = fread(output + n, 1, sizeof output - 1 - n, f)) > 0)

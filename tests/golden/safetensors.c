@@ -81,6 +81,18 @@ static size_t aligned_bytes(const golden_tensor *x)
 	return (bytes_of(x) + 7) / 8 * 8;
 }
 
+/* n values of that many bytes each, the least significant one first, as this machine has them. */
+static void *take_little_endian(char *to, const char *from, size_t n, size_t bytes)
+{
+	const uint16_t one = 1;
+	bool turned = *(const char *)&one == 0;
+
+	for (size_t i = 0; i < n * bytes; i += bytes)
+		for (size_t k = 0; k < bytes; k++)
+			to[i + k] = from[i + (turned ? bytes - 1 - k : k)];
+	return to;
+}
+
 /* Returns what is wrong, or NULL.  The values are moved to where they are aligned, left bytes of
  * room. */
 static const char *read_tensor(json_t *entry, const char *data, size_t size, char *aligned,
@@ -111,7 +123,8 @@ static const char *read_tensor(json_t *entry, const char *data, size_t size, cha
 		return "data_offsets";
 	if (aligned_bytes(out) > left)
 		return "overlapping data";
-	out->values = memcpy(aligned, data + begin, (size_t)(end - begin));
+	out->values = take_little_endian(
+		aligned, data + begin, (size_t)out->count, ebb_dtype_size(out->dtype));
 	return NULL;
 }
 
