@@ -65,7 +65,8 @@ START_TEST(resnet20_gives_pytorchs_numbers)
 	ebb_set_training(t, false);
 	y = ebb_cifar_resnet_forward(t, &net, x);
 	loss = ebb_cross_entropy(t, y, ebb_from_i64(t, labels->shape, labels->values));
-	ck_assert_double_eq_tol(ebb_item(loss), 0.28621155, 2e-6);
+	/* The mean of a few losses, each off by what its logits are. */
+	ck_assert_double_eq_tol(ebb_item(loss), 0.28621155, 2e-5);
 	ck_assert_msg(ebb_backward(t, loss), "%s", ebb_error_message(t));
 	/* A few times what PyTorch's own float results are off from its double ones. */
 	compare("logits", y, named(&probe, "logits"), 1e-4);
