@@ -21,7 +21,7 @@ void ebb_start_debug(ebb_tape *t)
 {
 	const char *chosen = getenv("EBB_DEBUG");
 
-	t->debug = chosen && *chosen ? strcmp(chosen, "0") != 0 : EBB_SANITIZED;
+	t->debug = chosen && *chosen ? strcmp(chosen, "1") == 0 : EBB_SANITIZED;
 	t->handles = t->debug ? &t->kept : &t->arena;
 }
 

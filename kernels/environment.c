@@ -1,6 +1,6 @@
 /*
- * environment.c - what EBB_THREADS, EBB_ISA and EBB_CONV say.  An empty value is none; one that makes no
- * sense is none, too, and a complaint tells of it.
+ * environment.c - what EBB_THREADS, EBB_ISA and EBB_CONV say, and which values of these and of EBB_DEBUG
+ * make sense.  An empty value is none; one that makes no sense is none, too, and a complaint tells of it.
  */
 #include "environment.h"
 
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const switches[] = {"0", "1", NULL};
 static const char *const isas[] = {"baseline", "avx2", "avx512", NULL};
 /* In the order of ebb_conv_choice, from EBB_CONV_DIRECT on. */
 static const char *const ways[] = {"direct", "winograd", "im2col", NULL};
@@ -83,6 +84,8 @@ bool ebb_environment_complaint(char *text, size_t size)
 		expected = "baseline, avx2 or avx512";
 	else if (!is_known(variable = "EBB_CONV", ways, &ignored))
 		expected = "direct, winograd or im2col";
+	else if (!is_known(variable = "EBB_DEBUG", switches, &ignored))
+		expected = "0 or 1";
 	else
 		return false;
 	snprintf(text, size, "%s in the environment is \"%.40s\", expected %s", variable,

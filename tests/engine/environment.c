@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-static const char *const variables[] = {"EBB_THREADS", "EBB_ISA", "EBB_CONV"};
+static const char *const variables[] = {"EBB_THREADS", "EBB_ISA", "EBB_CONV", "EBB_DEBUG"};
 
 static void forget_environment(void)
 {
@@ -17,7 +17,7 @@ START_TEST(sensible_values_are_taken)
 		{"EBB_THREADS", "256"}, {"EBB_THREADS", "007"}, {"EBB_THREADS", ""},
 		{"EBB_ISA", "baseline"}, {"EBB_ISA", "avx2"}, {"EBB_ISA", "avx512"},
 		{"EBB_ISA", ""}, {"EBB_CONV", "direct"}, {"EBB_CONV", "winograd"},
-		{"EBB_CONV", "im2col"}, {"EBB_CONV", ""}};
+		{"EBB_CONV", "im2col"}, {"EBB_CONV", ""}, {"EBB_DEBUG", "0"}, {"EBB_DEBUG", "1"}};
 
 	for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
 		ebb_tape *t;
@@ -42,7 +42,8 @@ START_TEST(values_without_sense_are_an_error_on_every_tape)
 		{"EBB_ISA", "avx3", "baseline, avx2 or avx512"},
 		{"EBB_ISA", "AVX2", "baseline, avx2 or avx512"},
 		{"EBB_CONV", "foo", "direct, winograd or im2col"},
-		{"EBB_CONV", "direct ", "direct, winograd or im2col"}};
+		{"EBB_CONV", "direct ", "direct, winograd or im2col"},
+		{"EBB_DEBUG", "yes", "0 or 1"}};
 
 	for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
 		forget_environment();
