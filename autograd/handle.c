@@ -38,13 +38,11 @@ ebb_tensor *ebb_handle_take(ebb_tape *t)
 	return &k->x;
 }
 
-void ebb_note_origin(ebb_tensor *x, const char *op, const char *site)
+void ebb_track_origin(ebb_tensor *x, const char *op, const char *site)
 {
 	const ebb_frame *f = x->tape->frame;
 	tracked *k = (tracked *)(void *)x;
 
-	if (!x->tape->debug)
-		return;
 	k->op = op;
 	k->site = f && f->site ? f->site : site;
 }
@@ -54,7 +52,7 @@ void ebb_copy_origin(ebb_tensor *x, const ebb_tensor *from)
 	const tracked *k = (const tracked *)(const void *)from;
 
 	if (x->tape->debug && !from->stored)
-		ebb_note_origin(x, k->op, k->site);
+		ebb_track_origin(x, k->op, k->site);
 }
 
 static void make_stale(void *p)
@@ -76,13 +74,11 @@ void ebb_forget_handles(ebb_tape *t, uint64_t from)
 		ebb_arena_each(&t->kept, from, sizeof(tracked), make_stale);
 }
 
-bool ebb_is_stale(const ebb_tensor *x, const char *what, const char *site)
+bool ebb_fail_stale(const ebb_tensor *x, const char *what, const char *site)
 {
 	const tracked *k = (const tracked *)(const void *)x;
 	char text[240];
 
-	if (!x || !x->stale)
-		return false;
 	ebb_fail(x->tape, EBB_BAD_STATE, site,
 		"%s: %s is gone since the tape was reset or rewound; it was made by %s at %s", what,
 		ebb_describe_any(x, text, sizeof text), k->op ? k->op : "a gradient",

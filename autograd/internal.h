@@ -222,16 +222,22 @@ static inline uint16_t ebb_order_flag(ebb_order order)
 /* ebb_tensor_new, whose memory is not written to unless zeroed. */
 ebb_tensor *ebb_stored_new(
 	ebb_dtype dtype, ebb_shape shape, bool channels_last, bool zeroed, ebb_error *e);
-/* A handle's memory: from t->handles. */
-ebb_tensor *ebb_handle_take(ebb_tape *t);
-/* Debug mode, as the environment says (handle.c); without it these do nothing.  What made x, and the
- * same of another; the handles made since a mark of t->handles are stale; whether x is, which fails
- * its tape. */
+/* Debug mode, as the environment says (handle.c).  A handle's memory comes from t->handles. */
 void ebb_start_debug(ebb_tape *t);
-void ebb_note_origin(ebb_tensor *x, const char *op, const char *site);
+ebb_tensor *ebb_handle_take(ebb_tape *t);
+/* In debug mode alone: what made x, and the same of another; the handles made since a mark of
+ * t->handles are stale. */
+void ebb_track_origin(ebb_tensor *x, const char *op, const char *site);
 void ebb_copy_origin(ebb_tensor *x, const ebb_tensor *from);
 void ebb_forget_handles(ebb_tape *t, uint64_t from);
-bool ebb_is_stale(const ebb_tensor *x, const char *what, const char *site);
+/* Fails x's tape, as x is stale.  Returns true. */
+bool ebb_fail_stale(const ebb_tensor *x, const char *what, const char *site);
+
+static inline bool ebb_is_stale(const ebb_tensor *x, const char *what, const char *site)
+{
+	return x && x->stale && ebb_fail_stale(x, what, site);
+}
+
 /* ebb_describe, of a stale handle too. */
 const char *ebb_describe_any(const ebb_tensor *x, char *buffer, size_t size);
 /* A handle on the tape with no memory yet; in the list of live handles. NULL without an error
@@ -365,6 +371,12 @@ struct ebb_tape {
 	ebb_arena names;    /* a tensor older than a mark may be named after it */
 	ebb_pool pool;
 };
+
+static inline void ebb_note_origin(ebb_tensor *x, const char *op, const char *site)
+{
+	if (x->tape->debug)
+		ebb_track_origin(x, op, site);
+}
 
 /* Whether kernels of x's type on x's tape flush subnormal numbers; not those on stored tensors. */
 static inline bool ebb_flushes(const ebb_tensor *x)
