@@ -213,8 +213,8 @@ EBB_API bool ebb_probe_verdict(const ebb_probe *p, int64_t from, int64_t to,
 /* One line per layer: the summary over the samples of steps [.from, .to).  .colour: ANSI colours;
  * .bars: a bar of log gradient norm per line; .ascii: no characters beyond ASCII.  .width: at most
  * so many columns, such as a terminal's, by shorter bars, fewer quantities, and names without their
- * beginnings; the norm of the activation's gradient and eight columns of a name stay.  False and
- * .error if nothing was sampled there, or there is no memory. */
+ * beginnings; the norm of the activation's gradient and eight columns of a name stay.  A last line says so
+ * where a sampled gradient was 0 throughout on a tape that flushes its type.  False and .error if nothing was sampled there, or there is no memory. */
 typedef struct ebb_probe_table_args {
 	const ebb_probe *probe;
 	ebb_text *text;

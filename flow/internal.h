@@ -73,6 +73,7 @@ struct ebb_probe {
 	bool failed;
 	bool watching; /* the current step is sampled */
 	bool open;     /* row number samples is being filled */
+	bool flushed;  /* a gradient was 0 throughout on a tape that flushes its type */
 	int samples, capacity;
 	int64_t *step_of;
 	int step_capacity;
@@ -97,6 +98,9 @@ void ebb_sums_add(ebb_kernel_stats *into, const ebb_kernel_stats *more);
 ebb_stats ebb_stats_from(const ebb_kernel_stats *sums);
 
 /* ---- rows.c, verdict.c ---- */
+
+/* What a table says below it where a gradient may be 0 because it was flushed. */
+#define EBB_FLUSHED_NOTE "a gradient of 0 may have been flushed: see ebb_set_flush_subnormal"
 
 /* The layers that tables show (containers left out), summarised: *n of them in *bytes of memory.
  * NULL if there is no layer (*bytes is then 0) or no memory. */

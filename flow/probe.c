@@ -357,6 +357,13 @@ static int first_pending(const ebb_probe *p, int64_t node)
 	return lo;
 }
 
+static bool may_be_flushed(const ebb_tape *t, ebb_dtype dtype)
+{
+	ebb_flush flush = ebb_flush_subnormal(t);
+
+	return flush == EBB_FLUSH_ALWAYS || (flush == EBB_FLUSH_F32 && dtype == EBB_F32);
+}
+
 static void on_gradient(void *ctx, const ebb_node *node, const ebb_tensor *g)
 {
 	ebb_probe *p = ctx;
@@ -377,6 +384,8 @@ static void on_gradient(void *ctx, const ebb_node *node, const ebb_tensor *g)
 		fail(p);
 		return;
 	}
+	if (sums.max_abs == 0 && sums.n && may_be_flushed(p->t, ebb_dtype_of(g)))
+		p->flushed = true;
 	for (; at < p->pendings && p->pending[at].node == index; at++)
 		ebb_sums_add(&p->layer[p->pending[at].layer].rows[p->samples].gradient, &sums);
 	if (stored)

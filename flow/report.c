@@ -270,7 +270,10 @@ static bool table(ebb_text *t, const ebb_report_network *network, ebb_error *e)
 		"<th>L2 norm</th><th>max |g|</th><th>update/weight</th></tr></thead><tbody>\n");
 	for (int i = 0; i < n; i++)
 		row(t, &s[i], lo, hi);
-	ebb_text_add(t, "</tbody></table></div></details>\n");
+	ebb_text_add(t, "</tbody></table></div>");
+	if (network->probe->flushed)
+		ebb_text_add(t, "<p>" EBB_FLUSHED_NOTE "</p>");
+	ebb_text_add(t, "</details>\n");
 	ebb_free(s, bytes);
 	return true;
 }

@@ -122,4 +122,3 @@ bool ebb_stats_of(const ebb_tensor *x, double below, double above, ebb_stats *s)
 	*s = ebb_stats_from(&sums);
 	return true;
 }
-

@@ -248,6 +248,8 @@ bool(ebb_probe_table)(const ebb_probe_table_args *a)
 	code(a->text, a->colour, DIM);
 	ebb_text_printf(a->text, "medians over %d sampled steps of %lld\n", s[0].samples,
 		(long long)ebb_probe_steps(a->probe));
+	if (a->probe->flushed)
+		ebb_text_add(a->text, EBB_FLUSHED_NOTE "\n");
 	code(a->text, a->colour, PLAIN);
 	ebb_free(s, bytes);
 	return !a->text->failed || no_memory(a->error, a->site, "probe_table");

@@ -341,6 +341,51 @@ START_TEST(no_memory)
 }
 END_TEST
 
+/* Gradients of 1e-40, which F32 flushes unless it is told not to, in a table and on a page. */
+START_TEST(a_gradient_that_may_have_been_flushed_is_noted)
+{
+	static const struct {
+		ebb_dtype dtype;
+		ebb_flush flush;
+		double factor;
+		bool noted;
+	} run[] = {{EBB_F32, EBB_FLUSH_F32, 1e-20, true}, {EBB_F32, EBB_FLUSH_NEVER, 1e-20, false},
+		{EBB_F32, EBB_FLUSH_F32, 1e-15, false}, {EBB_F64, EBB_FLUSH_F32, 1e-20, false},
+		{EBB_F64, EBB_FLUSH_ALWAYS, 1e-160, true}};
+
+	for (int i = 0; i < 5; i++) {
+		ebb_tape *t = ebb_tape_new();
+		ebb_text text = {0}, page = {0};
+		ebb_probe *p = ebb_probe_new(t);
+		ebb_tensor *x;
+
+		ebb_set_default_dtype(t, run[i].dtype);
+		ebb_set_flush_subnormal(t, run[i].flush);
+		x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(3)));
+		for (int k = 0; k < 3; k++) {
+			ebb_scope_begin(t, k == 0 ? "a" : k == 1 ? "b" : "c");
+			x = ebb_scope_end(t, ebb_mul_scalar(t, x, run[i].factor));
+		}
+		ck_assert(ebb_backward(t, ebb_sum(t, x)));
+		ck_assert(ebb_probe_step(p));
+		assert_healthy(t);
+		ck_assert(ebb_probe_table(p, &text));
+		ck_assert_msg(!strstr(text.data, "may have been flushed") == !run[i].noted,
+			"run %d:\n%s", i, text.data);
+		ck_assert(ebb_report_html(
+			&(ebb_report){.title = "t",
+				.networks = 1,
+				.network = &(ebb_report_network){.name = "n", .probe = p}},
+			&page, NULL));
+		ck_assert(!strstr(page.data, "may have been flushed") == !run[i].noted);
+		ebb_text_free(&text);
+		ebb_text_free(&page);
+		ebb_probe_free(p);
+		ebb_tape_free(t);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("flow output");
@@ -351,6 +396,7 @@ int main(void)
 	tcase_add_test(c, table_lines_align);
 	tcase_add_test(c, a_table_fits_into_a_width);
 	tcase_add_test(c, bars_have_a_length_for_any_norm);
+	tcase_add_test(c, a_gradient_that_may_have_been_flushed_is_noted);
 	tcase_add_test(c, sparklines);
 	tcase_add_test(c, base64_and_escapes);
 	tcase_add_test(c, files);
