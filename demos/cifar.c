@@ -92,14 +92,11 @@ static bool save(const curves *c, const settings *s, ebb_error *e)
 
 /* ---- Training ------------------------------------------------------------------------------- */
 
-/* What both loops ask after: their loader must have ended because the epoch did. */
-static bool ended_well(ebb_tape *t, ebb_loader *loader, ebb_error *e)
+static bool passed_on(const ebb_error *first, ebb_error *e)
 {
-	if (ebb_failed(t))
-		ebb_error_set(e, ebb_error_status(t), NULL, "%s", ebb_error_message(t));
-	if (ebb_loader_error(loader))
-		*e = *ebb_loader_error(loader);
-	return e->status == EBB_OK;
+	if (first)
+		*e = *first;
+	return !first;
 }
 
 static bool test(ebb_tape *t, const ebb_cifar_resnet *net, ebb_loader *loader, double *loss,
@@ -123,7 +120,7 @@ static bool test(ebb_tape *t, const ebb_cifar_resnet *net, ebb_loader *loader, d
 	ebb_set_training(t, true);
 	*loss = ebb_average_value(&losses);
 	*accuracy = ebb_average_value(&accuracies);
-	return ended_well(t, loader, e);
+	return passed_on(ebb_first_error(t, loader), e);
 }
 
 static bool train_epoch(ebb_tape *t, const ebb_cifar_resnet *net, ebb_params *p, ebb_optim *opt,
@@ -145,16 +142,13 @@ static bool train_epoch(ebb_tape *t, const ebb_cifar_resnet *net, ebb_params *p,
 			&now->accuracy, ebb_accuracy(logits, batch.labels), (double)batch.count);
 		ebb_params_zero_grad(p);
 		ebb_backward(t, loss);
-		if (!ebb_optim_step(opt)) {
-			if (!ebb_failed(t))
-				*e = *ebb_optim_error(opt);
+		if (!ebb_optim_step(opt))
 			break;
-		}
 		ebb_tape_reset(t);
 		now->images += batch.count;
 		progress_show(now, epoch, s->epochs, batch.index + 1, batches);
 	}
-	return ended_well(t, loader, e);
+	return passed_on(ebb_first_error(t, p, opt, loader), e);
 }
 
 static bool train(const settings *s, ebb_loader *training, ebb_loader *testing, ebb_error *e)
@@ -165,13 +159,9 @@ static bool train(const settings *s, ebb_loader *training, ebb_loader *testing, 
 	ebb_cifar_resnet net = ebb_cifar_resnet_new(p, s->depth);
 	ebb_optim *opt =
 		ebb_sgd(p, .lr = s->lr, .momentum = 0.9, .nesterov = true, .weight_decay = 5e-4);
-	bool ok = t && opt;
+	bool ok = passed_on(ebb_first_error(t, p, opt), e);
 
-	if (!ok)
-		ebb_error_set(e, EBB_NO_MEMORY, NULL, "%s",
-			ebb_params_error(p) ? ebb_params_error(p)->message
-					    : "no memory for a tape");
-	else
+	if (ok)
 		printf("ResNet-%d, %lld parameters\n", s->depth, (long long)ebb_params_elements(p));
 	for (int epoch = 0; ok && epoch < s->epochs; epoch++) {
 		progress now = progress_begin();

@@ -46,6 +46,13 @@ typedef struct settings {
 
 /* ---- Training ---- */
 
+static bool said_ok(const ebb_error *e)
+{
+	if (e)
+		fprintf(stderr, "\n%s\n", e->message);
+	return !e;
+}
+
 static double test_accuracy(ebb_tape *t, const lenet *net, ebb_loader *loader)
 {
 	ebb_average accuracy = {0};
@@ -88,11 +95,7 @@ static bool train_epoch(ebb_tape *t, const lenet *net, ebb_params *p, ebb_optim 
 		show_to->images += batch.count;
 		progress_show(show_to, epoch, s->epochs, batch.index + 1, batches);
 	}
-	if (ebb_failed(t))
-		fprintf(stderr, "\n%s\n", ebb_error_message(t));
-	else if (ebb_optim_error(opt))
-		fprintf(stderr, "\n%s\n", ebb_optim_error(opt)->message);
-	return !ebb_failed(t) && !ebb_optim_error(opt);
+	return said_ok(ebb_first_error(t, p, opt, loader));
 }
 
 static bool train(const settings *s, ebb_loader *training, ebb_loader *testing)
@@ -101,13 +104,9 @@ static bool train(const settings *s, ebb_loader *training, ebb_loader *testing)
 	ebb_params *p = ebb_params_new(s->seed);
 	lenet net = lenet_new(p);
 	ebb_optim *opt = ebb_sgd(p, .lr = s->lr, .momentum = 0.9, .weight_decay = 5e-4);
-	bool ok = t && opt;
+	bool ok = said_ok(ebb_first_error(t, p, opt));
 
-	if (!ok)
-		fprintf(stderr, "%s\n",
-			ebb_params_error(p) ? ebb_params_error(p)->message
-					    : "no memory for a tape");
-	else
+	if (ok)
 		printf("LeNet, %lld parameters\n", (long long)ebb_params_elements(p));
 	for (int epoch = 0; ok && epoch < s->epochs; epoch++) {
 		progress now = progress_begin();
@@ -115,9 +114,7 @@ static bool train(const settings *s, ebb_loader *training, ebb_loader *testing)
 		if (!ok)
 			break;
 		double seconds = cli_now() - now.began, accuracy = test_accuracy(t, &net, testing);
-		ok = !ebb_failed(t);
-		if (!ok)
-			fprintf(stderr, "\n%s\n", ebb_error_message(t));
+		ok = said_ok(ebb_first_error(t, testing));
 		progress_clear(&now);
 		progress_report(epoch, s->epochs, ebb_average_value(&now.loss),
 			ebb_average_value(&now.accuracy), accuracy, (double)now.images / seconds);

@@ -32,15 +32,15 @@ static bool step(run *r, ebb_optim *opt, const ebb_batch *batch)
 	r->accuracy[r->steps] = ebb_accuracy(logits, batch->labels);
 	ebb_params_zero_grad(r->params);
 	ebb_backward(t, loss);
-	bool ok = ebb_optim_step(opt);
+	ebb_optim_step(opt);
 	ebb_probe_step(r->probe);
 	ebb_tape_reset(t);
 	r->steps++;
-	if (ebb_failed(t))
-		fprintf(stderr, "%s: %s\n", r->design.name, ebb_error_message(t));
-	else if (!ok)
-		fprintf(stderr, "%s: %s\n", r->design.name, ebb_optim_error(opt)->message);
-	return ok && !ebb_failed(t);
+
+	const ebb_error *e = ebb_first_error(t, r->params, opt);
+	if (e)
+		fprintf(stderr, "%s: %s\n", r->design.name, e->message);
+	return !e;
 }
 
 static bool loop(run *r, const settings *s, ebb_optim *opt, ebb_loader *loader, int index)
