@@ -275,14 +275,14 @@ END_TEST
 static int run_on_terminal(const char *command, int columns)
 {
 	struct winsize size = {.ws_col = (unsigned short)columns, .ws_row = 40};
-	char line[1000];
+	char line[2000];
 	int master = posix_openpt(O_RDWR | O_NOCTTY), status;
 	size_t n = 0;
 	ssize_t got;
 
 	ck_assert(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
 	ck_assert_int_eq(ioctl(master, TIOCSWINSZ, &size), 0);
-	snprintf(line, sizeof line, "'%s'/%s", getenv("EBB_DEMOS"), command);
+	shell_command(line, sizeof line, command);
 	pid_t child = fork();
 	if (child == 0) {
 		setsid();
@@ -335,7 +335,7 @@ START_TEST(lines_fit_the_terminal)
 	static const char *const commands[] = {
 		"lenet --images 200 --epochs 1 --batch 50 --threads 1",
 		"gradflow --steps 3 --depth 4 --images 16 --batch 8 --width 2 --threads 1 --out "
-	        "%s"};
+		"%s"};
 	char directory[] = "/tmp/ebb-terminal-XXXXXX", command[300];
 
 	unsetenv("COLUMNS");

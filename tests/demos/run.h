@@ -10,19 +10,26 @@
 
 static char output[1 << 16]; /* stdout and stderr together */
 
-/* The exit status of "demos/COMMAND"; a crash is 128 or more. */
-static int run(const char *format, const char *argument)
+/* The shell's command for "demos/COMMAND". */
+static void shell_command(char *line, size_t size, const char *command)
 {
 	const char *directory = getenv("EBB_DEMOS");
 	/* Meson says how it runs programs of another machine. */
 	const char *wrapper = getenv("MESON_EXE_WRAPPER");
-	char command[2000], arguments[1000];
-	size_t n = 0, got;
 
 	ck_assert_msg(directory != NULL, "EBB_DEMOS is not set: run this through meson test");
+	snprintf(line, size, "%s '%s'/%s", wrapper ? wrapper : "", directory, command);
+}
+
+/* The exit status of "demos/COMMAND"; a crash is 128 or more. */
+static int run(const char *format, const char *argument)
+{
+	char command[2100], arguments[1000];
+	size_t n = 0, got;
+
 	snprintf(arguments, sizeof arguments, format, argument);
-	snprintf(command, sizeof command, "%s '%s'/%s 2>&1", wrapper ? wrapper : "", directory,
-		arguments);
+	shell_command(command, sizeof command - 8, arguments);
+	strcat(command, " 2>&1");
 	FILE *f = popen(command, "r");
 	ck_assert_ptr_nonnull(f);
 	while (n < sizeof output - 1 && (got = fread(output + n, 1, sizeof output - 1 - n, f)) > 0)
