@@ -22,21 +22,29 @@
 /* The one that happened first, or NULL. */
 #define ebb_first_error(...)                                                                       \
 	EBB_FIRST_ERROR_(__VA_ARGS__, EBB_NONE_, EBB_NONE_, EBB_NONE_, EBB_NONE_, EBB_NONE_,       \
-		EBB_NONE_, EBB_NONE_, EBB_NONE_)
+		EBB_NONE_, EBB_NONE_, EBB_NONE_, EBB_NONE_)
 #define ebb_ok(...) (ebb_first_error(__VA_ARGS__) == NULL)
 
-#define EBB_NONE_ ((const ebb_error *)NULL)
-#define EBB_FIRST_ERROR_(a, b, c, d, e, f, g, h, ...)                                              \
-	ebb_earliest_error(8, (const ebb_error *const[]){EBB_ERROR_OF_(a), EBB_ERROR_OF_(b),       \
+/* A ninth argument does not compile: it is where none may be. */
+struct ebb_none_;
+#define EBB_NONE_ ((const struct ebb_none_ *)NULL)
+#define EBB_FIRST_ERROR_(a, b, c, d, e, f, g, h, too_many, ...)                                    \
+	ebb_earliest_error(_Generic((too_many), const struct ebb_none_ *: 8), (                    \
+				      const ebb_error *const[]){EBB_ERROR_OF_(a), EBB_ERROR_OF_(b),       \
 				      EBB_ERROR_OF_(c), EBB_ERROR_OF_(d), EBB_ERROR_OF_(e),        \
 				      EBB_ERROR_OF_(f), EBB_ERROR_OF_(g), EBB_ERROR_OF_(h)})
 #define EBB_ERROR_OF_(x)                                                                           \
 	_Generic((x), ebb_tape *: ebb_tape_error, const ebb_tape *: ebb_tape_error,                \
 		ebb_params *: ebb_params_error, const ebb_params *: ebb_params_error,              \
-		ebb_optim *: ebb_optim_error, const ebb_optim *: ebb_optim_error,                  \
-		ebb_loader *: ebb_loader_error, const ebb_loader *: ebb_loader_error,              \
-		ebb_augment *: ebb_augment_error, const ebb_augment *: ebb_augment_error,          \
-		ebb_error *: ebb_error_itself, const ebb_error *: ebb_error_itself)(x)
+		ebb_optim *: ebb_optim_error, ebb_loader *: ebb_loader_error,                      \
+		ebb_augment *: ebb_augment_error,                                                  \
+		ebb_error *: ebb_error_itself, const ebb_error *: ebb_error_itself,                \
+		const struct ebb_none_ *: ebb_no_error_)(x)
+static inline const ebb_error *ebb_no_error_(const struct ebb_none_ *none)
+{
+	(void)none;
+	return NULL;
+}
 static inline const ebb_error *ebb_error_itself(const ebb_error *e)
 {
 	return e;

@@ -145,18 +145,18 @@ EBB_API void ebb_memory_reset_peak(ebb_tape *t);
 
 /* A tape, for one thread at a time.  NULL if there is no memory (every function accepts a NULL
  * tape, and ebb_failed is true for it).  It records, trains, computes in F32 and is seeded with
- * 0.  EBB_INVALID: EBB_THREADS, EBB_ISA or EBB_CONV in the environment has a value that makes no sense;
+ * 0.  EBB_INVALID: EBB_THREADS, EBB_ISA, EBB_CONV or EBB_DEBUG in the environment has a value that makes no sense;
  * after ebb_clear_error it counts as not set. */
 EBB_API ebb_tape *ebb_tape_new(void);
 EBB_API void ebb_tape_free(ebb_tape *t);
 /* Forgets all that was recorded and every tensor; buffers stay in the tape's pool.  Handles are
  * invalid from here on.  An error stays until ebb_clear_error.
  *
- * Debug mode (EBB_DEBUG=1 in the environment when the tape is made; in builds with a sanitizer by
- * default, unless EBB_DEBUG=0): no handle is used again for another tensor, so that one from before a
- * reset or a rewind is a sticky error (EBB_BAD_STATE) wherever it is read, which names the op and the
- * line that made it.  Each tensor then takes some 250 bytes until the tape is freed.  Without it such a
- * handle may read as another tensor. */
+ * Debug mode: EBB_DEBUG=1 in the environment when the tape is made, or a build with the address, thread
+ * or memory sanitizer and no EBB_DEBUG=0.  No handle is used again for another tensor.  One from before a
+ * reset or a rewind is a sticky error (EBB_BAD_STATE) in every op and accessor, which names the op and the
+ * line that made it (ebb_release, ebb_scope_end and ebb_node_of take it in silence).  Each tensor takes
+ * some 250 bytes until the tape is freed.  Without debug mode such a handle may read as another tensor. */
 EBB_API void ebb_tape_reset(ebb_tape *t);
 
 /* Forgets what was recorded, and every tensor made, since the mark: an inner loop can drop its
@@ -164,7 +164,7 @@ EBB_API void ebb_tape_reset(ebb_tape *t);
  * which it was taken; any other is an error (EBB_BAD_STATE), and nothing is forgotten. */
 typedef struct ebb_mark {
 	const ebb_tape *tape;
-	int64_t nodes, live, adopted, grads;
+	int64_t nodes, live, adopted, grads, tracked;
 	uint64_t arena, handles, generation, epoch, scope;
 } ebb_mark;
 EBB_API ebb_mark ebb_tape_mark(const ebb_tape *t);
@@ -190,7 +190,8 @@ EBB_API bool ebb_detect_anomaly(ebb_tape *t, bool on);
  * shows in double precision goes down to 4.9e-324; a run that must see what F32 loses is made in F64, or
  * with EBB_FLUSH_NEVER.  (PyTorch's default keeps them in both.)  Optimizers have no tape and always
  * flush.  Kernels round to nearest and trap nothing, whatever the calling thread's floating-point state,
- * which is as it was in callbacks and after every call.  Processors other than x86 with SSE2 and 64-bit
+ * which is as it was in callbacks and after every call.  Numbers that an op derives once from its options
+ * (the divisor of a mean) follow the calling thread's rounding.  Processors other than x86 with SSE2 and 64-bit
  * ARM keep subnormal numbers always. */
 typedef enum ebb_flush {
 	EBB_FLUSH_NEVER,
@@ -217,7 +218,8 @@ EBB_API ebb_random ebb_random_next(ebb_tape *t);
  * the tail of the current path continues it: inside "resnet.layer1.0" the name "layer1.0.conv1"
  * gives "resnet.layer1.0.conv1". Ending it drops every value made inside but y (which may be
  * NULL), and returns y.  Ending one when none is open is an error, and so is a reset while one is open,
- * which names the line that began it (both EBB_BAD_STATE). */
+ * which names the line that began it (both EBB_BAD_STATE).  After a failure inside a scope, reset first and
+ * clear the error then. */
 EBB_API void ebb_scope_begin(ebb_tape *t, const char *name, const char *site);
 EBB_API ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y, const char *site);
 /* "I will not read x again": its memory goes back as soon as no gradient needs it.  A checkpointed

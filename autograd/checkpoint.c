@@ -347,6 +347,7 @@ static void checkpoint_vjp(ebb_vjp *v)
 	was = enter(t, s);
 	m = ebb_tape_mark(t);
 	y = s->fn(t, v->in[0], s->ctx);
+	t->flushed = was.flushed; /* the rest is this sweep's */
 	if (!ebb_failed(t) && (!y || !ebb_same_shape(y, v->out) || y->dtype != v->out->dtype))
 		ebb_fail(t, EBB_BAD_STATE, v->node->site,
 			"checkpoint: the second run gave %s, the first %s",

@@ -30,7 +30,7 @@ static void append_v(char *buffer, size_t size, const char *format, va_list ap)
 /* Errors of several tapes and stores are told apart by when they happened. */
 static uint64_t next_order(void)
 {
-	static atomic_uint_fast64_t count;
+	static atomic_ulong count; /* not 64 bits on machines that have no such atomics */
 
 	return atomic_fetch_add_explicit(&count, 1, memory_order_relaxed) + 1;
 }
@@ -89,7 +89,7 @@ const ebb_error *ebb_earliest_error(int n, const ebb_error *const *e)
 {
 	const ebb_error *first = NULL;
 
-	/* An error of unknown order is a handle that is NULL: what made it so has one that is known. */
+	/* Order 0 is that of the constant error for a NULL handle: the error that explains it wins. */
 	for (int i = 0; i < n; i++)
 		if (e[i] && e[i]->status != EBB_OK &&
 			(!first || (e[i]->order && (!first->order || e[i]->order < first->order))))

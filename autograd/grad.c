@@ -68,7 +68,7 @@ static bool find_targets(const ebb_grad_args *a, const char *what, ebb_tensor **
 	for (int i = 0; i < a->n; i++) {
 		ebb_tensor *x = a->x[i];
 
-		if (ebb_is_stale(x, what, a->site))
+		if (ebb_refuses_stale(t, x, what, a->site))
 			return false;
 		if (x && !x->tape)
 			x = ebb_adopt(t, x, a->site);

@@ -6,9 +6,7 @@
  * it beside it, and a reset or a rewind marks those it forgets as stale.
  */
 #include "autograd/internal.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "kernels/environment.h"
 
 /* ---- Debug mode ------------------------------------------------------------------------------ */
 
@@ -19,23 +17,29 @@ typedef struct tracked {
 
 void ebb_start_debug(ebb_tape *t)
 {
-	const char *chosen = getenv("EBB_DEBUG");
+	int chosen = ebb_environment_debug();
 
-	t->debug = chosen && *chosen ? strcmp(chosen, "1") == 0 : EBB_SANITIZED;
+	t->debug = chosen < 0 ? EBB_SANITIZED : chosen;
 	t->handles = t->debug ? &t->kept : &t->arena;
 }
 
-ebb_tensor *ebb_handle_take(ebb_tape *t)
+static ebb_tensor *take_tracked(ebb_tape *t)
 {
 	tracked *k;
 
-	if (!t->debug)
-		return ebb_arena_take(&t->arena, sizeof(ebb_tensor));
+	if (!ebb_grow(&t->tracked, &t->tracked_capacity, t->ntracked + 1, sizeof *t->tracked))
+		return NULL;
 	k = ebb_arena_take(&t->kept, sizeof *k);
 	if (!k)
 		return NULL;
 	k->op = k->site = NULL;
+	t->tracked[t->ntracked++] = &k->x;
 	return &k->x;
+}
+
+ebb_tensor *ebb_handle_take(ebb_tape *t)
+{
+	return t->debug ? take_tracked(t) : ebb_arena_take(&t->arena, sizeof(ebb_tensor));
 }
 
 void ebb_track_origin(ebb_tensor *x, const char *op, const char *site)
@@ -55,34 +59,31 @@ void ebb_copy_origin(ebb_tensor *x, const ebb_tensor *from)
 		ebb_track_origin(x, k->op, k->site);
 }
 
-static void make_stale(void *p)
+void ebb_forget_handles(ebb_tape *t, int64_t first)
 {
-	tracked *k = p;
+	for (int64_t i = first; i < t->ntracked; i++) {
+		ebb_tensor *x = t->tracked[i];
 
-	k->x.stale = true;
-	k->x.flags |= EBB_F_DROPPED;
-	k->x.node = -1;
-	k->x.storage = NULL;
-	k->x.data = NULL;
-	k->x.grad = NULL;
-	k->x.name = NULL;
+		x->stale = true;
+		x->flags |= EBB_F_DROPPED;
+		x->node = -1;
+		x->storage = NULL;
+		x->data = NULL;
+		x->grad = NULL;
+		x->name = NULL;
+	}
+	t->ntracked = first;
 }
 
-void ebb_forget_handles(ebb_tape *t, uint64_t from)
-{
-	if (t->debug)
-		ebb_arena_each(&t->kept, from, sizeof(tracked), make_stale);
-}
-
-bool ebb_fail_stale(const ebb_tensor *x, const char *what, const char *site)
+bool ebb_fail_stale(ebb_tape *t, const ebb_tensor *x, const char *what, const char *site)
 {
 	const tracked *k = (const tracked *)(const void *)x;
 	char text[240];
 
-	ebb_fail(x->tape, EBB_BAD_STATE, site,
-		"%s: %s is gone since the tape was reset or rewound; it was made by %s at %s", what,
-		ebb_describe_any(x, text, sizeof text), k->op ? k->op : "a gradient",
-		k->site ? k->site : "an unknown line");
+	ebb_fail(t, EBB_BAD_STATE, site,
+		"%s: %s is gone since %s was reset or rewound; it was made by %s at %s", what,
+		ebb_describe_any(x, text, sizeof text), t == x->tape ? "the tape" : "its tape",
+		k->op ? k->op : "a gradient", k->site ? k->site : "an unknown line");
 	return true;
 }
 

@@ -30,7 +30,7 @@
 #define EBB_UNPOISON(p, n) ((void)(p), (void)(n))
 #endif
 
-/* A build with a sanitizer that compilers tell of. */
+/* 1 in a build whose compiler announces its sanitizer: address, thread or memory. */
 #if defined(EBB_ASAN) || defined(__SANITIZE_THREAD__)
 #define EBB_SANITIZED 1
 #elif defined(__has_feature)
@@ -122,8 +122,6 @@ void ebb_arena_rewind(ebb_arena *a, uint64_t mark);
 uint64_t ebb_arena_mark(const ebb_arena *a);
 /* Whether p was taken after the mark (and not rewound since). */
 bool ebb_arena_is_after(const ebb_arena *a, uint64_t mark, const void *p);
-/* fn(p) for everything taken since the mark; all of it is of that size. */
-void ebb_arena_each(const ebb_arena *a, uint64_t mark, size_t size, void (*fn)(void *p));
 void ebb_arena_free(ebb_arena *a);
 ebb_storage *ebb_storage_new(size_t bytes); /* a stored tensor's */
 void ebb_storage_free(ebb_storage *s);
@@ -222,20 +220,30 @@ static inline uint16_t ebb_order_flag(ebb_order order)
 /* ebb_tensor_new, whose memory is not written to unless zeroed. */
 ebb_tensor *ebb_stored_new(
 	ebb_dtype dtype, ebb_shape shape, bool channels_last, bool zeroed, ebb_error *e);
-/* Debug mode, as the environment says (handle.c).  A handle's memory comes from t->handles. */
+/* Debug mode as the environment says (handle.c). */
 void ebb_start_debug(ebb_tape *t);
+/* Memory for a handle, from t->handles. */
 ebb_tensor *ebb_handle_take(ebb_tape *t);
-/* In debug mode alone: what made x, and the same of another; the handles made since a mark of
- * t->handles are stale. */
+/* In debug mode: the op and the line that made x. */
 void ebb_track_origin(ebb_tensor *x, const char *op, const char *site);
+/* In debug mode, else nothing: x has the origin of another handle. */
 void ebb_copy_origin(ebb_tensor *x, const ebb_tensor *from);
-void ebb_forget_handles(ebb_tape *t, uint64_t from);
-/* Fails x's tape, as x is stale.  Returns true. */
-bool ebb_fail_stale(const ebb_tensor *x, const char *what, const char *site);
+/* The handles from number first of t->tracked on become stale. */
+void ebb_forget_handles(ebb_tape *t, int64_t first);
+/* Fails t because x is stale.  Returns true. */
+bool ebb_fail_stale(ebb_tape *t, const ebb_tensor *x, const char *what, const char *site);
 
-static inline bool ebb_is_stale(const ebb_tensor *x, const char *what, const char *site)
+/* Whether a call on t was given a stale x; t has then failed. */
+static inline bool ebb_refuses_stale(
+	ebb_tape *t, const ebb_tensor *x, const char *what, const char *site)
 {
-	return x && x->stale && ebb_fail_stale(x, what, site);
+	return x && x->stale && ebb_fail_stale(t, x, what, site);
+}
+
+/* The same for what asks x alone: x's tape has failed. */
+static inline bool ebb_is_stale(const ebb_tensor *x, const char *what)
+{
+	return x && x->stale && ebb_fail_stale(x->tape, x, what, NULL);
 }
 
 /* ebb_describe, of a stale handle too. */
@@ -361,12 +369,13 @@ struct ebb_tape {
 	int ntimers; /* of them, those that want to know of every call */
 
 	uint64_t generation; /* counts resets */
-	uint64_t reset_at;   /* the handles' mark at the last one, in debug mode */
 	ebb_epoch *epochs;   /* that the present recording is made of, after the first */
 	int64_t nepochs, epochs_capacity;
 	uint64_t rewinds;
 	ebb_arena arena;
-	ebb_arena kept;     /* handles in debug mode */
+	ebb_arena kept;       /* handles in debug mode */
+	ebb_tensor **tracked; /* in debug mode: the handles that are not stale, in order */
+	int64_t ntracked, tracked_capacity;
 	ebb_arena *handles; /* where handles lie: kept or arena */
 	ebb_arena names;    /* a tensor older than a mark may be named after it */
 	ebb_pool pool;

@@ -153,20 +153,6 @@ void ebb_arena_rewind(ebb_arena *a, uint64_t mark)
 	a->offset = offset;
 }
 
-void ebb_arena_each(const ebb_arena *a, uint64_t mark, size_t size, void (*fn)(void *p))
-{
-	int64_t first = (int64_t)(mark >> 40);
-	size_t offset = (size_t)(mark & ((UINT64_C(1) << 40) - 1));
-
-	size = (size + 15) & ~(size_t)15;
-	for (int64_t i = first; i < a->count && i <= a->current; i++) {
-		size_t end = i == a->current ? a->offset : a->chunks[i].size;
-
-		for (size_t at = i == first ? offset : 0; at + size <= end; at += size)
-			fn(a->chunks[i].memory + at);
-	}
-}
-
 void ebb_arena_free(ebb_arena *a)
 {
 	for (int64_t i = 0; i < a->count; i++) {

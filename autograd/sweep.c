@@ -391,7 +391,7 @@ bool ebb_sweep_target(ebb_tape *t, const char *what, ebb_tensor **y, const char 
 		ebb_fail(t, EBB_INVALID, site, "%s: y is NULL", what);
 		return false;
 	}
-	if (ebb_is_stale(*y, what, site))
+	if (ebb_refuses_stale(t, *y, what, site))
 		return false;
 	if ((*y)->tape != t && !(*y = ebb_usable(t, *y, what, 0, site)))
 		return false;

@@ -69,8 +69,7 @@ void ebb_tape_reset(ebb_tape *t)
 	clear_adopted(t);
 	ebb_arena_rewind(&t->arena, 0);
 	ebb_arena_rewind(&t->names, 0);
-	ebb_forget_handles(t, t->reset_at);
-	t->reset_at = ebb_arena_mark(&t->kept);
+	ebb_forget_handles(t, 0);
 	t->scope = t->root;
 	t->nopen = t->unopened = 0;
 	t->nepochs = 0;
@@ -96,6 +95,7 @@ void ebb_tape_free(ebb_tape *t)
 	ebb_free(t->adopted_table, (size_t)t->table_capacity * sizeof *t->adopted_table);
 	ebb_free(t->grads, (size_t)t->grads_capacity * sizeof *t->grads);
 	ebb_free(t->traced, (size_t)t->traced_capacity * sizeof *t->traced);
+	ebb_free(t->tracked, (size_t)t->tracked_capacity * sizeof *t->tracked);
 	ebb_free(t->open, (size_t)t->open_capacity * sizeof *t->open);
 	ebb_free(t->epochs, (size_t)t->epochs_capacity * sizeof *t->epochs);
 	ebb_free(t, sizeof *t);
@@ -105,7 +105,8 @@ void ebb_tape_free(ebb_tape *t)
 
 static bool same_place(const ebb_mark *a, const ebb_mark *b)
 {
-	return a->arena == b->arena && a->live == b->live && a->grads == b->grads;
+	return a->arena == b->arena && a->live == b->live && a->grads == b->grads &&
+	       a->adopted == b->adopted && a->tracked == b->tracked;
 }
 
 ebb_mark ebb_tape_mark(const ebb_tape *t)
@@ -123,6 +124,7 @@ ebb_mark ebb_tape_mark(const ebb_tape *t)
 	m.grads = t->ngrads;
 	m.arena = ebb_arena_mark(&t->arena);
 	m.handles = ebb_arena_mark(t->handles);
+	m.tracked = t->ntracked;
 	m.generation = t->generation;
 	m.scope = t->nopen ? t->open[t->nopen - 1].serial : 0;
 	/* The start of an epoch is the end of the one before. */
@@ -149,7 +151,10 @@ static int64_t epochs_before(const ebb_tape *t, const ebb_mark *m)
 	if (k == t->nepochs)
 		return k;
 	next = &t->epochs[k].start;
-	return m->arena > next->arena || m->live > next->live || m->grads > next->grads ? -1 : k;
+	return m->arena > next->arena || m->live > next->live || m->grads > next->grads ||
+	                       m->adopted > next->adopted || m->tracked > next->tracked
+	               ? -1
+	               : k;
 }
 
 static void table_insert(ebb_tape *t, int64_t k);
@@ -184,7 +189,7 @@ static bool rewind_to(ebb_tape *t, ebb_mark m)
 			table_insert(t, i);
 	}
 	ebb_arena_rewind(&t->arena, m.arena);
-	ebb_forget_handles(t, m.handles);
+	ebb_forget_handles(t, m.tracked);
 	return true;
 }
 
@@ -418,10 +423,6 @@ static ebb_tensor *adopt_new(ebb_tape *t, ebb_tensor *stored, const char *site)
 {
 	ebb_tensor *x;
 
-	if (stored->fault && stored->fault->status != EBB_OK) {
-		ebb_fail_as(t, stored->fault);
-		return NULL;
-	}
 	if (!table_reserve(t))
 		return ebb_no_memory(t, site, "a stored tensor's entry", sizeof x);
 	/* It outlives the sweep that first meets it: never a recycled struct, nor one in the
@@ -444,8 +445,13 @@ static ebb_tensor *adopt_new(ebb_tape *t, ebb_tensor *stored, const char *site)
 
 ebb_tensor *ebb_adopt(ebb_tape *t, ebb_tensor *stored, const char *site)
 {
-	ebb_tensor *x = ebb_adopted(t, stored);
+	ebb_tensor *x;
 
+	if (stored->fault && stored->fault->status != EBB_OK) {
+		ebb_fail_as(t, stored->fault);
+		return NULL;
+	}
+	x = ebb_adopted(t, stored);
 	if (!x && !(x = adopt_new(t, stored, site)))
 		return NULL;
 	if (x->node < 0 && t->recording && (stored->flags & EBB_F_WANTS_GRAD)) {
@@ -465,12 +471,8 @@ ebb_tensor *ebb_usable(ebb_tape *t, ebb_tensor *x, const char *what, int k, cons
 
 	if (!x)
 		return ebb_fail(t, EBB_INVALID, site, "%s: input %d is NULL", what, k);
-	if (ebb_is_stale(x, what, site)) {
-		if (x->tape != t)
-			ebb_fail(t, EBB_BAD_STATE, site, "%s: input %d: %s", what, k,
-				ebb_error_message(x->tape));
+	if (ebb_refuses_stale(t, x, what, site))
 		return NULL;
-	}
 	if (x->tape != t) {
 		if (x->tape)
 			return ebb_fail(t, EBB_INVALID, site,

@@ -24,12 +24,12 @@ size_t ebb_dtype_size(ebb_dtype dtype)
 
 int ebb_ndim(const ebb_tensor *x)
 {
-	return x && !ebb_is_stale(x, "ndim", NULL) ? x->ndim : 0;
+	return x && !ebb_is_stale(x, "ndim") ? x->ndim : 0;
 }
 
 static int checked_axis(const ebb_tensor *x, int axis, const char *who)
 {
-	if (!x || ebb_is_stale(x, who, NULL))
+	if (!x || ebb_is_stale(x, who))
 		return -1;
 	if (axis < 0)
 		axis += x->ndim;
@@ -50,14 +50,14 @@ int64_t ebb_stride(const ebb_tensor *x, int axis)
 
 int64_t ebb_count(const ebb_tensor *x)
 {
-	return x && !ebb_is_stale(x, "count", NULL) ? x->count : 0;
+	return x && !ebb_is_stale(x, "count") ? x->count : 0;
 }
 
 ebb_shape ebb_shape_of(const ebb_tensor *x)
 {
 	ebb_shape s = {0, {0}};
 
-	if (x && !ebb_is_stale(x, "shape_of", NULL)) {
+	if (x && !ebb_is_stale(x, "shape_of")) {
 		s.ndim = x->ndim;
 		memcpy(s.dims, x->shape, x->ndim * sizeof *s.dims);
 	}
@@ -66,12 +66,12 @@ ebb_shape ebb_shape_of(const ebb_tensor *x)
 
 ebb_dtype ebb_dtype_of(const ebb_tensor *x)
 {
-	return x && !ebb_is_stale(x, "dtype_of", NULL) ? (ebb_dtype)x->dtype : EBB_DEFAULT;
+	return x && !ebb_is_stale(x, "dtype_of") ? (ebb_dtype)x->dtype : EBB_DEFAULT;
 }
 
 bool ebb_requires_grad(const ebb_tensor *x)
 {
-	return x && !ebb_is_stale(x, "requires_grad", NULL) &&
+	return x && !ebb_is_stale(x, "requires_grad") &&
 	       (x->node >= 0 || (x->flags & (EBB_F_WANTS_GRAD | EBB_F_LEAF)));
 }
 
@@ -107,7 +107,7 @@ const char *ebb_describe_any(const ebb_tensor *x, char *buffer, size_t size)
 
 const char *ebb_describe(const ebb_tensor *x, char *buffer, size_t size)
 {
-	ebb_is_stale(x, "describe", NULL);
+	ebb_is_stale(x, "describe");
 	return ebb_describe_any(x, buffer, size);
 }
 
@@ -117,12 +117,12 @@ enum { NAME = 64 };
 
 const char *ebb_name(const ebb_tensor *x)
 {
-	return x && !ebb_is_stale(x, "name", NULL) && x->name ? x->name : "";
+	return x && !ebb_is_stale(x, "name") && x->name ? x->name : "";
 }
 
 void ebb_set_name(ebb_tensor *x, const char *name)
 {
-	if (!x || !name || ebb_is_stale(x, "set_name", NULL) || (x->flags & EBB_F_ADOPTED))
+	if (!x || !name || ebb_is_stale(x, "set_name") || (x->flags & EBB_F_ADOPTED))
 		return;
 	if (!x->name) {
 		x->name = x->tape ? ebb_arena_take(&x->tape->names, NAME) : ebb_alloc(NAME);
@@ -175,7 +175,7 @@ static bool readable(const ebb_tensor *x, const char *who)
 {
 	char text[240];
 
-	if (!x || ebb_is_stale(x, who, NULL))
+	if (!x || ebb_is_stale(x, who))
 		return false;
 	if (!(x->flags & (EBB_F_DROPPED | EBB_F_HIDDEN)))
 		return true;
@@ -387,7 +387,7 @@ ebb_tensor *ebb_deposited(const ebb_tensor *x)
 
 ebb_tensor *ebb_grad_of(const ebb_tensor *x)
 {
-	ebb_tensor *g = ebb_is_stale(x, "grad_of", NULL) ? NULL : ebb_deposited(x);
+	ebb_tensor *g = ebb_is_stale(x, "grad_of") ? NULL : ebb_deposited(x);
 
 	if (g && !g->tape)
 		ebb_hand_out(g);
@@ -396,7 +396,7 @@ ebb_tensor *ebb_grad_of(const ebb_tensor *x)
 
 void ebb_zero_grad(ebb_tensor *x)
 {
-	if (ebb_is_stale(x, "zero_grad", NULL))
+	if (ebb_is_stale(x, "zero_grad"))
 		return;
 	if (x && x->stored)
 		x = (ebb_tensor *)x->stored;

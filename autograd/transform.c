@@ -162,12 +162,15 @@ bool(ebb_hvp)(const ebb_hvp_args *a)
 static ebb_tensor *new_matrix(
 	ebb_tape *t, const char *what, const ebb_tensor *y, const ebb_tensor *x, const char *site)
 {
-	static const ebb_op matrix = {.name = "jacobian"};
+	const ebb_op matrix = {.name = what};
 	ebb_call c = {.t = t, .op = &matrix, .site = site};
-	ebb_shape s = ebb_shape_of(y);
+	ebb_shape s;
 	ebb_tensor *j;
 	char a[240], b[240];
 
+	if (ebb_refuses_stale(t, y, what, site) || ebb_refuses_stale(t, x, what, site))
+		return NULL;
+	s = ebb_shape_of(y);
 	if (y->ndim + x->ndim > EBB_MAX_DIMS)
 		return ebb_fail(t, EBB_BAD_SHAPE, site, "%s: more than %d axes together: %s by %s",
 			what, EBB_MAX_DIMS, ebb_describe(y, a, sizeof a),

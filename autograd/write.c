@@ -104,7 +104,7 @@ static bool write_all(int fd, const char *bytes, size_t size)
 	return true;
 }
 
-/* Some errors of a write are first told here.  errno is the first failure's. */
+/* close reports some errors of the writes before it.  errno is the first failure's. */
 static bool close_after(int fd, bool ok)
 {
 	int reason = errno;
@@ -145,7 +145,7 @@ static int open_temporary(const char *to, path *temporary)
 	return -1;
 }
 
-/* Mode and owner of the file that is replaced.  Who may not give files away keeps the new file. */
+/* Mode and owner of the file that is replaced.  Without the right to change the owner the new file keeps its own. */
 static bool resemble(int fd, const struct stat *old)
 {
 	struct stat now;

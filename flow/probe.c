@@ -5,6 +5,7 @@
  * sweep completes that node's gradient, it is the gradient of the scope's result.
  */
 #include "flow/internal.h"
+#include "kernels/float_state.h"
 
 #include <fnmatch.h>
 #include <math.h>
@@ -405,8 +406,11 @@ static bool compare(struct probe_param *q, struct param_sums *row)
 	bool ok = now && ebb_copy_out(q->stored, now, q->snapshot_size);
 
 	if (ok) {
+		ebb_float_state own = ebb_float_enter(false);
+
 		k->binary(EBB_SUB, n, now, q->snapshot, q->snapshot, 0);
 		k->stats(n, q->snapshot, -INFINITY, INFINITY, &change);
+		ebb_float_leave(own);
 		row->change = change.nan > 0 ? NAN : change.l2;
 		row->compared = true;
 	}

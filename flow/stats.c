@@ -26,16 +26,6 @@ static bool is_dense(const ebb_tensor *x)
 	return true;
 }
 
-/* Subnormal numbers count, also where the caller flushes them. */
-static void exact(const ebb_kernels *kernels, int64_t n, const void *x, double below, double above,
-	ebb_kernel_stats *sums)
-{
-	ebb_float_state own = ebb_float_enter(false);
-
-	kernels->stats(n, x, below, above, sums);
-	ebb_float_leave(own);
-}
-
 bool ebb_sums_of(const ebb_tensor *x, double below, double above, ebb_kernel_stats *sums)
 {
 	ebb_dtype dtype = ebb_dtype_of(x);
@@ -51,14 +41,14 @@ bool ebb_sums_of(const ebb_tensor *x, double below, double above, ebb_kernel_sta
 	if (!data)
 		return false;
 	if (is_dense(x)) {
-		exact(kernels, n, data, below, above, sums);
+		ebb_exact_stats(kernels, n, data, below, above, sums);
 		return true;
 	}
 	size_t bytes = (size_t)n * ebb_dtype_size(dtype);
 	void *copy = ebb_alloc(bytes);
 	bool ok = copy && ebb_copy_out(x, copy, bytes);
 	if (ok)
-		exact(kernels, n, copy, below, above, sums);
+		ebb_exact_stats(kernels, n, copy, below, above, sums);
 	ebb_free(copy, bytes);
 	return ok;
 }

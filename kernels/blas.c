@@ -39,7 +39,7 @@ static bool is_static(void)
 	return false;
 }
 #else
-/* The program itself comes first. */
+/* dl_iterate_phdr reports the program first. */
 static int look_for_linker(struct dl_phdr_info *info, size_t size, void *found)
 {
 	(void)size;

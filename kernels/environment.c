@@ -71,6 +71,14 @@ ebb_conv_choice ebb_environment_conv(void)
 	return place < 0 ? EBB_CONV_BY_SHAPE : (ebb_conv_choice)(EBB_CONV_DIRECT + place);
 }
 
+int ebb_environment_debug(void)
+{
+	int place;
+
+	is_known("EBB_DEBUG", switches, &place);
+	return place;
+}
+
 bool ebb_environment_complaint(char *text, size_t size)
 {
 	const char *variable, *expected;

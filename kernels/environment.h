@@ -10,5 +10,6 @@ int ebb_environment_threads(void);
 /* The name of an instruction set, which this processor or this build may lack. */
 const char *ebb_environment_isa(void);
 ebb_conv_choice ebb_environment_conv(void);
+int ebb_environment_debug(void); /* EBB_DEBUG: 0 or 1; -1: not set */
 
 #endif

@@ -10,8 +10,7 @@
 #ifndef EBB_KERNELS_FLOAT_STATE_H
 #define EBB_KERNELS_FLOAT_STATE_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "kernels.h"
 
 typedef uint64_t ebb_float_state;
 
@@ -78,6 +77,16 @@ static inline ebb_float_state ebb_float_enter(bool flush)
 static inline void ebb_float_leave(ebb_float_state own)
 {
 	ebb_float_set(own);
+}
+
+/* The table's statistics of x, whose subnormal numbers count. */
+static inline void ebb_exact_stats(const ebb_kernels *k, int64_t n, const void *x, double below,
+	double above, ebb_kernel_stats *s)
+{
+	ebb_float_state own = ebb_float_enter(false);
+
+	k->stats(n, x, below, above, s);
+	ebb_float_leave(own);
 }
 
 #endif

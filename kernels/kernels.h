@@ -49,7 +49,8 @@ void ebb_set_threads(int n);
 /* ---- The environment (environment.c) --------------------------------------------------------- */
 
 /* Whether EBB_THREADS, EBB_ISA, EBB_CONV or EBB_DEBUG (autograd.h) in the environment has a value that makes
- * no sense; text then says which and what is expected.  All do as if it were not set. */
+ * no sense; text then says which and what is expected.  The library then
+ * ignores the value. */
 bool ebb_environment_complaint(char *text, size_t size);
 
 /* ---- Elementwise functions ------------------------------------------------------------------- */

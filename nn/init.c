@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "nn/internal.h"
-#include "kernels/kernels.h"
+#include "kernels/float_state.h"
 
 static const struct {
 	const char *name;
@@ -116,6 +116,7 @@ static bool fill_orthogonal(
 	int64_t k = rows < columns ? rows : columns, n = rows < columns ? columns : rows;
 	size_t bytes = ebb_bytes_of(k * n, sizeof(double));
 	double *q = ebb_alloc(bytes), *w = ebb_alloc(bytes);
+	ebb_float_state own;
 	bool done = false;
 
 	if (!q || !w) {
@@ -124,6 +125,7 @@ static bool fill_orthogonal(
 			(long long)rows, (long long)columns);
 		goto out;
 	}
+	own = ebb_float_enter(false);
 	ebb_kernels_f64()->normal(k * n, seed, stream, 0, 1, q);
 	orthonormalise(k, n, q);
 	for (int64_t i = 0; i < rows; i++)
@@ -138,6 +140,7 @@ static bool fill_orthogonal(
 	} else {
 		done = ebb_copy_in(x, w, bytes);
 	}
+	ebb_float_leave(own);
 out:
 	ebb_free(q, q ? bytes : 0);
 	ebb_free(w, w ? bytes : 0);
@@ -214,15 +217,18 @@ bool ebb_init_fill(
 	const ebb_kernels *k = ebb_dtype_of(x) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
 	int64_t n = ebb_count(x);
 	double in = 1, out = 1, gain, low, high, std;
+	ebb_float_state own;
 	void *data;
 
 	if (!check(x, init, e))
 		return false;
 	if (n == 0)
 		return true;
-	gain = gain_of(init);
 	if (init->kind == EBB_INIT_ORTHOGONAL)
-		return fill_orthogonal(x, gain, seed, stream, e);
+		return fill_orthogonal(x, gain_of(init), seed, stream, e);
+	/* Initial values depend on the seed, not on the caller's rounding. */
+	own = ebb_float_enter(false);
+	gain = gain_of(init);
 	if (needs_fan(init->kind)) {
 		in = (double)(n / ebb_size(x, 0));
 		out = (double)(n / ebb_size(x, 1));
@@ -260,5 +266,6 @@ bool ebb_init_fill(
 		              : 1 / sqrt(3 * in);
 		k->uniform(n, seed, stream, -sqrt(3) * std, sqrt(3) * std, data);
 	}
+	ebb_float_leave(own);
 	return true;
 }

@@ -11,7 +11,7 @@
 
 #include "autograd/host.h"
 #include "nn/internal.h"
-#include "kernels/kernels.h"
+#include "kernels/float_state.h"
 
 static const ebb_error NO_STORE = {.status = EBB_INVALID,
 	.message = "the parameter store is NULL: no memory for it, or an earlier error"};
@@ -544,7 +544,7 @@ double ebb_params_grad_norm(const ebb_params *p)
 
 		if (!g)
 			continue;
-		k->stats(ebb_count(g), ebb_data(g), -INFINITY, INFINITY, &stats);
+		ebb_exact_stats(k, ebb_count(g), ebb_data(g), -INFINITY, INFINITY, &stats);
 		if (stats.nan > 0)
 			return NAN;
 		norm = hypot(norm, stats.l2);

@@ -98,10 +98,12 @@ static void fused_grad(ebb_vjp *v)
 			gr = !two ? NULL : over ? v->gy : ebb_new_like(&c, x);
 		}
 		if (gx) {
+			ebb_float_state own = ebb_float_enter(ebb_flushes(x));
 			ebb_norm_grad by = gx_coefficients(v, &of, channels, (double)rows, &s);
 
 			RUN(gx, batchnorm_gx, rows, channels, batch ? x->data : NULL, in[0]->data,
 				y, &by, gx->data, gr ? gr->data : NULL);
+			ebb_float_leave(own);
 		}
 	}
 	ebb_record(&c, gx ? gx : gw ? gw : gb);
@@ -363,6 +365,7 @@ static ebb_tensor *normalise(ebb_call *c, const ebb_batchnorm_args *a)
 	/* Without rows too: the gradient reads the statistics. */
 	if (y && saved && channels) {
 		statistics of = statistics_of(saved, channels);
+		ebb_float_state own = ebb_float_enter(ebb_flushes(x));
 
 		if (k.batch)
 			batch_statistics(c, a, k.eps, &of);
@@ -371,6 +374,7 @@ static ebb_tensor *normalise(ebb_call *c, const ebb_batchnorm_args *a)
 		coefficients(c, &of);
 		scale_and_shift(
 			x, c->nin > RESIDUAL ? c->in[RESIDUAL] : NULL, c->nin > RESIDUAL, &of, y);
+		ebb_float_leave(own);
 	}
 	ebb_save(c, saved);
 	ebb_attach(c, &k, sizeof k);

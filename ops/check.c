@@ -101,7 +101,7 @@ bool ebb_given(ebb_tape *t, const ebb_tensor *x, const char *op, const char *sit
 		return false;
 	if (!x)
 		ebb_fail(t, EBB_INVALID, site, "%s: input 0 is NULL", op);
-	return x && !ebb_is_stale(x, op, site);
+	return x && !ebb_refuses_stale(t, x, op, site);
 }
 
 void ebb_zero_vjp(ebb_vjp *v)

@@ -43,20 +43,23 @@ static ebb_tensor *target_rows(ebb_tape *t, ebb_tensor *label, ebb_tensor *weigh
 {
 	ebb_tensor *in[] = {label, weight}, *q;
 	ebb_call c = ebb_begin(t, &TARGETS, site, 2, in);
+	ebb_float_state own;
 	const int64_t *p;
 
 	if (!c.t)
 		return NULL;
 	p = (const int64_t *)(const void *)in[0]->data;
 	q = ebb_new(&c, dtype, EBB_SHAPE(in[0]->count, k->classes), EBB_ROWS);
+	own = ebb_float_enter(q && ebb_flushes(q));
 	for (int64_t i = 0; q && i < q->count; i++) {
 		int64_t row = i / k->classes, col = i % k->classes;
 		double value =
 			k->smoothing / (double)k->classes + (p[row] == col ? 1 - k->smoothing : 0);
 
 		value *= p[row] == k->ignore ? 0 : in[1] ? ebb_value_at(in[1], col) : 1;
-		RUN(q, fill, 1, value, q->data + i * (int64_t)KERNELS(q)->real_size);
+		KERNELS(q)->fill(1, value, q->data + i * (int64_t)KERNELS(q)->real_size);
 	}
+	ebb_float_leave(own);
 	c.tracked = false;
 	return ebb_record(&c, q);
 }
@@ -320,6 +323,7 @@ static ebb_tensor *nll_rows(ebb_tape *t, const ebb_op *op, ebb_tensor *x, ebb_te
 	ebb_tensor *in[] = {x, label, weight}, *y;
 	ebb_call c = ebb_begin(t, op, site, 3, in);
 	bool back = op == &NLL_GRAD;
+	ebb_float_state own;
 	const int64_t *p;
 
 	if (!c.t)
@@ -327,8 +331,9 @@ static ebb_tensor *nll_rows(ebb_tape *t, const ebb_op *op, ebb_tensor *x, ebb_te
 	p = (const int64_t *)(const void *)in[1]->data;
 	y = ebb_new(&c, (ebb_dtype)in[0]->dtype,
 		back ? EBB_SHAPE(in[1]->count, k->classes) : EBB_SHAPE(in[1]->count), EBB_ROWS);
+	own = ebb_float_enter(y && ebb_flushes(y));
 	if (y && y->count)
-		RUN(y, fill, y->count, 0, y->data);
+		KERNELS(y)->fill(y->count, 0, y->data);
 	for (int64_t i = 0; y && i < in[1]->count; i++) {
 		int64_t at = i * k->classes + p[i];
 		double w;
@@ -336,9 +341,10 @@ static ebb_tensor *nll_rows(ebb_tape *t, const ebb_op *op, ebb_tensor *x, ebb_te
 		if (p[i] == k->ignore)
 			continue;
 		w = in[2] ? -ebb_value_at(in[2], p[i]) : -1;
-		RUN(y, fill, 1, w == 0 ? 0 : w * ebb_value_at(in[0], back ? i : at),
+		KERNELS(y)->fill(1, w == 0 ? 0 : w * ebb_value_at(in[0], back ? i : at),
 			y->data + (back ? at : i) * (int64_t)KERNELS(y)->real_size);
 	}
+	ebb_float_leave(own);
 	ebb_attach(&c, k, sizeof *k);
 	return ebb_record(&c, y);
 }

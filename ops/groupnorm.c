@@ -79,6 +79,8 @@ static void group_coefficients(const extent *e, int64_t group, const ebb_tensor 
 static void sweep_images(const extent *e, ebb_tensor *const *in, const ebb_tensor *saved,
 	const sums *s, ebb_tensor *gx)
 {
+	ebb_float_state own = ebb_float_enter(ebb_flushes(in[1]));
+
 	for (int64_t n = 0; n < e->n && e->positions; n++) {
 		statistics of = statistics_of(saved, e, n);
 		ebb_norm_grad by = {of.centre, s->by_g, s->by_x, s->plus, of.inv};
@@ -96,6 +98,7 @@ static void sweep_images(const extent *e, ebb_tensor *const *in, const ebb_tenso
 		RUN(in[1], batchnorm_gx, e->positions, e->c, image(in[1], e, n), image(in[0], e, n),
 			NULL, &by, image(gx, e, n), NULL);
 	}
+	ebb_float_leave(own);
 }
 
 static void fused_grad(ebb_vjp *v)
@@ -269,12 +272,16 @@ static ebb_tensor *normalise(ebb_call *c, const group_attrs *k)
 	ebb_tensor *x = c->in[0], *y, *saved;
 	extent e = extent_of(x, k->groups);
 	double *scale = NULL, *shift;
+	ebb_float_state own;
 
+	if (!c->t)
+		return NULL;
 	y = ebb_new_like(c, x);
 	saved = ebb_new(c, EBB_F64, EBB_SHAPE(e.n, PARTS, e.c), EBB_ROWS);
 	if (y && y->count)
 		scale = ebb_scratch(c, ebb_bytes_of(e.c, 2 * sizeof *scale));
 	shift = scale ? scale + e.c : NULL;
+	own = ebb_float_enter(ebb_flushes(x));
 	for (int64_t n = 0; saved && scale && n < e.n; n++) {
 		statistics of = statistics_of(saved, &e, n);
 
@@ -289,6 +296,7 @@ static ebb_tensor *normalise(ebb_call *c, const group_attrs *k)
 		RUN(x, scale_shift, e.positions, e.c, image(x, &e, n), of.centre, scale, shift,
 			image(y, &e, n));
 	}
+	ebb_float_leave(own);
 	ebb_save(c, saved);
 	ebb_attach(c, k, sizeof *k);
 	return ebb_record(c, y);

@@ -323,7 +323,8 @@ static bool ready(ebb_optim *o)
 		found++;
 		if (!o->check_finite)
 			continue;
-		kernels_of(o)->stats(ebb_count(g), ebb_data(g), -INFINITY, INFINITY, &stats);
+		ebb_exact_stats(
+			kernels_of(o), ebb_count(g), ebb_data(g), -INFINITY, INFINITY, &stats);
 		if (stats.nan > 0 || !isfinite(stats.max_abs)) {
 			ebb_error_set(&o->error, EBB_NOT_FINITE, NULL,
 				"%s: the gradient of \"%s\" has %lld NaN of %lld and its largest "
@@ -386,7 +387,7 @@ bool ebb_optim_step(ebb_optim *o)
 		return false;
 	k = kernels_of(o);
 	n = list_parts(o);
-	/* Moments of parameters without gradients fade into the subnormal numbers. */
+	/* Moments of parameters without gradients become subnormal. */
 	own = ebb_float_enter(true);
 	switch (o->kind) {
 	case SGD:

@@ -195,17 +195,24 @@ START_TEST(an_unchecked_loop_stands_still)
 }
 END_TEST
 
-int main(void)
+static void add_case(Suite *s, const char *name, void (*debug)(void))
 {
-	Suite *s = suite_create("allocation");
-	TCase *c = tcase_create("failure");
+	TCase *c = tcase_create(name);
 
-	tcase_add_checked_fixture(c, debug_off, debug_as_before);
+	tcase_add_checked_fixture(c, debug, debug_as_before);
 	tcase_set_timeout(c, 120);
 	tcase_add_test(c, one_failure_from_nothing);
 	tcase_add_test(c, no_memory_from_then_on);
 	tcase_add_test(c, a_failed_step_changes_nothing);
 	tcase_add_test(c, an_unchecked_loop_stands_still);
 	suite_add_tcase(s, c);
+}
+
+int main(void)
+{
+	Suite *s = suite_create("allocation");
+
+	add_case(s, "failure", debug_off);
+	add_case(s, "failure in debug mode", debug_on);
 	return run_suite(s);
 }

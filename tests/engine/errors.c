@@ -47,8 +47,8 @@ START_TEST(all_is_well)
 	ebb_error e = {0};
 
 	ck_assert(step(opt));
-	ck_assert(ebb_ok(tape));
-	ck_assert(ebb_ok(tape, store, opt, loader, &e));
+	ck_assert_msg(ebb_ok(tape), "one");
+	ck_assert_msg(ebb_ok(tape, store, opt, loader, &e), "five");
 	ck_assert_ptr_null(ebb_first_error(opt, tape));
 	ebb_loader_free(loader);
 	ebb_optim_free(opt);
@@ -77,6 +77,16 @@ START_TEST(an_optimizer_that_could_not_be_made_fails_the_tape_at_the_next_step)
 }
 END_TEST
 
+START_TEST(a_store_that_fails_while_a_tape_uses_it_fails_the_tape)
+{
+	ebb_tensor *w = ebb_params_find(store, "fc.weight");
+
+	ck_assert_ptr_nonnull(ebb_exp(tape, w));
+	ebb_sgd(store, .lr = -1);
+	assert_refused(tape, EBB_INVALID, ebb_exp(tape, w), "errors.c:", "sgd: lr -1");
+}
+END_TEST
+
 START_TEST(without_a_store_the_null_optimizer_is_the_error)
 {
 	ebb_optim *opt = NULL;
@@ -84,7 +94,7 @@ START_TEST(without_a_store_the_null_optimizer_is_the_error)
 
 	ck_assert_ptr_eq(ebb_first_error(tape, store, opt), ebb_optim_error(NULL));
 	ck_assert_ptr_nonnull(strstr(ebb_first_error(opt)->message, "the optimizer is NULL"));
-	ck_assert(!ebb_ok(none));
+	ck_assert_msg(!ebb_ok(none), "no tape");
 	ck_assert_int_eq(ebb_first_error(none)->status, EBB_NO_MEMORY);
 }
 END_TEST
@@ -147,6 +157,7 @@ int main(void)
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_add_test(c, all_is_well);
 	tcase_add_test(c, an_optimizer_that_could_not_be_made_fails_the_tape_at_the_next_step);
+	tcase_add_test(c, a_store_that_fails_while_a_tape_uses_it_fails_the_tape);
 	tcase_add_test(c, without_a_store_the_null_optimizer_is_the_error);
 	tcase_add_test(c, a_refused_step_is_found);
 	tcase_add_test(c, the_first_in_time_wins_whatever_the_order_of_arguments);

@@ -259,7 +259,8 @@ START_TEST(sizes_that_overflow)
 	/* Bytes that 32 bits would count as none, and as few. */
 	for (int64_t few = 0; few < 2 && sizeof(size_t) == 4; few++) {
 		assert_refused(t, EBB_BAD_SHAPE, ebb_zeros(t, EBB_SHAPE((1 << 30) + few)), "1073");
-		assert_refused(t, EBB_BAD_SHAPE, ebb_expand(t, x, EBB_SHAPE((1 << 30) + few)), "1073");
+		assert_refused(
+			t, EBB_BAD_SHAPE, ebb_expand(t, x, EBB_SHAPE((1 << 30) + few)), "1073");
 	}
 }
 END_TEST

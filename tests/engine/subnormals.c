@@ -3,6 +3,7 @@
 #include "tests/support/support.h"
 
 #include <fenv.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "kernels/float_state.h"
@@ -338,17 +339,79 @@ static ebb_tensor *product_of_1e20(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return ebb_mul(t, ebb_mul_scalar(t, x, 1e20), x);
 }
 
-START_TEST(a_checkpoint_runs_again_as_it_ran_at_first)
+/* 1e25*d(x*(x*1e-20))/dx at 1e-20: the products of the forward pass and of the gradient with the factor
+ * x*1e-20 = 1e-40 are 1e-15 each, unless that factor is flushed. */
+static double gradient(bool checkpointed, ebb_flush forward, ebb_flush backward)
 {
-	/* y = x^2 * 1e-20 with x = 1e-20: dy/dx = 2e-40, of which the second run's factor is 1e-40. */
 	ebb_tensor *x = of_1e20(EBB_SHAPE(1)), *y, *g;
 
-	ebb_set_flush_subnormal(tape, EBB_FLUSH_NEVER);
-	y = ebb_checkpoint(tape, product_of_1e20, NULL, x);
-	ebb_set_flush_subnormal(tape, EBB_FLUSH_F32);
-	ebb_grad(tape, ebb_mul_scalar(tape, y, 1e25), 1, &x, &g);
-	ck_assert_double_eq_tol(ebb_item(g) * 1e15, 2, 1e-3);
-	ck_assert_int_eq(ebb_flush_subnormal(tape), EBB_FLUSH_F32);
+	ebb_set_flush_subnormal(tape, forward);
+	y = checkpointed ? ebb_checkpoint(tape, product_of_1e20, NULL, x)
+	                 : product_of_1e20(tape, x, NULL);
+	ebb_set_flush_subnormal(tape, backward);
+	ck_assert(ebb_grad(tape, y, 1, &x, &g, .gy = ebb_full(tape, EBB_SHAPE(1), 1e25)));
+	ck_assert_int_eq(ebb_flush_subnormal(tape), backward);
+	return ebb_item(g);
+}
+
+START_TEST(a_checkpoint_runs_again_as_at_first_and_is_swept_as_the_rest)
+{
+	static const ebb_flush modes[] = {EBB_FLUSH_NEVER, EBB_FLUSH_F32};
+
+	for (int f = 0; f < 2; f++)
+		for (int b = 0; b < 2; b++) {
+			double plain = gradient(false, modes[f], modes[b]);
+
+			ck_assert_double_eq(gradient(true, modes[f], modes[b]), plain);
+			if (EBB_CAN_FLUSH)
+				ck_assert_double_eq_tol(plain * 1e15, f ? 0 : 2 - b, 1e-3);
+		}
+}
+END_TEST
+
+/* Statistics and coefficients that an op computes beside its kernels. */
+START_TEST(norms_do_not_depend_on_the_callers_state)
+{
+	enum { C = 6 };
+	double x[4 * C], small[C], y[2][3 * 4 * C], running[2][2 * C];
+	static const ebb_float_state callers[] = {EBB_FLOAT_KEEP, EBB_FLOAT_FLUSH};
+
+	for (int i = 0; i < 4 * C; i++)
+		x[i] = sin(i);
+	for (int i = 0; i < C; i++)
+		small[i] = 1e-309 * (i + 1);
+	for (int k = 0; k < 2; k++) {
+		ebb_error e = {0};
+		ebb_tensor *mean = ebb_tensor_new(EBB_F64, EBB_SHAPE(C), false, &e),
+			   *var = ebb_tensor_new(EBB_F64, EBB_SHAPE(C), false, &e), *in, *w,
+			   *out[3], *g;
+		ebb_float_state own = ebb_float_get();
+		bool ok = true;
+
+		ebb_set_default_dtype(tape, EBB_F64);
+		ebb_float_set(callers[k]);
+		in = ebb_variable(tape, ebb_from_f64(tape, EBB_SHAPE(4, C), x));
+		w = ebb_from_f64(tape, EBB_SHAPE(C), small);
+		out[0] = ebb_batchnorm(tape, in, .weight = w, .bias = w, .running_mean = mean,
+			.running_var = var, .momentum = 1e-309);
+		out[1] = ebb_groupnorm(tape, in, .groups = 2, .weight = w, .bias = w);
+		ok = ebb_grad(tape,
+			ebb_sum(tape, ebb_square(tape, ebb_mul_scalar(tape, out[1], 1e300))), 1,
+			&in, &g);
+		out[2] = g;
+		for (int i = 0; i < 3; i++)
+			ok = ok && ebb_copy_out(out[i], y[k] + i * 4 * C, sizeof x);
+		ok = ok && ebb_copy_out(mean, running[k], sizeof small) &&
+		     ebb_copy_out(var, running[k] + C, sizeof small);
+		ebb_float_set(own);
+		ck_assert(ok);
+		ebb_tape_reset(tape);
+		ebb_tensor_free(mean);
+		ebb_tensor_free(var);
+	}
+	ck_assert(y[0][0] != 0 && running[0][0] != 0);
+	ck_assert_mem_eq(y[0], y[1], sizeof y[0]);
+	ck_assert_mem_eq(running[0], running[1], sizeof running[0]);
 }
 END_TEST
 
@@ -402,7 +465,8 @@ int main(void)
 	tcase_add_test(c, the_callers_state_is_untouched);
 	tcase_add_test(c, a_caller_that_flushes_goes_on_flushing_and_a_tape_that_keeps_keeps);
 	tcase_add_test(c, results_do_not_depend_on_the_callers_rounding);
-	tcase_add_test(c, a_checkpoint_runs_again_as_it_ran_at_first);
+	tcase_add_test(c, a_checkpoint_runs_again_as_at_first_and_is_swept_as_the_rest);
+	tcase_add_test(c, norms_do_not_depend_on_the_callers_state);
 	tcase_add_test(c, statistics_see_subnormal_numbers);
 	suite_add_tcase(s, c);
 	return run_suite(s);
