@@ -116,7 +116,7 @@ typedef enum ebb_binary_fn {
 	EBB_GREATER,         /* a > b ? 1 : 0, as a real */
 	EBB_EQUAL,           /* a == b ? 1 : 0 */
 	EBB_RELU_GRAD,       /* b > 0 ? a : 0          a = gy, b = y */
-	EBB_LEAKY_RELU_GRAD, /* b > 0 ? a : p*a        b = x */
+	EBB_LEAKY_RELU_GRAD, /* b > 0 ? a : p*a, 0 where p is 0        b = x */
 	EBB_SIGMOID_GRAD,    /* a*b*(1-b)              b = y */
 	EBB_TANH_GRAD,       /* a*(1-b)*(1+b)          b = y */
 	EBB_RELU6_GRAD,      /* b <= 0 || b >= 6 ? 0 : a                      b = y */

@@ -159,7 +159,7 @@ EBB_INLINE real bce_slope(real x, real t)
 	X(EBB_GREATER, a > b ? 1 : 0) \
 	X(EBB_EQUAL, a == b ? 1 : 0) \
 	X(EBB_RELU_GRAD, b > 0 ? a : 0) \
-	X(EBB_LEAKY_RELU_GRAD, b > 0 ? a : p * a) \
+	X(EBB_LEAKY_RELU_GRAD, b > 0 ? a : p == 0 ? 0 : p * a) \
 	X(EBB_SIGMOID_GRAD, a * b * (1 - b)) \
 	X(EBB_TANH_GRAD, a * ((1 - b) * (1 + b))) \
 	X(EBB_RELU6_GRAD, ((b <= 0) | (b >= 6)) ? 0 : a) \

@@ -64,13 +64,31 @@ static ebb_tensor *target_rows(ebb_tape *t, ebb_tensor *label, ebb_tensor *weigh
 	return ebb_record(&c, q);
 }
 
+/* x [N,C] with rows of zeros in place of those that are ignored: whatever these hold takes no part. */
+static ebb_tensor *without_ignored(
+	ebb_tape *t, ebb_tensor *x, ebb_tensor *label, int64_t ignore, const char *site)
+{
+	const int64_t *p = (const int64_t *)(const void *)label->data;
+	ebb_tensor *ignored;
+	int64_t first = 0;
+
+	while (first < label->count && p[first] != ignore)
+		first++;
+	if (first == label->count)
+		return x;
+	ignored = (ebb_cast)(t, (ebb_from_i64)(t, EBB_SHAPE(1), &ignore, site), EBB_F64, site);
+	ignored = (ebb_equal)(t, (ebb_cast)(t, label, EBB_F64, site), ignored, site);
+	ignored = (ebb_unsqueeze)(t, ignored, 1, site);
+	return (ebb_where)(t, ignored, ebb_zeros_like(t, x), x, site);
+}
+
 /* d loss[i] = gy[i]*(softmax(x[i]) - onehot(label[i])), 0 where ignored; with y = log_softmax(x[i]),
  * the difference is expm1(y) at the label and exp(y) elsewhere. */
 static void cross_entropy_vjp(ebb_vjp *v)
 {
 	const targets_attrs *k = v->attrs;
 	ebb_tape *t = v->t;
-	ebb_tensor *onehot, *others, *g, *y, *d;
+	ebb_tensor *x, *onehot, *others, *g, *y, *d;
 
 	if (!v->recording) {
 		ebb_give(v, 0, fused_grad(v, k->ignore));
@@ -81,7 +99,8 @@ static void cross_entropy_vjp(ebb_vjp *v)
 	g = ebb_weighted(t, ebb_sum(t, onehot, EBB_AXES(1), .keepdim = true),
 		ebb_unsqueeze(t, v->gy, 1), NULL);
 	others = ebb_add_scalar(t, ebb_neg(t, onehot), 1);
-	y = ebb_log_softmax(t, v->in[0], 1);
+	x = without_ignored(t, v->in[0], v->in[1], k->ignore, NULL);
+	y = ebb_log_softmax(t, x, 1);
 	d = ebb_add(t, ebb_mul(t, onehot, ebb_expm1(t, y)), ebb_mul(t, others, ebb_exp(t, y)));
 	ebb_give(v, 0, ebb_mul(t, g, d));
 }
@@ -250,7 +269,7 @@ static ebb_tensor *hard(ebb_call *c, const ebb_cross_entropy_args *a, double *to
 	if (!a->weight && a->label_smoothing == 0)
 		return label_loss(t, x, label, ignore, a->site);
 	q = target_rows(t, label, a->weight, (ebb_dtype)a->x->dtype, &k, a->site);
-	return weighted_loss(t, x, q, a->site);
+	return weighted_loss(t, without_ignored(t, x, label, ignore, a->site), q, a->site);
 }
 
 static ebb_tensor *soft(const ebb_cross_entropy_args *a, double *total)

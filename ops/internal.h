@@ -128,6 +128,9 @@ ebb_tensor *ebb_pool_gather(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const
 /* The gradient of gather: zeros, len long along the axis, with gy added at the index. */
 ebb_tensor *ebb_gather_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *index, int64_t len);
 
+/* The elements of x where y is largest along an axis that is not empty, a constant. */
+ebb_tensor *ebb_at_largest(ebb_tape *t, ebb_tensor *x, ebb_tensor *y, int axis);
+
 /* What the norms per channel share: weight number k (1 without weights), n doubles as a vector of
  * that type, and all axes but axis 1. */
 static inline double ebb_weight_at(const ebb_tensor *w, int64_t k)

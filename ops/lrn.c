@@ -87,6 +87,12 @@ ebb_tensor *(ebb_local_response_norm)(const ebb_local_response_norm_args *a)
 	if (a->size < 1)
 		return ebb_call_fail(&c, EBB_INVALID, "size is %d; it must be at least 1", a->size);
 	k.scale /= a->size;
+	/* The bracket may be negative, and has no root then. */
+	if (alpha < 0 || k.k < 0) {
+		u = window_sums(t, (ebb_square)(t, x, a->site), k.r, a->site);
+		u = (ebb_add_scalar)(t, (ebb_mul_scalar)(t, u, k.scale, a->site), k.k, a->site);
+		return (ebb_mul)(t, x, (ebb_pow_scalar)(t, u, -beta, a->site), a->site);
+	}
 	u = window_norms(t, x, &k, a->site);
 	return (ebb_mul)(t, (ebb_div)(t, x, u, a->site),
 		(ebb_pow_scalar)(t, u, 1 - 2 * beta, a->site), a->site);

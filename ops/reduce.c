@@ -126,16 +126,13 @@ ebb_tensor *(ebb_sum_to)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char
 	return lead ? (ebb_reshape)(t, y, shape, site) : y;
 }
 
-/* x less its mean over axes.  x goes less its first element along these first, which as a constant
- * changes nothing but the rounding: the mean of large numbers would have that of their size, and
- * equal ones do not differ from their mean. */
+/* x less its mean over axes: less the mean as x's type rounds it, then less the mean of what is left,
+ * which is the first one's rounding. */
 static ebb_tensor *centred(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site)
 {
-	ebb_tensor *first = (ebb_detach)(t, x, site);
+	ebb_tensor *mean = sum(&MEAN, t, (ebb_detach)(t, x, site), axes, true, site);
 
-	for (int i = 0; i < (axes.n ? axes.n : x->ndim); i++)
-		first = (ebb_slice)(t, first, axes.n ? axes.axis[i] : i, 0, 1, 1, site);
-	x = (ebb_sub)(t, x, first, site);
+	x = (ebb_sub)(t, x, mean, site);
 	return (ebb_sub)(t, x, sum(&MEAN, t, x, axes, true, site), site);
 }
 
@@ -288,13 +285,17 @@ ebb_tensor *(ebb_argmin)(ebb_tape *t, ebb_tensor *x, int axis, const char *site)
 }
 
 /* The gradient of logsumexp is p*gy, p the softmax of x, but 0 where all of x is -infinity; x is
- * [outer,len,inner].  dp = p*(dx - sum p*dx). */
+ * [outer,len,inner].  dp = p*(dx - sum p*dx).  As sum p = 1, a constant less in dx gives the same: less
+ * its element where p is largest, nothing cancels there. */
 static void logsumexp_slope_vjp(ebb_vjp *v)
 {
-	ebb_tensor *g = ebb_mul(v->t, v->gy, v->out);
-	ebb_tensor *total = ebb_sum(v->t, g, EBB_AXES(1), .keepdim = true);
+	ebb_tape *t = v->t;
+	ebb_tensor *g = v->gy, *total;
 
-	ebb_give(v, 0, ebb_sub(v->t, g, ebb_mul(v->t, v->out, total)));
+	if (ebb_count(g))
+		g = ebb_sub(t, g, ebb_at_largest(t, g, v->out, 1));
+	total = ebb_sum(t, ebb_mul(t, g, v->out), EBB_AXES(1), .keepdim = true);
+	ebb_give(v, 0, ebb_mul(t, v->out, ebb_sub(t, g, total)));
 }
 static const ebb_op LOGSUMEXP_SLOPE = {.name = "logsumexp_slope",
 	.vjp = logsumexp_slope_vjp,
@@ -426,7 +427,12 @@ static void norm_vjp(ebb_vjp *v)
 		if (k->scale != 1)
 			g = ebb_mul_scalar(t, g, k->scale * k->scale);
 	} else if (k->p > 2) {
-		slope = ebb_pow_scalar(t, ebb_div(t, ebb_abs(t, x), safe), k->p - 1);
+		ebb_tensor *size = ebb_abs(t, x);
+
+		/* A third derivative has |x|^(p-3), which is infinite at 0 below 3. */
+		if (k->p < 3)
+			size = size ? nonzero(t, size) : NULL;
+		slope = ebb_pow_scalar(t, ebb_div(t, size, safe), k->p - 1);
 		slope = ebb_mul(t, ebb_sign(t, x), slope);
 	} else {
 		ebb_tensor *size = ebb_abs(t, x);

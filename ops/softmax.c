@@ -26,8 +26,7 @@ static ebb_tensor *fused_grad(ebb_vjp *v, int axis, bool logarithm)
 	return ebb_record(&c, gx);
 }
 
-/* The elements of x where y is largest along an axis that is not empty, a constant. */
-static ebb_tensor *at_largest(ebb_tape *t, ebb_tensor *x, ebb_tensor *y, int axis)
+ebb_tensor *ebb_at_largest(ebb_tape *t, ebb_tensor *x, ebb_tensor *y, int axis)
 {
 	ebb_tensor *index = ebb_argmax(t, ebb_detach(t, y), axis);
 
@@ -47,7 +46,7 @@ static void softmax_vjp(ebb_vjp *v)
 		return;
 	}
 	if (ebb_count(g))
-		g = ebb_sub(t, g, at_largest(t, g, v->out, axis));
+		g = ebb_sub(t, g, ebb_at_largest(t, g, v->out, axis));
 	dot = ebb_sum(t, ebb_mul(t, g, v->out), EBB_AXES(axis), .keepdim = true);
 	ebb_give(v, 0, ebb_mul(t, v->out, ebb_sub(t, g, dot)));
 }
@@ -67,9 +66,9 @@ static void log_softmax_vjp(ebb_vjp *v)
 		return;
 	}
 	if (ebb_count(g)) {
-		ebb_tensor *largest = at_largest(t, y, y, axis);
+		ebb_tensor *largest = ebb_at_largest(t, y, y, axis);
 		ebb_tensor *above_half = ebb_mask(t, EBB_STEP, largest, -0.693, 0, NULL);
-		ebb_tensor *of = ebb_mul(t, at_largest(t, g, y, axis), above_half);
+		ebb_tensor *of = ebb_mul(t, ebb_at_largest(t, g, y, axis), above_half);
 
 		largest = ebb_clamp(t, largest, -1, 0); /* no infinity less itself */
 		g = ebb_sub(t, g, ebb_mul(t, ebb_exp(t, ebb_sub(t, y, largest)), of));

@@ -46,7 +46,7 @@ EBB_UNARY(neg, NEG, EBB_NEG, 0)
 /* d|x| = sign x */
 static void abs_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_sign(v->t, v->in[0])));
+	ebb_give(v, 0, ebb_mul_or_zero(v->t, v->gy, ebb_sign(v->t, v->in[0]), NULL));
 }
 EBB_UNARY(abs, ABS, EBB_ABS, EBB_IN(0))
 
@@ -85,10 +85,11 @@ static void sqrt_vjp(ebb_vjp *v)
 }
 EBB_UNARY(sqrt, SQRT, EBB_SQRT, EBB_OUT)
 
-/* d x^(-1/2) = -y^3/2 */
+/* d x^(-1/2) = (-y/2)*y^2, in which y^3 need not be in the type's range */
 static void rsqrt_vjp(ebb_vjp *v)
 {
-	ebb_tensor *slope = ebb_mul_scalar(v->t, ebb_pow_scalar(v->t, v->out, 3.0), -0.5);
+	ebb_tensor *slope =
+		ebb_mul(v->t, ebb_mul_scalar(v->t, v->out, -0.5), ebb_square(v->t, v->out));
 
 	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
 }

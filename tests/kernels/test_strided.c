@@ -39,7 +39,7 @@ static double binary(ebb_binary_fn f, double a, double b, double p)
 	case EBB_RELU_GRAD:
 		return b > 0 ? a : 0;
 	case EBB_LEAKY_RELU_GRAD:
-		return b > 0 ? a : p * a;
+		return b > 0 ? a : p == 0 ? 0 : p * a;
 	case EBB_SIGMOID_GRAD:
 		return a * b * (1 - b);
 	case EBB_TANH_GRAD:

@@ -219,6 +219,65 @@ START_TEST(far_means)
 }
 END_TEST
 
+/* H v = p*(v - sum p*v) of a line with one large element: 1 - p there is the sum of the others. */
+START_TEST(curvature_of_logsumexp)
+{
+	const double tops[] = {1, 12, 20, 40, 80}, direction[] = {1, 0, 0};
+
+	use_type(_i);
+	for (int k = 0; k < 5; k++) {
+		const double values[] = {tops[k], 0, 0};
+		distribution d = distribution_of(3, values);
+		long double h[] = {d.p[0] * d.rest[0], -d.p[0] * d.p[1], -d.p[0] * d.p[2]};
+		ebb_tensor *x = ebb_variable(t, row(3, values));
+
+		derivatives(
+			"logsumexp", ebb_logsumexp(t, x, EBB_AXES(1)), x, direction, d.p, h, 16);
+	}
+}
+END_TEST
+
+/* One number far from all others, first or last: the others keep their deviations. */
+START_TEST(outliers)
+{
+	enum { N = 20 };
+
+	use_type(_i);
+	for (int at = 0; at < N; at += N - 1) {
+		double x[N], zeros[N] = {0};
+		long double g[N], mean = 0, square = 0;
+		ebb_tensor *v, *y;
+
+		for (int i = 0; i < N; i++) {
+			x[i] = held(i == at ? (_i ? 1e14 : 1e6) : 0.1 * (i * 7 % 11));
+			mean += (long double)x[i] / N;
+		}
+		for (int i = 0; i < N; i++) {
+			square += (x[i] - mean) * (x[i] - mean);
+			g[i] = 2 * (x[i] - mean) / (N - 1);
+		}
+		v = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(N), x));
+		y = ebb_var(t, v);
+		expect_at("var", at, ebb_item(y), square / (N - 1), 8);
+		derivatives("var", y, v, zeros, g, NULL, 8);
+	}
+}
+END_TEST
+
+/* The deviation of numbers at both ends of the range is in it. */
+START_TEST(deviations_across_the_range)
+{
+	double x[] = {0, 0};
+	ebb_tensor *v;
+
+	use_type(_i);
+	x[0] = _i ? 1e308 : 2e38;
+	x[1] = -x[0];
+	v = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(2), x));
+	expect_at("std", 0, ebb_item(ebb_std(t, v, .correction = EBB_ZERO)), held(x[0]), 4);
+}
+END_TEST
+
 /* Equal numbers do not vary, whatever their mean rounds to. */
 START_TEST(constants_do_not_vary)
 {
@@ -250,6 +309,9 @@ int main(void)
 	tcase_add_loop_test(c, certain_classes, 0, 2);
 	tcase_add_loop_test(c, certain_lines, 0, 2);
 	tcase_add_loop_test(c, far_means, 0, 2);
+	tcase_add_loop_test(c, curvature_of_logsumexp, 0, 2);
+	tcase_add_loop_test(c, outliers, 0, 2);
+	tcase_add_loop_test(c, deviations_across_the_range, 0, 2);
 	tcase_add_loop_test(c, constants_do_not_vary, 0, 2);
 	suite_add_tcase(s, c);
 	return run_suite(s);

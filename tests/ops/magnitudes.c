@@ -364,6 +364,33 @@ START_TEST(derivatives_of_the_norm_of_zeros)
 }
 END_TEST
 
+/* y^3 of y = x^(-1/2) is beyond the range of a float below 1.9e-26. */
+START_TEST(slope_of_a_large_reciprocal_root)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x = ebb_variable(t, ebb_scalar(t, 1.5e-26)), *g;
+
+	ck_assert(ebb_grad(t, ebb_rsqrt(t, x), 1, &x, &g));
+	ck_assert_double_eq_tol(ebb_item(g) * -2 * pow(1.5e-26, 1.5), 1, 1e-6);
+	ebb_tape_free(t);
+}
+END_TEST
+
+/* The bracket of a negative alpha may be negative, and has a whole power. */
+START_TEST(local_response_norm_of_a_negative_bracket)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *y;
+
+	y = ebb_local_response_norm(t, ebb_from_f64(t, EBB_SHAPE(1, 2), (double[]){1, 2}),
+		.size = 3, .alpha = -9, .beta = 1);
+	ck_assert_double_eq_tol(ebb_at(y, 0), -1.0 / 14, 1e-7);
+	ck_assert_double_eq_tol(ebb_at(y, 1), -2.0 / 14, 1e-7);
+	assert_healthy(t);
+	ebb_tape_free(t);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("ops-magnitudes");
@@ -374,6 +401,8 @@ int main(void)
 	tcase_add_test(c, norms_of_unlike_numbers);
 	tcase_add_test(c, norms_of_what_is_not_finite);
 	tcase_add_test(c, derivatives_of_the_norm_of_zeros);
+	tcase_add_test(c, slope_of_a_large_reciprocal_root);
+	tcase_add_test(c, local_response_norm_of_a_negative_bracket);
 	suite_add_tcase(s, c);
 	c = tcase_create("deviations");
 	tcase_add_test(c, deviations_of_any_magnitude);

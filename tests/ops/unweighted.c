@@ -324,6 +324,52 @@ START_TEST(infinite_distances)
 }
 END_TEST
 
+/* Whatever an ignored row holds, by every way to the loss. */
+START_TEST(rows_that_are_ignored)
+{
+	const double bad[] = {NAN, INFINITY, -INFINITY};
+	const int64_t labels[] = {-100, 1};
+
+	use_type(_i);
+	for (int k = 0; k < 3; k++)
+		for (int way = 0; way < 4; way++) {
+			const double values[] = {bad[k], 1, 1, 2};
+			ebb_tensor *x = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(2, 2), values)),
+				   *w = way & 1 ? ebb_ones(t, EBB_SHAPE(2)) : NULL, *loss, *g, *h;
+			double smoothing = way & 2 ? 0.1 : 0;
+
+			loss = ebb_cross_entropy(t, x, ebb_from_i64(t, EBB_SHAPE(2), labels),
+				.weight = w, .label_smoothing = smoothing);
+			expect_at(
+				"loss", way, ebb_item(loss), log1pl(expl(-1)) + smoothing / 2, 16);
+			ck_assert(ebb_grad(t, loss, 1, &x, &g));
+			ck_assert(ebb_grad(t, loss, 1, &x, &h, .create_graph = true));
+			for (int i = 0; i < 2; i++)
+				ck_assert_msg(ebb_at(g, i) == 0 && ebb_at(h, i) == 0,
+					"way %d: %g, %g", way, ebb_at(g, i), ebb_at(h, i));
+			ck_assert(ebb_at(g, 2) > 0 && ebb_at(h, 2) > 0);
+			ck_assert(ebb_grad(t, ebb_sum(t, ebb_square(t, h)), 1, &x, &g));
+			ck_assert(ebb_at(g, 0) == 0 && ebb_at(g, 1) == 0 && isfinite(ebb_at(g, 2)));
+		}
+}
+END_TEST
+
+/* A slope of 0 under an infinite gradient. */
+START_TEST(slopes_of_zero)
+{
+	const double values[] = {-5, 0}, gradients[] = {INFINITY, -INFINITY};
+	ebb_tensor *x, *gy, *g;
+
+	use_type(_i);
+	x = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(2), values));
+	gy = ebb_from_f64(t, EBB_SHAPE(2), gradients);
+	ck_assert(ebb_grad(t, ebb_leaky_relu(t, x, 0), 1, &x, &g, gy));
+	ck_assert(ebb_at(g, 0) == 0 && ebb_at(g, 1) == 0);
+	ck_assert(ebb_grad(t, ebb_abs(t, x), 1, &x, &g, gy));
+	ck_assert(ebb_at(g, 0) == -INFINITY && ebb_at(g, 1) == 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("unweighted");
@@ -340,6 +386,8 @@ int main(void)
 	tcase_add_loop_test(c, infinite_gradients_of_what_is_masked, 0, 2);
 	tcase_add_loop_test(c, infinities_that_are_dropped, 0, 2);
 	tcase_add_loop_test(c, infinite_distances, 0, 2);
+	tcase_add_loop_test(c, rows_that_are_ignored, 0, 2);
+	tcase_add_loop_test(c, slopes_of_zero, 0, 2);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }
