@@ -77,11 +77,13 @@ EBB_API ebb_tensor *ebb_reciprocal(ebb_tape *t, ebb_tensor *x, const char *site)
 EBB_API ebb_tensor *ebb_sin(ebb_tape *t, ebb_tensor *x, const char *site);
 /* cos x, in radians */
 EBB_API ebb_tensor *ebb_cos(ebb_tape *t, ebb_tensor *x, const char *site);
-/* (e^x - e^-x)/(e^x + e^-x) */
+/* (e^x - e^-x)/(e^x + e^-x).  The gradient is made from y alone, as (1 - y)*(1 + y): in F32 it has lost
+ * its digits from |x| = 9 on. */
 EBB_API ebb_tensor *ebb_tanh(ebb_tape *t, ebb_tensor *x, const char *site);
 /* 2/sqrt(pi) * integral of exp(-u^2) from 0 to x */
 EBB_API ebb_tensor *ebb_erf(ebb_tape *t, ebb_tensor *x, const char *site);
-/* 1/(1+exp(-x)) */
+/* 1/(1+exp(-x)).  The gradient is made from y alone, as y*(1 - y): in F32 it has lost its digits from
+ * x = 16 on.  ebb_bce_with_logits, ebb_logsigmoid and ebb_softplus keep them. */
 EBB_API ebb_tensor *ebb_sigmoid(ebb_tape *t, ebb_tensor *x, const char *site);
 /* log(1+exp(x)) */
 EBB_API ebb_tensor *ebb_softplus(ebb_tape *t, ebb_tensor *x, const char *site);
@@ -441,7 +443,9 @@ EBB_API ebb_tensor *ebb_upsample(const ebb_upsample_args *a);
  * in place if the running tensors (stored, [C]) are given and the tape trains.  Evaluation: the
  * running statistics.  eps defaults to 1e-5, momentum to 0.1.  x - m is taken before it is scaled,
  * so that a constant of any size becomes the bias; it must be finite.  v may be beyond the type's
- * range, where the running variance becomes infinite.
+ * range: the running variance is then infinite for good, and evaluation gives the bias.  weight/sqrt(v)
+ * must not be flushed (x - m below 1e37 in F32), and the fused gradient needs sums of gy*(x - m) over 32
+ * rows in the type's range, and not below it.
  * inplace: x is released (ebb_release), and y lies where x lay if nobody else needs its value, as
  * without recording. */
 typedef struct ebb_batchnorm_args {
@@ -534,7 +538,7 @@ EBB_API ebb_tensor *ebb_normalize(const ebb_normalize_args *a);
 
 /* exp(x)/sum exp(x); 0, with a gradient of 0, where all of x along the axis is -inf */
 EBB_API ebb_tensor *ebb_softmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
-/* x - logsumexp(x); -inf where all of x along the axis is -inf */
+/* x - logsumexp(x); -inf, with y's gradient passed on, where all of x along the axis is -inf */
 EBB_API ebb_tensor *ebb_log_softmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 
 /* EBB_BATCH_MEAN: the sum divided by the size of axis 0 (kl_div only) */
@@ -592,7 +596,8 @@ typedef struct ebb_huber_loss_args {
 } ebb_huber_loss_args;
 EBB_API ebb_tensor *ebb_huber_loss(const ebb_huber_loss_args *a);
 /* target*(log target - x), x log-probabilities, 0 where target is 0; with .log_target the target
- * holds logarithms too: exp(target)*(target - x), 0 where exp(target) is 0.  Same shape. */
+ * holds logarithms too: exp(target)*(target - x), 0 where exp(target) is 0; there the derivative by the
+ * target is given as 0.  Same shape. */
 typedef struct ebb_kl_div_args {
 	ebb_tape *t;
 	ebb_tensor *x, *target;
