@@ -430,6 +430,11 @@ ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin
 extern const ebb_op ebb_leaf_op;
 /* Lets go of what the node keeps for its gradient. */
 void ebb_consume(ebb_node *n);
+/* ebb_failed of a tape, without a call: for what every op asks. */
+static inline bool ebb_has_failed(const ebb_tape *t)
+{
+	return !t || t->error.status != EBB_OK;
+}
 /* The tape fails for a reason that is known already. */
 void ebb_fail_as(ebb_tape *t, const ebb_error *cause);
 /* The sticky error for a failed allocation. */

@@ -9,7 +9,7 @@ ebb_call ebb_begin(ebb_tape *t, const ebb_op *op, const char *site, int nin, ebb
 {
 	ebb_call c = {.op = op, .site = site, .nin = nin, .in = in};
 
-	if (ebb_failed(t))
+	if (ebb_has_failed(t))
 		return c;
 	if (t->in_callback) {
 		ebb_fail(t, EBB_BAD_STATE, site,
@@ -374,7 +374,7 @@ ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y)
 	ebb_end_scratch(c);
 	if (!t)
 		return NULL;
-	if (!y || ebb_failed(t)) {
+	if (!y || ebb_has_failed(t)) {
 		c->t = NULL;
 		return NULL;
 	}

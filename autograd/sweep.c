@@ -121,7 +121,7 @@ void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 	ebb_tensor **slot, *x, *sum;
 	char a[240], b[240];
 
-	if (!g || ebb_failed(t) || !ebb_wants(v, k))
+	if (!g || ebb_has_failed(t) || !ebb_wants(v, k))
 		return;
 	x = v->in[k];
 	g = ebb_usable(t, g, "give", k, NULL);
@@ -143,7 +143,7 @@ void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 	if (!*slot) {
 		ebb_tensor *place = ebb_deposit_place(v->sweep, x);
 
-		if (!ebb_failed(t))
+		if (!ebb_has_failed(t))
 			move_in(slot, g, place);
 		return;
 	}
@@ -285,7 +285,7 @@ static bool visit(ebb_sweep *s, ebb_node *n)
 	}
 	ebb_close_frame(t, &frame);
 	t->scope = (ebb_scope *)scope;
-	return !ebb_failed(t);
+	return !ebb_has_failed(t);
 }
 
 /* ---- A sweep --------------------------------------------------------------------------------- */
@@ -338,7 +338,7 @@ bool ebb_sweep_begin(ebb_sweep *s, int n, ebb_tensor *const *y, ebb_tensor *cons
 	for (int i = 0; i < n; i++)
 		seed(s, y[i], gy[i]);
 	ebb_close_frame(t, &frame);
-	return !ebb_failed(t);
+	return !ebb_has_failed(t);
 }
 
 static bool run(ebb_sweep *s, bool keep_targets)
@@ -380,7 +380,7 @@ bool ebb_sweep_target(ebb_tape *t, const char *what, ebb_tensor **y, const char 
 {
 	char text[240];
 
-	if (ebb_failed(t))
+	if (ebb_has_failed(t))
 		return false;
 	if (t->in_callback) {
 		ebb_fail(t, EBB_BAD_STATE, site,

@@ -150,7 +150,10 @@ void ebb_crew_stop(ebb_loader *l)
 	pthread_mutex_unlock(&l->lock);
 	for (int i = 0; i < l->started; i++)
 		pthread_join(l->worker[i].thread, NULL);
+	/* A fork in another thread reads both. */
+	pthread_mutex_lock(&l->lock);
 	l->started = l->present = 0;
+	pthread_mutex_unlock(&l->lock);
 }
 
 void ebb_crew_pause(ebb_loader *l)

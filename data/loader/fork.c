@@ -76,12 +76,12 @@ void ebb_fleet_join(ebb_loader *l)
 
 void ebb_fleet_leave(ebb_loader *l)
 {
-	if (!l->in_fleet.at)
-		return;
 	pthread_mutex_lock(&fleet_lock);
-	*l->in_fleet.at = l->in_fleet.next;
-	if (l->in_fleet.next)
-		l->in_fleet.next->in_fleet.at = l->in_fleet.at;
-	l->in_fleet.at = NULL;
+	if (l->in_fleet.at) {
+		*l->in_fleet.at = l->in_fleet.next;
+		if (l->in_fleet.next)
+			l->in_fleet.next->in_fleet.at = l->in_fleet.at;
+		l->in_fleet.at = NULL;
+	}
 	pthread_mutex_unlock(&fleet_lock);
 }

@@ -237,8 +237,7 @@ ebb_loader *(ebb_loader_new)(const ebb_loader_args *a)
 	l->batch = a->batch < l->sampler.count ? a->batch : l->sampler.count;
 	l->rest = a->drop_last ? 0 : l->sampler.count % l->batch;
 	l->batches = l->sampler.count / l->batch + (l->rest > 0);
-	l->image_bytes = ebb_bytes_of(
-		l->height * l->width * l->channels, ebb_dtype_size(l->dtype));
+	l->image_bytes = ebb_bytes_of(l->height * l->width * l->channels, ebb_dtype_size(l->dtype));
 	if (ebb_augment_mixes(a->augment)) {
 		l->target_bytes = ebb_bytes_of(a->data->classes, ebb_dtype_size(l->dtype));
 		l->spare_bytes =

@@ -1,5 +1,6 @@
 /* Loaders with workers in a process that forks: both go on with the same batches. */
 #include "tests/data/workers.h"
+#include "tests/support/fork.h"
 
 #include <pthread.h>
 #include <sys/wait.h>
@@ -166,8 +167,10 @@ int main(void)
 	TCase *c = tcase_create("forks");
 
 	tcase_set_timeout(c, 100);
-	tcase_add_test(c, a_child_of_fork_goes_on_with_the_batches_that_remain);
-	tcase_add_test(c, a_fork_does_not_wait_for_who_waits_for_it);
+	if (child_may_start_threads()) {
+		tcase_add_test(c, a_child_of_fork_goes_on_with_the_batches_that_remain);
+		tcase_add_test(c, a_fork_does_not_wait_for_who_waits_for_it);
+	}
 	tcase_add_test(c, a_worker_may_fork);
 	suite_add_tcase(s, c);
 	return run_suite(s);

@@ -2,6 +2,7 @@
  * test_threads.c - the pool: every piece once, workers apart, nested and rival callers, fork.
  */
 #define _DEFAULT_SOURCE
+#include "../support/fork.h"
 #include "kernel_test.h"
 
 #include <pthread.h>
@@ -98,25 +99,6 @@ START_TEST(rival_callers)
 		pthread_join(t[i], NULL);
 }
 END_TEST
-
-/* The thread sanitizer does not let a child of fork start threads. */
-#if defined __has_feature
-#if __has_feature(thread_sanitizer)
-#define __SANITIZE_THREAD__ 1
-#endif
-#endif
-
-/* Qemu's user mode does not either.  Meson says by what it runs programs of another machine. */
-static bool child_may_start_threads(void)
-{
-#ifdef __SANITIZE_THREAD__
-	return false;
-#else
-	const char *wrapper = getenv("MESON_EXE_WRAPPER");
-
-	return !wrapper || !strstr(wrapper, "qemu");
-#endif
-}
 
 START_TEST(a_fork_has_its_own_pool)
 {
