@@ -209,7 +209,8 @@ bool ebb_write_file(const char *name, const void *bytes, size_t size, ebb_error 
 	     write_to(to.text, direct, bytes, size);
 	if (!ok)
 		ebb_error_set(e, errno == ENOMEM ? EBB_NO_MEMORY : EBB_BAD_FILE, NULL,
-			"%s: cannot be written: %s", name, ebb_reason(errno));
+			"%s: cannot be written: %s", *name ? name : "a file without a name",
+			ebb_reason(errno));
 	path_free(&to);
 	return ok;
 }

@@ -72,7 +72,8 @@ static void expect_error(const ebb_error *e, const char *path, const char *why)
 {
 	char words[400];
 
-	snprintf(words, sizeof words, "%s: cannot be written: %s", path, why);
+	snprintf(words, sizeof words, "%s: cannot be written: %s",
+		*path ? path : "a file without a name", why);
 	ck_assert_msg(e->status == EBB_BAD_FILE && strcmp(e->message, words) == 0, "%d: %s",
 		(int)e->status, e->message);
 }
