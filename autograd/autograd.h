@@ -145,8 +145,8 @@ EBB_API void ebb_memory_reset_peak(ebb_tape *t);
 
 /* A tape, for one thread at a time.  NULL if there is no memory (every function accepts a NULL
  * tape, and ebb_failed is true for it).  It records, trains, computes in F32 and is seeded with
- * 0.  EBB_INVALID: EBB_THREADS, EBB_ISA, EBB_CONV or EBB_DEBUG in the environment has a value that makes no sense;
- * after ebb_clear_error it counts as not set. */
+ * 0.  EBB_INVALID: EBB_THREADS, EBB_ISA, EBB_CONV or EBB_DEBUG in the environment has a value that
+ * makes no sense; after ebb_clear_error it counts as not set. */
 EBB_API ebb_tape *ebb_tape_new(void);
 EBB_API void ebb_tape_free(ebb_tape *t);
 /* Forgets all that was recorded and every tensor; buffers stay in the tape's pool.  Handles are
@@ -191,8 +191,8 @@ EBB_API bool ebb_detect_anomaly(ebb_tape *t, bool on);
  * with EBB_FLUSH_NEVER.  (PyTorch's default keeps them in both.)  Optimizers have no tape and always
  * flush.  Kernels round to nearest and trap nothing, whatever the calling thread's floating-point state,
  * which is as it was in callbacks and after every call.  Numbers that an op derives once from its options
- * (the divisor of a mean) follow the calling thread's rounding.  Processors other than x86 with SSE2 and 64-bit
- * ARM keep subnormal numbers always. */
+ * (the divisor of a mean) follow the calling thread's rounding.  Processors other than x86 with SSE2
+ * and 64-bit ARM keep subnormal numbers always. */
 typedef enum ebb_flush {
 	EBB_FLUSH_NEVER,
 	EBB_FLUSH_ALWAYS, /* F32 and F64 */

@@ -53,7 +53,7 @@ void ebb_error_set(ebb_error *e, ebb_status status, const char *site, const char
 
 bool ebb_failed(const ebb_tape *t)
 {
-	return !t || t->error.status != EBB_OK;
+	return ebb_has_failed(t);
 }
 
 ebb_status ebb_error_status(const ebb_tape *t)

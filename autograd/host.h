@@ -12,9 +12,10 @@
 
 /* Writes size bytes as the file at path, over what was there.  The bytes go to a temporary file in
  * the same directory, which is then renamed: a failure leaves the old file as it was, and no new
- * one.  Where no such file can be made (a directory that may not be written to), or renamed (a file that
- * is mounted by itself), nothing is written.  A new file has the mode that fopen would give it; a file that is replaced hands on its mode
- * and, where the system permits, its owner.  A file that may not be written to is not replaced.
+ * one.  Where no such file can be made (a directory that may not be written to), or renamed (a file
+ * that is mounted by itself), nothing is written.  A new file has the mode that fopen would give it;
+ * a file that is replaced hands on its mode and, where the system permits, its owner.  A file that
+ * may not be written to is not replaced.
  * Other names (hard links) of a replaced file keep the old content.  A symbolic link stays, and
  * what it leads to is written.  What is no regular file (a device, a FIFO), and what /proc or
  * /dev/fd names by its descriptor, is written to directly.  EBB_BAD_FILE with the path and the

@@ -53,15 +53,18 @@ int64_t ebb_count(const ebb_tensor *x)
 	return x && !ebb_is_stale(x, "count") ? x->count : 0;
 }
 
+/* Of a stale handle too. */
+static ebb_shape any_shape_of(const ebb_tensor *x)
+{
+	ebb_shape s = {x->ndim, {0}};
+
+	memcpy(s.dims, x->shape, x->ndim * sizeof *s.dims);
+	return s;
+}
+
 ebb_shape ebb_shape_of(const ebb_tensor *x)
 {
-	ebb_shape s = {0, {0}};
-
-	if (x && !ebb_is_stale(x, "shape_of")) {
-		s.ndim = x->ndim;
-		memcpy(s.dims, x->shape, x->ndim * sizeof *s.dims);
-	}
-	return s;
+	return x && !ebb_is_stale(x, "shape_of") ? any_shape_of(x) : EBB_SCALAR_SHAPE;
 }
 
 ebb_dtype ebb_dtype_of(const ebb_tensor *x)
@@ -89,19 +92,12 @@ const char *ebb_shape_text(ebb_shape s, char *buffer, size_t size)
 
 const char *ebb_describe_any(const ebb_tensor *x, char *buffer, size_t size)
 {
-	ebb_shape s = {0, {0}};
 	char shape[200];
 
-	if (!size)
-		return buffer;
-	if (!x) {
-		snprintf(buffer, size, "NULL");
-		return buffer;
-	}
-	s.ndim = x->ndim;
-	memcpy(s.dims, x->shape, x->ndim * sizeof *s.dims);
-	snprintf(buffer, size, "%s %s", ebb_dtype_name((ebb_dtype)x->dtype),
-		ebb_shape_text(s, shape, sizeof shape));
+	if (size)
+		snprintf(buffer, size, "%s%s%s", x ? ebb_dtype_name((ebb_dtype)x->dtype) : "NULL",
+			x ? " " : "",
+			x ? ebb_shape_text(any_shape_of(x), shape, sizeof shape) : "");
 	return buffer;
 }
 

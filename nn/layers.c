@@ -85,22 +85,20 @@ ebb_tensor *(ebb_conv_forward)(ebb_tape *t, const ebb_conv *l, ebb_tensor *x, co
 	if (!l || !l->weight || !l->name)
 		return not_made(t, "conv_forward", l, site);
 	(ebb_scope_begin)(t, l->name, site);
-	return (ebb_scope_end)(t,
-		(ebb_conv2d)(&(ebb_conv2d_args){.t = t,
-			.x = x,
-			.w = l->weight,
-			.b = l->bias,
-			.stride = l->stride,
-			.pad = l->pad,
-			.dilation = l->dilation,
-			.groups = l->groups,
-			.stride_hw = {l->stride_hw[0], l->stride_hw[1]},
-			.pad_hw = {l->pad_hw[0], l->pad_hw[1]},
-			.dilation_hw = {l->dilation_hw[0], l->dilation_hw[1]},
-			.pad_tblr = {l->pad_tblr[0], l->pad_tblr[1], l->pad_tblr[2],
-				l->pad_tblr[3]},
-			.site = site}),
-		site);
+	return ebb_scope_end(t, (ebb_conv2d)(&(ebb_conv2d_args){.t = t,
+					.x = x,
+					.w = l->weight,
+					.b = l->bias,
+					.stride = l->stride,
+					.pad = l->pad,
+					.dilation = l->dilation,
+					.groups = l->groups,
+					.stride_hw = {l->stride_hw[0], l->stride_hw[1]},
+					.pad_hw = {l->pad_hw[0], l->pad_hw[1]},
+					.dilation_hw = {l->dilation_hw[0], l->dilation_hw[1]},
+					.pad_tblr = {l->pad_tblr[0], l->pad_tblr[1], l->pad_tblr[2],
+						l->pad_tblr[3]},
+					.site = site}));
 }
 
 ebb_conv1d_layer(ebb_conv1d_new)(const ebb_conv1d_new_args *a)
@@ -125,17 +123,15 @@ ebb_tensor *(
 	if (!l || !l->weight || !l->name)
 		return not_made(t, "conv1d_forward", l, site);
 	(ebb_scope_begin)(t, l->name, site);
-	return (ebb_scope_end)(t,
-		(ebb_conv1d)(&(ebb_conv1d_args){.t = t,
-			.x = x,
-			.w = l->weight,
-			.b = l->bias,
-			.stride = l->stride,
-			.pad = l->pad,
-			.dilation = l->dilation,
-			.groups = l->groups,
-			.site = site}),
-		site);
+	return ebb_scope_end(t, (ebb_conv1d)(&(ebb_conv1d_args){.t = t,
+					.x = x,
+					.w = l->weight,
+					.b = l->bias,
+					.stride = l->stride,
+					.pad = l->pad,
+					.dilation = l->dilation,
+					.groups = l->groups,
+					.site = site}));
 }
 
 ebb_conv_transpose2d_layer(ebb_conv_transpose2d_new)(const ebb_conv_transpose2d_new_args *a)
@@ -169,22 +165,20 @@ ebb_tensor *(ebb_conv_transpose2d_forward)(ebb_tape *t, const ebb_conv_transpose
 	if (!l || !l->weight || !l->name)
 		return not_made(t, "conv_transpose2d_forward", l, site);
 	(ebb_scope_begin)(t, l->name, site);
-	return (ebb_scope_end)(t,
-		(ebb_conv_transpose2d)(&(ebb_conv_transpose2d_args){.t = t,
-			.x = x,
-			.w = l->weight,
-			.b = l->bias,
-			.stride = l->stride,
-			.pad = l->pad,
-			.output_pad = l->output_pad,
-			.dilation = l->dilation,
-			.groups = l->groups,
-			.stride_hw = {l->stride_hw[0], l->stride_hw[1]},
-			.pad_hw = {l->pad_hw[0], l->pad_hw[1]},
-			.output_pad_hw = {l->output_pad_hw[0], l->output_pad_hw[1]},
-			.dilation_hw = {l->dilation_hw[0], l->dilation_hw[1]},
-			.site = site}),
-		site);
+	return ebb_scope_end(t, (ebb_conv_transpose2d)(&(ebb_conv_transpose2d_args){.t = t,
+					.x = x,
+					.w = l->weight,
+					.b = l->bias,
+					.stride = l->stride,
+					.pad = l->pad,
+					.output_pad = l->output_pad,
+					.dilation = l->dilation,
+					.groups = l->groups,
+					.stride_hw = {l->stride_hw[0], l->stride_hw[1]},
+					.pad_hw = {l->pad_hw[0], l->pad_hw[1]},
+					.output_pad_hw = {l->output_pad_hw[0], l->output_pad_hw[1]},
+					.dilation_hw = {l->dilation_hw[0], l->dilation_hw[1]},
+					.site = site}));
 }
 
 /* ---- Linear --------------------------------------------------------------------------------- */
@@ -221,7 +215,7 @@ ebb_tensor *(ebb_linear_forward)(ebb_tape *t, const ebb_linear *l, ebb_tensor *x
 	(ebb_scope_begin)(t, l->name, site);
 	y = ebb_linear_op(
 		&(ebb_linear_args){.t = t, .x = x, .w = l->weight, .b = l->bias, .site = site});
-	return (ebb_scope_end)(t, y, site);
+	return ebb_scope_end(t, y);
 }
 
 /* ---- Batch normalisation -------------------------------------------------------------------- */
@@ -262,18 +256,16 @@ ebb_tensor *(ebb_bn_forward)(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, const 
 	if (!l || !l->name)
 		return not_made(t, "bn_forward", l, site);
 	(ebb_scope_begin)(t, l->name, site);
-	return (ebb_scope_end)(t,
-		(ebb_batchnorm)(&(ebb_batchnorm_args){.t = t,
-			.x = x,
-			.weight = l->weight,
-			.bias = l->bias,
-			.running_mean = l->running_mean,
-			.running_var = l->running_var,
-			.momentum = l->momentum,
-			.eps = l->eps,
-			.inplace = l->inplace,
-			.site = site}),
-		site);
+	return ebb_scope_end(t, (ebb_batchnorm)(&(ebb_batchnorm_args){.t = t,
+					.x = x,
+					.weight = l->weight,
+					.bias = l->bias,
+					.running_mean = l->running_mean,
+					.running_var = l->running_var,
+					.momentum = l->momentum,
+					.eps = l->eps,
+					.inplace = l->inplace,
+					.site = site}));
 }
 
 ebb_tensor *(ebb_bn_relu_forward)(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, ebb_tensor *residual,
@@ -282,19 +274,17 @@ ebb_tensor *(ebb_bn_relu_forward)(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, e
 	if (!l || !l->name)
 		return not_made(t, "bn_relu_forward", l, site);
 	(ebb_scope_begin)(t, l->name, site);
-	return (ebb_scope_end)(t,
-		(ebb_batchnorm_relu)(&(ebb_batchnorm_relu_args){.t = t,
-			.x = x,
-			.weight = l->weight,
-			.bias = l->bias,
-			.running_mean = l->running_mean,
-			.running_var = l->running_var,
-			.residual = residual,
-			.momentum = l->momentum,
-			.eps = l->eps,
-			.inplace = l->inplace,
-			.site = site}),
-		site);
+	return ebb_scope_end(t, (ebb_batchnorm_relu)(&(ebb_batchnorm_relu_args){.t = t,
+					.x = x,
+					.weight = l->weight,
+					.bias = l->bias,
+					.running_mean = l->running_mean,
+					.running_var = l->running_var,
+					.residual = residual,
+					.momentum = l->momentum,
+					.eps = l->eps,
+					.inplace = l->inplace,
+					.site = site}));
 }
 
 /* ---- Normalisation by sample ---------------------------------------------------------------- */
@@ -336,14 +326,12 @@ ebb_tensor *(ebb_layernorm_forward)(ebb_tape *t, const ebb_layernorm_layer *l, e
 	if (!l || !l->name)
 		return not_made(t, "layernorm_forward", l, site);
 	(ebb_scope_begin)(t, l->name, site);
-	return (ebb_scope_end)(t,
-		(ebb_layernorm)(&(ebb_layernorm_args){.t = t,
-			.x = x,
-			.weight = l->weight,
-			.bias = l->bias,
-			.eps = l->eps,
-			.site = site}),
-		site);
+	return ebb_scope_end(t, (ebb_layernorm)(&(ebb_layernorm_args){.t = t,
+					.x = x,
+					.weight = l->weight,
+					.bias = l->bias,
+					.eps = l->eps,
+					.site = site}));
 }
 
 ebb_groupnorm_layer(ebb_groupnorm_new)(const ebb_groupnorm_new_args *a)
@@ -373,15 +361,13 @@ ebb_tensor *(ebb_groupnorm_forward)(ebb_tape *t, const ebb_groupnorm_layer *l, e
 	if (!l || !l->name)
 		return not_made(t, "groupnorm_forward", l, site);
 	(ebb_scope_begin)(t, l->name, site);
-	return (ebb_scope_end)(t,
-		(ebb_groupnorm)(&(ebb_groupnorm_args){.t = t,
-			.x = x,
-			.groups = l->groups,
-			.weight = l->weight,
-			.bias = l->bias,
-			.eps = l->eps,
-			.site = site}),
-		site);
+	return ebb_scope_end(t, (ebb_groupnorm)(&(ebb_groupnorm_args){.t = t,
+					.x = x,
+					.groups = l->groups,
+					.weight = l->weight,
+					.bias = l->bias,
+					.eps = l->eps,
+					.site = site}));
 }
 
 /* ---- PReLU, embedding ----------------------------------------------------------------------- */
@@ -409,7 +395,7 @@ ebb_tensor *(
 	if (!l || !l->weight || !l->name)
 		return not_made(t, "prelu_forward", l, site);
 	(ebb_scope_begin)(t, l->name, site);
-	return (ebb_scope_end)(t, (ebb_prelu)(t, x, l->weight, site), site);
+	return ebb_scope_end(t, (ebb_prelu)(t, x, l->weight, site));
 }
 
 ebb_embedding_layer(ebb_embedding_new)(const ebb_embedding_new_args *a)
@@ -452,13 +438,11 @@ ebb_tensor *(ebb_embedding_forward)(ebb_tape *t, const ebb_embedding_layer *l, e
 	if (!l || !l->weight || !l->name)
 		return not_made(t, "embedding_forward", l, site);
 	(ebb_scope_begin)(t, l->name, site);
-	return (ebb_scope_end)(t,
-		(ebb_embedding)(&(ebb_embedding_args){.t = t,
-			.index = index,
-			.weight = l->weight,
-			.padding_idx = l->padding_idx,
-			.site = site}),
-		site);
+	return ebb_scope_end(t, (ebb_embedding)(&(ebb_embedding_args){.t = t,
+					.index = index,
+					.weight = l->weight,
+					.padding_idx = l->padding_idx,
+					.site = site}));
 }
 
 /* ---- Dropout -------------------------------------------------------------------------------- */
@@ -482,5 +466,5 @@ ebb_tensor *(ebb_drop_forward)(ebb_tape *t, const ebb_drop *l, ebb_tensor *x, co
 	if (!l || !l->name)
 		return not_made(t, "drop_forward", l, site);
 	(ebb_scope_begin)(t, l->name, site);
-	return (ebb_scope_end)(t, (ebb_dropout)(t, x, l->rate, site), site);
+	return ebb_scope_end(t, (ebb_dropout)(t, x, l->rate, site));
 }

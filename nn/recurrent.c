@@ -166,7 +166,7 @@ ebb_tensor *(ebb_rnn_cell_forward)(ebb_tape *t, const ebb_rnn_cell *l, ebb_tenso
 	(ebb_scope_begin)(t, l->name, site);
 	h = state_for(t, "rnn_cell_forward", &made, x, h, "h", site);
 	y = products(t, &made, x, h, site);
-	return (ebb_scope_end)(t, l->relu ? (ebb_relu)(t, y, site) : (ebb_tanh)(t, y, site), site);
+	return ebb_scope_end(t, l->relu ? (ebb_relu)(t, y, site) : (ebb_tanh)(t, y, site));
 }
 
 /* c' = sigmoid(f) c + sigmoid(i) tanh(g) */
@@ -195,13 +195,13 @@ ebb_lstm_state(ebb_lstm_cell_forward)(
 	n = ebb_size(l->weight_hh, 1);
 	(ebb_scope_begin)(t, l->gates_name, site);
 	s.h = state_for(t, who, &made, x, s.h, "h", site);
-	gates = (ebb_scope_end)(t, products(t, &made, x, s.h, site), site);
+	gates = ebb_scope_end(t, products(t, &made, x, s.h, site));
 	(ebb_scope_begin)(t, l->c_name, site);
 	s.c = state_for(t, who, &made, x, s.c, "c", site);
-	s.c = (ebb_scope_end)(t, lstm_memory(t, gates, s.c, n, site), site);
+	s.c = ebb_scope_end(t, lstm_memory(t, gates, s.c, n, site));
 	(ebb_scope_begin)(t, l->name, site);
 	o = (ebb_sigmoid)(t, gates_of(t, gates, n, 3, 4, site), site);
-	s.h = (ebb_scope_end)(t, (ebb_mul)(t, o, (ebb_tanh)(t, s.c, site), site), site);
+	s.h = ebb_scope_end(t, (ebb_mul)(t, o, (ebb_tanh)(t, s.c, site), site));
 	ebb_release(t, gates);
 	return s.h ? s : (ebb_lstm_state){0};
 }
@@ -233,5 +233,5 @@ ebb_tensor *(ebb_gru_cell_forward)(ebb_tape *t, const ebb_gru_cell *l, ebb_tenso
 	candidate = (ebb_tanh)(t, candidate, site);
 	/* (1 - z) n + z h, with one product less. */
 	h = (ebb_mul)(t, z, (ebb_sub)(t, h, candidate, site), site);
-	return (ebb_scope_end)(t, (ebb_add)(t, candidate, h, site), site);
+	return ebb_scope_end(t, (ebb_add)(t, candidate, h, site));
 }

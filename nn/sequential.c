@@ -243,7 +243,7 @@ static ebb_tensor *run_in_scope(
 	if (is_scope(e->kind))
 		return run(t, e, x, own, site);
 	(ebb_scope_begin)(t, e->name, site);
-	return (ebb_scope_end)(t, run(t, e, x, own, site), site);
+	return ebb_scope_end(t, run(t, e, x, own, site));
 }
 
 static bool is_relu(const step *e)
@@ -303,5 +303,5 @@ ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_t
 		if (before != x && before != y)
 			ebb_release(t, before);
 	}
-	return (ebb_scope_end)(t, y, site);
+	return ebb_scope_end(t, y);
 }
