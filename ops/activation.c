@@ -291,15 +291,16 @@ ebb_tensor *(ebb_selu)(ebb_tape *t, ebb_tensor *x, const char *site)
 
 /* ---- Smooth ---------------------------------------------------------------------------------- */
 
+ebb_tensor *ebb_sigmoid_slope(ebb_tape *t, ebb_tensor *x)
+{
+	return ebb_mul(t, ebb_sigmoid(t, x), ebb_sigmoid(t, ebb_neg(t, x)));
+}
+
 /* softplus' = sigmoid, an op of its own: softplus'' = sigmoid(x)*sigmoid(-x) does not cancel, as
  * sigmoid's own y*(1 - y) does where y is nearly 1. */
 static void softplus_slope_vjp(ebb_vjp *v)
 {
-	ebb_tape *t = v->t;
-	ebb_tensor *x = v->in[0];
-	ebb_tensor *slope = ebb_mul(t, ebb_sigmoid(t, x), ebb_sigmoid(t, ebb_neg(t, x)));
-
-	ebb_give(v, 0, ebb_mul(t, v->gy, slope));
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_sigmoid_slope(v->t, v->in[0])));
 }
 static const ebb_op SOFTPLUS_SLOPE = {
 	.name = "softplus_slope", .vjp = softplus_slope_vjp, .reads = {EBB_IN(0)}};

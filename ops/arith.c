@@ -24,10 +24,7 @@ ebb_tensor *ebb_arith_full_like(ebb_tape *t, const ebb_tensor *x, double value, 
 /* g is a stored tensor: its tape's state is the caller's argument. */
 void ebb_arith_outer_sum(ebb_tensor *g, int64_t rows, const void *gy, const void *x, bool flush)
 {
-	ebb_float_state own = ebb_float_enter(flush);
-
-	KERNELS(g)->outer_sum(rows, g->shape[0], g->shape[1], gy, x, g->data);
-	ebb_float_leave(own);
+	RUN_AS(flush, g, outer_sum, rows, g->shape[0], g->shape[1], gy, x, g->data);
 }
 
 /* y may be a stored tensor; x is the tape's. */

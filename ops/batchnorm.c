@@ -101,8 +101,8 @@ static void fused_grad(ebb_vjp *v)
 			ebb_float_state own = ebb_float_enter(ebb_flushes(x));
 			ebb_norm_grad by = gx_coefficients(v, &of, channels, (double)rows, &s);
 
-			RUN(gx, batchnorm_gx, rows, channels, batch ? x->data : NULL, in[0]->data,
-				y, &by, gx->data, gr ? gr->data : NULL);
+			KERNELS(gx)->batchnorm_gx(rows, channels, batch ? x->data : NULL,
+				in[0]->data, y, &by, gx->data, gr ? gr->data : NULL);
 			ebb_float_leave(own);
 		}
 	}
@@ -305,7 +305,7 @@ static void update_running(ebb_tensor *running, const double *value, double mome
 	}
 }
 
-/* The batch's statistics, which also go into the running ones. */
+/* The batch's statistics, which also go into the running ones; in the tape's floating-point state. */
 static void batch_statistics(
 	ebb_call *c, const ebb_batchnorm_args *a, double eps, const statistics *of)
 {
@@ -316,7 +316,7 @@ static void batch_statistics(
 	/* Not yet what they will hold. */
 	double *std = of->inv, *mean = of->scale, *var = of->shift;
 
-	RUN(x, batchnorm_stats, rows, channels, x->data, eps, of->centre, of->rest, std);
+	KERNELS(x)->batchnorm_stats(rows, channels, x->data, eps, of->centre, of->rest, std);
 	if (a->running_mean && ebb_is_training(c->t) && !ebb_is_replaying(c->t)) {
 		for (int64_t i = 0; i < channels; i++) {
 			mean[i] = of->centre[i] + of->rest[i];

@@ -173,6 +173,8 @@ static const ebb_op CAST = {.name = "cast", .vjp = cast_vjp};
 ebb_tensor *(ebb_cast)(ebb_tape *t, ebb_tensor *x, ebb_dtype dtype, const char *site)
 {
 	ebb_call c = ebb_begin(t, &CAST, site, 1, &x);
+	const ebb_kernels *k = ebb_kernels_of(dtype);
+	ebb_float_state own;
 	ebb_tensor *y;
 
 	if (!c.t)
@@ -186,24 +188,25 @@ ebb_tensor *(ebb_cast)(ebb_tape *t, ebb_tensor *x, ebb_dtype dtype, const char *
 		y->flags =
 			(uint16_t)((y->flags & ~(EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST)) |
 				   (x->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST)));
+		own = ebb_float_enter(ebb_flushes(y));
 		switch ((ebb_dtype)x->dtype) {
 		case EBB_F32:
-			RUN(y, from_f32, y->count, (const float *)(const void *)x->data, y->data);
+			k->from_f32(y->count, (const float *)(const void *)x->data, y->data);
 			break;
 		case EBB_F64:
-			RUN(y, from_f64, y->count, (const double *)(const void *)x->data, y->data);
+			k->from_f64(y->count, (const double *)(const void *)x->data, y->data);
 			break;
 		case EBB_U8:
-			RUN(y, from_u8, y->count, (const uint8_t *)x->data, y->data, 1.0, 0.0);
+			k->from_u8(y->count, (const uint8_t *)x->data, y->data, 1.0, 0.0);
 			break;
 		default:
 			for (int64_t i = 0; i < y->count; i++) {
 				double value = (double)((const int64_t *)(const void *)x->data)[i];
 
-				RUN(y, from_f64, 1, &value,
-					y->data + i * (int64_t)KERNELS(y)->real_size);
+				k->from_f64(1, &value, y->data + i * (int64_t)k->real_size);
 			}
 		}
+		ebb_float_leave(own);
 	}
 	return ebb_record(&c, y);
 }

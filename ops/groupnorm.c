@@ -85,7 +85,7 @@ static void sweep_images(const extent *e, ebb_tensor *const *in, const ebb_tenso
 		statistics of = statistics_of(saved, e, n);
 		ebb_norm_grad by = {of.centre, s->by_g, s->by_x, s->plus, of.inv};
 
-		RUN(in[1], batchnorm_sums, e->positions, e->c, image(in[1], e, n),
+		KERNELS(in[1])->batchnorm_sums(e->positions, e->c, image(in[1], e, n),
 			image(in[0], e, n), NULL, of.centre, of.rest, of.inv, s->sum, s->dot);
 		for (int64_t c = 0; c < e->c; c++) {
 			s->gb[c] += s->sum[c];
@@ -95,8 +95,8 @@ static void sweep_images(const extent *e, ebb_tensor *const *in, const ebb_tenso
 			continue;
 		for (int64_t group = 0; group < e->groups; group++)
 			group_coefficients(e, group, in[2], &of, s);
-		RUN(in[1], batchnorm_gx, e->positions, e->c, image(in[1], e, n), image(in[0], e, n),
-			NULL, &by, image(gx, e, n), NULL);
+		KERNELS(in[1])->batchnorm_gx(e->positions, e->c, image(in[1], e, n),
+			image(in[0], e, n), NULL, &by, image(gx, e, n), NULL);
 	}
 	ebb_float_leave(own);
 }
@@ -285,15 +285,15 @@ static ebb_tensor *normalise(ebb_call *c, const group_attrs *k)
 	for (int64_t n = 0; saved && scale && n < e.n; n++) {
 		statistics of = statistics_of(saved, &e, n);
 
-		RUN(x, batchnorm_stats, e.positions, e.c, image(x, &e, n), k->eps, of.centre,
-			of.rest, of.inv);
+		KERNELS(x)->batchnorm_stats(
+			e.positions, e.c, image(x, &e, n), k->eps, of.centre, of.rest, of.inv);
 		join_groups(&e, ebb_dtype_of(x), k->eps, &of);
 		for (int64_t i = 0; i < e.c; i++) {
 			scale[i] = ebb_weight_at(c->in[1], i) * of.inv[i];
 			shift[i] =
 				(c->in[2] ? ebb_value_at(c->in[2], i) : 0) - of.rest[i] * scale[i];
 		}
-		RUN(x, scale_shift, e.positions, e.c, image(x, &e, n), of.centre, scale, shift,
+		KERNELS(x)->scale_shift(e.positions, e.c, image(x, &e, n), of.centre, scale, shift,
 			image(y, &e, n));
 	}
 	ebb_float_leave(own);

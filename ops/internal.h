@@ -91,6 +91,8 @@ static inline const ebb_constants *ebb_constants_of(const ebb_vjp *v)
 		return ebb_unary(t, &NAME, FN, x, NULL, site);                                     \
 	}
 
+/* sigmoid(x)*sigmoid(-x), the derivative of sigmoid, which keeps its digits where sigmoid is nearly 1. */
+ebb_tensor *ebb_sigmoid_slope(ebb_tape *t, ebb_tensor *x);
 /* factor*exp(-by*x^2), by 1 or 1/2: the derivative of erf, and the normal density. */
 ebb_tensor *ebb_gauss(ebb_tape *t, ebb_tensor *x, double by, double factor);
 

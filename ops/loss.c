@@ -89,12 +89,8 @@ static void bce_slope_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
 
-	if (ebb_wants(v, 0)) {
-		ebb_tensor *x = v->in[0];
-		ebb_tensor *slope = ebb_mul(t, ebb_sigmoid(t, x), ebb_sigmoid(t, ebb_neg(t, x)));
-
-		ebb_give(v, 0, ebb_mul(t, v->gy, slope));
-	}
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, ebb_mul(t, v->gy, ebb_sigmoid_slope(t, v->in[0])));
 	if (ebb_wants(v, 1))
 		ebb_give(v, 1, ebb_neg(t, v->gy));
 }

@@ -511,8 +511,8 @@ typedef struct ebb_instancenorm_args {
 EBB_API ebb_tensor *ebb_instancenorm(const ebb_instancenorm_args *a);
 /* y[n,c] = x[n,c]/(k + alpha/size*sum of x[n,j]^2)^beta over size channels, j = c - size/2 .. c +
  * (size-1)/2, those that exist; x [N,C,..] of 2 to 5 axes; NaN where a negative number is
- * raised to a beta that is not whole.  size must be given; alpha defaults to 1e-4, beta to 0.75, k to 1.  Krizhevsky et al.
- * 2012 */
+ * raised to a beta that is not whole.  size must be given; alpha defaults to 1e-4, beta to 0.75, k
+ * to 1.  Krizhevsky et al. 2012 */
 typedef struct ebb_local_response_norm_args {
 	ebb_tape *t;
 	ebb_tensor *x;

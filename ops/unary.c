@@ -141,7 +141,6 @@ ebb_tensor *(ebb_pow_scalar)(ebb_tape *t, ebb_tensor *x, double p, const char *s
 static void clamp_vjp(ebb_vjp *v)
 {
 	const ebb_constants *k = ebb_constants_of(v);
-
 	ebb_tensor *inside = ebb_mask(v->t, EBB_INSIDE, v->in[0], k->a, k->b, NULL);
 
 	ebb_give(v, 0, ebb_mul_or_zero(v->t, v->gy, inside, NULL));
