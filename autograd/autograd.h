@@ -118,7 +118,7 @@ EBB_API ebb_tensor *ebb_fail(
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* The process-wide allocation hook; all memory that Ebb takes from the system passes it
- * (OpenBLAS's and libjpeg's own, and the thread pool's stacks apart). old_size 0: allocate (p is NULL);
+ * (OpenBLAS's, libjpeg's, libzip's and Jansson's own, and threads' stacks apart). old_size 0: allocate (p is NULL);
  * new_size 0: free (returns NULL); else reallocate.  Returns memory aligned like malloc's, or
  * NULL.  Set it before anything else is allocated, or to one that understands the former's
  * memory; NULL restores the C library's.  It may be called from several threads. */

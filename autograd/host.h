@@ -22,10 +22,26 @@
  * system's reason. */
 bool ebb_write_file(const char *path, const void *bytes, size_t size, ebb_error *e);
 
+/* The same piece by piece.  durable: ebb_output_commit returns when the file and its directory are on the
+ * disk (fsync), and what writers that were killed have left of temporary files in the directory is removed
+ * first.  Each error is set in e once, with the path and the system's reason. */
+typedef struct ebb_output ebb_output;
+ebb_output *ebb_output_open(const char *path, bool durable, ebb_error *e);
+bool ebb_output_write(ebb_output *o, const void *bytes, size_t size, ebb_error *e);
+/* Where the next write goes, from the beginning; an error for what is no regular file. */
+bool ebb_output_seek(ebb_output *o, int64_t at, ebb_error *e);
+int64_t ebb_output_tell(const ebb_output *o);
+/* The file appears at its path.  Frees o. */
+bool ebb_output_commit(ebb_output *o, ebb_error *e);
+/* Nothing appears.  Frees o. */
+void ebb_output_discard(ebb_output *o);
+
 /* snprintf in the C locale: numbers have a point and no grouping, whatever setlocale and uselocale
  * have chosen. */
 int ebb_format(char *buffer, size_t size, const char *format, ...) EBB_PRINTF(3, 4);
 int ebb_format_v(char *buffer, size_t size, const char *format, va_list ap) EBB_PRINTF(3, 0);
+/* "[64,3,28,28]" into the buffer; returns it. */
+const char *ebb_shape_text(ebb_shape s, char *buffer, size_t size);
 /* The system's words for an errno value, in English.  Valid until this thread's next call. */
 const char *ebb_reason(int code);
 

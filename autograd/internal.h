@@ -9,7 +9,7 @@
 #ifndef EBB_AUTOGRAD_INTERNAL_H
 #define EBB_AUTOGRAD_INTERNAL_H
 
-#include "autograd/autograd.h"
+#include "autograd/host.h"
 #include "autograd/factors.h"
 #include "kernels/sizes.h"
 
@@ -198,7 +198,6 @@ ebb_order ebb_order_kept(const ebb_tensor *x);
 /* Both dense and in the same order: element i of one corresponds to element i of the other. */
 bool ebb_same_memory(const ebb_tensor *a, const ebb_tensor *b);
 bool ebb_same_shape(const ebb_tensor *a, const ebb_tensor *b);
-const char *ebb_shape_text(ebb_shape s, char *buffer, size_t size);
 /* The element at a row-major index, and its value as a double. */
 int64_t ebb_offset_of(const ebb_tensor *x, int64_t index);
 double ebb_value_at(const ebb_tensor *x, int64_t index);

@@ -2,11 +2,13 @@
  * write.c - files that are written whole or not at all: a temporary file beside the target takes
  * the bytes, and its rename is the only change that another process can see.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -115,14 +117,74 @@ static bool close_after(int fd, bool ok)
 	return ok;
 }
 
-static bool write_directly(const char *to, const void *bytes, size_t size)
-{
-	int fd = open(to, O_WRONLY | O_TRUNC | O_NOCTTY | O_CLOEXEC);
+/* ---- Temporary files ------------------------------------------------------------------------ */
 
-	return fd >= 0 && close_after(fd, write_all(fd, bytes, size));
+static const char PREFIX[] = ".ebb-";
+
+/* Whether a name is one that open_temporary makes: ".ebb-" and two numbers. */
+static bool is_temporary(const char *name)
+{
+	size_t n = sizeof PREFIX - 1;
+
+	if (strncmp(name, PREFIX, n) != 0 || strspn(name + n, "0123456789") == 0)
+		return false;
+	name += n + strspn(name + n, "0123456789");
+	return *name == '-' && name[1] && name[1 + strspn(name + 1, "0123456789")] == '\0';
 }
 
-/* A new file beside to, open for writing. */
+/* A writer holds a lock on its temporary file (flock), which ends with its process.  A temporary file that
+ * can be locked has no writer any more. */
+static bool lock(int fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* Whether a name in a directory still leads to the open file: another writer may have removed it before it was
+ * locked. */
+static bool is_there(int fd, int directory, const char *name)
+{
+	struct stat open_one, named;
+
+	return fstat(fd, &open_one) == 0 &&
+	       fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       open_one.st_ino == named.st_ino && open_one.st_dev == named.st_dev;
+}
+
+/* Removes temporary files in the directory of to whose writers are gone. */
+static void remove_abandoned(const char *to)
+{
+	size_t n = directory_length(to);
+	path directory;
+	DIR *d;
+
+	if (!path_make(&directory, to, n, n ? "" : "."))
+		return;
+	d = opendir(directory.text);
+	for (struct dirent *item; d && (item = readdir(d)) != NULL;) {
+		int fd;
+
+		if (!is_temporary(item->d_name))
+			continue;
+		fd = openat(dirfd(d), item->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		if (fd < 0)
+			continue;
+		if (lock(fd) && is_there(fd, dirfd(d), item->d_name))
+			unlinkat(dirfd(d), item->d_name, 0);
+		close(fd);
+	}
+	if (d)
+		closedir(d);
+	path_free(&directory);
+}
+
+/* Whether a new file is this writer's.  A lock that is held is held by a writer that takes the file for
+ * abandoned, and removes it.  A file system without locks has none to lose: nothing is removed there. */
+static bool is_mine(int fd, const char *name)
+{
+	return lock(fd) ? is_there(fd, AT_FDCWD, name) : errno != EWOULDBLOCK;
+}
+
+/* A new file beside to, open for writing and locked. */
 static int open_temporary(const char *to, path *temporary)
 {
 	static atomic_uint count;
@@ -131,13 +193,17 @@ static int open_temporary(const char *to, path *temporary)
 	for (int i = 0; i < ATTEMPTS; i++) {
 		int fd;
 
-		snprintf(name, sizeof name, ".ebb-%ld-%u", (long)getpid(),
+		snprintf(name, sizeof name, "%s%ld-%u", PREFIX, (long)getpid(),
 			atomic_fetch_add(&count, 1));
 		if (!path_make(temporary, to, directory_length(to), name))
 			return -1;
 		fd = open(temporary->text, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-		if (fd >= 0)
+		if (fd >= 0 && is_mine(fd, temporary->text))
 			return fd;
+		if (fd >= 0) {
+			close(fd);
+			errno = EEXIST;
+		}
 		path_free(temporary);
 		if (errno != EEXIST)
 			return -1;
@@ -145,37 +211,66 @@ static int open_temporary(const char *to, path *temporary)
 	return -1;
 }
 
-/* Mode and owner of the file that is replaced.  Without the right to change the owner the new file keeps its own. */
+/* Without the right to change the owner the new file keeps its own, and gets the group if that is permitted.
+ * EINVAL: a user namespace does not know the owner. */
+static bool hand_on(int fd, const struct stat *old)
+{
+	if (fchown(fd, old->st_uid, old->st_gid) == 0)
+		return true;
+	if (errno != EPERM && errno != EINVAL)
+		return false;
+	return fchown(fd, (uid_t)-1, old->st_gid) == 0 || errno == EPERM || errno == EINVAL;
+}
+
+/* Mode and owner of the file that is replaced. */
 static bool resemble(int fd, const struct stat *old)
 {
 	struct stat now;
 
 	if (fstat(fd, &now) != 0)
 		return false;
-	if ((now.st_uid != old->st_uid || now.st_gid != old->st_gid) &&
-		fchown(fd, old->st_uid, old->st_gid) != 0 && errno != EPERM)
+	if ((now.st_uid != old->st_uid || now.st_gid != old->st_gid) && !hand_on(fd, old))
 		return false;
 	return now.st_mode == old->st_mode || fchmod(fd, old->st_mode & 07777) == 0;
 }
 
-/* old is NULL where there is no file yet. */
-static bool replace(const char *to, const struct stat *old, const void *bytes, size_t size)
+/* Puts the names of the directory of to on the disk.  Some file systems cannot do that for a directory, and
+ * say EINVAL. */
+static bool sync_directory(const char *to)
 {
-	path temporary = {0};
-	int fd = open_temporary(to, &temporary), reason;
+	size_t n = directory_length(to);
+	path directory;
+	int fd;
 	bool ok;
 
-	if (fd < 0)
+	if (!path_make(&directory, to, n, n ? "" : "."))
 		return false;
-	ok = (!old || resemble(fd, old)) && write_all(fd, bytes, size);
-	ok = close_after(fd, ok) && rename(temporary.text, to) == 0;
-	if (!ok) {
-		reason = errno;
-		unlink(temporary.text);
-		errno = reason;
-	}
-	path_free(&temporary);
-	return ok;
+	fd = open(directory.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	path_free(&directory);
+	/* A directory that may be written to but not read cannot be synchronised. */
+	if (fd < 0)
+		return errno == EACCES;
+	ok = fsync(fd) == 0 || errno == EINVAL;
+	return close_after(fd, ok);
+}
+
+/* ---- Outputs -------------------------------------------------------------------------------- */
+
+struct ebb_output {
+	path name;      /* as the caller gave it */
+	path to;        /* what its links lead to */
+	path temporary; /* empty: the target itself is written to */
+	int fd;
+	int64_t at;
+	bool durable;
+};
+
+static bool fail(const char *name, ebb_error *e)
+{
+	ebb_error_set(e, errno == ENOMEM ? EBB_NO_MEMORY : EBB_BAD_FILE, NULL,
+		"%s: cannot be written: %s", *name ? name : "a file without a name",
+		ebb_reason(errno));
+	return false;
 }
 
 /* Whether the file may be written to, which a rename does not ask. */
@@ -186,31 +281,143 @@ static bool may_write(const char *to)
 	return fd >= 0 && close_after(fd, true);
 }
 
-static bool write_to(const char *to, bool direct, const void *bytes, size_t size)
+static bool open_directly(ebb_output *o)
+{
+	o->fd = open(o->to.text, O_WRONLY | O_TRUNC | O_NOCTTY | O_CLOEXEC);
+	return o->fd >= 0;
+}
+
+/* old is NULL where there is no file yet. */
+static bool open_beside(ebb_output *o, const struct stat *old)
+{
+	if (o->durable)
+		remove_abandoned(o->to.text);
+	o->fd = open_temporary(o->to.text, &o->temporary);
+	return o->fd >= 0 && (!old || resemble(o->fd, old));
+}
+
+static bool open_target(ebb_output *o)
 {
 	struct stat st;
+	bool direct = false;
 
+	if (!follow(&o->to, &direct))
+		return false;
 	if (direct)
-		return write_directly(to, bytes, size);
-	if (stat(to, &st) != 0)
-		return errno == ENOENT && replace(to, NULL, bytes, size);
+		return open_directly(o);
+	if (stat(o->to.text, &st) != 0)
+		return errno == ENOENT && open_beside(o, NULL);
 	if (!S_ISREG(st.st_mode))
-		return write_directly(to, bytes, size);
-	return may_write(to) && replace(to, &st, bytes, size);
+		return open_directly(o);
+	return may_write(o->to.text) && open_beside(o, &st);
+}
+
+ebb_output *ebb_output_open(const char *name, bool durable, ebb_error *e)
+{
+	ebb_output *o = ebb_alloc_zeroed(sizeof *o);
+
+	errno = o ? 0 : ENOMEM;
+	if (o) {
+		o->fd = -1;
+		o->durable = durable;
+		if (path_make(&o->to, name, 0, name) && path_make(&o->name, name, 0, name) &&
+			open_target(o))
+			return o;
+	}
+	fail(name, e);
+	ebb_output_discard(o);
+	return NULL;
+}
+
+bool ebb_output_write(ebb_output *o, const void *bytes, size_t size, ebb_error *e)
+{
+	if (!write_all(o->fd, bytes, size))
+		return fail(o->name.text, e);
+	o->at += (int64_t)size;
+	return true;
+}
+
+bool ebb_output_seek(ebb_output *o, int64_t at, ebb_error *e)
+{
+	if (lseek(o->fd, at, SEEK_SET) < 0)
+		return fail(o->name.text, e);
+	o->at = at;
+	return true;
+}
+
+int64_t ebb_output_tell(const ebb_output *o)
+{
+	return o->at;
+}
+
+static void free_output(ebb_output *o)
+{
+	path_free(&o->temporary);
+	path_free(&o->to);
+	path_free(&o->name);
+	ebb_free(o, sizeof *o);
+}
+
+void ebb_output_discard(ebb_output *o)
+{
+	int reason = errno;
+
+	if (!o)
+		return;
+	if (o->temporary.text)
+		unlink(o->temporary.text);
+	if (o->fd >= 0)
+		close(o->fd);
+	free_output(o);
+	errno = reason;
+}
+
+/* A close may report an error that no write did.  It is a second descriptor that is closed: the first one holds
+ * the lock until the temporary file has its name. */
+static bool is_written(const ebb_output *o)
+{
+	int second = fcntl(o->fd, F_DUPFD_CLOEXEC, 0);
+
+	return second < 0 || close_after(second, true);
+}
+
+/* What is no regular file cannot be synchronised, and says EINVAL. */
+static bool sync_file(const ebb_output *o)
+{
+	return !o->durable || fsync(o->fd) == 0 || (!o->temporary.text && errno == EINVAL);
+}
+
+/* The file is on the disk before its name is, so that a crash between them leaves the old file. */
+static bool commit(ebb_output *o)
+{
+	if (!sync_file(o) || !is_written(o))
+		return false;
+	if (!o->temporary.text)
+		return true;
+	if (rename(o->temporary.text, o->to.text) != 0)
+		return false;
+	path_free(&o->temporary);
+	return !o->durable || sync_directory(o->to.text);
+}
+
+bool ebb_output_commit(ebb_output *o, ebb_error *e)
+{
+	bool ok = commit(o);
+
+	if (!ok)
+		fail(o->name.text, e);
+	ebb_output_discard(o);
+	return ok;
 }
 
 bool ebb_write_file(const char *name, const void *bytes, size_t size, ebb_error *e)
 {
-	path to;
-	bool direct = false, ok;
+	ebb_output *o = ebb_output_open(name, false, e);
 
-	errno = 0;
-	ok = path_make(&to, name, 0, name) && follow(&to, &direct) &&
-	     write_to(to.text, direct, bytes, size);
-	if (!ok)
-		ebb_error_set(e, errno == ENOMEM ? EBB_NO_MEMORY : EBB_BAD_FILE, NULL,
-			"%s: cannot be written: %s", *name ? name : "a file without a name",
-			ebb_reason(errno));
-	path_free(&to);
-	return ok;
+	if (!o)
+		return false;
+	if (ebb_output_write(o, bytes, size, e))
+		return ebb_output_commit(o, e);
+	ebb_output_discard(o);
+	return false;
 }
