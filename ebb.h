@@ -3,6 +3,7 @@
 #define EBB_H
 
 #include "autograd/autograd.h"
+#include "archive/archive.h"
 #include "ops/ops.h"
 #include "nn/nn.h"
 #include "nn/models/models.h"
@@ -12,7 +13,7 @@
 
 /*
  * One check of a step: whatever could fail in it, whichever of them noticed.  Arguments are tapes,
- * parameter stores, optimizers, loaders, augmentations and ebb_error *, up to eight, NULL ones too: a NULL
+ * parameter stores, optimizers, loaders, savers, augmentations and ebb_error *, up to eight, NULL ones too: a NULL
  * optimizer is one that could not be made.
  *
  *	if (!ebb_ok(t, p, opt, loader))
@@ -37,7 +38,6 @@ struct ebb_none_;
 	_Generic((x), ebb_tape *: ebb_tape_error, const ebb_tape *: ebb_tape_error,                \
 		ebb_params *: ebb_params_error, const ebb_params *: ebb_params_error,              \
 		ebb_optim *: ebb_optim_error, ebb_loader *: ebb_loader_error,                      \
-		ebb_augment *: ebb_augment_error,                                                  \
 		ebb_error *: ebb_error_itself, const ebb_error *: ebb_error_itself,                \
 		const struct ebb_none_ *: ebb_no_error_)(x)
 static inline const ebb_error *ebb_no_error_(const struct ebb_none_ *none)

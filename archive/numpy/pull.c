@@ -1,0 +1,153 @@
+/*
+ * pull.c - the values of an entry, piece by piece on demand: libzip asks for what it writes.
+ *
+ * A piece is a box of the entry: some indices along one axis, with those of the axes before it
+ * fixed, and all of the axes behind it.  So the pieces follow each other in row-major order
+ * whatever the strides are.
+ */
+#include <string.h>
+
+#include "archive/numpy/pull.h"
+#include "autograd/internal.h"
+
+enum { PIECE = 1 << 17 }; /* elements */
+
+static bool in_rows(const ebb_archived *x)
+{
+	ebb_archived rows = *x;
+
+	ebb_archived_rows(&rows);
+	for (int i = 0; i < x->shape.ndim; i++)
+		if (x->shape.dims[i] != 1 && x->strides[i] != rows.strides[i])
+			return false;
+	return true;
+}
+
+/* A tensor of the program's, as memory in its own type. */
+static bool view_tensor(ebb_pull *p, ebb_error *e)
+{
+	const ebb_tensor *t = p->x->live;
+	const void *values = ebb_data(t);
+	char name[80];
+
+	if (!values) {
+		ebb_error_set(e, EBB_BAD_STATE, NULL,
+			"\"%s\": its tensor was dropped before it was written",
+			ebb_printable(p->x->name, strlen(p->x->name), name, sizeof name));
+		return false;
+	}
+	p->view.live = NULL;
+	p->view.dtype = ebb_file_dtype_of(ebb_dtype_of(t));
+	p->view.big_endian = ebb_is_big_endian();
+	p->view.blob = ebb_blob_of_memory(values, INT64_MAX);
+	for (int i = 0; i < t->ndim; i++)
+		p->view.strides[i] = t->strides[i];
+	return true;
+}
+
+static size_t piece_size(const ebb_pull *p, const ebb_archived *x)
+{
+	return ebb_bytes_of(p->most, ebb_file_dtype_size(x->dtype));
+}
+
+bool ebb_pull_open(ebb_pull *p, const ebb_archive *a, const ebb_archived *x, ebb_error *e)
+{
+	*p = (ebb_pull){.a = a, .x = x, .view = *x, .count = ebb_archived_count(x)};
+	if (p->count == 0)
+		return true;
+	if (x->live && !view_tensor(p, e))
+		return false;
+	p->most = PIECE;
+	/* Of values in another order in a file, each piece would be looked for all over it. */
+	if (p->count < PIECE || (!p->view.blob.memory && !in_rows(&p->view)))
+		p->most = p->count;
+	p->piece = ebb_alloc(piece_size(p, x));
+	if (p->view.dtype != x->dtype)
+		p->own = ebb_alloc(piece_size(p, &p->view));
+	if (p->piece && (p->own || p->view.dtype == x->dtype))
+		return true;
+	return ebb_archive_no_memory(a, e);
+}
+
+/* The box that begins at element number p->next, of as many elements as the buffer has room for. */
+static ebb_archived box_of(const ebb_pull *p)
+{
+	ebb_archived box = p->view;
+	int64_t inner = 1, index = p->next, at = 0, left, most;
+	int axis = box.shape.ndim - 1;
+
+	if (box.shape.ndim == 0)
+		return box;
+	while (axis > 0 && inner * box.shape.dims[axis] <= p->most)
+		inner *= box.shape.dims[axis--];
+	most = p->most / inner;
+	index /= inner;
+	for (int i = axis; i >= 0; i--) {
+		at += index % box.shape.dims[i] * box.strides[i];
+		index /= box.shape.dims[i];
+	}
+	left = box.shape.dims[axis] - p->next / inner % box.shape.dims[axis];
+	box.offset += at * (int64_t)ebb_file_dtype_size(box.dtype);
+	box.shape.dims[axis] = left < most ? left : most;
+	for (int i = 0; i < axis; i++)
+		box.shape.dims[i] = 1;
+	return box;
+}
+
+/* Into x's type; the number of an element that does not fit counts from the entry's first. */
+static bool convert(const ebb_pull *p, int64_t n, ebb_error *e)
+{
+	int64_t wrong = ebb_convert(p->view.dtype, p->own, p->x->dtype, p->piece, n);
+	char name[80];
+
+	return wrong < 0 ||
+	       ebb_archive_refuse(p->a, e, "\"%s\": element %lld does not fit into %s",
+		       ebb_printable(p->x->name, strlen(p->x->name), name, sizeof name),
+		       (long long)(p->next + wrong), ebb_file_dtype_name(p->x->dtype));
+}
+
+static bool fill(ebb_pull *p, ebb_error *e)
+{
+	ebb_archived box = box_of(p);
+	int64_t n = ebb_archived_count(&box);
+	size_t element = ebb_file_dtype_size(p->x->dtype);
+
+	if (!ebb_archived_values(p->a, &box, box.dtype, p->own ? p->own : p->piece, e))
+		return false;
+	if (p->own && !convert(p, n, e))
+		return false;
+	ebb_reorder(p->piece, n, element, false);
+	p->next += n;
+	p->filled = n * (int64_t)element;
+	p->taken = 0;
+	return true;
+}
+
+int64_t ebb_pull_read(ebb_pull *p, void *to, int64_t n, ebb_error *e)
+{
+	int64_t done = 0;
+
+	while (done < n) {
+		int64_t some = p->filled - p->taken;
+
+		if (some == 0 && p->next == p->count)
+			break;
+		if (some == 0) {
+			if (!fill(p, e))
+				return -1;
+			continue;
+		}
+		some = some < n - done ? some : n - done;
+		memcpy((char *)to + done, p->piece + p->taken, (size_t)some);
+		p->taken += some;
+		done += some;
+	}
+	return done;
+}
+
+void ebb_pull_close(ebb_pull *p)
+{
+	ebb_free(p->piece, p->piece ? piece_size(p, p->x) : 0);
+	ebb_free(p->own, p->own ? piece_size(p, &p->view) : 0);
+	*p = (ebb_pull){0};
+}

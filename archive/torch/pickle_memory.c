@@ -1,0 +1,152 @@
+/*
+ * pickle_memory.c - the values of a pickle in memory that is counted, and the memo that refers to
+ * them.
+ */
+#include <string.h>
+
+#include "archive/torch/pickle.h"
+#include "autograd/internal.h"
+
+/* ---- Memory --------------------------------------------------------------------------------- */
+
+void ebb_py_begin(ebb_py_heap *h, ebb_archive *a, ebb_error *e)
+{
+	*h = (ebb_py_heap){.a = a, .e = e};
+	h->none.kind = EBB_PY_NONE;
+	h->truth[0].kind = h->truth[1].kind = EBB_PY_BOOL;
+	h->truth[1].i = 1;
+	h->empty.kind = EBB_PY_TUPLE;
+}
+
+void ebb_py_end(ebb_py_heap *h)
+{
+	h->a->taken -= h->charged;
+	h->charged = 0;
+	if (h->arena)
+		ebb_arena_free(h->arena);
+	ebb_free(h->arena, sizeof *h->arena);
+	h->arena = NULL;
+}
+
+static bool charge(ebb_py_heap *h, size_t n)
+{
+	if (!ebb_archive_charge(h->a, n, h->e))
+		return false;
+	h->charged += (int64_t)n;
+	return true;
+}
+
+static void *take(ebb_py_heap *h, size_t n)
+{
+	if (!h->arena)
+		h->arena = ebb_alloc_zeroed(sizeof *h->arena);
+	return h->arena ? ebb_arena_take(h->arena, n) : NULL;
+}
+
+void *ebb_py_take(ebb_py_heap *h, size_t n)
+{
+	size_t whole = n <= EBB_MOST_BYTES ? (n + 15) & ~(size_t)15 : n; /* as the arena rounds */
+	void *p = charge(h, whole) ? take(h, whole) : NULL;
+
+	if (!p)
+		ebb_archive_no_memory(h->a, h->e);
+	return p;
+}
+
+bool ebb_py_room(ebb_py_heap *h, void *array, int64_t *capacity, int64_t n, size_t element)
+{
+	int64_t before = *capacity, wanted = before ? before : 64;
+
+	if (n <= before)
+		return true;
+	while (wanted < n)
+		wanted *= 2;
+	if (!charge(h, ebb_bytes_of(wanted, element)))
+		return false;
+	if (!ebb_grow(array, capacity, n, element))
+		return ebb_archive_no_memory(h->a, h->e);
+	h->charged -= before * (int64_t)element;
+	h->a->taken -= before * (int64_t)element;
+	return true;
+}
+
+void ebb_py_give(ebb_py_heap *h, void *array, int64_t capacity, size_t element)
+{
+	int64_t bytes = capacity * (int64_t)element;
+
+	ebb_free(array, (size_t)bytes);
+	h->charged -= bytes;
+	h->a->taken -= bytes;
+}
+
+ebb_py *ebb_py_new(ebb_pickle *p, ebb_py_kind kind)
+{
+	ebb_py *x = ebb_py_take(p->heap, sizeof *x);
+
+	if (x)
+		*x = (ebb_py){.kind = (uint8_t)kind};
+	return x;
+}
+
+bool ebb_py_append(ebb_pickle *p, ebb_py *to, ebb_py *x)
+{
+	size_t room = to->room ? (size_t)1 << to->room : 0;
+
+	if (to->n == room) {
+		uint8_t next = to->room ? to->room + 1 : 2;
+		ebb_py **item = next < 31 ? ebb_py_take(p->heap, sizeof *item << next) : NULL;
+
+		if (!item)
+			return ebb_archive_no_memory(p->heap->a, p->heap->e);
+		if (to->n > 0)
+			memcpy(item, to->item, to->n * sizeof *item);
+		to->item = item;
+		to->room = next;
+	}
+	to->item[to->n++] = x;
+	return true;
+}
+
+/* ---- The memo ------------------------------------------------------------------------------- */
+
+/* A tree of pages, one level for each byte of the index: no index that a file chooses makes it
+ * slow, and one that skips numbers pays for its pages. */
+typedef union ebb_py_page {
+	union ebb_py_page *page;
+	ebb_py *value;
+} ebb_py_page;
+
+enum { PAGE = 256 };
+
+static ebb_py_page *new_page(ebb_pickle *p)
+{
+	ebb_py_page *page = ebb_py_take(p->heap, PAGE * sizeof *page);
+
+	for (int i = 0; page && i < PAGE; i++)
+		page[i] = (ebb_py_page){.page = NULL};
+	return page;
+}
+
+bool ebb_py_put(ebb_pickle *p, uint32_t index, ebb_py *x)
+{
+	ebb_py_page **page = &p->memo, *at = NULL;
+
+	for (int shift = 24; shift >= 0; shift -= 8) {
+		if (!*page && !(*page = new_page(p)))
+			return false;
+		at = &(*page)[index >> shift & (PAGE - 1)];
+		page = &at->page;
+	}
+	p->memoized += !at->value;
+	at->value = x;
+	return true;
+}
+
+ebb_py *ebb_py_get(const ebb_pickle *p, uint32_t index)
+{
+	const ebb_py_page *page = p->memo;
+
+	for (int shift = 24; shift > 0 && page; shift -= 8)
+		page = page[index >> shift & (PAGE - 1)].page;
+	return page ? page[index & (PAGE - 1)].value : NULL;
+}

@@ -1,0 +1,34 @@
+/*
+ * zip.h - what the central directory of a zip file says, for zip.c and the tests.
+ */
+#ifndef EBB_ARCHIVE_ZIP_H
+#define EBB_ARCHIVE_ZIP_H
+
+#include <zip.h>
+#include <zlib.h>
+
+#include "archive/internal.h"
+
+/* A member, by its record in the central directory. */
+typedef struct ebb_zip_member {
+	int64_t header, data; /* offsets of the local header, of the packed bytes */
+	int64_t packed, size; /* bytes in the file, bytes unpacked */
+	uint32_t checksum;
+	bool deflated; /* else stored */
+} ebb_zip_member;
+
+/* Reads and checks the whole directory of a zip file before libzip sees it: *member, in the
+ * directory's order, lives as long as a.  False with an error. */
+bool ebb_zip_directory(
+	ebb_archive *a, const ebb_input *in, ebb_zip_member **member, int64_t *count, ebb_error *e);
+
+/* Whether a failure of libzip's is for want of memory; one that it has no words for is. */
+static inline bool ebb_zip_lacks_memory(zip_error_t *why)
+{
+	int code = zip_error_code_zip(why);
+
+	return code == ZIP_ER_MEMORY || code == ZIP_ER_OK ||
+	       (code == ZIP_ER_ZLIB && zip_error_code_system(why) == Z_MEM_ERROR);
+}
+
+#endif
