@@ -6,6 +6,7 @@
 #include "archive/archive.h"
 #include "ops/ops.h"
 #include "nn/nn.h"
+#include "nn/weights.h"
 #include "nn/models/models.h"
 #include "optim/optim.h"
 #include "data/data.h"

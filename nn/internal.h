@@ -5,6 +5,7 @@
 #define EBB_NN_INTERNAL_H
 
 #include "nn/nn.h"
+#include "nn/weights.h"
 
 /* A tensor under its full name. */
 typedef struct ebb_entry {
@@ -47,6 +48,24 @@ const char *ebb_params_name_of(ebb_params *p, const char *who, const char *name,
 /* object is freed with the store.  False (an error in the store; object is not taken) without
  * memory. */
 bool ebb_params_own(ebb_params *p, void *object, void (*destroy)(void *object));
+
+/* The name that the first rule which matches makes of name, into buffer (rename.c).  False where that rule
+ * leaves the entry out.  One that the buffer is too small for becomes "", which no tensor is called. */
+bool ebb_rename_apply(const ebb_rename *rule, const char *name, char *buffer, size_t size);
+bool ebb_rename_matches(const ebb_rename *rule, const char *name); /* this rule alone */
+/* Whether each rule has as many * to give as it takes. */
+bool ebb_rename_check(const ebb_rename *rule, ebb_error *e, const char *site);
+
+/* The names of parameter and buffer number index, which there are, below p's prefix. */
+static inline const char *ebb_params_name_below(const ebb_params *p, int64_t index)
+{
+	return ebb_params_name_at(p, index) + p->prefix_length;
+}
+
+static inline const char *ebb_buffers_name_below(const ebb_params *p, int64_t index)
+{
+	return ebb_buffers_name_at(p, index) + p->prefix_length;
+}
 
 /* A number left out takes its default; EBB_ZERO is a real zero. */
 static inline double ebb_option(double value, double otherwise)
