@@ -9,7 +9,7 @@
 
 enum { GOLDEN_MAX_INPUTS = 16, GOLDEN_MAX_OPTIONS = 16, GOLDEN_MAX_BUFFERS = 2 };
 
-/* ---- Files (safetensors.c) ------------------------------------------------------------------- */
+/* ---- Files (files.c) ------------------------------------------------------------------------- */
 
 typedef struct golden_tensor {
 	const char *name;
@@ -17,6 +17,7 @@ typedef struct golden_tensor {
 	ebb_shape shape;
 	int64_t count;
 	const void *values; /* reading order */
+	ebb_tensor *stored; /* which they belong to */
 } golden_tensor;
 
 typedef struct golden_option {
@@ -39,10 +40,10 @@ typedef struct golden_case {
 	golden_options options;
 	int n;
 	golden_tensor *tensors;
-	void *json, *data; /* what the names and values point into */
+	ebb_archive *archive; /* which the names belong to */
 } golden_case;
 
-/* Reads a file of F64, F32 and I64 tensors, every offset checked.  False with what is wrong in error. */
+/* False with what is wrong in error. */
 bool golden_load(const char *path, golden_case *c, ebb_error *error);
 void golden_unload(golden_case *c);
 /* The tensor called prefix.suffix, or NULL. */
