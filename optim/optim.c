@@ -6,36 +6,11 @@
  */
 #include <math.h>
 
-#include "optim/optim.h"
 #include "autograd/factors.h"
 #include "kernels/float_state.h"
-#include "kernels/kernels.h"
-
-typedef enum { SGD, ADAM, ADAMW, RMSPROP } algorithm;
+#include "optim/internal.h"
 
 static const char *const NAMES[] = {"sgd", "adam", "adamw", "rmsprop"};
-
-typedef struct slot {
-	ebb_tensor *w;
-	double lr_scale, decay_scale;
-	int64_t steps;  /* that this parameter took part in */
-	void *state[2]; /* momentum and second moment, as the algorithm has them */
-	size_t bytes;   /* of each */
-} slot;
-
-struct ebb_optim {
-	algorithm kind;
-	ebb_params *p;
-	double lr, momentum, decay, beta1, beta2, eps;
-	bool nesterov, check_finite;
-	bool keeps[2]; /* which states the algorithm has */
-	int64_t steps;
-	slot *slots;
-	int64_t count, capacity;
-	ebb_kernel_step *parts; /* room for those of a step */
-	int64_t parts_capacity;
-	ebb_error error;
-};
 
 static const ebb_error NO_OPTIMIZER = {.status = EBB_INVALID,
 	.message = "the optimizer is NULL: it could not be made, its parameter store says why"};
@@ -53,6 +28,11 @@ void ebb_optim_clear_error(ebb_optim *o)
 {
 	if (o)
 		o->error = (ebb_error){0};
+}
+
+const char *ebb_algorithm_name(ebb_algorithm kind)
+{
+	return NAMES[kind];
 }
 
 /* ---- Making --------------------------------------------------------------------------------- */
@@ -86,7 +66,7 @@ static bool make_room(void *array, int64_t *capacity, int64_t wanted, size_t siz
 }
 
 /* State for the parameters that have none yet. */
-static bool take_slots(ebb_optim *o)
+bool ebb_optim_take_slots(ebb_optim *o)
 {
 	int64_t wanted = ebb_params_count(o->p);
 
@@ -95,7 +75,7 @@ static bool take_slots(ebb_optim *o)
 		return false;
 	while (o->count < wanted) {
 		ebb_tensor *w = ebb_params_at(o->p, o->count);
-		slot s = {.w = w, .lr_scale = 1, .decay_scale = 1};
+		ebb_optim_slot s = {.w = w, .lr_scale = 1, .decay_scale = 1};
 
 		s.bytes = (size_t)ebb_count(w) * ebb_dtype_size(ebb_dtype_of(w));
 		for (int i = 0; i < 2; i++) {
@@ -126,8 +106,8 @@ void ebb_optim_free(ebb_optim *o)
 }
 
 /* 0 <= value < below, else an error in the store. */
-static bool within(ebb_params *p, const char *site, algorithm kind, const char *what, double value,
-	double below)
+static bool within(ebb_params *p, const char *site, ebb_algorithm kind, const char *what,
+	double value, double below)
 {
 	if (value >= 0 && value < below)
 		return true;
@@ -146,7 +126,7 @@ static ebb_optim *make(const ebb_optim *checked, const char *site)
 	o = ebb_alloc_zeroed(sizeof *o);
 	if (o) {
 		*o = *checked;
-		if (take_slots(o))
+		if (ebb_optim_take_slots(o))
 			return o;
 	}
 	ebb_params_fail(checked->p, EBB_NO_MEMORY, site, "%s: no memory for its state",
@@ -158,7 +138,7 @@ static ebb_optim *make(const ebb_optim *checked, const char *site)
 ebb_optim *(ebb_sgd)(const ebb_sgd_args *a)
 {
 	ebb_optim o = {
-		.kind = SGD,
+		.kind = EBB_SGD,
 		.p = a->p,
 		.lr = option(a->lr, 1e-3),
 		.momentum = option(a->momentum, 0),
@@ -168,9 +148,9 @@ ebb_optim *(ebb_sgd)(const ebb_sgd_args *a)
 	};
 
 	o.keeps[0] = o.momentum != 0;
-	if (!within(a->p, a->site, SGD, "lr", o.lr, INFINITY) ||
-		!within(a->p, a->site, SGD, "momentum", o.momentum, INFINITY) ||
-		!within(a->p, a->site, SGD, "weight_decay", o.decay, INFINITY))
+	if (!within(a->p, a->site, EBB_SGD, "lr", o.lr, INFINITY) ||
+		!within(a->p, a->site, EBB_SGD, "momentum", o.momentum, INFINITY) ||
+		!within(a->p, a->site, EBB_SGD, "weight_decay", o.decay, INFINITY))
 		return NULL;
 	if (o.nesterov && o.momentum == 0) {
 		ebb_params_fail(a->p, EBB_INVALID, a->site,
@@ -180,7 +160,7 @@ ebb_optim *(ebb_sgd)(const ebb_sgd_args *a)
 	return make(&o, a->site);
 }
 
-static ebb_optim *adam(const ebb_adam_args *a, algorithm kind, double decay)
+static ebb_optim *adam(const ebb_adam_args *a, ebb_algorithm kind, double decay)
 {
 	ebb_optim o = {
 		.kind = kind,
@@ -205,18 +185,18 @@ static ebb_optim *adam(const ebb_adam_args *a, algorithm kind, double decay)
 
 ebb_optim *(ebb_adam)(const ebb_adam_args *a)
 {
-	return adam(a, ADAM, 0);
+	return adam(a, EBB_ADAM, 0);
 }
 
 ebb_optim *(ebb_adamw)(const ebb_adam_args *a)
 {
-	return adam(a, ADAMW, 1e-2);
+	return adam(a, EBB_ADAMW, 1e-2);
 }
 
 ebb_optim *(ebb_rmsprop)(const ebb_rmsprop_args *a)
 {
 	ebb_optim o = {
-		.kind = RMSPROP,
+		.kind = EBB_RMSPROP,
 		.p = a->p,
 		.lr = option(a->lr, 1e-2),
 		.beta2 = option(a->alpha, 0.99),
@@ -228,11 +208,11 @@ ebb_optim *(ebb_rmsprop)(const ebb_rmsprop_args *a)
 
 	o.keeps[0] = o.momentum != 0;
 	o.keeps[1] = true;
-	if (!within(a->p, a->site, RMSPROP, "lr", o.lr, INFINITY) ||
-		!within(a->p, a->site, RMSPROP, "alpha", o.beta2, 1) ||
-		!within(a->p, a->site, RMSPROP, "eps", o.eps, INFINITY) ||
-		!within(a->p, a->site, RMSPROP, "momentum", o.momentum, INFINITY) ||
-		!within(a->p, a->site, RMSPROP, "weight_decay", o.decay, INFINITY))
+	if (!within(a->p, a->site, EBB_RMSPROP, "lr", o.lr, INFINITY) ||
+		!within(a->p, a->site, EBB_RMSPROP, "alpha", o.beta2, 1) ||
+		!within(a->p, a->site, EBB_RMSPROP, "eps", o.eps, INFINITY) ||
+		!within(a->p, a->site, EBB_RMSPROP, "momentum", o.momentum, INFINITY) ||
+		!within(a->p, a->site, EBB_RMSPROP, "weight_decay", o.decay, INFINITY))
 		return NULL;
 	return make(&o, a->site);
 }
@@ -276,7 +256,7 @@ int64_t ebb_optim_scale(ebb_optim *o, const char *glob, double lr_scale, double 
 			glob ? glob : "NULL", lr_scale, decay_scale);
 		return -1;
 	}
-	if (!take_slots(o)) {
+	if (!ebb_optim_take_slots(o)) {
 		ebb_error_set(&o->error, EBB_NO_MEMORY, NULL,
 			"optim_scale: no memory for the state of new parameters");
 		return -1;
@@ -294,7 +274,7 @@ int64_t ebb_optim_scale(ebb_optim *o, const char *glob, double lr_scale, double 
 /* ---- The step ------------------------------------------------------------------------------- */
 
 /* The gradient that a step would use, or NULL; f: its factors, if nobody looks at its values. */
-static const ebb_tensor *gradient(const ebb_optim *o, const slot *s, ebb_factors *f)
+static const ebb_tensor *gradient(const ebb_optim *o, const ebb_optim_slot *s, ebb_factors *f)
 {
 	*f = (ebb_factors){0};
 	if (!ebb_requires_grad(s->w))
@@ -308,7 +288,7 @@ static bool ready(ebb_optim *o)
 	const char *name = NAMES[o->kind];
 	int64_t found = 0;
 
-	if (!take_slots(o)) {
+	if (!ebb_optim_take_slots(o)) {
 		ebb_error_set(&o->error, EBB_NO_MEMORY, NULL,
 			"%s: no memory for the state of new parameters", name);
 		return false;
@@ -350,7 +330,7 @@ static int64_t list_parts(ebb_optim *o)
 	int64_t count = 0, before = 0;
 
 	for (int64_t i = 0; i < o->count; i++) {
-		slot *s = &o->slots[i];
+		ebb_optim_slot *s = &o->slots[i];
 		ebb_factors f;
 		const ebb_tensor *g = gradient(o, s, &f);
 
@@ -390,14 +370,14 @@ bool ebb_optim_step(ebb_optim *o)
 	/* Moments of parameters without gradients become subnormal. */
 	own = ebb_float_enter(true);
 	switch (o->kind) {
-	case SGD:
+	case EBB_SGD:
 		k->sgd(n, o->parts, 1, o->momentum, o->nesterov);
 		break;
-	case ADAM:
-	case ADAMW:
-		k->adam(n, o->parts, 1, o->beta1, o->beta2, o->eps, o->kind == ADAMW);
+	case EBB_ADAM:
+	case EBB_ADAMW:
+		k->adam(n, o->parts, 1, o->beta1, o->beta2, o->eps, o->kind == EBB_ADAMW);
 		break;
-	case RMSPROP:
+	case EBB_RMSPROP:
 		k->rmsprop(n, o->parts, 1, o->beta2, o->eps, o->momentum);
 	}
 	ebb_float_leave(own);
