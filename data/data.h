@@ -8,6 +8,7 @@
 #ifndef EBB_DATA_H
 #define EBB_DATA_H
 
+#include "../archive/archive.h"
 #include "../autograd/autograd.h"
 #include "augment.h"
 
@@ -18,7 +19,7 @@ extern "C" {
 /* ---- Data sets (dataset.c) ------------------------------------------------------------------ */
 
 /* N images, each with a label.  Labels are always in memory, so that they can be counted, split
- * and sampled by; images are there too (MNIST, CIFAR, digits), or are read when asked for
+ * and sampled by; images are there too (MNIST, CIFAR, digits, arrays), or are read when asked for
  * (files, a user's own, subsets and concatenations): then images is NULL. */
 typedef struct ebb_dataset {
 	ebb_tensor *images; /* U8 [N,C,H,W], row-major; or NULL */
@@ -191,6 +192,28 @@ typedef enum ebb_cifar_labels { EBB_FINE, EBB_COARSE } ebb_cifar_labels;
 EBB_API ebb_dataset *ebb_cifar100(
 	const char *dir, ebb_data_split split, ebb_cifar_labels labels, ebb_error *e);
 
+/* ---- Arrays of NumPy's (numpy.c) ------------------------------------------------------------ */
+
+/* Which axes the images of an array have.  By its sizes: of three axes [N,H,W]; of four [N,H,W,C] if the last
+ * has 1 to EBB_MAX_CHANNELS entries, [N,C,H,W] if the second has, and an error if both have or none. */
+typedef enum ebb_numpy_layout { EBB_LAYOUT_BY_SIZE, EBB_NHWC, EBB_NCHW } ebb_numpy_layout;
+
+/* A data set from an array of images, U8, and one of labels, integers [N] or [N,1], none below 0: each the
+ * only one in a file (.npy), or both by their names in .file (.npz, or what else ebb_archive_read reads).
+ * The images are copied into memory as [N,C,H,W].  classes is the largest label + 1, unless given.  What
+ * ebb_archive_add and ebb_archive_write make of a data set's images and labels is read so as well.
+ * EBB_BAD_FILE for files that cannot be read, floats among images or labels, shapes other than these,
+ * another number of labels than of images, labels out of range. */
+typedef struct ebb_numpy_args {
+	const char *images, *labels; /* files, or names in .file */
+	const char *file;
+	ebb_numpy_layout layout;
+	int classes;
+	ebb_error *error;
+	const char *site;
+} ebb_numpy_args;
+EBB_API ebb_dataset *ebb_numpy(const ebb_numpy_args *a);
+
 /* ---- Digits without a download (digits.c, strokes.c) ---------------------------------------- */
 
 /* count images [count,1,28,28] of the digits 0 to 9 in shuffled order, as many of each as
@@ -268,9 +291,29 @@ EBB_API bool ebb_loader_next(ebb_loader *l, ebb_batch *b);
 EBB_API const ebb_error *ebb_loader_error(const ebb_loader *l);
 /* Goes to the beginning of an epoch (from 0), at any time. */
 EBB_API void ebb_loader_begin(ebb_loader *l, int64_t epoch);
-/* The epoch that it is in: the last batch's, or the one that ebb_loader_begin went to. */
+/* The epoch that it is in: the last batch's, or the one that ebb_loader_begin or ebb_loader_take went to. */
 EBB_API int64_t ebb_loader_epoch(const ebb_loader *l);
 EBB_API int64_t ebb_loader_batches(const ebb_loader *l); /* per epoch */
+
+/* The position of a loader (loader/state.c), to an archive and back, below a prefix ("loader."): the numbers
+ * epoch and next (the batch to come), and as metadata what batches depend on: images, batch, shuffle, seed,
+ * balanced, drop_last, rank, world.  A saver (training.h) does all this.
+ *
+ * Put after a batch, it is before the next one, though workers may have made that and more; after an epoch's
+ * last batch, the next call of ebb_loader_next gives false; once that was given, the next epoch is to come.
+ * ebb_loader_epoch is the epoch to come, until the next call.  So a loop goes on where it was, wherever that is:
+ * for (int64_t k = ebb_loader_epoch(l); k < epochs; k++) while (ebb_loader_next(l, &batch)) .. */
+
+/* False (an error in e) for a loader with an error, and without memory. */
+EBB_API bool ebb_loader_put(const ebb_loader *l, ebb_archive *a, const char *prefix, ebb_error *e);
+/* Whether there is a position, and the loader makes the same batches: other numbers of workers, of batches made
+ * ahead, another cache do not matter.  Else e says what is wrong.  Data, augmentation, mean and std are
+ * the caller's to keep as they were. */
+EBB_API bool ebb_loader_fits(
+	const ebb_loader *l, const ebb_archive *a, const char *prefix, ebb_error *e);
+/* Goes to the position at any time, and clears the loader's error; batches before it are not made.
+ * False with an error as above, and nothing is changed; also if a child of fork gets no threads. */
+EBB_API bool ebb_loader_take(ebb_loader *l, const ebb_archive *a, const char *prefix, ebb_error *e);
 
 /* ---- Measures (metrics.c) ------------------------------------------------------------------- */
 
@@ -317,6 +360,7 @@ EBB_API double ebb_average_value(const ebb_average *a); /* NaN if nothing was ad
 	ebb_dataset_split(&(ebb_dataset_split_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_folder(...) ebb_folder(&(ebb_folder_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_list(...) ebb_list(&(ebb_list_args){__VA_ARGS__, .site = EBB_SITE})
+#define ebb_numpy(...) ebb_numpy(&(ebb_numpy_args){__VA_ARGS__, .site = EBB_SITE})
 #define ebb_loader_new(...) ebb_loader_new(&(ebb_loader_args){__VA_ARGS__, .site = EBB_SITE})
 #endif
 

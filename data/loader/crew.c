@@ -174,14 +174,15 @@ static void clear(ebb_slot *s)
 	s->error = (ebb_error){0};
 }
 
-void ebb_crew_resume(ebb_loader *l)
+void ebb_crew_resume(ebb_loader *l, int64_t from)
 {
 	pthread_mutex_lock(&l->lock);
 	for (int64_t i = 0; i < l->slots; i++)
 		clear(&l->slot[i]);
 	clear(&l->last);
-	l->batch_at = l->sample_at = 0;
-	l->released = l->crew ? l->slots - 1 : 0;
+	l->batch_at = from;
+	l->sample_at = 0;
+	l->released = from + (l->crew ? l->slots - 1 : 0);
 	l->paused = false;
 	atomic_store(&l->cancel, false);
 	pthread_cond_broadcast(&l->work);

@@ -18,7 +18,7 @@
 typedef struct ebb_sampler {
 	int64_t total, count; /* of the data set; of this process's share of an epoch */
 	int64_t rank, world;
-	bool shuffle, balanced;
+	bool shuffle, balanced, drop_last;
 	uint64_t seed;
 	int64_t *place;  /* [total], if shuffled or balanced: what comes when */
 	double *random;  /* [total], if shuffled: numbers to draw it from */
@@ -143,12 +143,16 @@ void ebb_crew_lose(ebb_loader *l);
 bool ebb_crew_replace(ebb_loader *l);
 /* Lets the crew drop what it does, and returns when nobody works. */
 void ebb_crew_pause(ebb_loader *l);
-/* From the epoch's first batch on. */
-void ebb_crew_resume(ebb_loader *l);
+/* From that batch of the epoch on. */
+void ebb_crew_resume(ebb_loader *l, int64_t from);
 /* Returns when the batch is ready; without a crew it is made here. */
 void ebb_crew_await(ebb_loader *l, int64_t index);
 /* Batches below this number may be made now. */
 void ebb_crew_release(ebb_loader *l, int64_t below);
+
+/* Goes to that batch of the epoch, from 0 to the number of batches.  False (an error in l) if the system has
+ * no threads. */
+bool ebb_loader_begin_at(ebb_loader *l, int64_t epoch, int64_t next);
 
 /* ---- Forks (fork.c) --------------------------------------------------------------------------- */
 

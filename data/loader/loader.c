@@ -197,14 +197,14 @@ static bool make_slots(ebb_loader *l, const ebb_loader_args *a)
 	return true;
 }
 
-static void start(ebb_loader *l, int64_t epoch)
+static void start(ebb_loader *l, int64_t epoch, int64_t next)
 {
 	ebb_crew_pause(l);
 	l->epoch = epoch;
-	l->next = 0;
+	l->next = next;
 	l->held = NULL;
 	ebb_sampler_begin(&l->sampler, epoch);
-	ebb_crew_resume(l);
+	ebb_crew_resume(l, next);
 }
 
 ebb_loader *(ebb_loader_new)(const ebb_loader_args *a)
@@ -246,7 +246,7 @@ ebb_loader *(ebb_loader_new)(const ebb_loader_args *a)
 	ebb_cache_new(&l->cache, a->data->images ? 0 : a->cache, a->data->count);
 	if (!make_slots(l, a))
 		goto no_memory;
-	start(l, 0);
+	start(l, 0, 0);
 	if (l->crew > 0)
 		ebb_fleet_join(l);
 	if (ebb_crew_start(l))
@@ -330,15 +330,22 @@ static bool has_crew(ebb_loader *l)
 	return false;
 }
 
-void ebb_loader_begin(ebb_loader *l, int64_t epoch)
+bool ebb_loader_begin_at(ebb_loader *l, int64_t epoch, int64_t next)
 {
-	if (!l)
-		return;
+	bool ok;
+
 	take_back(l);
 	l->error = (ebb_error){0};
-	has_crew(l);
-	l->shown = epoch < 0 ? 0 : epoch;
-	start(l, l->shown);
+	ok = has_crew(l);
+	l->shown = epoch;
+	start(l, epoch, next);
+	return ok;
+}
+
+void ebb_loader_begin(ebb_loader *l, int64_t epoch)
+{
+	if (l)
+		ebb_loader_begin_at(l, epoch < 0 ? 0 : epoch, 0);
 }
 
 /* A batch of its own for what is left of one with skipped images. */
@@ -371,7 +378,7 @@ bool ebb_loader_next(ebb_loader *l, ebb_batch *b)
 	do {
 		take_back(l);
 		if (l->next == l->batches) {
-			start(l, l->epoch + 1);
+			start(l, l->epoch + 1, 0);
 			return false;
 		}
 		index = l->next++;

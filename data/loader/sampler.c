@@ -32,6 +32,7 @@ bool ebb_sampler_new(ebb_sampler *o, const ebb_loader_args *a)
 		.world = world,
 		.shuffle = a->shuffle,
 		.balanced = a->balanced,
+		.drop_last = a->drop_last,
 		.seed = a->seed};
 	/* All get the same number of batches if the last one does not count. */
 	o->count = a->drop_last ? n / world : (n - a->rank + world - 1) / world;
