@@ -31,7 +31,8 @@ static char directory[32];
 
 static void remove_directory(void)
 {
-	static const char *const names[] = {"idx", "list", "test_batch.bin", "test.bin"};
+	static const char *const names[] = {"idx", "list", "test_batch.bin", "test.bin", "archive",
+		"a.safetensors", "b.safetensors"};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		char path[64];
@@ -42,7 +43,7 @@ static void remove_directory(void)
 	rmdir(directory);
 }
 
-static const char *put(const char *name, const uint8_t *bytes, size_t size)
+const char *put_file(const char *name, const uint8_t *bytes, size_t size)
 {
 	static char path[64];
 	FILE *f;
@@ -151,7 +152,7 @@ void read_jpeg(const uint8_t *bytes, size_t size)
 void read_idx(const uint8_t *bytes, size_t size)
 {
 	ebb_error e = {0};
-	ebb_tensor *x = ebb_idx_read(put("idx", bytes, size), &e);
+	ebb_tensor *x = ebb_idx_read(put_file("idx", bytes, size), &e);
 
 	must_say(x != NULL, &e);
 	must(!x || ebb_count(x) == 0 || ebb_at(x, ebb_count(x) - 1) <= 255);
@@ -170,10 +171,10 @@ void read_cifar(const uint8_t *bytes, size_t size)
 {
 	ebb_error e = {0};
 
-	put("test_batch.bin", bytes, size);
+	put_file("test_batch.bin", bytes, size);
 	look_at(ebb_cifar10(directory, EBB_TEST, &e), &e);
 	e = (ebb_error){0};
-	put("test.bin", bytes, size);
+	put_file("test.bin", bytes, size);
 	look_at(ebb_cifar100(directory, EBB_TEST, EBB_FINE, &e), &e);
 }
 
@@ -181,5 +182,5 @@ void read_list(const uint8_t *bytes, size_t size)
 {
 	ebb_error e = {0};
 
-	look_at(ebb_list(put("list", bytes, size), .error = &e), &e);
+	look_at(ebb_list(put_file("list", bytes, size), .error = &e), &e);
 }

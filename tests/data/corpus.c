@@ -10,11 +10,17 @@ static const struct {
 	const char *name;
 	void (*read)(const uint8_t *bytes, size_t size);
 } readers[] = {
-	{"idx", read_idx},
-	{"png", read_png},
-	{"jpeg", read_jpeg},
-	{"cifar", read_cifar},
-	{"list", read_list},
+	{"data/corpus/idx", read_idx},
+	{"data/corpus/png", read_png},
+	{"data/corpus/jpeg", read_jpeg},
+	{"data/corpus/cifar", read_cifar},
+	{"data/corpus/list", read_list},
+	{"archive/corpus/safetensors", read_safetensors},
+	{"archive/corpus/index", read_index},
+	{"archive/corpus/npy", read_npy},
+	{"archive/corpus/npz", read_npz},
+	{"archive/corpus/torch", read_torch},
+	{"archive/corpus/pickle", read_pickle},
 };
 
 START_TEST(replay)
@@ -25,7 +31,7 @@ START_TEST(replay)
 	int files = 0;
 	DIR *directory;
 
-	snprintf(path, sizeof path, "%s/%s", CORPUS, readers[_i].name);
+	snprintf(path, sizeof path, "%s/%s", TESTS, readers[_i].name);
 	directory = opendir(path);
 	ck_assert_msg(directory && bytes, "%s", path);
 	while ((entry = readdir(directory))) {
@@ -34,7 +40,7 @@ START_TEST(replay)
 
 		if (entry->d_name[0] == '.')
 			continue;
-		snprintf(path, sizeof path, "%s/%s/%s", CORPUS, readers[_i].name, entry->d_name);
+		snprintf(path, sizeof path, "%s/%s/%s", TESTS, readers[_i].name, entry->d_name);
 		f = fopen(path, "rb");
 		ck_assert_msg(f != NULL, "%s", path);
 		size = fread(bytes, 1, 1 << 20, f);
