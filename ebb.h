@@ -11,6 +11,7 @@
 #include "optim/optim.h"
 #include "data/data.h"
 #include "flow/flow.h"
+#include "training/training.h"
 
 /*
  * One check of a step: whatever could fail in it, whichever of them noticed.  Arguments are tapes,
@@ -39,6 +40,7 @@ struct ebb_none_;
 	_Generic((x), ebb_tape *: ebb_tape_error, const ebb_tape *: ebb_tape_error,                \
 		ebb_params *: ebb_params_error, const ebb_params *: ebb_params_error,              \
 		ebb_optim *: ebb_optim_error, ebb_loader *: ebb_loader_error,                      \
+		ebb_augment *: ebb_augment_error, ebb_saver *: ebb_saver_error,                    \
 		ebb_error *: ebb_error_itself, const ebb_error *: ebb_error_itself,                \
 		const struct ebb_none_ *: ebb_no_error_)(x)
 static inline const ebb_error *ebb_no_error_(const struct ebb_none_ *none)

@@ -1,0 +1,290 @@
+/*
+ * files.c - the names of a saver's files, and which of them there are.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "autograd/host.h"
+#include "kernels/sizes.h"
+#include "training/internal.h"
+
+enum { DIGITS = 12, MOST_DIGITS = 19, EXTRA = MOST_DIGITS + 8 };
+
+/* ---- Names ------------------------------------------------------------------------------------ */
+
+static bool is_directory(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return false;
+	errno = ENOTDIR;
+	return S_ISDIR(st.st_mode);
+}
+
+/* The first n bytes. */
+static char *part_of(const char *text, size_t n)
+{
+	char *part = ebb_alloc(n + 1);
+
+	if (part) {
+		memcpy(part, text, n);
+		part[n] = '\0';
+	}
+	return part;
+}
+
+/* False without memory. */
+static bool split(ebb_saves *f, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *dot;
+
+	f->length = strlen(path);
+	f->directory = slash ? (size_t)(slash - path) + 1 : 0;
+	dot = strrchr(path + f->directory, '.');
+	f->name = dot && dot != path + f->directory ? (size_t)(dot - path) : f->length;
+	f->path = part_of(path, f->length);
+	f->folder = slash ? part_of(path, f->directory) : part_of(".", 1);
+	return f->path && f->folder;
+}
+
+/* Whether the name is that of another format. */
+static bool is_foreign(const char *path)
+{
+	static const char *const names[] = {".npz", ".npy", ".pt", ".pth"};
+	size_t n = strlen(path);
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		size_t m = strlen(names[i]);
+
+		if (n > m && strcmp(path + n - m, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool ebb_saves_new(ebb_saves *f, const char *path, int keep, ebb_error *e, const char *site)
+{
+	*f = (ebb_saves){.keep = keep};
+	if (!path || !*path || path[strlen(path) - 1] == '/' || keep < 0) {
+		ebb_error_set(e, EBB_INVALID, site,
+			"saver_new: path \"%.200s\", keep %d: expected a name of a file, and a "
+			"number >= 0",
+			path ? path : "NULL", keep);
+		return false;
+	}
+	if (is_foreign(path)) {
+		ebb_error_set(e, EBB_INVALID, site,
+			"saver_new: \"%.200s\": a saver writes safetensors, whatever the name says",
+			path);
+		return false;
+	}
+	if (!split(f, path)) {
+		ebb_error_set(e, EBB_NO_MEMORY, site, "saver_new: no memory for a path");
+		return false;
+	}
+	if (!is_directory(f->folder) || access(f->folder, W_OK | X_OK) != 0) {
+		ebb_error_set(e, EBB_BAD_FILE, site,
+			"saver_new: %.300s: the directory cannot be used: %s", path,
+			ebb_reason(errno));
+		return false;
+	}
+	if (is_directory(path)) {
+		ebb_error_set(e, EBB_BAD_FILE, site,
+			"saver_new: %.300s is a directory, expected a name for a file", path);
+		return false;
+	}
+	return true;
+}
+
+void ebb_saves_free(ebb_saves *f)
+{
+	ebb_free(f->path, f->path ? f->length + 1 : 0);
+	ebb_free(f->folder, f->folder ? strlen(f->folder) + 1 : 0);
+	*f = (ebb_saves){0};
+}
+
+/* path with extra behind its name. */
+static char *extended(const ebb_saves *f, const char *extra)
+{
+	size_t n = strlen(extra), size = f->length + n + 1;
+	char *text = ebb_alloc(size);
+
+	if (!text)
+		return NULL;
+	memcpy(text, f->path, f->name);
+	memcpy(text + f->name, extra, n);
+	memcpy(text + f->name + n, f->path + f->name, f->length - f->name + 1);
+	return text;
+}
+
+char *ebb_saves_path(const ebb_saves *f, int64_t step)
+{
+	char extra[EXTRA] = "";
+
+	if (step < 0)
+		return extended(f, "-best");
+	if (f->keep > 0)
+		ebb_format(extra, sizeof extra, "-%0*lld", DIGITS, (long long)step);
+	return extended(f, extra);
+}
+
+/* ---- What there is ---------------------------------------------------------------------------- */
+
+/* The step in a name that ebb_saves_path gives, or -1. */
+static int64_t step_in(const ebb_saves *f, const char *name)
+{
+	size_t before = f->name - f->directory, ending = f->length - f->name, n = strlen(name),
+	       digits;
+	int64_t step = 0;
+
+	if (n < before + 1 + DIGITS + ending || memcmp(name, f->path + f->directory, before) != 0 ||
+		name[before] != '-' || memcmp(name + n - ending, f->path + f->name, ending) != 0)
+		return -1;
+	name += before + 1;
+	digits = n - before - 1 - ending;
+	if (digits > MOST_DIGITS || (digits > DIGITS && *name == '0'))
+		return -1;
+	for (size_t i = 0; i < digits; i++) {
+		int digit = name[i] - '0';
+
+		if (digit < 0 || digit > 9 || step > (INT64_MAX - digit) / 10)
+			return -1;
+		step = 10 * step + digit;
+	}
+	return step;
+}
+
+static int later_first(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x < y) - (x > y);
+}
+
+/* Adds to a list whose memory doubles: it is of the smallest power of two. */
+static bool append(int64_t **list, int64_t count, int64_t x)
+{
+	if ((count & (count - 1)) == 0) {
+		int64_t larger = count ? 2 * count : 1;
+		int64_t *moved = ebb_realloc(
+			*list, (size_t)count * sizeof x, ebb_bytes_of(larger, sizeof x));
+
+		if (!moved)
+			return false;
+		*list = moved;
+	}
+	(*list)[count] = x;
+	return true;
+}
+
+void ebb_saves_free_steps(int64_t *steps, int64_t count)
+{
+	int64_t capacity = 1;
+
+	while (capacity < count)
+		capacity *= 2;
+	ebb_free(steps, steps ? (size_t)capacity * sizeof *steps : 0);
+}
+
+static int64_t fail(const ebb_saves *f, const char *what, ebb_error *e)
+{
+	ebb_error_set(e, errno == ENOMEM ? EBB_NO_MEMORY : EBB_BAD_FILE, NULL, "%.300s: %s: %s",
+		f->path, what, ebb_reason(errno));
+	return -1;
+}
+
+static int64_t list_one(const ebb_saves *f, int64_t **steps, ebb_error *e)
+{
+	struct stat st;
+
+	if (stat(f->path, &st) != 0)
+		return errno == ENOENT ? 0 : fail(f, "cannot be found", e);
+	if (append(steps, 0, 0))
+		return 1;
+	errno = ENOMEM;
+	return fail(f, "cannot be listed", e);
+}
+
+int64_t ebb_saves_list(const ebb_saves *f, int64_t **steps, ebb_error *e)
+{
+	int64_t count = 0;
+	const struct dirent *entry;
+	DIR *d;
+
+	*steps = NULL;
+	if (f->keep == 0)
+		return list_one(f, steps, e);
+	d = opendir(f->folder);
+	if (!d)
+		return fail(f, "the directory cannot be read", e);
+	for (errno = 0; (entry = readdir(d)); errno = 0) {
+		int64_t step = step_in(f, entry->d_name);
+
+		if (step < 0)
+			continue;
+		if (!append(steps, count, step)) {
+			errno = ENOMEM;
+			break;
+		}
+		count++;
+	}
+	if (errno) {
+		fail(f, "the directory cannot be read", e);
+		ebb_saves_free_steps(*steps, count);
+		*steps = NULL;
+		count = -1;
+	}
+	closedir(d);
+	if (count > 1)
+		qsort(*steps, (size_t)count, sizeof **steps, later_first);
+	return count;
+}
+
+char *ebb_saves_other(const ebb_saves *f, ebb_error *e)
+{
+	ebb_saves other = *f;
+	int64_t *steps, count;
+	char *path = NULL;
+
+	other.keep = f->keep ? 0 : 1;
+	count = ebb_saves_list(&other, &steps, e);
+	if (count > 0)
+		path = ebb_saves_path(&other, steps[0]);
+	ebb_saves_free_steps(steps, count);
+	return path;
+}
+
+/* ---- Removing --------------------------------------------------------------------------------- */
+
+static bool remove_step(const ebb_saves *f, int64_t step, ebb_error *e)
+{
+	char *path = ebb_saves_path(f, step);
+	bool ok = path && (unlink(path) == 0 || errno == ENOENT);
+
+	if (!ok)
+		ebb_error_set(e, path ? EBB_BAD_FILE : EBB_NO_MEMORY, NULL,
+			"%.300s: cannot be removed: %s", path ? path : f->path,
+			path ? ebb_reason(errno) : "no memory");
+	ebb_free(path, path ? strlen(path) + 1 : 0);
+	return ok;
+}
+
+bool ebb_saves_prune(const ebb_saves *f, int64_t step, bool later, ebb_error *e)
+{
+	int64_t *steps, count, kept = 0;
+	bool ok = true;
+
+	if (f->keep == 0)
+		return true;
+	count = ebb_saves_list(f, &steps, e);
+	for (int64_t i = 0; i < count; i++)
+		if (steps[i] > step ? later : ++kept > f->keep)
+			ok = remove_step(f, steps[i], e) && ok;
+	ebb_saves_free_steps(steps, count);
+	return ok && count >= 0;
+}
