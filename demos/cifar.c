@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "keep.h"
 #include "progress.h"
 
 enum { MOST_EPOCHS = 1000 };
@@ -19,6 +20,7 @@ typedef struct settings {
 	int epochs, batch, depth, workers;
 	double lr;
 	uint64_t seed;
+	keeping keep;
 } settings;
 
 /* Of every epoch. */
@@ -124,7 +126,7 @@ static bool test(ebb_tape *t, const ebb_cifar_resnet *net, ebb_loader *loader, d
 }
 
 static bool train_epoch(ebb_tape *t, const ebb_cifar_resnet *net, ebb_params *p, ebb_optim *opt,
-	ebb_loader *loader, const settings *s, int epoch, progress *now, ebb_error *e)
+	ebb_loader *loader, settings *s, int epoch, progress *now, ebb_error *e)
 {
 	int64_t batches = ebb_loader_batches(loader), warm = 200 < batches ? 200 : batches;
 	ebb_batch batch;
@@ -147,11 +149,40 @@ static bool train_epoch(ebb_tape *t, const ebb_cifar_resnet *net, ebb_params *p,
 		ebb_tape_reset(t);
 		now->images += batch.count;
 		progress_show(now, epoch, s->epochs, batch.index + 1, batches);
+		if (!keep_step(&s->keep))
+			break;
 	}
 	return passed_on(ebb_first_error(t, p, opt, loader), e);
 }
 
-static bool train(const settings *s, ebb_loader *training, ebb_loader *testing, ebb_error *e)
+/* Everything that the next step depends on, and what has been measured. */
+static bool keep_all(settings *s, ebb_params *p, ebb_optim *opt, ebb_tape *t, ebb_loader *loader,
+	progress *now, curves *c)
+{
+	keeping *k = &s->keep;
+
+	if (!keep_open(k))
+		return false;
+	ebb_saver_add(k->saver, "model", p);
+	ebb_saver_add(k->saver, "optimizer", opt);
+	ebb_saver_add(k->saver, "tape", t);
+	ebb_saver_add(k->saver, "loader", loader);
+	ebb_saver_add(k->saver, "loss", &now->loss);
+	ebb_saver_add(k->saver, "accuracy", &now->accuracy);
+	ebb_saver_add_f64s(k->saver, "curves.loss", c->loss, MOST_EPOCHS);
+	ebb_saver_add_f64s(k->saver, "curves.accuracy", c->accuracy, MOST_EPOCHS);
+	ebb_saver_add_f64s(k->saver, "curves.test_loss", c->test_loss, MOST_EPOCHS);
+	ebb_saver_add_f64s(k->saver, "curves.test_accuracy", c->test_accuracy, MOST_EPOCHS);
+	ebb_saver_add_f64s(k->saver, "curves.images_per_second", c->images_per_second, MOST_EPOCHS);
+	keep_setting(k, "--lr", s->lr);
+	keep_setting(k, "--epochs", s->epochs);
+	keep_setting(k, "--seed", (double)s->seed);
+	keep_setting(k, "--augment", s->augment);
+	keep_setting(k, "--cutout", (double)s->cutout);
+	return keep_begin(k);
+}
+
+static bool train(settings *s, ebb_loader *training, ebb_loader *testing, ebb_error *e)
 {
 	static curves c;
 	ebb_tape *t = ebb_tape_new();
@@ -159,26 +190,32 @@ static bool train(const settings *s, ebb_loader *training, ebb_loader *testing, 
 	ebb_cifar_resnet net = ebb_cifar_resnet_new(p, s->depth);
 	ebb_optim *opt =
 		ebb_sgd(p, .lr = s->lr, .momentum = 0.9, .nesterov = true, .weight_decay = 5e-4);
+	progress now = progress_begin();
 	bool ok = passed_on(ebb_first_error(t, p, opt), e);
 
 	if (ok)
 		printf("ResNet-%d, %lld parameters\n", s->depth, (long long)ebb_params_elements(p));
-	for (int epoch = 0; ok && epoch < s->epochs; epoch++) {
-		progress now = progress_begin();
-
-		ok = train_epoch(t, &net, p, opt, training, s, epoch, &now, e);
+	ok = ok && keep_all(s, p, opt, t, training, &now, &c);
+	for (int64_t epoch = ebb_loader_epoch(training); ok && epoch < s->epochs; epoch++) {
+		ok = train_epoch(t, &net, p, opt, training, s, (int)epoch, &now, e);
+		if (s->keep.ended)
+			break;
 		c.images_per_second[epoch] = (double)now.images / (cli_now() - now.began);
 		c.loss[epoch] = ebb_average_value(&now.loss);
 		c.accuracy[epoch] = ebb_average_value(&now.accuracy);
-		c.n = epoch + 1;
+		c.n = (int)epoch + 1;
 		ok = ok && test(t, &net, testing, &c.test_loss[epoch], &c.test_accuracy[epoch], e);
 		progress_clear(&now);
 		if (!ok)
 			break;
-		progress_report(epoch, s->epochs, c.loss[epoch], c.accuracy[epoch],
+		progress_report((int)epoch, s->epochs, c.loss[epoch], c.accuracy[epoch],
 			c.test_accuracy[epoch], c.images_per_second[epoch]);
 		ok = save(&c, s, e);
+		now = progress_begin();
+		if (ok && !keep_epoch(&s->keep, c.test_accuracy[epoch]))
+			break;
 	}
+	ok = keep_close(&s->keep) && ok;
 	ebb_optim_free(opt);
 	ebb_tape_free(t);
 	ebb_params_free(p);
@@ -198,7 +235,7 @@ static bool add_transforms(ebb_augment *a, const settings *s, const double *mean
 	       (s->cutout == 0 || (ebb_augment_cutout)(&hole));
 }
 
-static bool run(const settings *s, ebb_error *e)
+static bool run(settings *s, ebb_error *e)
 {
 	double mean[EBB_MAX_CHANNELS] = {0}, std[EBB_MAX_CHANNELS] = {0};
 	ebb_dataset *all = ebb_cifar10(s->data, EBB_TRAIN, e);
@@ -248,7 +285,8 @@ static const char help[] =
 	"  --seed N          of initial weights, order and draws (default 1)\n"
 	"  --workers N       threads that make batches ahead (default 1)\n"
 	"  --threads N       of the kernels (default: all processors)\n"
-	"  --out DIR         writes curves.csv and curves.png there after every epoch\n"
+	"  --out DIR         writes curves.csv and curves.png there after every epoch\n" KEEP_HELP
+	"  --every N         saves every N steps, too, not only after every epoch\n"
 	"  --help            this text\n";
 
 static settings parse(int argc, char **argv, int *status)
@@ -261,7 +299,7 @@ static settings parse(int argc, char **argv, int *status)
 		{"depth", required_argument, NULL, 'D'}, {"seed", required_argument, NULL, 's'},
 		{"workers", required_argument, NULL, 'w'},
 		{"threads", required_argument, NULL, 't'}, {"out", required_argument, NULL, 'o'},
-		{"help", no_argument, NULL, 'h'}, {0}};
+		KEEP_OPTIONS, {"help", no_argument, NULL, 'h'}, {0}};
 	settings s = {.augment = true,
 		.limit = INT64_MAX,
 		.cutout = 8,
@@ -300,12 +338,13 @@ static settings parse(int argc, char **argv, int *status)
 			s.out = optarg;
 		else if (o == 'h')
 			*status = fputs(help, stdout) < 0;
-		else
+		else if (!keep_option(&s.keep, o, optarg))
 			*status = 2;
 	}
 	if (*status >= 0)
 		return s;
 	cli_no_arguments(argc, argv, optind);
+	keep_check(&s.keep);
 	if (!s.data) {
 		fprintf(stderr,
 			"--data is missing: the directory of CIFAR-10's binary version (see "
@@ -328,8 +367,8 @@ int main(int argc, char **argv)
 	if (s.out && !cli_make_directory(s.out))
 		return 1;
 	ok = run(&s, &e);
-	if (!ok)
+	if (!ok && e.status)
 		fprintf(stderr, "%s\n", e.message);
 	ebb_figures_end();
-	return ok ? 0 : 1;
+	return keep_exit(&s.keep, ok ? 0 : 1);
 }

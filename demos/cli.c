@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <locale.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,6 +203,35 @@ const char *cli_time(char *buffer, int size, double seconds)
 	else
 		snprintf(buffer, (size_t)size, "%ld:%02ld", s / 60, s % 60);
 	return buffer;
+}
+
+static volatile sig_atomic_t caught;
+
+static void catch_signal(int number)
+{
+	caught = number;
+}
+
+void cli_catch_signals(void)
+{
+	struct sigaction action = {
+		.sa_handler = catch_signal, .sa_flags = SA_RESTART | SA_RESETHAND};
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+}
+
+int cli_caught_signal(void)
+{
+	return caught;
+}
+
+void cli_end_by_signal(void)
+{
+	fflush(stdout);
+	signal(caught, SIG_DFL);
+	raise(caught);
 }
 
 bool cli_make_directory(const char *path)

@@ -38,6 +38,12 @@ void cli_wrap(int indent, const char *text);
 void cli_bar(const char *before, double share, int widest, const char *after);
 /* "1:05", "0:07" */
 const char *cli_time(char *buffer, int size, double seconds);
+/* From here on SIGTERM and SIGINT are only noted, each once: the second time they act as ever. */
+void cli_catch_signals(void);
+/* The one that was caught, or 0. */
+int cli_caught_signal(void);
+/* Ends the process as that signal would have, once stdout has what was written to it. */
+void cli_end_by_signal(void);
 /* Creates a directory, and those above it, unless it exists.  False with a message on stderr. */
 bool cli_make_directory(const char *path);
 

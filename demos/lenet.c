@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "cli.h"
+#include "keep.h"
 #include "progress.h"
 
 /* A model is a struct and a function. */
@@ -42,6 +43,7 @@ typedef struct settings {
 	int epochs, batch;
 	double lr;
 	uint64_t seed;
+	keeping keep;
 } settings;
 
 /* ---- Training ---- */
@@ -71,7 +73,7 @@ static double test_accuracy(ebb_tape *t, const lenet *net, ebb_loader *loader)
 }
 
 static bool train_epoch(ebb_tape *t, const lenet *net, ebb_params *p, ebb_optim *opt,
-	ebb_loader *loader, const settings *s, int epoch, progress *show_to)
+	ebb_loader *loader, settings *s, int epoch, progress *show_to)
 {
 	int64_t batches = ebb_loader_batches(loader);
 	ebb_batch batch;
@@ -94,31 +96,58 @@ static bool train_epoch(ebb_tape *t, const lenet *net, ebb_params *p, ebb_optim 
 
 		show_to->images += batch.count;
 		progress_show(show_to, epoch, s->epochs, batch.index + 1, batches);
+		if (!keep_step(&s->keep))
+			break;
 	}
 	return said_ok(ebb_first_error(t, p, opt, loader));
 }
 
-static bool train(const settings *s, ebb_loader *training, ebb_loader *testing)
+/* Everything that the next step depends on, and what the epoch's line will say. */
+static bool keep_all(
+	settings *s, ebb_params *p, ebb_optim *opt, ebb_tape *t, ebb_loader *loader, progress *now)
+{
+	keeping *k = &s->keep;
+
+	if (!keep_open(k))
+		return false;
+	ebb_saver_add(k->saver, "model", p);
+	ebb_saver_add(k->saver, "optimizer", opt);
+	ebb_saver_add(k->saver, "tape", t);
+	ebb_saver_add(k->saver, "loader", loader);
+	ebb_saver_add(k->saver, "loss", &now->loss);
+	ebb_saver_add(k->saver, "accuracy", &now->accuracy);
+	keep_setting(k, "--lr", s->lr);
+	keep_setting(k, "--epochs", s->epochs);
+	keep_setting(k, "--seed", (double)s->seed);
+	return keep_begin(k);
+}
+
+static bool train(settings *s, ebb_loader *training, ebb_loader *testing)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(s->seed);
 	lenet net = lenet_new(p);
 	ebb_optim *opt = ebb_sgd(p, .lr = s->lr, .momentum = 0.9, .weight_decay = 5e-4);
+	progress now = progress_begin();
 	bool ok = said_ok(ebb_first_error(t, p, opt));
 
 	if (ok)
 		printf("LeNet, %lld parameters\n", (long long)ebb_params_elements(p));
-	for (int epoch = 0; ok && epoch < s->epochs; epoch++) {
-		progress now = progress_begin();
-		ok = train_epoch(t, &net, p, opt, training, s, epoch, &now);
-		if (!ok)
+	ok = ok && keep_all(s, p, opt, t, training, &now);
+	for (int64_t epoch = ebb_loader_epoch(training); ok && epoch < s->epochs; epoch++) {
+		ok = train_epoch(t, &net, p, opt, training, s, (int)epoch, &now);
+		if (!ok || s->keep.ended)
 			break;
 		double seconds = cli_now() - now.began, accuracy = test_accuracy(t, &net, testing);
 		ok = said_ok(ebb_first_error(t, testing));
 		progress_clear(&now);
-		progress_report(epoch, s->epochs, ebb_average_value(&now.loss),
+		progress_report((int)epoch, s->epochs, ebb_average_value(&now.loss),
 			ebb_average_value(&now.accuracy), accuracy, (double)now.images / seconds);
+		now = progress_begin();
+		if (ok && !keep_epoch(&s->keep, accuracy))
+			break;
 	}
+	ok = keep_close(&s->keep) && ok;
 	ebb_optim_free(opt);
 	ebb_tape_free(t);
 	ebb_params_free(p);
@@ -137,7 +166,8 @@ static const char help[] =
 	"  --batch N      (default 64)\n"
 	"  --lr X         the highest learning rate of the one-cycle schedule (default 0.05)\n"
 	"  --seed N       of initial weights, drawn digits and order (default 1)\n"
-	"  --threads N    of the kernels (default: all processors)\n"
+	"  --threads N    of the kernels (default: all processors)\n" KEEP_HELP
+	"  --every N      saves every N steps, too, not only after every epoch\n"
 	"  --help         this text\n";
 
 static settings parse(int argc, char **argv, int *status)
@@ -146,7 +176,7 @@ static settings parse(int argc, char **argv, int *status)
 		{"images", required_argument, NULL, 'i'}, {"epochs", required_argument, NULL, 'e'},
 		{"batch", required_argument, NULL, 'b'}, {"lr", required_argument, NULL, 'l'},
 		{"seed", required_argument, NULL, 's'}, {"threads", required_argument, NULL, 't'},
-		{"help", no_argument, NULL, 'h'}, {0}};
+		KEEP_OPTIONS, {"help", no_argument, NULL, 'h'}, {0}};
 	settings s = {.images = 20000, .epochs = 6, .batch = 64, .lr = 0.05, .seed = 1};
 
 	*status = -1;
@@ -167,11 +197,13 @@ static settings parse(int argc, char **argv, int *status)
 			cli_threads(optarg);
 		else if (o == 'h')
 			*status = fputs(help, stdout) < 0;
-		else
+		else if (!keep_option(&s.keep, o, optarg))
 			*status = 2;
 	}
-	if (*status < 0)
+	if (*status < 0) {
 		cli_no_arguments(argc, argv, optind);
+		keep_check(&s.keep);
+	}
 	return s;
 }
 
@@ -214,5 +246,5 @@ int main(int argc, char **argv)
 	ebb_loader_free(test_loader);
 	ebb_dataset_free(training);
 	ebb_dataset_free(testing);
-	return ok ? 0 : 1;
+	return keep_exit(&s.keep, ok ? 0 : 1);
 }

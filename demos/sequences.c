@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "cli.h"
+#include "keep.h"
 
 enum { CLASSES = 4, NOISE = 4, SYMBOLS = CLASSES + NOISE, HIDDEN = 32, BATCH = 32, LONGEST = 500 };
 enum { RNN, LSTM, GRU, ALL };
@@ -127,14 +128,28 @@ static double test(ebb_tape *t, const model *m, uint64_t random, int length)
 	return ebb_average_value(&right);
 }
 
-static void train(
-	ebb_tape *t, ebb_params *p, const model *m, uint64_t *random, int steps, int length)
+/* False if there is no going on, or a signal has ended the run. */
+static bool train(ebb_tape *t, ebb_params *p, const model *m, uint64_t *random, int steps,
+	int length, uint64_t seed, keeping *keep)
 {
 	ebb_optim *opt = ebb_adam(p, .lr = 0.005);
 	ebb_tensor *memory[LONGEST];
 	ebb_average loss = {0}, right = {0};
+	bool ok = keep_open(keep);
 
-	for (int i = 1; i <= steps && !ebb_failed(t); i++) {
+	/* There is no loader: what is drawn depends on one number. */
+	ebb_saver_add(keep->saver, "model", p);
+	ebb_saver_add(keep->saver, "optimizer", opt);
+	ebb_saver_add(keep->saver, "random", random);
+	ebb_saver_add(keep->saver, "loss", &loss);
+	ebb_saver_add(keep->saver, "right", &right);
+	keep_setting(keep, "--length", length);
+	keep_setting(keep, "--steps", steps);
+	keep_setting(keep, "--seed", (double)seed);
+	ok = ok && keep_begin(keep);
+	/* A file's step may be anything. */
+	int done = keep->step < steps ? (int)keep->step : steps;
+	for (int i = done + 1; ok && i <= steps && !ebb_failed(t); i++) {
 		int drawn = 2 + (int)(next_random(random) % (uint64_t)(length - 1));
 		outcome o = run(t, m, random, drawn, memory);
 
@@ -150,12 +165,15 @@ static void train(
 				100 * ebb_average_value(&right));
 			loss = right = (ebb_average){0};
 		}
+		ok = keep_step(keep);
 	}
+	ok = keep_close(keep) && ok;
 	ebb_optim_free(opt);
+	return ok;
 }
 
 /* Returns the exit status. */
-static int show(int kind, const char *name, int steps, int length, uint64_t seed)
+static int show(int kind, const char *name, int steps, int length, uint64_t seed, keeping *keep)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(seed);
@@ -166,37 +184,45 @@ static int show(int kind, const char *name, int steps, int length, uint64_t seed
 		kind == LSTM ? "" : " (gradients of h)", length);
 	puts("  before training:");
 	print_gradients(t, &m, seed, length);
-	train(t, p, &m, &random, steps, length);
-	puts("  after training:");
-	print_gradients(t, &m, seed, length);
-	printf("  %s: %.1f %% right at length %d\n\n", name, 100 * test(t, &m, seed, length),
-		length);
-	int status = ebb_failed(t) || ebb_params_error(p);
+	bool ok = train(t, p, &m, &random, steps, length, seed, keep);
+	if (ok) {
+		puts("  after training:");
+		print_gradients(t, &m, seed, length);
+		printf("  %s: %.1f %% right at length %d\n\n", name,
+			100 * test(t, &m, seed, length), length);
+	}
+	int status = !ok || ebb_failed(t) || ebb_params_error(p);
 	if (ebb_params_error(p))
 		fprintf(stderr, "%s\n", ebb_params_error(p)->message);
-	else if (status)
+	else if (ebb_failed(t))
 		fprintf(stderr, "%s\n", ebb_error_message(t));
 	ebb_tape_free(t);
 	ebb_params_free(p);
 	return status;
 }
 
-static const char help[] = "sequences: who remembers the first symbol of a sequence?\n"
-			   "\n"
-			   "  --cell NAME    rnn, lstm, gru or all (default all)\n"
-			   "  --steps N      batches to train on (default 1000)\n"
-			   "  --length N     of the longest sequence, 2 to 500 (default 100)\n"
-			   "  --seed N       of weights and sequences (default 1)\n"
-			   "  --help         this text\n";
+static const char help[] =
+	"sequences: who remembers the first symbol of a sequence?\n"
+	"\n"
+	"  --cell NAME    rnn, lstm, gru or all (default all)\n"
+	"  --steps N      batches to train on (default 1000)\n"
+	"  --length N     of the longest sequence, 2 to 500 (default 100)\n"
+	"  --seed N       of weights and sequences (default 1)\n" KEEP_HELP
+	"                 (wants one --cell)\n"
+	"  --every N      steps from one checkpoint to the next (default: a quarter "
+	"of all)\n"
+	"  --help         this text\n";
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"cell", required_argument, NULL, 'c'},
 		{"steps", required_argument, NULL, 's'}, {"length", required_argument, NULL, 'l'},
-		{"seed", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"seed", required_argument, NULL, 'r'}, KEEP_OPTIONS,
+		{"help", no_argument, NULL, 'h'}, {0}};
 	static const char *const names[] = {"rnn", "lstm", "gru", "all", NULL};
 	int cell = ALL, steps = 1000, length = 100, status = 0;
 	uint64_t seed = 1;
+	keeping keep = {0};
 
 	cli_begin();
 	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -210,12 +236,17 @@ int main(int argc, char **argv)
 			length = (int)cli_int("--length", optarg, 2, LONGEST);
 		else if (o == 'r')
 			seed = (uint64_t)cli_int("--seed", optarg, 0, INT64_MAX);
-		else
+		else if (!keep_option(&keep, o, optarg))
 			return 2;
 	}
 	cli_no_arguments(argc, argv, optind);
+	keep_check(&keep);
+	if (keep.path && cell == ALL)
+		return fputs("--checkpoint wants one --cell (see --help)\n", stderr), 2;
+	if (!keep.every)
+		keep.every = (steps + 3) / 4;
 	for (int kind = RNN; kind < ALL; kind++)
 		if (cell == kind || cell == ALL)
-			status |= show(kind, names[kind], steps, length, seed);
-	return status;
+			status |= show(kind, names[kind], steps, length, seed, &keep);
+	return keep_exit(&keep, status);
 }

@@ -36,6 +36,29 @@ START_TEST(hvp)
 }
 END_TEST
 
+START_TEST(inspect)
+{
+	ebb_params *p = ebb_params_new(1);
+	char directory[] = "/tmp/ebb-inspect-XXXXXX", path[300];
+
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	ebb_linear_new(p, "layer", 3, 2, .bias_init = EBB_INIT(EBB_INIT_CONSTANT, .value = 0.5));
+	snprintf(path, sizeof path, "%s/layer.safetensors", directory);
+	ck_assert(ebb_params_save(p, path));
+	ebb_params_free(p);
+	assert_runs("inspect --values %s", path);
+	assert_says("F32     [2,3]    ");
+	assert_says("       0.5 to 0.5         layer.bias");
+	assert_says("format = pt");
+	assert_says("2 tensors, 8 numbers");
+	ck_assert_int_eq(run("inspect %s", "/nonexistent"), 1);
+	assert_says("/nonexistent: cannot be read");
+	ck_assert_int_eq(run("inspect%s", ""), 2);
+	unlink(path);
+	rmdir(directory);
+}
+END_TEST
+
 START_TEST(lenet)
 {
 	assert_runs("lenet --images 320 --epochs 2 --batch 32 --threads %s", "1");
@@ -240,9 +263,9 @@ END_TEST
 
 START_TEST(output_that_cannot_be_written_is_a_failure)
 {
-	static const char *const commands[] = {"hello", "custom_op", "hvp", "lenet --help",
-		"lenet --images 40 --epochs 1 --batch 20", "sequences --steps 1 --length 3",
-		"cifar --help", "gradflow --help"};
+	static const char *const commands[] = {"hello", "custom_op", "hvp", "inspect --help",
+		"lenet --help", "lenet --images 40 --epochs 1 --batch 20",
+		"sequences --steps 1 --length 3", "cifar --help", "gradflow --help"};
 	char directory[] = "/tmp/ebb-full-XXXXXX", command[200];
 
 	if (access("/dev/full", W_OK) != 0)
@@ -407,6 +430,7 @@ int main(void)
 	suite_add_tcase(s, c);
 	tcase_set_timeout(c, 100);
 	tcase_add_test(c, hello);
+	tcase_add_test(c, inspect);
 	tcase_add_test(c, custom_op);
 	tcase_add_test(c, hvp);
 	tcase_add_test(c, lenet);

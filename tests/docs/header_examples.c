@@ -1,6 +1,10 @@
 /* The examples of the public headers, in programs that run. */
 #include <ebb.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* ebb.h, after a step. */
 static int checked(ebb_tape *t, ebb_params *p, ebb_optim *opt, ebb_loader *loader)
@@ -63,7 +67,69 @@ static bool probed_training(void)
 	return ok;
 }
 
+/* training.h, around the training loop: twice, so that the second run goes on from the first one's end. */
+static bool saved_training(const char *directory, int64_t expected)
+{
+	enum { EPOCHS = 2 };
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_linear fc = ebb_linear_new(p, "fc", 28 * 28, 10);
+	ebb_optim *opt = ebb_sgd(p, .lr = 0.05, .momentum = 0.9);
+	ebb_dataset *data = ebb_digits(40, 1, NULL);
+	ebb_loader *loader = ebb_loader_new(.data = data, .batch = 20, .shuffle = true);
+	ebb_average loss = {0};
+	ebb_error e = {0};
+	ebb_batch batch;
+	bool ok;
+
+	if (chdir(directory) != 0 || (mkdir("runs", 0700) != 0 && errno != EEXIST))
+		return false;
+	ebb_saver *saver = ebb_saver_new("runs/lenet.safetensors", .keep = 3, .error = &e);
+	ebb_saver_add(saver, "model", p);
+	ebb_saver_add(saver, "optimizer", opt);
+	ebb_saver_add(saver, "tape", t);
+	ebb_saver_add(saver, "loader", loader);
+	ebb_saver_add(saver, "loss", &loss);
+	int64_t step = ebb_saver_resume(saver);
+	ok = step == expected;
+	if (ebb_saver_error(saver))
+		return false;
+	if (step < 0)
+		step = 0;
+	for (int64_t epoch = ebb_loader_epoch(loader); epoch < EPOCHS; epoch++) {
+		while (ebb_loader_next(loader, &batch)) {
+			ebb_tensor *x = ebb_flatten(t, batch.images);
+			ebb_tensor *y =
+				ebb_cross_entropy(t, ebb_linear_forward(t, &fc, x), batch.labels);
+
+			ebb_average_add(&loss, ebb_item(y), (double)batch.count);
+			ebb_params_zero_grad(p);
+			ebb_backward(t, y);
+			ebb_optim_step(opt);
+			ebb_tape_reset(t);
+			if (++step % 500 == 0)
+				ebb_saver_save(saver, step);
+		}
+		loss = (ebb_average){0};
+		ebb_saver_save(saver, step);
+	}
+	bool saved = ebb_saver_wait(saver);
+	ok = ok && saved && ebb_ok(t, p, opt, loader, saver) && step == 4;
+	ebb_saver_free(saver);
+	ebb_optim_free(opt);
+	ebb_loader_free(loader);
+	ebb_dataset_free(data);
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	return ok;
+}
+
 int main(void)
 {
-	return probed_training() ? 0 : 1;
+	char directory[] = "/tmp/ebb-headers-XXXXXX", command[100];
+	bool ok = probed_training() && mkdtemp(directory) && saved_training(directory, -1) &&
+	          saved_training(directory, 4);
+
+	snprintf(command, sizeof command, "rm -rf '%s'", directory);
+	return system(command) == 0 && ok ? 0 : 1;
 }

@@ -1,0 +1,253 @@
+/* Demos that are stopped go on where they were: the lines that they print are those of a run without a stop. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "run.h"
+
+static char directory[64];
+
+static void make_directory(void)
+{
+	strcpy(directory, "/tmp/ebb-checkpoints-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+}
+
+static void remove_directory(void)
+{
+	char command[100];
+
+	snprintf(command, sizeof command, "rm -r '%s'", directory);
+	ck_assert_int_eq(system(command), 0);
+}
+
+static void read_output(const char *path)
+{
+	FILE *f = fopen(path, "rb");
+
+	ck_assert_ptr_nonnull(f);
+	output[fread(output, 1, sizeof output - 1, f)] = '\0';
+	fclose(f);
+}
+
+/* Runs "demos/COMMAND", sends it a signal as soon as it has printed the words, and returns its status. */
+static int run_and_signal(const char *command, const char *words, int number)
+{
+	char line[2100], shell[2200], path[100];
+	int status;
+	pid_t child;
+
+	shell_command(line, sizeof line, command);
+	snprintf(shell, sizeof shell, "exec %s", line);
+	snprintf(path, sizeof path, "%s/output", directory);
+	/* What a former run has said must not be taken for this one's. */
+	unlink(path);
+	child = fork();
+	if (child == 0) {
+		int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+		dup2(fd, STDOUT_FILENO);
+		dup2(fd, STDERR_FILENO);
+		execl("/bin/sh", "sh", "-c", shell, (char *)NULL);
+		_exit(127);
+	}
+	output[0] = '\0';
+	while (waitpid(child, &status, WNOHANG) == 0) {
+		if (number && access(path, R_OK) == 0) {
+			read_output(path);
+			if (strstr(output, words)) {
+				kill(child, number);
+				number = 0;
+			}
+		}
+		usleep(500);
+	}
+	read_output(path);
+	return status;
+}
+
+/* Lines that begin with "epoch", without the speed that ends them. */
+static int epochs_of(const char *text, char lines[][200], int most)
+{
+	int n = 0;
+
+	for (const char *at = text; n < most && (at = strstr(at, "epoch ")); n++) {
+		size_t length = strcspn(at, "\n");
+
+		snprintf(lines[n], sizeof lines[n], "%.*s", (int)(length < 199 ? length : 199), at);
+		ck_assert_ptr_nonnull(strrchr(lines[n], '%'));
+		*strrchr(lines[n], '%') = '\0';
+		at += length;
+	}
+	return n;
+}
+
+enum { MOST = 20 };
+
+/* Stops a run as often as it has epochs, each time after the next one's line, and compares. */
+static void check_stops(const char *arguments, int epochs, int number)
+{
+	static char whole[MOST][200], part[MOST][200];
+	char command[1000];
+	int next = 0;
+
+	ck_assert_int_eq(run_and_signal(arguments, "", 0), 0);
+	ck_assert_int_eq(epochs_of(output, whole, MOST), epochs);
+	snprintf(command, sizeof command, "%s --every 2 --checkpoint %s/run.safetensors --resume",
+		arguments, directory);
+	for (int i = 0; i < epochs && next < epochs; i++) {
+		char words[40];
+		int status, n;
+
+		snprintf(words, sizeof words, "epoch %d/", next + 1);
+		status = run_and_signal(command, words, number);
+		n = epochs_of(output, part, MOST);
+		ck_assert_msg(n > 0, "%s", output);
+		for (int k = 0; k < n; k++)
+			ck_assert_str_eq(part[k], whole[next + k]);
+		/* Killed, it may not have saved the end of the epoch, and says that line again. */
+		if (number != SIGKILL) {
+			next += n;
+			if (WIFSIGNALED(status))
+				ck_assert_msg(WTERMSIG(status) == number &&
+						      strstr(output, ": saved at step "),
+					"%s", output);
+			else
+				ck_assert_int_eq(next, epochs);
+		} else if (!WIFSIGNALED(status)) {
+			return;
+		} else {
+			next += n - 1;
+		}
+	}
+	ck_assert_int_eq(run_and_signal(command, "", 0), 0);
+	for (int k = epochs_of(output, part, MOST), i = 1; i <= k; i++)
+		ck_assert_str_eq(part[k - i], whole[epochs - i]);
+}
+
+START_TEST(lenet_goes_on)
+{
+	static const int signals[] = {SIGTERM, SIGINT, SIGKILL};
+
+	check_stops("lenet --images 640 --epochs 5 --batch 32 --threads 1", 5, signals[_i]);
+}
+END_TEST
+
+/* Files like CIFAR-10's: 10 images each. */
+static void write_cifar(void)
+{
+	static const char *const names[] = {"data_batch_1", "data_batch_2", "data_batch_3",
+		"data_batch_4", "data_batch_5", "test_batch"};
+
+	for (int n = 0; n < 6; n++) {
+		unsigned char record[3073];
+		char path[100];
+		FILE *f;
+
+		snprintf(path, sizeof path, "%s/%s.bin", directory, names[n]);
+		f = fopen(path, "wb");
+		ck_assert_ptr_nonnull(f);
+		for (int i = 0; i < 10; i++) {
+			record[0] = (unsigned char)i;
+			for (int k = 1; k < 3073; k++)
+				record[k] = (unsigned char)(20 * i + 40 * (k & 1) + n);
+			ck_assert(fwrite(record, sizeof record, 1, f) == 1);
+		}
+		ck_assert_int_eq(fclose(f), 0);
+	}
+}
+
+START_TEST(cifar_goes_on_with_its_curves)
+{
+	char arguments[300], curves[200];
+
+	write_cifar();
+	snprintf(arguments, sizeof arguments,
+		"cifar --depth 8 --epochs 4 --batch 5 --workers 2 --threads 1 --keep 2 --data %s "
+	        "--out %s/out",
+		directory, directory);
+	/* --keep wants --checkpoint. */
+	ck_assert_int_eq(WEXITSTATUS(run_and_signal(arguments, "", 0)), 2);
+	assert_says("--keep wants --checkpoint FILE");
+	snprintf(arguments, sizeof arguments,
+		"cifar --depth 8 --epochs 4 --batch 5 --workers 2 --threads 1 --data %s --out "
+	        "%s/out",
+		directory, directory);
+	check_stops(arguments, 4, SIGTERM);
+	/* The curves are those of all epochs. */
+	snprintf(curves, sizeof curves, "%s/out/curves.csv", directory);
+	read_output(curves);
+	assert_says("\n1,");
+	assert_says("\n4,");
+}
+END_TEST
+
+START_TEST(sequences_go_on)
+{
+	static char whole[1 << 16];
+	char command[300];
+	int status;
+
+	ck_assert_int_eq(run_and_signal("sequences --cell lstm --steps 40 --length 30", "", 0), 0);
+	strcpy(whole, output);
+	snprintf(command, sizeof command,
+		"sequences --cell lstm --steps 40 --length 30 --checkpoint %s/s.safetensors "
+	        "--resume --keep 2",
+		directory);
+	status = run_and_signal(command, "before training", SIGTERM);
+	if (WIFSIGNALED(status))
+		assert_says(": saved at step ");
+	ck_assert_int_eq(run_and_signal(command, "", 0), 0);
+	/* From the training's end on the two say the same. */
+	ck_assert(strstr(whole, "  step 40"));
+	if (WIFSIGNALED(status))
+		assert_says(strstr(whole, "  step 40"));
+}
+END_TEST
+
+START_TEST(a_run_is_not_overwritten_by_another)
+{
+	char command[200];
+
+	snprintf(command, sizeof command,
+		"lenet --images 40 --epochs 1 --batch 20 --checkpoint %s/a.safetensors", directory);
+	assert_runs("%s", command);
+	ck_assert_int_eq(run("%s", command), 1);
+	assert_says("a.safetensors: holds a run already: --resume goes on from there");
+	strcat(command, " --resume");
+	assert_runs("%s", command);
+	assert_says("goes on after step 2");
+	snprintf(command, sizeof command,
+		"lenet --images 40 --epochs 1 --batch 10 --checkpoint %s/a.safetensors --resume",
+		directory);
+	ck_assert_int_eq(run("%s", command), 1);
+	assert_says("loader.batch is 20, expected 10");
+	ck_assert_int_eq(run("lenet --images 40 --checkpoint %s/no/a", directory), 1);
+	assert_says("No such file or directory");
+	ck_assert_int_eq(run("lenet --resume%s", ""), 2);
+	assert_says("--resume wants --checkpoint FILE");
+	ck_assert_int_eq(run("sequences --checkpoint a%s", ""), 2);
+	assert_says("--checkpoint wants one --cell");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("demos checkpoints");
+	TCase *c = tcase_create("checkpoints");
+	SRunner *runner = srunner_create(s);
+
+	suite_add_tcase(s, c);
+	tcase_set_timeout(c, 100);
+	tcase_add_checked_fixture(c, make_directory, remove_directory);
+	tcase_add_loop_test(c, lenet_goes_on, 0, 3);
+	tcase_add_test(c, cifar_goes_on_with_its_curves);
+	tcase_add_test(c, sequences_go_on);
+	tcase_add_test(c, a_run_is_not_overwritten_by_another);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
