@@ -77,6 +77,17 @@ done = run(bench / "subnormals", "16")
 check("subnormals", done.returncode == 0 and done.stdout.count("ratio") == 4, done)
 check("subnormals refuses a width of 0", run(bench / "subnormals", "0").returncode == 2)
 
+# ---- saving ----
+
+with tempfile.TemporaryDirectory() as directory:
+    done = run(bench / "saving", "--megabytes", "2", "--rounds", "2", "--path", f"{directory}/saving.safetensors")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    check("saving", done.returncode == 0 and len(lines) == 7 and lines[-1]["megabytes"] == 2 and
+          min(lines[-1][k] for k in ("foreground_s", "stall_s", "busy_stall_s", "writing_s", "copy_s")) > 0, done)
+    check("saving leaves nothing", os.listdir(directory) == [])
+    done = run(bench / "saving", "--megabytes", "1", "--rounds", "1", "--path", f"{directory}/no/a")
+    check("saving says what it cannot write", done.returncode == 1 and "no/a" in done.stderr, done)
+
 # ---- output that cannot be written ----
 
 if os.path.exists("/dev/full"):
