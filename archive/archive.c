@@ -316,9 +316,13 @@ static int64_t span_of(const ebb_archived *x, int64_t count)
 	return count == 0 ? 0 : (last + 1) * element;
 }
 
+/* The product of sizes that stand beside a 0 may be too large for a stride. */
 void ebb_archived_rows(ebb_archived *x)
 {
-	ebb_strides_of(EBB_ROWS, x->shape.ndim, x->shape.dims, x->strides);
+	if (ebb_archived_count(x) > 0)
+		ebb_strides_of(EBB_ROWS, x->shape.ndim, x->shape.dims, x->strides);
+	else
+		memset(x->strides, 0, sizeof x->strides);
 }
 
 /* Whether its values lie within its blob, and all values together within the limit. */

@@ -312,7 +312,7 @@ bool ebb_archived_values(
 	conversion c = {.a = a, .x = x, .dtype = dtype, .to = to};
 	int64_t bytes = ebb_archived_bytes(x);
 
-	if (x->dtype == dtype && !x->live && is_rows(x) && bytes > 0)
+	if (bytes > 0 && x->dtype == dtype && !x->live && is_rows(x))
 		return transfer_all(x, to, bytes, e);
 	return ebb_archived_stream(a, x, convert_piece, &c, e);
 }
