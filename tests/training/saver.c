@@ -249,7 +249,8 @@ START_TEST(what_differs_is_named_and_nothing_is_changed)
 	ebb_saver_add(m.s, "other", &number);
 	ck_assert_int_eq(ebb_saver_resume(m.s), -1);
 	small_check(&m, 2);
-	assert_error(m.s, "a.safetensors: \"other\" (a number or some) was added, but was not saved");
+	assert_error(
+		m.s, "a.safetensors: \"other\" (a number or some) was added, but was not saved");
 	/* Of another shape, type, length. */
 	s = ebb_saver_new(path);
 	ebb_saver_add(s, "model", wide);
@@ -262,7 +263,8 @@ START_TEST(what_differs_is_named_and_nothing_is_changed)
 	check_refused(s, &m, 2, "\"list\" is F64 [3], expected F64 [2]");
 	s = ebb_saver_new(path);
 	ebb_saver_add_text(s, "text", shorter, sizeof shorter);
-	check_refused(s, &m, 2, "\"text\" is a text of 9 bytes, which with its end do not fit into 4");
+	check_refused(
+		s, &m, 2, "\"text\" is a text of 9 bytes, which with its end do not fit into 4");
 	ebb_params_free(wide);
 	small_end(&m);
 }
@@ -840,7 +842,17 @@ static double *add_many(small *m)
 
 /* ---- Forks ---------------------------------------------------------------------------------- */
 
-/* A child has a saver whose thread is not in it: it must neither wait for it nor take it for its own. */
+#if defined __SANITIZE_ADDRESS__
+#define ADDRESS_SANITIZER 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define ADDRESS_SANITIZER 1
+#endif
+#endif
+
+#ifndef ADDRESS_SANITIZER
+/* A child has a saver whose thread is not in it: it must neither wait for it nor take it for its own.  (The address
+ * sanitizer's allocator has locks that a fork leaves taken in the child: there any free may wait for ever.) */
 START_TEST(a_child_of_fork_does_not_wait_for_the_parents_thread)
 {
 	small m = small_begin(temp_path("a.safetensors"), 0, true);
@@ -848,7 +860,7 @@ START_TEST(a_child_of_fork_does_not_wait_for_the_parents_thread)
 
 	small_add(&m);
 	small_set(&m, 1);
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 8; i++) {
 		int status;
 		pid_t child;
 
@@ -866,11 +878,12 @@ START_TEST(a_child_of_fork_does_not_wait_for_the_parents_thread)
 		ck_assert(waitpid(child, &status, 0) == child && status == 0);
 	}
 	ck_assert(ebb_saver_wait(m.s));
-	ck_assert_int_eq(ebb_saver_resume(m.s), 19);
+	ck_assert_int_eq(ebb_saver_resume(m.s), 7);
 	small_end(&m);
 	free(many);
 }
 END_TEST
+#endif
 
 /* Saves step after step until it is killed, the step in every number. */
 static void save_for_ever(small *m, double *many, int64_t from)
@@ -985,7 +998,9 @@ int main(void)
 	tcase_add_test(c, a_file_that_fails_while_it_is_read_fails_the_stores);
 	tcase_add_test(c, what_has_an_error_is_not_saved);
 	tcase_add_test(c, without_memory_the_former_save_stays);
+#ifndef ADDRESS_SANITIZER
 	tcase_add_test(c, a_child_of_fork_does_not_wait_for_the_parents_thread);
+#endif
 	tcase_add_loop_test(c, a_kill_at_any_moment_leaves_a_whole_save, 0, 2);
 	tcase_add_test(c, the_writing_thread_takes_no_signals);
 	return run_suite(s);
