@@ -300,20 +300,21 @@ void ebb_archive_entries_free(const ebb_archive *a, ebb_archived **list)
 	ebb_free(list, list ? (size_t)(a->count + 1) * sizeof *list : 0);
 }
 
-/* The bytes from the first element to behind the last; -1 where they overflow. */
-static int64_t span_of(const ebb_archived *x, int64_t count)
+int64_t ebb_archived_span(const ebb_archived *x)
 {
 	int64_t element = (int64_t)ebb_file_dtype_size(x->dtype), last = 0;
 	int64_t most = INT64_MAX / (element ? element : 1) - 1;
 
-	for (int i = 0; count > 0 && i < x->shape.ndim; i++) {
+	if (ebb_archived_count(x) == 0)
+		return 0;
+	for (int i = 0; i < x->shape.ndim; i++) {
 		int64_t steps = x->shape.dims[i] - 1, stride = x->strides[i];
 
 		if (stride < 0 || (steps > 0 && stride > (most - last) / steps))
 			return -1;
 		last += steps * stride;
 	}
-	return count == 0 ? 0 : (last + 1) * element;
+	return (last + 1) * element;
 }
 
 /* The product of sizes that stand beside a 0 may be too large for a stride. */
@@ -343,7 +344,7 @@ static bool fits(ebb_archive *a, const ebb_archived *x, ebb_error *e)
 			"allowed",
 			name, ebb_file_dtype_name(x->dtype), shape, (long long)a->most_bytes);
 	if (x->dtype != EBB_FILE_OTHER && !x->live) {
-		span = span_of(x, count);
+		span = ebb_archived_span(x);
 		if (span < 0 || x->offset < 0 || x->offset > x->blob.size ||
 			span > x->blob.size - x->offset)
 			return ebb_archive_refuse(a, e,

@@ -116,6 +116,9 @@ void ebb_archived_rows(ebb_archived *x);
 /* Elements of a shape; -1 where they, in bytes of that type, are more than any file holds, or a size is negative. */
 int64_t ebb_archived_count(const ebb_archived *x);
 int64_t ebb_archived_bytes(const ebb_archived *x); /* of all its values in its file's type */
+/* The bytes from the first element to behind the last; -1 where they overflow, or a stride is negative. */
+int64_t ebb_archived_span(const ebb_archived *x);
+bool ebb_archived_is_rows(const ebb_archived *x); /* whether they lie row-major, without gaps */
 /* A list of all entries, in their order, for writers that sort; NULL with an error. */
 ebb_archived **ebb_archive_entries(const ebb_archive *a, ebb_error *e);
 void ebb_archive_entries_free(const ebb_archive *a, ebb_archived **entries);
@@ -140,6 +143,10 @@ bool ebb_archived_values(
 	const ebb_archive *a, const ebb_archived *x, ebb_file_dtype dtype, void *to, ebb_error *e);
 bool ebb_same_dims(ebb_shape a, ebb_shape b);
 bool ebb_file_dtype_is_float(ebb_file_dtype dtype);
+/* n elements of type from, of which the first is the entry's number first, into the entry's type.  False with an
+ * error that names an element which does not fit. */
+bool ebb_archived_narrow(const ebb_archive *a, const ebb_archived *x, ebb_file_dtype from,
+	const void *values, void *to, int64_t first, int64_t n, ebb_error *e);
 /* Writes all values of an entry, little-endian. */
 bool ebb_archived_write(const ebb_archive *a, const ebb_archived *x, ebb_output *out, ebb_error *e);
 bool ebb_is_big_endian(void); /* this machine */

@@ -21,7 +21,7 @@ static bool no_memory(const ebb_archive *a, const ebb_archived *x, int64_t bytes
 	return false;
 }
 
-static bool is_rows(const ebb_archived *x)
+bool ebb_archived_is_rows(const ebb_archived *x)
 {
 	int64_t step = 1;
 
@@ -97,26 +97,32 @@ static bool stream_strided(
 	return true;
 }
 
+bool ebb_archived_narrow(const ebb_archive *a, const ebb_archived *x, ebb_file_dtype from,
+	const void *values, void *to, int64_t first, int64_t n, ebb_error *e)
+{
+	int64_t wrong = ebb_convert(from, values, x->dtype, to, n);
+	char name[80];
+
+	return wrong < 0 || ebb_archive_refuse(a, e, "\"%s\": element %lld does not fit into %s",
+				    ebb_printable(x->name, strlen(x->name), name, sizeof name),
+				    (long long)(first + wrong), ebb_file_dtype_name(x->dtype));
+}
+
 /* n elements in memory, in the type that the entry has in a file. */
 static bool stream_converted(const ebb_archive *a, const ebb_archived *x, ebb_file_dtype from,
 	const char *values, int64_t n, ebb_sink sink, void *ctx, ebb_error *e)
 {
 	size_t in = ebb_file_dtype_size(from), out = ebb_file_dtype_size(x->dtype);
 	int64_t step = PIECE / (int64_t)out;
-	char *buffer = ebb_alloc(PIECE), name[80];
+	char *buffer = ebb_alloc(PIECE);
 	bool ok = buffer || no_memory(a, x, PIECE, e);
 
 	for (int64_t at = 0; ok && at < n; at += step) {
 		int64_t count = n - at < step ? n - at : step;
-		int64_t wrong =
-			ebb_convert(from, values + (size_t)at * in, x->dtype, buffer, count);
 
-		if (wrong >= 0)
-			ok = ebb_archive_refuse(a, e, "\"%s\": element %lld does not fit into %s",
-				ebb_printable(x->name, strlen(x->name), name, sizeof name),
-				(long long)(at + wrong), ebb_file_dtype_name(x->dtype));
-		else
-			ok = sink(ctx, buffer, count * (int64_t)out, e);
+		ok = ebb_archived_narrow(
+			     a, x, from, values + (size_t)at * in, buffer, at, count, e) &&
+		     sink(ctx, buffer, count * (int64_t)out, e);
 	}
 	ebb_free(buffer, buffer ? PIECE : 0);
 	return ok;
@@ -155,19 +161,10 @@ static bool stream_live(
 	return ok;
 }
 
-static int64_t span_of(const ebb_archived *x)
-{
-	int64_t last = 0;
-
-	for (int i = 0; i < x->shape.ndim; i++)
-		last += (x->shape.dims[i] - 1) * x->strides[i];
-	return (last + 1) * (int64_t)ebb_file_dtype_size(x->dtype);
-}
-
 static bool stream_file(const ebb_archive *a, const ebb_archived *x, int64_t bytes, ebb_sink sink,
 	void *ctx, ebb_error *e)
 {
-	int64_t span = is_rows(x) ? 0 : span_of(x);
+	int64_t span = ebb_archived_is_rows(x) ? 0 : ebb_archived_span(x);
 	bool copied = span > 0 && (span <= 2 * bytes + PIECE || x->blob.packed);
 	char *buffer = ebb_alloc(PIECE), *copy = copied ? ebb_alloc(ebb_bytes_of(span, 1)) : NULL;
 	bool ok = false;
@@ -312,7 +309,7 @@ bool ebb_archived_values(
 	conversion c = {.a = a, .x = x, .dtype = dtype, .to = to};
 	int64_t bytes = ebb_archived_bytes(x);
 
-	if (bytes > 0 && x->dtype == dtype && !x->live && is_rows(x))
+	if (bytes > 0 && x->dtype == dtype && !x->live && ebb_archived_is_rows(x))
 		return transfer_all(x, to, bytes, e);
 	return ebb_archived_stream(a, x, convert_piece, &c, e);
 }

@@ -12,17 +12,6 @@
 
 enum { PIECE = 1 << 17 }; /* elements */
 
-static bool in_rows(const ebb_archived *x)
-{
-	ebb_archived rows = *x;
-
-	ebb_archived_rows(&rows);
-	for (int i = 0; i < x->shape.ndim; i++)
-		if (x->shape.dims[i] != 1 && x->strides[i] != rows.strides[i])
-			return false;
-	return true;
-}
-
 /* A tensor of the program's, as memory in its own type. */
 static bool view_tensor(ebb_pull *p, ebb_error *e)
 {
@@ -59,7 +48,7 @@ bool ebb_pull_open(ebb_pull *p, const ebb_archive *a, const ebb_archived *x, ebb
 		return false;
 	p->most = PIECE;
 	/* Of values in another order in a file, each piece would be looked for all over it. */
-	if (p->count < PIECE || (!p->view.blob.memory && !in_rows(&p->view)))
+	if (p->count < PIECE || (!p->view.blob.memory && !ebb_archived_is_rows(&p->view)))
 		p->most = p->count;
 	p->piece = ebb_alloc(piece_size(p, x));
 	if (p->view.dtype != x->dtype)
@@ -94,18 +83,6 @@ static ebb_archived box_of(const ebb_pull *p)
 	return box;
 }
 
-/* Into x's type; the number of an element that does not fit counts from the entry's first. */
-static bool convert(const ebb_pull *p, int64_t n, ebb_error *e)
-{
-	int64_t wrong = ebb_convert(p->view.dtype, p->own, p->x->dtype, p->piece, n);
-	char name[80];
-
-	return wrong < 0 ||
-	       ebb_archive_refuse(p->a, e, "\"%s\": element %lld does not fit into %s",
-		       ebb_printable(p->x->name, strlen(p->x->name), name, sizeof name),
-		       (long long)(p->next + wrong), ebb_file_dtype_name(p->x->dtype));
-}
-
 static bool fill(ebb_pull *p, ebb_error *e)
 {
 	ebb_archived box = box_of(p);
@@ -114,7 +91,7 @@ static bool fill(ebb_pull *p, ebb_error *e)
 
 	if (!ebb_archived_values(p->a, &box, box.dtype, p->own ? p->own : p->piece, e))
 		return false;
-	if (p->own && !convert(p, n, e))
+	if (p->own && !ebb_archived_narrow(p->a, p->x, box.dtype, p->own, p->piece, p->next, n, e))
 		return false;
 	ebb_reorder(p->piece, n, element, false);
 	p->next += n;
