@@ -101,32 +101,22 @@ bool ebb_archive_add_i64(ebb_archive *a, const char *name, int64_t value, ebb_er
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
-static bool ends(const char *path, const char *suffix)
-{
-	size_t n = strlen(path), m = strlen(suffix);
-
-	return n >= m && strcmp(path + n - m, suffix) == 0;
-}
-
 /* Whether the name says that the file is what it would not be. */
 static bool is_foreign(const char *path)
 {
 	static const char *const names[] = {
-		".pt", ".pth", ".pkl", ".gz", ".xz", ".zst", ".zip", ".h5", ".onnx", ".gguf"};
+		".pt", ".pth", ".pkl", ".gz", ".xz", ".zst", ".zip", ".h5", ".onnx", ".gguf", NULL};
 
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (ends(path, names[i]))
-			return true;
-	return false;
+	return ebb_ends_in_one(path, names);
 }
 
 static ebb_archive_format format_of(const ebb_archive_write_args *w)
 {
 	if (w->format != EBB_BY_NAME)
 		return w->format;
-	if (ends(w->path, ".npz"))
+	if (ebb_ends_in(w->path, ".npz"))
 		return EBB_NPZ;
-	return ends(w->path, ".npy") ? EBB_NPY : EBB_SAFETENSORS;
+	return ebb_ends_in(w->path, ".npy") ? EBB_NPY : EBB_SAFETENSORS;
 }
 
 static bool refuse(const ebb_archive_write_args *w, ebb_status status, const char *format, ...)

@@ -128,6 +128,8 @@ ebb_input *ebb_archive_input(ebb_archive *a, const char *path, ebb_error *e);
 /* ---- Texts (text.c) ------------------------------------------------------------------------- */
 
 bool ebb_is_utf8(const char *text, size_t n); /* and without NUL */
+bool ebb_ends_in(const char *path, const char *suffix);
+bool ebb_ends_in_one(const char *path, const char *const *suffix); /* of a list that ends in NULL */
 /* text without what a terminal would act on, cut to a length that fits a message; into buffer. */
 const char *ebb_printable(const char *text, size_t n, char *buffer, size_t size);
 

@@ -27,6 +27,16 @@ const char *ebb_key_of(ebb_key *k, const char *a, const char *b, const char *c)
 	return k->text;
 }
 
+const char *ebb_key_or_fail(
+	ebb_key *k, const char *who, const char *a, const char *b, const char *c, ebb_error *e)
+{
+	const char *key = ebb_key_of(k, a, b, c);
+
+	if (!key)
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "%s: no memory for a name", who);
+	return key;
+}
+
 void ebb_key_free(ebb_key *k)
 {
 	ebb_free(k->text, k->size);
@@ -52,6 +62,16 @@ void ebb_complain(ebb_complaints *c, ebb_status status, const char *format, ...)
 		return;
 	ebb_format(c->text + used, left, "%s%s", c->told ? "; " : "", one);
 	c->told++;
+}
+
+const char *ebb_key_or_complain(
+	ebb_key *k, const char *a, const char *b, const char *c, ebb_complaints *all)
+{
+	const char *key = ebb_key_of(k, a, b, c);
+
+	if (!key)
+		ebb_complain(all, EBB_NO_MEMORY, "no memory for a name");
+	return key;
 }
 
 void ebb_complain_of(ebb_complaints *c, const char *name, const char *what)

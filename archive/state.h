@@ -18,6 +18,9 @@ typedef struct ebb_key {
 /* The three joined, in the key's memory until its next use.  NULL without memory. */
 const char *ebb_key_of(ebb_key *k, const char *a, const char *b, const char *c);
 void ebb_key_free(ebb_key *k);
+/* The same; without memory an error: "WHO: no memory for a name". */
+const char *ebb_key_or_fail(
+	ebb_key *k, const char *who, const char *a, const char *b, const char *c, ebb_error *e);
 
 /* ---- Complaints ------------------------------------------------------------------------------- */
 
@@ -29,6 +32,9 @@ typedef struct ebb_complaints {
 } ebb_complaints;
 
 void ebb_complain(ebb_complaints *c, ebb_status status, const char *format, ...) EBB_PRINTF(3, 4);
+/* ebb_key_of; without memory a complaint. */
+const char *ebb_key_or_complain(
+	ebb_key *k, const char *a, const char *b, const char *c, ebb_complaints *all);
 /* About an entry of the file: "NAME" WHAT, the name cleaned of what a terminal would act on. */
 void ebb_complain_of(ebb_complaints *c, const char *name, const char *what);
 /* What a check of the same archive has left in an error. */

@@ -1,5 +1,5 @@
 /*
- * text.c - texts that a file brings along: whether they are UTF-8, and what of them may be shown.
+ * text.c - texts of files and paths: whether they are UTF-8, how they end, and what of them may be shown.
  */
 #include <string.h>
 
@@ -61,4 +61,18 @@ bool ebb_is_utf8(const char *text, size_t n)
 			return false;
 	}
 	return true;
+}
+
+bool ebb_ends_in(const char *path, const char *suffix)
+{
+	size_t n = strlen(path), m = strlen(suffix);
+
+	return n >= m && strcmp(path + n - m, suffix) == 0;
+}
+
+bool ebb_ends_in_one(const char *path, const char *const *suffix)
+{
+	while (*suffix && !ebb_ends_in(path, *suffix))
+		suffix++;
+	return *suffix;
 }

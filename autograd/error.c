@@ -6,27 +6,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-static void append(char *buffer, size_t size, const char *format, ...) EBB_PRINTF(3, 4);
-
-static void append(char *buffer, size_t size, const char *format, ...)
-{
-	size_t n = strlen(buffer);
-	va_list ap;
-
-	va_start(ap, format);
-	ebb_format_v(buffer + n, size - n, format, ap);
-	va_end(ap);
-}
-
-static void append_v(char *buffer, size_t size, const char *format, va_list ap) EBB_PRINTF(3, 0);
-
-static void append_v(char *buffer, size_t size, const char *format, va_list ap)
-{
-	size_t n = strlen(buffer);
-
-	ebb_format_v(buffer + n, size - n, format, ap);
-}
-
 /* Errors of several tapes and stores are told apart by when they happened. */
 static uint64_t next_order(void)
 {
@@ -45,9 +24,9 @@ void ebb_error_set(ebb_error *e, ebb_status status, const char *site, const char
 	e->order = next_order();
 	e->message[0] = '\0';
 	if (site && *site)
-		append(e->message, sizeof e->message, "%s: ", site);
+		ebb_append(e->message, sizeof e->message, "%s: ", site);
 	va_start(ap, format);
-	append_v(e->message, sizeof e->message, format, ap);
+	ebb_append_v(e->message, sizeof e->message, format, ap);
 	va_end(ap);
 }
 
@@ -121,14 +100,14 @@ static void fail(ebb_tape *t, ebb_status status, const char *site, const char *o
 	if (t->frame && t->frame->site)
 		site = t->frame->site;
 	if (site && *site)
-		append(m, size, "%s: ", site);
+		ebb_append(m, size, "%s: ", site);
 	if (t->frame && t->frame->op)
-		append(m, size, "gradient of %s: ", t->frame->op);
+		ebb_append(m, size, "gradient of %s: ", t->frame->op);
 	if (op)
-		append(m, size, "%s: ", op);
-	append_v(m, size, format, ap);
+		ebb_append(m, size, "%s: ", op);
+	ebb_append_v(m, size, format, ap);
 	if (t->scope && t->scope->path[0])
-		append(m, size, " in %s", t->scope->path);
+		ebb_append(m, size, " in %s", t->scope->path);
 }
 
 ebb_tensor *ebb_fail(ebb_tape *t, ebb_status status, const char *site, const char *format, ...)

@@ -40,6 +40,9 @@ void ebb_output_discard(ebb_output *o);
  * have chosen. */
 int ebb_format(char *buffer, size_t size, const char *format, ...) EBB_PRINTF(3, 4);
 int ebb_format_v(char *buffer, size_t size, const char *format, va_list ap) EBB_PRINTF(3, 0);
+/* The same behind the text that is in the buffer. */
+void ebb_append(char *buffer, size_t size, const char *format, ...) EBB_PRINTF(3, 4);
+void ebb_append_v(char *buffer, size_t size, const char *format, va_list ap) EBB_PRINTF(3, 0);
 /* "[64,3,28,28]" into the buffer; returns it. */
 const char *ebb_shape_text(ebb_shape s, char *buffer, size_t size);
 /* The system's words for an errno value, in English.  Valid until this thread's next call. */

@@ -48,6 +48,22 @@ int ebb_format(char *buffer, size_t size, const char *format, ...)
 	return n;
 }
 
+void ebb_append_v(char *buffer, size_t size, const char *format, va_list ap)
+{
+	size_t n = strlen(buffer);
+
+	ebb_format_v(buffer + n, size - n, format, ap);
+}
+
+void ebb_append(char *buffer, size_t size, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	ebb_append_v(buffer, size, format, ap);
+	va_end(ap);
+}
+
 const char *ebb_reason(int code)
 {
 	pthread_once(&once, make_plain);

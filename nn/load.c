@@ -53,7 +53,7 @@ bool ebb_load_ends_in(const char *name, const char *suffix)
 {
 	size_t n = strlen(name), m = strlen(suffix);
 
-	return n >= m && strcmp(name + n - m, suffix) == 0 && (n == m || name[n - m - 1] == '.');
+	return ebb_ends_in(name, suffix) && (n == m || name[n - m - 1] == '.');
 }
 
 static int by_name(const void *a, const void *b)

@@ -1,22 +1,9 @@
 /*
  * load_advice.c - what is wrong with a load, and what its caller could do.
  */
-#include <stdarg.h>
 #include <string.h>
 
 #include "nn/load.h"
-
-static void append(char *text, size_t size, const char *format, ...) EBB_PRINTF(3, 4);
-
-static void append(char *text, size_t size, const char *format, ...)
-{
-	size_t n = strlen(text);
-	va_list ap;
-
-	va_start(ap, format);
-	ebb_format_v(text + n, size - n, format, ap);
-	va_end(ap);
-}
 
 /* "2 missing (fc.weight, fc.bias)", with as many names as a message has room for. */
 static void tell(char *text, size_t size, int64_t count, const char *what, const char *const *names)
@@ -26,11 +13,11 @@ static void tell(char *text, size_t size, int64_t count, const char *what, const
 
 	if (count == 0)
 		return;
-	append(text, size, "%s%lld %s (", *text ? ", " : "", (long long)count, what);
+	ebb_append(text, size, "%s%lld %s (", *text ? ", " : "", (long long)count, what);
 	for (int64_t i = 0; i < n; i++)
-		append(text, size, "%s%s", i ? "; " : "",
+		ebb_append(text, size, "%s%s", i ? "; " : "",
 			ebb_printable(names[i], strlen(names[i]), shown, sizeof shown));
-	append(text, size, "%s)", count > n ? "; .." : "");
+	ebb_append(text, size, "%s)", count > n ? "; .." : "");
 }
 
 /* How many of the store's names the file has after so many bytes of an entry's name. */
@@ -99,19 +86,19 @@ bool ebb_load_complain(const ebb_loading *l, ebb_error *e)
 	tell(text, sizeof text, r->unexpected_count, "unexpected", r->unexpected);
 	tell(text, sizeof text, r->misfit_count, "that do not fit", r->misfit);
 	if (l->loaded == 0 && !*text)
-		append(text, sizeof text, "neither has a tensor");
+		ebb_append(text, sizeof text, "neither has a tensor");
 	for (const ebb_rename *rule = l->rename; rule && rule->from; rule++)
 		if (!matches_any(l, rule))
-			append(text, sizeof text, "; no name matches the rename \"%.60s\"",
+			ebb_append(text, sizeof text, "; no name matches the rename \"%.60s\"",
 				rule->from);
 	entry = l->loaded == 0 ? better_prefix(l, &n) : NULL;
 	if (entry && n == 0)
-		append(text, sizeof text, "; without .prefix most are found");
+		ebb_append(text, sizeof text, "; without .prefix most are found");
 	else if (entry)
-		append(text, sizeof text, "; with .prefix = \"%s\" most are found",
+		ebb_append(text, sizeof text, "; with .prefix = \"%s\" most are found",
 			ebb_printable(entry, n, prefix, sizeof prefix));
 	if (l->loaded > 0)
-		append(text, sizeof text, "; .partial = true loads the %lld that fit",
+		ebb_append(text, sizeof text, "; .partial = true loads the %lld that fit",
 			(long long)l->loaded);
 	ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: nothing is loaded, %lld of %lld tensors fit: %s",
 		ebb_archive_path(l->a), (long long)l->loaded, (long long)l->count, text);

@@ -59,11 +59,7 @@ typedef struct sink {
 
 static const char *key(sink *s, const char *name, const char *suffix)
 {
-	const char *k = ebb_key_of(&s->name, s->prefix, name, suffix);
-
-	if (!k)
-		ebb_error_set(s->e, EBB_NO_MEMORY, NULL, "optim_put: no memory for a name");
-	return k;
+	return ebb_key_or_fail(&s->name, "optim_put", s->prefix, name, suffix, s->e);
 }
 
 static bool put_f64(sink *s, const char *name, const char *suffix, double value)

@@ -8,8 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "autograd/host.h"
-#include "kernels/sizes.h"
+#include "archive/internal.h"
 #include "training/internal.h"
 
 enum { DIGITS = 12, MOST_DIGITS = 19, EXTRA = MOST_DIGITS + 8 };
@@ -52,23 +51,10 @@ static bool split(ebb_saves *f, const char *path)
 	return f->path && f->folder;
 }
 
-/* Whether the name is that of another format. */
-static bool is_foreign(const char *path)
-{
-	static const char *const names[] = {".npz", ".npy", ".pt", ".pth"};
-	size_t n = strlen(path);
-
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		size_t m = strlen(names[i]);
-
-		if (n > m && strcmp(path + n - m, names[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
 bool ebb_saves_new(ebb_saves *f, const char *path, int keep, ebb_error *e, const char *site)
 {
+	static const char *const foreign[] = {".npz", ".npy", ".pt", ".pth", NULL};
+
 	*f = (ebb_saves){.keep = keep};
 	if (!path || !*path || path[strlen(path) - 1] == '/' || keep < 0) {
 		ebb_error_set(e, EBB_INVALID, site,
@@ -77,7 +63,7 @@ bool ebb_saves_new(ebb_saves *f, const char *path, int keep, ebb_error *e, const
 			path ? path : "NULL", keep);
 		return false;
 	}
-	if (is_foreign(path)) {
+	if (ebb_ends_in_one(path, foreign)) {
 		ebb_error_set(e, EBB_INVALID, site,
 			"saver_new: \"%.200s\": a saver writes safetensors, whatever the name says",
 			path);

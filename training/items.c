@@ -8,12 +8,6 @@
 #include "nn/weights.h"
 #include "training/internal.h"
 
-static bool no_memory(ebb_error *e)
-{
-	ebb_error_set(e, EBB_NO_MEMORY, NULL, "saver: no memory for a name");
-	return false;
-}
-
 /* ---- Parameter stores ------------------------------------------------------------------------- */
 
 static const char FROZEN[] = ".frozen";
@@ -32,9 +26,9 @@ static bool params_put(ebb_saved *x, ebb_archive *a, ebb_error *e)
 	for (int64_t i = 0; ok && i < ebb_params_count(p); i++) {
 		if (ebb_requires_grad(ebb_params_at(p, i)))
 			continue;
-		ok = ebb_key_of(&k, x->prefix, ebb_params_name_below(p, i), FROZEN)
-		             ? ebb_archive_note(a, k.text, strlen(k.text), "true", 4, e)
-		             : no_memory(e);
+		ok = ebb_key_or_fail(
+			     &k, "saver", x->prefix, ebb_params_name_below(p, i), FROZEN, e) &&
+		     ebb_archive_note(a, k.text, strlen(k.text), "true", 4, e);
 	}
 	ebb_key_free(&k);
 	return ok;
@@ -46,10 +40,8 @@ static void check_dtype(const ebb_archive *a, const ebb_saved *x, const char *na
 {
 	ebb_key k = {0};
 
-	if (ebb_key_of(&k, x->prefix, name, ""))
+	if (ebb_key_or_complain(&k, x->prefix, name, "", c))
 		ebb_state_has_like(a, k.text, tensor, c);
-	else
-		ebb_complain(c, EBB_NO_MEMORY, "no memory for a name");
 	ebb_key_free(&k);
 }
 
@@ -77,7 +69,8 @@ static bool params_take(ebb_saved *x, const ebb_archive *a, ebb_error *e)
 	for (int64_t i = 0; ok && i < ebb_params_count(p); i++) {
 		ebb_tensor *w = ebb_params_at(p, i);
 
-		ok = ebb_key_of(&k, x->prefix, ebb_params_name_below(p, i), FROZEN) || no_memory(e);
+		ok = ebb_key_or_fail(
+			&k, "saver", x->prefix, ebb_params_name_below(p, i), FROZEN, e);
 		if (ok && ebb_requires_grad(w) == (ebb_archive_metadata(a, k.text) != NULL))
 			ebb_set_requires_grad(w, !ebb_requires_grad(w));
 	}
@@ -152,20 +145,14 @@ const ebb_saved_kind ebb_saved_loader = {
 
 /* ---- Numbers: an object's, in up to two entries ------------------------------------------------- */
 
-static const char *entry_of(const ebb_saved *x, const ebb_field *f, ebb_key *k)
-{
-	return ebb_key_of(k, x->name, f->suffix, "");
-}
-
 static bool numbers_put(ebb_saved *x, ebb_archive *a, ebb_error *e)
 {
 	ebb_key k = {0};
 	bool ok = true;
 
 	for (const ebb_field *f = x->field; ok && f < x->field + 2 && f->at; f++)
-		ok = entry_of(x, f, &k)
-		             ? ebb_archive_add_values(a, k.text, f->dtype, f->shape, f->at, e)
-		             : no_memory(e);
+		ok = ebb_key_or_fail(&k, "saver", x->name, f->suffix, "", e) &&
+		     ebb_archive_add_values(a, k.text, f->dtype, f->shape, f->at, e);
 	ebb_key_free(&k);
 	return ok;
 }
@@ -174,12 +161,9 @@ static void numbers_fits(ebb_saved *x, const ebb_archive *a, ebb_complaints *c)
 {
 	ebb_key k = {0};
 
-	for (const ebb_field *f = x->field; f < x->field + 2 && f->at; f++) {
-		if (entry_of(x, f, &k))
+	for (const ebb_field *f = x->field; f < x->field + 2 && f->at; f++)
+		if (ebb_key_or_complain(&k, x->name, f->suffix, "", c))
 			ebb_state_has(a, k.text, f->dtype, f->shape, c);
-		else
-			ebb_complain(c, EBB_NO_MEMORY, "no memory for a name");
-	}
 	ebb_key_free(&k);
 }
 
@@ -192,9 +176,8 @@ static bool numbers_take(ebb_saved *x, const ebb_archive *a, ebb_error *e)
 		uint8_t flag = 0;
 		bool is_flag = f->dtype == EBB_FILE_BOOL;
 
-		ok = entry_of(x, f, &k)
-		             ? ebb_state_read(a, k.text, is_flag ? (void *)&flag : f->at, e)
-		             : no_memory(e);
+		ok = ebb_key_or_fail(&k, "saver", x->name, f->suffix, "", e) &&
+		     ebb_state_read(a, k.text, is_flag ? (void *)&flag : f->at, e);
 		/* A file's byte may be neither 0 nor 1. */
 		if (ok && is_flag)
 			*(bool *)f->at = flag != 0;

@@ -117,11 +117,10 @@ static void check_added(ebb_saved *x, const ebb_archive *a, ebb_complaints *c)
 {
 	ebb_key k = {0};
 
-	if (!ebb_key_of(&k, ebb_saver_item, x->name, ""))
-		ebb_complain(c, EBB_NO_MEMORY, "no memory for a name");
-	else if (ebb_archive_metadata(a, k.text))
+	if (ebb_key_or_complain(&k, ebb_saver_item, x->name, "", c) &&
+		ebb_archive_metadata(a, k.text))
 		x->kind->fits(x, a, c);
-	else
+	else if (k.text)
 		ebb_complain(c, EBB_INVALID, "\"%.100s\" (%s) was added, but was not saved",
 			x->name, x->kind->what);
 	ebb_key_free(&k);

@@ -80,12 +80,6 @@ void ebb_saver_clear_error(ebb_saver *s)
 		s->error = (ebb_error){0};
 }
 
-static bool no_memory(ebb_error *e)
-{
-	ebb_error_set(e, EBB_NO_MEMORY, NULL, "saver: no memory for a name");
-	return false;
-}
-
 /* ---- Saving ----------------------------------------------------------------------------------- */
 
 bool ebb_saver_is_ready(const ebb_saver *s, ebb_error *e)
@@ -115,9 +109,8 @@ static bool name_items(const ebb_saver *s, ebb_archive *a, ebb_error *e)
 	bool ok = true;
 
 	for (int64_t i = 0; ok && i < s->count; i++)
-		ok = ebb_key_of(&k, ebb_saver_item, s->item[i]->name, "")
-		             ? ebb_archive_set_metadata(a, k.text, s->item[i]->kind->what, e)
-		             : no_memory(e);
+		ok = ebb_key_or_fail(&k, "saver", ebb_saver_item, s->item[i]->name, "", e) &&
+		     ebb_archive_set_metadata(a, k.text, s->item[i]->kind->what, e);
 	ebb_key_free(&k);
 	return ok;
 }

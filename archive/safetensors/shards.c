@@ -426,7 +426,7 @@ bool ebb_write_shards(const ebb_archive *a, const char *path, int64_t shard_byte
 	set s = {.a = a, .path = path, .stem = n, .room = n + 80, .e = e};
 	bool ok = false;
 
-	if (n >= m && strcmp(path + n - m, suffix) == 0)
+	if (ebb_ends_in(path, suffix))
 		s.stem = n - m;
 	s.directory = slash ? (size_t)(slash - path) + 1 : 0;
 	s.entry = ebb_archive_entries(a, e);

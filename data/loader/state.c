@@ -36,10 +36,12 @@ static void settings_of(const ebb_loader *l, setting s[SETTINGS])
 	ebb_format(s[SETTINGS - 1].value, sizeof s->value, "%llu", (unsigned long long)l->seed);
 }
 
-static bool no_memory(const char *who, ebb_error *e)
+static bool put_number(ebb_archive *a, ebb_key *k, const char *prefix, const char *name,
+	int64_t value, ebb_error *e)
 {
-	ebb_error_set(e, EBB_NO_MEMORY, NULL, "%s: no memory for a name", who);
-	return false;
+	const char *full = ebb_key_or_fail(k, "loader_put", prefix, name, "", e);
+
+	return full && ebb_archive_add_i64(a, full, value, e);
 }
 
 bool ebb_loader_put(const ebb_loader *l, ebb_archive *a, const char *prefix, ebb_error *e)
@@ -55,26 +57,12 @@ bool ebb_loader_put(const ebb_loader *l, ebb_archive *a, const char *prefix, ebb
 	}
 	settings_of(l, set);
 	for (int i = 0; ok && i < SETTINGS; i++)
-		ok = ebb_key_of(&k, prefix, set[i].name, "")
-		             ? ebb_archive_set_metadata(a, k.text, set[i].value, e)
-		             : no_memory("loader_put", e);
-	ok = ok &&
-	     (ebb_key_of(&k, prefix, "epoch", "") ? ebb_archive_add_i64(a, k.text, l->epoch, e)
-						  : no_memory("loader_put", e));
-	ok = ok && (ebb_key_of(&k, prefix, "next", "") ? ebb_archive_add_i64(a, k.text, l->next, e)
-						       : no_memory("loader_put", e));
+		ok = ebb_key_or_fail(&k, "loader_put", prefix, set[i].name, "", e) &&
+		     ebb_archive_set_metadata(a, k.text, set[i].value, e);
+	ok = ok && put_number(a, &k, prefix, "epoch", l->epoch, e) &&
+	     put_number(a, &k, prefix, "next", l->next, e);
 	ebb_key_free(&k);
 	return ok;
-}
-
-/* Without memory for a name nothing is known of what it stands for. */
-static const char *key(ebb_key *k, const char *prefix, const char *name, ebb_complaints *all)
-{
-	const char *full = ebb_key_of(k, prefix, name, "");
-
-	if (!full)
-		ebb_complain(all, EBB_NO_MEMORY, "no memory for a name");
-	return full;
 }
 
 /* The position, if it is one of the loader's. */
@@ -92,12 +80,12 @@ static bool find(const ebb_loader *l, const ebb_archive *a, const char *prefix, 
 	}
 	settings_of(l, set);
 	for (int i = 0; i < SETTINGS; i++)
-		if (key(&k, prefix, set[i].name, &all))
+		if (ebb_key_or_complain(&k, prefix, set[i].name, "", &all))
 			ebb_state_is(a, k.text, set[i].value, &all);
 	*epoch = *next = 0;
-	if (key(&k, prefix, "epoch", &all))
+	if (ebb_key_or_complain(&k, prefix, "epoch", "", &all))
 		ebb_state_i64(a, k.text, epoch, &all);
-	if (key(&k, prefix, "next", &all))
+	if (ebb_key_or_complain(&k, prefix, "next", "", &all))
 		ebb_state_i64(a, k.text, next, &all);
 	ebb_key_free(&k);
 	if (*epoch < 0 || *epoch > MOST_EPOCHS || *next < 0 || *next > l->batches)
