@@ -161,10 +161,8 @@ static bool keep_all(settings *s, ebb_params *p, ebb_optim *opt, ebb_tape *t, eb
 {
 	keeping *k = &s->keep;
 
-	if (!keep_open(k))
+	if (!keep_open(k, p, opt))
 		return false;
-	ebb_saver_add(k->saver, "model", p);
-	ebb_saver_add(k->saver, "optimizer", opt);
 	ebb_saver_add(k->saver, "tape", t);
 	ebb_saver_add(k->saver, "loader", loader);
 	ebb_saver_add(k->saver, "loss", &now->loss);

@@ -39,18 +39,19 @@ void keep_check(const keeping *k)
 
 /* ---- The run ---- */
 
-bool keep_open(keeping *k)
+bool keep_open(keeping *k, ebb_params *p, ebb_optim *opt)
 {
 	ebb_error e = {0};
 
 	if (!k->path)
 		return true;
 	k->saver = ebb_saver_new(k->path, .keep = k->last, .background = true, .error = &e);
-	if (k->saver)
-		cli_catch_signals();
-	else
-		fprintf(stderr, "%s\n", e.message);
-	return k->saver;
+	if (!k->saver)
+		return fprintf(stderr, "%s\n", e.message), false;
+	cli_catch_signals();
+	ebb_saver_add(k->saver, "model", p);
+	ebb_saver_add(k->saver, "optimizer", opt);
+	return true;
 }
 
 /* A message for each error, so that a later one has its own. */

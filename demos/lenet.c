@@ -108,10 +108,8 @@ static bool keep_all(
 {
 	keeping *k = &s->keep;
 
-	if (!keep_open(k))
+	if (!keep_open(k, p, opt))
 		return false;
-	ebb_saver_add(k->saver, "model", p);
-	ebb_saver_add(k->saver, "optimizer", opt);
 	ebb_saver_add(k->saver, "tape", t);
 	ebb_saver_add(k->saver, "loader", loader);
 	ebb_saver_add(k->saver, "loss", &now->loss);

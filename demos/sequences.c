@@ -135,11 +135,9 @@ static bool train(ebb_tape *t, ebb_params *p, const model *m, uint64_t *random, 
 	ebb_optim *opt = ebb_adam(p, .lr = 0.005);
 	ebb_tensor *memory[LONGEST];
 	ebb_average loss = {0}, right = {0};
-	bool ok = keep_open(keep);
+	bool ok = keep_open(keep, p, opt);
 
 	/* There is no loader: what is drawn depends on one number. */
-	ebb_saver_add(keep->saver, "model", p);
-	ebb_saver_add(keep->saver, "optimizer", opt);
 	ebb_saver_add(keep->saver, "random", random);
 	ebb_saver_add(keep->saver, "loss", &loss);
 	ebb_saver_add(keep->saver, "right", &right);

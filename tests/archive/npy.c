@@ -1,6 +1,6 @@
 /* .npy files: NumPy's headers as they may be spelt, and a message for what is none. */
 #include "archive/numpy/npy.h"
-#include "tests/support/support.h"
+#include "tests/archive/opening.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,26 +31,13 @@ static const char *write_text(const char *text, size_t values)
 	return write_version(1, text, strlen(text), values);
 }
 
-static ebb_archive *open_ok(const char *path)
+static ebb_archive *open_one(const char *path)
 {
-	ebb_error e = {0};
-	ebb_archive *a = ebb_archive_read(path, .error = &e);
+	ebb_archive *a = open_ok(path);
 
-	ck_assert_msg(a, "%s", e.message);
 	ck_assert_int_eq(ebb_archive_count(a), 1);
 	ck_assert_str_eq(ebb_archive_name_at(a, 0), "");
 	return a;
-}
-
-static void expect_refused(const char *path, const char *words)
-{
-	ebb_error e = {0};
-	ebb_archive *a = ebb_archive_read(path, .error = &e);
-
-	ck_assert_msg(!a, "accepted, expected: %s", words);
-	ck_assert_msg(
-		e.status == EBB_BAD_FILE && strstr(e.message, words) && strstr(e.message, path),
-		"%d: %s (expected: %s)", (int)e.status, e.message, words);
 }
 
 /* ---- Headers -------------------------------------------------------------------------------- */
@@ -93,7 +80,7 @@ START_TEST(a_header_is_read_however_it_is_spelt)
 	const struct accepted *x = &accepted[_i];
 
 	for (int version = 1; version <= 3; version++) {
-		ebb_archive *a = open_ok(write_version(version, x->text, strlen(x->text), 24));
+		ebb_archive *a = open_one(write_version(version, x->text, strlen(x->text), 24));
 		ebb_shape shape = ebb_archive_shape_at(a, 0);
 		char text[120];
 
@@ -133,7 +120,7 @@ START_TEST(types_that_ebb_has_not_are_listed_and_named)
 
 	snprintf(text, sizeof text, "{'descr': %s, 'fortran_order': False, 'shape': (2,), }",
 		others[_i].descr);
-	a = open_ok(write_text(text, 32));
+	a = open_one(write_text(text, 32));
 	ck_assert_int_eq(ebb_archive_dtype_at(a, 0), EBB_FILE_OTHER);
 	ck_assert_int_eq(ebb_archive_shape_at(a, 0).dims[0], 2);
 	ck_assert(!ebb_archive_tensor(a, "", EBB_DEFAULT, &e));
@@ -271,7 +258,7 @@ START_TEST(orders_of_bytes_and_axes_are_undone)
 
 	for (int k = 0; k < 4; k++) {
 		/* Three bytes of more arrays are left alone. */
-		ebb_archive *a = open_ok(write_text(texts[k], 12 + 3));
+		ebb_archive *a = open_one(write_text(texts[k], 12 + 3));
 		ebb_error e = {0};
 		ebb_tensor *x = ebb_archive_tensor(a, "", EBB_I64, &e);
 
@@ -315,7 +302,7 @@ START_TEST(every_type_and_shape_comes_back)
 			ebb_archive_free(a);
 			if (!has)
 				continue;
-			a = open_ok(path);
+			a = open_one(path);
 			ck_assert_int_eq(ebb_archive_dtype_at(a, 0), d);
 			ck_assert(ebb_same_dims(ebb_archive_shape_at(a, 0), shapes[k]));
 			ck_assert_int_eq(a->entry[0].offset % 64, 0);

@@ -1,6 +1,6 @@
 /* safetensors: what is written comes back, and a file that is not one is refused with a message that says why. */
 #include "archive/internal.h"
-#include "tests/support/support.h"
+#include "tests/archive/opening.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -30,26 +30,6 @@ static const char *write_raw(uint64_t length, const char *header, size_t n, size
 static const char *write_header(const char *header, size_t values)
 {
 	return write_raw(strlen(header), header, strlen(header), values);
-}
-
-static ebb_archive *open_ok(const char *path)
-{
-	ebb_error e = {0};
-	ebb_archive *a = ebb_archive_read(path, .error = &e);
-
-	ck_assert_msg(a, "%s", e.message);
-	return a;
-}
-
-static void expect_refused(const char *path, const char *words)
-{
-	ebb_error e = {0};
-	ebb_archive *a = ebb_archive_read(path, .error = &e);
-
-	ck_assert_msg(!a, "accepted, expected: %s", words);
-	ck_assert_msg(
-		e.status == EBB_BAD_FILE && strstr(e.message, words) && strstr(e.message, path),
-		"%d: %s (expected: %s)", (int)e.status, e.message, words);
 }
 
 /* ---- Round trips ---------------------------------------------------------------------------- */
