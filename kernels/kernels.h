@@ -164,7 +164,7 @@ typedef enum ebb_conv_pass {
 	EBB_CONV_GRAD_WEIGHT
 } ebb_conv_pass;
 
-/* How convolutions go: by shape (conv.c says how), or one way wherever it fits. */
+/* How convolutions go: by shape (conv/conv.c says how), or one way wherever it fits. */
 typedef enum ebb_conv_choice {
 	EBB_CONV_BY_SHAPE,
 	EBB_CONV_DIRECT,

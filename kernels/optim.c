@@ -2,7 +2,7 @@
  * optim.c - the steps of the optimizers, in place, over all parameters in one job.
  */
 #include "functions.h"
-#include "outer.h"
+#include "kernels/gemm/outer.h"
 
 struct step_job {
 	int64_t count, total;

@@ -6,9 +6,9 @@
  * a panel of output channels: it transforms its filters for some source channels at a time, into a
  * buffer that stays in the cache, and multiplies them with all tiles.
  */
-#include "ahead.h"
-#include "microkernel.h"
-#include "winograd.h"
+#include "kernels/conv/ahead.h"
+#include "kernels/conv/winograd.h"
+#include "kernels/gemm/microkernel.h"
 
 #if !EBB_F64
 

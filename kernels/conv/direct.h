@@ -1,11 +1,11 @@
 /*
  * direct.h - what the direct way to a convolution is made of: walks over images, and packed filters.
  */
-#ifndef EBB_KERNELS_DIRECT_H
-#define EBB_KERNELS_DIRECT_H
+#ifndef EBB_KERNELS_CONV_DIRECT_H
+#define EBB_KERNELS_CONV_DIRECT_H
 
-#include "conv.h"
-#include "microkernel.h"
+#include "kernels/conv/conv.h"
+#include "kernels/gemm/microkernel.h"
 
 /* ---- Walks over the outputs of an image (direct.c) ------------------------------------------- */
 

@@ -6,10 +6,10 @@
  * OpenBLAS takes processors that it does not know for ones without AVX, at a fifth of their
  * speed: so it is asked for its core's name first.
  */
-#ifndef EBB_KERNELS_BLAS_H
-#define EBB_KERNELS_BLAS_H
+#ifndef EBB_KERNELS_GEMM_BLAS_H
+#define EBB_KERNELS_GEMM_BLAS_H
 
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 /* Whether C [m,n] = A [m,k] * B [k,n] should go to OpenBLAS, beside the own kernels of that
  * instruction set. */

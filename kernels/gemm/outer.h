@@ -1,10 +1,10 @@
 /*
  * outer.h - sums of few outer products as other kernels use them: tile by tile.
  */
-#ifndef EBB_KERNELS_OUTER_H
-#define EBB_KERNELS_OUTER_H
+#ifndef EBB_KERNELS_GEMM_OUTER_H
+#define EBB_KERNELS_GEMM_OUTER_H
 
-#include "real.h"
+#include "kernels/real.h"
 
 EBB_DECLARE(outer_sum);
 

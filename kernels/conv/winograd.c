@@ -7,8 +7,8 @@
  * tiles by channels; the outputs.  The products of a point take the place of the values of the one
  * before it, which are no longer read.
  */
-#include "microkernel.h"
-#include "winograd.h"
+#include "kernels/conv/winograd.h"
+#include "kernels/gemm/microkernel.h"
 
 #if !EBB_F64
 

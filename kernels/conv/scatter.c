@@ -5,9 +5,9 @@
  * by all weights, its products for one row of the filter being a run of neighbours in a row of gx, and
  * the runs are added up where they overlap.
  */
-#include "conv.h"
-#include "lanes.h"
-#include "microkernel.h"
+#include "kernels/conv/conv.h"
+#include "kernels/gemm/microkernel.h"
+#include "kernels/lanes.h"
 
 enum { PIECES = 16, MOST_CHANNELS = 8, LEAST_OUTPUTS = 8 };
 

@@ -15,11 +15,11 @@
  * half for 5 x 5 (100).  Rounding depends on the points: of all pairs of sixteenths, 11/16 and 23/16 are
  * among the best, with a fifth of the error of the usual 1 and 2.
  */
-#ifndef EBB_KERNELS_WINOGRAD_H
-#define EBB_KERNELS_WINOGRAD_H
+#ifndef EBB_KERNELS_CONV_WINOGRAD_H
+#define EBB_KERNELS_CONV_WINOGRAD_H
 
-#include "conv.h"
-#include "lanes.h"
+#include "kernels/conv/conv.h"
+#include "kernels/lanes.h"
 
 enum { EBB_TILE = 6, EBB_POINTS = EBB_TILE * EBB_TILE, EBB_MAX_TAPS = 5 };
 

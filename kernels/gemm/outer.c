@@ -5,9 +5,9 @@
  * Each element is the sum of its terms in their order, whatever the tile: written at once or handed
  * on tile by tile, the bits are the same.  What a piece needs beside its operands lies on the stack.
  */
-#include "outer.h"
-#include "gemm.h"
-#include "microkernel.h"
+#include "kernels/gemm/outer.h"
+#include "kernels/gemm/gemm.h"
+#include "kernels/gemm/microkernel.h"
 
 /* Bytes of the terms packed for a piece, and of a row of its tiles: with a tile they fit the
  * second-level cache. */

@@ -12,10 +12,10 @@
  *
  * b moves on by b_stride with every term, of any run.
  */
-#ifndef EBB_KERNELS_MICROKERNEL_H
-#define EBB_KERNELS_MICROKERNEL_H
+#ifndef EBB_KERNELS_GEMM_MICROKERNEL_H
+#define EBB_KERNELS_GEMM_MICROKERNEL_H
 
-#include "real.h"
+#include "kernels/real.h"
 
 struct ebb_product {
 	int64_t runs1, runs2, len;

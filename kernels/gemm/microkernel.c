@@ -2,8 +2,8 @@
  * microkernel.c - the inner loops of matrix products and convolutions, one for each number of rows,
  * width of panel and way to read a.
  */
-#include "microkernel.h"
-#include "lanes.h"
+#include "kernels/gemm/microkernel.h"
+#include "kernels/lanes.h"
 
 /* By row, addresses go from one of three bases, so that few registers hold all rows: base + {0,
  * 1, 2, 3, 4} strides. */

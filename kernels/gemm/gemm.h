@@ -1,10 +1,10 @@
 /*
  * gemm.h - the matrix product as other kernels use it.
  */
-#ifndef EBB_KERNELS_GEMM_H
-#define EBB_KERNELS_GEMM_H
+#ifndef EBB_KERNELS_GEMM_GEMM_H
+#define EBB_KERNELS_GEMM_GEMM_H
 
-#include "real.h"
+#include "kernels/real.h"
 
 EBB_DECLARE(gemm_workspace);
 EBB_DECLARE(gemm);

@@ -1,7 +1,7 @@
 /*
  * depthwise.c - convolutions with one channel per group: vectors run over the channels.
  */
-#include "conv.h"
+#include "kernels/conv/conv.h"
 
 /* Partial sums of a weight gradient. */
 enum { CHUNKS = 16 };

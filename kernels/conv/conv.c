@@ -4,7 +4,7 @@
  * The rule: depthwise filters by themselves; else Winograd's way where it fits and costs less
  * (winograd_wins); else the direct one.  EBB_CONV forces a way wherever it fits.
  */
-#include "conv.h"
+#include "kernels/conv/conv.h"
 
 #include <string.h>
 

@@ -2,10 +2,10 @@
  * gemm.c - matrix products.  C is cut into pieces by its shape alone; each piece packs what it
  * needs of A and B, a block of terms at a time, and leaves the rest to the micro-kernel.
  */
-#include "gemm.h"
-#include "blas.h"
-#include "microkernel.h"
-#include "transpose.h"
+#include "kernels/gemm/gemm.h"
+#include "kernels/gemm/blas.h"
+#include "kernels/gemm/microkernel.h"
+#include "kernels/transpose.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /*
  * filters.c - the filters of a convolution in panels, as the micro-kernel reads them.
  */
-#include "direct.h"
-#include "transpose.h"
+#include "kernels/conv/direct.h"
+#include "kernels/transpose.h"
 
 #include <string.h>
 

@@ -8,8 +8,8 @@
  * all points would be far more than what they are made of; the sums of some channels at all points are
  * a piece, and become weights where they lie in its cache.
  */
-#include "microkernel.h"
-#include "winograd.h"
+#include "kernels/conv/winograd.h"
+#include "kernels/gemm/microkernel.h"
 
 #if !EBB_F64
 

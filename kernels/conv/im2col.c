@@ -5,8 +5,8 @@
  * Image by image and group by group, with columns[pixel][c,u,v] in the order of the weights, so
  * that these are read as they lie.
  */
-#include "conv.h"
-#include "gemm.h"
+#include "kernels/conv/conv.h"
+#include "kernels/gemm/gemm.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /*
  * winograd_tiles.c - the transforms of tiles and filters, and how an image is cut into tiles.
  */
-#include "microkernel.h"
-#include "transpose.h"
-#include "winograd.h"
+#include "kernels/conv/winograd.h"
+#include "kernels/gemm/microkernel.h"
+#include "kernels/transpose.h"
 
 #include <string.h>
 

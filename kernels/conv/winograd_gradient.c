@@ -2,9 +2,9 @@
  * winograd_gradient.c - what the weights' gradient transforms: tiles of gy to their values at all
  * points, and sums at all points to weights.
  */
-#include "microkernel.h"
-#include "transpose.h"
-#include "winograd.h"
+#include "kernels/conv/winograd.h"
+#include "kernels/gemm/microkernel.h"
+#include "kernels/transpose.h"
 
 #if !EBB_F64
 

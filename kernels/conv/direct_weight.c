@@ -4,7 +4,7 @@
  * It sums over pixels instead of channels: the micro-kernel reads the image term by term, and gives
  * partial sums over fixed chunks of the batch, which are added in order.
  */
-#include "direct.h"
+#include "kernels/conv/direct.h"
 
 enum {
 	PIECES = 16,

@@ -2,10 +2,10 @@
  * ahead.h - a block of a matrix that will be read next comes near while something else is computed:
  * memory takes as long as that.
  */
-#ifndef EBB_KERNELS_AHEAD_H
-#define EBB_KERNELS_AHEAD_H
+#ifndef EBB_KERNELS_CONV_AHEAD_H
+#define EBB_KERNELS_CONV_AHEAD_H
 
-#include "real.h"
+#include "kernels/real.h"
 
 struct ebb_ahead {
 	const real *from;

@@ -6,9 +6,9 @@
  * its filters for some input channels at a time, into a buffer that stays in the cache, and
  * multiplies them with all positions before it goes on to the next channels.
  */
-#include "ahead.h"
-#include "direct.h"
-#include "transpose.h"
+#include "kernels/conv/ahead.h"
+#include "kernels/conv/direct.h"
+#include "kernels/transpose.h"
 
 enum {
 	FEW_POSITIONS = 512,

@@ -1,10 +1,10 @@
 /*
  * conv.h - the ways to a convolution, of which conv.c chooses one.
  */
-#ifndef EBB_KERNELS_CONV_H
-#define EBB_KERNELS_CONV_H
+#ifndef EBB_KERNELS_CONV_CONV_H
+#define EBB_KERNELS_CONV_CONV_H
 
-#include "real.h"
+#include "kernels/real.h"
 
 /* One way, for the three passes. */
 #define EBB_CONV_WAY(name)                                                                         \

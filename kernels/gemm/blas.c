@@ -4,7 +4,7 @@
  * It is loaded when the first product comes that is large enough: it brings three megabytes and a
  * thread per processor into a process, of which most processes here have no use.
  */
-#include "blas.h"
+#include "kernels/gemm/blas.h"
 
 #include <limits.h>
 #include <string.h>

@@ -9,8 +9,8 @@
  * one convolution for each phase of the input's rows and columns modulo the stride, by the taps
  * that meet that phase.
  */
-#include "direct.h"
-#include "gemm.h"
+#include "kernels/conv/direct.h"
+#include "kernels/gemm/gemm.h"
 
 #include <string.h>
 
