@@ -1,7 +1,7 @@
 /*
  * host.h - what the library asks of the system and the program around it: files written whole
- * (write.c), and text that no locale changes (locale.c).  For every folder above, and installed
- * nowhere.
+ * (write.c), text that no locale changes (locale.c), and memory that grows (memory.c).  For every
+ * folder above, and installed nowhere.
  */
 #ifndef EBB_AUTOGRAD_HOST_H
 #define EBB_AUTOGRAD_HOST_H
@@ -47,5 +47,10 @@ void ebb_append_v(char *buffer, size_t size, const char *format, va_list ap) EBB
 const char *ebb_shape_text(ebb_shape s, char *buffer, size_t size);
 /* The system's words for an errno value, in English.  Valid until this thread's next call. */
 const char *ebb_reason(int code);
+
+/* Room for n elements of that size in *array, whose capacity doubles from 64 on: ebb_free gives back
+ * *capacity elements.  array points to the pointer, which starts as NULL with a capacity of 0.  False
+ * without memory, and the array is as it was. */
+bool ebb_grow(void *array, int64_t *capacity, int64_t n, size_t element);
 
 #endif

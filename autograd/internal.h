@@ -125,8 +125,6 @@ bool ebb_arena_is_after(const ebb_arena *a, uint64_t mark, const void *p);
 void ebb_arena_free(ebb_arena *a);
 ebb_storage *ebb_storage_new(size_t bytes); /* a stored tensor's */
 void ebb_storage_free(ebb_storage *s);
-/* Grows *array (of elements of the given size) to hold at least n. */
-bool ebb_grow(void *array, int64_t *capacity, int64_t n, size_t element);
 
 static inline void ebb_ref(ebb_storage *s)
 {

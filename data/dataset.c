@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "autograd/host.h"
 #include "data/internal.h"
 
 ebb_dataset *ebb_dataset_new(
@@ -138,16 +139,8 @@ static bool note_at(ebb_notes *notes, int64_t at, int64_t index, const char *mes
 {
 	struct ebb_note new = {index, NULL, strlen(message) + 1};
 
-	if (notes->count == notes->room) {
-		int64_t room = notes->room ? 2 * notes->room : 8;
-		struct ebb_note *more = ebb_realloc(notes->note, (size_t)notes->room * sizeof *more,
-			(size_t)room * sizeof *more);
-
-		if (!more)
-			return false;
-		notes->note = more;
-		notes->room = room;
-	}
+	if (!ebb_grow(&notes->note, &notes->room, notes->count + 1, sizeof *notes->note))
+		return false;
 	new.message = ebb_alloc(new.size);
 	if (!new.message)
 		return false;

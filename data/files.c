@@ -3,32 +3,23 @@
  */
 #include <string.h>
 
+#include "autograd/host.h"
 #include "data/internal.h"
 
 bool ebb_files_add(ebb_files *f, const char *path, int64_t label, const char *what, ebb_error *e)
 {
 	size_t length = strlen(path) + 1;
 
-	if (f->count == f->room) {
-		int64_t room = f->room ? f->room + f->room / 2 : 64;
-		struct ebb_file *more = ebb_realloc(
-			f->file, (size_t)f->room * sizeof *more, (size_t)room * sizeof *more);
-
-		if (!more)
-			goto no_memory;
-		f->file = more;
-		f->room = room;
+	if (!ebb_grow(&f->file, &f->room, f->count + 1, sizeof *f->file) ||
+		!ebb_bytes_reserve(&f->text, f->text.size + length)) {
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "%s: no memory for %lld paths", what,
+			(long long)f->count);
+		return false;
 	}
-	if (!ebb_bytes_reserve(&f->text, f->text.size + length))
-		goto no_memory;
 	memcpy(f->text.data + f->text.size, path, length);
 	f->file[f->count++] = (struct ebb_file){f->text.size, label};
 	f->text.size += length;
 	return true;
-no_memory:
-	ebb_error_set(
-		e, EBB_NO_MEMORY, NULL, "%s: no memory for %lld paths", what, (long long)f->count);
-	return false;
 }
 
 void ebb_files_free(ebb_files *f)

@@ -39,7 +39,7 @@ struct probe_layer {
 	size_t path_size;
 	bool container;
 	struct layer_sums *rows;
-	int capacity;
+	int64_t capacity;
 };
 
 struct probe_param {
@@ -50,7 +50,7 @@ struct probe_param {
 	size_t snapshot_size;
 	bool snapped;
 	struct param_sums *rows;
-	int capacity;
+	int64_t capacity;
 };
 
 /* The result of a layer in the current step: its gradient comes under this node. */
@@ -74,16 +74,18 @@ struct ebb_probe {
 	bool watching; /* the current step is sampled */
 	bool open;     /* row number samples is being filled */
 	bool flushed;  /* a gradient was 0 throughout on a tape that flushes its type */
-	int samples, capacity;
-	int64_t *step_of;
-	int step_capacity;
+	int samples;
+	int64_t *step_of, step_capacity;
 
 	struct probe_layer *layer;
-	int layers, layer_capacity, next_layer;
+	int layers, next_layer;
+	int64_t layer_capacity;
 	struct probe_param *param;
-	int params, param_capacity, next_param;
+	int params, next_param;
+	int64_t param_capacity;
 	struct pending *pending;
-	int pendings, pending_capacity;
+	int pendings;
+	int64_t pending_capacity;
 };
 
 /* Whether the scope path lies inside the scope outer (and is not outer itself). */

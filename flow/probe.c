@@ -4,6 +4,7 @@
  * A scope's result is looked at when the scope ends; the node that computed it is noted, and when a
  * sweep completes that node's gradient, it is the gradient of the scope's result.
  */
+#include "autograd/host.h"
 #include "flow/internal.h"
 #include "kernels/float_state.h"
 
@@ -43,20 +44,6 @@ bool ebb_path_inside(const char *path, const char *outer)
 	return strncmp(path, outer, n) == 0 && path[n] == '.';
 }
 
-/* An array of n elements grown to hold one more; false if there is no memory. */
-static bool grow(void **array, int *capacity, int n, size_t size)
-{
-	if (n < *capacity)
-		return true;
-	int more = *capacity ? 2 * *capacity : 16;
-	void *grown = ebb_realloc(*array, (size_t)*capacity * size, ebb_bytes_of(more, size));
-	if (!grown)
-		return false;
-	*array = grown;
-	*capacity = more;
-	return true;
-}
-
 static void fail(ebb_probe *p)
 {
 	p->failed = true;
@@ -84,39 +71,19 @@ static void thin(ebb_probe *p)
 	p->samples = kept;
 }
 
-static bool grow_rows(void **rows, int from, int to, size_t size)
+/* Room for one more sample, in each array by itself: growing may stop half-way. */
+static bool room_for_sample(ebb_probe *p)
 {
-	void *grown = ebb_realloc(*rows, (size_t)from * size, ebb_bytes_of(to, size));
+	int64_t n = p->samples + 1;
+	bool ok = ebb_grow(&p->step_of, &p->step_capacity, n, sizeof *p->step_of);
 
-	if (grown)
-		*rows = grown;
-	return grown != NULL;
-}
-
-/* Room for twice as many samples.  Each array knows its own size: growing may stop half-way. */
-static bool more_samples(ebb_probe *p)
-{
-	int more = p->capacity ? 2 * p->capacity : 16;
-
-	if (more > p->max_samples)
-		more = p->max_samples;
-	if (!grow_rows((void **)&p->step_of, p->step_capacity, more, sizeof *p->step_of))
-		return false;
-	p->step_capacity = more;
-	for (int i = 0; i < p->layers; i++) {
-		struct probe_layer *l = &p->layer[i];
-		if (!grow_rows((void **)&l->rows, l->capacity, more, sizeof *l->rows))
-			return false;
-		l->capacity = more;
-	}
-	for (int i = 0; i < p->params; i++) {
-		struct probe_param *q = &p->param[i];
-		if (!grow_rows((void **)&q->rows, q->capacity, more, sizeof *q->rows))
-			return false;
-		q->capacity = more;
-	}
-	p->capacity = more;
-	return true;
+	for (int i = 0; ok && i < p->layers; i++)
+		ok = ebb_grow(
+			&p->layer[i].rows, &p->layer[i].capacity, n, sizeof *p->layer[i].rows);
+	for (int i = 0; ok && i < p->params; i++)
+		ok = ebb_grow(
+			&p->param[i].rows, &p->param[i].capacity, n, sizeof *p->param[i].rows);
+	return ok;
 }
 
 /* The current step's sample, begun at the first thing seen in it.  -1 if this step is not (or no
@@ -132,7 +99,7 @@ static int current_sample(ebb_probe *p)
 			return -1;
 		}
 	}
-	if (p->samples == p->capacity && !more_samples(p)) {
+	if (!room_for_sample(p)) {
 		fail(p);
 		return -1;
 	}
@@ -163,14 +130,14 @@ static int add_layer(ebb_probe *p, const char *path)
 {
 	size_t size = strlen(path) + 1;
 
-	if (!grow((void **)&p->layer, &p->layer_capacity, p->layers, sizeof *p->layer))
+	if (!ebb_grow(&p->layer, &p->layer_capacity, p->layers + 1, sizeof *p->layer))
 		return -1;
 	struct probe_layer l = {
-		.path = ebb_alloc(size), .path_size = size, .capacity = p->capacity};
-	l.rows = ebb_alloc_zeroed((size_t)p->capacity * sizeof *l.rows);
+		.path = ebb_alloc(size), .path_size = size, .capacity = p->step_capacity};
+	l.rows = ebb_alloc_zeroed((size_t)l.capacity * sizeof *l.rows);
 	if (!l.path || !l.rows) {
 		ebb_free(l.path, size);
-		ebb_free(l.rows, (size_t)p->capacity * sizeof *l.rows);
+		ebb_free(l.rows, (size_t)l.capacity * sizeof *l.rows);
 		return -1;
 	}
 	memcpy(l.path, path, size);
@@ -216,15 +183,15 @@ static int find_param(ebb_probe *p, const ebb_tensor *stored)
 
 static int add_param(ebb_probe *p, const ebb_tensor *stored, int layer)
 {
-	if (!grow((void **)&p->param, &p->param_capacity, p->params, sizeof *p->param))
+	if (!ebb_grow(&p->param, &p->param_capacity, p->params + 1, sizeof *p->param))
 		return -1;
-	struct probe_param q = {.stored = stored, .layer = layer, .capacity = p->capacity};
+	struct probe_param q = {.stored = stored, .layer = layer, .capacity = p->step_capacity};
 	q.snapshot_size = (size_t)ebb_count(stored) * ebb_dtype_size(ebb_dtype_of(stored));
 	q.snapshot = ebb_alloc(q.snapshot_size);
-	q.rows = ebb_alloc_zeroed((size_t)p->capacity * sizeof *q.rows);
+	q.rows = ebb_alloc_zeroed((size_t)q.capacity * sizeof *q.rows);
 	if (!q.rows || (q.snapshot_size && !q.snapshot)) {
 		ebb_free(q.snapshot, q.snapshot_size);
-		ebb_free(q.rows, (size_t)p->capacity * sizeof *q.rows);
+		ebb_free(q.rows, (size_t)q.capacity * sizeof *q.rows);
 		return -1;
 	}
 	snprintf(q.name, sizeof q.name, "%s", ebb_name(stored));
@@ -253,7 +220,7 @@ static void on_recorded(void *ctx, const ebb_node *node)
 /* Kept in ascending order of nodes, as they mostly come. */
 static bool note(ebb_probe *p, int64_t node, int layer)
 {
-	if (!grow((void **)&p->pending, &p->pending_capacity, p->pendings, sizeof *p->pending))
+	if (!ebb_grow(&p->pending, &p->pending_capacity, p->pendings + 1, sizeof *p->pending))
 		return false;
 	int at = p->pendings++;
 	for (; at > 0 && p->pending[at - 1].node > node; at--)

@@ -1,4 +1,5 @@
 /* profile.c - where the time goes: calls by op, scope and line, and a trace of all of them. */
+#include "autograd/host.h"
 #include "flow/internal.h"
 
 #include <inttypes.h>
@@ -26,17 +27,9 @@ static void on_ran(void *ctx, const ebb_run *r)
 	ebb_profile *p = ctx;
 	int64_t own = r->nanoseconds;
 
-	if (p->n == p->capacity) {
-		int64_t capacity = p->capacity ? 2 * p->capacity : 1024;
-		call *calls = ebb_realloc(p->calls, (size_t)p->capacity * sizeof *calls,
-			(size_t)capacity * sizeof *calls);
-
-		if (!calls) {
-			p->full = true;
-			return;
-		}
-		p->calls = calls;
-		p->capacity = capacity;
+	if (!ebb_grow(&p->calls, &p->capacity, p->n + 1, sizeof *p->calls)) {
+		p->full = true;
+		return;
 	}
 	/* Calls are told when they end: those that it made itself come right before it. */
 	for (int64_t i = p->n - 1; i >= 0 && p->calls[i].start >= r->start; i--)

@@ -125,23 +125,6 @@ static void *no_memory(ebb_params *p, const char *site, const char *name)
 
 /* ---- Names and views ------------------------------------------------------------------------ */
 
-/* Room for one more element; false without memory. */
-static bool grow(void *array, int64_t count, int64_t *capacity, size_t element)
-{
-	void **at = array;
-	int64_t larger = *capacity ? 2 * *capacity : 8;
-	void *moved;
-
-	if (count < *capacity)
-		return true;
-	moved = ebb_realloc(*at, (size_t)*capacity * element, ebb_bytes_of(larger, element));
-	if (!moved)
-		return false;
-	*at = moved;
-	*capacity = larger;
-	return true;
-}
-
 /* The store's copy of prefix + name + suffix. */
 static const char *intern(
 	ebb_params *root, const char *prefix, const char *name, const char *suffix)
@@ -156,7 +139,8 @@ static const char *intern(
 			strcmp(have + a + b, suffix) == 0)
 			return have;
 	}
-	if (!grow(&root->names, root->name_count, &root->name_capacity, sizeof *root->names))
+	if (!ebb_grow(
+		    &root->names, &root->name_capacity, root->name_count + 1, sizeof *root->names))
 		return NULL;
 	text = ebb_alloc(a + b + c + 1);
 	if (!text)
@@ -216,7 +200,8 @@ ebb_params *ebb_params_sub(ebb_params *p, const char *prefix)
 	for (int64_t i = 0; i < root->view_count; i++)
 		if (root->views[i]->prefix == full)
 			return root->views[i];
-	if (!grow(&root->views, root->view_count, &root->view_capacity, sizeof *root->views))
+	if (!ebb_grow(
+		    &root->views, &root->view_capacity, root->view_count + 1, sizeof *root->views))
 		return no_memory(p, NULL, prefix);
 	view = ebb_alloc_zeroed(sizeof *view);
 	if (!view)
@@ -232,7 +217,8 @@ bool ebb_params_own(ebb_params *p, void *object, void (*destroy)(void *object))
 {
 	ebb_params *root = p->root;
 
-	if (!grow(&root->owned, root->owned_count, &root->owned_capacity, sizeof *root->owned)) {
+	if (!ebb_grow(&root->owned, &root->owned_capacity, root->owned_count + 1,
+		    sizeof *root->owned)) {
 		no_memory(p, NULL, "");
 		return false;
 	}
@@ -303,7 +289,8 @@ static ebb_entry make(ebb_params *p, ebb_entries *list, const char *what, const 
 		return entry;
 	}
 	entry.name = intern(p->root, p->prefix, name, "");
-	if (!entry.name || !grow(&list->at, list->count, &list->capacity, sizeof *list->at)) {
+	if (!entry.name ||
+		!ebb_grow(&list->at, &list->capacity, list->count + 1, sizeof *list->at)) {
 		no_memory(p, site, name);
 		return entry;
 	}

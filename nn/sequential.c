@@ -3,6 +3,7 @@
  */
 #include <stdio.h>
 
+#include "autograd/host.h"
 #include "nn/internal.h"
 
 enum { NAME_SIZE = 16 };
@@ -31,7 +32,8 @@ struct ebb_sequential {
 	ebb_params *p; /* the view of its own name */
 	const char *name;
 	step *steps;
-	int count, capacity;
+	int count;
+	int64_t capacity;
 	bool incomplete; /* an addition failed */
 };
 
@@ -90,19 +92,9 @@ static bool append(ebb_sequential *s, step made, const char *site)
 	char name[NAME_SIZE];
 
 	made.name = ebb_params_name_of(s->p, "sequential", next_name(s, name), site);
-	if (made.name && s->count == s->capacity) {
-		int larger = s->capacity ? 2 * s->capacity : 8;
-		step *steps = ebb_realloc(s->steps, (size_t)s->capacity * sizeof *steps,
-			(size_t)larger * sizeof *steps);
-
-		if (steps) {
-			s->steps = steps;
-			s->capacity = larger;
-		} else {
-			ebb_params_fail(s->p, EBB_NO_MEMORY, site,
-				"sequential: no memory for \"%s\"", made.name);
-		}
-	}
+	if (made.name && !ebb_grow(&s->steps, &s->capacity, s->count + 1, sizeof *s->steps))
+		ebb_params_fail(
+			s->p, EBB_NO_MEMORY, site, "sequential: no memory for \"%s\"", made.name);
 	if (!ebb_params_healthy(s->p)) {
 		s->incomplete = true;
 		return false;

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "autograd/factors.h"
+#include "autograd/host.h"
 #include "kernels/float_state.h"
 #include "optim/internal.h"
 
@@ -50,28 +51,13 @@ static double option(double value, double otherwise)
 	return value == 0 ? otherwise : value;
 }
 
-/* Grows *array, of elements of that size, to hold wanted. */
-static bool make_room(void *array, int64_t *capacity, int64_t wanted, size_t size)
-{
-	void **a = array, *p;
-
-	if (wanted <= *capacity)
-		return true;
-	p = ebb_realloc(*a, (size_t)*capacity * size, ebb_bytes_of(wanted, size));
-	if (!p)
-		return false;
-	*a = p;
-	*capacity = wanted;
-	return true;
-}
-
 /* State for the parameters that have none yet. */
 bool ebb_optim_take_slots(ebb_optim *o)
 {
 	int64_t wanted = ebb_params_count(o->p);
 
-	if (!make_room(&o->slots, &o->capacity, wanted, sizeof *o->slots) ||
-		!make_room(&o->parts, &o->parts_capacity, wanted, sizeof *o->parts))
+	if (!ebb_grow(&o->slots, &o->capacity, wanted, sizeof *o->slots) ||
+		!ebb_grow(&o->parts, &o->parts_capacity, wanted, sizeof *o->parts))
 		return false;
 	while (o->count < wanted) {
 		ebb_tensor *w = ebb_params_at(o->p, o->count);

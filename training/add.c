@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "archive/internal.h"
-#include "kernels/sizes.h"
 #include "training/internal.h"
 
 static void free_text(char *text)
@@ -98,22 +97,6 @@ static char *joined(const char *a, const char *b)
 	return text;
 }
 
-static bool make_room(ebb_saver *s)
-{
-	int64_t larger = s->capacity ? 2 * s->capacity : 8;
-	ebb_saved **moved;
-
-	if (s->count < s->capacity)
-		return true;
-	moved = ebb_realloc(s->item, (size_t)s->capacity * sizeof *s->item,
-		ebb_bytes_of(larger, sizeof *s->item));
-	if (!moved)
-		return false;
-	s->item = moved;
-	s->capacity = larger;
-	return true;
-}
-
 /* An item of that name, to be completed; NULL with an error in the saver, which is broken then. */
 static ebb_saved *add(ebb_saver *s, const char *name, const ebb_saved_kind *kind, void *object)
 {
@@ -134,7 +117,8 @@ static ebb_saved *add(ebb_saver *s, const char *name, const ebb_saved_kind *kind
 		x->name = joined(name, "");
 		x->prefix = joined(name, ".");
 	}
-	if (x && x->name && x->prefix && make_room(s))
+	if (x && x->name && x->prefix &&
+		ebb_grow(&s->item, &s->capacity, s->count + 1, sizeof *s->item))
 		return s->item[s->count++] = x;
 	free_item(x);
 	ebb_error_set(&e, EBB_NO_MEMORY, NULL, "saver_add: no memory for an item");

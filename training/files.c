@@ -152,29 +152,18 @@ static int later_first(const void *a, const void *b)
 	return (x < y) - (x > y);
 }
 
-/* Adds to a list whose memory doubles: it is of the smallest power of two. */
-static bool append(int64_t **list, int64_t count, int64_t x)
+void ebb_steps_free(ebb_steps *s)
 {
-	if ((count & (count - 1)) == 0) {
-		int64_t larger = count ? 2 * count : 1;
-		int64_t *moved = ebb_realloc(
-			*list, (size_t)count * sizeof x, ebb_bytes_of(larger, sizeof x));
-
-		if (!moved)
-			return false;
-		*list = moved;
-	}
-	(*list)[count] = x;
-	return true;
+	ebb_free(s->at, (size_t)s->capacity * sizeof *s->at);
+	*s = (ebb_steps){0};
 }
 
-void ebb_saves_free_steps(int64_t *steps, int64_t count)
+static bool add_step(ebb_steps *s, int64_t step)
 {
-	int64_t capacity = 1;
-
-	while (capacity < count)
-		capacity *= 2;
-	ebb_free(steps, steps ? (size_t)capacity * sizeof *steps : 0);
+	if (!ebb_grow(&s->at, &s->capacity, s->count + 1, sizeof *s->at))
+		return false;
+	s->at[s->count++] = step;
+	return true;
 }
 
 static int64_t fail(const ebb_saves *f, const char *what, ebb_error *e)
@@ -184,25 +173,24 @@ static int64_t fail(const ebb_saves *f, const char *what, ebb_error *e)
 	return -1;
 }
 
-static int64_t list_one(const ebb_saves *f, int64_t **steps, ebb_error *e)
+static int64_t list_one(const ebb_saves *f, ebb_steps *steps, ebb_error *e)
 {
 	struct stat st;
 
 	if (stat(f->path, &st) != 0)
 		return errno == ENOENT ? 0 : fail(f, "cannot be found", e);
-	if (append(steps, 0, 0))
+	if (add_step(steps, 0))
 		return 1;
 	errno = ENOMEM;
 	return fail(f, "cannot be listed", e);
 }
 
-int64_t ebb_saves_list(const ebb_saves *f, int64_t **steps, ebb_error *e)
+int64_t ebb_saves_list(const ebb_saves *f, ebb_steps *steps, ebb_error *e)
 {
-	int64_t count = 0;
 	const struct dirent *entry;
 	DIR *d;
 
-	*steps = NULL;
+	*steps = (ebb_steps){0};
 	if (f->keep == 0)
 		return list_one(f, steps, e);
 	d = opendir(f->folder);
@@ -213,35 +201,33 @@ int64_t ebb_saves_list(const ebb_saves *f, int64_t **steps, ebb_error *e)
 
 		if (step < 0)
 			continue;
-		if (!append(steps, count, step)) {
+		if (!add_step(steps, step)) {
 			errno = ENOMEM;
 			break;
 		}
-		count++;
 	}
 	if (errno) {
 		fail(f, "the directory cannot be read", e);
-		ebb_saves_free_steps(*steps, count);
-		*steps = NULL;
-		count = -1;
+		ebb_steps_free(steps);
+		closedir(d);
+		return -1;
 	}
 	closedir(d);
-	if (count > 1)
-		qsort(*steps, (size_t)count, sizeof **steps, later_first);
-	return count;
+	if (steps->count > 1)
+		qsort(steps->at, (size_t)steps->count, sizeof *steps->at, later_first);
+	return steps->count;
 }
 
 char *ebb_saves_other(const ebb_saves *f, ebb_error *e)
 {
 	ebb_saves other = *f;
-	int64_t *steps, count;
+	ebb_steps steps;
 	char *path = NULL;
 
 	other.keep = f->keep ? 0 : 1;
-	count = ebb_saves_list(&other, &steps, e);
-	if (count > 0)
-		path = ebb_saves_path(&other, steps[0]);
-	ebb_saves_free_steps(steps, count);
+	if (ebb_saves_list(&other, &steps, e) > 0)
+		path = ebb_saves_path(&other, steps.at[0]);
+	ebb_steps_free(&steps);
 	return path;
 }
 
@@ -262,15 +248,16 @@ static bool remove_step(const ebb_saves *f, int64_t step, ebb_error *e)
 
 bool ebb_saves_prune(const ebb_saves *f, int64_t step, bool later, ebb_error *e)
 {
-	int64_t *steps, count, kept = 0;
+	ebb_steps steps;
+	int64_t count, kept = 0;
 	bool ok = true;
 
 	if (f->keep == 0)
 		return true;
 	count = ebb_saves_list(f, &steps, e);
 	for (int64_t i = 0; i < count; i++)
-		if (steps[i] > step ? later : ++kept > f->keep)
-			ok = remove_step(f, steps[i], e) && ok;
-	ebb_saves_free_steps(steps, count);
+		if (steps.at[i] > step ? later : ++kept > f->keep)
+			ok = remove_step(f, steps.at[i], e) && ok;
+	ebb_steps_free(&steps);
 	return ok && count >= 0;
 }

@@ -64,12 +64,16 @@ void ebb_saves_free(ebb_saves *f);
 /* Where the save of a step goes; the best one: step -1.  The caller frees it with its length + 1.  NULL without
  * memory. */
 char *ebb_saves_path(const ebb_saves *f, int64_t step);
+typedef struct ebb_steps {
+	int64_t *at;
+	int64_t count, capacity;
+} ebb_steps;
 /* The steps of the files that are there, newest first, and their number; with keep = 0 a step of 0 for the
- * one file.  The caller frees *steps with ebb_saves_free_steps.  -1 with an error. */
-int64_t ebb_saves_list(const ebb_saves *f, int64_t **steps, ebb_error *e);
+ * one file.  The caller frees them.  -1 with an error. */
+int64_t ebb_saves_list(const ebb_saves *f, ebb_steps *steps, ebb_error *e);
+void ebb_steps_free(ebb_steps *s);
 /* A file of the saver that this one would be with .keep, or without; NULL: there is none, or an error. */
 char *ebb_saves_other(const ebb_saves *f, ebb_error *e);
-void ebb_saves_free_steps(int64_t *steps, int64_t count);
 /* Removes what goes once step is on the disk: all before the last n, and with later the files of later steps;
  * without it those stay, and do not count. */
 bool ebb_saves_prune(const ebb_saves *f, int64_t step, bool later, ebb_error *e);

@@ -234,7 +234,8 @@ static void look_beside(ebb_saver *s, ebb_error *e)
 
 int64_t ebb_saver_resume(ebb_saver *s)
 {
-	int64_t *steps = NULL, count, step = -1;
+	ebb_steps steps = {0};
+	int64_t count, step = -1;
 	ebb_archive *a = NULL;
 	ebb_error e = {0};
 
@@ -244,7 +245,7 @@ int64_t ebb_saver_resume(ebb_saver *s)
 	*s->note = '\0';
 	count = ebb_saver_is_ready(s, &e) ? ebb_saves_list(&s->files, &steps, &e) : -1;
 	if (count > 0)
-		a = open_newest(s, steps, count, &e);
+		a = open_newest(s, steps.at, count, &e);
 	if (a) {
 		e = (ebb_error){0};
 		step = take_from(s, a, &e);
@@ -254,7 +255,7 @@ int64_t ebb_saver_resume(ebb_saver *s)
 	if (count == 0)
 		look_beside(s, &e);
 	ebb_archive_free(a);
-	ebb_saves_free_steps(steps, count);
+	ebb_steps_free(&steps);
 	ebb_saver_fail(s, &e);
 	if (e.status == EBB_OK)
 		s->looked = EBB_LOOKED;
@@ -270,7 +271,8 @@ const char *ebb_saver_note(const ebb_saver *s)
 
 const char *ebb_saver_newest(ebb_saver *s)
 {
-	int64_t *steps = NULL, count;
+	ebb_steps steps;
+	int64_t count;
 	ebb_error e = {0};
 
 	if (!s)
@@ -278,8 +280,8 @@ const char *ebb_saver_newest(ebb_saver *s)
 	ebb_saver_finish(s);
 	free_path(s->newest);
 	count = ebb_saves_list(&s->files, &steps, &e);
-	s->newest = count > 0 ? ebb_saves_path(&s->files, steps[0]) : NULL;
+	s->newest = count > 0 ? ebb_saves_path(&s->files, steps.at[0]) : NULL;
 	ebb_saver_fail(s, &e);
-	ebb_saves_free_steps(steps, count);
+	ebb_steps_free(&steps);
 	return s->newest;
 }

@@ -154,14 +154,15 @@ static void send(ebb_saver *s, ebb_archive *a, char *path, int64_t step)
 static bool former_run_is_safe(ebb_saver *s, int64_t step, ebb_error *e)
 {
 	bool in_vain = s->looked == EBB_LOOKED_IN_VAIN;
-	int64_t *steps, count, newest;
+	ebb_steps steps;
+	int64_t count, newest;
 	char *path;
 
 	if (s->looked == EBB_LOOKED)
 		return true;
 	count = ebb_saves_list(&s->files, &steps, e);
-	newest = count > 0 ? steps[0] : -1;
-	ebb_saves_free_steps(steps, count);
+	newest = count > 0 ? steps.at[0] : -1;
+	ebb_steps_free(&steps);
 	if (count == 0 || (count > 0 && newest <= step && !in_vain)) {
 		s->looked = EBB_LOOKED;
 		return true;
