@@ -1,5 +1,6 @@
 /* gradcheck.c - gradients against central differences, in double precision. */
 #include "autograd/internal.h"
+#include "autograd/option.h"
 
 #include <math.h>
 #include <string.h>
@@ -278,19 +279,14 @@ static void clean_up(check *c)
 	ebb_tensor_free(c->u);
 }
 
-static double or_default(double given, double standard)
-{
-	return given == EBB_ZERO ? 0 : given == 0 ? standard : given;
-}
-
 bool(ebb_gradcheck)(const ebb_gradcheck_args *a)
 {
 	check c = {.a = a, .random = a->seed + 1};
 	bool ok;
 
-	c.eps = or_default(a->eps, 1e-6);
-	c.rtol = or_default(a->rtol, 1e-5);
-	c.atol = or_default(a->atol, 1e-7);
+	c.eps = ebb_option(a->eps, 1e-6);
+	c.rtol = ebb_option(a->rtol, 1e-5);
+	c.atol = ebb_option(a->atol, 1e-7);
 	ok = c.eps > 0 && c.rtol >= 0 && c.atol >= 0;
 	if (!ok)
 		ebb_error_set(sink(&c), EBB_INVALID, a->site,

@@ -4,6 +4,7 @@
 #ifndef EBB_NN_INTERNAL_H
 #define EBB_NN_INTERNAL_H
 
+#include "autograd/option.h"
 #include "nn/nn.h"
 #include "nn/weights.h"
 
@@ -65,14 +66,6 @@ static inline const char *ebb_params_name_below(const ebb_params *p, int64_t ind
 static inline const char *ebb_buffers_name_below(const ebb_params *p, int64_t index)
 {
 	return ebb_buffers_name_at(p, index) + p->prefix_length;
-}
-
-/* A number left out takes its default; EBB_ZERO is a real zero. */
-static inline double ebb_option(double value, double otherwise)
-{
-	if (value == EBB_ZERO)
-		return 0;
-	return value == 0 ? otherwise : value;
 }
 
 #endif

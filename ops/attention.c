@@ -111,7 +111,7 @@ ebb_tensor *(ebb_attention)(const ebb_attention_args *a)
 	if (ebb_failed(t) || !checks(&c, a))
 		return NULL;
 	width = (double)a->q->shape[a->q->ndim - 1];
-	y = (ebb_mul_scalar)(t, a->q, ebb_number(a->scale, width > 0 ? 1.0 / sqrt(width) : 1.0),
+	y = (ebb_mul_scalar)(t, a->q, ebb_option(a->scale, width > 0 ? 1.0 / sqrt(width) : 1.0),
 		a->site);
 	y = (ebb_matmul)(t, y, (ebb_transpose)(t, a->k, -2, -1, a->site), a->site);
 	if (mask && ebb_is_real(mask)) {

@@ -254,7 +254,7 @@ static bool is_per_channel(ebb_call *c, const ebb_tensor *p, const char *name)
 static bool checks(ebb_call *c, const ebb_batchnorm_args *a, bool batch)
 {
 	const ebb_tensor *x = c->in[0];
-	double eps = ebb_number(a->eps, 1e-5), momentum = ebb_number(a->momentum, 0.1);
+	double eps = ebb_option(a->eps, 1e-5), momentum = ebb_option(a->momentum, 0.1);
 	char text[240];
 
 	if (!ebb_check_real(c, 0, "x"))
@@ -311,7 +311,7 @@ static void batch_statistics(
 {
 	const ebb_tensor *x = c->in[X];
 	int64_t channels = x->shape[1], rows = x->count / channels;
-	double momentum = ebb_number(a->momentum, 0.1);
+	double momentum = ebb_option(a->momentum, 0.1);
 	double unbiased = (double)rows / (double)(rows - 1);
 	/* Not yet what they will hold. */
 	double *std = of->inv, *mean = of->scale, *var = of->shift;
@@ -352,7 +352,7 @@ static void coefficients(const ebb_call *c, const statistics *of)
 /* The rest of a call that has begun. */
 static ebb_tensor *normalise(ebb_call *c, const ebb_batchnorm_args *a)
 {
-	norm_attrs k = {ebb_number(a->eps, 1e-5), ebb_is_training(a->t) || !a->running_mean};
+	norm_attrs k = {ebb_option(a->eps, 1e-5), ebb_is_training(a->t) || !a->running_mean};
 	const ebb_tensor *x = c->in[X];
 	ebb_tensor *y, *saved;
 	int64_t channels;

@@ -194,12 +194,12 @@ static bool sizes(ebb_call *c, const ebb_conv2d_args *a, ebb_conv_shape *s)
 		.kh = w->shape[2],
 		.kw = w->shape[3]};
 	s->groups = a->groups ? a->groups : 1;
-	s->stride_h = ebb_pair(a->stride, a->stride_hw, 0, 1);
-	s->stride_w = ebb_pair(a->stride, a->stride_hw, 1, 1);
-	s->dilation_h = ebb_pair(a->dilation, a->dilation_hw, 0, 1);
-	s->dilation_w = ebb_pair(a->dilation, a->dilation_hw, 1, 1);
-	bottom = s->pad_top = ebb_pair(a->pad, a->pad_hw, 0, 0);
-	right = s->pad_left = ebb_pair(a->pad, a->pad_hw, 1, 0);
+	s->stride_h = ebb_option_hw(a->stride, a->stride_hw, 0, 1);
+	s->stride_w = ebb_option_hw(a->stride, a->stride_hw, 1, 1);
+	s->dilation_h = ebb_option_hw(a->dilation, a->dilation_hw, 0, 1);
+	s->dilation_w = ebb_option_hw(a->dilation, a->dilation_hw, 1, 1);
+	bottom = s->pad_top = ebb_option_hw(a->pad, a->pad_hw, 0, 0);
+	right = s->pad_left = ebb_option_hw(a->pad, a->pad_hw, 1, 0);
 	if (a->pad_tblr[0] || a->pad_tblr[1] || a->pad_tblr[2] || a->pad_tblr[3]) {
 		same = false;
 		s->pad_top = a->pad_tblr[0];
@@ -303,8 +303,8 @@ static bool transposed_sizes(
 	ebb_call *c, const ebb_conv_transpose2d_args *a, int64_t filters, ebb_conv_shape *s)
 {
 	const ebb_tensor *x = c->in[0], *w = c->in[1];
-	int64_t more_h = ebb_pair(a->output_pad, a->output_pad_hw, 0, 0),
-		more_w = ebb_pair(a->output_pad, a->output_pad_hw, 1, 0);
+	int64_t more_h = ebb_option_hw(a->output_pad, a->output_pad_hw, 0, 0),
+		more_w = ebb_option_hw(a->output_pad, a->output_pad_hw, 1, 0);
 	char xs[240], ws[240];
 
 	*s = (ebb_conv_shape){.n = x->shape[0],
@@ -315,12 +315,12 @@ static bool transposed_sizes(
 		.oh = x->shape[2],
 		.ow = x->shape[3],
 		.groups = a->groups ? a->groups : 1};
-	s->stride_h = ebb_pair(a->stride, a->stride_hw, 0, 1);
-	s->stride_w = ebb_pair(a->stride, a->stride_hw, 1, 1);
-	s->dilation_h = ebb_pair(a->dilation, a->dilation_hw, 0, 1);
-	s->dilation_w = ebb_pair(a->dilation, a->dilation_hw, 1, 1);
-	s->pad_top = ebb_pair(a->pad, a->pad_hw, 0, 0);
-	s->pad_left = ebb_pair(a->pad, a->pad_hw, 1, 0);
+	s->stride_h = ebb_option_hw(a->stride, a->stride_hw, 0, 1);
+	s->stride_w = ebb_option_hw(a->stride, a->stride_hw, 1, 1);
+	s->dilation_h = ebb_option_hw(a->dilation, a->dilation_hw, 0, 1);
+	s->dilation_w = ebb_option_hw(a->dilation, a->dilation_hw, 1, 1);
+	s->pad_top = ebb_option_hw(a->pad, a->pad_hw, 0, 0);
+	s->pad_left = ebb_option_hw(a->pad, a->pad_hw, 1, 0);
 	s->h = transposed_size(s->oh, s->kh, s->stride_h, s->dilation_h, s->pad_top, more_h);
 	s->w = transposed_size(s->ow, s->kw, s->stride_w, s->dilation_w, s->pad_left, more_w);
 	if (s->h > 0 && s->w > 0)

@@ -162,7 +162,7 @@ static bool arguments_fit(ebb_call *c, const ebb_cross_entropy_args *a, bool sof
 {
 	const ebb_tensor *x = a->x, *target = a->target, *w = a->weight;
 	bool fits = x->ndim >= 1 && x->shape[class_axis(x)] > 0;
-	double ignore = ebb_number(a->ignore_index, -100);
+	double ignore = ebb_option(a->ignore_index, -100);
 	char b1[240], b2[240];
 
 	if (!ebb_check_real(c, 0, "x") || !ebb_check_readable(c, w, "weight"))
@@ -259,7 +259,7 @@ static ebb_tensor *hard(ebb_call *c, const ebb_cross_entropy_args *a, double *to
 {
 	ebb_tape *t = a->t;
 	ebb_tensor *x = rows_of(t, a->x, a->site), *label;
-	int64_t ignore = (int64_t)ebb_number(a->ignore_index, -100.0);
+	int64_t ignore = (int64_t)ebb_option(a->ignore_index, -100.0);
 	targets_attrs k = {ebb_size(x, 1), ignore, a->label_smoothing};
 	ebb_tensor *q;
 
@@ -390,7 +390,7 @@ ebb_tensor *(ebb_nll_loss)(const ebb_nll_loss_args *a)
 		!ebb_known_reduction(a->t, a->reduction, "nll_loss", a->site))
 		return NULL;
 	k.classes = a->x->shape[class_axis(a->x)];
-	k.ignore = (int64_t)ebb_number(a->ignore_index, -100.0);
+	k.ignore = (int64_t)ebb_option(a->ignore_index, -100.0);
 	label = flat_labels(a->t, a->target, a->site);
 	if (!label || !labels_fit(&c, label, k.classes, k.ignore, a->weight, &total))
 		return NULL;

@@ -306,7 +306,7 @@ ebb_tensor *(ebb_groupnorm)(const ebb_groupnorm_args *a)
 {
 	ebb_tensor *in[] = {a->x, a->weight, a->bias};
 	ebb_call c = ebb_begin(a->t, &GROUPNORM, a->site, 3, in);
-	group_attrs k = {ebb_number(a->eps, 1e-5), a->groups};
+	group_attrs k = {ebb_option(a->eps, 1e-5), a->groups};
 	char text[240];
 
 	if (!c.t || !checks(&c, k.eps))
@@ -322,7 +322,7 @@ ebb_tensor *(ebb_instancenorm)(const ebb_instancenorm_args *a)
 {
 	ebb_tensor *in[] = {a->x, a->weight, a->bias};
 	ebb_call c = ebb_begin(a->t, &INSTANCENORM, a->site, 3, in);
-	group_attrs k = {ebb_number(a->eps, 1e-5), 0};
+	group_attrs k = {ebb_option(a->eps, 1e-5), 0};
 
 	if (!c.t || !checks(&c, k.eps))
 		return NULL;

@@ -277,7 +277,7 @@ static const ebb_op EMBEDDING = {.name = "embedding",
  * is no such row. */
 static bool padding_row(ebb_call *c, double given, int64_t rows, int64_t *row)
 {
-	double p = ebb_number(given, NAN);
+	double p = ebb_option(given, NAN);
 
 	*row = -1;
 	if (given == 0)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "autograd/internal.h"
+#include "autograd/option.h"
 #include "kernels/float_state.h"
 #include "kernels/kernels.h"
 #include "ops/ops.h"
@@ -43,23 +44,8 @@ int ebb_check_axis(ebb_call *c, int axis, int ndim);
 /* Axes as flags (none given: all); false if one is out of range or comes twice. */
 bool ebb_check_axes(ebb_call *c, ebb_axes axes, int ndim, bool *chosen);
 
-/* An option that is one number or one for each of height and width: which of both, where any of
- * them is not 0, else the single one, else the standard. */
-static inline int64_t ebb_pair(int single, const int both[2], int which, int64_t standard)
-{
-	if (both[0] || both[1])
-		return both[which];
-	return single ? single : standard;
-}
-
 /* For composites, which check before any op runs: the tape is healthy and x is not NULL. */
 bool ebb_given(ebb_tape *t, const ebb_tensor *x, const char *op, const char *site);
-
-/* A number left out means its default; EBB_ZERO means 0. */
-static inline double ebb_number(double given, double standard)
-{
-	return given == 0 ? standard : given == EBB_ZERO ? 0 : given;
-}
 
 /* The vjp of piecewise-constant ops: the gradient is zero, so nothing is given. */
 void ebb_zero_vjp(ebb_vjp *v);

@@ -256,7 +256,7 @@ ebb_tensor *(ebb_layernorm)(const ebb_layernorm_args *a)
 {
 	ebb_tensor *in[] = {a->x, a->weight, a->bias};
 	ebb_call c = ebb_begin(a->t, &LAYERNORM, a->site, 3, in);
-	row_attrs k = {ebb_number(a->eps, 1e-5), axes_of(a->axes, a->weight), true};
+	row_attrs k = {ebb_option(a->eps, 1e-5), axes_of(a->axes, a->weight), true};
 
 	return normalise(&c, &k);
 }
@@ -266,7 +266,7 @@ ebb_tensor *(ebb_rmsnorm)(const ebb_rmsnorm_args *a)
 	ebb_tensor *in[] = {a->x, a->weight};
 	ebb_call c = ebb_begin(a->t, &RMSNORM, a->site, 2, in);
 	double epsilon = ebb_dtype_of(a->x) == EBB_F64 ? DBL_EPSILON : FLT_EPSILON;
-	row_attrs k = {ebb_number(a->eps, epsilon), axes_of(a->axes, a->weight), false};
+	row_attrs k = {ebb_option(a->eps, epsilon), axes_of(a->axes, a->weight), false};
 
 	return normalise(&c, &k);
 }

@@ -148,7 +148,7 @@ static const ebb_op HUBER = {
 ebb_tensor *(ebb_huber_loss)(const ebb_huber_loss_args *a)
 {
 	ebb_loss_args plain = {a->t, a->x, a->target, a->reduction, a->site};
-	double delta = ebb_number(a->delta, 1.0);
+	double delta = ebb_option(a->delta, 1.0);
 	ebb_tensor *d;
 
 	if (!same_shape(&plain, "huber_loss"))

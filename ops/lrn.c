@@ -75,8 +75,8 @@ ebb_tensor *(ebb_local_response_norm)(const ebb_local_response_norm_args *a)
 	ebb_tape *t = a->t;
 	ebb_tensor *x = a->x, *u;
 	ebb_call c = {.t = t, .op = &LRN, .site = a->site, .nin = 1, .in = &x};
-	double alpha = ebb_number(a->alpha, 1e-4), beta = ebb_number(a->beta, 0.75);
-	norm_attrs k = {{a->size / 2, (a->size - 1) / 2}, alpha, ebb_number(a->k, 1)};
+	double alpha = ebb_option(a->alpha, 1e-4), beta = ebb_option(a->beta, 0.75);
+	norm_attrs k = {{a->size / 2, (a->size - 1) / 2}, alpha, ebb_option(a->k, 1)};
 	char text[240];
 
 	if (!ebb_given(t, x, "local_response_norm", a->site) || !ebb_check_real(&c, 0, "x"))

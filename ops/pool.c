@@ -205,14 +205,14 @@ static bool sizes(ebb_call *c, const ebb_pool2d_args *a, ebb_pool_shape *s)
 		.h = x->shape[2],
 		.w = x->shape[3],
 		.count_include_pad = !a->exclude_pad};
-	s->kh = ebb_pair(a->kernel, a->kernel_hw, 0, 0);
-	s->kw = ebb_pair(a->kernel, a->kernel_hw, 1, 0);
-	s->stride_h = ebb_pair(a->stride, a->stride_hw, 0, s->kh);
-	s->stride_w = ebb_pair(a->stride, a->stride_hw, 1, s->kw);
-	s->pad_top = ebb_pair(a->pad, a->pad_hw, 0, 0);
-	s->pad_left = ebb_pair(a->pad, a->pad_hw, 1, 0);
-	s->dilation_h = ebb_pair(a->dilation, a->dilation_hw, 0, 1);
-	s->dilation_w = ebb_pair(a->dilation, a->dilation_hw, 1, 1);
+	s->kh = ebb_option_hw(a->kernel, a->kernel_hw, 0, 0);
+	s->kw = ebb_option_hw(a->kernel, a->kernel_hw, 1, 0);
+	s->stride_h = ebb_option_hw(a->stride, a->stride_hw, 0, s->kh);
+	s->stride_w = ebb_option_hw(a->stride, a->stride_hw, 1, s->kw);
+	s->pad_top = ebb_option_hw(a->pad, a->pad_hw, 0, 0);
+	s->pad_left = ebb_option_hw(a->pad, a->pad_hw, 1, 0);
+	s->dilation_h = ebb_option_hw(a->dilation, a->dilation_hw, 0, 1);
+	s->dilation_w = ebb_option_hw(a->dilation, a->dilation_hw, 1, 1);
 	if (s->kh < 1 || s->kw < 1 || s->stride_h < 1 || s->stride_w < 1 || s->dilation_h < 1 ||
 		s->dilation_w < 1) {
 		ebb_call_fail(c, EBB_INVALID,
@@ -306,8 +306,8 @@ static bool adaptive_sizes(ebb_call *c, const ebb_adaptive_args *a, ebb_pool_sha
 		.dilation_h = 1,
 		.dilation_w = 1,
 		.adaptive = true};
-	s->oh = ebb_pair(a->size, a->size_hw, 0, 1);
-	s->ow = ebb_pair(a->size, a->size_hw, 1, 1);
+	s->oh = ebb_option_hw(a->size, a->size_hw, 0, 1);
+	s->ow = ebb_option_hw(a->size, a->size_hw, 1, 1);
 	if (s->oh < 1 || s->ow < 1)
 		ebb_call_fail(c, EBB_INVALID, "the size %lldx%lld must be positive",
 			(long long)s->oh, (long long)s->ow);

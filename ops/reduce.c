@@ -479,7 +479,7 @@ ebb_tensor *(ebb_norm)(const ebb_norm_args *a)
 	if (a->p == EBB_ZERO)
 		return (ebb_norm)(&(ebb_norm_args){
 			a->t, (ebb_sign)(a->t, a->x, a->site), 1, a->axes, a->keepdim, a->site});
-	return scaled_norm(&NORM, a, ebb_number(a->p, 2.0), 1.0);
+	return scaled_norm(&NORM, a, ebb_option(a->p, 2.0), 1.0);
 }
 
 /* ---- Variance, deviation --------------------------------------------------------------------- */
@@ -510,7 +510,7 @@ static ebb_tensor *deviations(const ebb_op *op, const ebb_var_args *a, double *d
 		return NULL;
 	if (isnan(a->correction))
 		return ebb_call_fail(&c, EBB_INVALID, "correction is nan; it must be a number");
-	n = (double)reduced_count(x, chosen) - ebb_number(a->correction, 1.0);
+	n = (double)reduced_count(x, chosen) - ebb_option(a->correction, 1.0);
 	*divisor = n > 0 ? n : 0;
 	return centred(a->t, x, a->axes, a->site);
 }
@@ -556,7 +556,7 @@ static const ebb_op NORMALIZE = {.name = "normalize"};
 ebb_tensor *(ebb_normalize)(const ebb_normalize_args *a)
 {
 	ebb_axes axis = a->axis.n ? a->axis : EBB_AXES(1);
-	double p = ebb_number(a->p, 2.0), eps = ebb_number(a->eps, 1e-12);
+	double p = ebb_option(a->p, 2.0), eps = ebb_option(a->eps, 1e-12);
 	bool chosen[EBB_MAX_DIMS];
 	ebb_tensor *x = a->x, *norm;
 	ebb_call c;

@@ -50,7 +50,7 @@ static bool axis_of(const ebb_upsample_args *a, int which, int64_t in, int64_t *
 	bool scaled = a->scale != 0 || a->scale_hw[0] != 0 || a->scale_hw[1] != 0;
 	double scale = a->scale_hw[0] != 0 || a->scale_hw[1] != 0 ? a->scale_hw[which] : a->scale;
 	double size = scaled ? floor((double)in * scale)
-	                     : (double)ebb_pair(a->size, a->size_hw, which, 0);
+	                     : (double)ebb_option_hw(a->size, a->size_hw, which, 0);
 
 	if (!(size >= 1 && size <= INT32_MAX))
 		return false;

@@ -8,6 +8,7 @@
 
 #include "autograd/factors.h"
 #include "autograd/host.h"
+#include "autograd/option.h"
 #include "kernels/float_state.h"
 #include "optim/internal.h"
 
@@ -42,13 +43,6 @@ const char *ebb_algorithm_name(ebb_algorithm kind)
 static const ebb_kernels *kernels_of(const ebb_optim *o)
 {
 	return ebb_params_dtype(o->p) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
-}
-
-static double option(double value, double otherwise)
-{
-	if (value == EBB_ZERO)
-		return 0;
-	return value == 0 ? otherwise : value;
 }
 
 /* State for the parameters that have none yet. */
@@ -126,9 +120,9 @@ ebb_optim *(ebb_sgd)(const ebb_sgd_args *a)
 	ebb_optim o = {
 		.kind = EBB_SGD,
 		.p = a->p,
-		.lr = option(a->lr, 1e-3),
-		.momentum = option(a->momentum, 0),
-		.decay = option(a->weight_decay, 0),
+		.lr = ebb_option(a->lr, 1e-3),
+		.momentum = ebb_option(a->momentum, 0),
+		.decay = ebb_option(a->weight_decay, 0),
 		.nesterov = a->nesterov,
 		.check_finite = a->check_finite,
 	};
@@ -151,11 +145,11 @@ static ebb_optim *adam(const ebb_adam_args *a, ebb_algorithm kind, double decay)
 	ebb_optim o = {
 		.kind = kind,
 		.p = a->p,
-		.lr = option(a->lr, 1e-3),
-		.beta1 = option(a->betas[0], 0.9),
-		.beta2 = option(a->betas[1], 0.999),
-		.eps = option(a->eps, 1e-8),
-		.decay = option(a->weight_decay, decay),
+		.lr = ebb_option(a->lr, 1e-3),
+		.beta1 = ebb_option(a->betas[0], 0.9),
+		.beta2 = ebb_option(a->betas[1], 0.999),
+		.eps = ebb_option(a->eps, 1e-8),
+		.decay = ebb_option(a->weight_decay, decay),
 		.check_finite = a->check_finite,
 		.keeps = {true, true},
 	};
@@ -184,11 +178,11 @@ ebb_optim *(ebb_rmsprop)(const ebb_rmsprop_args *a)
 	ebb_optim o = {
 		.kind = EBB_RMSPROP,
 		.p = a->p,
-		.lr = option(a->lr, 1e-2),
-		.beta2 = option(a->alpha, 0.99),
-		.eps = option(a->eps, 1e-8),
-		.momentum = option(a->momentum, 0),
-		.decay = option(a->weight_decay, 0),
+		.lr = ebb_option(a->lr, 1e-2),
+		.beta2 = ebb_option(a->alpha, 0.99),
+		.eps = ebb_option(a->eps, 1e-8),
+		.momentum = ebb_option(a->momentum, 0),
+		.decay = ebb_option(a->weight_decay, 0),
 		.check_finite = a->check_finite,
 	};
 

@@ -109,7 +109,7 @@ bool(ebb_augment_blur)(const ebb_augment_blur_args *args)
 		return ebb_augment_fail(o.a, o.site,
 			"blur: a kernel of %d, expected an odd number up to %d", o.kernel,
 			2 * MAX_RADIUS + 1);
-	return ebb_augment_add(o.a, &BLUR, ebb_default(o.p, 1), &o, o.site);
+	return ebb_augment_add(o.a, &BLUR, ebb_option(o.p, 1), &o, o.site);
 }
 
 /* ---- Noise ---------------------------------------------------------------------------------- */
@@ -137,7 +137,7 @@ bool(ebb_augment_noise)(const ebb_augment_noise_args *args)
 {
 	ebb_augment_noise_args o = *args;
 
-	o.std = ebb_default(o.std, 0.05);
+	o.std = ebb_option(o.std, 0.05);
 	return ebb_augment_within(o.a, "noise", "std", o.std, 0, 10, o.site) &&
-	       ebb_augment_add(o.a, &NOISE, ebb_default(o.p, 1), &o, o.site);
+	       ebb_augment_add(o.a, &NOISE, ebb_option(o.p, 1), &o, o.site);
 }

@@ -117,7 +117,7 @@ bool(ebb_augment_jitter)(const ebb_augment_jitter_args *args)
 	       ebb_augment_within(o->a, "jitter", "contrast", o->contrast, 0, 100, o->site) &&
 	       ebb_augment_within(o->a, "jitter", "saturation", o->saturation, 0, 100, o->site) &&
 	       ebb_augment_within(o->a, "jitter", "hue", o->hue, 0, 0.5, o->site) &&
-	       ebb_augment_add(o->a, &JITTER, ebb_default(o->p, 1), o, o->site);
+	       ebb_augment_add(o->a, &JITTER, ebb_option(o->p, 1), o, o->site);
 }
 
 /* ---- Grey ----------------------------------------------------------------------------------- */
@@ -133,5 +133,5 @@ static const ebb_transform_kind GREYSCALE = {
 
 bool(ebb_augment_greyscale)(const ebb_augment_greyscale_args *args)
 {
-	return ebb_augment_add(args->a, &GREYSCALE, ebb_default(args->p, 0.1), args, args->site);
+	return ebb_augment_add(args->a, &GREYSCALE, ebb_option(args->p, 0.1), args, args->site);
 }

@@ -33,10 +33,10 @@ bool(ebb_augment_elastic)(const ebb_augment_elastic_args *args)
 {
 	ebb_augment_elastic_args o = *args;
 
-	o.alpha = ebb_default(o.alpha, 34);
+	o.alpha = ebb_option(o.alpha, 34);
 	o.sigma = o.sigma == 0 ? 4 : o.sigma;
 	return ebb_augment_knows(o.a, "elastic", o.border, o.site) &&
 	       ebb_augment_within(o.a, "elastic", "alpha", o.alpha, 0, 1e5, o.site) &&
 	       ebb_augment_within(o.a, "elastic", "sigma", o.sigma, 0.1, MAX_SIGMA, o.site) &&
-	       ebb_augment_add(o.a, &ELASTIC, ebb_default(o.p, 1), &o, o.site);
+	       ebb_augment_add(o.a, &ELASTIC, ebb_option(o.p, 1), &o, o.site);
 }

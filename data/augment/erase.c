@@ -46,7 +46,7 @@ bool(ebb_augment_cutout)(const ebb_augment_cutout_args *args)
 		return ebb_augment_fail(o.a, o.site,
 			"cutout: %d holes of %lld pixels, expected at least one of 1", o.holes,
 			(long long)o.side);
-	return ebb_augment_add(o.a, &CUTOUT, ebb_default(o.p, 1), &o, o.site);
+	return ebb_augment_add(o.a, &CUTOUT, ebb_option(o.p, 1), &o, o.site);
 }
 
 /* ---- Random erasing ------------------------------------------------------------------------- */
@@ -83,5 +83,5 @@ bool(ebb_augment_erase)(const ebb_augment_erase_args *args)
 	ebb_augment_erase_args o = *args;
 
 	return ebb_check_part(o.a, "erase", o.area, o.ratio, standard, o.site) &&
-	       ebb_augment_add(o.a, &ERASE, ebb_default(o.p, 0.5), &o, o.site);
+	       ebb_augment_add(o.a, &ERASE, ebb_option(o.p, 0.5), &o, o.site);
 }

@@ -15,5 +15,5 @@ static const ebb_transform_kind FLIP = {"flip", sizeof(ebb_augment_flip_args), f
 
 bool(ebb_augment_flip)(const ebb_augment_flip_args *args)
 {
-	return ebb_augment_add(args->a, &FLIP, ebb_default(args->p, 0.5), args, args->site);
+	return ebb_augment_add(args->a, &FLIP, ebb_option(args->p, 0.5), args, args->site);
 }

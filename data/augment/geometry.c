@@ -50,7 +50,7 @@ bool(ebb_augment_rotate)(const ebb_augment_rotate_args *args)
 	return ebb_augment_knows(args->a, "rotate", args->border, args->site) &&
 	       ebb_augment_within(
 		       args->a, "rotate", "degrees", args->degrees, 0, 360, args->site) &&
-	       ebb_augment_add(args->a, &ROTATE, ebb_default(args->p, 1), args, args->site);
+	       ebb_augment_add(args->a, &ROTATE, ebb_option(args->p, 1), args, args->site);
 }
 
 /* ---- Affine maps ---------------------------------------------------------------------------- */
@@ -92,7 +92,7 @@ bool(ebb_augment_affine)(const ebb_augment_affine_args *args)
 		return ebb_augment_fail(o.a, o.site,
 			"affine: scale from %g to %g, expected a range of positive numbers",
 			o.scale[0], o.scale[1]);
-	return ebb_augment_add(o.a, &AFFINE, ebb_default(o.p, 1), &o, o.site);
+	return ebb_augment_add(o.a, &AFFINE, ebb_option(o.p, 1), &o, o.site);
 }
 
 /* ---- Projective maps ------------------------------------------------------------------------ */
@@ -162,10 +162,10 @@ bool(ebb_augment_perspective)(const ebb_augment_perspective_args *args)
 {
 	ebb_augment_perspective_args o = *args;
 
-	o.distortion = ebb_default(o.distortion, 0.5);
+	o.distortion = ebb_option(o.distortion, 0.5);
 	/* At 1 two corners could meet. */
 	return ebb_augment_knows(o.a, "perspective", o.border, o.site) &&
 	       ebb_augment_within(
 		       o.a, "perspective", "distortion", o.distortion, 0, 0.99, o.site) &&
-	       ebb_augment_add(o.a, &PERSPECTIVE, ebb_default(o.p, 0.5), &o, o.site);
+	       ebb_augment_add(o.a, &PERSPECTIVE, ebb_option(o.p, 0.5), &o, o.site);
 }

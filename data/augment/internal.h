@@ -5,6 +5,7 @@
 #ifndef EBB_AUGMENT_INTERNAL_H
 #define EBB_AUGMENT_INTERNAL_H
 
+#include "autograd/option.h"
 #include "data/augment.h"
 #include "kernels/sizes.h"
 
@@ -96,12 +97,6 @@ bool ebb_augment_knows(ebb_augment *a, const char *name, ebb_border border, cons
 /* Runs the stage's image through the pipeline. */
 bool ebb_augment_run(
 	const ebb_augment *a, ebb_stage *s, uint64_t seed, int64_t epoch, int64_t sample, int view);
-
-/* A number left out takes its default; EBB_ZERO is a real zero. */
-static inline double ebb_default(double x, double standard)
-{
-	return x == 0 ? standard : x == EBB_ZERO ? 0 : x;
-}
 
 static inline uint8_t ebb_byte_of(float x)
 {

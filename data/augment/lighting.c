@@ -39,7 +39,7 @@ bool(ebb_augment_lighting)(const ebb_augment_lighting_args *args)
 		{-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}};
 	ebb_augment_lighting_args o = *args;
 
-	o.std = ebb_default(o.std, 0.1);
+	o.std = ebb_option(o.std, 0.1);
 	if (o.values[0] == 0 && o.values[1] == 0 && o.values[2] == 0) {
 		memcpy(o.values, values, sizeof values);
 		memcpy(o.vectors, vectors, sizeof vectors);
@@ -50,5 +50,5 @@ bool(ebb_augment_lighting)(const ebb_augment_lighting_args *args)
 				return ebb_augment_fail(
 					o.a, o.site, "lighting: values or vectors are not finite");
 	return ebb_augment_within(o.a, "lighting", "std", o.std, 0, 100, o.site) &&
-	       ebb_augment_add(o.a, &LIGHTING, ebb_default(o.p, 1), &o, o.site);
+	       ebb_augment_add(o.a, &LIGHTING, ebb_option(o.p, 1), &o, o.site);
 }

@@ -8,7 +8,7 @@
 
 static bool set_mix(ebb_mix *m, const ebb_augment_mix_args *args, const char *name, double alpha)
 {
-	double p = ebb_default(args->p, 1);
+	double p = ebb_option(args->p, 1);
 
 	alpha = args->alpha == 0 ? alpha : args->alpha;
 	if (!(alpha > 0 && alpha < 1e6))

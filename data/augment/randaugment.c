@@ -104,8 +104,8 @@ bool(ebb_augment_randaugment)(const ebb_augment_randaugment_args *args)
 	ebb_augment_randaugment_args o = *args;
 
 	o.ops = o.ops == 0 ? 2 : o.ops;
-	o.magnitude = ebb_default(o.magnitude, 9);
+	o.magnitude = ebb_option(o.magnitude, 9);
 	return ebb_augment_within(o.a, "randaugment", "ops", o.ops, 1, 100, o.site) &&
 	       ebb_augment_within(o.a, "randaugment", "magnitude", o.magnitude, 0, 30, o.site) &&
-	       ebb_augment_add(o.a, &RANDAUGMENT, ebb_default(o.p, 1), &o, o.site);
+	       ebb_augment_add(o.a, &RANDAUGMENT, ebb_option(o.p, 1), &o, o.site);
 }

@@ -42,8 +42,8 @@ ebb_alexnet(ebb_alexnet_new)(const ebb_alexnet_new_args *a)
 {
 	return (ebb_alexnet){
 		.features = features_new(a->p, a->site),
-		.classifier = classifier_new(
-			a->p, classes_or(a->classes, 1000), ebb_option(a->dropout, 0.5), a->site),
+		.classifier = classifier_new(a->p, ebb_option_count(a->classes, 1000),
+			ebb_option(a->dropout, 0.5), a->site),
 	};
 }
 

@@ -48,7 +48,7 @@ ebb_cifar_resnet(ebb_cifar_resnet_new)(const ebb_cifar_resnet_new_args *a)
 		net.blocks[net.count++] = block_new(a->p, name, in, out, a->plain, site);
 		in = out;
 	}
-	net.linear = ebb_linear_new(a->p, "linear", in, classes_or(a->classes, 10));
+	net.linear = ebb_linear_new(a->p, "linear", in, ebb_option_count(a->classes, 10));
 	return net;
 }
 

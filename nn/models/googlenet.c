@@ -70,7 +70,7 @@ static ebb_googlenet_aux aux_new(ebb_params *p, const char *name, int64_t in, in
 ebb_googlenet(ebb_googlenet_new)(const ebb_googlenet_new_args *a)
 {
 	const char *site = a->site;
-	int64_t classes = classes_or(a->classes, 1000);
+	int64_t classes = ebb_option_count(a->classes, 1000);
 	ebb_googlenet net = {
 		.conv1 = conv_new(a->p, "conv1", 3, 64, 7, 2, site),
 		.conv2 = conv_new(a->p, "conv2", 64, 64, 1, 1, site),

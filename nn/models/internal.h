@@ -32,11 +32,6 @@ static inline ebb_tensor *conv_bn_relu(ebb_tape *t, const ebb_conv *conv, const 
 	return replace(t, y, ebb_bn_relu_forward(t, bn, y, residual));
 }
 
-static inline int64_t classes_or(int64_t classes, int64_t published)
-{
-	return classes ? classes : published;
-}
-
 static inline ebb_tensor *no_model(ebb_tape *t, const char *what, const char *site)
 {
 	return ebb_fail(t, EBB_INVALID, site, "%s: the model is NULL", what);

@@ -12,7 +12,7 @@ ebb_lenet(ebb_lenet_new)(const ebb_lenet_new_args *a)
 		.conv2 = ebb_conv_new(a->p, "conv2", 6, 16, 5),
 		.fc1 = ebb_linear_new(a->p, "fc1", 16 * 5 * 5, 120),
 		.fc2 = ebb_linear_new(a->p, "fc2", 120, 84),
-		.fc3 = ebb_linear_new(a->p, "fc3", 84, classes_or(a->classes, 10)),
+		.fc3 = ebb_linear_new(a->p, "fc3", 84, ebb_option_count(a->classes, 10)),
 	};
 }
 

@@ -57,7 +57,7 @@ ebb_resnet(ebb_resnet_new)(const ebb_resnet_new_args *a)
 			in = out;
 		}
 	}
-	net.fc = ebb_linear_new(a->p, "fc", in, classes_or(a->classes, 1000));
+	net.fc = ebb_linear_new(a->p, "fc", in, ebb_option_count(a->classes, 1000));
 	return net;
 }
 

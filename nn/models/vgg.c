@@ -44,8 +44,8 @@ ebb_vgg(ebb_vgg11_new)(const ebb_vgg_new_args *a)
 {
 	return (ebb_vgg){
 		.features = features_new(a->p, a->site),
-		.classifier = classifier_new(
-			a->p, classes_or(a->classes, 1000), ebb_option(a->dropout, 0.5), a->site),
+		.classifier = classifier_new(a->p, ebb_option_count(a->classes, 1000),
+			ebb_option(a->dropout, 0.5), a->site),
 	};
 }
 
