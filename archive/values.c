@@ -23,14 +23,7 @@ static bool no_memory(const ebb_archive *a, const ebb_archived *x, int64_t bytes
 
 bool ebb_archived_is_rows(const ebb_archived *x)
 {
-	int64_t step = 1;
-
-	for (int i = x->shape.ndim - 1; i >= 0; i--) {
-		if (x->shape.dims[i] != 1 && x->strides[i] != step)
-			return false;
-		step *= x->shape.dims[i];
-	}
-	return true;
+	return ebb_layout_of(x->shape.ndim, x->shape.dims, x->strides) & EBB_F_ROWS;
 }
 
 /* ---- Streams -------------------------------------------------------------------------------- */
@@ -151,7 +144,7 @@ static bool stream_live(
 	if (!values)
 		return ebb_archive_refuse(
 			a, e, "\"%s\": its tensor was dropped before it was written", x->name);
-	if (x->live->flags & ebb_order_flag(EBB_ROWS))
+	if (ebb_is_dense(x->live, EBB_ROWS))
 		return stream_memory(a, x, from, values, sink, ctx, e);
 	copy = ebb_alloc(bytes);
 	if (!copy)
@@ -398,7 +391,7 @@ bool ebb_archive_copy(const ebb_archive *a, const char *name, ebb_tensor *to, eb
 			ebb_shape_text(shape, wanted, sizeof wanted));
 		return false;
 	}
-	if (!(to->flags & ebb_order_flag(EBB_ROWS)) ||
+	if (!ebb_is_dense(to, EBB_ROWS) ||
 		(ebb_dtype_of(to) != EBB_F32 && ebb_dtype_of(to) != EBB_F64 &&
 			ebb_file_dtype_of(ebb_dtype_of(to)) != x->dtype))
 		return copy_through(a, name, to, e);

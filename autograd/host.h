@@ -1,7 +1,7 @@
 /*
  * host.h - what the library asks of the system and the program around it: files written whole
- * (write.c), text that no locale changes (locale.c), and memory that grows (memory.c).  For every
- * folder above, and installed nowhere.
+ * (write.c), text that no locale changes (locale.c), and memory: that grows (memory.c), and its order
+ * (layout.c).  For every folder above, and installed nowhere.
  */
 #ifndef EBB_AUTOGRAD_HOST_H
 #define EBB_AUTOGRAD_HOST_H
@@ -45,6 +45,9 @@ void ebb_append(char *buffer, size_t size, const char *format, ...) EBB_PRINTF(3
 void ebb_append_v(char *buffer, size_t size, const char *format, va_list ap) EBB_PRINTF(3, 0);
 /* "[64,3,28,28]" into the buffer; returns it. */
 const char *ebb_shape_text(ebb_shape s, char *buffer, size_t size);
+/* Whether x's memory is one block without gaps, its axes in that order; always true of EBB_STRIDED. */
+bool ebb_is_dense(const ebb_tensor *x, ebb_order order);
+
 /* The system's words for an errno value, in English.  Valid until this thread's next call. */
 const char *ebb_reason(int code);
 

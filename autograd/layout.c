@@ -130,6 +130,13 @@ ebb_order ebb_order_kept(const ebb_tensor *x)
 	               : EBB_ROWS;
 }
 
+bool ebb_is_dense(const ebb_tensor *x, ebb_order order)
+{
+	uint16_t flag = ebb_order_flag(order);
+
+	return !flag || (x->flags & flag);
+}
+
 bool ebb_same_shape(const ebb_tensor *a, const ebb_tensor *b)
 {
 	if (a->ndim != b->ndim)

@@ -1,30 +1,9 @@
 /* stats.c - statistics of a tensor, and of several together. */
+#include "autograd/host.h"
 #include "flow/internal.h"
 #include "kernels/float_state.h"
 
 #include <math.h>
-
-/* One block without gaps, its axes in any order. */
-static bool is_dense(const ebb_tensor *x)
-{
-	ebb_shape s = ebb_shape_of(x);
-	int64_t expected = 1;
-	bool used[EBB_MAX_DIMS] = {false};
-
-	for (int k = 0; k < s.ndim; k++) {
-		int next = -1;
-		for (int i = 0; i < s.ndim; i++)
-			if (!used[i] && (s.dims[i] == 1 || ebb_stride(x, i) == expected)) {
-				next = i;
-				break;
-			}
-		if (next < 0)
-			return false;
-		used[next] = true;
-		expected *= s.dims[next];
-	}
-	return true;
-}
 
 bool ebb_sums_of(const ebb_tensor *x, double below, double above, ebb_kernel_stats *sums)
 {
@@ -40,7 +19,7 @@ bool ebb_sums_of(const ebb_tensor *x, double below, double above, ebb_kernel_sta
 	const void *data = ebb_data(x);
 	if (!data)
 		return false;
-	if (is_dense(x)) {
+	if (ebb_is_dense(x, EBB_DENSE)) {
 		ebb_exact_stats(kernels, n, data, below, above, sums);
 		return true;
 	}

@@ -107,7 +107,7 @@ static const char *values_of(const ebb_archived *x)
 {
 	if (!x->live)
 		return (const char *)x->blob.memory + x->offset;
-	return x->live->flags & ebb_order_flag(EBB_ROWS) ? ebb_data(x->live) : NULL;
+	return ebb_is_dense(x->live, EBB_ROWS) ? ebb_data(x->live) : NULL;
 }
 
 /* What each entry's values are copied from, and where they begin in the block. */
