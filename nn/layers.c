@@ -37,45 +37,59 @@ static bool add_affine(ebb_params *p, ebb_shape shape, int64_t outputs, bool no_
 
 /* ---- Convolutions --------------------------------------------------------------------------- */
 
-/* False: an error in the store, for who ("conv_new"). */
-static bool channels_fit(ebb_params *p, const char *who, const char *name, int64_t in, int64_t out,
-	int kh, int kw, int groups, const char *site)
+/* The members that ops.h lists (EBB_CONV_GEOMETRY and the like), for an initializer: a layer hands on to
+ * its op what it was made with. */
+#define PAIR(a, name) .name = {(a)->name[0], (a)->name[1]}
+#define NUMBERS(a)                                                                                 \
+	.stride = (a)->stride, .pad = (a)->pad, .dilation = (a)->dilation, .groups = (a)->groups
+#define PAIRS(a) PAIR(a, stride_hw), PAIR(a, pad_hw), PAIR(a, dilation_hw)
+#define CONV_GEOMETRY(a)                                                                           \
+	NUMBERS(a), PAIRS(a),                                                                      \
+		.pad_tblr = {                                                                      \
+			(a)->pad_tblr[0], (a)->pad_tblr[1], (a)->pad_tblr[2], (a)->pad_tblr[3]}
+#define CONV_TRANSPOSE_GEOMETRY(a)                                                                 \
+	NUMBERS(a), PAIRS(a), .output_pad = (a)->output_pad, PAIR(a, output_pad_hw)
+
+/* What the weight of a convolution is made from; in and out as the op has them. */
+typedef struct filters {
+	int64_t in, out, kh, kw, groups;
+} filters;
+
+/* NULL: an error in the store, for who ("conv_new"); else the layer's name. */
+static const char *check_filters(
+	ebb_params *p, const char *who, const char *name, const filters *f, const char *site)
 {
-	if (in >= 1 && out >= 1 && kh >= 1 && kw >= 1 && groups >= 1 && in % groups == 0 &&
-		out % groups == 0)
-		return true;
+	const char *full = ebb_params_name_of(p, who, name, site);
+
+	if (!full || (f->in >= 1 && f->out >= 1 && f->kh >= 1 && f->kw >= 1 && f->groups >= 1 &&
+			     f->in % f->groups == 0 && f->out % f->groups == 0))
+		return full;
 	ebb_params_fail(p, EBB_INVALID, site,
-		"%s: \"%s\" from %lld to %lld channels, kernel %d x %d, %d groups: "
+		"%s: \"%s\" from %lld to %lld channels, kernel %lld x %lld, %lld groups: "
 		"expected positive numbers, groups "
 		"dividing both channels",
-		who, name, (long long)in, (long long)out, kh, kw, groups);
-	return false;
+		who, full, (long long)f->in, (long long)f->out, (long long)f->kh, (long long)f->kw,
+		(long long)f->groups);
+	return NULL;
 }
+
+/* Of the arguments of a layer in two dimensions. */
+#define FILTERS(a)                                                                                 \
+	{                                                                                          \
+		(a)->in, (a)->out, ebb_option_hw((a)->kernel, (a)->kernel_hw, 0, 0),               \
+			ebb_option_hw((a)->kernel, (a)->kernel_hw, 1, 0),                          \
+			ebb_option_count((a)->groups, 1)                                           \
+	}
 
 ebb_conv(ebb_conv_new)(const ebb_conv_new_args *a)
 {
-	ebb_conv l = {
-		.stride = a->stride,
-		.pad = a->pad,
-		.dilation = a->dilation,
-		.groups = a->groups,
-		.stride_hw = {a->stride_hw[0], a->stride_hw[1]},
-		.pad_hw = {a->pad_hw[0], a->pad_hw[1]},
-		.dilation_hw = {a->dilation_hw[0], a->dilation_hw[1]},
-		.pad_tblr = {a->pad_tblr[0], a->pad_tblr[1], a->pad_tblr[2], a->pad_tblr[3]},
-	};
-	bool pair = a->kernel_hw[0] != 0 || a->kernel_hw[1] != 0;
-	int kh = pair ? a->kernel_hw[0] : a->kernel, kw = pair ? a->kernel_hw[1] : a->kernel;
-	int groups = a->groups == 0 ? 1 : a->groups;
-	ebb_params *p;
+	ebb_conv l = {CONV_GEOMETRY(a)};
+	filters f = FILTERS(a);
 
-	l.name = ebb_params_name_of(a->p, "conv_new", a->name, a->site);
-	if (!l.name ||
-		!channels_fit(a->p, "conv_new", l.name, a->in, a->out, kh, kw, groups, a->site))
-		return (ebb_conv){0};
-	p = ebb_params_sub(a->p, a->name);
-	if (!add_affine(p, EBB_SHAPE(a->out, a->in / groups, kh, kw), a->out, a->no_bias, a->init,
-		    a->bias_init, &l.weight, &l.bias, a->site))
+	l.name = check_filters(a->p, "conv_new", a->name, &f, a->site);
+	if (!l.name || !add_affine(ebb_params_sub(a->p, a->name),
+			       EBB_SHAPE(f.out, f.in / f.groups, f.kh, f.kw), f.out, a->no_bias,
+			       a->init, a->bias_init, &l.weight, &l.bias, a->site))
 		return (ebb_conv){0};
 	return l;
 }
@@ -89,30 +103,19 @@ ebb_tensor *(ebb_conv_forward)(ebb_tape *t, const ebb_conv *l, ebb_tensor *x, co
 					.x = x,
 					.w = l->weight,
 					.b = l->bias,
-					.stride = l->stride,
-					.pad = l->pad,
-					.dilation = l->dilation,
-					.groups = l->groups,
-					.stride_hw = {l->stride_hw[0], l->stride_hw[1]},
-					.pad_hw = {l->pad_hw[0], l->pad_hw[1]},
-					.dilation_hw = {l->dilation_hw[0], l->dilation_hw[1]},
-					.pad_tblr = {l->pad_tblr[0], l->pad_tblr[1], l->pad_tblr[2],
-						l->pad_tblr[3]},
+					CONV_GEOMETRY(l),
 					.site = site}));
 }
 
 ebb_conv1d_layer(ebb_conv1d_new)(const ebb_conv1d_new_args *a)
 {
-	ebb_conv1d_layer l = {
-		.stride = a->stride, .pad = a->pad, .dilation = a->dilation, .groups = a->groups};
-	int groups = a->groups == 0 ? 1 : a->groups;
+	ebb_conv1d_layer l = {NUMBERS(a)};
+	filters f = {a->in, a->out, 1, a->kernel, ebb_option_count(a->groups, 1)};
 
-	l.name = ebb_params_name_of(a->p, "conv1d_new", a->name, a->site);
-	if (!l.name || !channels_fit(a->p, "conv1d_new", l.name, a->in, a->out, 1, a->kernel,
-			       groups, a->site))
-		return (ebb_conv1d_layer){0};
-	if (!add_affine(ebb_params_sub(a->p, a->name), EBB_SHAPE(a->out, a->in / groups, a->kernel),
-		    a->out, a->no_bias, a->init, a->bias_init, &l.weight, &l.bias, a->site))
+	l.name = check_filters(a->p, "conv1d_new", a->name, &f, a->site);
+	if (!l.name ||
+		!add_affine(ebb_params_sub(a->p, a->name), EBB_SHAPE(f.out, f.in / f.groups, f.kw),
+			f.out, a->no_bias, a->init, a->bias_init, &l.weight, &l.bias, a->site))
 		return (ebb_conv1d_layer){0};
 	return l;
 }
@@ -123,38 +126,20 @@ ebb_tensor *(
 	if (!l || !l->weight || !l->name)
 		return not_made(t, "conv1d_forward", l, site);
 	(ebb_scope_begin)(t, l->name, site);
-	return ebb_scope_end(t, (ebb_conv1d)(&(ebb_conv1d_args){.t = t,
-					.x = x,
-					.w = l->weight,
-					.b = l->bias,
-					.stride = l->stride,
-					.pad = l->pad,
-					.dilation = l->dilation,
-					.groups = l->groups,
-					.site = site}));
+	return ebb_scope_end(t,
+		(ebb_conv1d)(&(ebb_conv1d_args){
+			.t = t, .x = x, .w = l->weight, .b = l->bias, NUMBERS(l), .site = site}));
 }
 
 ebb_conv_transpose2d_layer(ebb_conv_transpose2d_new)(const ebb_conv_transpose2d_new_args *a)
 {
-	ebb_conv_transpose2d_layer l = {.stride = a->stride,
-		.pad = a->pad,
-		.output_pad = a->output_pad,
-		.dilation = a->dilation,
-		.groups = a->groups,
-		.stride_hw = {a->stride_hw[0], a->stride_hw[1]},
-		.pad_hw = {a->pad_hw[0], a->pad_hw[1]},
-		.output_pad_hw = {a->output_pad_hw[0], a->output_pad_hw[1]},
-		.dilation_hw = {a->dilation_hw[0], a->dilation_hw[1]}};
-	bool pair = a->kernel_hw[0] != 0 || a->kernel_hw[1] != 0;
-	int kh = pair ? a->kernel_hw[0] : a->kernel, kw = pair ? a->kernel_hw[1] : a->kernel;
-	int groups = a->groups == 0 ? 1 : a->groups;
+	ebb_conv_transpose2d_layer l = {CONV_TRANSPOSE_GEOMETRY(a)};
+	filters f = FILTERS(a);
 
-	l.name = ebb_params_name_of(a->p, "conv_transpose2d_new", a->name, a->site);
-	if (!l.name || !channels_fit(a->p, "conv_transpose2d_new", l.name, a->in, a->out, kh, kw,
-			       groups, a->site))
-		return (ebb_conv_transpose2d_layer){0};
-	if (!add_affine(ebb_params_sub(a->p, a->name), EBB_SHAPE(a->in, a->out / groups, kh, kw),
-		    a->out, a->no_bias, a->init, a->bias_init, &l.weight, &l.bias, a->site))
+	l.name = check_filters(a->p, "conv_transpose2d_new", a->name, &f, a->site);
+	if (!l.name || !add_affine(ebb_params_sub(a->p, a->name),
+			       EBB_SHAPE(f.in, f.out / f.groups, f.kh, f.kw), f.out, a->no_bias,
+			       a->init, a->bias_init, &l.weight, &l.bias, a->site))
 		return (ebb_conv_transpose2d_layer){0};
 	return l;
 }
@@ -169,15 +154,7 @@ ebb_tensor *(ebb_conv_transpose2d_forward)(ebb_tape *t, const ebb_conv_transpose
 					.x = x,
 					.w = l->weight,
 					.b = l->bias,
-					.stride = l->stride,
-					.pad = l->pad,
-					.output_pad = l->output_pad,
-					.dilation = l->dilation,
-					.groups = l->groups,
-					.stride_hw = {l->stride_hw[0], l->stride_hw[1]},
-					.pad_hw = {l->pad_hw[0], l->pad_hw[1]},
-					.output_pad_hw = {l->output_pad_hw[0], l->output_pad_hw[1]},
-					.dilation_hw = {l->dilation_hw[0], l->dilation_hw[1]},
+					CONV_TRANSPOSE_GEOMETRY(l),
 					.site = site}));
 }
 

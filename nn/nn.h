@@ -162,18 +162,17 @@ EBB_API void *ebb_params_alloc(ebb_params *p, size_t size, const char *site);
 typedef struct ebb_conv {
 	const char *name;
 	ebb_tensor *weight, *bias;
-	int stride, pad, dilation, groups;
-	int stride_hw[2], pad_hw[2], dilation_hw[2];
-	int pad_tblr[4];
+	EBB_CONV_GEOMETRY;
+	EBB_CONV_GEOMETRY_HW;
 } ebb_conv;
 typedef struct ebb_conv_new_args {
 	ebb_params *p;
 	const char *name;
 	int64_t in, out;
 	int kernel;
-	int stride, pad, dilation, groups;
-	int kernel_hw[2], stride_hw[2], pad_hw[2], dilation_hw[2];
-	int pad_tblr[4];
+	EBB_CONV_GEOMETRY;
+	int kernel_hw[2];
+	EBB_CONV_GEOMETRY_HW;
 	bool no_bias;
 	ebb_init init, bias_init;
 	const char *site;
@@ -233,14 +232,14 @@ EBB_API ebb_tensor *ebb_bn_relu_forward(
 typedef struct ebb_conv1d_layer {
 	const char *name;
 	ebb_tensor *weight, *bias;
-	int stride, pad, dilation, groups;
+	EBB_CONV_GEOMETRY;
 } ebb_conv1d_layer;
 typedef struct ebb_conv1d_new_args {
 	ebb_params *p;
 	const char *name;
 	int64_t in, out;
 	int kernel;
-	int stride, pad, dilation, groups;
+	EBB_CONV_GEOMETRY;
 	bool no_bias;
 	ebb_init init, bias_init;
 	const char *site;
@@ -255,16 +254,17 @@ EBB_API ebb_tensor *ebb_conv1d_forward(
 typedef struct ebb_conv_transpose2d_layer {
 	const char *name;
 	ebb_tensor *weight, *bias;
-	int stride, pad, output_pad, dilation, groups;
-	int stride_hw[2], pad_hw[2], output_pad_hw[2], dilation_hw[2];
+	EBB_CONV_TRANSPOSE_GEOMETRY;
+	EBB_CONV_TRANSPOSE_GEOMETRY_HW;
 } ebb_conv_transpose2d_layer;
 typedef struct ebb_conv_transpose2d_new_args {
 	ebb_params *p;
 	const char *name;
 	int64_t in, out;
 	int kernel;
-	int stride, pad, output_pad, dilation, groups;
-	int kernel_hw[2], stride_hw[2], pad_hw[2], output_pad_hw[2], dilation_hw[2];
+	EBB_CONV_TRANSPOSE_GEOMETRY;
+	int kernel_hw[2];
+	EBB_CONV_TRANSPOSE_GEOMETRY_HW;
 	bool no_bias;
 	ebb_init init, bias_init;
 	const char *site;

@@ -10,7 +10,7 @@
  *
  *   gw = grad_weight(x, gy)   d/dx = grad_input(gy, g)    d/dgy = conv(x, g)
  */
-#include "ops/internal.h"
+#include "ops/geometry.h"
 
 static ebb_tensor *conv(ebb_tape *t, ebb_tensor *x, ebb_tensor *w, const ebb_conv_shape *s);
 static ebb_tensor *grad_input(ebb_tape *t, ebb_tensor *gy, ebb_tensor *w, const ebb_conv_shape *s);
@@ -127,116 +127,7 @@ static ebb_tensor *grad_weight(ebb_vjp *v, ebb_tensor *x, ebb_tensor *gy)
 	return ebb_record(&c, gw);
 }
 
-/* ---- Checks and sizes ------------------------------------------------------------------------ */
-
-static bool shapes_fit(ebb_call *c, int64_t groups)
-{
-	const ebb_tensor *x = c->in[0], *w = c->in[1], *b = c->in[2];
-	char xs[240], ws[240], bs[240];
-
-	ebb_describe(x, xs, sizeof xs);
-	ebb_describe(w, ws, sizeof ws);
-	if (x->ndim != 4 || w->ndim != 4) {
-		ebb_call_fail(c, EBB_BAD_SHAPE,
-			"x must be [N,C,H,W] and w [O,C/groups,Kh,Kw], got x %s, w %s", xs, ws);
-	} else if (w->shape[2] < 1 || w->shape[3] < 1) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "the kernel of w %s is empty", ws);
-	} else if (groups < 1 || w->shape[0] % groups) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "w %s does not divide into %lld groups of filters",
-			ws, (long long)groups);
-	} else if (x->shape[1] != w->shape[1] * groups) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "x has %lld channels, w expects %lld (x %s, w %s)",
-			(long long)x->shape[1], (long long)(w->shape[1] * groups), strchr(xs, '['),
-			strchr(ws, '['));
-	} else if (b && (b->ndim != 1 || b->shape[0] != w->shape[0])) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "w has %lld filters, b is %s",
-			(long long)w->shape[0], ebb_describe(b, bs, sizeof bs));
-	}
-	return c->t != NULL;
-}
-
-/* Output size along one axis, from padding before; EBB_SAME decides the padding. False if the
- * window does not fit. */
-static bool out_size(int64_t in, int64_t kernel, int64_t stride, int64_t dilation, bool same,
-	int64_t *before, int64_t after, int64_t *out)
-{
-	int64_t extent = dilation * (kernel - 1) + 1, room;
-
-	if (same) {
-		int64_t total;
-
-		*out = (in + stride - 1) / stride;
-		total = (*out - 1) * stride + extent - in;
-		*before = total > 0 ? total / 2 : 0;
-		return true;
-	}
-	room = in + *before + after - extent;
-	if (room < 0)
-		return false;
-	*out = room / stride + 1;
-	return true;
-}
-
-enum { LIMIT = 1 << 30 };
-
-static bool sizes(ebb_call *c, const ebb_conv2d_args *a, ebb_conv_shape *s)
-{
-	const ebb_tensor *x = c->in[0], *w = c->in[1];
-	bool same = a->pad == EBB_SAME && !a->pad_hw[0] && !a->pad_hw[1];
-	int64_t bottom, right;
-	char xs[240], ws[240];
-
-	*s = (ebb_conv_shape){.n = x->shape[0],
-		.c = x->shape[1],
-		.h = x->shape[2],
-		.w = x->shape[3],
-		.o = w->shape[0],
-		.kh = w->shape[2],
-		.kw = w->shape[3]};
-	s->groups = a->groups ? a->groups : 1;
-	s->stride_h = ebb_option_hw(a->stride, a->stride_hw, 0, 1);
-	s->stride_w = ebb_option_hw(a->stride, a->stride_hw, 1, 1);
-	s->dilation_h = ebb_option_hw(a->dilation, a->dilation_hw, 0, 1);
-	s->dilation_w = ebb_option_hw(a->dilation, a->dilation_hw, 1, 1);
-	bottom = s->pad_top = ebb_option_hw(a->pad, a->pad_hw, 0, 0);
-	right = s->pad_left = ebb_option_hw(a->pad, a->pad_hw, 1, 0);
-	if (a->pad_tblr[0] || a->pad_tblr[1] || a->pad_tblr[2] || a->pad_tblr[3]) {
-		same = false;
-		s->pad_top = a->pad_tblr[0];
-		bottom = a->pad_tblr[1];
-		s->pad_left = a->pad_tblr[2];
-		right = a->pad_tblr[3];
-	}
-	if (s->stride_h < 1 || s->stride_w < 1 || s->dilation_h < 1 || s->dilation_w < 1) {
-		ebb_call_fail(c, EBB_INVALID,
-			"stride %lldx%lld and dilation %lldx%lld must be positive",
-			(long long)s->stride_h, (long long)s->stride_w, (long long)s->dilation_h,
-			(long long)s->dilation_w);
-		return false;
-	}
-	if (!same && (s->pad_top < 0 || bottom < 0 || s->pad_left < 0 || right < 0)) {
-		ebb_call_fail(c, EBB_INVALID,
-			"padding must not be negative: top %lld, bottom %lld, left %lld, right "
-			"%lld",
-			(long long)s->pad_top, (long long)bottom, (long long)s->pad_left,
-			(long long)right);
-		return false;
-	}
-	if (s->h > LIMIT || s->w > LIMIT || s->kh > LIMIT || s->kw > LIMIT) {
-		ebb_call_fail(c, EBB_BAD_SHAPE,
-			"an image or kernel has more than %d rows or columns", LIMIT);
-		return false;
-	}
-	if (!out_size(s->h, s->kh, s->stride_h, s->dilation_h, same, &s->pad_top, bottom, &s->oh) ||
-		!out_size(s->w, s->kw, s->stride_w, s->dilation_w, same, &s->pad_left, right,
-			&s->ow)) {
-		ebb_call_fail(c, EBB_BAD_SHAPE,
-			"the kernel does not fit into the padded image (x %s, w %s)",
-			ebb_describe(x, xs, sizeof xs), ebb_describe(w, ws, sizeof ws));
-		return false;
-	}
-	return true;
-}
+/* ---- Forward ---------------------------------------------------------------------------------- */
 
 ebb_tensor *(ebb_conv2d)(const ebb_conv2d_args *a)
 {
@@ -245,8 +136,7 @@ ebb_tensor *(ebb_conv2d)(const ebb_conv2d_args *a)
 	ebb_conv_shape s;
 
 	if (!ebb_check_real(&c, 0, "x") || !ebb_check_same_type(&c, 0, "x", 1, "w") ||
-		!ebb_check_same_type(&c, 0, "x", 2, "b") ||
-		!shapes_fit(&c, a->groups ? a->groups : 1) || !sizes(&c, a, &s))
+		!ebb_check_same_type(&c, 0, "x", 2, "b") || !ebb_conv_geometry(&c, a, &s))
 		return NULL;
 	return finish(&c, EBB_CONV_FORWARD, &s);
 }
@@ -259,93 +149,14 @@ static const ebb_op CONV_TRANSPOSE2D = {.name = "conv_transpose2d",
 	.takes = {EBB_CHANNELS_LAST, EBB_ROWS},
 	.flops = conv_flops};
 
-static bool transposed_shapes_fit(ebb_call *c, int64_t groups, int64_t *filters)
-{
-	const ebb_tensor *x = c->in[0], *w = c->in[1], *b = c->in[2];
-	char xs[240], ws[240], bs[240];
-
-	ebb_describe(x, xs, sizeof xs);
-	ebb_describe(w, ws, sizeof ws);
-	if (x->ndim != 4 || w->ndim != 4)
-		ebb_call_fail(c, EBB_BAD_SHAPE,
-			"x must be [N,C,H,W] and w [C,O/groups,Kh,Kw], got x %s, w %s", xs, ws);
-	else if (x->shape[2] < 1 || x->shape[3] < 1 || w->shape[2] < 1 || w->shape[3] < 1)
-		ebb_call_fail(c, EBB_BAD_SHAPE, "an image or kernel is empty (x %s, w %s)", xs, ws);
-	else if (x->shape[1] != w->shape[0])
-		ebb_call_fail(c, EBB_BAD_SHAPE, "x has %lld channels, w expects %lld (x %s, w %s)",
-			(long long)x->shape[1], (long long)w->shape[0], strchr(xs, '['),
-			strchr(ws, '['));
-	else if (groups < 1 || w->shape[0] % groups ||
-		 __builtin_mul_overflow(w->shape[1], groups, filters))
-		ebb_call_fail(c, EBB_BAD_SHAPE, "w %s does not divide into %lld groups of channels",
-			ws, (long long)groups);
-	else if (b && (b->ndim != 1 || b->shape[0] != *filters))
-		ebb_call_fail(c, EBB_BAD_SHAPE, "w %s makes %lld channels, b is %s", ws,
-			(long long)*filters, ebb_describe(b, bs, sizeof bs));
-	return c->t != NULL;
-}
-
-/* Output size along one axis, or -1: options out of range, or nothing left.  The numbers are
- * within an int or LIMIT, so that nothing overflows. */
-static int64_t transposed_size(
-	int64_t in, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad, int64_t more)
-{
-	int64_t out;
-
-	if (in > LIMIT || kernel > LIMIT || stride < 1 || dilation < 1 || pad < 0 || more < 0 ||
-		(more >= stride && more >= dilation))
-		return -1;
-	out = (in - 1) * stride - 2 * pad + dilation * (kernel - 1) + more + 1;
-	return out < 1 || out > LIMIT ? -1 : out;
-}
-
-static bool transposed_sizes(
-	ebb_call *c, const ebb_conv_transpose2d_args *a, int64_t filters, ebb_conv_shape *s)
-{
-	const ebb_tensor *x = c->in[0], *w = c->in[1];
-	int64_t more_h = ebb_option_hw(a->output_pad, a->output_pad_hw, 0, 0),
-		more_w = ebb_option_hw(a->output_pad, a->output_pad_hw, 1, 0);
-	char xs[240], ws[240];
-
-	*s = (ebb_conv_shape){.n = x->shape[0],
-		.c = filters,
-		.o = x->shape[1],
-		.kh = w->shape[2],
-		.kw = w->shape[3],
-		.oh = x->shape[2],
-		.ow = x->shape[3],
-		.groups = a->groups ? a->groups : 1};
-	s->stride_h = ebb_option_hw(a->stride, a->stride_hw, 0, 1);
-	s->stride_w = ebb_option_hw(a->stride, a->stride_hw, 1, 1);
-	s->dilation_h = ebb_option_hw(a->dilation, a->dilation_hw, 0, 1);
-	s->dilation_w = ebb_option_hw(a->dilation, a->dilation_hw, 1, 1);
-	s->pad_top = ebb_option_hw(a->pad, a->pad_hw, 0, 0);
-	s->pad_left = ebb_option_hw(a->pad, a->pad_hw, 1, 0);
-	s->h = transposed_size(s->oh, s->kh, s->stride_h, s->dilation_h, s->pad_top, more_h);
-	s->w = transposed_size(s->ow, s->kw, s->stride_w, s->dilation_w, s->pad_left, more_w);
-	if (s->h > 0 && s->w > 0)
-		return true;
-	ebb_call_fail(c, EBB_BAD_SHAPE,
-		"no result of x %s, w %s, stride %lldx%lld, dilation %lldx%lld, padding %lldx%lld, "
-		"output padding %lldx%lld (which must be below stride or dilation)",
-		ebb_describe(x, xs, sizeof xs), ebb_describe(w, ws, sizeof ws),
-		(long long)s->stride_h, (long long)s->stride_w, (long long)s->dilation_h,
-		(long long)s->dilation_w, (long long)s->pad_top, (long long)s->pad_left,
-		(long long)more_h, (long long)more_w);
-	return false;
-}
-
 ebb_tensor *(ebb_conv_transpose2d)(const ebb_conv_transpose2d_args *a)
 {
 	ebb_tensor *in[] = {a->x, a->w, a->b}, *y;
 	ebb_call c = ebb_begin(a->t, &CONV_TRANSPOSE2D, a->site, 2, in);
 	ebb_conv_shape s;
-	int64_t filters = 0;
 
 	if (!ebb_check_real(&c, 0, "x") || !ebb_check_same_type(&c, 0, "x", 1, "w") ||
-		!ebb_check_same_type(&c, 0, "x", 2, "b") ||
-		!transposed_shapes_fit(&c, a->groups ? a->groups : 1, &filters) ||
-		!transposed_sizes(&c, a, filters, &s))
+		!ebb_check_same_type(&c, 0, "x", 2, "b") || !ebb_conv_transpose_geometry(&c, a, &s))
 		return NULL;
 	y = finish(&c, EBB_CONV_GRAD_INPUT, &s);
 	if (!a->b || !y)

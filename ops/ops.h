@@ -345,28 +345,32 @@ EBB_API ebb_tensor *ebb_attention(const ebb_attention_args *a);
 
 /* .pad = EBB_SAME: output ceil(H/stride), the odd pixel of padding below and to the right. */
 #define EBB_SAME (-1)
+/* Where windows lie, as members that the arguments of ops and of layers, and the layers, share.  stride,
+ * dilation and groups default to 1, pad and output_pad to 0.  The _hw pairs and pad_tblr (top, bottom,
+ * left, right) take precedence over the single number where any of them is not 0. */
+#define EBB_CONV_GEOMETRY int stride, pad, dilation, groups
+#define EBB_CONV_GEOMETRY_HW int stride_hw[2], pad_hw[2], dilation_hw[2], pad_tblr[4]
+#define EBB_CONV_TRANSPOSE_GEOMETRY int stride, pad, output_pad, dilation, groups
+#define EBB_CONV_TRANSPOSE_GEOMETRY_HW int stride_hw[2], pad_hw[2], output_pad_hw[2], dilation_hw[2]
 /* y[n,o,i,j] = b[o] + sum w[o,c,u,v]*x[n,c,i*s+u*d-p,j*s+v*d-p].  x [N,C,H,W], w
- * [O,C/groups,Kh,Kw], b [O] or NULL. stride and dilation default to 1, groups to 1, pad to 0.
- * The _hw pairs and pad_tblr (top, bottom, left, right) take precedence over the single number
- * where any of them is not 0.  In F32 a NaN, an infinity or a value that dwarfs its neighbours may
- * spoil outputs up to five positions beyond its windows (Winograd's tiles); with EBB_CONV=direct in
- * the environment it does not. */
+ * [O,C/groups,Kh,Kw], b [O] or NULL; s is stride, d dilation, p pad.  In F32 a NaN, an infinity or a
+ * value that dwarfs its neighbours may spoil outputs up to five positions beyond its windows
+ * (Winograd's tiles); with EBB_CONV=direct in the environment it does not. */
 typedef struct ebb_conv2d_args {
 	ebb_tape *t;
 	ebb_tensor *x, *w, *b;
-	int stride, pad, dilation, groups;
-	int stride_hw[2], pad_hw[2], dilation_hw[2];
-	int pad_tblr[4];
+	EBB_CONV_GEOMETRY;
+	EBB_CONV_GEOMETRY_HW;
 	const char *site;
 } ebb_conv2d_args;
 EBB_API ebb_tensor *ebb_conv2d(const ebb_conv2d_args *a);
 
 /* y[n,o,i] = b[o] + sum w[o,c,u]*x[n,c,i*s+u*d-p].  x [N,C,L], w [O,C/groups,K], b [O] or NULL.
- * stride, dilation, groups default to 1; .pad may be EBB_SAME. */
+ * .pad may be EBB_SAME. */
 typedef struct ebb_conv1d_args {
 	ebb_tape *t;
 	ebb_tensor *x, *w, *b;
-	int stride, pad, dilation, groups;
+	EBB_CONV_GEOMETRY;
 	const char *site;
 } ebb_conv1d_args;
 EBB_API ebb_tensor *ebb_conv1d(const ebb_conv1d_args *a);
@@ -376,8 +380,8 @@ EBB_API ebb_tensor *ebb_conv1d(const ebb_conv1d_args *a);
 typedef struct ebb_conv_transpose2d_args {
 	ebb_tape *t;
 	ebb_tensor *x, *w, *b;
-	int stride, pad, output_pad, dilation, groups;
-	int stride_hw[2], pad_hw[2], output_pad_hw[2], dilation_hw[2];
+	EBB_CONV_TRANSPOSE_GEOMETRY;
+	EBB_CONV_TRANSPOSE_GEOMETRY_HW;
 	const char *site;
 } ebb_conv_transpose2d_args;
 EBB_API ebb_tensor *ebb_conv_transpose2d(const ebb_conv_transpose2d_args *a);

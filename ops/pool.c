@@ -1,6 +1,6 @@
 /* pool.c - pooling over windows.  Averages and their gradients are one linear pair; maxima
  * remember where they were. */
-#include "ops/internal.h"
+#include "ops/geometry.h"
 
 /* ---- max: the gradient is a scatter by the saved index, whose gradient is the gather --------- */
 
@@ -165,90 +165,6 @@ static bool is_image(ebb_call *c)
 	return false;
 }
 
-/* PyTorch's rule: with ceil, a last window that would start in the right padding is left out, and
- * even the only window may reach beyond it. */
-static int64_t out_size(
-	int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, bool ceil_mode)
-{
-	int64_t room = in + 2 * pad - dilation * (kernel - 1) - 1 + (ceil_mode ? stride - 1 : 0),
-		out;
-
-	if (room < 0)
-		return -1;
-	out = room / stride + 1;
-	if (ceil_mode && (out - 1) * stride >= in + pad)
-		out--;
-	return out;
-}
-
-/* Whether every window along an axis has an element in the image: the ones that start before it may
- * step over it with a dilation. */
-static bool windows_meet(
-	int64_t in, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation, int64_t out)
-{
-	for (int64_t i = 0; i < out && i * stride < pad; i++) {
-		int64_t tap = (pad - i * stride + dilation - 1) / dilation;
-
-		if (tap >= kernel || i * stride - pad + tap * dilation >= in)
-			return false;
-	}
-	return in > 0;
-}
-
-static bool sizes(ebb_call *c, const ebb_pool2d_args *a, ebb_pool_shape *s)
-{
-	const ebb_tensor *x = c->in[0];
-	char text[240];
-
-	*s = (ebb_pool_shape){.n = x->shape[0],
-		.c = x->shape[1],
-		.h = x->shape[2],
-		.w = x->shape[3],
-		.count_include_pad = !a->exclude_pad};
-	s->kh = ebb_option_hw(a->kernel, a->kernel_hw, 0, 0);
-	s->kw = ebb_option_hw(a->kernel, a->kernel_hw, 1, 0);
-	s->stride_h = ebb_option_hw(a->stride, a->stride_hw, 0, s->kh);
-	s->stride_w = ebb_option_hw(a->stride, a->stride_hw, 1, s->kw);
-	s->pad_top = ebb_option_hw(a->pad, a->pad_hw, 0, 0);
-	s->pad_left = ebb_option_hw(a->pad, a->pad_hw, 1, 0);
-	s->dilation_h = ebb_option_hw(a->dilation, a->dilation_hw, 0, 1);
-	s->dilation_w = ebb_option_hw(a->dilation, a->dilation_hw, 1, 1);
-	if (s->kh < 1 || s->kw < 1 || s->stride_h < 1 || s->stride_w < 1 || s->dilation_h < 1 ||
-		s->dilation_w < 1) {
-		ebb_call_fail(c, EBB_INVALID,
-			"kernel %lldx%lld, stride %lldx%lld and dilation %lldx%lld must be "
-			"positive",
-			(long long)s->kh, (long long)s->kw, (long long)s->stride_h,
-			(long long)s->stride_w, (long long)s->dilation_h, (long long)s->dilation_w);
-		return false;
-	}
-	if (s->pad_top < 0 || s->pad_left < 0 || s->pad_top > s->kh / 2 ||
-		s->pad_left > s->kw / 2) {
-		ebb_call_fail(c, EBB_INVALID,
-			"padding %lldx%lld must be from 0 to half the kernel %lldx%lld",
-			(long long)s->pad_top, (long long)s->pad_left, (long long)s->kh,
-			(long long)s->kw);
-		return false;
-	}
-	s->oh = out_size(s->h, s->kh, s->stride_h, s->pad_top, s->dilation_h, a->ceil_mode);
-	s->ow = out_size(s->w, s->kw, s->stride_w, s->pad_left, s->dilation_w, a->ceil_mode);
-	if (s->oh < 1 || s->ow < 1) {
-		ebb_call_fail(c, EBB_BAD_SHAPE, "a window of %lldx%lld does not fit into %s",
-			(long long)s->kh, (long long)s->kw, ebb_describe(x, text, sizeof text));
-		return false;
-	}
-	if (!windows_meet(s->h, s->kh, s->stride_h, s->pad_top, s->dilation_h, s->oh) ||
-		!windows_meet(s->w, s->kw, s->stride_w, s->pad_left, s->dilation_w, s->ow)) {
-		ebb_call_fail(c, EBB_BAD_SHAPE,
-			"a window of %lldx%lld with dilation %lldx%lld holds nothing but padding "
-			"of %s",
-			(long long)s->kh, (long long)s->kw, (long long)s->dilation_h,
-			(long long)s->dilation_w, ebb_describe(x, text, sizeof text));
-		return false;
-	}
-	return true;
-}
-
 ebb_tensor *(ebb_maxpool2d)(const ebb_pool2d_args *a)
 {
 	ebb_tensor *x = a->x, *y;
@@ -257,7 +173,7 @@ ebb_tensor *(ebb_maxpool2d)(const ebb_pool2d_args *a)
 
 	if (a->index)
 		*a->index = NULL;
-	if (!is_image(&c) || !sizes(&c, a, &s))
+	if (!is_image(&c) || !ebb_pool_geometry(&c, a, &s))
 		return NULL;
 	if (a->exclude_pad)
 		return ebb_call_fail(&c, EBB_INVALID,
@@ -274,7 +190,7 @@ ebb_tensor *(ebb_avgpool2d)(const ebb_pool2d_args *a)
 	ebb_call c = ebb_begin(a->t, &AVGPOOL2D, a->site, 1, &x);
 	ebb_pool_shape s;
 
-	if (!is_image(&c) || !sizes(&c, a, &s))
+	if (!is_image(&c) || !ebb_pool_geometry(&c, a, &s))
 		return NULL;
 	if (s.dilation_h != 1 || s.dilation_w != 1)
 		return ebb_call_fail(&c, EBB_INVALID,
