@@ -189,8 +189,9 @@ START_TEST(other_convolutions)
 		p, "line", 4, 30, 5, .stride = 2, .pad = 1, .dilation = 2, .groups = 2);
 	ebb_conv_transpose2d_layer up =
 		ebb_conv_transpose2d_new(p, "up", 4, 30, 3, 2, 1, .output_pad = 1, .groups = 2);
-	ebb_conv_transpose2d_layer rect = ebb_conv_transpose2d_new(p, "rect", 4, 2,
-		.kernel_hw = {2, 5}, .stride_hw = {2, 1}, .pad_hw = {0, 2}, .no_bias = true);
+	ebb_conv_transpose2d_layer rect =
+		ebb_conv_transpose2d_new(p, "rect", 4, 2, .kernel_hw = {2, 5}, .stride_hw = {2, 1},
+			.pad_hw = {0, 2}, .output_pad_hw = {1, 0}, .no_bias = true);
 	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 4, 13), 1),
 		   *image = stored_random(EBB_F32, EBB_SHAPE(2, 4, 5, 6), 2);
 
@@ -213,8 +214,8 @@ START_TEST(other_convolutions)
 		ebb_conv_transpose2d(t, image, up.weight, up.bias, .stride = 2, .pad = 1,
 			.output_pad = 1, .groups = 2)));
 	ck_assert(all_same(ebb_conv_transpose2d_forward(t, &rect, image),
-		ebb_conv_transpose2d(
-			t, image, rect.weight, .stride_hw = {2, 1}, .pad_hw = {0, 2})));
+		ebb_conv_transpose2d(t, image, rect.weight, .stride_hw = {2, 1}, .pad_hw = {0, 2},
+			.output_pad_hw = {1, 0})));
 	assert_healthy(t);
 	ebb_tape_free(t);
 	ebb_params_free(p);
