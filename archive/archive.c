@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "archive/internal.h"
-#include "autograd/internal.h"
+#include "tensor/internal.h"
 
 static const int64_t MOST_HEADER = 100000000;
 /* Of an entry: more than any file holds.  What a machine of 32 bits cannot take into memory it can list. */
@@ -23,11 +23,6 @@ ebb_archive *ebb_archive_new(void)
 
 	if (!a)
 		return NULL;
-	a->names = ebb_alloc_zeroed(sizeof *a->names);
-	if (!a->names) {
-		ebb_free(a, sizeof *a);
-		return NULL;
-	}
 	a->most_header = a->most_bytes = INT64_MAX;
 	if (getentropy(&a->seed, sizeof a->seed) != 0)
 		a->seed = (uintptr_t)a;
@@ -43,7 +38,7 @@ ebb_archive *ebb_archive_of_file(
 		a->most_header = most_header ? most_header : MOST_HEADER;
 		a->most_bytes = most_bytes ? most_bytes : INT64_MAX;
 		a->limited = true;
-		a->path = ebb_arena_take(a->names, strlen(path) + 1);
+		a->path = ebb_arena_take(&a->names, strlen(path) + 1);
 		if (a->path)
 			return memcpy(a->path, path, strlen(path) + 1), a;
 	}
@@ -62,8 +57,7 @@ void ebb_archive_free(ebb_archive *a)
 	ebb_free(a->entry, (size_t)a->capacity * sizeof *a->entry);
 	ebb_free(a->slot, (size_t)a->slots * sizeof *a->slot);
 	ebb_free(a->metadata, (size_t)a->metadata_capacity * sizeof *a->metadata);
-	ebb_arena_free(a->names);
-	ebb_free(a->names, sizeof *a->names);
+	ebb_arena_free(&a->names);
 	ebb_free(a, sizeof *a);
 }
 
@@ -137,7 +131,7 @@ void *ebb_archive_take(ebb_archive *a, size_t n, ebb_error *e)
 		n = 1;
 	if (!ebb_archive_charge(a, n, e))
 		return NULL;
-	p = ebb_arena_take(a->names, n);
+	p = ebb_arena_take(&a->names, n);
 	if (!p)
 		ebb_archive_no_memory(a, e);
 	return p;

@@ -12,7 +12,7 @@
 #ifndef EBB_ARCHIVE_H
 #define EBB_ARCHIVE_H
 
-#include "../autograd/autograd.h"
+#include "../tensor/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -6,8 +6,9 @@
 #define EBB_ARCHIVE_INTERNAL_H
 
 #include "archive/archive.h"
-#include "autograd/host.h"
 #include "kernels/sizes.h"
+#include "tensor/host.h"
+#include "tensor/memory.h"
 
 /* ---- Inputs (input.c) ----------------------------------------------------------------------- */
 
@@ -74,7 +75,7 @@ struct ebb_archive {
 		char *key, *text;
 	} * metadata;
 	int64_t metadata_count, metadata_capacity;
-	struct ebb_arena *names; /* texts and small objects, freed with the archive */
+	ebb_arena names; /* texts and small objects, freed with the archive */
 	struct ebb_archive_owned {
 		void *object;
 		void (*destroy)(void *object);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "archive/internal.h"
-#include "autograd/internal.h"
+#include "tensor/internal.h"
 #include "kernels/kernels.h"
 
 /* What is read at a time where values are converted; what a thread reads at a time where they are not. */

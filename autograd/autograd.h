@@ -1,145 +1,17 @@
 /*
- * autograd.h - the engine: tensors, the tape, the reverse sweep, errors, and how an op is made.
+ * autograd.h - the engine: the tape, the reverse sweep, and how an op is made.
  *
  * A tape records the tensor operations of ordinary C code as they run, owns their results, and
- * sends gradients back along the recording.  Errors are sticky: the first failure of an op
- * stays on the tape with its whole story, every later op returns NULL at once, and accessors
- * accept NULL.  The library never aborts, exits or prints.
+ * sends gradients back along the recording.
  */
 #ifndef EBB_AUTOGRAD_H
 #define EBB_AUTOGRAD_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
+#include "tensor/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-#if defined(_WIN32)
-#define EBB_API
-#else
-#define EBB_API __attribute__((visibility("default")))
-#endif
-
-#if defined(__GNUC__)
-#define EBB_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#else
-#define EBB_PRINTF(fmt, args)
-#endif
-
-/* The caller's file and line, as one static string: the last argument of every op's function.
- * Macros of the same name add it, so that calls read ebb_relu(t, x). */
-#define EBB_SITE_STRING_(line) #line
-#define EBB_SITE_STRING(line) EBB_SITE_STRING_(line)
-#define EBB_SITE __FILE__ ":" EBB_SITE_STRING(__LINE__)
-
-typedef struct ebb_tape ebb_tape;
-typedef struct ebb_tensor ebb_tensor;
-typedef struct ebb_scope ebb_scope;
-typedef struct ebb_node ebb_node;
-
-/* ---- Types and shapes ------------------------------------------------------------------------ */
-
-/* F32 and F64 compute, never mixed.  Labels and indices are I64, images and conditions may be
- * U8; integers are never differentiated.  Where an option is left out, EBB_DEFAULT means the
- * tape's default. */
-typedef enum ebb_dtype { EBB_DEFAULT, EBB_F32, EBB_F64, EBB_I64, EBB_U8 } ebb_dtype;
-
-enum { EBB_MAX_DIMS = 8 };
-
-/* EBB_SHAPE(64, 3, 32, 32); a scalar has no axes: EBB_SCALAR_SHAPE.  Axes of size 0 are allowed. */
-typedef struct ebb_shape {
-	int ndim;
-	int64_t dims[EBB_MAX_DIMS];
-} ebb_shape;
-#define EBB_COUNT_ARGS(...) ((int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))
-#define EBB_SHAPE(...) ((ebb_shape){EBB_COUNT_ARGS(__VA_ARGS__), {__VA_ARGS__}})
-#define EBB_SCALAR_SHAPE ((ebb_shape){0, {0}})
-
-/* A list of axes that carries its count: EBB_AXES(0), EBB_AXES(2, 3).  Negative axes count from
- * the end. Left out: all axes. */
-typedef struct ebb_axes {
-	int n;
-	int axis[EBB_MAX_DIMS];
-} ebb_axes;
-#define EBB_AXES(...) ((ebb_axes){(int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), {__VA_ARGS__}})
-
-/* Left out is zero, and zero means the default.  EBB_ZERO says a real zero where the default is
- * another number: .momentum = EBB_ZERO. */
-#define EBB_ZERO (-0x1p-1000)
-
-EBB_API const char *ebb_dtype_name(ebb_dtype dtype); /* "F32" */
-EBB_API size_t ebb_dtype_size(ebb_dtype dtype);      /* bytes per element; 0 for EBB_DEFAULT */
-
-/* ---- Errors ---------------------------------------------------------------------------------- */
-
-typedef enum ebb_status {
-	EBB_OK,
-	EBB_INVALID,   /* an argument out of its range, NULL, or of another tape */
-	EBB_BAD_SHAPE, /* shapes that do not fit, or whose size overflows */
-	EBB_BAD_DTYPE, /* the wrong element type */
-	EBB_NO_MEMORY, /* the allocator said no */
-	/* a call at the wrong time: a dropped value, a consumed graph, a step without gradients */
-	EBB_BAD_STATE,
-	EBB_BAD_FILE,  /* missing, truncated, or not of the format expected */
-	EBB_NOT_FINITE /* a NaN or an infinity where none may be */
-} ebb_status;
-
-/* What has no tape (files, loaders, stores) fills one of these.  Functions that take an
- * ebb_error * accept NULL.  The first error stays: a filled one is not overwritten. */
-typedef struct ebb_error {
-	ebb_status status;
-	char message[500];
-	uint64_t order; /* counts this process's errors, from 1; 0 is unknown */
-} ebb_error;
-
-/* Fills e (unless NULL or already filled) with "site: text"; site may be NULL. */
-EBB_API void ebb_error_set(ebb_error *e, ebb_status status, const char *site, const char *format,
-	...) EBB_PRINTF(4, 5);
-
-EBB_API bool ebb_failed(const ebb_tape *t); /* true for NULL: no memory for a tape */
-EBB_API ebb_status ebb_error_status(const ebb_tape *t);
-/* "" if none; valid until ebb_clear_error */
-EBB_API const char *ebb_error_message(const ebb_tape *t);
-EBB_API void ebb_clear_error(ebb_tape *t);
-/* The tape's error, or NULL if there is none.  For a NULL tape: that there is none. */
-EBB_API const ebb_error *ebb_tape_error(const ebb_tape *t);
-/* Of n errors (NULLs are none) the one that happened first; NULL if there is none.  ebb.h has ebb_ok
- * and ebb_first_error, which take tapes, stores, optimizers and loaders themselves. */
-EBB_API const ebb_error *ebb_earliest_error(int n, const ebb_error *const *e);
-/* Fails the tape, for ops of one's own: "site: text in scope".  The first failure wins.
- * Returns NULL. */
-EBB_API ebb_tensor *ebb_fail(
-	ebb_tape *t, ebb_status status, const char *site, const char *format, ...) EBB_PRINTF(4, 5);
-
-/* ---- Memory ---------------------------------------------------------------------------------- */
-
-/* The process-wide allocation hook; all memory that Ebb takes from the system passes it
- * (OpenBLAS's, libjpeg's, libzip's and Jansson's own, and threads' stacks apart). old_size 0: allocate (p is NULL);
- * new_size 0: free (returns NULL); else reallocate.  Returns memory aligned like malloc's, or
- * NULL.  Set it before anything else is allocated, or to one that understands the former's
- * memory; NULL restores the C library's.  It may be called from several threads. */
-typedef void *(*ebb_alloc_fn)(void *ctx, void *p, size_t old_size, size_t new_size);
-EBB_API void ebb_set_allocator(ebb_alloc_fn fn, void *ctx);
-/* The hook itself, for the library's folders and for custom ops. */
-EBB_API void *ebb_alloc(size_t size); /* NULL if there is none; size 0 gives NULL */
-EBB_API void *ebb_alloc_zeroed(size_t size);
-EBB_API void *ebb_realloc(void *p, size_t old_size, size_t new_size);
-EBB_API void ebb_free(void *p, size_t size); /* the size it was allocated with */
-
-typedef struct ebb_memory {
-	/* bytes that the tape holds from the system; large tensors lie in regions, of which what no
-	 * tensor has used yet takes addresses alone */
-	size_t reserved;
-	size_t in_use; /* bytes of tensor data alive now */
-	size_t peak;   /* the largest in_use since the tape was made or ebb_memory_reset_peak */
-	int64_t nodes; /* recorded now */
-} ebb_memory;
-EBB_API ebb_memory ebb_memory_of(const ebb_tape *t);
-EBB_API void ebb_memory_reset_peak(ebb_tape *t);
 
 /* ---- The tape -------------------------------------------------------------------------------- */
 
@@ -174,45 +46,13 @@ EBB_API void ebb_rewind(ebb_tape *t, ebb_mark mark);
 /* off: ops compute and record nothing (no-grad mode) */
 EBB_API bool ebb_set_recording(ebb_tape *t, bool on);
 EBB_API bool ebb_set_training(ebb_tape *t, bool on); /* off: evaluation (dropout, batch norm) */
-EBB_API ebb_dtype ebb_set_default_dtype(ebb_tape *t, ebb_dtype dtype); /* EBB_F32 or EBB_F64 */
 /* on: the first NaN or infinity in the result of an op, or in a gradient that an op gives, fails
  * the tape (EBB_NOT_FINITE) and says which op, its inputs' ranges, the scope and the line.  Slow,
  * and large: every value is looked at, and inputs are kept for the sweep.  Off, it costs
  * nothing. */
 EBB_API bool ebb_detect_anomaly(ebb_tape *t, bool on);
-/* How the kernels of a tape's ops treat subnormal numbers (F32: below 2^-126 = 1.2e-38, F64: below
- * 2^-1022 = 2.2e-308), in all threads alike.  Flushed, a subnormal operand counts as zero and a
- * subnormal result becomes zero; kept, each may cost its processor a hundred cycles or more.  Values
- * that are stored and not computed (ebb_from_f32, ebb_full, ebb_copy_in, ..) stay as they are.
- *
- * The default flushes F32: gradients that fade reach 1e-38 within tens of layers, and would make the
- * backward pass many times slower there.  It keeps them in F64, so that what a gradient-flow figure
- * shows in double precision goes down to 4.9e-324; a run that must see what F32 loses is made in F64, or
- * with EBB_FLUSH_NEVER.  (PyTorch's default keeps them in both.)  Optimizers have no tape and always
- * flush.  Kernels round to nearest and trap nothing, whatever the calling thread's floating-point state,
- * which is as it was in callbacks and after every call.  Numbers that an op derives once from its options
- * (the divisor of a mean) follow the calling thread's rounding.  Processors other than x86 with SSE2
- * and 64-bit ARM keep subnormal numbers always. */
-typedef enum ebb_flush {
-	EBB_FLUSH_NEVER,
-	EBB_FLUSH_ALWAYS, /* F32 and F64 */
-	EBB_FLUSH_F32
-} ebb_flush;
-EBB_API ebb_flush ebb_set_flush_subnormal(ebb_tape *t, ebb_flush flush);
-EBB_API ebb_flush ebb_flush_subnormal(const ebb_tape *t);
 EBB_API bool ebb_is_recording(const ebb_tape *t);
 EBB_API bool ebb_is_training(const ebb_tape *t);
-EBB_API ebb_dtype ebb_default_dtype(const ebb_tape *t);
-
-/* The random generator is counter-based: the n-th random op after seeding draws from stream n. */
-EBB_API void ebb_seed(ebb_tape *t, uint64_t seed);
-typedef struct ebb_random {
-	uint64_t seed, stream;
-} ebb_random;
-EBB_API ebb_random ebb_random_state(const ebb_tape *t);
-EBB_API void ebb_set_random_state(ebb_tape *t, ebb_random r);
-/* The next stream, for a random op of one's own. */
-EBB_API ebb_random ebb_random_next(ebb_tape *t);
 
 /* A scope names what happens inside, for errors, probes and profiles.  A name that begins with
  * the tail of the current path continues it: inside "resnet.layer1.0" the name "layer1.0.conv1"
@@ -229,68 +69,23 @@ EBB_API void ebb_release(ebb_tape *t, ebb_tensor *x);
 EBB_API const char *ebb_scope_path(const ebb_scope *s);
 EBB_API const char *ebb_current_scope(const ebb_tape *t);
 
-/* ---- Tensors --------------------------------------------------------------------------------- */
+typedef struct ebb_memory {
+	/* bytes that the tape holds from the system; large tensors lie in regions, of which what no
+	 * tensor has used yet takes addresses alone */
+	size_t reserved;
+	size_t in_use; /* bytes of tensor data alive now */
+	size_t peak;   /* the largest in_use since the tape was made or ebb_memory_reset_peak */
+	int64_t nodes; /* recorded now */
+} ebb_memory;
+EBB_API ebb_memory ebb_memory_of(const ebb_tape *t);
+EBB_API void ebb_memory_reset_peak(ebb_tape *t);
 
-/* A handle is valid until ebb_tape_reset.  Its value can be read until the first of: reset,
- * ebb_release, or the end of the scope that made it; reading a dropped value is a sticky error.
- * All accessors accept NULL. */
-EBB_API int ebb_ndim(const ebb_tensor *x);
-/* negative axes count from the end; 0 if there is none */
-EBB_API int64_t ebb_size(const ebb_tensor *x, int axis);
-EBB_API int64_t ebb_stride(const ebb_tensor *x, int axis);
-EBB_API int64_t ebb_count(const ebb_tensor *x); /* elements */
-EBB_API ebb_shape ebb_shape_of(const ebb_tensor *x);
-EBB_API ebb_dtype ebb_dtype_of(const ebb_tensor *x);
-EBB_API bool ebb_requires_grad(const ebb_tensor *x);
-EBB_API const char *ebb_name(const ebb_tensor *x);          /* "" if none */
-EBB_API void ebb_set_name(ebb_tensor *x, const char *name); /* cut at 63 characters */
-/* The value of a one-element tensor; NaN for any other (and an error on its tape). */
-EBB_API double ebb_item(const ebb_tensor *x);
-/* Element number i in reading (row-major) order, as a double; NaN if there is none. */
-EBB_API double ebb_at(const ebb_tensor *x, int64_t i);
-/* The values in reading order, NCHW for images.  bytes must be count * dtype size.  False on a
- * NULL or dropped x, a NULL dst or a wrong size. */
-EBB_API bool ebb_copy_out(const ebb_tensor *x, void *dst, size_t bytes);
-/* The converse: overwrites x and raises its version; not for a tensor that an op computed. */
-EBB_API bool ebb_copy_in(ebb_tensor *x, const void *src, size_t bytes);
-/* The raw memory of the first element; it comes with strides. NULL if dropped or x is NULL. */
-EBB_API const void *ebb_data(const ebb_tensor *x);
-/* The same to write through: raises the version, so that a gradient which saved the old value
- * fails.  Ask again before writing again. */
-EBB_API void *ebb_data_mutable(ebb_tensor *x);
-/* "F32 [64,3,28,28]" into a buffer of the caller's; returns it. */
-EBB_API const char *ebb_describe(const ebb_tensor *x, char *buffer, size_t size);
-
-/* Stored tensors belong to no tape: parameters, batches, results that outlive a step.  They may
- * be given to ops on any tape; a tape that used one must be reset (or freed) before it is
- * freed.  Zeroed.  NULL if there is no memory or the size overflows (e says which).
- * channels_last: 3 to 5 axes, axis 1 innermost in memory. */
-EBB_API ebb_tensor *ebb_tensor_new(
-	ebb_dtype dtype, ebb_shape shape, bool channels_last, ebb_error *e);
-EBB_API void ebb_tensor_free(ebb_tensor *x); /* a stored tensor; a tape's tensor is left alone */
-/* For what owns stored tensors: while e, which must live as long as x, has an error, a tape that meets x
- * fails with it.  NULL: none. */
-EBB_API void ebb_set_fault(ebb_tensor *x, const ebb_error *e);
-/* Stored tensors only: whether ops on it record and ebb_backward deposits its gradient; a tape
- * that has recorded it as a leaf forgets that with its next reset.  False if not a stored real
- * tensor. */
-EBB_API bool ebb_set_requires_grad(ebb_tensor *x, bool on);
-/* A stored copy of x's value in x's memory order; the caller frees it.  NULL on failure (an
- * error on x's tape). */
-EBB_API ebb_tensor *ebb_detach_copy(const ebb_tensor *x);
+/* ---- Leaves -------------------------------------------------------------------------------------- */
 
 /* A leaf that wants a gradient, sharing x's value.  Not for integers. */
 EBB_API ebb_tensor *ebb_variable(ebb_tape *t, ebb_tensor *x, const char *site);
 /* x's value cut off from its history: a constant. */
 EBB_API ebb_tensor *ebb_detach(ebb_tape *t, ebb_tensor *x, const char *site);
-
-/* The gradient that ebb_backward deposited for a variable or a stored tensor; NULL if none was
- * (since it was zeroed). Several sweeps add up.  A variable's lives until reset, or until a
- * rewind to before its deposit; a stored tensor's as long as it does, and one at a time may be the
- * thread that deposits in a stored tensor or is the first to ask for its gradient: a large weight's
- * is computed only then. */
-EBB_API ebb_tensor *ebb_grad_of(const ebb_tensor *x);
-EBB_API void ebb_zero_grad(ebb_tensor *x); /* forgets it (the memory stays) */
 
 /* ---- Gradients ------------------------------------------------------------------------------- */
 
@@ -394,19 +189,21 @@ EBB_API bool ebb_is_replaying(const ebb_tape *t);
 #define EBB_IN(k) (1u << (k))
 #define EBB_OUT (1u << 31)
 
-/* What memory order an op takes its inputs in; ebb_begin copies (through the recorded op
- * "dense") what is not. */
-typedef enum ebb_order {
-	EBB_DENSE,         /* one block without gaps, axes in any order */
-	EBB_ROWS,          /* row-major */
-	EBB_CHANNELS_LAST, /* axis 1 innermost, for 3 to 5 axes; row-major for fewer */
-	EBB_STRIDED        /* anything */
-} ebb_order;
-
 enum { EBB_MAX_READS = 8, EBB_MAX_SAVED = 4 };
 
 typedef struct ebb_vjp ebb_vjp;
 typedef struct ebb_call ebb_call;
+
+/* A step that a fused op stands for.  Both functions write what the step alone would give, to the
+ * bit, into a tensor of input 0's shape, type and memory order, from v->in, v->out (NULL where the value
+ * is not there any more), v->attrs and v->saved, without ops.  False: something that they need is not
+ * there.  The last part needs neither. */
+typedef struct ebb_part {
+	const char *op; /* "relu" */
+	bool (*value)(const ebb_vjp *v, ebb_tensor *y);
+	/* from v->gy, in the output's memory order */
+	bool (*gradient)(const ebb_vjp *v, ebb_tensor *g);
+} ebb_part;
 
 /* An op: one static const of these beside its forward.  Ops are compared by address. */
 typedef struct ebb_op {
@@ -431,29 +228,52 @@ typedef struct ebb_op {
 	/* Floating-point operations of a call with result y, for profiles; NULL: one per element
 	 * of y, none for a view. */
 	double (*flops)(const ebb_call *c, const ebb_tensor *y);
+	/* A fused op's steps, in order; the last one's value is the op's. */
+	const ebb_part *parts;
+	int nparts;
 } ebb_op;
 
-/* Inside a vjp. */
+/* What a rule is given: plain data. */
 struct ebb_vjp {
 	ebb_tape *t;
-	ebb_tensor *gy;        /* the gradient of the output */
-	ebb_tensor *out;       /* the output; data only if declared */
-	ebb_tensor *const *in; /* the inputs; data only if declared */
-	int nin;
-	const void *attrs;        /* what ebb_attach stored */
-	ebb_tensor *const *saved; /* what ebb_save stored */
-	int nsaved;
+	ebb_tensor *gy; /* the gradient of the output */
+	/* nobody else will read gy: the rule may write over its memory before it gives it on */
+	bool owns_gy;
 	/* create_graph: compose from ops; else a fused kernel may be called */
 	bool recording;
-	struct ebb_sweep *sweep; /* the engine's own */
+	int nin, nsaved;
+	ebb_tensor *out;          /* the output; data only if declared */
+	ebb_tensor *const *in;    /* the inputs; data only if declared */
+	const bool *wanted;       /* of each input: whether anyone asked for its gradient */
+	const void *attrs;        /* what ebb_attach stored */
+	ebb_tensor *const *saved; /* what ebb_save stored */
 	const ebb_node *node;
+	struct ebb_visit *visit; /* the engine's own: what was given */
 };
 /* Whether anyone asked for the gradient of input k. */
 EBB_API bool ebb_wants(const ebb_vjp *v, int k);
 /* Adds g to the gradient of input k.  A g of a shape that input k broadcasts to is summed to
  * the input's shape.  Not giving means zero; NULL is ignored (the tape has then failed).
- * Giving what nobody wants is ignored. */
+ * Giving what nobody wants is ignored.  g is read when the rule has returned, or, while gradients
+ * are recorded, at once. */
 EBB_API void ebb_give(ebb_vjp *v, int k, ebb_tensor *g);
+
+/* A part of a tensor along one axis (negative: from the end): elements start, start + step, ..; or those at
+ * the indices: of one axis, for whole slices as ebb_index_select takes them, or of the part's shape, for
+ * elements as ebb_gather takes them. */
+typedef struct ebb_selection {
+	int axis;
+	int64_t start, step; /* step 0 is 1 */
+	ebb_tensor *index;   /* I64, row-major, or NULL */
+} ebb_selection;
+/* Adds g, in time that depends on g's size alone, to the gradient of a part of input k: many parts of one
+ * tensor are added in one buffer.  False while gradients are recorded: give the whole, with zeros beside
+ * the part, from ops. */
+EBB_API bool ebb_give_part(ebb_vjp *v, int k, ebb_tensor *g, ebb_selection part);
+/* Adds a^T b, a [rows,out], b [rows,in], to the gradient of a large weight, input k [out,in], as a sum of few
+ * outer products that is computed when somebody reads it; an optimizer may never do.  False where that
+ * is not possible or does not pay: give the product. */
+EBB_API bool ebb_give_outer(ebb_vjp *v, int k, ebb_tensor *a, ebb_tensor *b);
 
 /* One call of an op, between ebb_begin and ebb_record. */
 struct ebb_call {
@@ -492,6 +312,9 @@ EBB_API ebb_tensor *ebb_new_over(ebb_call *c, int k);
 /* Likewise for a result of input k's type but another shape, no larger: at the beginning of its memory.
  * When it is recorded, the rest goes back, of large results that begin where their memory does. */
 EBB_API ebb_tensor *ebb_new_within(ebb_call *c, int k, ebb_shape shape, ebb_order order);
+/* A row-major result of input k's type and shape that will be given as its gradient: in the memory where
+ * that stays, if it has one.  A rule runs no ebb_backward between this and ebb_give. */
+EBB_API ebb_tensor *ebb_new_gradient(ebb_call *c, ebb_vjp *v, int k);
 /* A view: x's memory under another shape and strides, offset elements further. */
 EBB_API ebb_tensor *ebb_new_view(
 	ebb_call *c, ebb_tensor *x, ebb_shape shape, const int64_t *strides, int64_t offset);
@@ -524,22 +347,27 @@ typedef struct ebb_run {
 /* Observers see every op when it is recorded (values finished), every scope when it ends, and
  * every gradient when it is complete, before it is released.  Tensors are the engine's: read
  * them in the callback, do not keep them.  Callbacks may not run ops on this tape.  NULL
- * callbacks are skipped. */
+ * callbacks are skipped.  The same ops run, with the same results, whoever observes. */
 typedef struct ebb_observer {
 	void *ctx;
 	void (*recorded)(void *ctx, const ebb_node *node);
 	/* y: the scope's result, or NULL; its value is readable. */
 	void (*scope_ended)(void *ctx, const ebb_scope *scope, const ebb_tensor *y);
-	/* g: the finished gradient with respect to node's output. */
+	/* g: the finished gradient with respect to node's output, in its memory order; NULL: there is
+	 * no memory to show it. */
 	void (*gradient)(void *ctx, const ebb_node *node, const ebb_tensor *g);
 	/* Every call of an op, recorded or not, in gradients too. */
 	void (*ran)(void *ctx, const ebb_run *run);
+	/* Whether the observer looks at what comes: before the first op or scope of an empty tape and of
+	 * what follows a rewind or a sweep, and when a sweep begins.  False: none of the first three is
+	 * called, and what only they would see is not computed.  NULL: it always looks. */
+	bool (*looks)(void *ctx);
 } ebb_observer;
 /* Added by address, removed by address; at most 8.  False if there is no room. */
 EBB_API bool ebb_observe(ebb_tape *t, const ebb_observer *o);
 EBB_API void ebb_unobserve(ebb_tape *t, const ebb_observer *o);
-/* Whether anyone looks at each step: an observer of more than calls, or anomaly detection.  A
- * container that may run two steps as one op then runs them one by one. */
+/* Whether there is an observer of more than calls, or anomaly detection.  For information alone: what
+ * runs, and which steps run as one op, must not depend on it. */
 EBB_API bool ebb_is_watched(const ebb_tape *t);
 
 /* "conv2d"; "leaf" for variables and stored tensors */
@@ -554,6 +382,21 @@ EBB_API int64_t ebb_node_index(const ebb_node *n);
 EBB_API const ebb_tensor *ebb_node_stored(const ebb_node *n);
 /* The node that computed x, or NULL for a constant. */
 EBB_API const ebb_node *ebb_node_of(const ebb_tensor *x);
+
+/* A fused op is one node that stands for several steps, its parts: "batchnorm_relu" for "batchnorm",
+ * "add" (of a residual) and "relu".  How many there are, in order, the last one's value being the
+ * node's; 0: the op is not fused. */
+EBB_API int ebb_node_parts(const ebb_node *n);
+EBB_API const char *ebb_node_part_op(const ebb_node *n, int k); /* "" if there is none */
+/* Inside a callback, and until it returns, the value of part k and its gradient, which is computed from
+ * g, that of the node's output (NULL: ones, which give the slope of what follows the part).  To the bit
+ * what the steps would give one by one.  NULL: there is no such part, no memory, or no callback, or
+ * what it is computed from is gone.  A value is there when the node is recorded, and later if the node
+ * keeps what it is computed from; a gradient is there when the node's own is. */
+EBB_API const ebb_tensor *ebb_node_part_value(const ebb_node *n, int k);
+EBB_API const ebb_tensor *ebb_node_part_gradient(const ebb_node *n, int k, const ebb_tensor *g);
+/* Of the result of a scope: which part of ebb_node_of it is the value of; -1: it is the node's output. */
+EBB_API int ebb_part_of(const ebb_tensor *y);
 
 /* The recording as a Graphviz digraph: op, shape, scope and source line of each node.  False if
  * writing failed. */

@@ -9,14 +9,6 @@
 
 #include <string.h>
 
-/* Made by this sweep, and held by nobody else (nobody counts who holds a stored tensor's
- * memory). */
-bool ebb_is_alone(const ebb_tensor *g)
-{
-	return (g->flags & EBB_F_TEMPORARY) && g->holds <= 1 && g->storage->refs == 1 &&
-	       g->storage->tape;
-}
-
 /* Memory for the gradient of a stored tensor, in the tensor's own order; it is written whole before
  * anybody sees it. */
 static bool make_grad(const ebb_sweep *s, ebb_tensor *stored)
@@ -45,10 +37,8 @@ ebb_tensor *ebb_deposit_place(const ebb_sweep *s, const ebb_tensor *x)
 		(!stored->grad && !make_grad(s, stored)))
 		return NULL;
 	/* Another sweep may be filling it; the recording may read what was there before. */
-	if (stored->grad->holds || ebb_adopted(s->t, stored->grad))
+	if (stored->grad->holds || ebb_adopted(&s->t->ctx, stored->grad))
 		return NULL;
-	stored->grad->flags &= (uint16_t)~EBB_F_FACTORED;
-	stored->grad->storage->version++;
 	return stored->grad;
 }
 
@@ -62,14 +52,13 @@ static ebb_tensor *arrange(ebb_sweep *s, ebb_node *n)
 	ebb_frame frame;
 
 	ebb_open_frame(t, &frame, n->site, NULL, false);
-	g = ebb_same_memory(*slot, like) ? *slot : ebb_arith_dense_like(t, *slot, like, s->site);
+	g = ebb_same_memory(*slot, like) ? *slot : ebb_linear_dense_like(t, *slot, like, s->site);
 	/* A variable's gradient is handed to its user: it must not be somebody else's tensor as
 	 * well. */
-	if (g && like == n->out && !stored && !ebb_is_alone(g))
-		g = ebb_arith_copy(t, g, s->site);
+	if (g && like == n->out && !stored && !ebb_is_sole(g))
+		g = ebb_linear_copy(t, g, s->site);
 	if (g && g != *slot) {
-		ebb_let_go(slot);
-		ebb_hold(slot, g);
+		ebb_set_slot(slot, g);
 	}
 	ebb_close_frame(t, &frame);
 	return g;
@@ -100,9 +89,9 @@ static bool prepare_deposit(ebb_sweep *s)
 static void keep_grad(ebb_tape *t, ebb_tensor *x, ebb_tensor *g)
 {
 	if (x->grad)
-		ebb_drop(x->grad);
-	g->flags &= (uint16_t) ~(EBB_F_SWEEP | EBB_F_TEMPORARY | EBB_F_SETTLED);
-	g->holds = 0;
+		ebb_drop_value(x->grad);
+	g->flags &= (uint16_t) ~(EBB_F_SWEEP | EBB_F_TEMPORARY);
+	g->flags |= EBB_F_LISTED;
 	x->grad = g;
 	x->flags |= EBB_F_HAS_GRAD;
 	t->grads[t->ngrads++] = (ebb_kept_grad){x, g};
@@ -124,10 +113,10 @@ static void deposit(ebb_sweep *s)
 			stored->flags |= EBB_F_HAS_GRAD;
 		} else if (ebb_deposited(leaf) || (stored && stored->grad->holds)) {
 			/* An outer sweep that sums there will say so when it is done. */
-			ebb_compute_product(leaf->grad);
-			ebb_arith_accumulate(leaf->grad, g);
+			ebb_present(leaf->grad->storage);
+			ebb_linear_accumulate(leaf->grad, g);
 		} else if (stored) {
-			stored->grad->flags &= (uint16_t)~EBB_F_FACTORED;
+			stored->grad->storage->presence = EBB_PRESENT;
 			if (g->count)
 				memcpy(stored->grad->data, g->data,
 					(size_t)g->count * ebb_dtype_size((ebb_dtype)g->dtype));

@@ -9,7 +9,7 @@ static bool mark_needed(ebb_sweep *s, int64_t last, int n, ebb_tensor **targets)
 	ebb_tape *t = s->t;
 	uint8_t *needed;
 
-	s->needed_memory = ebb_pool_take(t, (size_t)last + 1);
+	s->needed_memory = ebb_pool_take(&t->ctx.pool, (size_t)last + 1);
 	if (!s->needed_memory) {
 		ebb_no_memory(t, s->site, "the sweep's marks", (size_t)last + 1);
 		return false;
@@ -34,6 +34,14 @@ static bool mark_needed(ebb_sweep *s, int64_t last, int n, ebb_tensor **targets)
 	return true;
 }
 
+/* The sweep had taken it out of the list. */
+static void list_again(ebb_tape *t, ebb_tensor *g)
+{
+	g->flags |= EBB_F_LISTED;
+	ebb_hold(g);
+	t->ctx.live[t->ctx.nlive++] = g;
+}
+
 /* The gradient of target i, as a tensor of the user's. */
 static ebb_tensor *result(ebb_sweep *s, ebb_tensor *x)
 {
@@ -44,19 +52,20 @@ static ebb_tensor *result(ebb_sweep *s, ebb_tensor *x)
 
 	t->recording = s->create_graph;
 	if (!g)
-		mine = ebb_arith_full_like(t, x, 0.0, s->site);
+		mine = ebb_linear_full_like(t, x, 0.0, s->site);
 	else if (!s->create_graph && !ebb_same_memory(g, x) && (x->flags & EBB_F_DENSE))
-		mine = ebb_arith_dense_like(t, g, x, s->site);
-	else if (s->create_graph ? !(g->flags & EBB_F_SWEEP) || g->holds > 1 : !ebb_is_alone(g))
-		mine = ebb_arith_copy(t, g, s->site);
+		mine = ebb_linear_dense_like(t, g, x, s->site);
+	else if (s->create_graph ? !(g->flags & EBB_F_SWEEP) || g->holds > 2 : !ebb_is_sole(g))
+		mine = ebb_linear_copy(t, g, s->site);
 	t->recording = recording;
 	if (mine && mine == g && !s->create_graph &&
-		ebb_grow(&t->live, &t->live_capacity, t->nlive + 1, sizeof *t->live))
-		t->live[t->nlive++] = g; /* the sweep had taken it out of the list */
+		ebb_grow(
+			&t->ctx.live, &t->ctx.live_capacity, t->ctx.nlive + 1, sizeof *t->ctx.live))
+		list_again(t, g);
 	else if (mine == g && g && !s->create_graph)
 		return ebb_no_memory(t, s->site, "a gradient", sizeof g);
 	if (mine && mine == g)
-		g->flags &= (uint16_t) ~(EBB_F_SWEEP | EBB_F_TEMPORARY | EBB_F_SETTLED);
+		g->flags &= (uint16_t) ~(EBB_F_SWEEP | EBB_F_TEMPORARY);
 	return mine;
 }
 
@@ -115,7 +124,7 @@ bool ebb_grad_of_sum(const ebb_grad_args *a, const char *what, int ny, ebb_tenso
 	size_t bytes = (size_t)(a->n + 2 * ny) * sizeof *targets;
 	bool ok = true;
 
-	memory = ebb_pool_take(a->t, bytes);
+	memory = ebb_pool_take(&a->t->ctx.pool, bytes);
 	if (!memory) {
 		ebb_no_memory(a->t, a->site, "the targets", bytes);
 		return false;

@@ -29,7 +29,7 @@ ebb_call ebb_begin(ebb_tape *t, const ebb_op *op, const char *site, int nin, ebb
 				return c;
 		}
 		if (order && !(x->flags & order)) {
-			x = in[k] = ebb_arith_dense(t, x, op->takes[known], site);
+			x = in[k] = ebb_linear_dense(t, x, op->takes[known], site);
 			if (!x)
 				return c;
 		}
@@ -46,7 +46,7 @@ ebb_call ebb_begin(ebb_tape *t, const ebb_op *op, const char *site, int nin, ebb
 		}
 	}
 	if (t->ntimers)
-		c.start = ebb_nanoseconds();
+		c.start = t->watch->clock();
 	c.t = t;
 	return c;
 }
@@ -59,7 +59,7 @@ static ebb_tensor *new_storage(
 	char text[200];
 
 	if (y)
-		y->storage = ebb_pool_take(c->t, bytes);
+		y->storage = ebb_pool_take(&c->t->ctx.pool, bytes);
 	if (!y || !y->storage) {
 		ebb_shape s = {ndim, {0}};
 
@@ -73,23 +73,33 @@ static ebb_tensor *new_storage(
 	return y;
 }
 
-ebb_tensor *ebb_new(ebb_call *c, ebb_dtype dtype, ebb_shape shape, ebb_order order)
+/* Elements of a result, or -1 when the call has failed. */
+static int64_t count_of(ebb_call *c, ebb_shape shape, ebb_dtype dtype)
 {
-	int64_t count;
-	ebb_tensor *y;
+	int64_t count = ebb_checked_count(shape, dtype);
 	char text[200];
 
-	if (!c->t)
-		return NULL;
-	if (dtype == EBB_DEFAULT)
-		dtype = c->t->dtype;
-	count = ebb_checked_count(shape, dtype);
 	if (count < 0)
-		return ebb_call_fail(c, EBB_BAD_SHAPE,
+		ebb_call_fail(c, EBB_BAD_SHAPE,
 			"a result of %d axes, shape %s, is negative or too large", shape.ndim,
 			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS
 				? ebb_shape_text(shape, text, sizeof text)
 				: "?");
+	return count;
+}
+
+ebb_tensor *ebb_new(ebb_call *c, ebb_dtype dtype, ebb_shape shape, ebb_order order)
+{
+	int64_t count;
+	ebb_tensor *y;
+
+	if (!c->t)
+		return NULL;
+	if (dtype == EBB_DEFAULT)
+		dtype = c->t->ctx.dtype;
+	count = count_of(c, shape, dtype);
+	if (count < 0)
+		return NULL;
 	y = new_storage(c, dtype, shape.ndim, shape.dims, count);
 	if (!y)
 		return NULL;
@@ -118,22 +128,19 @@ ebb_tensor *ebb_new_like(ebb_call *c, const ebb_tensor *x)
 	return y;
 }
 
-/* Whether this call's input k is held by its handle alone, and neither a gradient nor the other run of
- * a checkpoint will want it.  (Nobody counts who holds a stored tensor's memory.) */
+/* Whether this call's input k is read by nobody else, and neither a gradient nor the other run of a
+ * checkpoint will want it. */
 static bool is_last_reader(const ebb_call *c, int k)
 {
 	const ebb_tape *t = c->t;
 	const ebb_tensor *x = c->in[k];
 
-	if (!x->storage->tape || (x->flags & (EBB_F_DROPPED | EBB_F_SHOWN)) || ebb_is_given(t, x))
-		return false;
-	if (c->tracked || t->anomaly || t->frame || x->node >= 0 || x->holds ||
-		!(x->flags & EBB_F_COMPUTED) || !(x->flags & EBB_F_DENSE) || x->storage->refs != 1)
+	if (c->tracked || t->anomaly || t->frame || x->node >= 0 || ebb_is_given(t, x))
 		return false;
 	for (int i = 0; i < c->nin; i++)
-		if (i != k && c->in[i] && c->in[i]->storage == x->storage)
+		if (i != k && c->in[i] == x)
 			return false;
-	return true;
+	return (x->flags & EBB_F_COMPUTED) && (x->flags & EBB_F_DENSE) && ebb_is_sole(x);
 }
 
 /* A result in the memory of input k, which it is the last to read. */
@@ -142,7 +149,7 @@ static ebb_tensor *take_over(ebb_call *c, int k, ebb_shape shape, const int64_t 
 	ebb_tensor *x = c->in[k], *y = ebb_new_view(c, x, shape, strides, 0);
 
 	if (y)
-		ebb_drop(x);
+		ebb_drop_value(x);
 	return y;
 }
 
@@ -176,24 +183,22 @@ ebb_tensor *ebb_new_view(
 {
 	int64_t count;
 	ebb_tensor *y;
-	char text[200];
 
 	if (!c->t || !x)
 		return NULL;
-	count = ebb_checked_count(shape, (ebb_dtype)x->dtype);
+	count = count_of(c, shape, (ebb_dtype)x->dtype);
 	if (count < 0)
-		return ebb_call_fail(c, EBB_BAD_SHAPE,
-			"a result of %d axes, shape %s, is negative or too large", shape.ndim,
-			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS
-				? ebb_shape_text(shape, text, sizeof text)
-				: "?");
+		return NULL;
 	y = ebb_handle_new(c->t, (ebb_dtype)x->dtype, shape.ndim, shape.dims, count);
 	if (!y)
 		return ebb_call_fail(c, EBB_NO_MEMORY, "no memory for a tensor");
 	memcpy(y->strides, strides, (size_t)shape.ndim * sizeof *strides);
 	y->flags |= ebb_layout_of(y->ndim, y->shape, y->strides);
 	y->storage = x->storage;
-	y->data = count ? x->data + offset * (int64_t)ebb_dtype_size((ebb_dtype)x->dtype) : x->data;
+	y->offset = x->offset;
+	if (count)
+		y->offset += offset * (int64_t)ebb_dtype_size((ebb_dtype)x->dtype);
+	y->data = x->data + (y->offset - x->offset);
 	ebb_ref(y->storage);
 	ebb_note_origin(y, c->op->name, c->site);
 	return y;
@@ -205,7 +210,7 @@ void *ebb_scratch(ebb_call *c, size_t size)
 		return NULL;
 	for (int i = 0; i < EBB_MAX_SAVED; i++)
 		if (!c->scratch[i]) {
-			c->scratch[i] = ebb_pool_take(c->t, size);
+			c->scratch[i] = ebb_pool_take(&c->t->ctx.pool, size);
 			if (c->scratch[i])
 				return ebb_storage_data(c->scratch[i]);
 			break;
@@ -252,12 +257,12 @@ ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin
 		return NULL;
 	}
 	if (!ebb_grow(&t->nodes, &t->nodes_capacity, t->nnodes + 1, sizeof *t->nodes) ||
-		!(n = ebb_arena_take(&t->arena, size + extra))) {
+		!(n = ebb_arena_take(&t->ctx.arena, size + extra))) {
 		ebb_no_memory(t, site, "a node", size + extra);
 		return NULL;
 	}
 	n->op = op;
-	n->site = t->frame ? t->frame->site : site;
+	n->site = t->frame ? t->frame->place.site : site;
 	n->scope = t->scope;
 	n->out = NULL;
 	n->attrs = NULL;
@@ -266,11 +271,8 @@ ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin
 	n->nin = nin;
 	n->nsaved = nsaved;
 	n->consumed = false;
-	n->holds_inputs = n->forgets = false;
-	n->flushed = t->flushed;
-	n->depends = 0;
-	n->dependents = 0;
-	n->result = NULL;
+	n->saves_inputs = n->makes = false;
+	n->flushed = t->ctx.flushed;
 	n->saved = (ebb_tensor **)(void *)((char *)n + size);
 	n->versions =
 		(uint32_t *)(void *)((char *)n + size + (size_t)nsaved * sizeof(ebb_tensor *));
@@ -283,15 +285,15 @@ void ebb_consume(ebb_node *n)
 	if (n->consumed)
 		return;
 	n->consumed = true;
-	for (int k = 0; (n->reads || n->holds_inputs) && k < n->nin; k++)
-		if (ebb_holds(n, k))
-			ebb_unref(n->in[k]->storage);
-	if ((n->reads & EBB_OUT) && !n->forgets)
-		ebb_unref(n->out->storage);
+	if (n->makes)
+		ebb_end_making(n);
+	for (int k = 0; (n->reads || n->saves_inputs) && k < n->nin; k++)
+		if (ebb_saves(n, k))
+			ebb_unref_saved(n->in[k]->storage);
+	if (n->reads & EBB_OUT)
+		ebb_unref_saved(n->out->storage);
 	for (int k = 0; k < n->nsaved; k++)
-		ebb_unref(n->saved[k]->storage);
-	if (n->forgets || n->depends)
-		ebb_end_dependence(n);
+		ebb_unref_saved(n->saved[k]->storage);
 }
 
 /* What the gradients that will be asked for read; all: what any of them would, as a result that is
@@ -314,6 +316,22 @@ static ebb_tensor *lasting(ebb_tensor *x)
 	return x;
 }
 
+/* n, just recorded, reads these of its inputs: what a maker reads stays in memory. */
+static void save_inputs(ebb_node *n)
+{
+	for (int k = 0; k < n->nin; k++) {
+		ebb_storage *s;
+
+		if (!ebb_saves(n, k))
+			continue;
+		s = n->in[k]->storage;
+		n->versions[k] = s->version;
+		if (s->pool && (n->makes || n->saves_inputs))
+			ebb_keep(s);
+		ebb_ref_saved(s);
+	}
+}
+
 static bool push(ebb_call *c, ebb_tensor *y)
 {
 	ebb_tape *t = c->t;
@@ -321,7 +339,7 @@ static bool push(ebb_call *c, ebb_tensor *y)
 	ebb_node *n;
 
 	if (c->attrs_size) {
-		attrs = ebb_arena_take(&t->arena, c->attrs_size);
+		attrs = ebb_arena_take(&t->ctx.arena, c->attrs_size);
 		if (!attrs) {
 			ebb_no_memory(t, c->site, "attributes", c->attrs_size);
 			return false;
@@ -333,37 +351,25 @@ static bool push(ebb_call *c, ebb_tensor *y)
 		return false;
 	n->out = lasting(y);
 	n->attrs = attrs;
-	n->holds_inputs = t->anomaly;
-	n->forgets = c->op->remake && !t->anomaly;
-	n->reads = reads_of(c, n->forgets);
-	for (int k = 0; k < c->nin; k++) {
+	n->saves_inputs = t->anomaly;
+	/* A result in another's memory cannot be made again there. */
+	n->makes = c->op->remake && !t->anomaly && y->storage->pool && y->storage->readers == 1 &&
+	           !y->storage->savers;
+	n->reads = reads_of(c, n->makes);
+	for (int k = 0; k < c->nin; k++)
 		n->in[k] = lasting(c->in[k]);
-		if (ebb_holds(n, k)) {
-			n->versions[k] = c->in[k]->storage->version;
-			if (!ebb_depend(n, k))
-				ebb_ref(c->in[k]->storage);
-		}
-	}
+	save_inputs(n);
 	n->out_version = y->storage->version;
-	if (n->forgets)
-		y->flags |= EBB_F_FORGETTABLE;
-	else if (n->reads & EBB_OUT)
-		ebb_ref(y->storage);
+	if (n->makes)
+		ebb_set_maker(y->storage, n);
+	if (n->reads & EBB_OUT)
+		ebb_ref_saved(y->storage);
 	for (int k = 0; k < c->nsaved; k++) {
 		n->saved[k] = lasting(c->saved[k]);
-		ebb_ref(c->saved[k]->storage);
+		ebb_ref_saved(c->saved[k]->storage);
 	}
 	y->node = n->index;
 	return true;
-}
-
-static void notify(ebb_tape *t, const ebb_node *n)
-{
-	t->in_callback = true;
-	for (int i = 0; i < t->nobservers; i++)
-		if (t->observers[i]->recorded)
-			t->observers[i]->recorded(t->observers[i]->ctx, n);
-	t->in_callback = false;
 }
 
 ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y)
@@ -379,25 +385,40 @@ ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y)
 		return NULL;
 	}
 	/* Unless what is recorded is another's view of it. */
-	if (c->shrinks && y->storage->refs == 1)
-		ebb_pool_trim(t, y->storage, (size_t)y->count * ebb_dtype_size(ebb_dtype_of(y)));
-	if (c->start)
-		ebb_tell_ran(c, y);
+	if (c->shrinks && y->storage->readers == 1 && !y->storage->savers)
+		ebb_storage_trim(
+			y->storage, (size_t)y->count * ebb_dtype_size((ebb_dtype)y->dtype));
+	if (c->start && t->watch)
+		t->watch->ran(c, y);
 	/* What a gradient computes on its way may be masked: what it gives is looked at. */
-	if (t->anomaly && !t->frame && !ebb_result_is_finite(c, y))
+	if (t->anomaly && !t->frame && !t->anomaly->result(c, y))
 		return NULL;
 	y->flags |= EBB_F_COMPUTED;
-	real = y->dtype == EBB_F32 || y->dtype == EBB_F64;
+	real = ebb_dtypes[y->dtype].real;
 	if (c->tracked && real && t->recording) {
 		if (!push(c, y))
 			return NULL;
 		pushed = true;
 	}
+	if (t->watch)
+		t->watch->recorded(c, y, pushed);
 	/* The node holds what it saved; nobody else may read it. */
 	for (int k = 0; k < c->nsaved; k++)
-		ebb_drop(c->saved[k]);
-	if (pushed && t->nobservers && !t->replays)
-		notify(t, t->nodes[y->node]);
+		ebb_drop_value(c->saved[k]);
 	c->t = NULL;
 	return y;
+}
+
+ebb_tensor *ebb_call_fail(ebb_call *c, ebb_status status, const char *format, ...)
+{
+	va_list ap;
+
+	if (!c->t)
+		return NULL;
+	va_start(ap, format);
+	ebb_fail_v(c->t, status, c->site, c->op ? c->op->name : NULL, format, ap);
+	va_end(ap);
+	ebb_end_scratch(c);
+	c->t = NULL;
+	return NULL;
 }

@@ -1,146 +1,94 @@
 /*
- * remake.c - results that the tape forgets and makes again for the gradients that read them.
+ * remake.c - results whose memory goes before the gradients that read them, and which their nodes make
+ * again.
  *
- * A node of an op with .remake does not keep its result, and neither do the nodes that read it: they
- * depend on its node.  The memory goes when nobody may read the handle any more; the sweep, when it
- * comes to a gradient that reads it, has it made again, and it stays until the sweep has passed the
- * node that made it.  What is made again reads only what is truly kept: a node that may forget its
- * result has those that it reads kept, so that one is never made from another.
+ * A node of an op with .remake is the maker of its result's storage: the memory goes when nobody may
+ * read the value any more, and the savers of the storage wait.  The sweep, when it comes to one of them,
+ * has the value made again, and reads it until the sweep has passed the maker.  What is made again reads
+ * only what is in memory: a maker keeps the values that it reads, so that one is never made from another.
  */
 #include "autograd/internal.h"
 
-static ebb_node *maker_of(const ebb_tensor *x)
+/* Whether n could make its result again, if it is gone. */
+static bool is_maker(const ebb_node *n)
 {
-	return x->tape->nodes[x->node];
+	return n->makes && n->out->storage->of.maker == n;
 }
 
-static bool may_be_forgotten(const ebb_node *n)
+static void unread(ebb_tape *t, ebb_storage *s)
 {
-	return n->out->flags & EBB_F_FORGETTABLE;
+	ebb_storage **at = &t->made;
+
+	while (*at != s)
+		at = &(*at)->next;
+	*at = s->next;
+	s->made = false;
+	ebb_unref(s);
 }
 
-bool ebb_is_in_memory(const ebb_tensor *x)
+void ebb_unread_result(ebb_node *n)
 {
-	return !(x->flags & EBB_F_DROPPED) || maker_of(x)->result;
+	if (is_maker(n) && n->out->storage->made)
+		unread(n->out->tape, n->out->storage);
 }
 
-void ebb_keep_result(ebb_tensor *x)
+void ebb_unread_results(ebb_tape *t)
 {
-	ebb_node *n = maker_of(x);
-
-	x->flags &= (uint16_t)~EBB_F_FORGETTABLE;
-	if (!n->result) {
-		n->result = x->storage;
-		ebb_ref(n->result);
-	}
+	while (t->made)
+		unread(t, t->made);
 }
 
-bool ebb_depend(ebb_node *n, int k)
+void ebb_end_making(ebb_node *n)
 {
-	ebb_tensor *x = n->in[k];
+	ebb_storage *s = n->out->storage;
 
-	if (k >= 30 || !(x->flags & EBB_F_FORGETTABLE))
-		return false;
-	/* Overwritten since, it could not be made again as it is now. */
-	if (n->forgets || n->holds_inputs || x->storage->version != maker_of(x)->out_version) {
-		ebb_keep_result(x);
-		return false;
-	}
-	n->depends |= EBB_IN(k);
-	maker_of(x)->dependents++;
-	return true;
+	if (!is_maker(n))
+		return;
+	ebb_keep(s);
+	if (s->made)
+		unread(n->out->tape, s);
 }
 
-static void let_result_go(ebb_node *n)
+bool ebb_make_again(ebb_storage *s)
 {
-	ebb_node **at = &n->out->tape->remade;
-
-	while (*at && *at != n)
-		at = &(*at)->next_remade;
-	if (*at)
-		*at = n->next_remade;
-	ebb_unref(n->result);
-	n->result = NULL;
-}
-
-void ebb_forget_result(ebb_node *n)
-{
-	if (n->result && may_be_forgotten(n))
-		let_result_go(n);
-}
-
-void ebb_forget_results(ebb_tape *t)
-{
-	for (ebb_node *n = t->remade, *next; n; n = next) {
-		next = n->next_remade;
-		ebb_forget_result(n);
-	}
-}
-
-void ebb_end_dependence(ebb_node *n)
-{
-	/* It cannot be made again any more: as long as somebody depends on it, it stays. */
-	if (n->forgets && n->dependents && !n->result && ebb_is_in_memory(n->out))
-		ebb_keep_result(n->out);
-	n->out->flags &= (uint16_t)~EBB_F_FORGETTABLE;
-	if (n->result && !n->dependents)
-		let_result_go(n);
-	for (int k = 0; n->depends >> k; k++) {
-		ebb_node *maker;
-
-		if (!(n->depends & EBB_IN(k)))
-			continue;
-		maker = maker_of(n->in[k]);
-		if (--maker->dependents == 0 && maker->consumed && maker->result)
-			let_result_go(maker);
-	}
-}
-
-/* False: it cannot be made again, and the tape has failed. */
-static bool make_again(const ebb_sweep *s, ebb_node *n)
-{
-	ebb_tape *t = s->t;
-	ebb_tensor *y = n->out;
-	size_t bytes = (size_t)y->count * ebb_dtype_size((ebb_dtype)y->dtype);
-	ebb_vjp v = {.t = t,
-		.in = n->in,
-		.nin = n->nin,
-		.attrs = n->attrs,
-		.saved = n->saved,
-		.nsaved = n->nsaved,
-		.node = n};
+	ebb_node *n = s->of.maker;
+	ebb_tape *t = n->out->tape;
+	ebb_vjp v = {.visit = NULL};
 	ebb_view w;
-	uint8_t flushed = t->flushed;
+	uint8_t flushed = t->ctx.flushed;
 
-	if (!ebb_saved_values_stand(s, n))
+	if (!ebb_saved_values_stand(t, n, n->site))
 		return false;
-	n->result = ebb_pool_take(t, bytes);
-	if (!n->result) {
-		ebb_no_memory(t, n->site, "a result that is made again", bytes);
+	if (!ebb_storage_refill(s)) {
+		ebb_no_memory(t, n->site, "a result that is made again", s->bytes);
 		return false;
 	}
-	n->next_remade = t->remade;
-	t->remade = n;
-	y->storage = n->result;
-	y->data = ebb_storage_data(n->result);
-	if (!ebb_open_view(n, &w, &v, true))
-		return false;
-	t->flushed = n->flushed;
-	n->op->remake(&v);
-	t->flushed = flushed;
-	ebb_close_view(n, &w);
-	n->result->version = n->out_version;
-	return !ebb_failed(t);
+	ebb_ref(s);
+	s->made = true;
+	s->next = t->made;
+	t->made = s;
+	if (ebb_open_view(n, &w, &v, true)) {
+		t->ctx.flushed = n->flushed;
+		n->op->remake(&v);
+		t->ctx.flushed = flushed;
+		/* It may have written through ebb_data_mutable: still the same value. */
+		s->version = n->out_version;
+		s->of.maker = n;
+		ebb_close_view(n, &w);
+	}
+	if (!ebb_has_failed(t))
+		return true;
+	unread(t, s);
+	return false;
 }
 
-bool ebb_remake_for(const ebb_sweep *s, ebb_node *n)
+bool ebb_make_readable(const ebb_sweep *s, ebb_node *n)
 {
-	for (int k = 0; n->depends >> k; k++)
-		if ((n->depends & EBB_IN(k)) && !ebb_is_in_memory(n->in[k]) &&
-			!make_again(s, maker_of(n->in[k])))
+	for (int k = 0; k < n->nin; k++)
+		if (ebb_reads(n, k) && !ebb_present(n->in[k]->storage))
 			return false;
-	/* Whoever still depends on it when n is consumed finds it. */
-	if (!n->forgets || !((n->reads & EBB_OUT) || (s->consume && n->dependents)))
-		return true;
-	return ebb_is_in_memory(n->out) || make_again(s, n);
+	/* Other savers than n still find it when n is consumed. */
+	if (is_maker(n) && ((n->reads & EBB_OUT) || (s->consume && n->out->storage->savers)))
+		return ebb_present(n->out->storage);
+	return true;
 }

@@ -8,6 +8,12 @@ const char *ebb_scope_path(const ebb_scope *s)
 	return s ? s->path : "";
 }
 
+void ebb_enter_scope(ebb_tape *t, const ebb_scope *s)
+{
+	t->scope = (ebb_scope *)s;
+	t->ctx.scope = s->path;
+}
+
 const char *ebb_current_scope(const ebb_tape *t)
 {
 	return t ? t->scope->path : "";
@@ -42,7 +48,7 @@ static size_t overlap(const char *path, const char *name)
 	return best;
 }
 
-static ebb_scope *child_of(ebb_scope *parent, const char *name)
+ebb_scope *ebb_scope_inside(ebb_scope *parent, const char *name)
 {
 	size_t shared, length, size;
 	ebb_scope *s, **end;
@@ -84,25 +90,18 @@ void(ebb_scope_begin)(ebb_tape *t, const char *name, const char *site)
 
 	if (!t)
 		return;
+	if (!t->nopen && !t->nnodes)
+		ebb_ask_later(t);
 	/* Begin and end stay paired on a failed tape too. */
-	s = t->unopened ? NULL : child_of(t->scope, name ? name : "");
+	s = t->unopened ? NULL : ebb_scope_inside(t->scope, name ? name : "");
 	if (!s || !ebb_grow(&t->open, &t->open_capacity, t->nopen + 1, sizeof *t->open)) {
 		if (!t->unopened)
 			ebb_no_memory(t, site, "a scope", sizeof *s);
 		t->unopened++;
 		return;
 	}
-	t->open[t->nopen++] = (ebb_open_scope){t->scope, t->nlive, ++t->scopes_begun, site};
-	t->scope = s;
-}
-
-static void tell_ended(ebb_tape *t, const ebb_tensor *y)
-{
-	t->in_callback = true;
-	for (int i = 0; i < t->nobservers; i++)
-		if (t->observers[i]->scope_ended)
-			t->observers[i]->scope_ended(t->observers[i]->ctx, t->scope, y);
-	t->in_callback = false;
+	t->open[t->nopen++] = (ebb_open_scope){t->scope, t->ctx.nlive, ++t->scopes_begun, site};
+	ebb_enter_scope(t, s);
 }
 
 ebb_tensor *(ebb_scope_end)(ebb_tape *t, ebb_tensor *y, const char *site)
@@ -118,22 +117,31 @@ ebb_tensor *(ebb_scope_end)(ebb_tape *t, ebb_tensor *y, const char *site)
 	}
 	if (!t->nopen)
 		return ebb_fail(t, EBB_BAD_STATE, site, "scope_end: no scope is open");
-	if (!ebb_failed(t) && !t->replays)
-		tell_ended(t, y);
+	if (t->watch && !ebb_failed(t))
+		t->watch->ended(t, y);
 	open = t->open[--t->nopen];
-	kept = open.live < t->nlive ? open.live : t->nlive;
-	for (int64_t i = kept; i < t->nlive; i++) {
-		ebb_tensor *x = t->live[i];
+	kept = open.live < t->ctx.nlive ? open.live : t->ctx.nlive;
+	for (int64_t i = kept; i < t->ctx.nlive; i++) {
+		ebb_tensor *x = t->ctx.live[i];
 
 		/* What a vjp gave inside a scope of its own is the sweep's until it has passed. */
-		if (x == y || x->holds) {
-			t->live[kept++] = x;
+		if (x == y || x->holds > 1) {
+			t->ctx.live[kept++] = x;
 		} else if (!(x->flags & EBB_F_DROPPED)) {
-			x->dropped_by = t->scope;
-			ebb_drop(x);
+			x->dropped_by = t->scope->path;
+			ebb_drop_value(x);
 		}
 	}
-	t->nlive = kept;
-	t->scope = open.scope;
+	t->ctx.nlive = kept;
+	ebb_enter_scope(t, open.scope);
 	return ebb_failed(t) ? NULL : y;
+}
+
+void ebb_release(ebb_tape *t, ebb_tensor *x)
+{
+	/* What a sweep holds, or shows to a rule, goes when the sweep lets go of it. */
+	if (!t || !x || x->tape != t || x->holds != 1 || !(x->flags & EBB_F_LISTED) ||
+		ebb_is_given(t, x))
+		return;
+	ebb_drop_value(x);
 }

@@ -1,15 +1,15 @@
 /*
- * view.c - what a vjp sees of its node.
+ * view.c - what a rule sees of its node.
  *
  * What it did not declare to read is a shadow: shape but no data.  What it did declare, it can
  * read though its user has dropped it.
  */
 #include "autograd/internal.h"
 
-static ebb_tensor *show(ebb_tensor *x, bool declared, bool hold, ebb_shown *s)
+static ebb_tensor *show(ebb_tensor *x, bool declared, ebb_shown *s)
 {
 	s->x = x;
-	s->held = NULL;
+	s->read = NULL;
 	s->was_dropped = false;
 	if (!x)
 		return NULL;
@@ -19,10 +19,13 @@ static ebb_tensor *show(ebb_tensor *x, bool declared, bool hold, ebb_shown *s)
 		s->shadow.data = NULL;
 		return &s->shadow;
 	}
-	/* A sweep inside the vjp may let go of it. */
-	if (hold) {
-		s->held = x->storage;
-		ebb_ref(s->held);
+	/* Where it is may have changed, though its maker be consumed by now. */
+	if (x->storage->pool)
+		x->data = x->storage->data + x->offset;
+	/* A sweep inside the rule may be done with it. */
+	if (x->storage->pool && x->storage->of.maker) {
+		s->read = x->storage;
+		ebb_ref(s->read);
 	}
 	s->was_dropped = x->flags & EBB_F_DROPPED;
 	if (s->was_dropped)
@@ -34,33 +37,44 @@ static void put_back(const ebb_shown *s)
 {
 	if (s->was_dropped)
 		s->x->flags = (uint16_t)((s->x->flags & ~EBB_F_SHOWN) | EBB_F_DROPPED);
-	if (s->held)
-		ebb_unref(s->held);
+	if (s->read)
+		ebb_unref(s->read);
 }
 
 bool ebb_open_view(ebb_node *n, ebb_view *w, ebb_vjp *v, bool remakes)
 {
+	v->t = n->out->tape;
+	v->nin = n->nin;
+	v->nsaved = n->nsaved;
+	v->attrs = n->attrs;
+	v->saved = n->saved;
+	v->node = n;
 	w->memory = NULL;
 	w->inputs = w->few;
 	w->in = w->few_in;
+	w->wanted = w->few_wanted;
 	if (n->nin > EBB_MAX_READS) {
-		size_t bytes = (size_t)n->nin * (sizeof *w->inputs + sizeof *w->in);
+		size_t bytes =
+			(size_t)n->nin * (sizeof *w->inputs + sizeof *w->in + sizeof *w->wanted);
 
-		w->memory = ebb_pool_take(v->t, bytes);
+		w->memory = ebb_pool_take(&v->t->ctx.pool, bytes);
 		if (!w->memory) {
 			ebb_no_memory(v->t, NULL, "a view of the inputs", bytes);
 			return false;
 		}
 		w->inputs = ebb_storage_data(w->memory);
 		w->in = (ebb_tensor **)(void *)(w->inputs + n->nin);
+		w->wanted = (bool *)(void *)(w->in + n->nin);
 	}
-	v->out = show(n->out, remakes || (n->reads & EBB_OUT), n->forgets, &w->out);
+	v->out = show(n->out, remakes || (n->reads & EBB_OUT), &w->out);
 	for (int k = 0; k < n->nsaved; k++)
-		show(n->saved[k], true, false, &w->saved[k]);
+		show(n->saved[k], true, &w->saved[k]);
 	for (int k = 0; k < n->nin; k++)
-		w->in[k] = show(n->in[k], n->in[k] && ebb_reads(n, k), n->in[k] && !ebb_holds(n, k),
-			&w->inputs[k]);
+		w->in[k] = show(n->in[k], n->in[k] && ebb_reads(n, k), &w->inputs[k]);
+	for (int k = 0; remakes && k < n->nin; k++)
+		w->wanted[k] = false;
 	v->in = w->in;
+	v->wanted = w->wanted;
 	return true;
 }
 

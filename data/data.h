@@ -9,7 +9,7 @@
 #define EBB_DATA_H
 
 #include "../archive/archive.h"
-#include "../autograd/autograd.h"
+#include "../tensor/tensor.h"
 #include "augment.h"
 
 #ifdef __cplusplus

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "autograd/host.h"
+#include "tensor/host.h"
 #include "data/internal.h"
 
 ebb_dataset *ebb_dataset_new(

@@ -3,7 +3,7 @@
  */
 #include <string.h>
 
-#include "autograd/host.h"
+#include "tensor/host.h"
 #include "data/internal.h"
 
 bool ebb_files_add(ebb_files *f, const char *path, int64_t label, const char *what, ebb_error *e)

@@ -9,7 +9,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include "autograd/host.h"
+#include "tensor/host.h"
 #include "data/internal.h"
 
 enum { PATH_SIZE = 4096 };

@@ -10,7 +10,7 @@
 #ifndef EBB_IMAGE_H
 #define EBB_IMAGE_H
 
-#include "../autograd/autograd.h"
+#include "../tensor/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {

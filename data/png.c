@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "autograd/host.h"
+#include "tensor/host.h"
 #include "data/internal.h"
 
 /* Deflate packs at most 1032 to 1. */

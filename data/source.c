@@ -6,7 +6,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "autograd/host.h"
+#include "tensor/host.h"
 #include "data/internal.h"
 
 /* Deflate packs at most 1032 to 1. */

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-EBB_DECLARE(fill);
-
 struct index_job {
 	int64_t outer, len, inner, count, chunk;
 	const real *x;
@@ -17,7 +15,7 @@ struct index_job {
 /* Pieces are of whole outer indices: within one, additions meet. */
 static void run(struct index_job *j, void (*fn)(void *, int64_t, int))
 {
-	int64_t row = ebb_max(1, ebb_max(j->len, j->count) * j->inner);
+	int64_t row = ebb_max(1, j->count * j->inner);
 
 	if (j->outer == 0)
 		return;
@@ -59,13 +57,7 @@ void EBB_NAME(index_select)(int64_t outer, int64_t len, int64_t inner, int64_t c
 		run(&j, select_piece);
 }
 
-static void clear(real *y, int64_t n)
-{
-	for (int64_t i = 0; i < n; i++)
-		y[i] = 0;
-}
-
-static void select_grad_piece(void *ctx, int64_t piece, int worker)
+static void select_acc_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct index_job *j = ctx;
 
@@ -75,7 +67,6 @@ static void select_grad_piece(void *ctx, int64_t piece, int worker)
 		const real *gy = j->x + o * j->count * j->inner;
 		real *gx = j->y + o * j->len * j->inner;
 
-		clear(gx, j->len * j->inner);
 		for (int64_t k = 0; k < j->count; k++, gy += j->inner) {
 			real *to = gx + j->index[k] * j->inner;
 
@@ -86,16 +77,14 @@ static void select_grad_piece(void *ctx, int64_t piece, int worker)
 	}
 }
 
-EBB_DECLARE(index_select_grad);
-void EBB_NAME(index_select_grad)(int64_t outer, int64_t len, int64_t inner, int64_t count,
+EBB_DECLARE(index_select_acc);
+void EBB_NAME(index_select_acc)(int64_t outer, int64_t len, int64_t inner, int64_t count,
 	const void *gy, const int64_t *index, void *gx)
 {
 	struct index_job j = {outer, len, inner, count, 0, gy, index, gx};
 
-	if (count == 0)
-		EBB_NAME(fill)(outer * len * inner, 0, gx);
-	else if (len > 0 && inner > 0)
-		run(&j, select_grad_piece);
+	if (count > 0 && len > 0 && inner > 0)
+		run(&j, select_acc_piece);
 }
 
 static void gather_piece(void *ctx, int64_t piece, int worker)
@@ -126,7 +115,7 @@ void EBB_NAME(gather)(int64_t outer, int64_t len, int64_t inner, int64_t count, 
 		run(&j, gather_piece);
 }
 
-static void gather_grad_piece(void *ctx, int64_t piece, int worker)
+static void gather_acc_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct index_job *j = ctx;
 
@@ -137,7 +126,6 @@ static void gather_grad_piece(void *ctx, int64_t piece, int worker)
 		const int64_t *index = j->index + o * j->count * j->inner;
 		real *gx = j->y + o * j->len * j->inner;
 
-		clear(gx, j->len * j->inner);
 		for (int64_t k = 0; k < j->count; k++, gy += j->inner, index += j->inner) {
 			for (int64_t i = 0; i < j->inner; i++)
 				gx[index[i] * j->inner + i] += gy[i];
@@ -145,14 +133,12 @@ static void gather_grad_piece(void *ctx, int64_t piece, int worker)
 	}
 }
 
-EBB_DECLARE(gather_grad);
-void EBB_NAME(gather_grad)(int64_t outer, int64_t len, int64_t inner, int64_t count, const void *gy,
+EBB_DECLARE(gather_acc);
+void EBB_NAME(gather_acc)(int64_t outer, int64_t len, int64_t inner, int64_t count, const void *gy,
 	const int64_t *index, void *gx)
 {
 	struct index_job j = {outer, len, inner, count, 0, gy, index, gx};
 
-	if (count == 0)
-		EBB_NAME(fill)(outer * len * inner, 0, gx);
-	else if (len > 0 && inner > 0)
-		run(&j, gather_grad_piece);
+	if (count > 0 && len > 0 && inner > 0)
+		run(&j, gather_acc_piece);
 }

@@ -300,14 +300,14 @@ typedef struct ebb_kernels {
 	 * x[o,index[o,k,i],i]. */
 	void (*index_select)(int64_t outer, int64_t len, int64_t inner, int64_t count,
 		const void *x, const int64_t *index, void *y);
-	void (*index_select_grad)(int64_t outer, int64_t len, int64_t inner, int64_t count,
-		const void *gy,
-		/* gx = 0, then gx[o,index[k],i] += gy[o,k,i] */
-		const int64_t *index, void *gx);
+	/* gx[o,index[k],i] += gy[o,k,i] */
+	void (*index_select_acc)(int64_t outer, int64_t len, int64_t inner, int64_t count,
+		const void *gy, const int64_t *index, void *gx);
 	void (*gather)(int64_t outer, int64_t len, int64_t inner, int64_t count, const void *x,
 		const int64_t *index, void *y);
-	void (*gather_grad)(int64_t outer, int64_t len, int64_t inner, int64_t count,
-		const void *gy, const int64_t *index, void *gx);
+	/* gx[o,index[o,k,i],i] += gy[o,k,i] */
+	void (*gather_acc)(int64_t outer, int64_t len, int64_t inner, int64_t count, const void *gy,
+		const int64_t *index, void *gx);
 
 	/* Matrix product: C = op(A)*op(B) + beta*C, row-major, op(A) [m,k], op(B) [k,n]; ta/tb:
 	 * A is stored [k,m], B is stored [n,k].  beta is 0 (C is not read) or 1.  ws:

@@ -8,7 +8,7 @@
 	X(unary) X(binary) X(binary_strided) X(where_strided) X(compare_strided) X(fill) X(axpy) X(from_u8) \
 	X(from_f32) X(from_f64) X(reduce) X(norm) X(extreme) X(cumsum) X(logsumexp) X(logsumexp_slope) X(softmax) X(log_softmax) \
 	X(softmax_grad) X(log_softmax_grad) X(cross_entropy) X(cross_entropy_grad) \
-	X(index_select) X(index_select_grad) X(gather) X(gather_grad) X(gemm_workspace) \
+	X(index_select) X(index_select_acc) X(gather) X(gather_acc) X(gemm_workspace) \
 	X(gemm) X(outer_sum) X(conv_workspace) X(conv_forward) X(conv_grad_input) X(conv_grad_weight) \
 	X(maxpool) X(maxpool_goes_over) X(maxpool_scatter) X(maxpool_gather) X(avgpool) X(avgpool_grad) \
 	X(maxpool_put) X(upsample) X(upsample_grad) X(window_sums) X(window_norms) \

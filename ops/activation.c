@@ -2,19 +2,17 @@
 #include "ops/internal.h"
 
 /* The gradient f(gy, y), over gy itself where nobody else reads that. */
-static void give_from_result(ebb_vjp *v, const ebb_op *op, ebb_binary_fn f)
+static ebb_tensor *from_result(ebb_vjp *v, const ebb_op *op, ebb_binary_fn f)
 {
 	ebb_tensor *in[] = {v->gy, v->out};
 	ebb_call c;
 
-	if (!ebb_owns_gy(v) || !ebb_same_memory(v->gy, v->out)) {
-		ebb_give(v, 0, ebb_binary(v->t, op, f, v->gy, v->out, 0, NULL));
-		return;
-	}
+	if (!v->owns_gy || !ebb_same_memory(v->gy, v->out))
+		return ebb_binary(v->t, op, f, v->gy, v->out, 0, NULL);
 	c = ebb_begin(v->t, op, NULL, 2, in);
 	if (c.t)
 		RUN(v->gy, binary, f, v->gy->count, v->gy->data, v->out->data, v->gy->data, 0);
-	ebb_give(v, 0, ebb_record(&c, v->gy));
+	return ebb_record(&c, v->gy);
 }
 
 /* ---- Sigmoids -------------------------------------------------------------------------------- */
@@ -44,7 +42,7 @@ static ebb_tensor *tanh_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
 
 static void tanh_vjp(ebb_vjp *v)
 {
-	give_from_result(v, &TANH_GRAD, EBB_TANH_GRAD);
+	ebb_give(v, 0, from_result(v, &TANH_GRAD, EBB_TANH_GRAD));
 }
 EBB_UNARY(tanh, TANH, EBB_TANH, EBB_OUT)
 
@@ -72,7 +70,7 @@ static ebb_tensor *sigmoid_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
 
 static void sigmoid_vjp(ebb_vjp *v)
 {
-	give_from_result(v, &SIGMOID_GRAD, EBB_SIGMOID_GRAD);
+	ebb_give(v, 0, from_result(v, &SIGMOID_GRAD, EBB_SIGMOID_GRAD));
 }
 EBB_UNARY(sigmoid, SIGMOID, EBB_SIGMOID, EBB_OUT)
 
@@ -95,9 +93,14 @@ ebb_tensor *ebb_relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
 	return ebb_binary(t, &RELU_GRAD, EBB_RELU_GRAD, gy, y, 0, NULL);
 }
 
+ebb_tensor *ebb_relu_grad_of_result(ebb_vjp *v)
+{
+	return from_result(v, &RELU_GRAD, EBB_RELU_GRAD);
+}
+
 static void relu_vjp(ebb_vjp *v)
 {
-	give_from_result(v, &RELU_GRAD, EBB_RELU_GRAD);
+	ebb_give(v, 0, ebb_relu_grad_of_result(v));
 }
 EBB_UNARY(relu, RELU, EBB_RELU, EBB_OUT)
 
@@ -154,7 +157,7 @@ static ebb_tensor *relu6_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
 
 static void relu6_vjp(ebb_vjp *v)
 {
-	give_from_result(v, &RELU6_GRAD, EBB_RELU6_GRAD);
+	ebb_give(v, 0, from_result(v, &RELU6_GRAD, EBB_RELU6_GRAD));
 }
 static const ebb_op RELU6 = {.name = "relu6", .vjp = relu6_vjp, .reads = {EBB_OUT}};
 

@@ -91,7 +91,7 @@ static void fused_grad(ebb_vjp *v)
 			gb = ebb_vector(&c, ebb_dtype_of(x), channels, s.g);
 		/* One of them may lie where gy is. */
 		if (ebb_wants(v, X)) {
-			bool over = in[0] == v->gy && ebb_owns_gy(v);
+			bool over = in[0] == v->gy && v->owns_gy;
 			bool two = ebb_wants(v, RESIDUAL);
 
 			gx = over && !two ? v->gy : ebb_new_like(&c, x);
@@ -205,6 +205,45 @@ static void remake(ebb_vjp *v)
 	}
 }
 
+/* ---- What batchnorm_relu stands for ----------------------------------------------------------- */
+
+static bool part_norm(const ebb_vjp *v, ebb_tensor *y)
+{
+	const ebb_tensor *x = v->in[X];
+
+	if (!x)
+		return false;
+	if (x->count) {
+		statistics of = statistics_of(v->saved[0], x->shape[1]);
+
+		scale_and_shift(x, NULL, false, &of, y);
+	}
+	return true;
+}
+
+static bool part_sum(const ebb_vjp *v, ebb_tensor *y)
+{
+	const ebb_tensor *residual = v->in[RESIDUAL];
+
+	if (!residual || !part_norm(v, y))
+		return false;
+	RUN(y, binary, EBB_ADD, y->count, y->data, residual->data, y->data, 0);
+	return true;
+}
+
+/* Of the norm and of the sum: a sum passes it on. */
+static bool part_gradient(const ebb_vjp *v, ebb_tensor *g)
+{
+	if (!v->out)
+		return false;
+	RUN(g, binary, EBB_RELU_GRAD, g->count, v->gy->data, v->out->data, g->data, 0);
+	return true;
+}
+
+static const ebb_part NORM_RELU[] = {{"batchnorm", part_norm, part_gradient}, {.op = "relu"}};
+static const ebb_part NORM_ADD_RELU[] = {
+	{"batchnorm", part_norm, part_gradient}, {"add", part_sum, part_gradient}, {.op = "relu"}};
+
 #define READS (EBB_IN(X) | EBB_IN(WEIGHT))
 static const ebb_op BATCHNORM = {.name = "batchnorm",
 	.vjp = batchnorm_vjp,
@@ -213,27 +252,29 @@ static const ebb_op BATCHNORM = {.name = "batchnorm",
 	.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS},
 	.remake = remake};
 
-#define BATCHNORM_RELU(also_reads, remake_fn)                                                      \
+#define BATCHNORM_RELU(also_reads, remake_fn, part)                                                \
 	{                                                                                          \
 		.name = "batchnorm_relu", .vjp = batchnorm_relu_vjp,                               \
 		.reads = {READS | EBB_OUT | (also_reads), READS | EBB_OUT | (also_reads),          \
 			READS | EBB_OUT | (also_reads), EBB_OUT | (also_reads)},                   \
 		.optional = EBB_IN(WEIGHT) | EBB_IN(BIAS) | EBB_IN(RESIDUAL),                      \
 		.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS, EBB_CHANNELS_LAST},               \
-		.remake = remake_fn                                                                \
+		.remake = remake_fn, .parts = (part), .nparts = sizeof(part) / sizeof *(part)      \
 	}
-static const ebb_op BATCHNORM_ONLY_RELU = BATCHNORM_RELU(0, remake);
+static const ebb_op BATCHNORM_ONLY_RELU = BATCHNORM_RELU(0, remake, NORM_RELU);
 /* What is to be made again keeps its residual.  A residual that is itself made again need not be kept
  * if this result is: so of a chain of blocks every other result is. */
-static const ebb_op BATCHNORM_RESIDUAL_RELU = BATCHNORM_RELU(0, NULL);
-static const ebb_op BATCHNORM_KEPT_RESIDUAL_RELU = BATCHNORM_RELU(EBB_IN(RESIDUAL), remake);
+static const ebb_op BATCHNORM_RESIDUAL_RELU = BATCHNORM_RELU(0, NULL, NORM_ADD_RELU);
+static const ebb_op BATCHNORM_KEPT_RESIDUAL_RELU =
+	BATCHNORM_RELU(EBB_IN(RESIDUAL), remake, NORM_ADD_RELU);
 
 static const ebb_op *relu_op_for(const ebb_tensor *residual)
 {
 	if (!residual)
 		return &BATCHNORM_ONLY_RELU;
-	return residual->flags & EBB_F_FORGETTABLE ? &BATCHNORM_RESIDUAL_RELU
-	                                           : &BATCHNORM_KEPT_RESIDUAL_RELU;
+	return residual->storage && residual->storage->pool && residual->storage->of.maker
+	               ? &BATCHNORM_RESIDUAL_RELU
+	               : &BATCHNORM_KEPT_RESIDUAL_RELU;
 }
 
 /* ---- Forward --------------------------------------------------------------------------------- */

@@ -1,96 +1,14 @@
 /* binary.c - elementwise functions of two (and three) tensors, with broadcasting. */
 #include "ops/internal.h"
 
-/* ---- Broadcasting ---------------------------------------------------------------------------- */
-
-bool ebb_broadcast_shape(int n, ebb_tensor *const *x, ebb_shape *out)
-{
-	*out = EBB_SCALAR_SHAPE;
-	for (int k = 0; k < n; k++)
-		if (x[k]->ndim > out->ndim)
-			out->ndim = x[k]->ndim;
-	for (int i = 0; i < out->ndim; i++)
-		out->dims[i] = 1;
-	for (int k = 0; k < n; k++) {
-		int lead = out->ndim - x[k]->ndim;
-
-		for (int i = 0; i < x[k]->ndim; i++) {
-			if (x[k]->shape[i] == 1)
-				continue;
-			if (out->dims[lead + i] != 1 && out->dims[lead + i] != x[k]->shape[i])
-				return false;
-			out->dims[lead + i] = x[k]->shape[i];
-		}
-	}
-	return true;
-}
-
-void ebb_broadcast_strides(const ebb_tensor *x, const ebb_shape *out, int64_t *strides)
-{
-	int lead = out->ndim - x->ndim;
-
-	for (int i = 0; i < out->ndim; i++)
-		strides[i] = i < lead || x->shape[i - lead] == 1 ? 0 : x->strides[i - lead];
-}
-
-/* A result in the order of the first full-shape dense input, else row-major. */
-static ebb_tensor *new_broadcast(ebb_call *c, const ebb_shape *shape, int first)
-{
-	for (int k = first; k < c->nin; k++) {
-		ebb_tensor *x = c->in[k];
-		bool full = x->ndim == shape->ndim && (x->flags & EBB_F_DENSE);
-
-		for (int i = 0; full && i < x->ndim; i++)
-			full = x->shape[i] == shape->dims[i];
-		if (full)
-			return ebb_new_like(c, x);
-	}
-	return ebb_new(c, (ebb_dtype)c->in[first]->dtype, *shape, EBB_ROWS);
-}
-
-ebb_tensor *ebb_shapes_differ(ebb_call *c)
-{
-	char a[240], b[240];
-
-	return ebb_call_fail(c, EBB_BAD_SHAPE, "shapes do not broadcast: %s and %s",
-		ebb_describe(c->in[0], a, sizeof a), ebb_describe(c->in[1], b, sizeof b));
-}
-
-/* The result of a binary kernel, for a call whose inputs have been checked. */
-static ebb_tensor *compute(ebb_call *c, ebb_binary_fn f, double p)
-{
-	ebb_tensor *a, *b, *y;
-	int64_t as[EBB_MAX_DIMS], bs[EBB_MAX_DIMS];
-	ebb_shape shape;
-
-	if (!ebb_check_real(c, 0, "a") || !ebb_check_same_type(c, 0, "a", 1, "b"))
-		return NULL;
-	a = c->in[0];
-	b = c->in[1];
-	if (ebb_same_memory(a, b)) {
-		y = ebb_new_like(c, a);
-		if (y)
-			RUN(y, binary, f, y->count, a->data, b->data, y->data, p);
-		return y;
-	}
-	if (!ebb_broadcast_shape(2, c->in, &shape))
-		return ebb_shapes_differ(c);
-	y = new_broadcast(c, &shape, 0);
-	if (!y || !y->count)
-		return y;
-	ebb_broadcast_strides(a, &shape, as);
-	ebb_broadcast_strides(b, &shape, bs);
-	RUN(y, binary_strided, f, y->ndim, y->shape, a->data, as, b->data, bs, y->data, y->strides,
-		p);
-	return y;
-}
+/* ---- A binary kernel as an op ---------------------------------------------------------------- */
 
 ebb_tensor *ebb_binary(ebb_tape *t, const ebb_op *op, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b,
 	double p, const char *site)
 {
 	ebb_tensor *in[] = {a, b};
 	ebb_call c = ebb_begin(t, op, site, 2, in);
-	ebb_tensor *y = compute(&c, f, p);
+	ebb_tensor *y = ebb_binary_result(&c, f, p);
 
 	if (p != 0)
 		ebb_attach(&c, &p, sizeof p);
@@ -106,7 +24,7 @@ ebb_tensor *ebb_mask2(ebb_tape *t, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b
 	ebb_call c = ebb_begin(t, &MASK2, site, 2, in);
 
 	c.tracked = false;
-	return ebb_record(&c, compute(&c, f, 0));
+	return ebb_record(&c, ebb_binary_result(&c, f, 0));
 }
 
 /* ---- Arithmetic ------------------------------------------------------------------------------ */
@@ -122,12 +40,10 @@ ebb_tensor *ebb_mask2(ebb_tape *t, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b
 		return ebb_binary(t, &NAME, FN, a, b, 0, site);                                    \
 	}
 
-static void add_vjp(ebb_vjp *v)
+ebb_tensor *(ebb_add)(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site)
 {
-	ebb_give(v, 0, v->gy);
-	ebb_give(v, 1, v->gy);
+	return ebb_linear_add(t, a, b, site);
 }
-BINARY(add, ADD, EBB_ADD, 0, 0, true)
 
 static void sub_vjp(ebb_vjp *v)
 {
@@ -264,7 +180,7 @@ ebb_tensor *(
 		return ebb_call_fail(&c, EBB_BAD_SHAPE, "shapes do not broadcast: %s, %s and %s",
 			ebb_describe(in[0], x1, sizeof x1), ebb_describe(in[1], x2, sizeof x2),
 			ebb_describe(in[2], x3, sizeof x3));
-	y = new_broadcast(&c, &shape, 1);
+	y = ebb_new_broadcast(&c, &shape, 1);
 	if (y && y->count) {
 		ebb_broadcast_strides(in[0], &shape, cs);
 		ebb_broadcast_strides(in[1], &shape, as);

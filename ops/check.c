@@ -1,32 +1,6 @@
 /* check.c - the checks and small shape computations that op families share. */
 #include "ops/internal.h"
 
-bool ebb_check_real(ebb_call *c, int k, const char *name)
-{
-	char text[240];
-
-	if (!c->t)
-		return false;
-	if (!c->in[k] || ebb_is_real(c->in[k]))
-		return true;
-	ebb_call_fail(c, EBB_BAD_DTYPE, "%s must be F32 or F64, got %s", name,
-		ebb_describe(c->in[k], text, sizeof text));
-	return false;
-}
-
-bool ebb_check_same_type(ebb_call *c, int i, const char *a, int j, const char *b)
-{
-	char x[240], y[240];
-
-	if (!c->t)
-		return false;
-	if (!c->in[i] || !c->in[j] || c->in[i]->dtype == c->in[j]->dtype)
-		return true;
-	ebb_call_fail(c, EBB_BAD_DTYPE, "types do not promote: %s is %s, %s is %s", a,
-		ebb_describe(c->in[i], x, sizeof x), b, ebb_describe(c->in[j], y, sizeof y));
-	return false;
-}
-
 bool ebb_check_dtype(ebb_call *c, int k, const char *name, ebb_dtype dtype)
 {
 	char text[240];
@@ -54,7 +28,7 @@ bool ebb_check_readable(ebb_call *c, const ebb_tensor *x, const char *name)
 	else if (x->flags & (EBB_F_DROPPED | EBB_F_HIDDEN))
 		ebb_call_fail(c, EBB_BAD_STATE, "the value of %s (%s) %s%s", name,
 			ebb_describe(x, text, sizeof text), ebb_dropped_how(x),
-			x->dropped_by ? x->dropped_by->path : "");
+			x->dropped_by ? x->dropped_by : "");
 	return c->t != NULL;
 }
 
@@ -95,29 +69,9 @@ bool ebb_check_axes(ebb_call *c, ebb_axes axes, int ndim, bool *chosen)
 	return true;
 }
 
-bool ebb_given(ebb_tape *t, const ebb_tensor *x, const char *op, const char *site)
-{
-	if (ebb_failed(t))
-		return false;
-	if (!x)
-		ebb_fail(t, EBB_INVALID, site, "%s: input 0 is NULL", op);
-	return x && !ebb_refuses_stale(t, x, op, site);
-}
-
 void ebb_zero_vjp(ebb_vjp *v)
 {
 	(void)v;
-}
-
-ebb_around ebb_sizes_around(const ebb_tensor *x, int axis)
-{
-	ebb_around s = {1, x->shape[axis], 1};
-
-	for (int i = 0; i < axis; i++)
-		s.outer *= x->shape[i];
-	for (int i = axis + 1; i < x->ndim; i++)
-		s.inner *= x->shape[i];
-	return s;
 }
 
 ebb_shape ebb_without_axis(ebb_shape s, int axis)

@@ -41,33 +41,14 @@ ebb_tensor *(ebb_ones)(ebb_tape *t, ebb_shape shape, const char *site)
 	return filled(t, &ONES, shape, 1.0, site);
 }
 
-/* Only x's shape is read: it may have been dropped. */
-ebb_tensor *ebb_full_like(ebb_tape *t, const ebb_tensor *x, double value, const char *site)
-{
-	ebb_call c;
-	ebb_tensor *y;
-	char text[240];
-
-	if (!ebb_given(t, x, "full_like", site))
-		return NULL;
-	c = ebb_begin(t, &FULL, site, 0, NULL);
-	if (!ebb_is_real(x))
-		return ebb_call_fail(&c, EBB_BAD_DTYPE, "F32 or F64 expected, got %s",
-			ebb_describe(x, text, sizeof text));
-	y = ebb_new_like(&c, x);
-	if (y)
-		STORE(y, fill, y->count, value, y->data);
-	return y;
-}
-
 ebb_tensor *(ebb_zeros_like)(ebb_tape *t, ebb_tensor *x, const char *site)
 {
-	return ebb_full_like(t, x, 0.0, site);
+	return ebb_linear_full_like(t, x, 0.0, site);
 }
 
 ebb_tensor *(ebb_ones_like)(ebb_tape *t, ebb_tensor *x, const char *site)
 {
-	return ebb_full_like(t, x, 1.0, site);
+	return ebb_linear_full_like(t, x, 1.0, site);
 }
 
 /* ---- From C arrays --------------------------------------------------------------------------- */

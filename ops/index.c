@@ -9,15 +9,13 @@ typedef struct index_attrs {
 /* Indices in range, or the call fails with the first that is not. */
 static bool in_range(ebb_call *c, const ebb_tensor *index, int64_t len)
 {
-	const int64_t *p = (const int64_t *)(const void *)index->data;
+	int64_t at = ebb_first_outside(index, len);
 
-	for (int64_t i = 0; i < index->count; i++)
-		if (p[i] < 0 || p[i] >= len) {
-			ebb_call_fail(c, EBB_INVALID, "index[%lld] is %lld; the axis has %lld",
-				(long long)i, (long long)p[i], (long long)len);
-			return false;
-		}
-	return true;
+	if (at < 0)
+		return true;
+	ebb_call_fail(c, EBB_INVALID, "index[%lld] is %lld; the axis has %lld", (long long)at,
+		(long long)((const int64_t *)(const void *)index->data)[at], (long long)len);
+	return false;
 }
 
 typedef void (*index_kernel)(int64_t outer, int64_t len, int64_t inner, int64_t count,
@@ -58,7 +56,10 @@ static const ebb_op INDEX_SELECT_GRAD = {.name = "index_select_grad",
 
 static void index_select_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, spread(v->t, &INDEX_SELECT_GRAD, v->gy, v->in[1], v->attrs, NULL));
+	const index_attrs *k = v->attrs;
+
+	if (!ebb_give_part(v, 0, v->gy, (ebb_selection){.axis = k->axis, .index = v->in[1]}))
+		ebb_give(v, 0, spread(v->t, &INDEX_SELECT_GRAD, v->gy, v->in[1], k, NULL));
 }
 static const ebb_op INDEX_SELECT = {.name = "index_select",
 	.vjp = index_select_vjp,
@@ -118,11 +119,12 @@ static ebb_tensor *spread(ebb_tape *t, const ebb_op *op, ebb_tensor *gy, ebb_ten
 		const int64_t *at = (const int64_t *)(const void *)in[1]->data;
 		int64_t count = in[0]->shape[k->axis];
 
+		RUN(gx, fill, gx->count, 0.0, gx->data);
 		if (op == &GATHER_GRAD)
-			RUN(gx, gather_grad, s.outer, s.len, s.inner, count, in[0]->data, at,
+			RUN(gx, gather_acc, s.outer, s.len, s.inner, count, in[0]->data, at,
 				gx->data);
 		else
-			RUN(gx, index_select_grad, s.outer, s.len, s.inner, count, in[0]->data, at,
+			RUN(gx, index_select_acc, s.outer, s.len, s.inner, count, in[0]->data, at,
 				gx->data);
 	}
 	ebb_attach(&c, k, sizeof *k);
@@ -136,7 +138,10 @@ ebb_tensor *ebb_gather_grad(ebb_tape *t, ebb_tensor *gy, int axis, ebb_tensor *i
 
 static void gather_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, spread(v->t, &GATHER_GRAD, v->gy, v->in[1], v->attrs, NULL));
+	const index_attrs *k = v->attrs;
+
+	if (!ebb_give_part(v, 0, v->gy, (ebb_selection){.axis = k->axis, .index = v->in[1]}))
+		ebb_give(v, 0, spread(v->t, &GATHER_GRAD, v->gy, v->in[1], k, NULL));
 }
 static const ebb_op GATHER = {
 	.name = "gather", .vjp = gather_vjp, .reads = {EBB_IN(1)}, .takes = {EBB_ROWS, EBB_ROWS}};
@@ -266,7 +271,8 @@ static void embedding_vjp(ebb_vjp *v)
 	if (k->padding >= 0)
 		gy = ebb_where(
 			v->t, unpadded(v->t, index, k->padding), gy, ebb_zeros_like(v->t, gy));
-	ebb_give(v, 1, spread(v->t, &INDEX_SELECT_GRAD, gy, index, &k->rows, NULL));
+	if (!ebb_give_part(v, 1, gy, (ebb_selection){.axis = k->rows.axis, .index = index}))
+		ebb_give(v, 1, spread(v->t, &INDEX_SELECT_GRAD, gy, index, &k->rows, NULL));
 }
 static const ebb_op EMBEDDING = {.name = "embedding",
 	.vjp = embedding_vjp,

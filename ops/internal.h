@@ -5,47 +5,17 @@
 #include <math.h>
 #include <string.h>
 
-#include "autograd/internal.h"
-#include "autograd/option.h"
-#include "kernels/float_state.h"
-#include "kernels/kernels.h"
+#include "autograd/compute.h"
+#include "tensor/option.h"
 #include "ops/ops.h"
 
-static inline const ebb_kernels *ebb_kernels_of(ebb_dtype dtype)
-{
-	return dtype == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
-}
-
-#define KERNELS(x) ebb_kernels_of((ebb_dtype)(x)->dtype)
-
-/* RUN runs a kernel of x's type in the floating-point state that x's tape asks for, STORE one that
- * writes given values, which stay as they are.  Kernels that only move values need neither. */
-#define RUN(x, kernel, ...) RUN_AS(ebb_flushes(x), x, kernel, __VA_ARGS__)
-#define STORE(x, kernel, ...) RUN_AS(false, x, kernel, __VA_ARGS__)
-#define RUN_AS(flush, x, kernel, ...)                                                              \
-	do {                                                                                       \
-		ebb_float_state own_state = ebb_float_enter(flush);                                \
-		KERNELS(x)->kernel(__VA_ARGS__);                                                   \
-		ebb_float_leave(own_state);                                                        \
-	} while (0)
-
-static inline bool ebb_is_real(const ebb_tensor *x)
-{
-	return x->dtype == EBB_F32 || x->dtype == EBB_F64;
-}
-
 /* Each fails the call and returns false (or -1) if it does not hold. */
-bool ebb_check_real(ebb_call *c, int k, const char *name);
-bool ebb_check_same_type(ebb_call *c, int i, const char *a, int j, const char *b);
 bool ebb_check_dtype(ebb_call *c, int k, const char *name, ebb_dtype dtype);
 /* What an op reads beside its inputs (NULL is fine): not another tape's, nor dropped. */
 bool ebb_check_readable(ebb_call *c, const ebb_tensor *x, const char *name);
 int ebb_check_axis(ebb_call *c, int axis, int ndim);
 /* Axes as flags (none given: all); false if one is out of range or comes twice. */
 bool ebb_check_axes(ebb_call *c, ebb_axes axes, int ndim, bool *chosen);
-
-/* For composites, which check before any op runs: the tape is healthy and x is not NULL. */
-bool ebb_given(ebb_tape *t, const ebb_tensor *x, const char *op, const char *site);
 
 /* The vjp of piecewise-constant ops: the gradient is zero, so nothing is given. */
 void ebb_zero_vjp(ebb_vjp *v);
@@ -54,8 +24,6 @@ void ebb_zero_vjp(ebb_vjp *v);
 ebb_tensor *ebb_mask(
 	ebb_tape *t, ebb_unary_fn f, ebb_tensor *x, double a, double b, const char *site);
 ebb_tensor *ebb_mask2(ebb_tape *t, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b, const char *site);
-/* value everywhere, of x's type and order. */
-ebb_tensor *ebb_full_like(ebb_tape *t, const ebb_tensor *x, double value, const char *site);
 /* y = f(x; a, b) over dense memory, in x's order; k NULL: without constants, else they are the
  * node's attributes. */
 typedef struct ebb_constants {
@@ -82,24 +50,12 @@ ebb_tensor *ebb_sigmoid_slope(ebb_tape *t, ebb_tensor *x);
 /* factor*exp(-by*x^2), by 1 or 1/2: the derivative of erf, and the normal density. */
 ebb_tensor *ebb_gauss(ebb_tape *t, ebb_tensor *x, double by, double factor);
 
-/* The common shape of n tensors, aligned from the last axis; false if they do not fit. */
-bool ebb_broadcast_shape(int n, ebb_tensor *const *x, ebb_shape *out);
-/* x's strides as a tensor of that shape: 0 along axes that stretch. */
-void ebb_broadcast_strides(const ebb_tensor *x, const ebb_shape *out, int64_t *strides);
-/* Fails the call, as its first two inputs do not broadcast. */
-ebb_tensor *ebb_shapes_differ(ebb_call *c);
 /* A binary kernel as an op: broadcasting, types checked. */
 ebb_tensor *ebb_binary(ebb_tape *t, const ebb_op *op, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b,
 	double p, const char *site);
 
 /* a*b, with broadcasting, and 0 where either is 0, though the other be infinite or NaN: for masks. */
 ebb_tensor *ebb_mul_or_zero(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
-
-/* Sizes before, of, and after an axis of a row-major tensor. */
-typedef struct ebb_around {
-	int64_t outer, len, inner;
-} ebb_around;
-ebb_around ebb_sizes_around(const ebb_tensor *x, int axis);
 
 ebb_shape ebb_without_axis(ebb_shape s, int axis);
 ebb_shape ebb_with_axis(ebb_shape s, int axis, int64_t size);
@@ -108,6 +64,8 @@ ebb_tensor *ebb_per_channel(ebb_tape *t, ebb_tensor *x, int ndim, const char *si
 
 /* gy where y > 0, else 0; linear in gy. */
 ebb_tensor *ebb_relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y);
+/* v->gy where v->out > 0, else 0; in the place of v->gy where nobody else reads that. */
+ebb_tensor *ebb_relu_grad_of_result(ebb_vjp *v);
 
 /* y[n,c,i,j] = x[n,c] at the position index[n,c,i,j] that a maximum pooling saved; its gradient is
  * the scatter. */

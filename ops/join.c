@@ -43,7 +43,7 @@ static ebb_tensor **own_list(
 		ebb_fail(t, EBB_INVALID, site, "%s: needs at least one tensor, got %d", op, n);
 		return NULL;
 	}
-	list = ebb_arena_take(&t->arena, (size_t)n * sizeof *list);
+	list = ebb_arena_take(&t->ctx.arena, (size_t)n * sizeof *list);
 	if (!list)
 		ebb_no_memory(t, site, "a list of tensors", (size_t)n * sizeof *list);
 	else

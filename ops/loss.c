@@ -165,7 +165,8 @@ ebb_tensor *(ebb_huber_loss)(const ebb_huber_loss_args *a)
  * even for x = -inf. */
 static ebb_tensor *divergence(ebb_tape *t, ebb_tensor *x, ebb_tensor *target, const char *site)
 {
-	ebb_tensor *one = ebb_full_like(t, target, 1, site), *zero = ebb_full_like(t, x, 0, site);
+	ebb_tensor *one = ebb_linear_full_like(t, target, 1, site),
+		   *zero = ebb_linear_full_like(t, x, 0, site);
 	ebb_tensor *some = (ebb_not_equal)(t, (ebb_detach)(t, target, site), zero, site), *y;
 
 	y = (ebb_log)(t, (ebb_where)(t, some, target, one, site), site);

@@ -111,8 +111,7 @@ static bool is_outer(const ebb_tensor *a, const ebb_tensor *b)
 }
 
 /* of: the node of a linear layer, whose weight's gradient it is; or NULL. */
-static ebb_tensor *product(
-	ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const ebb_vjp *of, const char *site)
+static ebb_tensor *product(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, ebb_vjp *of, const char *site)
 {
 	ebb_tensor *in[] = {a, b}, *y;
 	ebb_call c = ebb_begin(t, &MATMUL, site, 2, in);
@@ -140,7 +139,7 @@ static ebb_tensor *product(
 	y = of ? ebb_new_gradient(&c, of, 1)
 	       : ebb_new(&c, (ebb_dtype)in[0]->dtype, shape, EBB_ROWS);
 	if (y && of && is_outer(in[0], in[1])) {
-		ebb_arith_outer_sum(y, k, in[0]->data, in[1]->data, ebb_flushes(y));
+		RUN(y, outer_sum, k, y->shape[0], y->shape[1], in[0]->data, in[1]->data, y->data);
 	} else if (y && y->count) {
 		multiply(&c, y, k, &ma, &mb, as, bs);
 		if (!c.t)
@@ -198,7 +197,7 @@ static void linear_vjp(ebb_vjp *v)
 
 		if (ebb_ndim(x) != 2)
 			x = ebb_reshape(t, x, EBB_SHAPE(rows, ebb_size(x, -1)));
-		if (!ebb_give_factors(v, 1, gy, x))
+		if (!ebb_give_outer(v, 1, gy, x))
 			ebb_give(v, 1, product(t, ebb_transpose(t, gy, 0, 1), x, v, NULL));
 	}
 	if (ebb_wants(v, 2))

@@ -94,36 +94,7 @@ ebb_tensor *(ebb_mean)(const ebb_reduce_args *a)
 
 ebb_tensor *(ebb_sum_to)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site)
 {
-	ebb_axes axes = {0, {0}};
-	ebb_tensor *y = x;
-	bool fits;
-	int lead;
-	char a[240], b[240];
-
-	if (!ebb_given(t, x, "sum_to", site))
-		return NULL;
-	if (!ebb_is_real(x))
-		return ebb_fail(t, EBB_BAD_DTYPE, site, "sum_to: x must be F32 or F64, got %s",
-			ebb_describe(x, a, sizeof a));
-	lead = x->ndim - shape.ndim;
-	fits = lead >= 0 && shape.ndim >= 0;
-	for (int i = 0; fits && i < x->ndim; i++) {
-		int64_t wanted = i < lead ? 1 : shape.dims[i - lead];
-
-		if (i < lead || (wanted == 1 && x->shape[i] != 1))
-			axes.axis[axes.n++] = i;
-		else
-			fits = wanted == x->shape[i];
-	}
-	if (!fits)
-		return ebb_fail(t, EBB_BAD_SHAPE, site, "sum_to: %s does not sum to %s",
-			ebb_describe(x, a, sizeof a),
-			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS
-				? ebb_shape_text(shape, b, sizeof b)
-				: "?");
-	if (axes.n)
-		y = sum(&SUM, t, x, axes, true, site);
-	return lead ? (ebb_reshape)(t, y, shape, site) : y;
+	return ebb_linear_sum_to(t, x, shape, site);
 }
 
 /* x less its mean over axes: less the mean as x's type rounds it, then less the mean of what is left,

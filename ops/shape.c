@@ -1,47 +1,16 @@
 /* shape.c - the same values under another shape: views where memory allows, copies where not. */
 #include "ops/internal.h"
 
-/* ---- dense: x copied into one block of a given order ----------------------------------------- */
-
-static void dense_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, v->gy);
-}
-static const ebb_op DENSE = {
-	.name = "dense", .vjp = dense_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
-
-static ebb_tensor *copy_to(ebb_call *c, ebb_tensor *x, ebb_tensor *y)
-{
-	if (y && y->count)
-		ebb_copy_strided(ebb_dtype_size((ebb_dtype)x->dtype), x->ndim, x->shape, x->data,
-			x->strides, y->data, y->strides);
-	return ebb_record(c, y);
-}
+/* ---- dense and expand: the engine's, whose gradients they are --------------------------------- */
 
 ebb_tensor *(ebb_dense)(ebb_tape *t, ebb_tensor *x, ebb_order order, const char *site)
 {
-	ebb_call c = ebb_begin(t, &DENSE, site, 1, &x);
-	uint16_t flag = ebb_order_flag(order);
-
-	if ((unsigned)order > EBB_STRIDED)
-		return ebb_call_fail(&c, EBB_INVALID, "there is no order number %d", (int)order);
-	if (!c.t || !flag || (x->flags & flag))
-		return c.t ? x : NULL;
-	if (order == EBB_DENSE)
-		return copy_to(&c, x, ebb_new_like(&c, x));
-	return copy_to(&c, x, ebb_new(&c, (ebb_dtype)x->dtype, ebb_shape_of(x), order));
+	return ebb_linear_dense(t, x, order, site);
 }
 
-ebb_tensor *ebb_arith_dense_like(
-	ebb_tape *t, ebb_tensor *x, const ebb_tensor *like, const char *site)
+ebb_tensor *(ebb_expand)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site)
 {
-	ebb_call c = ebb_begin(t, &DENSE, site, 1, &x);
-
-	if (!c.t)
-		return NULL;
-	if (ebb_same_memory(x, like))
-		return x;
-	return copy_to(&c, x, ebb_new_like(&c, like));
+	return ebb_linear_expand(t, x, shape, site);
 }
 
 /* ---- reshape --------------------------------------------------------------------------------- */
@@ -198,46 +167,6 @@ ebb_tensor *(ebb_transpose)(ebb_tape *t, ebb_tensor *x, int axis_a, int axis_b, 
 	return (ebb_permute)(t, x, axes, site);
 }
 
-/* ---- expand: a view of stride 0; its gradient is summed back by ebb_give --------------------- */
-
-static void expand_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, v->gy);
-}
-static const ebb_op EXPAND = {
-	.name = "expand", .vjp = expand_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
-
-ebb_tensor *(ebb_expand)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site)
-{
-	ebb_call c = ebb_begin(t, &EXPAND, site, 1, &x);
-	int64_t strides[EBB_MAX_DIMS];
-	ebb_shape wanted = shape;
-	int lead;
-	char a[240], b[240];
-
-	if (!c.t)
-		return NULL;
-	lead = shape.ndim - x->ndim;
-	for (int i = 0; lead >= 0 && shape.ndim <= EBB_MAX_DIMS && i < shape.ndim; i++) {
-		bool exists = i >= lead, one = exists && x->shape[i - lead] == 1;
-
-		if (exists && shape.dims[i] == -1)
-			shape.dims[i] = x->shape[i - lead];
-		if (shape.dims[i] < 0 || (exists && !one && shape.dims[i] != x->shape[i - lead]))
-			lead = -1;
-		else
-			strides[i] =
-				exists && (!one || shape.dims[i] == 1) ? x->strides[i - lead] : 0;
-	}
-	if (lead < 0 || shape.ndim > EBB_MAX_DIMS)
-		return ebb_call_fail(&c, EBB_BAD_SHAPE, "%s does not broadcast to %s",
-			ebb_describe(x, a, sizeof a),
-			wanted.ndim >= 0 && wanted.ndim <= EBB_MAX_DIMS
-				? ebb_shape_text(wanted, b, sizeof b)
-				: "?");
-	return ebb_record(&c, ebb_new_view(&c, x, shape, strides, 0));
-}
-
 /* ---- slice, and its gradient: gy laid into zeros; each is the other's gradient --------------- */
 
 typedef struct range {
@@ -270,7 +199,9 @@ static ebb_tensor *slice_grad(ebb_tape *t, ebb_tensor *gy, const range *r)
 	if (gx && gx->count) {
 		RUN(gx, fill, gx->count, 0.0, gx->data);
 		memcpy(strides, gx->strides, sizeof strides);
-		strides[r->axis] *= r->step;
+		/* As in slice. */
+		if (gy->shape[r->axis] > 1)
+			strides[r->axis] *= r->step;
 		if (gy->count)
 			ebb_copy_strided(ebb_dtype_size((ebb_dtype)gy->dtype), gy->ndim, gy->shape,
 				gy->data, gy->strides,
@@ -284,7 +215,10 @@ static ebb_tensor *slice_grad(ebb_tape *t, ebb_tensor *gy, const range *r)
 
 static void slice_vjp(ebb_vjp *v)
 {
-	ebb_give(v, 0, slice_grad(v->t, v->gy, v->attrs));
+	const range *r = v->attrs;
+
+	if (!ebb_give_part(v, 0, v->gy, (ebb_selection){r->axis, r->start, r->step, NULL}))
+		ebb_give(v, 0, slice_grad(v->t, v->gy, r));
 }
 static const ebb_op SLICE = {
 	.name = "slice", .vjp = slice_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};

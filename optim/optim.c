@@ -6,9 +6,9 @@
  */
 #include <math.h>
 
-#include "autograd/factors.h"
-#include "autograd/host.h"
-#include "autograd/option.h"
+#include "tensor/factors.h"
+#include "tensor/host.h"
+#include "tensor/option.h"
 #include "kernels/float_state.h"
 #include "optim/internal.h"
 

@@ -8,7 +8,7 @@
 #endif
 
 #include "archive/internal.h"
-#include "autograd/internal.h"
+#include "tensor/internal.h"
 #include "kernels/kernels.h"
 #include "training/snapshot.h"
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "archive/numpy/pull.h"
-#include "autograd/internal.h"
+#include "tensor/internal.h"
 
 enum { PIECE = 1 << 17 }; /* elements */
 

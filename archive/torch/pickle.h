@@ -95,7 +95,7 @@ static inline bool ebb_py_is(const ebb_py *x, const char *text)
 typedef struct ebb_py_heap {
 	ebb_archive *a;
 	ebb_error *e;
-	struct ebb_arena *arena; /* NULL until something is taken */
+	ebb_arena arena;
 	int64_t charged;
 	ebb_py none, truth[2], empty; /* values that are always the same: empty is a tuple */
 } ebb_py_heap;

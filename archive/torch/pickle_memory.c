@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "archive/torch/pickle.h"
-#include "autograd/internal.h"
+#include "tensor/internal.h"
 
 /* ---- Memory --------------------------------------------------------------------------------- */
 
@@ -22,10 +22,7 @@ void ebb_py_end(ebb_py_heap *h)
 {
 	h->a->taken -= h->charged;
 	h->charged = 0;
-	if (h->arena)
-		ebb_arena_free(h->arena);
-	ebb_free(h->arena, sizeof *h->arena);
-	h->arena = NULL;
+	ebb_arena_free(&h->arena);
 }
 
 static bool charge(ebb_py_heap *h, size_t n)
@@ -36,17 +33,10 @@ static bool charge(ebb_py_heap *h, size_t n)
 	return true;
 }
 
-static void *take(ebb_py_heap *h, size_t n)
-{
-	if (!h->arena)
-		h->arena = ebb_alloc_zeroed(sizeof *h->arena);
-	return h->arena ? ebb_arena_take(h->arena, n) : NULL;
-}
-
 void *ebb_py_take(ebb_py_heap *h, size_t n)
 {
 	size_t whole = n <= EBB_MOST_BYTES ? (n + 15) & ~(size_t)15 : n; /* as the arena rounds */
-	void *p = charge(h, whole) ? take(h, whole) : NULL;
+	void *p = charge(h, whole) ? ebb_arena_take(&h->arena, whole) : NULL;
 
 	if (!p)
 		ebb_archive_no_memory(h->a, h->e);

@@ -5,7 +5,7 @@
 #ifndef EBB_AUGMENT_INTERNAL_H
 #define EBB_AUGMENT_INTERNAL_H
 
-#include "autograd/option.h"
+#include "tensor/option.h"
 #include "data/augment.h"
 #include "kernels/sizes.h"
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "autograd/host.h"
+#include "tensor/host.h"
 #include "data/augment/internal.h"
 
 /* ---- The stage ------------------------------------------------------------------------------ */

@@ -8,7 +8,7 @@
 
 #include "archive/state.h"
 #include "data/loader/internal.h"
-#include "autograd/host.h"
+#include "tensor/host.h"
 
 /* What the batches of an epoch depend on, as a text. */
 typedef struct setting {

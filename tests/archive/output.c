@@ -1,5 +1,5 @@
 /* A write that fails, is cut short, or is killed leaves a file that can be read, and no other one behind. */
-#include "autograd/host.h"
+#include "tensor/host.h"
 #include "tests/support/support.h"
 
 #include <dirent.h>

@@ -75,6 +75,22 @@ END_TEST
 
 /* sum reads nothing of its input, and says so: neither the overwriting of what is held for the
  * ranges nor an undeclared read may pass for the other. */
+/* A rectifier makes 0 of it, in one op too. */
+START_TEST(inside_a_fused_op)
+{
+	ebb_tensor *x = ebb_variable(tape, ebb_from_f64(tape, EBB_SHAPE(2, 1), (double[]){1, 2}));
+	ebb_tensor *bias = ebb_full(tape, EBB_SHAPE(1), -1e38),
+		   *r = ebb_full(tape, EBB_SHAPE(2, 1), -3e38);
+
+	ck_assert_ptr_nonnull(ebb_batchnorm_relu(tape, x, .residual = r));
+	ck_assert_ptr_nonnull(ebb_batchnorm_relu(tape, x, .bias = bias));
+	assert_refused(tape, EBB_NOT_FINITE,
+		ebb_batchnorm_relu(tape, x, .bias = bias, .residual = r),
+		"anomaly.c:", "batchnorm_relu: element 0 of the result of its add is -inf",
+		"input 3 is F32 [2,1] from -3e+38");
+}
+END_TEST
+
 START_TEST(held_is_not_read)
 {
 	ebb_tensor *x = variable(1, 2), *c = ebb_ones(tape, EBB_SHAPE(2)), *y;
@@ -155,6 +171,7 @@ int main(void)
 	tcase_add_test(c, in_a_result);
 	tcase_add_test(c, in_a_gradient);
 	tcase_add_test(c, masked_on_the_way);
+	tcase_add_test(c, inside_a_fused_op);
 	tcase_add_test(c, held_is_not_read);
 	tcase_add_test(c, held_is_not_shown);
 	tcase_add_test(c, ranges_of_what_is_held);

@@ -308,6 +308,91 @@ START_TEST(what_may_be_given)
 }
 END_TEST
 
+/* ---- Where it is given --------------------------------------------------------------------- */
+
+static ebb_selection selection;
+
+static void part_vjp(ebb_vjp *v)
+{
+	ebb_give_part(v, 0, ebb_slice(v->t, v->gy, 0, 0, 2, 1), selection);
+}
+static const ebb_op PART = {.name = "part", .vjp = part_vjp};
+
+START_TEST(parts_beyond_the_end_are_refused)
+{
+	static const ebb_selection beyond[] = {{0, 3, 1, NULL}, {0, -1, 1, NULL}, {0, 0, 4, NULL},
+		{0, 2, INT64_MAX, NULL}, {0, INT64_MAX, 1, NULL}, {0, 0, -1, NULL},
+		{1, 0, 1, NULL}};
+
+	for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++) {
+		ebb_tensor *x, *y;
+
+		ebb_tape_reset(tape);
+		x = ebb_variable(tape, vector());
+		y = ebb_sum(tape, copy_op(tape, &PART, 1, &x));
+		selection = beyond[i];
+		assert_refused(tape, EBB_BAD_SHAPE, ebb_backward(tape, y), "part", "axis");
+		ck_assert_ptr_null(ebb_grad_of(x));
+	}
+	selection = (ebb_selection){-1, 1, 2, NULL};
+	ebb_tape_reset(tape);
+	{
+		ebb_tensor *x = ebb_variable(tape, vector());
+
+		ck_assert(ebb_backward(tape, ebb_sum(tape, copy_op(tape, &PART, 1, &x))));
+		for (int i = 0; i < 4; i++)
+			assert_value(ebb_grad_of(x), i, i % 2);
+	}
+}
+END_TEST
+
+/* Gives what it computed where the first input's gradient stays: turned, or to the second one as well. */
+static bool turns;
+
+static void in_place_vjp(ebb_vjp *v)
+{
+	static const ebb_op COPY = {.name = "copy_of_gy", .takes = {EBB_ROWS}};
+	ebb_tensor *gy = v->gy, *g;
+	ebb_call c = ebb_begin(v->t, &COPY, NULL, 1, &gy);
+
+	g = ebb_new_gradient(&c, v, 0);
+	if (g)
+		ebb_copy_out(gy, ebb_data_mutable(g), (size_t)ebb_count(g) * sizeof(double));
+	g = ebb_record(&c, g);
+	ebb_give(v, 0, turns ? ebb_transpose(v->t, g, 0, 1) : g);
+	ebb_give(v, 1, g);
+}
+static const ebb_op IN_PLACE = {
+	.name = "in_place", .vjp = in_place_vjp, .takes = {EBB_ROWS, EBB_ROWS}};
+
+START_TEST(a_gradient_computed_where_it_stays_is_one_inputs_alone)
+{
+	for (int turned = 0; turned < 2; turned++) {
+		ebb_tensor *w = stored_random(EBB_F64, EBB_SHAPE(2, 2), 1), *x, *h, *later, *y;
+
+		ebb_tape_reset(tape);
+		turns = turned;
+		ebb_set_requires_grad(w, true);
+		x = ebb_variable(tape, ebb_reshape(tape, vector(), EBB_SHAPE(2, 2)));
+		h = ebb_neg(tape, x);
+		/* Its gradient is added to w's before that of h is read. */
+		later = ebb_mul_scalar(tape, w, 100);
+		y = copy_op(tape, &IN_PLACE, 2, (ebb_tensor *[]){w, h});
+		y = ebb_mul(tape, y, ebb_reshape(tape, vector(), EBB_SHAPE(2, 2)));
+		ck_assert_msg(ebb_backward(tape, ebb_sum(tape, ebb_add(tape, y, later))), "%s",
+			ebb_error_message(tape));
+		for (int i = 0; i < 4; i++) {
+			int at = turned ? i % 2 * 2 + i / 2 : i;
+
+			assert_value(ebb_grad_of(w), i, 100 + values[at]);
+			assert_value(ebb_grad_of(x), i, -values[i]);
+		}
+		ebb_tape_reset(tape);
+		ebb_tensor_free(w);
+	}
+}
+END_TEST
+
 /* ---- Ops without a derivative, and calls that go wrong ----------------------------------- */
 
 static const ebb_op ROUND = {.name = "round"};
@@ -408,6 +493,8 @@ int main(void)
 	tcase_add_test(c, undeclared_reads_are_refused);
 	tcase_add_test(c, a_gradient_that_is_a_value_of_the_node);
 	tcase_add_test(c, what_may_be_given);
+	tcase_add_test(c, parts_beyond_the_end_are_refused);
+	tcase_add_test(c, a_gradient_computed_where_it_stays_is_one_inputs_alone);
 	tcase_add_test(c, an_op_without_a_derivative);
 	tcase_add_test(c, calls_that_go_wrong);
 	tcase_add_test(c, an_input_that_wants_nothing_saves_nothing);

@@ -289,7 +289,7 @@ static void ignore_scope(void *ctx, const ebb_scope *scope, const ebb_tensor *y)
 	(void)y;
 }
 
-/* Who times calls looks at what runs; who looks at steps wants each of them. */
+/* Who times calls looks at what runs, and not at steps. */
 START_TEST(being_watched)
 {
 	const ebb_observer timer = {.ran = ignore_run}, o = {.scope_ended = ignore_scope};

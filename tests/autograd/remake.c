@@ -242,6 +242,42 @@ START_TEST(what_others_read_after_a_graph_was_consumed)
 }
 END_TEST
 
+/* It was made again elsewhere before its node was consumed: a view of it must look there. */
+START_TEST(views_that_others_read_after_a_graph_was_consumed)
+{
+	ebb_tensor *x = ebb_variable(tape, vector()), *w = ebb_variable(tape, vector());
+	ebb_tensor *y = cube(tape, x), *view = ebb_reshape(tape, y, EBB_SHAPE(2, 2)), *a, *b;
+
+	a = ebb_mul(tape, view, ebb_reshape(tape, w, EBB_SHAPE(2, 2)));
+	b = ebb_sin(tape, ebb_mul(tape, y, y));
+	ebb_release(tape, view);
+	ebb_release(tape, y);
+	ebb_full(tape, EBB_SHAPE(4), -1); /* where y was */
+	ck_assert(ebb_backward(tape, ebb_sum(tape, b)));
+	ck_assert(slope(a, w, 2) == 8);
+	ck_assert(slope(a, w, 3) == 27);
+}
+END_TEST
+
+/* The counts are checked while its value, kept for others, lies in a block that is larger than it. */
+START_TEST(made_again_in_a_larger_block)
+{
+	enum { LARGE = 20000, BIT = 100 };
+	ebb_tensor *x = ebb_variable(tape, ebb_full(tape, EBB_SHAPE(LARGE), 2));
+	ebb_tensor *w = ebb_variable(tape, ebb_full(tape, EBB_SHAPE(LARGE), 1));
+	ebb_tensor *y = cube(tape, x), *a = ebb_mul(tape, y, w), *b = ebb_square(tape, y), *hole;
+
+	ebb_release(tape, y);
+	ebb_zeros(tape, EBB_SHAPE(LARGE)); /* where y was */
+	hole = ebb_zeros(tape, EBB_SHAPE(LARGE + BIT));
+	ebb_zeros(tape, EBB_SHAPE(LARGE + BIT));
+	ebb_release(tape, hole);
+	ck_assert(ebb_backward(tape, ebb_sum(tape, b)));
+	check_tape_counts(tape);
+	ck_assert(slope(a, w, LARGE - 1) == 8);
+}
+END_TEST
+
 START_TEST(views_and_aliases_stay_whole)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y = cube(tape, x), *view, *alias, *s;
@@ -422,6 +458,8 @@ int main(void)
 	tcase_add_test(c, memory_falls);
 	tcase_add_test(c, one_made_from_another_has_that_one_kept);
 	tcase_add_test(c, what_others_read_after_a_graph_was_consumed);
+	tcase_add_test(c, views_that_others_read_after_a_graph_was_consumed);
+	tcase_add_test(c, made_again_in_a_larger_block);
 	tcase_add_test(c, views_and_aliases_stay_whole);
 	tcase_add_test(c, a_rewound_loop_leaves_nothing);
 	tcase_add_test(c, a_sweep_inside_does_not_take_it_away);

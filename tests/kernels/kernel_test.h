@@ -5,6 +5,7 @@
 #ifndef EBB_KERNEL_TEST_H
 #define EBB_KERNEL_TEST_H
 
+#include "../support/sanitized.h"
 #include "kernels.h"
 
 #include <check.h>

@@ -81,7 +81,7 @@ static void some_products(void)
 			check_product(random_product(shapes[i][0], shapes[i][1], shapes[i][2],
 				t & 1, (t & 2) != 0, (t & 4) != 0));
 	}
-	for (int i = 0; i < 150; i++)
+	for (int i = 0; i < CASES(150); i++)
 		check_product(random_product(any(1, 50), any(1, 80), any(1, 60), any(0, 1),
 			any(0, 1), (double)any(0, 1)));
 }

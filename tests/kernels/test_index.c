@@ -7,10 +7,12 @@ static void check_index(int64_t outer, int64_t len, int64_t inner, int64_t count
 {
 	int64_t many = each ? outer * count * inner : count;
 	void *x = random_reals(outer * len * inner), *y = reals(outer * count * inner);
-	void *gx = reals(outer * len * inner);
+	void *gx = random_reals(outer * len * inner);
 	double *want = bytes((size_t)(outer * len * inner) * sizeof *want);
 	int64_t *index = bytes((size_t)many * sizeof *index);
 
+	for (int64_t i = 0; i < outer * len * inner; i++)
+		want[i] = get(gx, i);
 	for (int64_t i = 0; i < many; i++)
 		index[i] = any(0, len - 1);
 	if (each)
@@ -25,9 +27,9 @@ static void check_index(int64_t outer, int64_t len, int64_t inner, int64_t count
 		want[from] += get(y, i);
 	}
 	if (each)
-		K->gather_grad(outer, len, inner, count, y, index, gx);
+		K->gather_acc(outer, len, inner, count, y, index, gx);
 	else
-		K->index_select_grad(outer, len, inner, count, y, index, gx);
+		K->index_select_acc(outer, len, inner, count, y, index, gx);
 	for (int64_t i = 0; i < outer * len * inner; i++)
 		expect_near(get(gx, i), want[i], 16, "grad");
 	release_all();

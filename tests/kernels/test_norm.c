@@ -236,7 +236,7 @@ static void norms(void)
 		check_norm(shapes[i][0], shapes[i][1], 0);
 		check_norm(shapes[i][0], shapes[i][1], 1000);
 	}
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < CASES(200); i++) {
 		int64_t c = any(0, 9) ? any(1, 80) : any(1, 700);
 
 		check_norm(any(0, any(0, 4) ? 100 : 60000) / c, c, any(0, 1) ? 0 : any(0, 100));

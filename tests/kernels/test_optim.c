@@ -216,7 +216,7 @@ END_TEST
 
 static void steps(void)
 {
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < CASES(20); i++) {
 		sgd(0, false);
 		sgd(0.9, false);
 		sgd(0.9, true);

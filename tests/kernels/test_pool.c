@@ -232,7 +232,7 @@ static ebb_pool_shape random_pool(void)
 
 static void pools(void)
 {
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < CASES(300); i++) {
 		ebb_pool_shape s = random_pool();
 
 		check_maximum(s);

@@ -121,7 +121,7 @@ static void norms(void)
 			check(w, 1, total, reading, 1);
 			check(w, 2, columns, reading, 1);
 			check(w, 2, rows, reading, 2);
-			for (int round = 0; round < 20; round++)
+			for (int round = 0; round < CASES(20); round++)
 				check_any(w);
 		}
 	}

@@ -48,7 +48,7 @@ static void check_upsample(ebb_upsample_shape s)
 
 static void upsamples(void)
 {
-	for (int i = 0; i < 60; i++) {
+	for (int i = 0; i < CASES(60); i++) {
 		ebb_upsample_shape s = {.n = any(0, 3),
 			.c = i % 8 ? any(1, 20) : 67,
 			.h = any(1, 7),

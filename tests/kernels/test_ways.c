@@ -4,7 +4,7 @@
  */
 #include "kernel_test.h"
 
-enum { SHAPES = 2000, MANY_FILTERS = 120 };
+enum { SHAPES = CASES(2000), MANY_FILTERS = CASES(120) };
 
 static int64_t sizes(const ebb_conv_shape *s, int64_t size[3])
 {
@@ -85,8 +85,11 @@ static void compare(const ebb_conv_shape *s, ebb_conv_choice choice, ebb_conv_pa
 	}
 }
 
-static void check_ways(const ebb_conv_shape *s)
+/* Where a sanitizer watches, large shapes are only run: smaller ones are compared there, and take the way by
+ * copies of the image's rows. */
+static void check_ways(const ebb_conv_shape *s, bool large)
 {
+	bool only_run = large && SANITIZED;
 	const ebb_kernels *plain = ebb_kernels_named("baseline", true);
 	static const ebb_conv_choice ways[] = {
 		EBB_CONV_DIRECT, EBB_CONV_WINOGRAD, EBB_CONV_IM2COL, EBB_CONV_BY_SHAPE};
@@ -100,11 +103,15 @@ static void check_ways(const ebb_conv_shape *s)
 
 	for (int pass = EBB_CONV_FORWARD; pass <= EBB_CONV_GRAD_WEIGHT; pass++) {
 		ebb_choose_conv(EBB_CONV_IM2COL);
-		run(plain, s, (ebb_conv_pass)pass, dx, dw, db, dgy, want);
+		if (!only_run)
+			run(plain, s, (ebb_conv_pass)pass, dx, dw, db, dgy, want);
 		for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+			if (only_run && ways[i] == EBB_CONV_IM2COL)
+				continue;
 			ebb_choose_conv(ways[i]);
 			run(K, s, (ebb_conv_pass)pass, x, w, b, gy, result);
-			compare(s, ways[i], (ebb_conv_pass)pass, result, want, size[pass]);
+			if (!only_run)
+				compare(s, ways[i], (ebb_conv_pass)pass, result, want, size[pass]);
 		}
 	}
 	ebb_choose_conv(EBB_CONV_BY_SHAPE);
@@ -118,7 +125,7 @@ static void random_shapes(void)
 		ebb_conv_shape s;
 
 		if (random_shape(i % 2, &s)) {
-			check_ways(&s);
+			check_ways(&s, false);
 			i++;
 		}
 	}
@@ -145,12 +152,14 @@ static void large_shapes(void)
 		{66, 16, 32, 32, 16, 3, 3, 32, 32, 1, 1, 1, 1, 1, 1, 1}};
 
 	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && !f64; i++)
-		check_ways(&shapes[i]);
+		check_ways(&shapes[i], true);
 }
 
 /* Few positions and many filters, of which the last panel is not whole. */
 static void many_filters(void)
 {
+	/* read as it lies */
+	check_ways(&(ebb_conv_shape){2, 20, 5, 6, 270, 3, 3, 3, 4, 1, 1, 1, 1, 0, 0, 1}, false);
 	for (int i = 0; i < MANY_FILTERS / 6 + 1;) {
 		int64_t g = any(0, 3) ? 1 : 2, h, w;
 		ebb_conv_shape s = {.n = any(1, 3),
@@ -173,7 +182,7 @@ static void many_filters(void)
 		s.oh = h / s.stride_h + 1;
 		s.ow = w / s.stride_w + 1;
 		if (h >= 0 && w >= 0) {
-			check_ways(&s);
+			check_ways(&s, false);
 			i++;
 		}
 	}

@@ -278,6 +278,107 @@ START_TEST(what_it_is_made_from_was_overwritten)
 }
 END_TEST
 
+/* ---- Parts ----------------------------------------------------------------------------------- */
+
+typedef struct parts {
+	const ebb_node *node;
+	ebb_tensor *value[4], *later[4], *gradient[4], *slope[4];
+	bool none; /* and nothing beside them */
+} parts;
+
+static ebb_tensor *copy_of(const ebb_tensor *x)
+{
+	return x ? ebb_detach_copy(x) : NULL;
+}
+
+static void keep_values(void *ctx, const ebb_node *n)
+{
+	parts *p = ctx;
+
+	if (!ebb_node_parts(n)) {
+		p->none &= !ebb_node_part_value(n, 0) && !ebb_node_part_op(n, 0)[0];
+		return;
+	}
+	p->node = n;
+	for (int k = 0; k < ebb_node_parts(n); k++)
+		p->value[k] = copy_of(ebb_node_part_value(n, k));
+	p->none &= !ebb_node_part_value(n, -1) && !ebb_node_part_value(n, ebb_node_parts(n));
+}
+
+static void keep_gradients(void *ctx, const ebb_node *n, const ebb_tensor *g)
+{
+	parts *p = ctx;
+
+	if (n != p->node)
+		return;
+	for (int k = 0; k < ebb_node_parts(n); k++) {
+		p->gradient[k] = copy_of(ebb_node_part_gradient(n, k, g));
+		p->slope[k] = copy_of(ebb_node_part_gradient(n, k, NULL));
+		p->later[k] = copy_of(ebb_node_part_value(n, k));
+	}
+	p->none &= !ebb_node_part_gradient(n, 7, g) && !ebb_node_part_gradient(NULL, 0, g);
+}
+
+static void free_parts(parts *p)
+{
+	for (int k = 0; k < 4; k++) {
+		ebb_tensor_free(p->value[k]);
+		ebb_tensor_free(p->later[k]);
+		ebb_tensor_free(p->gradient[k]);
+		ebb_tensor_free(p->slope[k]);
+	}
+}
+
+/* The norm, the sum and the rectifier inside the op are those of the three, values and gradients. */
+START_TEST(parts_are_the_composition)
+{
+	static const char *const names[] = {"batchnorm", "add", "relu"};
+	bool sums = _i & 1, forgets = _i & 4;
+	ebb_dtype dtype = _i & 2 ? EBB_F64 : EBB_F32;
+	ebb_shape shape = EBB_SHAPE(5, 17, 4, 3);
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x = stored_random(dtype, shape, 1), *r = stored_random(dtype, shape, 2);
+	ebb_tensor *gy = stored_random(dtype, shape, 3), *v, *h, *y, *stage[3], *g[3],
+		   *residual = NULL;
+	parts p = {.none = true};
+	ebb_observer o = {.ctx = &p, .recorded = keep_values, .gradient = keep_gradients};
+	int n = 0;
+
+	v = ebb_variable(t, x);
+	if (sums) /* of which one can be made again, and so is not kept by the op that reads it */
+		residual = forgets ? ebb_batchnorm(t, ebb_variable(t, r)) : ebb_variable(t, r);
+	stage[n++] = h = ebb_batchnorm(t, v);
+	if (sums)
+		stage[n++] = h = ebb_add(t, h, residual);
+	stage[n++] = h = ebb_relu(t, h);
+	ck_assert(ebb_grad(t, h, n, stage, g, .gy = gy));
+	ck_assert(ebb_observe(t, &o));
+	y = ebb_batchnorm_relu(t, v, .residual = residual);
+	ck_assert_int_eq(ebb_node_parts(ebb_node_of(y)), n);
+	ck_assert(!ebb_node_part_value(ebb_node_of(y), 0)); /* outside of a callback */
+	ck_assert(ebb_backward(t, ebb_neg(t, y), ebb_neg(t, gy)));
+	assert_healthy(t);
+	ck_assert(p.none);
+	for (int k = 0; k < n; k++) {
+		ck_assert_str_eq(ebb_node_part_op(p.node, k), names[k == n - 1 ? 2 : k]);
+		ck_assert_msg(all_same(p.value[k], stage[k]), "value %d", k);
+		ck_assert_msg(all_same(p.gradient[k], g[k]), "gradient %d", k);
+		for (int64_t i = 0; i < ebb_count(y); i++)
+			ck_assert(ebb_at(p.slope[k], i) == (k == n - 1 || ebb_at(h, i) > 0));
+		/* A residual that is kept elsewhere is not there any more. */
+		if (k == 1 && sums && forgets)
+			ck_assert(!p.later[k]);
+		else
+			ck_assert(all_same(p.later[k], stage[k]));
+	}
+	free_parts(&p);
+	ebb_tape_free(t);
+	ebb_tensor_free(x);
+	ebb_tensor_free(r);
+	ebb_tensor_free(gy);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("fused");
@@ -288,6 +389,7 @@ int main(void)
 	tcase_add_test(c, frozen_but_for_the_residual);
 	tcase_add_test(c, what_it_is_made_from_was_overwritten);
 	tcase_add_test(c, replays_leave_the_statistics_alone);
+	tcase_add_loop_test(c, parts_are_the_composition, 0, 8);
 	tcase_set_timeout(c, 60);
 	suite_add_tcase(s, c);
 	return run_suite(s);

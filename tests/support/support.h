@@ -24,6 +24,16 @@ int run_suite(Suite *s);
 	} while (0)
 void check_error(ebb_tape *t, ebb_status status, const char *call, const char *const *words);
 
+/* ---- The tape's counts -------------------------------------------------------------- */
+
+/* Fails the test unless the tape's counts of readers and savers, its flags and its pool's sums are what
+ * its handles and nodes say.  Before each reset and at the end of each tape: what a test's steps did. */
+void check_tape_counts(const ebb_tape *t);
+#define ebb_tape_reset(t) reset_checked(t)
+#define ebb_tape_free(t) free_checked(t)
+void reset_checked(ebb_tape *t);
+void free_checked(ebb_tape *t);
+
 /* ---- Debug mode --------------------------------------------------------------------- */
 
 /* Fixtures: tapes made from here on are in debug mode, or are not whatever the suite's environment

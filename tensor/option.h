@@ -4,7 +4,7 @@
 #ifndef EBB_AUTOGRAD_OPTION_H
 #define EBB_AUTOGRAD_OPTION_H
 
-#include "autograd/autograd.h"
+#include "tensor/tensor.h"
 
 /* A number left out takes its default; EBB_ZERO is a real zero. */
 static inline double ebb_option(double given, double standard)

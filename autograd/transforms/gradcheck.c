@@ -1,6 +1,6 @@
 /* gradcheck.c - gradients against central differences, in double precision. */
 #include "autograd/internal.h"
-#include "autograd/option.h"
+#include "tensor/option.h"
 
 #include <math.h>
 #include <string.h>

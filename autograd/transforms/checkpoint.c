@@ -44,23 +44,6 @@ static int inputs_read(
 
 /* ---- The first run --------------------------------------------------------------------------- */
 
-void ebb_trace_input(ebb_tape *t, ebb_tensor *x)
-{
-	int64_t start = t->trace->start;
-
-	if (x->stored)
-		x = (ebb_tensor *)x->stored;
-	else if (ebb_arena_is_after(t->handles, t->trace->mark, x))
-		return;
-	for (int64_t i = start; i < t->ntraced; i++)
-		if (t->traced[i] == x)
-			return;
-	if (!ebb_grow(&t->traced, &t->traced_capacity, t->ntraced + 1, sizeof *t->traced))
-		ebb_no_memory(t, NULL, "a checkpoint's list of inputs", sizeof *t->traced);
-	else
-		t->traced[t->ntraced++] = x;
-}
-
 static void checkpoint_vjp(ebb_vjp *v);
 
 enum { ALL_INPUTS = 0x7fffffff };
@@ -76,7 +59,7 @@ static ebb_tensor *record_segment(
 	ebb_tape *t, const segment *s, int64_t start, ebb_tensor *y, const char *site)
 {
 	int n = (int)(t->ntraced - start);
-	ebb_tensor **in = ebb_arena_take(&t->arena, (size_t)n * sizeof *in);
+	ebb_tensor **in = ebb_arena_take(&t->ctx.arena, (size_t)n * sizeof *in);
 	ebb_call c;
 
 	/* An outer checkpoint's list goes on where this one began. */
@@ -94,11 +77,11 @@ static ebb_tensor *first_run(ebb_tape *t, segment *s, ebb_tensor *x, const char 
 {
 	ebb_mark m = ebb_tape_mark(t);
 	ebb_trace trace = {t->trace, m.handles, t->ntraced};
-	ebb_tensor *spare = t->spare, *y;
+	ebb_tensor *spare = t->ctx.spare, *y;
 	bool differentiable;
 
 	/* What is made from here on lies behind the mark: structs are not handed out again. */
-	t->spare = NULL;
+	t->ctx.spare = NULL;
 	t->trace = &trace;
 	ebb_trace_input(t, x);
 	y = s->fn(t, x, s->ctx);
@@ -107,7 +90,7 @@ static ebb_tensor *first_run(ebb_tape *t, segment *s, ebb_tensor *x, const char 
 		ebb_fail(t, EBB_INVALID, site, "checkpoint: the function returned NULL");
 	if (!ebb_failed(t) && !y->stored)
 		y = ebb_usable(t, y, "checkpoint: the result", 0, site);
-	if (!ebb_failed(t) && y->tape == t && ebb_arena_is_after(t->handles, m.handles, y) &&
+	if (!ebb_failed(t) && y->tape == t && ebb_arena_is_after(t->ctx.handles, m.handles, y) &&
 		!y->stored) {
 		differentiable = y->node >= m.nodes;
 		if (differentiable)
@@ -125,7 +108,7 @@ static ebb_tensor *first_run(ebb_tape *t, segment *s, ebb_tensor *x, const char 
 			y = (ebb_tensor *)y->stored;
 		ebb_rewind(t, m);
 	}
-	t->spare = spare;
+	t->ctx.spare = spare;
 	return ebb_failed(t) ? NULL : y;
 }
 
@@ -136,7 +119,7 @@ ebb_tensor *(ebb_checkpoint)(ebb_tape *t, ebb_checkpoint_fn fn, void *ctx, ebb_t
 
 	if (ebb_failed(t))
 		return NULL;
-	s.flushed = t->flushed;
+	s.flushed = t->ctx.flushed;
 	if (!fn)
 		return ebb_fail(t, EBB_INVALID, site, "checkpoint: the function is NULL");
 	x = ebb_usable(t, x, "checkpoint", 0, site);
@@ -146,19 +129,7 @@ ebb_tensor *(ebb_checkpoint)(ebb_tape *t, ebb_checkpoint_fn fn, void *ctx, ebb_t
 	return t->frame ? fn(t, x, ctx) : first_run(t, &s, x, site);
 }
 
-bool ebb_is_replaying(const ebb_tape *t)
-{
-	return t && t->replays > 0;
-}
-
 /* ---- The second run -------------------------------------------------------------------------- */
-
-bool ebb_is_given(const ebb_tape *t, const ebb_tensor *x)
-{
-	if (t->trace && !ebb_arena_is_after(t->handles, t->trace->mark, x))
-		return true;
-	return t->replays > 0 && !ebb_arena_is_after(t->handles, t->replay_mark, x);
-}
 
 /* What a second run changes on the tape and gives back. */
 typedef struct state {
@@ -174,18 +145,18 @@ typedef struct state {
 
 static state enter(ebb_tape *t, const segment *s)
 {
-	state was = {t->frame, t->random, t->dtype, t->recording, t->training, t->flushed, t->nopen,
-		t->spare, t->replay_mark};
+	state was = {t->frame, t->ctx.random, t->ctx.dtype, t->recording, t->training,
+		t->ctx.flushed, t->nopen, t->ctx.spare, t->replay_mark};
 
-	t->frame = NULL;
-	t->random = s->random;
-	t->dtype = s->dtype;
+	ebb_enter_frame(t, NULL);
+	t->ctx.random = s->random;
+	t->ctx.dtype = s->dtype;
 	t->training = s->training;
-	t->flushed = s->flushed;
+	t->ctx.flushed = s->flushed;
 	t->recording = true;
-	t->spare = NULL;
+	t->ctx.spare = NULL;
 	t->replays++;
-	t->replay_mark = ebb_arena_mark(t->handles);
+	t->replay_mark = ebb_arena_mark(t->ctx.handles);
 	return was;
 }
 
@@ -193,11 +164,11 @@ static void leave(ebb_tape *t, const state *was)
 {
 	t->replays--;
 	t->replay_mark = was->replay_mark;
-	t->frame = was->frame;
-	t->random = was->random;
-	t->dtype = was->dtype;
+	ebb_enter_frame(t, was->frame);
+	t->ctx.random = was->random;
+	t->ctx.dtype = was->dtype;
 	t->training = was->training;
-	t->flushed = was->flushed;
+	t->ctx.flushed = was->flushed;
 	t->recording = was->recording;
 }
 
@@ -216,7 +187,7 @@ static bool mark_needed(ebb_sweep *s, const ebb_vjp *v, int64_t last)
 	size_t bytes = (size_t)(last - s->base + 1);
 	uint8_t *needed;
 
-	s->needed_memory = ebb_pool_take(t, bytes);
+	s->needed_memory = ebb_pool_take(&t->ctx.pool, bytes);
 	if (!s->needed_memory) {
 		ebb_no_memory(t, s->site, "the sweep's marks", bytes);
 		return false;
@@ -253,7 +224,7 @@ static void sweep_on(ebb_vjp *v, ebb_tensor *y, int64_t base)
 		.base = base,
 		.first = base,
 		.last = base - 1,
-		.outer = v->sweep,
+		.outer = v->visit->sweep,
 		.limit = v->node->index,
 		.create_graph = v->recording,
 		.consume = !v->recording};
@@ -276,9 +247,9 @@ static void bring_home(ebb_vjp *v, uint64_t mark, ebb_tensor *const *home)
 
 		if (!ebb_wants(v, k))
 			continue;
-		slot = ebb_slot(v->sweep, x->node);
+		slot = ebb_slot(v->visit->sweep, x->node);
 		g = *slot;
-		if (!g || !ebb_arena_is_after(t->handles, mark, g))
+		if (!g || !ebb_arena_is_after(t->ctx.handles, mark, g))
 			continue;
 		/* Two slots may hold the same one. */
 		if (!g->grad) {
@@ -288,12 +259,15 @@ static void bring_home(ebb_vjp *v, uint64_t mark, ebb_tensor *const *home)
 			*h = *g;
 			h->grad = NULL;
 			if (!(g->flags & EBB_F_TEMPORARY)) {
-				h->flags &= (uint16_t) ~(EBB_F_ADOPTED | EBB_F_FORGETTABLE);
+				h->flags &= (uint16_t)~EBB_F_ADOPTED;
 				h->flags |= EBB_F_SWEEP | EBB_F_TEMPORARY;
 				h->node = -1;
 				ebb_ref(h->storage);
 			}
-			h->flags |= EBB_F_SETTLED;
+			if (h->flags & EBB_F_LISTED) {
+				h->flags &= (uint16_t)~EBB_F_LISTED;
+				h->holds--;
+			}
 		}
 		*slot = g->grad;
 	}
@@ -320,11 +294,11 @@ static bool depends_as_before(const ebb_vjp *v, const segment *s, const ebb_tens
 /* A handle for the accumulator of each input, older than the second run.  NULL: the tape has failed. */
 static ebb_tensor **make_homes(ebb_tape *t, int n)
 {
-	ebb_tensor **home = ebb_arena_take(&t->arena, (size_t)n * sizeof *home);
+	ebb_tensor **home = ebb_arena_take(&t->ctx.arena, (size_t)n * sizeof *home);
 	bool ok = home != NULL;
 
 	for (int k = 0; ok && k < n; k++) {
-		home[k] = ebb_handle_take(t);
+		home[k] = ebb_handle_take(&t->ctx);
 		ok = home[k] != NULL;
 	}
 	if (!ok)
@@ -347,7 +321,7 @@ static void checkpoint_vjp(ebb_vjp *v)
 	was = enter(t, s);
 	m = ebb_tape_mark(t);
 	y = s->fn(t, v->in[0], s->ctx);
-	t->flushed = was.flushed; /* the rest is this sweep's */
+	t->ctx.flushed = was.flushed; /* the rest is this sweep's */
 	if (!ebb_failed(t) && (!y || !ebb_same_shape(y, v->out) || y->dtype != v->out->dtype))
 		ebb_fail(t, EBB_BAD_STATE, v->node->site,
 			"checkpoint: the second run gave %s, the first %s",
@@ -359,7 +333,7 @@ static void checkpoint_vjp(ebb_vjp *v)
 	if (!v->recording) {
 		bring_home(v, m.handles, home);
 		ebb_rewind(t, m);
-		t->spare = was.spare;
+		t->ctx.spare = was.spare;
 	}
 	leave(t, &was);
 }

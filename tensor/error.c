@@ -1,6 +1,5 @@
 /* error.c - sticky errors: the first failure stays, with the caller's line and the scope. */
-#include "autograd/host.h"
-#include "autograd/internal.h"
+#include "tensor/internal.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -30,6 +29,11 @@ void ebb_error_set(ebb_error *e, ebb_status status, const char *site, const char
 	va_end(ap);
 }
 
+static const ebb_context *context(const ebb_tape *t)
+{
+	return (const ebb_context *)(const void *)t;
+}
+
 bool ebb_failed(const ebb_tape *t)
 {
 	return ebb_has_failed(t);
@@ -37,21 +41,24 @@ bool ebb_failed(const ebb_tape *t)
 
 ebb_status ebb_error_status(const ebb_tape *t)
 {
-	return t ? t->error.status : EBB_NO_MEMORY;
+	return t ? context(t)->error.status : EBB_NO_MEMORY;
 }
 
 const char *ebb_error_message(const ebb_tape *t)
 {
-	return t ? t->error.message : "no memory for a tape";
+	return t ? context(t)->error.message : "no memory for a tape";
 }
 
 void ebb_clear_error(ebb_tape *t)
 {
+	ebb_error *e;
+
 	if (!t)
 		return;
-	t->error.status = EBB_OK;
-	t->error.message[0] = '\0';
-	t->error.order = 0;
+	e = &ebb_context_of(t)->error;
+	e->status = EBB_OK;
+	e->message[0] = '\0';
+	e->order = 0;
 }
 
 const ebb_error *ebb_tape_error(const ebb_tape *t)
@@ -61,7 +68,7 @@ const ebb_error *ebb_tape_error(const ebb_tape *t)
 
 	if (!t)
 		return &NO_TAPE;
-	return t->error.status == EBB_OK ? NULL : &t->error;
+	return context(t)->error.status == EBB_OK ? NULL : &context(t)->error;
 }
 
 const ebb_error *ebb_earliest_error(int n, const ebb_error *const *e)
@@ -78,36 +85,36 @@ const ebb_error *ebb_earliest_error(int n, const ebb_error *const *e)
 
 void ebb_fail_as(ebb_tape *t, const ebb_error *cause)
 {
-	if (t->error.status == EBB_OK)
-		t->error = *cause;
+	ebb_context *c = ebb_context_of(t);
+
+	if (c->error.status == EBB_OK)
+		c->error = *cause;
 }
 
-/* "site: [gradient of op: ][op: ]text[ in scope]" */
-static void fail(ebb_tape *t, ebb_status status, const char *site, const char *op,
-	const char *format, va_list ap) EBB_PRINTF(5, 0);
-
-static void fail(ebb_tape *t, ebb_status status, const char *site, const char *op,
+void ebb_fail_v(ebb_tape *t, ebb_status status, const char *site, const char *op,
 	const char *format, va_list ap)
 {
-	char *m = t->error.message;
-	size_t size = sizeof t->error.message;
+	ebb_context *c = ebb_context_of(t);
+	const ebb_place *at = c->place;
+	char *m = c->error.message;
+	size_t size = sizeof c->error.message;
 
-	if (t->error.status != EBB_OK)
+	if (c->error.status != EBB_OK)
 		return;
-	t->error.status = status;
-	t->error.order = next_order();
+	c->error.status = status;
+	c->error.order = next_order();
 	m[0] = '\0';
-	if (t->frame && t->frame->site)
-		site = t->frame->site;
+	if (at && at->site)
+		site = at->site;
 	if (site && *site)
 		ebb_append(m, size, "%s: ", site);
-	if (t->frame && t->frame->op)
-		ebb_append(m, size, "gradient of %s: ", t->frame->op);
+	if (at && at->gradient_of)
+		ebb_append(m, size, "gradient of %s: ", at->gradient_of);
 	if (op)
 		ebb_append(m, size, "%s: ", op);
 	ebb_append_v(m, size, format, ap);
-	if (t->scope && t->scope->path[0])
-		ebb_append(m, size, " in %s", t->scope->path);
+	if (c->scope && c->scope[0])
+		ebb_append(m, size, " in %s", c->scope);
 }
 
 ebb_tensor *ebb_fail(ebb_tape *t, ebb_status status, const char *site, const char *format, ...)
@@ -117,22 +124,8 @@ ebb_tensor *ebb_fail(ebb_tape *t, ebb_status status, const char *site, const cha
 	if (!t)
 		return NULL;
 	va_start(ap, format);
-	fail(t, status, site, NULL, format, ap);
+	ebb_fail_v(t, status, site, NULL, format, ap);
 	va_end(ap);
-	return NULL;
-}
-
-ebb_tensor *ebb_call_fail(ebb_call *c, ebb_status status, const char *format, ...)
-{
-	va_list ap;
-
-	if (!c->t)
-		return NULL;
-	va_start(ap, format);
-	fail(c->t, status, c->site, c->op ? c->op->name : NULL, format, ap);
-	va_end(ap);
-	ebb_end_scratch(c);
-	c->t = NULL;
 	return NULL;
 }
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "autograd/host.h"
+#include "tensor/host.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static locale_t plain;

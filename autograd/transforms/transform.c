@@ -40,7 +40,7 @@ static bool directions_fit(ebb_tape *t, const char *what, int n, ebb_tensor *con
 static ebb_storage *list_of(ebb_tape *t, int64_t n, const char *site)
 {
 	size_t bytes = (size_t)n * sizeof(ebb_tensor *);
-	ebb_storage *s = ebb_pool_take(t, bytes);
+	ebb_storage *s = ebb_pool_take(&t->ctx.pool, bytes);
 
 	if (!s)
 		ebb_no_memory(t, site, "a list of tensors", bytes);
@@ -78,7 +78,7 @@ static bool grad_along(const ebb_grad_args *a, const char *what, int ng, ebb_ten
 	if (n)
 		ok = ebb_grad_of_sum(a, what, n, y, gy);
 	for (int k = 0; !n && ok && k < a->n; k++)
-		ok = (a->gx[k] = ebb_arith_full_like(t, a->x[k], 0.0, a->site)) != NULL;
+		ok = (a->gx[k] = ebb_linear_full_like(t, a->x[k], 0.0, a->site)) != NULL;
 	ebb_unref(memory);
 	return ok || forget_all(a->n, a->gx);
 }
@@ -98,7 +98,7 @@ ebb_tensor *(ebb_jvp)(const ebb_jvp_args *a)
 	g = ebb_storage_data(memory);
 	m = ebb_tape_mark(t);
 	/* The map u -> J^T u is linear: where it is differentiated does not matter. */
-	u = y ? (ebb_variable)(t, ebb_arith_full_like(t, y, 1.0, a->site), a->site) : none;
+	u = y ? (ebb_variable)(t, ebb_linear_full_like(t, y, 1.0, a->site), a->site) : none;
 	ok = ebb_grad_of_sum(&(ebb_grad_args){.t = t,
 				     .n = a->n,
 				     .x = a->x,
@@ -186,7 +186,7 @@ static ebb_tensor *new_matrix(
 /* 1 at element number at of y's shape, else 0. */
 static ebb_tensor *unit(ebb_tape *t, const ebb_tensor *y, int64_t at, const char *site)
 {
-	ebb_tensor *u = ebb_arith_full_like(t, y, 0.0, site);
+	ebb_tensor *u = ebb_linear_full_like(t, y, 0.0, site);
 	int64_t offset = u ? ebb_offset_of(u, at) : 0;
 
 	if (u && u->dtype == EBB_F64)

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "autograd/host.h"
+#include "tensor/host.h"
 
 /* As many links as Linux follows; room for ".ebb-" and two numbers in a temporary file's name. */
 enum { MOST_LINKS = 40, NAME_ROOM = 48, ATTEMPTS = 1000 };

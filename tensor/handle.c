@@ -5,7 +5,9 @@
  * their memory out again.  In debug mode each lies in an arena that is never rewound, with what made
  * it beside it, and a reset or a rewind marks those it forgets as stale.
  */
-#include "autograd/internal.h"
+#include <string.h>
+
+#include "tensor/internal.h"
 #include "kernels/environment.h"
 
 /* ---- Debug mode ------------------------------------------------------------------------------ */
@@ -15,54 +17,54 @@ typedef struct tracked {
 	const char *op, *site;
 } tracked;
 
-void ebb_start_debug(ebb_tape *t)
+void ebb_start_debug(ebb_context *c)
 {
 	int chosen = ebb_environment_debug();
 
-	t->debug = chosen < 0 ? EBB_SANITIZED : chosen;
-	t->handles = t->debug ? &t->kept : &t->arena;
+	c->debug = chosen < 0 ? EBB_SANITIZED : chosen;
+	c->handles = c->debug ? &c->kept : &c->arena;
 }
 
-static ebb_tensor *take_tracked(ebb_tape *t)
+static ebb_tensor *take_tracked(ebb_context *c)
 {
 	tracked *k;
 
-	if (!ebb_grow(&t->tracked, &t->tracked_capacity, t->ntracked + 1, sizeof *t->tracked))
+	if (!ebb_grow(&c->tracked, &c->tracked_capacity, c->ntracked + 1, sizeof *c->tracked))
 		return NULL;
-	k = ebb_arena_take(&t->kept, sizeof *k);
+	k = ebb_arena_take(&c->kept, sizeof *k);
 	if (!k)
 		return NULL;
 	k->op = k->site = NULL;
-	t->tracked[t->ntracked++] = &k->x;
+	c->tracked[c->ntracked++] = &k->x;
 	return &k->x;
 }
 
-ebb_tensor *ebb_handle_take(ebb_tape *t)
+ebb_tensor *ebb_handle_take(ebb_context *c)
 {
-	return t->debug ? take_tracked(t) : ebb_arena_take(&t->arena, sizeof(ebb_tensor));
+	return c->debug ? take_tracked(c) : ebb_arena_take(&c->arena, sizeof(ebb_tensor));
 }
 
 void ebb_track_origin(ebb_tensor *x, const char *op, const char *site)
 {
-	const ebb_frame *f = x->tape->frame;
+	const ebb_place *at = ebb_context_of(x->tape)->place;
 	tracked *k = (tracked *)(void *)x;
 
 	k->op = op;
-	k->site = f && f->site ? f->site : site;
+	k->site = at && at->site ? at->site : site;
 }
 
 void ebb_copy_origin(ebb_tensor *x, const ebb_tensor *from)
 {
 	const tracked *k = (const tracked *)(const void *)from;
 
-	if (x->tape->debug && !from->stored)
+	if (ebb_context_of(x->tape)->debug && !from->stored)
 		ebb_track_origin(x, k->op, k->site);
 }
 
-void ebb_forget_handles(ebb_tape *t, int64_t first)
+void ebb_forget_handles(ebb_context *c, int64_t first)
 {
-	for (int64_t i = first; i < t->ntracked; i++) {
-		ebb_tensor *x = t->tracked[i];
+	for (int64_t i = first; i < c->ntracked; i++) {
+		ebb_tensor *x = c->tracked[i];
 
 		x->stale = true;
 		x->flags |= EBB_F_DROPPED;
@@ -72,7 +74,7 @@ void ebb_forget_handles(ebb_tape *t, int64_t first)
 		x->grad = NULL;
 		x->name = NULL;
 	}
-	t->ntracked = first;
+	c->ntracked = first;
 }
 
 bool ebb_fail_stale(ebb_tape *t, const ebb_tensor *x, const char *what, const char *site)
@@ -92,63 +94,86 @@ bool ebb_fail_stale(ebb_tape *t, const ebb_tensor *x, const char *what, const ch
 ebb_tensor *ebb_handle_new(
 	ebb_tape *t, ebb_dtype dtype, int ndim, const int64_t *shape, int64_t count)
 {
-	ebb_tensor *x = t->spare;
+	ebb_context *c = ebb_context_of(t);
+	ebb_tensor *x = c->spare;
 
-	if (!ebb_grow(&t->live, &t->live_capacity, t->nlive + 1, sizeof *t->live))
+	if (!ebb_grow(&c->live, &c->live_capacity, c->nlive + 1, sizeof *c->live))
 		return NULL;
 	if (x)
-		t->spare = x->grad;
-	else if (!(x = ebb_handle_take(t)))
+		c->spare = x->grad;
+	else if (!(x = ebb_handle_take(c)))
 		return NULL;
 	x->tape = t;
 	x->storage = NULL;
 	x->data = NULL;
+	x->offset = 0;
 	x->count = count;
 	x->node = -1;
-	x->flags = 0;
+	x->flags = EBB_F_LISTED | c->born;
 	x->dtype = (uint8_t)dtype;
 	x->ndim = (uint8_t)ndim;
-	x->holds = 0;
+	x->holds = 1;
 	x->stale = false;
+	x->part = 0;
 	x->grad = NULL;
 	x->stored = NULL;
 	x->dropped_by = NULL;
 	x->name = NULL;
 	for (int i = 0; i < ndim; i++)
 		x->shape[i] = shape[i];
-	if (t->frame)
-		x->flags = t->frame->create_graph ? EBB_F_SWEEP : EBB_F_SWEEP | EBB_F_TEMPORARY;
-	t->live[t->nlive++] = x;
+	c->live[c->nlive++] = x;
 	return x;
 }
 
-void ebb_drop(ebb_tensor *x)
+ebb_tensor *ebb_handle_alias(ebb_tape *t, const ebb_tensor *x)
+{
+	ebb_tensor *y = ebb_handle_new(t, (ebb_dtype)x->dtype, x->ndim, x->shape, x->count);
+
+	if (!y)
+		return NULL;
+	memcpy(y->strides, x->strides, sizeof y->strides);
+	y->flags |= x->flags & (EBB_F_DENSE | EBB_F_ROWS | EBB_F_CHANNELS_LAST | EBB_F_COMPUTED);
+	y->storage = x->storage;
+	y->offset = x->offset;
+	y->data = x->data;
+	ebb_ref(y->storage);
+	return y;
+}
+
+void ebb_drop_value(ebb_tensor *x)
 {
 	if (x->flags & (EBB_F_DROPPED | EBB_F_ADOPTED))
 		return;
-	if ((x->flags & EBB_F_FORGETTABLE) &&
-		x->storage->version != x->tape->nodes[x->node]->out_version)
-		ebb_keep_result(x); /* overwritten: its gradients must find that out */
 	x->flags |= EBB_F_DROPPED;
+	x->holds = 0;
 	if (x->storage)
 		ebb_unref(x->storage);
 }
 
-void ebb_recycle(ebb_tensor *x)
+static void reuse(ebb_tensor *x)
 {
-	ebb_tape *t = x->tape;
+	ebb_context *c = ebb_context_of(x->tape);
 
-	ebb_drop(x);
-	if (t->debug)
+	if (c->debug)
 		return;
-	x->grad = t->spare;
-	t->spare = x;
+	x->grad = c->spare;
+	c->spare = x;
 }
 
-void ebb_release(ebb_tape *t, ebb_tensor *x)
+void ebb_recycle(ebb_tensor *x)
 {
-	/* What a sweep holds, or shows to a vjp, goes when the sweep lets go of it. */
-	if (!t || !x || x->tape != t || x->holds || (x->flags & EBB_F_SHOWN) || ebb_is_given(t, x))
+	assert((x->flags & EBB_F_TEMPORARY) && (x->flags & EBB_F_DROPPED));
+	reuse(x);
+}
+
+void ebb_last_hold_left(ebb_tensor *x)
+{
+	assert(!(x->flags & (EBB_F_LISTED | EBB_F_DROPPED)));
+	if (x->flags & EBB_F_ADOPTED)
 		return;
-	ebb_drop(x);
+	x->flags |= EBB_F_DROPPED;
+	if (x->storage)
+		ebb_unref(x->storage);
+	if (x->flags & EBB_F_TEMPORARY)
+		reuse(x);
 }

@@ -3,12 +3,12 @@
  * (write.c), text that no locale changes (locale.c), and memory: that grows (memory.c), and its order
  * (layout.c).  For every folder above, and installed nowhere.
  */
-#ifndef EBB_AUTOGRAD_HOST_H
-#define EBB_AUTOGRAD_HOST_H
+#ifndef EBB_TENSOR_HOST_H
+#define EBB_TENSOR_HOST_H
 
 #include <stdarg.h>
 
-#include "autograd/autograd.h"
+#include "tensor/tensor.h"
 
 /* Writes size bytes as the file at path, over what was there.  The bytes go to a temporary file in
  * the same directory, which is then renamed: a failure leaves the old file as it was, and no new

@@ -1,18 +1,10 @@
 /* anomaly.c - the first NaN or infinity, and where it came from. */
-#include "autograd/host.h"
+#include "tensor/host.h"
 #include "autograd/internal.h"
+#include "autograd/watching/parts.h"
 
 #include <inttypes.h>
 #include <math.h>
-
-bool ebb_detect_anomaly(ebb_tape *t, bool on)
-{
-	bool was = t && t->anomaly;
-
-	if (t)
-		t->anomaly = on;
-	return was;
-}
 
 /* The first element that is not finite, in reading order; -1 if there is none. */
 static int64_t first_anomaly(const ebb_tensor *x)
@@ -63,7 +55,7 @@ static void describe_inputs(
 	buffer[0] = '\0';
 	for (int k = 0; k < n && used + 120 < size; k++) {
 		bool stands = !node ||
-		              (ebb_holds(node, k) && x[k]->storage->version == node->versions[k]);
+		              (ebb_saves(node, k) && x[k]->storage->version == node->versions[k]);
 		char text[120];
 
 		used += (size_t)snprintf(buffer + used, size - used, "; input %d is ", k);
@@ -72,24 +64,45 @@ static void describe_inputs(
 		else
 			used += (size_t)snprintf(buffer + used, size - used, "%s%s",
 				ebb_describe(x[k], text, sizeof text),
-				x[k] && ebb_holds(node, k) ? ", overwritten since" : "");
+				x[k] && ebb_saves(node, k) ? ", overwritten since" : "");
 	}
 }
 
-bool ebb_result_is_finite(ebb_call *c, const ebb_tensor *y)
+/* What a rectifier behind it would hide. */
+static bool parts_are_finite(ebb_call *c, const ebb_tensor *y)
+{
+	for (int k = 0; k < c->op->nparts - 1; k++) {
+		const ebb_tensor *value = ebb_part_of_call(c, k, y);
+		int64_t at = value ? first_anomaly(value) : -1;
+		double found = at < 0 ? 0 : ebb_value_at(value, at);
+		char inputs[300];
+
+		ebb_shown_free(&c->t->shown);
+		if (at < 0)
+			continue;
+		describe_inputs(c->nin, c->in, NULL, inputs, sizeof inputs);
+		ebb_call_fail(c, EBB_NOT_FINITE,
+			"element %" PRId64 " of the result of its %s is %g%s", at,
+			c->op->parts[k].op, found, inputs);
+		return false;
+	}
+	return true;
+}
+
+static bool result_is_finite(ebb_call *c, const ebb_tensor *y)
 {
 	int64_t at = first_anomaly(y);
 	char inputs[300];
 
 	if (at < 0)
-		return true;
+		return parts_are_finite(c, y);
 	describe_inputs(c->nin, c->in, NULL, inputs, sizeof inputs);
 	ebb_call_fail(c, EBB_NOT_FINITE, "element %" PRId64 " of the result is %g%s", at,
 		ebb_value_at(y, at), inputs);
 	return false;
 }
 
-bool ebb_gradient_is_finite(ebb_vjp *v, int k, const ebb_tensor *g)
+static bool gradient_is_finite(ebb_vjp *v, int k, const ebb_tensor *g)
 {
 	int64_t at = first_anomaly(g);
 	char inputs[260], range[120];
@@ -103,4 +116,14 @@ bool ebb_gradient_is_finite(ebb_vjp *v, int k, const ebb_tensor *g)
 		" of the gradient of input %d is %g; the output's gradient is %s%s",
 		at, k, ebb_value_at(g, at), range, inputs);
 	return false;
+}
+
+bool ebb_detect_anomaly(ebb_tape *t, bool on)
+{
+	static const ebb_guard GUARD = {result_is_finite, gradient_is_finite};
+	bool was = t && t->anomaly;
+
+	if (t)
+		t->anomaly = on ? &GUARD : NULL;
+	return was;
 }

@@ -1,6 +1,6 @@
 /* layout.c - shapes, strides, and which memory orders they amount to.  Axes of size 1 do not
  * count. */
-#include "autograd/internal.h"
+#include "tensor/internal.h"
 
 int64_t ebb_checked_count(ebb_shape shape, ebb_dtype dtype)
 {
@@ -157,4 +157,55 @@ bool ebb_same_memory(const ebb_tensor *a, const ebb_tensor *b)
 		if (a->shape[i] > 1 && a->strides[i] != b->strides[i])
 			return false;
 	return true;
+}
+
+bool ebb_broadcast_shape(int n, ebb_tensor *const *x, ebb_shape *out)
+{
+	*out = EBB_SCALAR_SHAPE;
+	for (int k = 0; k < n; k++)
+		if (x[k]->ndim > out->ndim)
+			out->ndim = x[k]->ndim;
+	for (int i = 0; i < out->ndim; i++)
+		out->dims[i] = 1;
+	for (int k = 0; k < n; k++) {
+		int lead = out->ndim - x[k]->ndim;
+
+		for (int i = 0; i < x[k]->ndim; i++) {
+			if (x[k]->shape[i] == 1)
+				continue;
+			if (out->dims[lead + i] != 1 && out->dims[lead + i] != x[k]->shape[i])
+				return false;
+			out->dims[lead + i] = x[k]->shape[i];
+		}
+	}
+	return true;
+}
+
+void ebb_broadcast_strides(const ebb_tensor *x, const ebb_shape *out, int64_t *strides)
+{
+	int lead = out->ndim - x->ndim;
+
+	for (int i = 0; i < out->ndim; i++)
+		strides[i] = i < lead || x->shape[i - lead] == 1 ? 0 : x->strides[i - lead];
+}
+
+ebb_around ebb_sizes_around(const ebb_tensor *x, int axis)
+{
+	ebb_around s = {1, x->shape[axis], 1};
+
+	for (int i = 0; i < axis; i++)
+		s.outer *= x->shape[i];
+	for (int i = axis + 1; i < x->ndim; i++)
+		s.inner *= x->shape[i];
+	return s;
+}
+
+int64_t ebb_first_outside(const ebb_tensor *index, int64_t len)
+{
+	const int64_t *p = (const int64_t *)(const void *)index->data;
+
+	for (int64_t i = 0; i < index->count; i++)
+		if (p[i] < 0 || p[i] >= len)
+			return i;
+	return -1;
 }

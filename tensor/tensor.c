@@ -1,24 +1,10 @@
 /* tensor.c - what a tensor is and what its user may ask of it. */
-#include "autograd/internal.h"
+#include "tensor/internal.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
-
-const char *ebb_dtype_name(ebb_dtype dtype)
-{
-	static const char *const names[] = {"default", "F32", "F64", "I64", "U8"};
-
-	return (unsigned)dtype <= EBB_U8 ? names[dtype] : "unknown";
-}
-
-size_t ebb_dtype_size(ebb_dtype dtype)
-{
-	static const size_t sizes[] = {0, 4, 8, 8, 1};
-
-	return (unsigned)dtype <= EBB_U8 ? sizes[dtype] : 0;
-}
 
 /* ---- Shape ----------------------------------------------------------------------------------- */
 
@@ -121,7 +107,8 @@ void ebb_set_name(ebb_tensor *x, const char *name)
 	if (!x || !name || ebb_is_stale(x, "set_name") || (x->flags & EBB_F_ADOPTED))
 		return;
 	if (!x->name) {
-		x->name = x->tape ? ebb_arena_take(&x->tape->names, NAME) : ebb_alloc(NAME);
+		x->name = x->tape ? ebb_arena_take(&ebb_context_of(x->tape)->names, NAME)
+		                  : ebb_alloc(NAME);
 		if (!x->name) {
 			ebb_no_memory(x->tape, NULL, "a name", NAME);
 			return;
@@ -183,7 +170,7 @@ static bool readable(const ebb_tensor *x, const char *who)
 	}
 	ebb_fail(x->tape, EBB_BAD_STATE, NULL, "%s: the value of %s %s%s", who,
 		ebb_describe(x, text, sizeof text), ebb_dropped_how(x),
-		x->dropped_by ? x->dropped_by->path : "");
+		x->dropped_by ? x->dropped_by : "");
 	return false;
 }
 
@@ -248,7 +235,7 @@ bool ebb_copy_in(ebb_tensor *x, const void *src, size_t bytes)
 	if (x->count)
 		ebb_copy_strided(ebb_dtype_size((ebb_dtype)x->dtype), x->ndim, x->shape, src,
 			strides, x->data, x->strides);
-	x->storage->version++;
+	ebb_overwrite(x->storage);
 	return true;
 }
 
@@ -261,7 +248,7 @@ void *ebb_data_mutable(ebb_tensor *x)
 {
 	if (!readable(x, "data_mutable"))
 		return NULL;
-	x->storage->version++;
+	ebb_overwrite(x->storage);
 	return x->data;
 }
 
@@ -331,7 +318,6 @@ void ebb_tensor_free(ebb_tensor *x)
 	if (!x || x->tape)
 		return;
 	ebb_tensor_free(x->grad);
-	ebb_storage_free(x->factors);
 	ebb_free(x->name, NAME);
 	ebb_storage_free(x->storage);
 	ebb_free(x, sizeof *x);
@@ -345,7 +331,7 @@ void ebb_set_fault(ebb_tensor *x, const ebb_error *e)
 
 bool ebb_set_requires_grad(ebb_tensor *x, bool on)
 {
-	if (!x || x->tape || (x->dtype != EBB_F32 && x->dtype != EBB_F64))
+	if (!x || x->tape || !ebb_dtypes[x->dtype].real)
 		return false;
 	x->flags = (uint16_t)(on ? x->flags | EBB_F_WANTS_GRAD : x->flags & ~EBB_F_WANTS_GRAD);
 	return true;
@@ -385,8 +371,16 @@ ebb_tensor *ebb_grad_of(const ebb_tensor *x)
 {
 	ebb_tensor *g = ebb_is_stale(x, "grad_of") ? NULL : ebb_deposited(x);
 
-	if (g && !g->tape)
-		ebb_hand_out(g);
+	if (g)
+		ebb_hand_out(g->storage);
+	return g;
+}
+
+const ebb_tensor *ebb_grad_or_factors(const ebb_tensor *x, ebb_factors *f)
+{
+	const ebb_tensor *g = ebb_deposited(x);
+
+	*f = g && !g->tape ? ebb_factors_of(g->storage) : (ebb_factors){0};
 	return g;
 }
 

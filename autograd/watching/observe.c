@@ -1,0 +1,283 @@
+/* observe.c - observers, and what the engine has them told. */
+#include "autograd/watching/parts.h"
+#include "autograd/internal.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "kernels/kernels.h"
+
+static int64_t nanoseconds(void);
+static void tell_ran(const ebb_call *c, const ebb_tensor *y);
+static void tell_recorded(ebb_call *c, ebb_tensor *y, bool pushed);
+static void tell_ended(ebb_tape *t, const ebb_tensor *y);
+static void tell_gradient(ebb_tape *t, const ebb_node *n, const ebb_tensor *g);
+static void ask(ebb_tape *t);
+
+static const ebb_watch WATCH = {
+	nanoseconds, tell_ran, tell_recorded, tell_ended, tell_gradient, ask};
+
+bool ebb_observe(ebb_tape *t, const ebb_observer *o)
+{
+	if (!t || !o || t->nobservers == EBB_MAX_OBSERVERS)
+		return false;
+	t->observers[t->nobservers++] = o;
+	t->watch = &WATCH;
+	t->ntimers += o->ran != NULL;
+	ebb_ask_later(t);
+	return true;
+}
+
+void ebb_unobserve(ebb_tape *t, const ebb_observer *o)
+{
+	int kept = 0;
+
+	if (!t)
+		return;
+	for (int i = 0; i < t->nobservers; i++)
+		if (t->observers[i] != o) {
+			t->looks[kept] = t->looks[i];
+			t->observers[kept++] = t->observers[i];
+		} else {
+			t->ntimers -= o->ran != NULL;
+		}
+	t->nobservers = kept;
+	t->watch = kept ? &WATCH : NULL;
+}
+
+bool ebb_is_watched(const ebb_tape *t)
+{
+	if (!t)
+		return false;
+	for (int i = 0; i < t->nobservers; i++) {
+		const ebb_observer *o = t->observers[i];
+
+		if (o->recorded || o->scope_ended || o->gradient)
+			return true;
+	}
+	return t->anomaly;
+}
+
+/* ---- What they are told ---------------------------------------------------------------------- */
+
+static void end_callbacks(ebb_tape *t)
+{
+	t->in_callback = false;
+	ebb_shown_free(&t->shown);
+}
+
+static void ask(ebb_tape *t)
+{
+	t->in_callback = true;
+	for (int i = 0; i < t->nobservers; i++) {
+		const ebb_observer *o = t->observers[i];
+
+		t->looks[i] = !o->looks || o->looks(o->ctx);
+	}
+	end_callbacks(t);
+	t->asked = true;
+}
+
+/* Observer number i, if it looks. */
+static const ebb_observer *looking(const ebb_tape *t, int i)
+{
+	static const ebb_observer nobody = {.ctx = NULL};
+
+	return t->looks[i] ? t->observers[i] : &nobody;
+}
+
+typedef enum event { RECORDED, SCOPE_ENDED, GRADIENT } event;
+
+static bool sees(const ebb_observer *o, event e)
+{
+	return e == RECORDED      ? o->recorded != NULL
+	       : e == SCOPE_ENDED ? o->scope_ended != NULL
+	                          : o->gradient != NULL;
+}
+
+/* Whether there is anybody to tell.  A second run of a checkpoint has been told of. */
+static bool somebody_sees(ebb_tape *t, event e)
+{
+	if (!t->nobservers || t->replays)
+		return false;
+	if (!t->asked)
+		ask(t);
+	for (int i = 0; i < t->nobservers; i++)
+		if (sees(looking(t, i), e))
+			return true;
+	return false;
+}
+
+bool ebb_name_parts(ebb_tape *t, int n, const char *const *name)
+{
+	if (!t || n > EBB_MAX_PARTS)
+		return false;
+	ebb_shown_free(&t->shown);
+	for (int k = 0; k < t->nparts; k++)
+		ebb_shown_free(&t->part_values[k]);
+	t->part_names = name;
+	t->nparts = n;
+	t->part_scope = 0;
+	return n && somebody_sees(t, SCOPE_ENDED);
+}
+
+/* The parts of a call of the container's own, not of one inside a gradient. */
+static void keep_parts(ebb_call *c, const ebb_tensor *y)
+{
+	ebb_tape *t = c->t;
+
+	if (!t->nparts || t->nparts != c->op->nparts || t->frame || !t->nopen ||
+		!somebody_sees(t, SCOPE_ENDED))
+		return;
+	for (int k = 0; k < t->nparts - 1; k++) {
+		ebb_tensor *value = t->part_names[k] ? ebb_part_of_call(c, k, y) : NULL;
+
+		if (!value)
+			continue;
+		/* It lives longer than what a callback is shown. */
+		t->shown = value->grad;
+		value->grad = NULL;
+		t->part_values[k] = value;
+	}
+	t->part_scope = t->open[t->nopen - 1].serial;
+}
+
+static void tell_recorded(ebb_call *c, ebb_tensor *y, bool pushed)
+{
+	ebb_tape *t = c->t;
+
+	keep_parts(c, y);
+	if (!pushed || !somebody_sees(t, RECORDED))
+		return;
+	t->in_callback = true;
+	for (int i = 0; i < t->nobservers; i++)
+		if (looking(t, i)->recorded)
+			t->observers[i]->recorded(t->observers[i]->ctx, t->nodes[y->node]);
+	end_callbacks(t);
+}
+
+static void tell_scope(ebb_tape *t, ebb_scope *scope, const ebb_tensor *y)
+{
+	ebb_scope *own = t->scope;
+
+	if (!scope) {
+		ebb_no_memory(t, NULL, "a scope", sizeof *scope);
+		return;
+	}
+	ebb_enter_scope(t, scope);
+	t->in_callback = true;
+	for (int i = 0; i < t->nobservers; i++)
+		if (looking(t, i)->scope_ended)
+			t->observers[i]->scope_ended(t->observers[i]->ctx, scope, y);
+	end_callbacks(t);
+	ebb_enter_scope(t, own);
+}
+
+/* The scopes of the parts in place of their call's, in order. */
+static void tell_parts(ebb_tape *t, const ebb_tensor *y)
+{
+	ebb_scope *parent = t->open[t->nopen - 1].scope;
+
+	for (int k = 0; k < t->nparts; k++) {
+		const char *name = t->part_names[k];
+
+		if (name && !ebb_has_failed(t))
+			tell_scope(t, ebb_scope_inside(parent, name),
+				k < t->nparts - 1 ? t->part_values[k] : y);
+	}
+	ebb_name_parts(t, 0, NULL);
+}
+
+static void tell_ended(ebb_tape *t, const ebb_tensor *y)
+{
+	if (!somebody_sees(t, SCOPE_ENDED))
+		return;
+	if (t->part_scope && t->part_scope == t->open[t->nopen - 1].serial)
+		tell_parts(t, y);
+	else
+		tell_scope(t, t->scope, y);
+}
+
+/* A copy in the memory order of n's output, as an op that takes no other is given it. */
+static const ebb_tensor *in_order(ebb_tape *t, const ebb_node *n, const ebb_tensor *g)
+{
+	ebb_tensor *copy;
+
+	if (ebb_same_memory(g, n->out) ||
+		(!(n->out->flags & EBB_F_DENSE) && g->flags & EBB_F_DENSE))
+		return g;
+	copy = ebb_shown_new(t, g, n->out);
+	if (copy && g->count)
+		ebb_copy_strided(ebb_dtype_size((ebb_dtype)g->dtype), g->ndim, g->shape, g->data,
+			g->strides, copy->data, copy->strides);
+	return copy;
+}
+
+static void tell_gradient(ebb_tape *t, const ebb_node *n, const ebb_tensor *g)
+{
+	ebb_scope *scope = t->scope;
+
+	if (!somebody_sees(t, GRADIENT))
+		return;
+	/* It stays a product: an optimizer does the same whether it was looked at or not. */
+	if (g->storage->presence == EBB_PRODUCT)
+		ebb_write_product(g->storage);
+	g = in_order(t, n, g);
+	ebb_enter_scope(t, n->scope);
+	t->in_callback = true;
+	for (int i = 0; i < t->nobservers; i++)
+		if (looking(t, i)->gradient)
+			t->observers[i]->gradient(t->observers[i]->ctx, n, g);
+	end_callbacks(t);
+	ebb_enter_scope(t, scope);
+}
+
+/* ---- Calls ----------------------------------------------------------------------------------- */
+
+static int64_t nanoseconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* What of x lies in memory: a repeated axis counts once. */
+static double bytes_of(const ebb_tensor *x)
+{
+	double n = (double)ebb_dtype_size((ebb_dtype)x->dtype);
+
+	for (int i = 0; i < x->ndim; i++)
+		n *= x->strides[i] || !x->shape[i] ? (double)x->shape[i] : 1;
+	return n;
+}
+
+static void tell_ran(const ebb_call *c, const ebb_tensor *y)
+{
+	ebb_tape *t = c->t;
+	ebb_run r = {c->op->name, c->site ? c->site : "", t->scope, NULL, c->start,
+		nanoseconds() - c->start, 0, 0, y};
+	bool view = false;
+
+	if (t->frame) {
+		r.site = t->frame->place.site ? t->frame->place.site : "";
+		r.gradient_of =
+			t->frame->place.gradient_of ? t->frame->place.gradient_of : "backward";
+	}
+	if (!r.gradient_of && t->replays)
+		r.gradient_of = "checkpoint";
+	for (int k = 0; k < c->nin; k++)
+		view |= c->in[k] && c->in[k] != y && c->in[k]->storage == y->storage &&
+		        !(c->in[k]->flags & EBB_F_DROPPED); /* written over */
+	if (!view) {
+		r.flops = c->op->flops ? c->op->flops(c, y) : (double)y->count;
+		r.bytes = bytes_of(y);
+		for (int k = 0; k < c->nin; k++)
+			r.bytes += c->in[k] ? bytes_of(c->in[k]) : 0;
+	}
+	t->in_callback = true;
+	for (int i = 0; i < t->nobservers; i++)
+		if (t->observers[i]->ran)
+			t->observers[i]->ran(t->observers[i]->ctx, &r);
+	end_callbacks(t);
+}

@@ -1,0 +1,40 @@
+/* device.c - the processor as a device, and what there is to know of each type. */
+#include <string.h>
+
+#include "tensor/memory.h"
+
+/* Integers have no kernels of their own; those of F32 that take a type's size move them. */
+const ebb_dtype_traits ebb_dtypes[] = {
+	[EBB_DEFAULT] = {"default", 0, false, EBB_DEFAULT, ebb_kernels_f32},
+	[EBB_F32] = {"F32", sizeof(float), true, EBB_F64, ebb_kernels_f32},
+	[EBB_F64] = {"F64", sizeof(double), true, EBB_F64, ebb_kernels_f64},
+	[EBB_I64] = {"I64", sizeof(int64_t), false, EBB_I64, ebb_kernels_f32},
+	[EBB_U8] = {"U8", sizeof(uint8_t), false, EBB_I64, ebb_kernels_f32},
+};
+
+const char *ebb_dtype_name(ebb_dtype dtype)
+{
+	return (unsigned)dtype <= EBB_U8 ? ebb_dtypes[dtype].name : "unknown";
+}
+
+size_t ebb_dtype_size(ebb_dtype dtype)
+{
+	return (unsigned)dtype <= EBB_U8 ? ebb_dtypes[dtype].size : 0;
+}
+
+static void copy(void *to, const void *from, size_t bytes)
+{
+	memcpy(to, from, bytes);
+}
+
+/* A kernel returns when its work is done. */
+static void sync(void)
+{
+}
+
+static const ebb_kernels *kernels(ebb_dtype dtype)
+{
+	return ebb_dtypes[dtype].kernels();
+}
+
+const ebb_device ebb_processor = {"processor", ebb_alloc, ebb_free, copy, sync, kernels};

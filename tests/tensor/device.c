@@ -1,0 +1,53 @@
+/* The table of types, and the processor as a device. */
+#include <string.h>
+
+#include "tensor/internal.h"
+#include "tests/support/support.h"
+
+START_TEST(each_type_has_its_traits)
+{
+	static const size_t sizes[] = {0, 4, 8, 8, 1};
+
+	for (int d = EBB_DEFAULT; d <= EBB_U8; d++) {
+		const ebb_dtype_traits *t = &ebb_dtypes[d];
+
+		ck_assert_str_eq(ebb_dtype_name((ebb_dtype)d), t->name);
+		ck_assert_uint_eq(ebb_dtype_size((ebb_dtype)d), sizes[d]);
+		ck_assert(t->real == (d == EBB_F32 || d == EBB_F64));
+		/* No narrower than what it sums. */
+		ck_assert(ebb_dtypes[t->accumulator].size >= t->size);
+	}
+	ck_assert(ebb_kernels_of(EBB_F32) == ebb_kernels_f32());
+	ck_assert(ebb_kernels_of(EBB_F64) == ebb_kernels_f64());
+	ck_assert_str_eq(ebb_dtype_name((ebb_dtype)17), "unknown");
+	ck_assert_uint_eq(ebb_dtype_size((ebb_dtype)17), 0);
+}
+END_TEST
+
+START_TEST(the_processor_allocates_and_copies)
+{
+	counting_allocator a;
+	char *p;
+
+	counting_allocator_install(&a);
+	p = ebb_processor.alloc(100);
+	ck_assert(p && a.bytes == 100);
+	ebb_processor.copy(p, "values", 7);
+	ebb_processor.sync();
+	ck_assert_str_eq(p, "values");
+	ebb_processor.free(p, 100);
+	ck_assert_int_eq(a.live, 0);
+	counting_allocator_remove();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("tensor/device");
+	TCase *c = tcase_create("device");
+
+	tcase_add_test(c, each_type_has_its_traits);
+	tcase_add_test(c, the_processor_allocates_and_copies);
+	suite_add_tcase(s, c);
+	return run_suite(s);
+}
