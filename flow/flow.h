@@ -71,8 +71,8 @@ typedef struct ebb_probe ebb_probe;
 
 /* .scopes: which scopes, as a glob over their paths (* any characters, ? one, [..] one of;
  * several separated by spaces); default all.
- * .every: looks at steps 0, every, 2*every, ...; default 1.  In the steps between a callback costs
- * one comparison.
+ * .every: looks at steps 0, every, 2*every, ...; default 1.  In the steps between the run is as
+ * without a probe.
  * .max_samples: steps held, default 1000.  When as many are there, every second is forgotten and
  * .every doubles, so that memory stays bounded however long the run is.
  * .saturated_below, .saturated_above: an activation x < below or x > above counts as

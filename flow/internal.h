@@ -56,6 +56,7 @@ struct probe_param {
 /* The result of a layer in the current step: its gradient comes under this node. */
 struct pending {
 	int64_t node;
+	int part; /* of a fused op; -1: all of it */
 	int layer;
 };
 

@@ -4,7 +4,7 @@
  * A scope's result is looked at when the scope ends; the node that computed it is noted, and when a
  * sweep completes that node's gradient, it is the gradient of the scope's result.
  */
-#include "autograd/host.h"
+#include "tensor/host.h"
 #include "flow/internal.h"
 #include "kernels/float_state.h"
 
@@ -218,22 +218,22 @@ static void on_recorded(void *ctx, const ebb_node *node)
 }
 
 /* Kept in ascending order of nodes, as they mostly come. */
-static bool note(ebb_probe *p, int64_t node, int layer)
+static bool note(ebb_probe *p, int64_t node, int part, int layer)
 {
 	if (!ebb_grow(&p->pending, &p->pending_capacity, p->pendings + 1, sizeof *p->pending))
 		return false;
 	int at = p->pendings++;
 	for (; at > 0 && p->pending[at - 1].node > node; at--)
 		p->pending[at] = p->pending[at - 1];
-	p->pending[at] = (struct pending){node, layer};
+	p->pending[at] = (struct pending){node, part, layer};
 	return true;
 }
 
 /* By the op that computed the value, unless the user said bounds. */
 static void saturation_bounds(
-	const ebb_probe *p, const ebb_node *node, double *below, double *above)
+	const ebb_probe *p, const ebb_node *node, int part, double *below, double *above)
 {
-	const char *op = node ? ebb_node_op(node) : "";
+	const char *op = part < 0 ? ebb_node_op(node) : ebb_node_part_op(node, part);
 
 	*below = p->below;
 	*above = p->above;
@@ -270,15 +270,16 @@ static void on_scope_ended(void *ctx, const ebb_scope *scope, const ebb_tensor *
 		layer = add_layer(p, path);
 
 	const ebb_node *node = ebb_node_of(y);
+	int part = ebb_part_of(y);
 	double below, above;
 	ebb_kernel_stats sums;
-	saturation_bounds(p, node, &below, &above);
+	saturation_bounds(p, node, part, &below, &above);
 	if (layer < 0 || !ebb_sums_of(y, below, above, &sums)) {
 		fail(p);
 		return;
 	}
 	ebb_sums_add(&p->layer[layer].rows[sample].activation, &sums);
-	if (node && !note(p, ebb_node_index(node), layer))
+	if (node && !note(p, ebb_node_index(node), part, layer))
 		fail(p);
 }
 
@@ -332,11 +333,26 @@ static bool may_be_flushed(const ebb_tape *t, ebb_dtype dtype)
 	return flush == EBB_FLUSH_ALWAYS || (flush == EBB_FLUSH_F32 && dtype == EBB_F32);
 }
 
+/* The gradient that belongs to a result noted: g of the whole node, or of a part of it. */
+static bool add_gradient(ebb_probe *p, const struct pending *of, const ebb_node *node,
+	const ebb_tensor *g, const ebb_kernel_stats *whole)
+{
+	ebb_kernel_stats sums = *whole;
+
+	if (of->part >= 0 &&
+		!ebb_sums_of(ebb_node_part_gradient(node, of->part, g), -INFINITY, INFINITY, &sums))
+		return false;
+	if (sums.max_abs == 0 && sums.n && may_be_flushed(p->t, ebb_dtype_of(g)))
+		p->flushed = true;
+	ebb_sums_add(&p->layer[of->layer].rows[p->samples].gradient, &sums);
+	return true;
+}
+
 static void on_gradient(void *ctx, const ebb_node *node, const ebb_tensor *g)
 {
 	ebb_probe *p = ctx;
 
-	if (!p->watching || !g || (!p->evaluation && !ebb_is_training(p->t)))
+	if (!p->watching || (!p->evaluation && !ebb_is_training(p->t)))
 		return;
 	int64_t index = ebb_node_index(node);
 	const ebb_tensor *stored = ebb_node_stored(node);
@@ -352,12 +368,21 @@ static void on_gradient(void *ctx, const ebb_node *node, const ebb_tensor *g)
 		fail(p);
 		return;
 	}
-	if (sums.max_abs == 0 && sums.n && may_be_flushed(p->t, ebb_dtype_of(g)))
+	if (stored && sums.max_abs == 0 && sums.n && may_be_flushed(p->t, ebb_dtype_of(g)))
 		p->flushed = true;
 	for (; at < p->pendings && p->pending[at].node == index; at++)
-		ebb_sums_add(&p->layer[p->pending[at].layer].rows[p->samples].gradient, &sums);
+		if (!add_gradient(p, &p->pending[at], node, g, &sums)) {
+			fail(p);
+			return;
+		}
 	if (stored)
 		param_gradient(p, node, stored, &sums);
+}
+
+/* In the steps between, nothing is computed for it. */
+static bool on_asked(void *ctx)
+{
+	return ((const ebb_probe *)ctx)->watching;
 }
 
 /* ---- Beginning, stepping, ending ---- */
@@ -433,7 +458,8 @@ ebb_probe *(ebb_probe_new)(const ebb_probe_args *a)
 	p->observer = (ebb_observer){.ctx = p,
 		.recorded = on_recorded,
 		.scope_ended = on_scope_ended,
-		.gradient = on_gradient};
+		.gradient = on_gradient,
+		.looks = on_asked};
 	if (a->scopes) {
 		p->scopes_size = strlen(a->scopes) + 1;
 		p->scopes = ebb_alloc(p->scopes_size);

@@ -1,5 +1,5 @@
 /* profile.c - where the time goes: calls by op, scope and line, and a trace of all of them. */
-#include "autograd/host.h"
+#include "tensor/host.h"
 #include "flow/internal.h"
 
 #include <inttypes.h>

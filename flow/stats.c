@@ -1,5 +1,5 @@
 /* stats.c - statistics of a tensor, and of several together. */
-#include "autograd/host.h"
+#include "tensor/host.h"
 #include "flow/internal.h"
 #include "kernels/float_state.h"
 

@@ -1,5 +1,5 @@
 /* text.c - a growing text, and the few ways to write into it that printf has not. */
-#include "autograd/host.h"
+#include "tensor/host.h"
 #include "flow/internal.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* verdict.c - the decay of the gradient with depth, and what to say about it. */
-#include "autograd/host.h"
+#include "tensor/host.h"
 #include "flow/internal.h"
 
 #include <ctype.h>

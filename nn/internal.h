@@ -1,10 +1,10 @@
 /*
- * internal.h - the parameter store's struct, for nn/ only.
+ * internal.h - the parameter store's struct, and the steps of a chain, for nn/, optim/ and training/ only.
  */
 #ifndef EBB_NN_INTERNAL_H
 #define EBB_NN_INTERNAL_H
 
-#include "autograd/option.h"
+#include "tensor/option.h"
 #include "nn/nn.h"
 #include "nn/weights.h"
 
@@ -67,5 +67,43 @@ static inline const char *ebb_buffers_name_below(const ebb_params *p, int64_t in
 {
 	return ebb_buffers_name_at(p, index) + p->prefix_length;
 }
+
+/* ---- Steps of a chain (sequential.c, fuse.c) -------------------------------------------------- */
+
+typedef enum ebb_step_kind {
+	EBB_STEP_CONV,
+	EBB_STEP_LINEAR,
+	EBB_STEP_BN,
+	EBB_STEP_DROP,
+	EBB_STEP_MAXPOOL,
+	EBB_STEP_AVGPOOL,
+	EBB_STEP_ADAPTIVE,
+	EBB_STEP_FN,
+	EBB_STEP_LAYER,
+	EBB_STEP_BN_RELU,     /* as.bn, then the rectifier */
+	EBB_STEP_RELU_MAXPOOL /* the rectifier, then as.pool */
+} ebb_step_kind;
+
+typedef struct ebb_step {
+	ebb_step_kind kind;
+	const char *name;    /* the full one; of a fused step that of the layer in it */
+	const char *part[2]; /* of a fused step the names of both, in order */
+	union {
+		ebb_conv conv;
+		ebb_linear linear;
+		ebb_bn bn;
+		ebb_drop drop;
+		ebb_pool2d_args pool;
+		ebb_adaptive_args adaptive;
+		ebb_unary_op fn;
+		struct {
+			ebb_layer_fn fn;
+			void *ctx;
+		} layer;
+	} as;
+} ebb_step;
+
+/* The n steps as at most as many that compute the same, to the bit; returns how many. */
+int ebb_fuse(int n, const ebb_step *step, ebb_step *fused);
 
 #endif

@@ -361,10 +361,11 @@ EBB_API ebb_tensor *ebb_drop_forward(
  *	y = ebb_sequential_forward(t, net, x);
  *
  * Owned by the store.  Each addition is called "name.i", i from 0, and runs in a scope of that
- * name; a batch norm and the ebb_relu after it run as one op in the batch norm's scope, and an
- * ebb_relu after the max pooling that follows it, with the same results, unless the tape is watched
- * (ebb_is_watched).  False (an error in the store; none for a NULL container) if it could not be
- * added: the container then fails the tape instead of running without it. */
+ * name.  A batch norm and the ebb_relu after it run as one op in the batch norm's scope, and an
+ * ebb_relu and the max pooling after it in the pooling's, with the same results (fuse.c); observers
+ * are told of both scopes, each with its part of that op (ebb_part_of).  False (an error in the
+ * store; none for a NULL container) if it could not be added: the container then fails the tape
+ * instead of running without it. */
 typedef struct ebb_sequential ebb_sequential;
 typedef ebb_tensor *(*ebb_unary_op)(ebb_tape *t, ebb_tensor *x, const char *site);
 typedef ebb_tensor *(*ebb_layer_fn)(ebb_tape *t, void *ctx, ebb_tensor *x, const char *site);

@@ -9,7 +9,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "autograd/host.h"
+#include "tensor/host.h"
 #include "nn/internal.h"
 #include "kernels/float_state.h"
 

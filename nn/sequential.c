@@ -3,37 +3,21 @@
  */
 #include <stdio.h>
 
-#include "autograd/host.h"
+#include "autograd/watching/parts.h"
+#include "tensor/host.h"
 #include "nn/internal.h"
+#include "ops/fused.h"
 
 enum { NAME_SIZE = 16 };
-
-typedef enum { CONV, LINEAR, BN, DROP, MAXPOOL, AVGPOOL, ADAPTIVE, FN, LAYER } kind_of_step;
-
-typedef struct step {
-	kind_of_step kind;
-	const char *name; /* the full one */
-	union {
-		ebb_conv conv;
-		ebb_linear linear;
-		ebb_bn bn;
-		ebb_drop drop;
-		ebb_pool2d_args pool;
-		ebb_adaptive_args adaptive;
-		ebb_unary_op fn;
-		struct {
-			ebb_layer_fn fn;
-			void *ctx;
-		} layer;
-	} as;
-} step;
 
 struct ebb_sequential {
 	ebb_params *p; /* the view of its own name */
 	const char *name;
-	step *steps;
-	int count;
-	int64_t capacity;
+	/* What was added, and what runs: it is rewritten by each addition, as several threads may run
+	 * the chain at once. */
+	ebb_step *steps, *fused;
+	int count, nfused;
+	int64_t capacity, fused_capacity;
 	bool incomplete; /* an addition failed */
 };
 
@@ -42,6 +26,7 @@ static void destroy(void *object)
 	ebb_sequential *s = object;
 
 	ebb_free(s->steps, (size_t)s->capacity * sizeof *s->steps);
+	ebb_free(s->fused, (size_t)s->fused_capacity * sizeof *s->fused);
 	ebb_free(s, sizeof *s);
 }
 
@@ -86,13 +71,20 @@ ebb_params *ebb_sequential_params(ebb_sequential *s)
 	return s ? ebb_params_sub(s->p, next_name(s, name)) : NULL;
 }
 
+/* Room for one step more, in both lists; false without memory. */
+static bool reserve(ebb_sequential *s)
+{
+	return ebb_grow(&s->steps, &s->capacity, s->count + 1, sizeof *s->steps) &&
+	       ebb_grow(&s->fused, &s->fused_capacity, s->count + 1, sizeof *s->fused);
+}
+
 /* Appends what an addition made, if the store is still healthy. */
-static bool append(ebb_sequential *s, step made, const char *site)
+static bool append(ebb_sequential *s, ebb_step made, const char *site)
 {
 	char name[NAME_SIZE];
 
 	made.name = ebb_params_name_of(s->p, "sequential", next_name(s, name), site);
-	if (made.name && !ebb_grow(&s->steps, &s->capacity, s->count + 1, sizeof *s->steps))
+	if (made.name && !reserve(s))
 		ebb_params_fail(
 			s->p, EBB_NO_MEMORY, site, "sequential: no memory for \"%s\"", made.name);
 	if (!ebb_params_healthy(s->p)) {
@@ -100,6 +92,7 @@ static bool append(ebb_sequential *s, step made, const char *site)
 		return false;
 	}
 	s->steps[s->count++] = made;
+	s->nfused = ebb_fuse(s->count, s->steps, s->fused);
 	return true;
 }
 
@@ -114,7 +107,8 @@ bool(ebb_sequential_conv)(ebb_sequential *s, const ebb_conv_new_args *a)
 		return false;
 	own.p = s->p;
 	own.name = next_name(s, name);
-	return append(s, (step){.kind = CONV, .as.conv = (ebb_conv_new)(&own)}, a->site);
+	return append(
+		s, (ebb_step){.kind = EBB_STEP_CONV, .as.conv = (ebb_conv_new)(&own)}, a->site);
 }
 
 bool(ebb_sequential_linear)(ebb_sequential *s, const ebb_linear_new_args *a)
@@ -126,7 +120,8 @@ bool(ebb_sequential_linear)(ebb_sequential *s, const ebb_linear_new_args *a)
 		return false;
 	own.p = s->p;
 	own.name = next_name(s, name);
-	return append(s, (step){.kind = LINEAR, .as.linear = (ebb_linear_new)(&own)}, a->site);
+	return append(s, (ebb_step){.kind = EBB_STEP_LINEAR, .as.linear = (ebb_linear_new)(&own)},
+		a->site);
 }
 
 bool(ebb_sequential_bn)(ebb_sequential *s, const ebb_bn_new_args *a)
@@ -138,7 +133,7 @@ bool(ebb_sequential_bn)(ebb_sequential *s, const ebb_bn_new_args *a)
 		return false;
 	own.p = s->p;
 	own.name = next_name(s, name);
-	return append(s, (step){.kind = BN, .as.bn = (ebb_bn_new)(&own)}, a->site);
+	return append(s, (ebb_step){.kind = EBB_STEP_BN, .as.bn = (ebb_bn_new)(&own)}, a->site);
 }
 
 bool(ebb_sequential_dropout)(ebb_sequential *s, double rate, const char *site)
@@ -148,24 +143,24 @@ bool(ebb_sequential_dropout)(ebb_sequential *s, double rate, const char *site)
 	if (!s)
 		return false;
 	return append(s,
-		(step){.kind = DROP,
+		(ebb_step){.kind = EBB_STEP_DROP,
 			.as.drop = (ebb_drop_new)(s->p, next_name(s, name), rate, site)},
 		site);
 }
 
 bool(ebb_sequential_maxpool2d)(ebb_sequential *s, const ebb_pool2d_args *a)
 {
-	return s && append(s, (step){.kind = MAXPOOL, .as.pool = *a}, a->site);
+	return s && append(s, (ebb_step){.kind = EBB_STEP_MAXPOOL, .as.pool = *a}, a->site);
 }
 
 bool(ebb_sequential_avgpool2d)(ebb_sequential *s, const ebb_pool2d_args *a)
 {
-	return s && append(s, (step){.kind = AVGPOOL, .as.pool = *a}, a->site);
+	return s && append(s, (ebb_step){.kind = EBB_STEP_AVGPOOL, .as.pool = *a}, a->site);
 }
 
 bool(ebb_sequential_adaptive_avgpool2d)(ebb_sequential *s, const ebb_adaptive_args *a)
 {
-	return s && append(s, (step){.kind = ADAPTIVE, .as.adaptive = *a}, a->site);
+	return s && append(s, (ebb_step){.kind = EBB_STEP_ADAPTIVE, .as.adaptive = *a}, a->site);
 }
 
 bool(ebb_sequential_fn)(ebb_sequential *s, ebb_unary_op fn, const char *site)
@@ -173,7 +168,7 @@ bool(ebb_sequential_fn)(ebb_sequential *s, ebb_unary_op fn, const char *site)
 	if (s && !fn)
 		ebb_params_fail(s->p, EBB_INVALID, site,
 			"sequential_fn: %s.%d is NULL, expected an op", s->name, s->count);
-	return s && append(s, (step){.kind = FN, .as.fn = fn}, site);
+	return s && append(s, (ebb_step){.kind = EBB_STEP_FN, .as.fn = fn}, site);
 }
 
 bool(ebb_sequential_layer)(ebb_sequential *s, ebb_layer_fn fn, void *ctx, const char *site)
@@ -181,48 +176,60 @@ bool(ebb_sequential_layer)(ebb_sequential *s, ebb_layer_fn fn, void *ctx, const 
 	if (s && !fn)
 		ebb_params_fail(s->p, EBB_INVALID, site,
 			"sequential_layer: %s.%d is NULL, expected a function", s->name, s->count);
-	return s && append(s, (step){.kind = LAYER, .as.layer = {fn, ctx}}, site);
+	return s && append(s, (ebb_step){.kind = EBB_STEP_LAYER, .as.layer = {fn, ctx}}, site);
 }
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
 /* Layers open a scope of that name themselves. */
-static bool is_scope(kind_of_step kind)
+static bool is_scope(ebb_step_kind kind)
 {
-	return kind == CONV || kind == LINEAR || kind == BN || kind == DROP;
+	return kind == EBB_STEP_CONV || kind == EBB_STEP_LINEAR || kind == EBB_STEP_BN ||
+	       kind == EBB_STEP_DROP || kind == EBB_STEP_BN_RELU;
+}
+
+static ebb_tensor *run_pool(
+	ebb_tape *t, const ebb_step *e, ebb_tensor *x, bool own, const char *site)
+{
+	ebb_pool2d_args pool = e->as.pool;
+
+	pool.t = t;
+	pool.x = x;
+	pool.site = site;
+	if (e->kind == EBB_STEP_AVGPOOL)
+		return (ebb_avgpool2d)(&pool);
+	/* The user's leave is for the rectifier's result; this is its input. */
+	pool.inplace = own || (pool.inplace && e->kind == EBB_STEP_MAXPOOL);
+	return e->kind == EBB_STEP_MAXPOOL ? (ebb_maxpool2d)(&pool) : ebb_relu_maxpool2d(&pool);
 }
 
 /* own: nobody but the container has x, and it will not read x again. */
-static ebb_tensor *run(ebb_tape *t, const step *e, ebb_tensor *x, bool own, const char *site)
+static ebb_tensor *run(ebb_tape *t, const ebb_step *e, ebb_tensor *x, bool own, const char *site)
 {
-	ebb_pool2d_args pool;
 	ebb_adaptive_args adaptive;
 
 	switch (e->kind) {
-	case CONV:
+	case EBB_STEP_CONV:
 		return (ebb_conv_forward)(t, &e->as.conv, x, site);
-	case LINEAR:
+	case EBB_STEP_LINEAR:
 		return (ebb_linear_forward)(t, &e->as.linear, x, site);
-	case BN:
+	case EBB_STEP_BN:
 		return (ebb_bn_forward)(t, &e->as.bn, x, site);
-	case DROP:
+	case EBB_STEP_BN_RELU:
+		return (ebb_bn_relu_forward)(t, &e->as.bn, x, NULL, site);
+	case EBB_STEP_DROP:
 		return (ebb_drop_forward)(t, &e->as.drop, x, site);
-	case MAXPOOL:
-	case AVGPOOL:
-		pool = e->as.pool;
-		pool.t = t;
-		pool.x = x;
-		pool.site = site;
-		if (e->kind == MAXPOOL)
-			pool.inplace |= own;
-		return e->kind == MAXPOOL ? (ebb_maxpool2d)(&pool) : (ebb_avgpool2d)(&pool);
-	case ADAPTIVE:
+	case EBB_STEP_MAXPOOL:
+	case EBB_STEP_AVGPOOL:
+	case EBB_STEP_RELU_MAXPOOL:
+		return run_pool(t, e, x, own, site);
+	case EBB_STEP_ADAPTIVE:
 		adaptive = e->as.adaptive;
 		adaptive.t = t;
 		adaptive.x = x;
 		adaptive.site = site;
 		return (ebb_adaptive_avgpool2d)(&adaptive);
-	case FN:
+	case EBB_STEP_FN:
 		return e->as.fn(t, x, site);
 	default:
 		return e->as.layer.fn(t, e->as.layer.ctx, x, site);
@@ -230,7 +237,7 @@ static ebb_tensor *run(ebb_tape *t, const step *e, ebb_tensor *x, bool own, cons
 }
 
 static ebb_tensor *run_in_scope(
-	ebb_tape *t, const step *e, ebb_tensor *x, bool own, const char *site)
+	ebb_tape *t, const ebb_step *e, ebb_tensor *x, bool own, const char *site)
 {
 	if (is_scope(e->kind))
 		return run(t, e, x, own, site);
@@ -238,43 +245,28 @@ static ebb_tensor *run_in_scope(
 	return ebb_scope_end(t, run(t, e, x, own, site));
 }
 
-static bool is_relu(const step *e)
+/* Two steps as one op, whose parts observers see as the results of their scopes: they are computed from
+ * x, which must then stay as it is. */
+static ebb_tensor *run_fused(
+	ebb_tape *t, const ebb_step *e, ebb_tensor *x, bool own, const char *site)
 {
-	return e->kind == FN && e->as.fn == ebb_relu;
-}
-
-/* Number i and the next with one result between them less, or one that is smaller; NULL if they are
- * not such a pair. */
-static ebb_tensor *run_pair(
-	ebb_tape *t, const ebb_sequential *s, int i, ebb_tensor *x, bool own, const char *site)
-{
-	const step *e = &s->steps[i], *next = e + 1;
+	ebb_step one = *e;
 	ebb_tensor *y;
 
-	if (i + 1 == s->count)
-		return NULL;
-	if (e->kind == BN && is_relu(next))
-		return (ebb_bn_relu_forward)(t, &e->as.bn, x, NULL, site);
-	/* max(relu(x)) = relu(max(x)), and so are the gradients: where the maximum is not positive,
-	 * none passes.  ReLU then works on and keeps the pooled image alone. */
-	if (is_relu(e) && next->kind == MAXPOOL && !next->as.pool.index) {
-		step pool = *next;
-
-		/* In the place of what ReLU would have made, not of its input. */
-		pool.as.pool.inplace = false;
-		x = run_in_scope(t, &pool, x, own, site);
-		y = run_in_scope(t, e, x, true, site);
-		ebb_release(t, x);
-		return y;
+	if (ebb_name_parts(t, 2, e->part)) {
+		own = false;
+		if (e->kind == EBB_STEP_BN_RELU)
+			one.as.bn.inplace = false;
 	}
-	return NULL;
+	y = run_in_scope(t, &one, x, own, site);
+	ebb_name_parts(t, 0, NULL);
+	return y;
 }
 
 ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_tensor *x,
 	const char *site)
 {
 	ebb_tensor *y = x;
-	bool watched = ebb_is_watched(t);
 
 	if (!s)
 		return ebb_fail(t, EBB_INVALID, site,
@@ -285,12 +277,12 @@ ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_t
 			"sequential_forward: \"%s\" lacks number %d, which could not be added",
 			s->name, s->count);
 	(ebb_scope_begin)(t, s->name, site);
-	for (int i = 0; i < s->count; i++) {
-		bool own = y != x && !watched;
-		ebb_tensor *before = y, *pair = watched ? NULL : run_pair(t, s, i, y, own, site);
+	for (int i = 0; i < s->nfused; i++) {
+		const ebb_step *e = &s->fused[i];
+		ebb_tensor *before = y;
+		bool own = y != x;
 
-		y = pair ? pair : run_in_scope(t, &s->steps[i], y, own, site);
-		i += pair != NULL;
+		y = e->part[0] ? run_fused(t, e, y, own, site) : run_in_scope(t, e, y, own, site);
 		/* Nobody else saw it: unless a gradient reads it, it can go. */
 		if (before != x && before != y)
 			ebb_release(t, before);

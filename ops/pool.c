@@ -1,5 +1,6 @@
 /* pool.c - pooling over windows.  Averages and their gradients are one linear pair; maxima
  * remember where they were. */
+#include "ops/fused.h"
 #include "ops/geometry.h"
 
 /* ---- max: the gradient is a scatter by the saved index, whose gradient is the gather --------- */
@@ -58,6 +59,85 @@ static const ebb_op MAXPOOL2D = {
 static const ebb_op ADAPTIVE_MAX = {
 	.name = "adaptive_maxpool2d", .vjp = maxpool2d_vjp, .takes = {EBB_CHANNELS_LAST}};
 
+/* ---- max of relu(x), taken as relu(max x): the rectifier works on the pooled image alone ------- */
+
+/* Where max y is not positive no gradient passes, and else both have it at the same place. */
+static void relu_maxpool2d_vjp(ebb_vjp *v)
+{
+	ebb_give(v, 0, scatter(v->t, ebb_relu_grad_of_result(v), v->saved[0], v->attrs));
+}
+
+static bool part_relu(const ebb_vjp *v, ebb_tensor *y)
+{
+	if (!v->in[0])
+		return false;
+	RUN(y, unary, EBB_RELU, y->count, v->in[0]->data, y->data, 0, 0);
+	return true;
+}
+
+/* The first tap of window number o along an axis that is inside the image. */
+static int64_t first_tap(int64_t o, int64_t stride, int64_t pad, int64_t dilation)
+{
+	int64_t at = o * stride - pad;
+
+	return at < 0 ? at + (-at + dilation - 1) / dilation * dilation : at;
+}
+
+/* Where relu(x) has its maxima: of a window without a positive value, all of which it makes 0, at the
+ * first. */
+static void rectify_index(const ebb_pool_shape *s, const ebb_tensor *y, void *index)
+{
+	for (int64_t i = 0; i < y->count; i++) {
+		int64_t pixel = i / s->c;
+		int64_t at =
+			first_tap(pixel / s->ow % s->oh, s->stride_h, s->pad_top, s->dilation_h) *
+				s->w +
+			first_tap(pixel % s->ow, s->stride_w, s->pad_left, s->dilation_w);
+		double value = y->dtype == EBB_F64
+		                       ? ((const double *)(const void *)y->data)[i]
+		                       : (double)((const float *)(const void *)y->data)[i];
+
+		if (value != 0)
+			continue;
+		if (s->narrow)
+			((uint16_t *)index)[i] = (uint16_t)at;
+		else
+			((int32_t *)index)[i] = (int32_t)at;
+	}
+}
+
+static bool part_relu_gradient(const ebb_vjp *v, ebb_tensor *g)
+{
+	const ebb_pool_shape *s = v->attrs;
+	const ebb_tensor *index = v->saved[0];
+	ebb_storage *memory = v->out ? ebb_pool_take(&v->t->ctx.pool, (size_t)index->count) : NULL;
+
+	if (!memory)
+		return false;
+	if (g->count) {
+		void *rectified = ebb_storage_data(memory);
+		/* What is flushed is no maximum either. */
+		ebb_float_state own = ebb_float_enter(ebb_flushes(g));
+
+		memcpy(rectified, index->data, (size_t)index->count);
+		rectify_index(s, v->out, rectified);
+		KERNELS(g)->maxpool_scatter(s, v->gy->data, rectified, g->data);
+		ebb_float_leave(own);
+	}
+	ebb_unref(memory);
+	return true;
+}
+
+static const ebb_part RELU_MAX[] = {{"relu", part_relu, part_relu_gradient}, {.op = "maxpool2d"}};
+static const ebb_op RELU_MAXPOOL2D = {.name = "relu_maxpool2d",
+	.vjp = relu_maxpool2d_vjp,
+	.reads = {EBB_OUT},
+	.takes = {EBB_CHANNELS_LAST},
+	.parts = RELU_MAX,
+	.nparts = 2};
+
+/* ---- The forward passes ----------------------------------------------------------------------- */
+
 /* The positions as the user gets them. */
 static ebb_tensor *positions(ebb_call *c, const ebb_tensor *y, const ebb_tensor *index, bool narrow)
 {
@@ -88,6 +168,8 @@ static ebb_tensor *maximum(ebb_call *c, ebb_pool_shape *s, ebb_tensor **where, b
 		index = ebb_new(c, EBB_U8, EBB_SHAPE(y->count, s->narrow ? 2 : 4), EBB_ROWS);
 	if (y && y->count && (index || !wanted))
 		RUN(y, maxpool, s, x->data, y->data, index ? index->data : NULL);
+	if (y && c->op == &RELU_MAXPOOL2D)
+		RUN(y, unary, EBB_RELU, y->count, y->data, y->data, 0, 0);
 	if (index && where)
 		*where = positions(c, y, index, s->narrow);
 	ebb_save(c, index);
@@ -165,10 +247,10 @@ static bool is_image(ebb_call *c)
 	return false;
 }
 
-ebb_tensor *(ebb_maxpool2d)(const ebb_pool2d_args *a)
+static ebb_tensor *maxpool(const ebb_op *op, const ebb_pool2d_args *a)
 {
 	ebb_tensor *x = a->x, *y;
-	ebb_call c = ebb_begin(a->t, &MAXPOOL2D, a->site, 1, &x);
+	ebb_call c = ebb_begin(a->t, op, a->site, 1, &x);
 	ebb_pool_shape s;
 
 	if (a->index)
@@ -182,6 +264,16 @@ ebb_tensor *(ebb_maxpool2d)(const ebb_pool2d_args *a)
 	if (a->inplace && y)
 		ebb_release(a->t, a->x);
 	return y;
+}
+
+ebb_tensor *(ebb_maxpool2d)(const ebb_pool2d_args *a)
+{
+	return maxpool(&MAXPOOL2D, a);
+}
+
+ebb_tensor *ebb_relu_maxpool2d(const ebb_pool2d_args *a)
+{
+	return maxpool(&RELU_MAXPOOL2D, a);
 }
 
 ebb_tensor *(ebb_avgpool2d)(const ebb_pool2d_args *a)

@@ -329,6 +329,65 @@ START_TEST(evaluation_is_left_out_unless_asked_for)
 }
 END_TEST
 
+static ebb_tensor *other_relu(ebb_tape *t, ebb_tensor *x, const char *site)
+{
+	return (ebb_relu)(t, x, site);
+}
+
+/* Steps that run as one op, and steps that do not: layers, values, gradients and parameters are the
+ * same; every third step is looked at, the others take no more memory than without a probe. */
+START_TEST(fused_steps_are_layers_of_their_own)
+{
+	ebb_text rows[2] = {{0}, {0}};
+	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(8, 3, 12, 12), 1);
+	size_t peak[3][7];
+
+	for (int way = 0; way < 3; way++) {
+		ebb_tape *t = ebb_tape_new();
+		ebb_params *params = ebb_params_new(1);
+		ebb_sequential *s = ebb_sequential_new(params, "net");
+		ebb_optim *opt = ebb_sgd(params, .lr = 0.1);
+		ebb_probe *p = way < 2 ? ebb_probe_new(t, .every = 3) : NULL;
+
+		for (int k = 0; k < 2; k++) {
+			ebb_sequential_conv(s, k ? 16 : 3, 16, 3, .pad = 1);
+			ebb_sequential_bn(s, 16);
+			ebb_sequential_fn(s, way == 1 ? other_relu : ebb_relu);
+			ebb_sequential_conv(s, 16, 16, 3, .pad = 1);
+			ebb_sequential_fn(s, way == 1 ? other_relu : ebb_relu);
+			ebb_sequential_maxpool2d(s, .kernel = 2);
+		}
+		for (int i = 0; i < 7; i++) {
+			ebb_memory_reset_peak(t);
+			ebb_params_zero_grad(params);
+			ck_assert(ebb_backward(
+				t, ebb_sum(t, ebb_square(t, ebb_sequential_forward(t, s, x)))));
+			ck_assert(ebb_optim_step(opt));
+			peak[way][i] = ebb_memory_of(t).peak;
+			ck_assert(!p || ebb_probe_step(p));
+			ebb_tape_reset(t);
+		}
+		assert_healthy(t);
+		if (p) {
+			ck_assert_int_eq(ebb_probe_layers(p), 13);
+			ck_assert_str_eq(ebb_probe_layer(p, 4).path, "net.4");
+			ck_assert_int_eq(ebb_probe_samples(p), 3);
+			ck_assert(ebb_probe_csv(p, &rows[way]));
+		}
+		ebb_probe_free(p);
+		ebb_optim_free(opt);
+		ebb_params_free(params);
+		ebb_tape_free(t);
+	}
+	ck_assert_str_eq(rows[0].data, rows[1].data);
+	for (int i = 0; i < 7; i++)
+		ck_assert(i % 3 == 0 || peak[0][i] == peak[2][i]);
+	ebb_text_free(&rows[0]);
+	ebb_text_free(&rows[1]);
+	ebb_tensor_free(x);
+}
+END_TEST
+
 static double saturated_share(ebb_unary_op op, double below, double above)
 {
 	const double values[] = {-6, -1, 0, 1, 6, 7};
@@ -493,6 +552,7 @@ int main(void)
 	tcase_add_test(c, a_scope_that_runs_again_is_taken_together);
 	tcase_add_test(c, what_was_rewound_gets_no_gradient);
 	tcase_add_test(c, evaluation_is_left_out_unless_asked_for);
+	tcase_add_test(c, fused_steps_are_layers_of_their_own);
 	tcase_add_test(c, saturation_follows_the_op_or_the_user);
 	tcase_add_test(c, bad_options_are_refused);
 	tcase_add_test(c, no_memory_stops_the_probe_and_not_the_training);

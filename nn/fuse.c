@@ -1,0 +1,63 @@
+/*
+ * fuse.c - which steps of a chain run as one op.
+ *
+ * A rule joins two neighbours into a step that has the same results, gradients and effects to the bit.
+ * Nothing else decides what is fused: not the mode of the tape, nor who observes it, who sees the parts
+ * of the fused op as results of both steps' scopes.
+ */
+#include "nn/internal.h"
+
+typedef struct rule {
+	bool (*first)(const ebb_step *s), (*second)(const ebb_step *s);
+	ebb_step_kind fused;
+	int layer; /* which of the two the fused step has the name and the arguments of */
+} rule;
+
+static bool is_bn(const ebb_step *s)
+{
+	return s->kind == EBB_STEP_BN;
+}
+
+static bool is_relu(const ebb_step *s)
+{
+	return s->kind == EBB_STEP_FN && s->as.fn == ebb_relu;
+}
+
+/* Positions are those of relu(x), which max x does not have where it is not positive. */
+static bool is_maxpool_without_index(const ebb_step *s)
+{
+	return s->kind == EBB_STEP_MAXPOOL && !s->as.pool.index;
+}
+
+/* One op normalises and rectifies; and max(relu(x)) = relu(max(x)), with the same gradient: where the
+ * maximum is not positive, none passes. */
+static const rule rules[] = {
+	{is_bn, is_relu, EBB_STEP_BN_RELU, 0},
+	{is_relu, is_maxpool_without_index, EBB_STEP_RELU_MAXPOOL, 1},
+};
+
+static const rule *rule_for(const ebb_step *first, const ebb_step *second)
+{
+	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+		if (rules[i].first(first) && rules[i].second(second))
+			return &rules[i];
+	return NULL;
+}
+
+int ebb_fuse(int n, const ebb_step *step, ebb_step *fused)
+{
+	int count = 0;
+
+	for (int i = 0; i < n; i++) {
+		const rule *r = i + 1 < n ? rule_for(&step[i], &step[i + 1]) : NULL;
+
+		fused[count] = step[r ? i + r->layer : i];
+		if (r) {
+			fused[count].kind = r->fused;
+			fused[count].part[0] = step[i].name;
+			fused[count].part[1] = step[++i].name;
+		}
+		count++;
+	}
+	return count;
+}
