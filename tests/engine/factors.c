@@ -1,81 +1,11 @@
 /* Gradients of large fully connected weights, kept as their factors: what anybody reads is what would
- * have been computed at once, bit for bit; an optimizer's step from factors agrees with one from the
- * product to within the rounding of the last multiply-add (a tile's row may end elsewhere in a
- * vector). */
-#include "autograd/factors.h"
+ * have been computed at once, bit for bit. */
+#include "tensor/factors.h"
 #include "kernels/kernels.h"
-#include "tests/support/support.h"
+#include "tests/engine/factored.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { WIDTH = 1024, OUT = 1048, ROWS = 8 };
-
-static ebb_tape *tape;
-
-static void set_up(void)
-{
-	tape = ebb_tape_new();
-	ebb_keep_factors = true;
-}
-
-static void tear_down(void)
-{
-	ebb_tape_free(tape);
-}
-
-/* ---- A network of two large layers -------------------------------------------------- */
-
-typedef struct network {
-	ebb_params *p;
-	ebb_linear fc1, fc2;
-	ebb_tensor *x, *other; /* two inputs */
-} network;
-
-static network network_new(ebb_dtype dtype, ebb_shape shape)
-{
-	network n = {.p = ebb_params_new(1)};
-
-	if (dtype == EBB_F64)
-		ebb_params_set_dtype(n.p, dtype);
-	n.fc1 = ebb_linear_new(n.p, "fc1", WIDTH, WIDTH);
-	n.fc2 = ebb_linear_new(n.p, "fc2", WIDTH, OUT);
-	n.x = stored_random(dtype, shape, 1);
-	n.other = stored_random(dtype, shape, 2);
-	return n;
-}
-
-static void network_free(network *n)
-{
-	ebb_params_free(n->p);
-	ebb_tensor_free(n->x);
-	ebb_tensor_free(n->other);
-}
-
-static network usual(void)
-{
-	return network_new(EBB_F32, EBB_SHAPE(ROWS, WIDTH));
-}
-
-static ebb_tensor *loss_of(const network *n, ebb_tensor *x)
-{
-	ebb_tensor *h = ebb_tanh(tape, ebb_linear_forward(tape, &n->fc1, x));
-
-	return ebb_mean(tape, ebb_square(tape, ebb_linear_forward(tape, &n->fc2, h)));
-}
-
-static bool is_factored(const ebb_tensor *w)
-{
-	ebb_factors f;
-
-	return ebb_grad_or_factors(w, &f) && f.gy;
-}
-
-static bool both_factored(const network *n)
-{
-	return is_factored(n->fc1.weight) && is_factored(n->fc2.weight);
-}
 
 /* What way does to the gradients of a new network, by factors and at once. */
 typedef void (*way_fn)(network *n);
@@ -105,12 +35,6 @@ static void same_either_way(way_fn way)
 }
 
 /* ---- One sweep ---------------------------------------------------------------------- */
-
-static void one_sweep(network *n)
-{
-	ck_assert(ebb_backward(tape, loss_of(n, n->x)));
-	ck_assert(both_factored(n) == ebb_keep_factors);
-}
 
 START_TEST(read_they_are_the_product)
 {
@@ -363,6 +287,8 @@ static void observed(network *n)
 	ck_assert(ebb_observe(tape, &o));
 	ck_assert(ebb_backward(tape, loss_of(n, n->x)));
 	ebb_unobserve(tape, &o);
+	/* An optimizer finds what it would have found. */
+	ck_assert(both_factored(n) == ebb_keep_factors);
 	for (int64_t i = 0; i < WIDTH * WIDTH; i++)
 		sum += fabs(ebb_at(ebb_grad_of(n->fc1.weight), i));
 	ck_assert(sum > 0 && s.sum == sum);
@@ -469,265 +395,6 @@ START_TEST(clipping)
 }
 END_TEST
 
-/* ---- Optimizers --------------------------------------------------------------------- */
-
-static ebb_optim *optimizer(int kind, ebb_params *p, bool check)
-{
-	switch (kind) {
-	case 0:
-		return ebb_sgd(p, .lr = 0.5, .check_finite = check);
-	case 1:
-		return ebb_sgd(
-			p, .lr = 0.5, .momentum = 0.9, .weight_decay = 1e-3, .check_finite = check);
-	case 2:
-		return ebb_sgd(
-			p, .lr = 0.5, .momentum = 0.9, .nesterov = true, .check_finite = check);
-	case 3:
-		return ebb_adam(p, .lr = 1e-3, .weight_decay = 1e-3, .check_finite = check);
-	case 4:
-		return ebb_adamw(p, .lr = 1e-3, .check_finite = check);
-	case 5:
-		return ebb_rmsprop(p, .lr = 1e-4, .check_finite = check);
-	default:
-		return ebb_rmsprop(p, .lr = 1e-4, .momentum = 0.5, .check_finite = check);
-	}
-}
-
-enum { KINDS = 7 };
-
-/* The network after five steps. */
-static network trained(int kind, ebb_dtype dtype, bool keep, bool check)
-{
-	network n = network_new(dtype, EBB_SHAPE(ROWS, WIDTH));
-	ebb_optim *o = optimizer(kind, n.p, check);
-	double first = 0, last = 0;
-
-	ebb_optim_scale(o, "fc2.*", 0.5, 2);
-	ebb_keep_factors = keep;
-	for (int i = 0; i < 5; i++) {
-		ebb_tensor *loss = loss_of(&n, n.x);
-
-		last = ebb_item(loss);
-		first = i ? first : last;
-		ebb_params_zero_grad(n.p);
-		ck_assert(ebb_backward(tape, loss));
-		ck_assert(both_factored(&n) == (keep && !(check && i)));
-		ck_assert(ebb_optim_step(o));
-		ck_assert(both_factored(&n) == (keep && !check));
-		ebb_tape_reset(tape);
-	}
-	ck_assert_msg(last < first, "optimizer %d: %g to %g", kind, first, last);
-	ebb_keep_factors = true;
-	ebb_optim_free(o);
-	return n;
-}
-
-static void compare(const network *a, const network *b, double tolerance)
-{
-	for (int64_t i = 0; i < ebb_params_count(a->p); i++)
-		ck_assert_msg(all_close(ebb_params_at(a->p, i), ebb_params_at(b->p, i), tolerance),
-			"parameter %d", (int)i);
-}
-
-START_TEST(steps_agree)
-{
-	for (int kind = 0; kind < KINDS; kind++) {
-		network by_factors = trained(kind, EBB_F32, true, false);
-		network at_once = trained(kind, EBB_F32, false, false);
-
-		compare(&by_factors, &at_once, 1e-6);
-		network_free(&by_factors);
-		network_free(&at_once);
-		by_factors = trained(kind, EBB_F64, true, false);
-		at_once = trained(kind, EBB_F64, false, false);
-		compare(&by_factors, &at_once, 1e-14);
-		network_free(&by_factors);
-		network_free(&at_once);
-	}
-}
-END_TEST
-
-START_TEST(a_checked_step_computes_them)
-{
-	network n = trained(1, EBB_F32, true, true), at_once = trained(1, EBB_F32, false, false);
-	ebb_optim *o = ebb_sgd(n.p, .check_finite = true);
-	uint64_t before = params_hash(n.p);
-
-	ck_assert(before == params_hash(at_once.p));
-	((float *)ebb_data_mutable(n.x))[5] = INFINITY;
-	ebb_params_zero_grad(n.p);
-	ck_assert(ebb_backward(tape, loss_of(&n, n.x)));
-	ck_assert(!ebb_optim_step(o));
-	ck_assert(params_hash(n.p) == before);
-	ck_assert_int_eq(ebb_optim_error(o)->status, EBB_NOT_FINITE);
-	ebb_tape_reset(tape);
-	ebb_optim_free(o);
-	network_free(&n);
-	network_free(&at_once);
-}
-END_TEST
-
-/* ---- Memory ------------------------------------------------------------------------- */
-
-/* An allocator that fills what it gives with a mark, and notes blocks of about a size. */
-enum { MARK = 0xab, MOST_NOTED = 8, SLACK = 128 };
-
-typedef struct marking {
-	size_t size; /* to SLACK more */
-	int noted;
-	unsigned char *block[MOST_NOTED];
-} marking;
-
-static void *marked(void *ctx, void *p, size_t old_size, size_t new_size)
-{
-	marking *m = ctx;
-
-	if (new_size == 0) {
-		free(p);
-		return NULL;
-	}
-	p = realloc(p, new_size);
-	if (p && new_size > old_size)
-		memset((char *)p + old_size, MARK, new_size - old_size);
-	if (p && new_size >= m->size && new_size <= m->size + SLACK && m->noted < MOST_NOTED)
-		m->block[m->noted++] = p;
-	return p;
-}
-
-/* How many of a block's bytes have been written to, but for those of a header. */
-static size_t written(const unsigned char *block, size_t size)
-{
-	size_t n = 0;
-
-	for (size_t i = SLACK; i < size; i++)
-		n += block[i] != MARK;
-	return n;
-}
-
-START_TEST(nobody_writes_to_a_gradient_that_nobody_reads)
-{
-	marking m = {.size = sizeof(float) * OUT * WIDTH};
-	network n;
-	ebb_optim *o;
-
-	ebb_set_allocator(marked, &m);
-	n = usual();
-	o = optimizer(1, n.p, false);
-	m.noted = 0;
-	for (int i = 0; i < 3; i++) {
-		ebb_params_zero_grad(n.p);
-		one_sweep(&n);
-		ck_assert(ebb_optim_step(o));
-		ebb_tape_reset(tape);
-	}
-	/* fc2's; fc1's has another size. */
-	ck_assert_int_eq(m.noted, 1);
-	ck_assert_uint_eq(written(m.block[0], m.size), 0);
-	ebb_grad_of(n.fc2.weight);
-	ck_assert_uint_gt(written(m.block[0], m.size), m.size / 2);
-	ebb_optim_free(o);
-	network_free(&n);
-	ebb_tape_free(tape);
-	tape = NULL;
-	ebb_set_allocator(NULL, NULL);
-}
-END_TEST
-
-static bool step(ebb_tape *t, network *n, ebb_optim *o, ebb_tensor *x)
-{
-	ebb_tensor *h = ebb_tanh(t, ebb_linear_forward(t, &n->fc1, x));
-	ebb_tensor *loss = ebb_mean(t, ebb_square(t, ebb_linear_forward(t, &n->fc2, h)));
-	bool ok;
-
-	ebb_params_zero_grad(n->p);
-	ebb_backward(t, loss);
-	ok = ebb_optim_step(o);
-	ebb_tape_reset(t);
-	return ok && !ebb_failed(t);
-}
-
-START_TEST(the_second_step_allocates_nothing)
-{
-	counting_allocator a;
-	network n;
-	ebb_optim *o;
-	ebb_tape *t;
-	int64_t calls = 0;
-
-	counting_allocator_install(&a);
-	n = usual();
-	o = optimizer(1, n.p, false);
-	t = ebb_tape_new();
-	for (int i = 0; i < 4; i++) {
-		ck_assert(step(t, &n, o, n.x));
-		calls = i ? calls : a.calls;
-		ck_assert_int_eq(a.calls, calls);
-	}
-	ck_assert(both_factored(&n));
-	ebb_grad_of(n.fc1.weight);
-	ck_assert_int_eq(a.calls, calls);
-	ebb_tape_free(t);
-	ebb_optim_free(o);
-	network_free(&n);
-	ck_assert_int_eq(a.live, 0);
-	ck_assert_int_eq(a.wrong, 0);
-	counting_allocator_remove();
-}
-END_TEST
-
-/* The first step of a network with memory refused once: it fails and has changed nothing, or it did
- * without, and comes to the same. */
-START_TEST(memory_that_runs_out)
-{
-	counting_allocator a;
-	uint64_t expected = 0;
-	bool refused = true;
-	int failures = 0, without = 0;
-
-	for (int64_t at = -1; refused; at++) {
-		network n;
-		ebb_optim *o;
-		ebb_tape *t;
-		uint64_t before;
-		bool ok;
-
-		counting_allocator_install(&a);
-		n = usual();
-		o = optimizer(1, n.p, false);
-		t = ebb_tape_new();
-		before = params_hash(n.p);
-		a.calls = 0;
-		a.fail_at = at;
-		ok = step(t, &n, o, n.x);
-		a.fail_at = -1;
-		refused = at < 0 || a.refused > 0;
-		if (at < 0)
-			expected = params_hash(n.p);
-		without += ok && a.refused > 0 && !both_factored(&n);
-		if (!ok) {
-			failures++;
-			ck_assert_int_eq(ebb_error_status(t), EBB_NO_MEMORY);
-			ck_assert(params_hash(n.p) == before);
-			ck_assert(!is_factored(n.fc1.weight) && !ebb_grad_of(n.fc1.weight));
-			ck_assert(!is_factored(n.fc2.weight) && !ebb_grad_of(n.fc2.weight));
-			ebb_clear_error(t);
-			ebb_optim_clear_error(o);
-			ck_assert(step(t, &n, o, n.x));
-		}
-		ck_assert_msg(
-			params_hash(n.p) == expected, "allocation %d: another result", (int)at);
-		ebb_tape_free(t);
-		ebb_optim_free(o);
-		network_free(&n);
-		ck_assert_int_eq(a.live, 0);
-		ck_assert_int_eq(a.wrong, 0);
-		counting_allocator_remove();
-	}
-	ck_assert_int_ge(failures, 10);
-	ck_assert_int_eq(without, 2);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *s = suite_create("factors");
@@ -747,11 +414,6 @@ int main(void)
 	tcase_add_test(c, a_kept_handle_reads_the_next_gradient);
 	tcase_add_test(c, a_saved_gradient_that_is_replaced_is_an_error);
 	tcase_add_test(c, clipping);
-	tcase_add_test(c, steps_agree);
-	tcase_add_test(c, a_checked_step_computes_them);
-	tcase_add_test(c, nobody_writes_to_a_gradient_that_nobody_reads);
-	tcase_add_test(c, the_second_step_allocates_nothing);
-	tcase_add_test(c, memory_that_runs_out);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

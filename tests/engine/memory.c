@@ -1,4 +1,5 @@
 /* What a training loop holds and what it asks the system for. */
+#include "tests/support/sanitized.h"
 #include "tests/support/support.h"
 
 #include <stdatomic.h>
@@ -6,18 +7,9 @@
 
 /* ---- The C library's allocator, counted: what does not pass the hook is seen too ---- */
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-
 static atomic_long system_calls;
 
-#if defined(__GLIBC__) && !defined(SANITIZED)
+#if defined(__GLIBC__) && !SANITIZED
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t size);
@@ -86,7 +78,7 @@ START_TEST(the_lenet_loop_allocates_once)
 			ebb_params_zero_grad(p);
 			ebb_backward(t, loss);
 			ebb_optim_step(opt);
-			ebb_tape_reset(t);
+			(ebb_tape_reset)(t); /* not the checked one, which allocates */
 			if (steps++ == 0) {
 				hook = a.calls;
 				direct = atomic_load(&system_calls);

@@ -1,0 +1,34 @@
+/*
+ * factored.h - a network of two fully connected layers that are so large that the gradients of their weights
+ * are kept as factors.
+ */
+#ifndef EBB_TESTS_FACTORED_H
+#define EBB_TESTS_FACTORED_H
+
+#include "tests/support/support.h"
+
+enum { WIDTH = 1024, OUT = 1048, ROWS = 8 };
+
+/* The tape of a test: fixtures.  Sweeps keep factors. */
+extern ebb_tape *tape;
+void set_up(void);
+void tear_down(void);
+
+typedef struct network {
+	ebb_params *p;
+	ebb_linear fc1, fc2;
+	ebb_tensor *x, *other; /* two inputs */
+} network;
+
+network network_new(ebb_dtype dtype, ebb_shape shape);
+network usual(void); /* of floats, for ROWS rows */
+void network_free(network *n);
+ebb_tensor *loss_of(const network *n, ebb_tensor *x);
+
+bool is_factored(const ebb_tensor *w);
+bool both_factored(const network *n);
+
+/* Deposits gradients for x, as factors if sweeps keep them. */
+void one_sweep(network *n);
+
+#endif
