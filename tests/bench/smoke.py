@@ -77,6 +77,16 @@ done = run(bench / "subnormals", "16")
 check("subnormals", done.returncode == 0 and done.stdout.count("ratio") == 4, done)
 check("subnormals refuses a width of 0", run(bench / "subnormals", "0").returncode == 2)
 
+# ---- parts ----
+
+done = run(bench / "parts")
+check("parts", done.returncode == 0 and done.stdout.count("sweep") == 8, done)
+done = run(bench / "parts", "--qkv")
+check("parts --qkv", done.returncode == 0 and "gradient of slice" not in done.stdout and "slice_grad" not in done.stdout, done)
+copies = done.stdout.split("cut into heads, then split")[-1].count("forward: dense")
+check("parts --qkv: one copy forward, of q", copies == 1, done)
+check("parts refuses an argument", run(bench / "parts", "500").returncode == 2)
+
 # ---- saving ----
 
 with tempfile.TemporaryDirectory() as directory:
