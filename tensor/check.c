@@ -1,26 +1,17 @@
 /*
  * check.c - whether what storages and blocks say of themselves is so.
  *
- * For tests and debugging: the counts of readers and savers are compared with those that the caller
- * has counted, and the pool's lists and sums with the blocks.
+ * For tests and debugging: the counts of readers and savers, which are put aside meanwhile, are compared with
+ * those that the caller counts in their place, and the pool's lists and sums with the blocks.
  */
 #include <stdlib.h>
 
 #include "tensor/internal.h"
 
-/* Number of s among all storages, in the order of the descriptors. */
-static int64_t number_of(const ebb_pool *p, const ebb_storage *s)
+bool ebb_tally_begin(ebb_tally *y, ebb_pool *p)
 {
-	int64_t first = 0;
+	int64_t i = 0;
 
-	for (const ebb_descriptors *d = p->descriptors; d; d = d->next, first += EBB_DESCRIPTORS)
-		if (s >= d->storages && s < d->storages + EBB_DESCRIPTORS)
-			return first + (s - d->storages);
-	return -1;
-}
-
-bool ebb_tally_begin(ebb_tally *y, const ebb_pool *p)
-{
 	*y = (ebb_tally){.pool = p};
 	for (const ebb_descriptors *d = p->descriptors; d; d = d->next)
 		y->n += EBB_DESCRIPTORS;
@@ -28,20 +19,28 @@ bool ebb_tally_begin(ebb_tally *y, const ebb_pool *p)
 		return true;
 	/* Not through the hook: tests that count what it is asked for are not disturbed. */
 	y->readers = calloc(2 * (size_t)y->n, sizeof *y->readers);
-	y->savers = y->readers ? y->readers + y->n : NULL;
-	return y->readers != NULL;
+	if (!y->readers)
+		return false;
+	y->savers = y->readers + y->n;
+	for (ebb_descriptors *d = p->descriptors; d; d = d->next)
+		for (int k = 0; k < EBB_DESCRIPTORS; k++, i++) {
+			y->readers[i] = d->storages[k].readers;
+			y->savers[i] = d->storages[k].savers;
+			d->storages[k].readers = d->storages[k].savers = 0;
+		}
+	return true;
 }
 
-void ebb_tally_reader(ebb_tally *y, const ebb_storage *s)
+void ebb_tally_reader(ebb_tally *y, ebb_storage *s)
 {
 	if (s && s->pool == y->pool)
-		y->readers[number_of(y->pool, s)]++;
+		s->readers++;
 }
 
-void ebb_tally_saver(ebb_tally *y, const ebb_storage *s)
+void ebb_tally_saver(ebb_tally *y, ebb_storage *s)
 {
 	if (s && s->pool == y->pool)
-		y->savers[number_of(y->pool, s)]++;
+		s->savers++;
 }
 
 static bool storage_stands(const ebb_storage *s, int32_t readers, int32_t savers, ebb_error *e)
@@ -91,18 +90,21 @@ static bool heap_stands(const ebb_pool *p, size_t *used, ebb_error *e)
 
 bool ebb_tally_end(ebb_tally *y, ebb_error *e)
 {
-	const ebb_pool *p = y->pool;
+	ebb_pool *p = y->pool;
 	size_t used = 0, large = 0, on_heap = 0;
 	int64_t absent = 0;
 	int64_t i = 0;
 	bool ok = true;
 
-	for (const ebb_descriptors *d = p->descriptors; ok && d; d = d->next)
-		for (int k = 0; ok && k < EBB_DESCRIPTORS; k++, i++) {
-			const ebb_storage *s = &d->storages[k];
+	for (ebb_descriptors *d = p->descriptors; d; d = d->next)
+		for (int k = 0; k < EBB_DESCRIPTORS; k++, i++) {
+			ebb_storage *s = &d->storages[k];
+			int32_t readers = s->readers, savers = s->savers;
 
+			s->readers = y->readers[i];
+			s->savers = y->savers[i];
+			ok = ok && storage_stands(s, readers, savers, e);
 			absent += s->presence == EBB_ABSENT;
-			ok = storage_stands(s, y->readers[i], y->savers[i], e);
 			if (!s->block || !(s->readers || s->savers))
 				continue;
 			used += s->bytes;

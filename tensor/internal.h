@@ -125,14 +125,14 @@ bool ebb_storage_refill(ebb_storage *s);
 
 /* Who keeps each storage of a pool, as counted by whoever knows the handles and the nodes. */
 typedef struct ebb_tally {
-	const ebb_pool *pool;
+	ebb_pool *pool;
 	int64_t n;
-	int32_t *readers, *savers;
+	int32_t *readers, *savers; /* the counts that the storages had */
 } ebb_tally;
 /* False: no memory. */
-bool ebb_tally_begin(ebb_tally *y, const ebb_pool *p);
-void ebb_tally_reader(ebb_tally *y, const ebb_storage *s);
-void ebb_tally_saver(ebb_tally *y, const ebb_storage *s);
+bool ebb_tally_begin(ebb_tally *y, ebb_pool *p);
+void ebb_tally_reader(ebb_tally *y, ebb_storage *s);
+void ebb_tally_saver(ebb_tally *y, ebb_storage *s);
 /* Frees y.  False: e says what does not agree. */
 bool ebb_tally_end(ebb_tally *y, ebb_error *e);
 

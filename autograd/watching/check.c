@@ -36,7 +36,7 @@ bool ebb_tape_check(const ebb_tape *t, ebb_error *e)
 		ebb_error_set(e, EBB_BAD_STATE, NULL, "tape_check: a sweep is going on");
 		return false;
 	}
-	if (!ebb_tally_begin(&y, &t->ctx.pool)) {
+	if (!ebb_tally_begin(&y, &ebb_context_of((ebb_tape *)t)->pool)) {
 		ebb_error_set(e, EBB_NO_MEMORY, NULL, "tape_check: no memory for the counts");
 		return false;
 	}

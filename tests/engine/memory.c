@@ -1,4 +1,5 @@
 /* What a training loop holds and what it asks the system for. */
+#include "tensor/memory.h"
 #include "tests/support/sanitized.h"
 #include "tests/support/support.h"
 
@@ -373,13 +374,14 @@ START_TEST(sizes_share_one_memory)
 }
 END_TEST
 
-/* So do halves and quarters, exactly as large as what was between two others, headers and all. */
+/* So do halves and quarters, exactly as large as what was between two others; unless there are red zones
+ * between blocks. */
 START_TEST(parts_fit_where_the_whole_was)
 {
 	enum { WHOLE = 56 * 56 * 64 };
 	ebb_tape *t = ebb_tape_new();
 
-	for (int parts = 2; parts <= 8; parts *= 2) {
+	for (int parts = 2; !EBB_REDZONE && parts <= 8; parts *= 2) {
 		ebb_tensor *whole = ebb_full(t, EBB_SHAPE(WHOLE), 1),
 			   *next = ebb_full(t, EBB_SHAPE(WHOLE), 2);
 		const char *place = ebb_data(whole);
