@@ -187,19 +187,19 @@ static bool is_waiting(const ebb_vjp *v, int k)
  * no rule has been handed the memory; else NULL. */
 static ebb_tensor *free_place(const ebb_vjp *v, int k)
 {
-	const ebb_tensor *x = v->in[k];
-
-	if (!ebb_wants(v, k) || v->visit->place || *ebb_slot(v->visit->sweep, x->node) ||
+	if (!ebb_wants(v, k) || v->visit->place || *ebb_slot(v->visit->sweep, v->in[k]->node) ||
 		is_waiting(v, k))
 		return NULL;
-	return ebb_deposit_place(v->visit->sweep, x);
+	return ebb_deposit_place(v->visit->sweep, v->in[k]);
 }
 
 ebb_tensor *ebb_new_gradient(ebb_call *c, ebb_vjp *v, int k)
 {
-	const ebb_tensor *x = v->in[k];
+	const ebb_tensor *x = k >= 0 && k < v->nin ? v->in[k] : NULL;
 	ebb_tensor *place = c->t ? free_place(v, k) : NULL;
 
+	if (!x)
+		return ebb_call_fail(c, EBB_INVALID, "new_gradient: there is no input %d", k);
 	if (!place || !(place->flags & EBB_F_ROWS))
 		return ebb_new(c, (ebb_dtype)x->dtype, ebb_shape_of(x), EBB_ROWS);
 	v->visit->place = place;
@@ -404,20 +404,28 @@ static void add_part(ebb_visit *w, ebb_tensor **slot, const ebb_tensor *x, const
 		add_indexed(*slot, e->part.axis, index, g);
 }
 
-/* ebb_give_outer has found a place, and nothing else was given before or took it since. */
+/* In the place that ebb_give_outer has found, unless a sweep inside the rule has deposited there since. */
 static void add_outer(ebb_visit *w, ebb_tensor **slot, const ebb_tensor *x, const ebb_gift *e)
 {
 	const ebb_tensor *a = e->g, *b = e->other;
 	const int64_t sizes[3] = {a->shape[0], a->shape[1], b->shape[1]};
-	ebb_tensor *place = place_for(w, x, NULL);
+	ebb_tensor *place = *slot ? NULL : place_for(w, x, NULL), *product = place;
 
-	assert(place && !*slot && !place->storage->handed_out);
-	ebb_overwrite(place->storage);
+	if (place)
+		ebb_overwrite(place->storage);
+	else
+		product = ebb_linear_full_like(w->sweep->t, x, 0.0, NULL);
+	if (!product)
+		return;
 	/* Without memory for the factors it is computed at once. */
-	if (!ebb_keep_product(
-		    place->storage, (ebb_dtype)x->dtype, sizes, a->data, b->data, ebb_flushes(a)))
-		RUN(a, outer_sum, sizes[0], sizes[1], sizes[2], a->data, b->data, place->data);
-	ebb_set_slot(slot, place);
+	if (!place || place->storage->handed_out ||
+		!ebb_keep_product(place->storage, (ebb_dtype)x->dtype, sizes, a->data, b->data,
+			ebb_flushes(a)))
+		RUN(a, outer_sum, sizes[0], sizes[1], sizes[2], a->data, b->data, product->data);
+	if (place)
+		ebb_set_slot(slot, place);
+	else
+		add_whole(w, slot, x, product);
 }
 
 static void add(ebb_visit *w, ebb_tensor **slot, const ebb_tensor *x, const ebb_gift *e)

@@ -184,10 +184,13 @@ void ebb_storage_free(ebb_storage *s)
 
 bool ebb_make_present(ebb_storage *s)
 {
-	if (s->presence == EBB_PRODUCT)
+	if (s->presence == EBB_PRODUCT) {
 		ebb_compute_product(s);
-	else if (s->presence == EBB_ABSENT && !s->pool->make(s))
-		return false;
+	} else if (s->presence == EBB_ABSENT) {
+		/* A maker that is consumed has its value in memory if there are other savers. */
+		assert(s->of.maker);
+		return s->of.maker && s->pool->make(s);
+	}
 	return s->presence == EBB_PRESENT;
 }
 

@@ -496,6 +496,24 @@ START_TEST(a_part_of_a_shared_gradient)
 }
 END_TEST
 
+static void lost_vjp(ebb_vjp *v)
+{
+	made(v, 3);
+}
+static const ebb_op LOST = {.name = "lost", .vjp = lost_vjp};
+
+START_TEST(a_gradient_of_no_input)
+{
+	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SCALAR_SHAPE));
+	ebb_call c = ebb_begin(tape, &LOST, NULL, 1, &x);
+
+	ck_assert(!ebb_backward(tape, ebb_record(&c, ebb_new_like(&c, x))));
+	ck_assert_msg(strstr(ebb_error_message(tape), "there is no input 3"), "%s",
+		ebb_error_message(tape));
+	ebb_clear_error(tape);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("autograd-own-ops");
@@ -518,6 +536,7 @@ int main(void)
 	tcase_add_test(c, a_view_of_it_goes_elsewhere);
 	tcase_add_test(c, a_part_of_what_was_given);
 	tcase_add_test(c, a_part_of_a_shared_gradient);
+	tcase_add_test(c, a_gradient_of_no_input);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }
