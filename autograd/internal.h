@@ -1,5 +1,6 @@
 /*
- * internal.h - the tape and the sweep, for autograd/, the folders within it and ops/ only.
+ * internal.h - the tape and the sweep, for autograd/, autograd/transforms/, autograd/watching/ and ops/
+ * only.
  */
 #ifndef EBB_AUTOGRAD_INTERNAL_H
 #define EBB_AUTOGRAD_INTERNAL_H

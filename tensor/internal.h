@@ -1,5 +1,6 @@
 /*
- * internal.h - tensors, storages and memory, for tensor/, autograd/ and ops/.
+ * internal.h - tensors, storages and memory, for tensor/, autograd/, autograd/watching/,
+ * autograd/transforms/, archive/, ops/ and training/ only.
  *
  * A tape is to its tensors an ebb_context: the first error, the pool that their data comes from, the
  * arena that their structs lie in.  The context is the first member of struct ebb_tape.
