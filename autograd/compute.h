@@ -22,11 +22,6 @@
 		ebb_float_leave(own_state);                                                        \
 	} while (0)
 
-static inline bool ebb_is_real(const ebb_tensor *x)
-{
-	return ebb_dtypes[x->dtype].real;
-}
-
 /* Each fails the call and returns false if it does not hold. */
 bool ebb_check_real(ebb_call *c, int k, const char *name);
 bool ebb_check_same_type(ebb_call *c, int i, const char *a, int j, const char *b);

@@ -394,7 +394,7 @@ ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y)
 	if (t->anomaly && !t->frame && !t->anomaly->result(c, y))
 		return NULL;
 	y->flags |= EBB_F_COMPUTED;
-	real = ebb_dtypes[y->dtype].real;
+	real = ebb_is_real(y);
 	if (c->tracked && real && t->recording) {
 		if (!push(c, y))
 			return NULL;

@@ -303,7 +303,7 @@ ebb_tensor *(ebb_variable)(ebb_tape *t, ebb_tensor *x, const char *site)
 	ebb_node *n;
 	ebb_tensor *y;
 
-	if (!ebb_failed(t) && x && !ebb_dtypes[x->dtype].real)
+	if (!ebb_failed(t) && x && !ebb_is_real(x))
 		return ebb_fail(t, EBB_BAD_DTYPE, site,
 			"variable: only F32 and F64 are differentiated, got %s",
 			ebb_describe(x, text, sizeof text));

@@ -25,19 +25,14 @@ void ebb_context_end(ebb_context *c)
 	ebb_free(c->tracked, (size_t)c->tracked_capacity * sizeof *c->tracked);
 }
 
-static const ebb_context *context(const ebb_tape *t)
-{
-	return (const ebb_context *)(const void *)t;
-}
-
 ebb_dtype ebb_default_dtype(const ebb_tape *t)
 {
-	return t ? context(t)->dtype : EBB_F32;
+	return t ? ebb_context_read(t)->dtype : EBB_F32;
 }
 
 ebb_dtype ebb_set_default_dtype(ebb_tape *t, ebb_dtype dtype)
 {
-	ebb_dtype was = t ? context(t)->dtype : EBB_F32;
+	ebb_dtype was = t ? ebb_context_read(t)->dtype : EBB_F32;
 
 	if (!t)
 		return was;
@@ -51,9 +46,9 @@ ebb_dtype ebb_set_default_dtype(ebb_tape *t, ebb_dtype dtype)
 
 ebb_flush ebb_flush_subnormal(const ebb_tape *t)
 {
-	if (!t || context(t)->flushed == FLUSHES_F32)
+	if (!t || ebb_context_read(t)->flushed == FLUSHES_F32)
 		return EBB_FLUSH_F32;
-	return context(t)->flushed ? EBB_FLUSH_ALWAYS : EBB_FLUSH_NEVER;
+	return ebb_context_read(t)->flushed ? EBB_FLUSH_ALWAYS : EBB_FLUSH_NEVER;
 }
 
 ebb_flush ebb_set_flush_subnormal(ebb_tape *t, ebb_flush flush)
@@ -81,7 +76,7 @@ void ebb_seed(ebb_tape *t, uint64_t seed)
 
 ebb_random ebb_random_state(const ebb_tape *t)
 {
-	return t ? context(t)->random : (ebb_random){0, 0};
+	return t ? ebb_context_read(t)->random : (ebb_random){0, 0};
 }
 
 void ebb_set_random_state(ebb_tape *t, ebb_random r)

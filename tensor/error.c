@@ -29,11 +29,6 @@ void ebb_error_set(ebb_error *e, ebb_status status, const char *site, const char
 	va_end(ap);
 }
 
-static const ebb_context *context(const ebb_tape *t)
-{
-	return (const ebb_context *)(const void *)t;
-}
-
 bool ebb_failed(const ebb_tape *t)
 {
 	return ebb_has_failed(t);
@@ -41,12 +36,12 @@ bool ebb_failed(const ebb_tape *t)
 
 ebb_status ebb_error_status(const ebb_tape *t)
 {
-	return t ? context(t)->error.status : EBB_NO_MEMORY;
+	return t ? ebb_context_read(t)->error.status : EBB_NO_MEMORY;
 }
 
 const char *ebb_error_message(const ebb_tape *t)
 {
-	return t ? context(t)->error.message : "no memory for a tape";
+	return t ? ebb_context_read(t)->error.message : "no memory for a tape";
 }
 
 void ebb_clear_error(ebb_tape *t)
@@ -68,7 +63,7 @@ const ebb_error *ebb_tape_error(const ebb_tape *t)
 
 	if (!t)
 		return &NO_TAPE;
-	return context(t)->error.status == EBB_OK ? NULL : &context(t)->error;
+	return ebb_context_read(t)->error.status == EBB_OK ? NULL : &ebb_context_read(t)->error;
 }
 
 const ebb_error *ebb_earliest_error(int n, const ebb_error *const *e)

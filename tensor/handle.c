@@ -150,20 +150,15 @@ void ebb_drop_value(ebb_tensor *x)
 		ebb_unref(x->storage);
 }
 
-static void reuse(ebb_tensor *x)
+void ebb_recycle(ebb_tensor *x)
 {
 	ebb_context *c = ebb_context_of(x->tape);
 
+	assert((x->flags & EBB_F_TEMPORARY) && (x->flags & EBB_F_DROPPED));
 	if (c->debug)
 		return;
 	x->grad = c->spare;
 	c->spare = x;
-}
-
-void ebb_recycle(ebb_tensor *x)
-{
-	assert((x->flags & EBB_F_TEMPORARY) && (x->flags & EBB_F_DROPPED));
-	reuse(x);
 }
 
 void ebb_last_hold_left(ebb_tensor *x)
@@ -175,5 +170,5 @@ void ebb_last_hold_left(ebb_tensor *x)
 	if (x->storage)
 		ebb_unref(x->storage);
 	if (x->flags & EBB_F_TEMPORARY)
-		reuse(x);
+		ebb_recycle(x);
 }

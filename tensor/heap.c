@@ -68,7 +68,7 @@ static ebb_region *add_region(ebb_pool *p, size_t bytes)
 		ebb_free(r, sizeof *r);
 		return NULL;
 	}
-	start = (char *)(((uintptr_t)r->memory + EBB_ALIGN - 1) & ~(uintptr_t)(EBB_ALIGN - 1));
+	start = ebb_align_pointer(r->memory);
 	*b = (ebb_block){.data = start,
 		.bytes = ((size_t)(r->memory + r->size - start) & ~(size_t)(EBB_ALIGN - 1)) -
 	                 EBB_REDZONE,
@@ -93,11 +93,6 @@ static ebb_block *best_of(const ebb_region *r, size_t bytes)
 						 (b->bytes == best->bytes && b->data < best->data)))
 			best = b;
 	return best;
-}
-
-static size_t rounded(size_t bytes)
-{
-	return (bytes + EBB_ALIGN - 1) & ~(size_t)(EBB_ALIGN - 1);
 }
 
 /* The block becomes its lower end.  The rest, unless it is next to nothing or there is no memory to
@@ -127,7 +122,7 @@ ebb_block *ebb_heap_take(ebb_pool *p, size_t bytes)
 	ebb_block *b = NULL, *rest;
 	ebb_region *r;
 
-	bytes = rounded(bytes);
+	bytes = ebb_align_up(bytes);
 	for (r = p->heap.regions; r && !b; r = r->next)
 		b = best_of(r, bytes);
 	if (!b) {
@@ -168,7 +163,7 @@ void ebb_heap_give(ebb_pool *p, ebb_block *b)
 
 void ebb_heap_trim(ebb_pool *p, ebb_block *b, size_t bytes)
 {
-	ebb_block *rest = split(p, b, rounded(bytes));
+	ebb_block *rest = split(p, b, ebb_align_up(bytes));
 
 	if (!rest)
 		return;

@@ -196,10 +196,15 @@ static inline ebb_context *ebb_context_of(ebb_tape *t)
 	return (ebb_context *)(void *)t;
 }
 
+static inline const ebb_context *ebb_context_read(const ebb_tape *t)
+{
+	return (const ebb_context *)(const void *)t;
+}
+
 /* ebb_failed of a tape, without a call: for what every op asks. */
 static inline bool ebb_has_failed(const ebb_tape *t)
 {
-	return !t || ((const ebb_context *)(const void *)t)->error.status != EBB_OK;
+	return !t || ebb_context_read(t)->error.status != EBB_OK;
 }
 /* "site: [gradient of op: ][op: ]text[ in scope]"; op may be NULL. */
 void ebb_fail_v(ebb_tape *t, ebb_status status, const char *site, const char *op,
@@ -251,6 +256,12 @@ struct ebb_tensor {
 	char *name;
 	int64_t shape[EBB_MAX_DIMS], strides[EBB_MAX_DIMS];
 };
+
+/* Computes, and is differentiated. */
+static inline bool ebb_is_real(const ebb_tensor *x)
+{
+	return ebb_dtypes[x->dtype].real;
+}
 
 /* Product of the sizes, or -1 if one is negative or the bytes overflow. */
 int64_t ebb_checked_count(ebb_shape shape, ebb_dtype dtype);
@@ -363,6 +374,7 @@ static inline void ebb_unhold(ebb_tensor *x)
 ebb_tensor *ebb_deposited(const ebb_tensor *x);
 /* "was released", or "was dropped at the end of scope " (whose path follows) */
 const char *ebb_dropped_how(const ebb_tensor *x);
+/* x, temporary and dropped: its struct may be handed out again. */
 void ebb_recycle(ebb_tensor *x);
 
 static inline void ebb_note_origin(ebb_tensor *x, const char *op, const char *site)

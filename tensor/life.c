@@ -164,7 +164,7 @@ ebb_storage *ebb_storage_new(size_t bytes)
 		ebb_free(v, sizeof *v);
 		return NULL;
 	}
-	s->data = (char *)(((uintptr_t)v->memory + EBB_ALIGN - 1) & ~(uintptr_t)(EBB_ALIGN - 1));
+	s->data = ebb_align_pointer(v->memory);
 	s->bytes = bytes;
 	return s;
 }

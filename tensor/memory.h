@@ -47,6 +47,17 @@ enum { EBB_ALIGN = 64, EBB_POOL_CLASSES = 65, EBB_REDZONE = 64 };
 enum { EBB_ALIGN = 64, EBB_POOL_CLASSES = 65, EBB_REDZONE = 0 };
 #endif
 
+static inline size_t ebb_align_up(size_t bytes)
+{
+	return (bytes + EBB_ALIGN - 1) & ~(size_t)(EBB_ALIGN - 1);
+}
+
+/* The first cache line that begins at p or behind it. */
+static inline char *ebb_align_pointer(void *p)
+{
+	return (char *)p + (ebb_align_up((size_t)(uintptr_t)p) - (size_t)(uintptr_t)p);
+}
+
 /* ---- The device that memory lies on (device.c) ----------------------------------------------- */
 
 typedef struct ebb_device {

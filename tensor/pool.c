@@ -5,11 +5,6 @@
 
 enum { DESCRIPTORS_SIZE = sizeof(ebb_descriptors) + EBB_ALIGN };
 
-static char *align_up(char *p)
-{
-	return (char *)(((uintptr_t)p + EBB_ALIGN - 1) & ~(uintptr_t)(EBB_ALIGN - 1));
-}
-
 /* As many storages as blocks: most values have memory. */
 bool ebb_add_descriptors(ebb_pool *p)
 {
@@ -18,7 +13,7 @@ bool ebb_add_descriptors(ebb_pool *p)
 
 	if (!memory)
 		return false;
-	d = (ebb_descriptors *)(void *)align_up(memory);
+	d = (ebb_descriptors *)(void *)ebb_align_pointer(memory);
 	d->memory = memory;
 	d->next = p->descriptors;
 	p->descriptors = d;
@@ -82,7 +77,7 @@ static char *add_slab(ebb_pool *p, size_t size)
 		return NULL;
 	p->slabs[p->nslabs++] = (ebb_chunk){memory, size};
 	p->reserved += size;
-	return align_up(memory);
+	return ebb_align_pointer(memory);
 }
 
 static char *cut_from_slab(ebb_pool *p, size_t bytes)

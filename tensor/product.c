@@ -21,11 +21,6 @@ struct ebb_factors_kept {
 	bool flush; /* how the tape that gave them treats subnormal numbers */
 };
 
-static size_t up(size_t bytes)
-{
-	return (bytes + EBB_ALIGN - 1) / EBB_ALIGN * EBB_ALIGN;
-}
-
 static size_t size_of_a(const struct ebb_factors_kept *k)
 {
 	return (size_t)(k->rows * k->out) * ebb_dtype_size(k->dtype);
@@ -38,8 +33,8 @@ ebb_factors ebb_factors_of(const ebb_storage *s)
 
 	if (s->presence != EBB_PRODUCT)
 		return (ebb_factors){0};
-	a = (const char *)k + up(sizeof *k);
-	return (ebb_factors){k->rows, a, a + up(size_of_a(k))};
+	a = (const char *)k + ebb_align_up(sizeof *k);
+	return (ebb_factors){k->rows, a, a + ebb_align_up(size_of_a(k))};
 }
 
 void ebb_write_product(ebb_storage *s)
@@ -83,14 +78,14 @@ bool ebb_keep_product(ebb_storage *s, ebb_dtype dtype, const int64_t sizes[3], c
 	char *at;
 
 	assert(!s->pool && !s->handed_out);
-	k.room = up(sizeof k) + up(bytes_of_a) + bytes_of_b;
+	k.room = ebb_align_up(sizeof k) + ebb_align_up(bytes_of_a) + bytes_of_b;
 	if (!reserve(s, k.room))
 		return false;
 	k.room = s->of.factors->room;
 	*s->of.factors = k;
-	at = (char *)s->of.factors + up(sizeof k);
+	at = (char *)s->of.factors + ebb_align_up(sizeof k);
 	memcpy(at, a, bytes_of_a);
-	memcpy(at + up(bytes_of_a), b, bytes_of_b);
+	memcpy(at + ebb_align_up(bytes_of_a), b, bytes_of_b);
 	s->presence = EBB_PRODUCT;
 	return true;
 }

@@ -331,7 +331,7 @@ void ebb_set_fault(ebb_tensor *x, const ebb_error *e)
 
 bool ebb_set_requires_grad(ebb_tensor *x, bool on)
 {
-	if (!x || x->tape || !ebb_dtypes[x->dtype].real)
+	if (!x || x->tape || !ebb_is_real(x))
 		return false;
 	x->flags = (uint16_t)(on ? x->flags | EBB_F_WANTS_GRAD : x->flags & ~EBB_F_WANTS_GRAD);
 	return true;

@@ -9,7 +9,7 @@
 /* The first element that is not finite, in reading order; -1 if there is none. */
 static int64_t first_anomaly(const ebb_tensor *x)
 {
-	if (x->dtype != EBB_F32 && x->dtype != EBB_F64)
+	if (!ebb_is_real(x))
 		return -1;
 	for (int64_t i = 0; i < x->count; i++)
 		if (!isfinite(ebb_value_at(x, i)))

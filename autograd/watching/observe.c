@@ -7,44 +7,6 @@
 
 #include "kernels/kernels.h"
 
-static int64_t nanoseconds(void);
-static void tell_ran(const ebb_call *c, const ebb_tensor *y);
-static void tell_recorded(ebb_call *c, ebb_tensor *y, bool pushed);
-static void tell_ended(ebb_tape *t, const ebb_tensor *y);
-static void tell_gradient(ebb_tape *t, const ebb_node *n, const ebb_tensor *g);
-static void ask(ebb_tape *t);
-
-static const ebb_watch WATCH = {
-	nanoseconds, tell_ran, tell_recorded, tell_ended, tell_gradient, ask};
-
-bool ebb_observe(ebb_tape *t, const ebb_observer *o)
-{
-	if (!t || !o || t->nobservers == EBB_MAX_OBSERVERS)
-		return false;
-	t->observers[t->nobservers++] = o;
-	t->watch = &WATCH;
-	t->ntimers += o->ran != NULL;
-	ebb_ask_later(t);
-	return true;
-}
-
-void ebb_unobserve(ebb_tape *t, const ebb_observer *o)
-{
-	int kept = 0;
-
-	if (!t)
-		return;
-	for (int i = 0; i < t->nobservers; i++)
-		if (t->observers[i] != o) {
-			t->looks[kept] = t->looks[i];
-			t->observers[kept++] = t->observers[i];
-		} else {
-			t->ntimers -= o->ran != NULL;
-		}
-	t->nobservers = kept;
-	t->watch = kept ? &WATCH : NULL;
-}
-
 bool ebb_is_watched(const ebb_tape *t)
 {
 	if (!t)
@@ -198,19 +160,13 @@ static void tell_ended(ebb_tape *t, const ebb_tensor *y)
 		tell_scope(t, t->scope, y);
 }
 
-/* A copy in the memory order of n's output, as an op that takes no other is given it. */
+/* In the memory order of n's output, as an op that takes no other is given it. */
 static const ebb_tensor *in_order(ebb_tape *t, const ebb_node *n, const ebb_tensor *g)
 {
-	ebb_tensor *copy;
-
 	if (ebb_same_memory(g, n->out) ||
 		(!(n->out->flags & EBB_F_DENSE) && g->flags & EBB_F_DENSE))
 		return g;
-	copy = ebb_shown_new(t, g, n->out);
-	if (copy && g->count)
-		ebb_copy_strided(ebb_dtype_size((ebb_dtype)g->dtype), g->ndim, g->shape, g->data,
-			g->strides, copy->data, copy->strides);
-	return copy;
+	return ebb_shown_copy(t, g, n->out);
 }
 
 static void tell_gradient(ebb_tape *t, const ebb_node *n, const ebb_tensor *g)
@@ -280,4 +236,37 @@ static void tell_ran(const ebb_call *c, const ebb_tensor *y)
 		if (t->observers[i]->ran)
 			t->observers[i]->ran(t->observers[i]->ctx, &r);
 	end_callbacks(t);
+}
+
+/* ---- Coming and going ------------------------------------------------------------------------ */
+
+static const ebb_watch WATCH = {
+	nanoseconds, tell_ran, tell_recorded, tell_ended, tell_gradient, ask};
+
+bool ebb_observe(ebb_tape *t, const ebb_observer *o)
+{
+	if (!t || !o || t->nobservers == EBB_MAX_OBSERVERS)
+		return false;
+	t->observers[t->nobservers++] = o;
+	t->watch = &WATCH;
+	t->ntimers += o->ran != NULL;
+	ebb_ask_later(t);
+	return true;
+}
+
+void ebb_unobserve(ebb_tape *t, const ebb_observer *o)
+{
+	int kept = 0;
+
+	if (!t)
+		return;
+	for (int i = 0; i < t->nobservers; i++)
+		if (t->observers[i] != o) {
+			t->looks[kept] = t->looks[i];
+			t->observers[kept++] = t->observers[i];
+		} else {
+			t->ntimers -= o->ran != NULL;
+		}
+	t->nobservers = kept;
+	t->watch = kept ? &WATCH : NULL;
 }

@@ -46,6 +46,16 @@ ebb_tensor *ebb_shown_new(ebb_tape *t, const ebb_tensor *x, const ebb_tensor *li
 	return y;
 }
 
+ebb_tensor *ebb_shown_copy(ebb_tape *t, const ebb_tensor *x, const ebb_tensor *like)
+{
+	ebb_tensor *y = ebb_shown_new(t, x, like);
+
+	if (y && y->count)
+		ebb_copy_strided(ebb_dtype_size((ebb_dtype)y->dtype), y->ndim, y->shape, x->data,
+			x->strides, y->data, y->strides);
+	return y;
+}
+
 void ebb_shown_free(ebb_tensor **list)
 {
 	while (*list) {
@@ -195,11 +205,9 @@ const ebb_tensor *ebb_node_part_value(const ebb_node *n, int k)
 		return NULL;
 	if (k < n->op->nparts - 1)
 		return written(t, n, k, &s.v, n->op->parts[k].value);
-	if (!s.v.out || !(y = ebb_shown_new(t, n->out, n->out)))
-		return NULL;
-	ebb_copy_strided(ebb_dtype_size((ebb_dtype)y->dtype), y->ndim, y->shape, s.out.data,
-		s.out.strides, y->data, y->strides);
-	y->node = n->index;
+	y = s.v.out ? ebb_shown_copy(t, s.v.out, n->out) : NULL;
+	if (y)
+		y->node = n->index;
 	return y;
 }
 
@@ -219,17 +227,9 @@ static const ebb_tensor *ones(ebb_tape *t, const ebb_node *n)
 /* g in the memory order of n's output. */
 static const ebb_tensor *ordered(ebb_tape *t, const ebb_node *n, const ebb_tensor *g)
 {
-	ebb_tensor *y;
-
 	if (!ebb_same_shape(g, n->out) || g->dtype != n->out->dtype || !g->data)
 		return NULL;
-	if (ebb_same_memory(g, n->out))
-		return g;
-	y = ebb_shown_new(t, n->out, n->out);
-	if (y && y->count)
-		ebb_copy_strided(ebb_dtype_size((ebb_dtype)y->dtype), y->ndim, y->shape, g->data,
-			g->strides, y->data, y->strides);
-	return y;
+	return ebb_same_memory(g, n->out) ? g : ebb_shown_copy(t, g, n->out);
 }
 
 const ebb_tensor *ebb_node_part_gradient(const ebb_node *n, int k, const ebb_tensor *g)

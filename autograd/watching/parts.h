@@ -13,9 +13,11 @@
  * them, so that the call must leave its inputs as they are. */
 bool ebb_name_parts(ebb_tape *t, int n, const char *const *name);
 
-/* What is shown to observers alone, in the list t->shown: x's shape and type in the memory
- * order of like, contents undefined; NULL: no memory.  Then all of a list at its end. */
+/* What is shown to observers alone, in the list t->shown: x's shape and type in the memory order of like,
+ * contents undefined; and a copy of x in that order.  NULL: no memory. */
 ebb_tensor *ebb_shown_new(ebb_tape *t, const ebb_tensor *x, const ebb_tensor *like);
+ebb_tensor *ebb_shown_copy(ebb_tape *t, const ebb_tensor *x, const ebb_tensor *like);
+/* All of a list goes. */
 void ebb_shown_free(ebb_tensor **list);
 /* The value of part k, not the last, of a call with result y that has just run, shown; or NULL. */
 ebb_tensor *ebb_part_of_call(ebb_call *c, int k, const ebb_tensor *y);
