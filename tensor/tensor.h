@@ -34,6 +34,17 @@ extern "C" {
 #define EBB_SITE_STRING(line) EBB_SITE_STRING_(line)
 #define EBB_SITE __FILE__ ":" EBB_SITE_STRING(__LINE__)
 
+/* The body of the macro beside an op's prototype.  In C, EBB_CALL appends the call site to the
+ * arguments, and EBB_CALL_ARGS builds the struct of arguments and sets its member site.  C++ and
+ * function pointers call the function itself, and pass the site (or NULL) or the struct. */
+#ifdef __cplusplus
+#define EBB_CALL(function, ...) function(__VA_ARGS__)
+#define EBB_CALL_ARGS(function, type, ...) function(__VA_ARGS__)
+#else
+#define EBB_CALL(function, ...) function(__VA_ARGS__, EBB_SITE)
+#define EBB_CALL_ARGS(function, type, ...) function(&(type){__VA_ARGS__, .site = EBB_SITE})
+#endif
+
 typedef struct ebb_tape ebb_tape;
 typedef struct ebb_tensor ebb_tensor;
 typedef struct ebb_scope ebb_scope;

@@ -1,0 +1,255 @@
+/*
+ * arrays.h - ops that make, reduce, reshape, join and index tensors.
+ */
+#ifndef EBB_OPS_ARRAYS_H
+#define EBB_OPS_ARRAYS_H
+
+#include "../autograd/autograd.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Making tensors (create.c): constants, without a gradient -------------------------------- */
+
+/* [] of the default dtype */
+EBB_API ebb_tensor *ebb_scalar(ebb_tape *t, double value, const char *site);
+#define ebb_scalar(...) EBB_CALL(ebb_scalar, __VA_ARGS__)
+/* value in every element, of the default dtype */
+EBB_API ebb_tensor *ebb_full(ebb_tape *t, ebb_shape shape, double value, const char *site);
+#define ebb_full(...) EBB_CALL(ebb_full, __VA_ARGS__)
+/* 0 in every element */
+EBB_API ebb_tensor *ebb_zeros(ebb_tape *t, ebb_shape shape, const char *site);
+#define ebb_zeros(...) EBB_CALL(ebb_zeros, __VA_ARGS__)
+/* 1 in every element */
+EBB_API ebb_tensor *ebb_ones(ebb_tape *t, ebb_shape shape, const char *site);
+#define ebb_ones(...) EBB_CALL(ebb_ones, __VA_ARGS__)
+/* x's type and order */
+EBB_API ebb_tensor *ebb_zeros_like(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_zeros_like(...) EBB_CALL(ebb_zeros_like, __VA_ARGS__)
+EBB_API ebb_tensor *ebb_ones_like(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_ones_like(...) EBB_CALL(ebb_ones_like, __VA_ARGS__)
+/* Copies of C arrays in reading order: doubles and floats become the default dtype, int64_t
+ * I64, uint8_t U8. */
+EBB_API ebb_tensor *ebb_from_f64(
+	ebb_tape *t, ebb_shape shape, const double *values, const char *site);
+#define ebb_from_f64(...) EBB_CALL(ebb_from_f64, __VA_ARGS__)
+EBB_API ebb_tensor *ebb_from_f32(
+	ebb_tape *t, ebb_shape shape, const float *values, const char *site);
+#define ebb_from_f32(...) EBB_CALL(ebb_from_f32, __VA_ARGS__)
+EBB_API ebb_tensor *ebb_from_i64(
+	ebb_tape *t, ebb_shape shape, const int64_t *values, const char *site);
+#define ebb_from_i64(...) EBB_CALL(ebb_from_i64, __VA_ARGS__)
+EBB_API ebb_tensor *ebb_from_u8(
+	ebb_tape *t, ebb_shape shape, const uint8_t *values, const char *site);
+#define ebb_from_u8(...) EBB_CALL(ebb_from_u8, __VA_ARGS__)
+/* 0, 1, ..., n-1, I64 */
+EBB_API ebb_tensor *ebb_arange(ebb_tape *t, int64_t n, const char *site);
+#define ebb_arange(...) EBB_CALL(ebb_arange, __VA_ARGS__)
+/* uniform in [0,1) */
+EBB_API ebb_tensor *ebb_rand(ebb_tape *t, ebb_shape shape, const char *site);
+#define ebb_rand(...) EBB_CALL(ebb_rand, __VA_ARGS__)
+/* normal, mean 0, deviation 1 */
+EBB_API ebb_tensor *ebb_randn(ebb_tape *t, ebb_shape shape, const char *site);
+#define ebb_randn(...) EBB_CALL(ebb_randn, __VA_ARGS__)
+/* Any dtype to F32 or F64, in x's memory order.  Differentiable between F32 and F64. */
+EBB_API ebb_tensor *ebb_cast(ebb_tape *t, ebb_tensor *x, ebb_dtype dtype, const char *site);
+#define ebb_cast(...) EBB_CALL(ebb_cast, __VA_ARGS__)
+
+/* ---- Reductions (reduce.c): over .axes (default all), kept as size 1 with .keepdim ----------- */
+
+typedef struct ebb_reduce_args {
+	ebb_tape *t;
+	ebb_tensor *x;
+	ebb_axes axes;
+	bool keepdim;
+	const char *site;
+} ebb_reduce_args;
+/* of nothing: 0 */
+EBB_API ebb_tensor *ebb_sum(const ebb_reduce_args *a);
+#define ebb_sum(...) EBB_CALL_ARGS(ebb_sum, ebb_reduce_args, __VA_ARGS__)
+/* of nothing: NaN */
+EBB_API ebb_tensor *ebb_mean(const ebb_reduce_args *a);
+#define ebb_mean(...) EBB_CALL_ARGS(ebb_mean, ebb_reduce_args, __VA_ARGS__)
+/* log(sum exp(x)), shifted by the maximum.  Where it is -infinity its gradient is 0; where it is
+ * infinity the elements that are share the gradient. */
+EBB_API ebb_tensor *ebb_logsumexp(const ebb_reduce_args *a);
+#define ebb_logsumexp(...) EBB_CALL_ARGS(ebb_logsumexp, ebb_reduce_args, __VA_ARGS__)
+
+/* of nothing: 1; the gradient is exact where factors are 0 */
+EBB_API ebb_tensor *ebb_prod(const ebb_reduce_args *a);
+#define ebb_prod(...) EBB_CALL_ARGS(ebb_prod, ebb_reduce_args, __VA_ARGS__)
+
+/* The extreme; the gradient goes to the first of equal elements.  .index (one axis only)
+ * receives where, as I64. Of nothing: an error. */
+typedef struct ebb_extreme_args {
+	ebb_tape *t;
+	ebb_tensor *x;
+	ebb_axes axes;
+	bool keepdim;
+	ebb_tensor **index;
+	const char *site;
+} ebb_extreme_args;
+EBB_API ebb_tensor *ebb_max(const ebb_extreme_args *a);
+#define ebb_max(...) EBB_CALL_ARGS(ebb_max, ebb_extreme_args, __VA_ARGS__)
+EBB_API ebb_tensor *ebb_min(const ebb_extreme_args *a);
+#define ebb_min(...) EBB_CALL_ARGS(ebb_min, ebb_extreme_args, __VA_ARGS__)
+
+/* sum (x - mean)^2 / (n - correction); correction defaults to 1 (EBB_ZERO: the population's) */
+typedef struct ebb_var_args {
+	ebb_tape *t;
+	ebb_tensor *x;
+	ebb_axes axes;
+	double correction;
+	bool keepdim;
+	const char *site;
+} ebb_var_args;
+EBB_API ebb_tensor *ebb_var(const ebb_var_args *a);
+#define ebb_var(...) EBB_CALL_ARGS(ebb_var, ebb_var_args, __VA_ARGS__)
+/* its square root, which is finite where the variance is beyond the type's range; derivative 0 at 0 */
+EBB_API ebb_tensor *ebb_std(const ebb_var_args *a);
+#define ebb_std(...) EBB_CALL_ARGS(ebb_std, ebb_var_args, __VA_ARGS__)
+
+/* Where the extreme along an axis is (the first of equals; the first NaN wins), as I64 without
+ * that axis.  Not differentiable: an x that requires a gradient is an error (ebb_detach it). */
+EBB_API ebb_tensor *ebb_argmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
+#define ebb_argmax(...) EBB_CALL(ebb_argmax, __VA_ARGS__)
+EBB_API ebb_tensor *ebb_argmin(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
+#define ebb_argmin(...) EBB_CALL(ebb_argmin, __VA_ARGS__)
+
+/* y[..,k,..] = x[..,0,..] + .. + x[..,k,..] along axis (scan.c) */
+EBB_API ebb_tensor *ebb_cumsum(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
+#define ebb_cumsum(...) EBB_CALL(ebb_cumsum, __VA_ARGS__)
+
+/* (sum |x|^p)^(1/p), p > 0, default 2; the derivative of |x_i| at 0 is 0, and of |x|_2 at 0 to any
+ * order.  Neither the norm nor its gradient depends on whether the powers have a place in the type's
+ * range.  p may be INFINITY, the largest |x|, whose gradient goes to the first of equal ones, or
+ * EBB_ZERO, how many x are not 0. */
+typedef struct ebb_norm_args {
+	ebb_tape *t;
+	ebb_tensor *x;
+	double p;
+	ebb_axes axes;
+	bool keepdim;
+	const char *site;
+} ebb_norm_args;
+EBB_API ebb_tensor *ebb_norm(const ebb_norm_args *a);
+#define ebb_norm(...) EBB_CALL_ARGS(ebb_norm, ebb_norm_args, __VA_ARGS__)
+
+/* x summed down to a shape that broadcasts to x's: what the gradient of broadcasting does */
+EBB_API ebb_tensor *ebb_sum_to(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site);
+#define ebb_sum_to(...) EBB_CALL(ebb_sum_to, __VA_ARGS__)
+
+/* ---- Shapes (shape.c): views where memory allows --------------------------------------------- */
+
+/* one size may be -1 */
+EBB_API ebb_tensor *ebb_reshape(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site);
+#define ebb_reshape(...) EBB_CALL(ebb_reshape, __VA_ARGS__)
+/* [N,...] to [N, rest], reading order */
+EBB_API ebb_tensor *ebb_flatten(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_flatten(...) EBB_CALL(ebb_flatten, __VA_ARGS__)
+/* y's axis i is x's axis axes[i] */
+EBB_API ebb_tensor *ebb_permute(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site);
+#define ebb_permute(...) EBB_CALL(ebb_permute, __VA_ARGS__)
+EBB_API ebb_tensor *ebb_transpose(
+	ebb_tape *t, ebb_tensor *x, int axis_a, int axis_b, const char *site);
+#define ebb_transpose(...) EBB_CALL(ebb_transpose, __VA_ARGS__)
+/* by broadcasting; -1 keeps a size */
+EBB_API ebb_tensor *ebb_expand(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site);
+#define ebb_expand(...) EBB_CALL(ebb_expand, __VA_ARGS__)
+/* a new axis of size 1 */
+EBB_API ebb_tensor *ebb_unsqueeze(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
+#define ebb_unsqueeze(...) EBB_CALL(ebb_unsqueeze, __VA_ARGS__)
+/* drops an axis of size 1 */
+EBB_API ebb_tensor *ebb_squeeze(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
+#define ebb_squeeze(...) EBB_CALL(ebb_squeeze, __VA_ARGS__)
+#define EBB_END INT64_MAX
+/* x[start:stop:step] along an axis, as Python's: negative positions count from the end, ends
+ * are clipped; step >= 1 */
+EBB_API ebb_tensor *ebb_slice(ebb_tape *t, ebb_tensor *x, int axis, int64_t start, int64_t stop,
+	int64_t step, const char *site);
+#define ebb_slice(...) EBB_CALL(ebb_slice, __VA_ARGS__)
+/* the axes (none given: all) in reverse order of their elements */
+EBB_API ebb_tensor *ebb_flip(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site);
+#define ebb_flip(...) EBB_CALL(ebb_flip, __VA_ARGS__)
+/* x [..,R,C] with 0 above (tril) or below (triu) diagonal number d; 0 is the main one, 1 the one
+ * above it */
+EBB_API ebb_tensor *ebb_tril(ebb_tape *t, ebb_tensor *x, int64_t d, const char *site);
+#define ebb_tril(...) EBB_CALL(ebb_tril, __VA_ARGS__)
+EBB_API ebb_tensor *ebb_triu(ebb_tape *t, ebb_tensor *x, int64_t d, const char *site);
+#define ebb_triu(...) EBB_CALL(ebb_triu, __VA_ARGS__)
+/* [..,C*f*f,H,W] -> [..,C,H*f,W*f]: y[c,h*f+i,w*f+j] = x[(c*f+i)*f+j,h,w]; Shi et al. 2016 */
+EBB_API ebb_tensor *ebb_pixel_shuffle(ebb_tape *t, ebb_tensor *x, int64_t f, const char *site);
+#define ebb_pixel_shuffle(...) EBB_CALL(ebb_pixel_shuffle, __VA_ARGS__)
+/* x copied into one dense block of that order, if it is not one already */
+EBB_API ebb_tensor *ebb_dense(ebb_tape *t, ebb_tensor *x, ebb_order order, const char *site);
+#define ebb_dense(...) EBB_CALL(ebb_dense, __VA_ARGS__)
+
+/* ---- Joining, padding, indexing (join.c, index.c) -------------------------------------------- */
+
+/* along an axis that exists */
+EBB_API ebb_tensor *ebb_concat(
+	ebb_tape *t, int n, ebb_tensor *const *x, int axis, const char *site);
+#define ebb_concat(...) EBB_CALL(ebb_concat, __VA_ARGS__)
+/* along a new axis */
+EBB_API ebb_tensor *ebb_stack(ebb_tape *t, int n, ebb_tensor *const *x, int axis, const char *site);
+#define ebb_stack(...) EBB_CALL(ebb_stack, __VA_ARGS__)
+/* x cut along an axis into n parts of sizes[k], which add up to its size; sizes NULL: of equal
+ * size.  Fills part[0..n-1] (with NULL on failure).  True on success. */
+EBB_API bool ebb_split(ebb_tape *t, ebb_tensor *x, int axis, int n, const int64_t *sizes,
+	ebb_tensor **part, const char *site);
+#define ebb_split(...) EBB_CALL(ebb_split, __VA_ARGS__)
+/* Padding per axis, last axis first, before and after: EBB_PADS(left, right, top, bottom).
+ * Negative pads crop.  Reflection pads by less than the size, circular padding by at most the size
+ * that is left. */
+typedef struct ebb_pads {
+	int n;
+	int64_t pad[2 * EBB_MAX_DIMS];
+} ebb_pads;
+#define EBB_PADS(...) ((ebb_pads){EBB_COUNT_ARGS(__VA_ARGS__), {__VA_ARGS__}})
+typedef enum ebb_pad_mode {
+	EBB_PAD_CONSTANT,
+	EBB_PAD_REFLECT,
+	EBB_PAD_REPLICATE,
+	EBB_PAD_CIRCULAR
+} ebb_pad_mode;
+typedef struct ebb_pad_args {
+	ebb_tape *t;
+	ebb_tensor *x;
+	ebb_pads pads;
+	ebb_pad_mode mode;
+	double value;
+	const char *site;
+} ebb_pad_args;
+EBB_API ebb_tensor *ebb_pad(const ebb_pad_args *a);
+#define ebb_pad(...) EBB_CALL_ARGS(ebb_pad, ebb_pad_args, __VA_ARGS__)
+/* y[..,k,..] = x[..,index[k],..] along axis; index [K], I64, 0 <= index < size */
+EBB_API ebb_tensor *ebb_index_select(
+	ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site);
+#define ebb_index_select(...) EBB_CALL(ebb_index_select, __VA_ARGS__)
+/* y[i,k,j] = x[i,index[i,k,j],j] along axis; index has x's axes, its other sizes at most x's */
+EBB_API ebb_tensor *ebb_gather(
+	ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site);
+#define ebb_gather(...) EBB_CALL(ebb_gather, __VA_ARGS__)
+
+/* x with src added: y[i,index[i,k,j],j] = x[..] + sum of src[i,k,j] along axis; index has src's
+ * shape, its sizes beside the axis at most x's.  Differentiable by x and src. */
+EBB_API ebb_tensor *ebb_scatter_add(
+	ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, ebb_tensor *src, const char *site);
+#define ebb_scatter_add(...) EBB_CALL(ebb_scatter_add, __VA_ARGS__)
+/* y[..,:] = weight[index[..],:]; index I64 of any shape, weight [V,D].  The row .padding_idx
+ * (default: none; EBB_ZERO for row 0) gets no gradient. */
+typedef struct ebb_embedding_args {
+	ebb_tape *t;
+	ebb_tensor *index, *weight;
+	double padding_idx;
+	const char *site;
+} ebb_embedding_args;
+EBB_API ebb_tensor *ebb_embedding(const ebb_embedding_args *a);
+#define ebb_embedding(...) EBB_CALL_ARGS(ebb_embedding, ebb_embedding_args, __VA_ARGS__)
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * elementwise.h - functions of each element: of one tensor, of two, comparisons.
+ */
+#ifndef EBB_OPS_ELEMENTWISE_H
+#define EBB_OPS_ELEMENTWISE_H
+
+#include "../autograd/autograd.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Functions of one tensor (unary.c, activation.c) ----------------------------------------- */
+
+/* At infinity values and derivatives are their limits, NaN where there is none. */
+
+/* -x */
+EBB_API ebb_tensor *ebb_neg(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_neg(...) EBB_CALL(ebb_neg, __VA_ARGS__)
+/* |x|; derivative 0 at 0 */
+EBB_API ebb_tensor *ebb_abs(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_abs(...) EBB_CALL(ebb_abs, __VA_ARGS__)
+/* -1, 0 or 1; derivative 0 */
+EBB_API ebb_tensor *ebb_sign(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_sign(...) EBB_CALL(ebb_sign, __VA_ARGS__)
+/* e^x */
+EBB_API ebb_tensor *ebb_exp(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_exp(...) EBB_CALL(ebb_exp, __VA_ARGS__)
+/* natural; NaN below 0, where the derivative is 1/x all the same */
+EBB_API ebb_tensor *ebb_log(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_log(...) EBB_CALL(ebb_log, __VA_ARGS__)
+/* e^x - 1, exact for small x */
+EBB_API ebb_tensor *ebb_expm1(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_expm1(...) EBB_CALL(ebb_expm1, __VA_ARGS__)
+/* log(1 + x), exact for small x */
+EBB_API ebb_tensor *ebb_log1p(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_log1p(...) EBB_CALL(ebb_log1p, __VA_ARGS__)
+/* x^(1/2); NaN below 0; -0 counts as 0 */
+EBB_API ebb_tensor *ebb_sqrt(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_sqrt(...) EBB_CALL(ebb_sqrt, __VA_ARGS__)
+/* x^(-1/2), likewise */
+EBB_API ebb_tensor *ebb_rsqrt(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_rsqrt(...) EBB_CALL(ebb_rsqrt, __VA_ARGS__)
+/* the largest whole number <= x; derivative 0 */
+EBB_API ebb_tensor *ebb_floor(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_floor(...) EBB_CALL(ebb_floor, __VA_ARGS__)
+/* x^2 */
+EBB_API ebb_tensor *ebb_square(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_square(...) EBB_CALL(ebb_square, __VA_ARGS__)
+/* 1/x */
+EBB_API ebb_tensor *ebb_reciprocal(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_reciprocal(...) EBB_CALL(ebb_reciprocal, __VA_ARGS__)
+/* sin x, in radians */
+EBB_API ebb_tensor *ebb_sin(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_sin(...) EBB_CALL(ebb_sin, __VA_ARGS__)
+/* cos x, in radians */
+EBB_API ebb_tensor *ebb_cos(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_cos(...) EBB_CALL(ebb_cos, __VA_ARGS__)
+/* (e^x - e^-x)/(e^x + e^-x).  The gradient is made from y alone, as (1 - y)*(1 + y): in F32 it has lost
+ * its digits from |x| = 9 on. */
+EBB_API ebb_tensor *ebb_tanh(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_tanh(...) EBB_CALL(ebb_tanh, __VA_ARGS__)
+/* 2/sqrt(pi) * integral of exp(-u^2) from 0 to x */
+EBB_API ebb_tensor *ebb_erf(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_erf(...) EBB_CALL(ebb_erf, __VA_ARGS__)
+/* 1/(1+exp(-x)).  The gradient is made from y alone, as y*(1 - y): in F32 it has lost its digits from
+ * x = 16 on.  ebb_bce_with_logits, ebb_logsigmoid and ebb_softplus keep them. */
+EBB_API ebb_tensor *ebb_sigmoid(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_sigmoid(...) EBB_CALL(ebb_sigmoid, __VA_ARGS__)
+/* log(1+exp(x)) */
+EBB_API ebb_tensor *ebb_softplus(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_softplus(...) EBB_CALL(ebb_softplus, __VA_ARGS__)
+/* x*sigmoid(x) */
+EBB_API ebb_tensor *ebb_silu(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_silu(...) EBB_CALL(ebb_silu, __VA_ARGS__)
+/* log sigmoid(x) = -softplus(-x) */
+EBB_API ebb_tensor *ebb_logsigmoid(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_logsigmoid(...) EBB_CALL(ebb_logsigmoid, __VA_ARGS__)
+/* x*tanh(softplus(x)); Misra 2019 */
+EBB_API ebb_tensor *ebb_mish(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_mish(...) EBB_CALL(ebb_mish, __VA_ARGS__)
+/* x*min(max(x+3,0),6)/6; derivative -1/2 at -3, 1 at 3; Howard et al. 2019 */
+EBB_API ebb_tensor *ebb_hardswish(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_hardswish(...) EBB_CALL(ebb_hardswish, __VA_ARGS__)
+/* x/(1+|x|) */
+EBB_API ebb_tensor *ebb_softsign(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_softsign(...) EBB_CALL(ebb_softsign, __VA_ARGS__)
+/* max(x,0); derivative 0 at 0 */
+EBB_API ebb_tensor *ebb_relu(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_relu(...) EBB_CALL(ebb_relu, __VA_ARGS__)
+/* min(max(x,0),6); derivative 0 at 0 and at 6 */
+EBB_API ebb_tensor *ebb_relu6(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_relu6(...) EBB_CALL(ebb_relu6, __VA_ARGS__)
+/* x > 0 ? x : slope*x */
+EBB_API ebb_tensor *ebb_leaky_relu(ebb_tape *t, ebb_tensor *x, double slope, const char *site);
+#define ebb_leaky_relu(...) EBB_CALL(ebb_leaky_relu, __VA_ARGS__)
+/* x > 0 ? x : alpha*(exp(x)-1); Clevert et al. 2016 */
+EBB_API ebb_tensor *ebb_elu(ebb_tape *t, ebb_tensor *x, double alpha, const char *site);
+#define ebb_elu(...) EBB_CALL(ebb_elu, __VA_ARGS__)
+/* s*(x > 0 ? x : a*(exp(x)-1)), s = 1.0507.., a = 1.6732..; Klambauer et al. 2017 */
+EBB_API ebb_tensor *ebb_selu(ebb_tape *t, ebb_tensor *x, const char *site);
+#define ebb_selu(...) EBB_CALL(ebb_selu, __VA_ARGS__)
+/* x > 0 ? x : weight*x; weight [C], one per channel (axis 1) of x [N,C,..], or [1]; He et al. 2015 */
+EBB_API ebb_tensor *ebb_prelu(ebb_tape *t, ebb_tensor *x, ebb_tensor *weight, const char *site);
+#define ebb_prelu(...) EBB_CALL(ebb_prelu, __VA_ARGS__)
+/* x*Phi(x), Phi the normal distribution function; .tanh: its tanh approximation (Hendrycks &
+ * Gimpel 2016) */
+typedef struct ebb_gelu_args {
+	ebb_tape *t;
+	ebb_tensor *x;
+	bool tanh;
+	const char *site;
+} ebb_gelu_args;
+EBB_API ebb_tensor *ebb_gelu(const ebb_gelu_args *a);
+#define ebb_gelu(...) EBB_CALL_ARGS(ebb_gelu, ebb_gelu_args, __VA_ARGS__)
+/* min(max(x,lo),hi), so hi everywhere if lo > hi; derivative 1 where lo <= x <= hi, else 0 */
+EBB_API ebb_tensor *ebb_clamp(ebb_tape *t, ebb_tensor *x, double lo, double hi, const char *site);
+#define ebb_clamp(...) EBB_CALL(ebb_clamp, __VA_ARGS__)
+/* x + s */
+EBB_API ebb_tensor *ebb_add_scalar(ebb_tape *t, ebb_tensor *x, double s, const char *site);
+#define ebb_add_scalar(...) EBB_CALL(ebb_add_scalar, __VA_ARGS__)
+/* x * s */
+EBB_API ebb_tensor *ebb_mul_scalar(ebb_tape *t, ebb_tensor *x, double s, const char *site);
+#define ebb_mul_scalar(...) EBB_CALL(ebb_mul_scalar, __VA_ARGS__)
+/* x^p; NaN below 0 unless p is whole; the gradient of x^0 is 0 */
+EBB_API ebb_tensor *ebb_pow_scalar(ebb_tape *t, ebb_tensor *x, double p, const char *site);
+#define ebb_pow_scalar(...) EBB_CALL(ebb_pow_scalar, __VA_ARGS__)
+
+/* ---- Functions of two tensors, with broadcasting (binary.c) ---------------------------------- */
+
+/* a + b */
+EBB_API ebb_tensor *ebb_add(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+#define ebb_add(...) EBB_CALL(ebb_add, __VA_ARGS__)
+/* a - b */
+EBB_API ebb_tensor *ebb_sub(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+#define ebb_sub(...) EBB_CALL(ebb_sub, __VA_ARGS__)
+/* a*b */
+EBB_API ebb_tensor *ebb_mul(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+#define ebb_mul(...) EBB_CALL(ebb_mul, __VA_ARGS__)
+/* a/b */
+EBB_API ebb_tensor *ebb_div(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+#define ebb_div(...) EBB_CALL(ebb_div, __VA_ARGS__)
+/* a^b; NaN for a below 0 unless b is whole.  Derivatives b*a^(b-1), 0 where b = 0, and a^b*log(a),
+ * 0 where a^b = 0 and for 0^0 */
+EBB_API ebb_tensor *ebb_pow(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+#define ebb_pow(...) EBB_CALL(ebb_pow, __VA_ARGS__)
+/* equal operands share the gradient */
+EBB_API ebb_tensor *ebb_maximum(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+#define ebb_maximum(...) EBB_CALL(ebb_maximum, __VA_ARGS__)
+/* min(a,b); NaN of either wins; equal operands share the gradient */
+EBB_API ebb_tensor *ebb_minimum(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+#define ebb_minimum(...) EBB_CALL(ebb_minimum, __VA_ARGS__)
+/* cond != 0 ? a : b; cond is U8 or I64, all three broadcast */
+EBB_API ebb_tensor *ebb_where(
+	ebb_tape *t, ebb_tensor *cond, ebb_tensor *a, ebb_tensor *b, const char *site);
+#define ebb_where(...) EBB_CALL(ebb_where, __VA_ARGS__)
+
+/* Comparisons (compare.c): 1 where it holds, else 0, as U8, for real operands of one type, which
+ * broadcast; with NaN only not_equal holds.  Not differentiable: an operand that requires a
+ * gradient is an error (ebb_detach it). */
+EBB_API ebb_tensor *ebb_equal(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+#define ebb_equal(...) EBB_CALL(ebb_equal, __VA_ARGS__)
+EBB_API ebb_tensor *ebb_not_equal(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+#define ebb_not_equal(...) EBB_CALL(ebb_not_equal, __VA_ARGS__)
+EBB_API ebb_tensor *ebb_less(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+#define ebb_less(...) EBB_CALL(ebb_less, __VA_ARGS__)
+EBB_API ebb_tensor *ebb_less_equal(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+#define ebb_less_equal(...) EBB_CALL(ebb_less_equal, __VA_ARGS__)
+EBB_API ebb_tensor *ebb_greater(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+#define ebb_greater(...) EBB_CALL(ebb_greater, __VA_ARGS__)
+EBB_API ebb_tensor *ebb_greater_equal(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
+#define ebb_greater_equal(...) EBB_CALL(ebb_greater_equal, __VA_ARGS__)
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
