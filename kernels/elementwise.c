@@ -65,9 +65,9 @@ static void pow_scalar(int64_t n, const real *x, real *y, real a)
 	else if (a == -1)
 		PLAIN(1 / v);
 	else if (a == (real)0.5)
-		PLAIN(ebb_sqrt(v) + 0);
+		PLAIN(real_sqrt(v) + 0);
 	else
-		CALLS(ebb_pow(v, a));
+		CALLS(real_pow(v, a));
 }
 
 static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, real b)
@@ -77,32 +77,32 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 		PLAIN(-v);
 		break;
 	case EBB_ABS:
-		PLAIN(ebb_abs(v));
+		PLAIN(real_abs(v));
 		break;
 	case EBB_SIGN:
 		PLAIN(v != v ? v : (real)((v > 0) - (v < 0)));
 		break;
 	case EBB_EXP:
-		VECTOR(ebb_exp(v));
+		VECTOR(real_exp(v));
 		break;
 	case EBB_LOG:
-		VECTOR(ebb_log(v));
+		VECTOR(real_log(v));
 		break;
 	case EBB_EXPM1:
-		VECTOR(ebb_expm1_any(v));
+		VECTOR(real_expm1_any(v));
 		break;
 	case EBB_LOG1P:
-		VECTOR(ebb_log1p_any(v));
+		VECTOR(real_log1p_any(v));
 		break;
 	case EBB_SQRT:
 		/* Not -0, beside which the slope 1/(2y) would be -inf. */
-		PLAIN(ebb_sqrt(v) + 0);
+		PLAIN(real_sqrt(v) + 0);
 		break;
 	case EBB_RECIPROCAL:
 		PLAIN(1 / v);
 		break;
 	case EBB_RSQRT:
-		PLAIN(1 / (ebb_sqrt(v) + 0));
+		PLAIN(1 / (real_sqrt(v) + 0));
 		break;
 	case EBB_SQUARE:
 		PLAIN(v * v);
@@ -117,55 +117,55 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 		CALLS(LIBM(cos)(v));
 		break;
 	case EBB_TANH:
-		VECTOR(ebb_tanh(v));
+		VECTOR(real_tanh(v));
 		break;
 	case EBB_ERF:
-		VECTOR(ebb_erf(v));
+		VECTOR(real_erf(v));
 		break;
 	case EBB_SIGMOID:
-		VECTOR(ebb_sigmoid(v));
+		VECTOR(real_sigmoid(v));
 		break;
 	case EBB_SOFTPLUS:
-		VECTOR(ebb_softplus(v));
+		VECTOR(real_softplus(v));
 		break;
 	case EBB_SILU:
-		VECTOR(ebb_silu(v));
+		VECTOR(real_silu(v));
 		break;
 	case EBB_SILU_SLOPE:
-		VECTOR(ebb_silu_slope(v));
+		VECTOR(real_silu_slope(v));
 		break;
 	case EBB_LOGSIGMOID:
-		VECTOR(-ebb_softplus(-v));
+		VECTOR(-real_softplus(-v));
 		break;
 	case EBB_MISH:
-		VECTOR(ebb_mish(v));
+		VECTOR(real_mish(v));
 		break;
 	case EBB_MISH_SLOPE:
-		VECTOR(ebb_mish_slope(v));
+		VECTOR(real_mish_slope(v));
 		break;
 	case EBB_HARDSWISH:
 		PLAIN(v <= -3 ? 0 : v < 3 ? v * ((v + 3) / 6) : v);
 		break;
 	case EBB_SOFTSIGN:
-		PLAIN(ebb_softsign(v));
+		PLAIN(real_softsign(v));
 		break;
 	case EBB_HUBER:
-		PLAIN(ebb_abs(v) > a ? a * (ebb_abs(v) - a / 2) : v * (v / 2));
+		PLAIN(real_abs(v) > a ? a * (real_abs(v) - a / 2) : v * (v / 2));
 		break;
 	case EBB_GELU:
-		VECTOR(ebb_gelu(v));
+		VECTOR(real_gelu(v));
 		break;
 	case EBB_GELU_SLOPE:
-		VECTOR(ebb_gelu_slope(v));
+		VECTOR(real_gelu_slope(v));
 		break;
 	case EBB_GELU_TANH:
-		VECTOR(ebb_gelu_tanh(v));
+		VECTOR(real_gelu_tanh(v));
 		break;
 	case EBB_GELU_TANH_SLOPE:
-		VECTOR(ebb_gelu_tanh_slope(v));
+		VECTOR(real_gelu_tanh_slope(v));
 		break;
 	case EBB_GAUSS:
-		VECTOR(b * ebb_gauss(v, a));
+		VECTOR(b * real_gauss(v, a));
 		break;
 	case EBB_RELU:
 		PLAIN(v < 0 ? 0 : v);
@@ -177,10 +177,10 @@ static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, rea
 			PLAIN(v > 0 ? v : a * v);
 		break;
 	case EBB_ELU:
-		VECTOR(v > 0 ? v : a * ebb_expm1(v > 0 ? 0 : v));
+		VECTOR(v > 0 ? v : a * real_expm1(v > 0 ? 0 : v));
 		break;
 	case EBB_SELU:
-		VECTOR(b * (v > 0 ? v : a * ebb_expm1(v > 0 ? 0 : v)));
+		VECTOR(b * (v > 0 ? v : a * real_expm1(v > 0 ? 0 : v)));
 		break;
 	case EBB_CLAMP:
 		EBB_IVDEP

@@ -29,25 +29,25 @@ enum { EBB_BLOCK = 16 };
 #endif
 
 /* NaN stays. */
-EBB_INLINE real ebb_at_least(real x, real least)
+EBB_INLINE real real_at_least(real x, real least)
 {
 	return x < least ? least : x;
 }
 
-EBB_INLINE real ebb_at_most(real x, real most)
+EBB_INLINE real real_at_most(real x, real most)
 {
 	return x > most ? most : x;
 }
 
 /* C's pow(-inf, b) is no limit where b is not whole. */
-EBB_INLINE real ebb_pow(real a, real b)
+EBB_INLINE real real_pow(real a, real b)
 {
 	return a == -INFINITY && LIBM(floor)(b) != b ? NAN : LIBM(pow)(a, b);
 }
 
 #if EBB_F64
 
-EBB_INLINE real ebb_head(real x)
+EBB_INLINE real real_head(real x)
 {
 	uint64_t u;
 
@@ -57,75 +57,75 @@ EBB_INLINE real ebb_head(real x)
 	return x;
 }
 
-EBB_INLINE real ebb_exp(real x)
+EBB_INLINE real real_exp(real x)
 {
 	return exp(x);
 }
 
-EBB_INLINE real ebb_exp_within(real x)
+EBB_INLINE real real_exp_within(real x)
 {
 	return exp(x);
 }
 
-EBB_INLINE real ebb_exp_down(real x)
+EBB_INLINE real real_exp_down(real x)
 {
 	return exp(x);
 }
 
 /* exp(hi + lo), |lo| < 1e-4 */
-EBB_INLINE real ebb_exp_sum(real hi, real lo)
+EBB_INLINE real real_exp_sum(real hi, real lo)
 {
 	return exp(hi) * (1 + lo * (1 + lo * (0.5 + lo * (1.0 / 6))));
 }
 
-EBB_INLINE real ebb_expm1(real x)
+EBB_INLINE real real_expm1(real x)
 {
 	return expm1(x);
 }
 
-EBB_INLINE real ebb_expm1_any(real x)
+EBB_INLINE real real_expm1_any(real x)
 {
 	return expm1(x);
 }
 
-EBB_INLINE real ebb_log(real x)
+EBB_INLINE real real_log(real x)
 {
 	return log(x);
 }
 
-EBB_INLINE real ebb_log1p(real x)
+EBB_INLINE real real_log1p(real x)
 {
 	return log1p(x);
 }
 
-EBB_INLINE real ebb_log1p_any(real x)
+EBB_INLINE real real_log1p_any(real x)
 {
 	return log1p(x);
 }
 
-EBB_INLINE real ebb_tanh(real x)
+EBB_INLINE real real_tanh(real x)
 {
 	return tanh(x);
 }
 
-EBB_INLINE real ebb_abs(real x)
+EBB_INLINE real real_abs(real x)
 {
 	return fabs(x);
 }
 
-EBB_INLINE real ebb_signed(real size, real sign)
+EBB_INLINE real real_signed(real size, real sign)
 {
 	return copysign(size, sign);
 }
 
-EBB_INLINE real ebb_sqrt(real x)
+EBB_INLINE real real_sqrt(real x)
 {
 	return sqrt(x);
 }
 
 #else
 
-EBB_INLINE uint32_t ebb_bits(float x)
+EBB_INLINE uint32_t real_bits(float x)
 {
 	uint32_t u;
 
@@ -133,7 +133,7 @@ EBB_INLINE uint32_t ebb_bits(float x)
 	return u;
 }
 
-EBB_INLINE float ebb_float(uint32_t u)
+EBB_INLINE float real_of_bits(uint32_t u)
 {
 	float x;
 
@@ -142,40 +142,40 @@ EBB_INLINE float ebb_float(uint32_t u)
 }
 
 /* The first half of the digits: their square is exact. */
-EBB_INLINE float ebb_head(float x)
+EBB_INLINE float real_head(float x)
 {
-	return ebb_float(ebb_bits(x) & 0xfffff000u);
+	return real_of_bits(real_bits(x) & 0xfffff000u);
 }
 
-EBB_INLINE float ebb_abs(float x)
+EBB_INLINE float real_abs(float x)
 {
-	return ebb_float(ebb_bits(x) & 0x7fffffffu);
+	return real_of_bits(real_bits(x) & 0x7fffffffu);
 }
 
 /* size >= 0 with the sign of another */
-EBB_INLINE float ebb_signed(float size, float sign)
+EBB_INLINE float real_signed(float size, float sign)
 {
-	return ebb_float(ebb_bits(size) | (ebb_bits(sign) & 0x80000000u));
+	return real_of_bits(real_bits(size) | (real_bits(sign) & 0x80000000u));
 }
 
-EBB_INLINE float ebb_sqrt(float x)
+EBB_INLINE float real_sqrt(float x)
 {
 	return sqrtf(x);
 }
 
 /* x - n*log 2, where n*log 2 is the nearest to near; *bits is n as an integer.  near within [-150,
  * 150] or NaN. */
-EBB_INLINE float ebb_reduce_exp(float x, float near, uint32_t *bits)
+EBB_INLINE float real_reduce_exp(float x, float near, uint32_t *bits)
 {
 	float t = near * 1.44269504f + 12582912.0f; /* 1.5*2^23: adding it rounds */
 	float n = t - 12582912.0f;
 
-	*bits = ebb_bits(t) - 0x4b400000u;
+	*bits = real_bits(t) - 0x4b400000u;
 	return (x - n * 0.693359375f) - n * -2.12194440e-4f;
 }
 
 /* (exp(r) - 1 - r)/r^2 */
-EBB_INLINE float ebb_exp_tail(float r)
+EBB_INLINE float real_exp_tail(float r)
 {
 	float p = 1.9875691500e-4f;
 
@@ -187,69 +187,69 @@ EBB_INLINE float ebb_exp_tail(float r)
 }
 
 /* x*2^n by two factors, as 2^n alone may be out of range. */
-EBB_INLINE float ebb_scale(float x, uint32_t n)
+EBB_INLINE float real_scale(float x, uint32_t n)
 {
 	uint32_t half = (uint32_t)((int32_t)n >> 1);
 
-	return x * ebb_float((half + 127u) << 23) * ebb_float((n - half + 127u) << 23);
+	return x * real_of_bits((half + 127u) << 23) * real_of_bits((n - half + 127u) << 23);
 }
 
 /* For x within [-150, 150]. */
-EBB_INLINE float ebb_exp_within(float x)
+EBB_INLINE float real_exp_within(float x)
 {
 	uint32_t n;
-	float r = ebb_reduce_exp(x, x, &n);
+	float r = real_reduce_exp(x, x, &n);
 
-	return ebb_scale(1.0f + (r + r * r * ebb_exp_tail(r)), n);
+	return real_scale(1.0f + (r + r * r * real_exp_tail(r)), n);
 }
 
 /* For x <= 90. */
-EBB_INLINE float ebb_exp_down(float x)
+EBB_INLINE float real_exp_down(float x)
 {
-	return ebb_exp_within(ebb_at_least(x, -EBB_FAR));
+	return real_exp_within(real_at_least(x, -EBB_FAR));
 }
 
-EBB_INLINE float ebb_exp(float x)
+EBB_INLINE float real_exp(float x)
 {
-	return ebb_exp_down(ebb_at_most(x, 90.0f));
+	return real_exp_down(real_at_most(x, 90.0f));
 }
 
 /* exp(hi + lo), the sum within [-150, 150], lo small: an exponential of the sum would magnify its
  * rounding. */
-EBB_INLINE float ebb_exp_sum(float hi, float lo)
+EBB_INLINE float real_exp_sum(float hi, float lo)
 {
 	uint32_t n;
-	float r = ebb_reduce_exp(hi, hi + lo, &n) + lo;
+	float r = real_reduce_exp(hi, hi + lo, &n) + lo;
 
-	return ebb_scale(1.0f + (r + r * r * ebb_exp_tail(r)), n);
+	return real_scale(1.0f + (r + r * r * real_exp_tail(r)), n);
 }
 
 /* For x <= 20. */
-EBB_INLINE float ebb_expm1(float x)
+EBB_INLINE float real_expm1(float x)
 {
 	uint32_t n;
 	float r, s;
 
 	x = x < -30.0f ? -30.0f : x;
-	r = ebb_reduce_exp(x, x, &n);
-	s = ebb_float((n + 127u) << 23);
-	return s * (r + r * r * ebb_exp_tail(r)) + (s - 1.0f);
+	r = real_reduce_exp(x, x, &n);
+	s = real_of_bits((n + 127u) << 23);
+	return s * (r + r * r * real_exp_tail(r)) + (s - 1.0f);
 }
 
 /* For any x: from 20 on, exp(x) is far more than 2^24 times the 1. */
-EBB_INLINE float ebb_expm1_any(float x)
+EBB_INLINE float real_expm1_any(float x)
 {
-	float far = ebb_exp(x), near = ebb_expm1(x > 20.0f ? 20.0f : x);
+	float far = real_exp(x), near = real_expm1(x > 20.0f ? 20.0f : x);
 
 	return x > 20.0f ? far : near;
 }
 
-EBB_INLINE float ebb_log(float x)
+EBB_INLINE float real_log(float x)
 {
 	float tiny = x < 1.17549435e-38f ? 8388608.0f : 1.0f;
-	uint32_t u = ebb_bits(x * tiny) - 0x3f3504f3u; /* sqrt(1/2) */
+	uint32_t u = real_bits(x * tiny) - 0x3f3504f3u; /* sqrt(1/2) */
 	float e = (float)((int32_t)u >> 23) - (tiny > 1.0f ? 23.0f : 0.0f);
-	float f = ebb_float((u & 0x007fffffu) + 0x3f3504f3u) - 1.0f;
+	float f = real_of_bits((u & 0x007fffffu) + 0x3f3504f3u) - 1.0f;
 	float z = f * f, p = 7.0376836292e-2f, y;
 
 	p = p * f - 1.1514610310e-1f;
@@ -268,44 +268,44 @@ EBB_INLINE float ebb_log(float x)
 }
 
 /* For x in [0,1]. */
-EBB_INLINE float ebb_log1p(float x)
+EBB_INLINE float real_log1p(float x)
 {
 	float u = 1.0f + x;
 
-	return ebb_log(u) + (x - (u - 1.0f)) / u;
+	return real_log(u) + (x - (u - 1.0f)) / u;
 }
 
 /* For any x.  What 1 + x lost in rounding is added to the logarithm, to first order. */
-EBB_INLINE float ebb_log1p_any(float x)
+EBB_INLINE float real_log1p_any(float x)
 {
 	float u = 1.0f + x;
 	float lost = ((u > 0.0f) & (u < INFINITY)) ? (x - (u - 1.0f)) / u : 0.0f;
 
-	return ebb_log(u) + lost;
+	return real_log(u) + lost;
 }
 
-EBB_INLINE float ebb_tanh(float x)
+EBB_INLINE float real_tanh(float x)
 {
-	float t = ebb_expm1(-2.0f * ebb_abs(x));
+	float t = real_expm1(-2.0f * real_abs(x));
 	float y = -t / (t + 2.0f);
 
-	return ebb_signed(y, x);
+	return real_signed(y, x);
 }
 
 #endif
 
 /* exp(-by*x^2), by 1 or 1/2.  The square goes in two parts, the first of them exact. */
-EBB_INLINE real ebb_gauss(real x, real by)
+EBB_INLINE real real_gauss(real x, real by)
 {
-	real c = ebb_at_most(ebb_abs(x), EBB_FAR_ROOT(by)), h = ebb_head(c);
+	real c = real_at_most(real_abs(x), EBB_FAR_ROOT(by)), h = real_head(c);
 
-	return ebb_exp_sum(-by * (h * h), -by * ((c - h) * (c + h)));
+	return real_exp_sum(-by * (h * h), -by * ((c - h) * (c + h)));
 }
 
 /* The error function, and the normal distribution's. */
 #if EBB_F64
 
-EBB_INLINE real ebb_erf(real x)
+EBB_INLINE real real_erf(real x)
 {
 	return erf(x);
 }
@@ -313,14 +313,14 @@ EBB_INLINE real ebb_erf(real x)
 /* erfc(-x/sqrt 2)/2.  erfc magnifies what its argument has lost in rounding by the argument's square:
  * in the tail that is added to first order.  The root of 1/2 is hi + lo + 4.8e-17 less, hi of 26
  * bits. */
-EBB_INLINE real ebb_phi(real x)
+EBB_INLINE real real_phi(real x)
 {
 	const double root = 0.70710678118654752440, hi = 0x1.6a09e6p-1, lo = root - hi;
 	double z = -root * x, y = 0.5 * erfc(z), head, tail, lost;
 
 	if (!(z > 1) || y == 0)
 		return y;
-	head = ebb_head(x);
+	head = real_head(x);
 	tail = x - head;
 	lost = head * hi + z + (head * lo + tail * hi) + tail * lo - 4.8336466567264567e-17 * x;
 	return y * (1 + 2 * z * lost);
@@ -329,10 +329,10 @@ EBB_INLINE real ebb_phi(real x)
 #else
 
 /* erfc(x) for x >= 0, relative error 2e-7: Numerical Recipes' Chebyshev fit.  x^2 is by*of^2, where
- * of is exact; it goes in two parts, as for ebb_gauss. */
-EBB_INLINE float ebb_erfc_positive(float x, float of, float by)
+ * of is exact; it goes in two parts, as for real_gauss. */
+EBB_INLINE float real_erfc_positive(float x, float of, float by)
 {
-	float c = ebb_at_most(of, EBB_FAR_ROOT(by)), h = ebb_head(c);
+	float c = real_at_most(of, EBB_FAR_ROOT(by)), h = real_head(c);
 	float t = 1.0f / (1.0f + 0.5f * x);
 	float p = 0.17087277f;
 
@@ -345,13 +345,13 @@ EBB_INLINE float ebb_erfc_positive(float x, float of, float by)
 	p = p * t + 0.37409196f;
 	p = p * t + 1.00002368f;
 	p = p * t - 1.26551223f;
-	return t * ebb_exp_sum(-by * (h * h), p - by * ((c - h) * (c + h)));
+	return t * real_exp_sum(-by * (h * h), p - by * ((c - h) * (c + h)));
 }
 
-EBB_INLINE float ebb_erf(float x)
+EBB_INLINE float real_erf(float x)
 {
-	float a = ebb_abs(x), z = a * a;
-	float far = 1.0f - ebb_erfc_positive(a, a, 1.0f);
+	float a = real_abs(x), z = a * a;
+	float far = 1.0f - real_erfc_positive(a, a, 1.0f);
 	float p = -1.0f / 685440.0f, near, y;
 
 	z = a < 0.75f ? z : 0.0f;
@@ -364,56 +364,56 @@ EBB_INLINE float ebb_erf(float x)
 	p = p * z + 1.0f / 3.0f;
 	near = 1.12837917f * (a - a * z * p);
 	y = a < 0.75f ? near : far;
-	return ebb_signed(y, x);
+	return real_signed(y, x);
 }
 
-EBB_INLINE float ebb_phi(float x)
+EBB_INLINE float real_phi(float x)
 {
-	float a = ebb_abs(x), q = 0.5f * ebb_erfc_positive(0.70710678f * a, a, 0.5f);
+	float a = real_abs(x), q = 0.5f * real_erfc_positive(0.70710678f * a, a, 0.5f);
 
 	return x > 0.0f ? 1.0f - q : q;
 }
 
 #endif
 
-EBB_INLINE real ebb_sigmoid(real x)
+EBB_INLINE real real_sigmoid(real x)
 {
-	real z = ebb_exp_down(-ebb_abs(x));
+	real z = real_exp_down(-real_abs(x));
 
 	return (x >= 0 ? (real)1 : z) / (1 + z);
 }
 
-EBB_INLINE real ebb_softplus(real x)
+EBB_INLINE real real_softplus(real x)
 {
-	return (x < 0 ? 0 : x) + ebb_log1p(ebb_exp_down(-ebb_abs(x)));
+	return (x < 0 ? 0 : x) + real_log1p(real_exp_down(-real_abs(x)));
 }
 
-EBB_INLINE real ebb_silu(real x)
+EBB_INLINE real real_silu(real x)
 {
-	return ebb_at_least(x, -EBB_FAR) * ebb_sigmoid(x);
+	return real_at_least(x, -EBB_FAR) * real_sigmoid(x);
 }
 
 /* s*(1 + x*(1 - s)) */
-EBB_INLINE real ebb_silu_slope(real x)
+EBB_INLINE real real_silu_slope(real x)
 {
-	real a = ebb_at_most(ebb_abs(x), EBB_FAR), z = ebb_exp_within(-a), r = 1 / (1 + z);
+	real a = real_at_most(real_abs(x), EBB_FAR), z = real_exp_within(-a), r = 1 / (1 + z);
 	real s = (x > 0 ? (real)1 : z) * r, q = (x > 0 ? z : (real)1) * r;
 
-	return s * (1 + ebb_signed(a, x) * q);
+	return s * (1 + real_signed(a, x) * q);
 }
 
-EBB_INLINE real ebb_gelu(real x)
+EBB_INLINE real real_gelu(real x)
 {
-	return ebb_at_least(x, -EBB_FAR_ROOT((real)0.5)) * ebb_phi(x);
+	return real_at_least(x, -EBB_FAR_ROOT((real)0.5)) * real_phi(x);
 }
 
 /* Phi(x) + x*phi(x), phi the normal density */
-EBB_INLINE real ebb_gelu_slope(real x)
+EBB_INLINE real real_gelu_slope(real x)
 {
-	real a = ebb_at_most(ebb_abs(x), EBB_FAR_ROOT((real)0.5));
-	real density = (real)0.39894228040143267794 * ebb_gauss(a, (real)0.5);
+	real a = real_at_most(real_abs(x), EBB_FAR_ROOT((real)0.5));
+	real density = (real)0.39894228040143267794 * real_gauss(a, (real)0.5);
 
-	return ebb_phi(x) + ebb_signed(a, x) * density;
+	return real_phi(x) + real_signed(a, x) * density;
 }
 
 /* x*(1 + tanh u)/2 with u = sqrt(2/pi)*(x + k*x^3), and (1 + tanh u)/2 = sigmoid(2u), which keeps its
@@ -421,50 +421,50 @@ EBB_INLINE real ebb_gelu_slope(real x)
 #define EBB_GELU_CUBE ((real)0.044715)
 #define EBB_GELU_TWICE ((real)1.5957691216057307)
 
-EBB_INLINE real ebb_gelu_tanh(real x)
+EBB_INLINE real real_gelu_tanh(real x)
 {
-	return ebb_at_least(x, -EBB_FAR) *
-	       ebb_sigmoid(EBB_GELU_TWICE * (x + EBB_GELU_CUBE * (x * x * x)));
+	return real_at_least(x, -EBB_FAR) *
+	       real_sigmoid(EBB_GELU_TWICE * (x + EBB_GELU_CUBE * (x * x * x)));
 }
 
 /* s + x*s*(1 - s)*(2u)', s = sigmoid(2u) */
-EBB_INLINE real ebb_gelu_tanh_slope(real x)
+EBB_INLINE real real_gelu_tanh_slope(real x)
 {
-	real a = ebb_at_most(ebb_abs(x), EBB_FAR_ROOT((real)0.5)), a2 = a * a;
+	real a = real_at_most(real_abs(x), EBB_FAR_ROOT((real)0.5)), a2 = a * a;
 	real u = EBB_GELU_TWICE * (a + EBB_GELU_CUBE * (a2 * a));
 	real du = EBB_GELU_TWICE * (1 + 3 * EBB_GELU_CUBE * a2);
-	real z = ebb_exp_down(-u), r = 1 / (1 + z);
+	real z = real_exp_down(-u), r = 1 / (1 + z);
 	real s = (x > 0 ? (real)1 : z) * r, q = (x > 0 ? z : (real)1) * r;
 
-	return s * (1 + ebb_signed(a, x) * (q * du));
+	return s * (1 + real_signed(a, x) * (q * du));
 }
 
 /* tanh(log(1+e)) = e(e+2)/(e(e+2)+2) with e = exp(x), over e^2 where x > 0: x times that. */
-EBB_INLINE real ebb_mish(real x)
+EBB_INLINE real real_mish(real x)
 {
-	real z = ebb_exp_down(-ebb_abs(x));
+	real z = real_exp_down(-real_abs(x));
 	real above = x > 0 ? 1 + 2 * z : z * (z + 2), below = x > 0 ? 2 * z * z : 2;
 
-	return ebb_at_least(x, -EBB_FAR) * (above / (above + below));
+	return real_at_least(x, -EBB_FAR) * (above / (above + below));
 }
 
 /* u + x*s*(1 - u^2), u = tanh(softplus x), from s = sigmoid x and q = 1 - s, whichever is small
  * being exact: u = s(1+q)/(1+q^2), 1 - u^2 = (2q/(1+q^2))^2. */
-EBB_INLINE real ebb_mish_slope(real x)
+EBB_INLINE real real_mish_slope(real x)
 {
-	real a = ebb_at_most(ebb_abs(x), EBB_FAR), z = ebb_exp_within(-a);
+	real a = real_at_most(real_abs(x), EBB_FAR), z = real_exp_within(-a);
 	real s = (x > 0 ? (real)1 : z) / (1 + z), q = (x > 0 ? z : (real)1) / (1 + z);
 	real r = 1 / (1 + q * q), w = 2 * q * r;
 
-	return s * ((1 + q) * r + ebb_signed(a, x) * w * w);
+	return s * ((1 + q) * r + real_signed(a, x) * w * w);
 }
 
 /* From 2^60 on 1 + |x| is |x|, and the quotient 1. */
-EBB_INLINE real ebb_softsign(real x)
+EBB_INLINE real real_softsign(real x)
 {
-	real a = ebb_at_most(ebb_abs(x), (real)0x1p60);
+	real a = real_at_most(real_abs(x), (real)0x1p60);
 
-	return ebb_signed(a / (1 + a), x);
+	return real_signed(a / (1 + a), x);
 }
 
 #endif

@@ -168,7 +168,7 @@ static void adam_range(const struct step_job *j, const ebb_kernel_step *p, int64
 
 		m[i] = beta1 * m[i] + rest1 * g;
 		v[i] = beta2 * v[i] + rest2 * (g * g);
-		w[i] = keep * w[i] - size * m[i] / (ebb_sqrt(v[i]) * root + eps);
+		w[i] = keep * w[i] - size * m[i] / (real_sqrt(v[i]) * root + eps);
 	}
 }
 
@@ -201,7 +201,7 @@ static void rmsprop_range(
 			real g = grad[i] * gscale + decay * w[i];
 
 			v[i] = alpha * v[i] + rest * (g * g);
-			m[i] = momentum * m[i] + g / (ebb_sqrt(v[i]) + eps);
+			m[i] = momentum * m[i] + g / (real_sqrt(v[i]) + eps);
 			w[i] -= lr * m[i];
 		}
 	} else {
@@ -210,7 +210,7 @@ static void rmsprop_range(
 			real g = grad[i] * gscale + decay * w[i];
 
 			v[i] = alpha * v[i] + rest * (g * g);
-			w[i] -= lr * (g / (ebb_sqrt(v[i]) + eps));
+			w[i] -= lr * (g / (real_sqrt(v[i]) + eps));
 		}
 	}
 }

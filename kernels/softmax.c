@@ -152,7 +152,7 @@ EBB_INLINE double exp_of_line(
 	{
 		load(m, x + i * stride, stride, -INFINITY, block);
 		for (int k = 0; k < EBB_BLOCK; k++)
-			block[k] = ebb_exp(block[k] - shift);
+			block[k] = real_exp(block[k] - shift);
 		if (y)
 			store(m, y + i * stride, stride, block);
 		for (int p = 0; p < PARTS && less_one; p++) {
@@ -232,7 +232,7 @@ static void logsumexp_slope_line(const struct lines *j, int64_t line, int64_t fr
 	int64_t infinite = 0;
 
 	(void)line;
-	if (ebb_abs(m) < INFINITY) {
+	if (real_abs(m) < INFINITY) {
 		double s = line_exp(j->len, x, j->inner, m, p);
 
 		scale_line(j->len, p, j->inner, (real)(1 / s));
@@ -325,7 +325,7 @@ static void log_softmax_grad_line(const struct lines *j, int64_t line, int64_t f
 		load(m, gy + i * j->inner, j->inner, 0, u);
 		load(m, y + i * j->inner, j->inner, 0, v);
 		for (int k = 0; k < EBB_BLOCK; k++)
-			u[k] -= ebb_exp(v[k]) * sum;
+			u[k] -= real_exp(v[k]) * sum;
 		store(m, gx + i * j->inner, j->inner, u);
 	}
 	largest = largest_of(&most);

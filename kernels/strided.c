@@ -132,7 +132,7 @@ static int64_t rows_per_piece(const struct axes *a, int64_t rows)
  * weight of 0 is 0, for an infinite x too. */
 EBB_INLINE real bce(real x, real t)
 {
-	real size = ebb_abs(x), w = x > 0 ? 1 - t : t, least = ebb_log1p(ebb_exp(-size));
+	real size = real_abs(x), w = x > 0 ? 1 - t : t, least = real_log1p(real_exp(-size));
 
 	return w == 0 ? least : size * w + least;
 }
@@ -140,7 +140,7 @@ EBB_INLINE real bce(real x, real t)
 /* sigmoid(x) - t = (1 - t)*sigmoid(x) - t*sigmoid(-x) */
 EBB_INLINE real bce_slope(real x, real t)
 {
-	real z = ebb_exp(-ebb_abs(x)), s = 1 - t;
+	real z = real_exp(-real_abs(x)), s = 1 - t;
 
 	return (x > 0 ? s - t * z : s * z - t) / (1 + z);
 }
@@ -153,7 +153,7 @@ EBB_INLINE real bce_slope(real x, real t)
 	X(EBB_MUL, a * b) \
 	X(EBB_MUL_OR_ZERO, ((a == 0) | (b == 0)) ? 0 : a * b) \
 	X(EBB_DIV, a / b) \
-	X(EBB_POW, ebb_pow(a, b)) \
+	X(EBB_POW, real_pow(a, b)) \
 	X(EBB_MAXIMUM, ((a > b) | (a != a)) ? a : b) \
 	X(EBB_MINIMUM, ((a < b) | (a != a)) ? a : b) \
 	X(EBB_GREATER, a > b ? 1 : 0) \
