@@ -32,6 +32,8 @@ static const struct type {
 	[EBB_FILE_F64] = {"F64", 8},
 	[EBB_FILE_OTHER] = {"OTHER", 0},
 };
+_Static_assert(
+	sizeof types / sizeof types[0] == EBB_FILE_OTHER + 1, "one entry for each ebb_file_dtype");
 
 const char *ebb_file_dtype_name(ebb_file_dtype dtype)
 {

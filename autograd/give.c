@@ -369,8 +369,8 @@ static void add_range(ebb_tensor *acc, const ebb_selection *p, const ebb_tensor 
 	if (empty)
 		ebb_copy_strided(size, g->ndim, g->shape, g->data, g->strides, at, strides);
 	else
-		RUN(g, binary_strided, EBB_ADD, g->ndim, g->shape, at, strides, g->data, g->strides,
-			at, strides, 0.0);
+		RUN(g, binary_strided, EBB_BINARY_add, g->ndim, g->shape, at, strides, g->data,
+			g->strides, at, strides, 0.0);
 }
 
 /* False: an index is out of x's range, and the tape has failed. */

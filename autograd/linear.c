@@ -22,7 +22,7 @@ ebb_tensor *ebb_linear_add(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char
 	ebb_tensor *in[] = {a, b};
 	ebb_call c = ebb_begin(t, &ADD, site, 2, in);
 
-	return ebb_record(&c, ebb_binary_result(&c, EBB_ADD, 0));
+	return ebb_record(&c, ebb_binary_result(&c, EBB_BINARY_add, 0));
 }
 
 void ebb_linear_accumulate(ebb_tensor *y, const ebb_tensor *x)
@@ -188,7 +188,7 @@ ebb_tensor *ebb_linear_copy(ebb_tape *t, ebb_tensor *x, const char *site)
 	ebb_tensor *y = ebb_new_like(&c, x);
 
 	if (y)
-		RUN(y, unary, EBB_MUL_SCALAR, y->count, x->data, y->data, 1.0, 0);
+		RUN(y, unary, EBB_UNARY_mul_scalar, y->count, x->data, y->data, 1.0, 0);
 	return ebb_record(&c, y);
 }
 

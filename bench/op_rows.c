@@ -192,19 +192,19 @@ static void batchnorm_relu_grad(const op_row *r, const ebb_kernels *k, float **b
 static void relu(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
 {
 	(void)workspace;
-	k->unary(EBB_RELU, (int64_t)r->floats[0], b[0], b[1], 0, 0);
+	k->unary(EBB_UNARY_relu, (int64_t)r->floats[0], b[0], b[1], 0, 0);
 }
 
 static void relu_grad(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
 {
 	(void)workspace;
-	k->binary(EBB_RELU_GRAD, (int64_t)r->floats[0], b[0], b[1], b[2], 0);
+	k->binary(EBB_BINARY_relu_grad, (int64_t)r->floats[0], b[0], b[1], b[2], 0);
 }
 
 static void add(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
 {
 	(void)workspace;
-	k->binary(EBB_ADD, (int64_t)r->floats[0], b[0], b[1], b[2], 0);
+	k->binary(EBB_BINARY_add, (int64_t)r->floats[0], b[0], b[1], b[2], 0);
 }
 
 static void maxpool(const op_row *r, const ebb_kernels *k, float **b, void *workspace)

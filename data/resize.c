@@ -43,6 +43,8 @@ static const struct {
 	[EBB_RESIZE_BICUBIC] = {keys, 2},
 	[EBB_RESIZE_AREA] = {box, 0.5},
 };
+_Static_assert(sizeof filters / sizeof filters[0] == EBB_RESIZE_AREA + 1,
+	"one entry for each ebb_resize_filter");
 
 /* One axis: output i is the sum of weight[i * taps + k] * input[first[i] + k], k < count[i]. */
 typedef struct axis {

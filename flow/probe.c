@@ -400,7 +400,7 @@ static bool compare(struct probe_param *q, struct param_sums *row)
 	if (ok) {
 		ebb_float_state own = ebb_float_enter(false);
 
-		k->binary(EBB_SUB, n, now, q->snapshot, q->snapshot, 0);
+		k->binary(EBB_BINARY_sub, n, now, q->snapshot, q->snapshot, 0);
 		k->stats(n, q->snapshot, -INFINITY, INFINITY, &change);
 		ebb_float_leave(own);
 		row->change = change.nan > 0 ? NAN : change.l2;

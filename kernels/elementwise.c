@@ -1,11 +1,12 @@
 /*
- * elementwise.c - functions of one operand over dense memory, and the conversions.
+ * elementwise.c - the functions of unary.def over dense memory, and conversions.
  *
- * Each function is a tight loop of its own; a switch outside the loop picks it.
+ * Each function is a loop of its own; a switch outside the loop selects it.
  */
 #include "functions.h"
 
-/* A loop over all elements of a function whose value is the same however it is vectorised. */
+/* The three loops of the column VALUE of unary.def.  PLAIN is for an expression whose result
+ * does not depend on how the compiler vectorizes it. */
 #define PLAIN(expr)                                                                                \
 	do {                                                                                       \
 		EBB_IVDEP                                                                          \
@@ -15,7 +16,7 @@
 		}                                                                                  \
 	} while (0)
 
-/* The same for library calls, which no compiler vectorises. */
+/* CALLS is for calls of libm, which compilers do not vectorize. */
 #define CALLS(expr)                                                                                \
 	do {                                                                                       \
 		for (int64_t i = 0; i < n; i++) {                                                  \
@@ -24,8 +25,8 @@
 		}                                                                                  \
 	} while (0)
 
-/* A loop by whole blocks, the last one padded, so that an element's value does not depend on
- * where it stands. */
+/* VECTOR runs over blocks of EBB_BLOCK elements for float, the last block padded, so that the
+ * result for an element does not depend on its position. */
 #define BLOCKS(expr)                                                                               \
 	do {                                                                                       \
 		for (int64_t i = 0; i < n; i += EBB_BLOCK) {                                       \
@@ -70,153 +71,30 @@ static void pow_scalar(int64_t n, const real *x, real *y, real a)
 		CALLS(real_pow(v, a));
 }
 
+static void leaky_relu(int64_t n, const real *x, real *y, real a)
+{
+	if (a == 0)
+		PLAIN(v < 0 ? 0 : v);
+	else
+		PLAIN(v > 0 ? v : a * v);
+}
+
 static void unary(ebb_unary_fn f, int64_t n, const real *x, real *y, real a, real b)
 {
 	switch (f) {
-	case EBB_NEG:
-		PLAIN(-v);
+#define CASE(name, ...)                                                                            \
+	case EBB_UNARY_##name:                                                                     \
+		__VA_ARGS__;                                                                       \
 		break;
-	case EBB_ABS:
-		PLAIN(real_abs(v));
-		break;
-	case EBB_SIGN:
-		PLAIN(v != v ? v : (real)((v > 0) - (v < 0)));
-		break;
-	case EBB_EXP:
-		VECTOR(real_exp(v));
-		break;
-	case EBB_LOG:
-		VECTOR(real_log(v));
-		break;
-	case EBB_EXPM1:
-		VECTOR(real_expm1_any(v));
-		break;
-	case EBB_LOG1P:
-		VECTOR(real_log1p_any(v));
-		break;
-	case EBB_SQRT:
-		/* Not -0, beside which the slope 1/(2y) would be -inf. */
-		PLAIN(real_sqrt(v) + 0);
-		break;
-	case EBB_RECIPROCAL:
-		PLAIN(1 / v);
-		break;
-	case EBB_RSQRT:
-		PLAIN(1 / (real_sqrt(v) + 0));
-		break;
-	case EBB_SQUARE:
-		PLAIN(v * v);
-		break;
-	case EBB_FLOOR:
-		PLAIN(LIBM(floor)(v));
-		break;
-	case EBB_SIN:
-		CALLS(LIBM(sin)(v));
-		break;
-	case EBB_COS:
-		CALLS(LIBM(cos)(v));
-		break;
-	case EBB_TANH:
-		VECTOR(real_tanh(v));
-		break;
-	case EBB_ERF:
-		VECTOR(real_erf(v));
-		break;
-	case EBB_SIGMOID:
-		VECTOR(real_sigmoid(v));
-		break;
-	case EBB_SOFTPLUS:
-		VECTOR(real_softplus(v));
-		break;
-	case EBB_SILU:
-		VECTOR(real_silu(v));
-		break;
-	case EBB_SILU_SLOPE:
-		VECTOR(real_silu_slope(v));
-		break;
-	case EBB_LOGSIGMOID:
-		VECTOR(-real_softplus(-v));
-		break;
-	case EBB_MISH:
-		VECTOR(real_mish(v));
-		break;
-	case EBB_MISH_SLOPE:
-		VECTOR(real_mish_slope(v));
-		break;
-	case EBB_HARDSWISH:
-		PLAIN(v <= -3 ? 0 : v < 3 ? v * ((v + 3) / 6) : v);
-		break;
-	case EBB_SOFTSIGN:
-		PLAIN(real_softsign(v));
-		break;
-	case EBB_HUBER:
-		PLAIN(real_abs(v) > a ? a * (real_abs(v) - a / 2) : v * (v / 2));
-		break;
-	case EBB_GELU:
-		VECTOR(real_gelu(v));
-		break;
-	case EBB_GELU_SLOPE:
-		VECTOR(real_gelu_slope(v));
-		break;
-	case EBB_GELU_TANH:
-		VECTOR(real_gelu_tanh(v));
-		break;
-	case EBB_GELU_TANH_SLOPE:
-		VECTOR(real_gelu_tanh_slope(v));
-		break;
-	case EBB_GAUSS:
-		VECTOR(b * real_gauss(v, a));
-		break;
-	case EBB_RELU:
-		PLAIN(v < 0 ? 0 : v);
-		break;
-	case EBB_LEAKY_RELU:
-		if (a == 0)
-			PLAIN(v < 0 ? 0 : v);
-		else
-			PLAIN(v > 0 ? v : a * v);
-		break;
-	case EBB_ELU:
-		VECTOR(v > 0 ? v : a * real_expm1(v > 0 ? 0 : v));
-		break;
-	case EBB_SELU:
-		VECTOR(b * (v > 0 ? v : a * real_expm1(v > 0 ? 0 : v)));
-		break;
-	case EBB_CLAMP:
-		EBB_IVDEP
-		for (int64_t i = 0; i < n; i++) {
-			real v = x[i] < a ? a : x[i];
-
-			y[i] = v > b ? b : v;
-		}
-		break;
-	case EBB_ADD_SCALAR:
-		PLAIN(v + a);
-		break;
-	case EBB_MUL_SCALAR:
-		PLAIN(v * a);
-		break;
-	case EBB_POW_SCALAR:
-		pow_scalar(n, x, y, a);
-		break;
-	case EBB_RSUB_SCALAR:
-		PLAIN(a - v);
-		break;
-	case EBB_STEP:
-		PLAIN(v > a ? 1 : 0);
-		break;
-	case EBB_INSIDE:
-		PLAIN(((a <= v) & (v <= b)) ? 1 : 0);
-		break;
-	case EBB_IS_EQUAL:
-		PLAIN(v == a ? 1 : 0);
-		break;
+#define UNARY(name, domain, torch, exact, value, gradient) CASE(name, value)
+#define UNARY_KERNEL(name, exact, value) CASE(name, value)
+#include "unary.def"
 	case EBB_UNARY_COUNT:
 		break;
 	}
 }
 
-/* ---- Pieces ---------------------------------------------------------------------------------- */
+/* ---- Tasks ----------------------------------------------------------------------------------- */
 
 struct unary_job {
 	ebb_unary_fn f;
@@ -246,7 +124,7 @@ void EBB_NAME(unary)(ebb_unary_fn f, int64_t n, const void *x, void *y, double a
 		ebb_run(ebb_ceil_div(n, EBB_PIECE), unary_piece, &j);
 }
 
-/* The conversions and the like: y = f(x, y) with two constants. */
+/* fill, axpy and the conversions: y = f(x, y) with constants a and b. */
 struct flat_job {
 	int64_t n;
 	const void *x;

@@ -12,6 +12,8 @@ static const char *const switches[] = {"0", "1", NULL};
 static const char *const isas[] = {"baseline", "avx2", "avx512", NULL};
 /* In the order of ebb_conv_choice, from EBB_CONV_DIRECT on. */
 static const char *const ways[] = {"direct", "winograd", "im2col", NULL};
+_Static_assert(sizeof ways / sizeof ways[0] == EBB_CONV_IM2COL + 1,
+	"one name for each ebb_conv_choice but EBB_CONV_BY_SHAPE");
 
 static const char *value_of(const char *variable)
 {

@@ -1,9 +1,9 @@
 /*
- * functions.h - exp, log and what is made of them, for one real each, without a branch.
+ * functions.h - exp, log, erf and functions of them, of one real, without branches.
  *
- * For float they are polynomials that a compiler can vectorise, good to about 2 ulp; for double
- * they are libm's.  Call them in loops of a constant length (ebb_block): a loop with a remainder
- * might round its last elements differently.
+ * For float the functions are polynomials that compilers vectorize, accurate to about 2 ulp; for
+ * double they call libm.  Call them in loops of the constant length EBB_BLOCK: the remainder of
+ * another loop might be rounded differently.
  */
 #ifndef EBB_KERNELS_FUNCTIONS_H
 #define EBB_KERNELS_FUNCTIONS_H
@@ -13,11 +13,11 @@
 #include <math.h>
 #include <string.h>
 
-/* Elements that a block function takes at a time. */
+/* The length of the loops that call these functions. */
 enum { EBB_BLOCK = 16 };
 
-/* From FAR on exp(-x) is 0, and exp(-x^2) and exp(-x^2/2) from its roots on.  What multiplies such a
- * zero is held there: infinity times it would be NaN. */
+/* exp(-x) is 0 for x >= EBB_FAR; exp(-by*x^2) is 0 for x >= EBB_FAR_ROOT(by), by 1 or 1/2.  A
+ * factor of such an exponential is clamped there, because infinity*0 would be NaN. */
 #if EBB_F64
 #define EBB_FAR 746.0
 #define EBB_FAR_ROOT(by) ((by) < 1 ? 39.0 : 27.5)
@@ -28,7 +28,7 @@ enum { EBB_BLOCK = 16 };
 #define LIBM(function) function##f
 #endif
 
-/* NaN stays. */
+/* max(x, least) and min(x, most), NaN for a NaN x. */
 EBB_INLINE real real_at_least(real x, real least)
 {
 	return x < least ? least : x;
@@ -39,7 +39,7 @@ EBB_INLINE real real_at_most(real x, real most)
 	return x > most ? most : x;
 }
 
-/* C's pow(-inf, b) is no limit where b is not whole. */
+/* NaN at -infinity unless b is an integer, where C's pow(-inf, b) is not the limit. */
 EBB_INLINE real real_pow(real a, real b)
 {
 	return a == -INFINITY && LIBM(floor)(b) != b ? NAN : LIBM(pow)(a, b);
@@ -141,7 +141,7 @@ EBB_INLINE float real_of_bits(uint32_t u)
 	return x;
 }
 
-/* The first half of the digits: their square is exact. */
+/* The upper half of the digits of x, whose square is exact. */
 EBB_INLINE float real_head(float x)
 {
 	return real_of_bits(real_bits(x) & 0xfffff000u);
@@ -152,7 +152,7 @@ EBB_INLINE float real_abs(float x)
 	return real_of_bits(real_bits(x) & 0x7fffffffu);
 }
 
-/* size >= 0 with the sign of another */
+/* size, which is not negative, with the sign of sign */
 EBB_INLINE float real_signed(float size, float sign)
 {
 	return real_of_bits(real_bits(size) | (real_bits(sign) & 0x80000000u));
@@ -163,8 +163,8 @@ EBB_INLINE float real_sqrt(float x)
 	return sqrtf(x);
 }
 
-/* x - n*log 2, where n*log 2 is the nearest to near; *bits is n as an integer.  near within [-150,
- * 150] or NaN. */
+/* x - n*log 2, where n*log 2 is the multiple nearest to near; *bits is n as an integer.  near is in
+ * [-150, 150] or NaN. */
 EBB_INLINE float real_reduce_exp(float x, float near, uint32_t *bits)
 {
 	float t = near * 1.44269504f + 12582912.0f; /* 1.5*2^23: adding it rounds */
@@ -186,7 +186,7 @@ EBB_INLINE float real_exp_tail(float r)
 	return p * r + 5.0000001201e-1f;
 }
 
-/* x*2^n by two factors, as 2^n alone may be out of range. */
+/* x*2^n as x*2^(n/2)*2^(n - n/2), because 2^n may overflow or underflow. */
 EBB_INLINE float real_scale(float x, uint32_t n)
 {
 	uint32_t half = (uint32_t)((int32_t)n >> 1);
@@ -194,7 +194,7 @@ EBB_INLINE float real_scale(float x, uint32_t n)
 	return x * real_of_bits((half + 127u) << 23) * real_of_bits((n - half + 127u) << 23);
 }
 
-/* For x within [-150, 150]. */
+/* exp(x) for x in [-150, 150]. */
 EBB_INLINE float real_exp_within(float x)
 {
 	uint32_t n;
@@ -203,7 +203,7 @@ EBB_INLINE float real_exp_within(float x)
 	return real_scale(1.0f + (r + r * r * real_exp_tail(r)), n);
 }
 
-/* For x <= 90. */
+/* exp(x) for x <= 90. */
 EBB_INLINE float real_exp_down(float x)
 {
 	return real_exp_within(real_at_least(x, -EBB_FAR));
@@ -214,8 +214,8 @@ EBB_INLINE float real_exp(float x)
 	return real_exp_down(real_at_most(x, 90.0f));
 }
 
-/* exp(hi + lo), the sum within [-150, 150], lo small: an exponential of the sum would magnify its
- * rounding. */
+/* exp(hi + lo) for a sum in [-150, 150] and small lo, because the exponential of the rounded sum
+ * would magnify the rounding. */
 EBB_INLINE float real_exp_sum(float hi, float lo)
 {
 	uint32_t n;
@@ -224,7 +224,7 @@ EBB_INLINE float real_exp_sum(float hi, float lo)
 	return real_scale(1.0f + (r + r * r * real_exp_tail(r)), n);
 }
 
-/* For x <= 20. */
+/* exp(x) - 1 for x <= 20. */
 EBB_INLINE float real_expm1(float x)
 {
 	uint32_t n;
@@ -236,7 +236,7 @@ EBB_INLINE float real_expm1(float x)
 	return s * (r + r * r * real_exp_tail(r)) + (s - 1.0f);
 }
 
-/* For any x: from 20 on, exp(x) is far more than 2^24 times the 1. */
+/* exp(x) - 1 for any x; for x > 20 exp(x) is more than 2^24, so the 1 is less than half an ulp. */
 EBB_INLINE float real_expm1_any(float x)
 {
 	float far = real_exp(x), near = real_expm1(x > 20.0f ? 20.0f : x);
@@ -264,10 +264,10 @@ EBB_INLINE float real_log(float x)
 	y = f + (y - 0.5f * z) + e * 0.693359375f;
 	y = x == 0.0f ? -INFINITY : y;
 	y = x < 0.0f ? NAN : y;
-	return x < INFINITY ? y : x; /* NaN and infinity themselves */
+	return x < INFINITY ? y : x; /* NaN and infinity */
 }
 
-/* For x in [0,1]. */
+/* log(1 + x) for x in [0,1]. */
 EBB_INLINE float real_log1p(float x)
 {
 	float u = 1.0f + x;
@@ -275,7 +275,7 @@ EBB_INLINE float real_log1p(float x)
 	return real_log(u) + (x - (u - 1.0f)) / u;
 }
 
-/* For any x.  What 1 + x lost in rounding is added to the logarithm, to first order. */
+/* log(1 + x) for any x.  The rounding error of 1 + x is added to the logarithm, to first order. */
 EBB_INLINE float real_log1p_any(float x)
 {
 	float u = 1.0f + x;
@@ -294,7 +294,7 @@ EBB_INLINE float real_tanh(float x)
 
 #endif
 
-/* exp(-by*x^2), by 1 or 1/2.  The square goes in two parts, the first of them exact. */
+/* exp(-by*x^2), by 1 or 1/2.  The square is a sum of two terms, of which the first is exact. */
 EBB_INLINE real real_gauss(real x, real by)
 {
 	real c = real_at_most(real_abs(x), EBB_FAR_ROOT(by)), h = real_head(c);
@@ -302,7 +302,7 @@ EBB_INLINE real real_gauss(real x, real by)
 	return real_exp_sum(-by * (h * h), -by * ((c - h) * (c + h)));
 }
 
-/* The error function, and the normal distribution's. */
+/* The error function, and the distribution function of the normal distribution. */
 #if EBB_F64
 
 EBB_INLINE real real_erf(real x)
@@ -310,9 +310,9 @@ EBB_INLINE real real_erf(real x)
 	return erf(x);
 }
 
-/* erfc(-x/sqrt 2)/2.  erfc magnifies what its argument has lost in rounding by the argument's square:
- * in the tail that is added to first order.  The root of 1/2 is hi + lo + 4.8e-17 less, hi of 26
- * bits. */
+/* erfc(-x/sqrt 2)/2.  erfc magnifies the rounding error of its argument by the square of the
+ * argument; in the tail the error is added to first order.  sqrt(1/2) is hi + lo - 4.8e-17, hi
+ * of 26 bits. */
 EBB_INLINE real real_phi(real x)
 {
 	const double root = 0.70710678118654752440, hi = 0x1.6a09e6p-1, lo = root - hi;
@@ -328,8 +328,8 @@ EBB_INLINE real real_phi(real x)
 
 #else
 
-/* erfc(x) for x >= 0, relative error 2e-7: Numerical Recipes' Chebyshev fit.  x^2 is by*of^2, where
- * of is exact; it goes in two parts, as for real_gauss. */
+/* erfc(x) for x >= 0 with a relative error of 2e-7, by the Chebyshev fit of Numerical Recipes.
+ * x^2 is by*of^2 with an exact of, and a sum of two terms as in real_gauss. */
 EBB_INLINE float real_erfc_positive(float x, float of, float by)
 {
 	float c = real_at_most(of, EBB_FAR_ROOT(by)), h = real_head(c);
@@ -416,8 +416,8 @@ EBB_INLINE real real_gelu_slope(real x)
 	return real_phi(x) + real_signed(a, x) * density;
 }
 
-/* x*(1 + tanh u)/2 with u = sqrt(2/pi)*(x + k*x^3), and (1 + tanh u)/2 = sigmoid(2u), which keeps its
- * digits where tanh is near -1. */
+/* gelu's tanh approximation x*(1 + tanh u)/2 with u = sqrt(2/pi)*(x + k*x^3).  (1 + tanh u)/2 is
+ * computed as sigmoid(2u), which does not cancel where tanh u is near -1. */
 #define EBB_GELU_CUBE ((real)0.044715)
 #define EBB_GELU_TWICE ((real)1.5957691216057307)
 
@@ -439,7 +439,8 @@ EBB_INLINE real real_gelu_tanh_slope(real x)
 	return s * (1 + real_signed(a, x) * (q * du));
 }
 
-/* tanh(log(1+e)) = e(e+2)/(e(e+2)+2) with e = exp(x), over e^2 where x > 0: x times that. */
+/* x*tanh(log(1+e)) with e = exp(x); tanh(log(1+e)) = e(e+2)/(e(e+2)+2), where for x > 0
+ * numerator and denominator are divided by e^2. */
 EBB_INLINE real real_mish(real x)
 {
 	real z = real_exp_down(-real_abs(x));
@@ -448,8 +449,8 @@ EBB_INLINE real real_mish(real x)
 	return real_at_least(x, -EBB_FAR) * (above / (above + below));
 }
 
-/* u + x*s*(1 - u^2), u = tanh(softplus x), from s = sigmoid x and q = 1 - s, whichever is small
- * being exact: u = s(1+q)/(1+q^2), 1 - u^2 = (2q/(1+q^2))^2. */
+/* u + x*s*(1 - u^2) with u = tanh(softplus x), s = sigmoid x and q = 1 - s; s and q are both
+ * computed without cancellation.  u = s(1+q)/(1+q^2), 1 - u^2 = (2q/(1+q^2))^2. */
 EBB_INLINE real real_mish_slope(real x)
 {
 	real a = real_at_most(real_abs(x), EBB_FAR), z = real_exp_within(-a);
@@ -459,7 +460,7 @@ EBB_INLINE real real_mish_slope(real x)
 	return s * ((1 + q) * r + real_signed(a, x) * w * w);
 }
 
-/* From 2^60 on 1 + |x| is |x|, and the quotient 1. */
+/* x/(1 + |x|).  |x| is clamped to 2^60, where the quotient is 1. */
 EBB_INLINE real real_softsign(real x)
 {
 	real a = real_at_most(real_abs(x), (real)0x1p60);

@@ -1,20 +1,20 @@
 /*
- * kernels.h - loops over plain pointers.  No tensor, no tape, no allocation, no error path.
+ * kernels.h - loops over plain pointers.  Kernels know no tensor and no tape, do not allocate,
+ * and do not fail.
  *
- * Every kernel exists for float and double from one source text; both fill the same struct of
- * function pointers, whose data arguments are void * and point to the table's real type ("real"
- * below).  The table is picked once, at run time, from what the processor has;
- * EBB_ISA=baseline, avx2 or avx512 in the environment forces a lower one (the highest that there is,
- * if that one is not).
+ * Every kernel is compiled for float and for double from one source text.  Both fill the struct
+ * ebb_kernels of function pointers, whose data arguments are void * and point to the table's
+ * type, "real" below.  The table is chosen once, at run time, by the instruction sets of the
+ * processor.  EBB_ISA=baseline, avx2 or avx512 in the environment selects a lower instruction
+ * set; one that the processor lacks selects the highest that it has.
  *
- * Memory: "dense" is one block without gaps.  "NHWC" is channels-last: element (n,c,h,w) of a
- * [N,C,H,W] tensor lies at ((n*H + h)*W + w)*C + c.  Strides count elements.  Unless a name
- * ends in _acc a kernel overwrites its output, all of it, and reads none of it.  Outputs do not
- * overlap inputs, except that the flat elementwise kernels may write over an input of the same
- * extent.
+ * Memory: "dense" is one contiguous block.  "NHWC" is channels-last: element (n,c,h,w) of a
+ * [N,C,H,W] tensor is at ((n*H + h)*W + w)*C + c.  Strides count elements.  A kernel overwrites
+ * its whole output and does not read it, unless its name ends in _acc.  Outputs do not overlap
+ * inputs; only the dense elementwise kernels may write to an input of the same extent.
  *
- * Threads: kernels split their work by fixed pieces whose number depends on the shape alone, so
- * that results do not depend on the number of threads.
+ * Threads: a kernel splits its work into tasks whose number depends on the shape alone, so
+ * results do not depend on the number of threads.
  */
 #ifndef EBB_KERNELS_H
 #define EBB_KERNELS_H
@@ -30,112 +30,55 @@ enum { EBB_KERNEL_DIMS = 8 };
 /* ---- Threads (threads.c) --------------------------------------------------------------------- */
 
 /*
- * Runs fn(ctx, piece, worker) for every piece in [0, pieces), on the calling thread and the pool's;
- * returns when all are done.  worker is in [0, ebb_threads()): no two pieces run at once with the
- * same worker, so it may index scratch memory.  A second caller at the same time, or a piece that
- * calls ebb_parallel itself, runs its pieces alone, as worker 0 of its own scratch.  All threads run
- * under the caller's floating-point control word (float_state.h).
+ * Runs fn(ctx, piece, worker) for every task piece in [0, pieces), on the calling thread and the
+ * threads of the pool, and returns when all tasks are done.  worker is in [0, ebb_threads()); no
+ * two tasks run at once with the same worker, so worker may index scratch memory.  A second
+ * caller at the same time, or a task that calls ebb_parallel, runs its tasks on its own thread
+ * as worker 0.  All threads run under the caller's floating-point control word (float_state.h).
  */
 void ebb_parallel(int64_t pieces, void (*fn)(void *ctx, int64_t piece, int worker), void *ctx);
 
-/* The number of threads that kernels use: EBB_THREADS in the environment, else the processors that
- * this process may run on.  At least 1, at most 256. */
+/* The number of threads that kernels use, from 1 to EBB_MOST_THREADS: EBB_THREADS in the
+ * environment, else the number of processors that this process may run on. */
 int ebb_threads(void);
 enum { EBB_MOST_THREADS = 256 };
 
-/* Sets it; n < 1 means the default.  Not while kernels run on another thread. */
+/* Sets that number; n < 1 means the default.  No kernel may run on another thread meanwhile. */
 void ebb_set_threads(int n);
 
 /* ---- The environment (environment.c) --------------------------------------------------------- */
 
-/* Whether EBB_THREADS, EBB_ISA, EBB_CONV or EBB_DEBUG (autograd.h) in the environment has a value that makes
- * no sense; text then says which and what is expected.  The library then
- * ignores the value. */
+/* Whether EBB_THREADS, EBB_ISA, EBB_CONV or EBB_DEBUG (autograd.h) in the environment has an
+ * invalid value, which the library ignores.  text receives the name, the value and what is
+ * expected. */
 bool ebb_environment_complaint(char *text, size_t size);
 
 /* ---- Elementwise functions ------------------------------------------------------------------- */
 
+/* unary.def and binary.def list these functions with their formulas. */
 typedef enum ebb_unary_fn {
-	EBB_NEG,  /* -x */
-	EBB_ABS,  /* |x| */
-	EBB_SIGN, /* -1, 0, 1; NaN stays */
-	EBB_EXP,
-	EBB_LOG,
-	EBB_EXPM1,      /* exp(x) - 1 */
-	EBB_LOG1P,      /* log(1 + x) */
-	EBB_SQRT,       /* 0 at -0 */
-	EBB_RECIPROCAL, /* 1/x */
-	EBB_RSQRT,      /* 1/sqrt(x); infinity at -0 */
-	EBB_SQUARE,
-	EBB_FLOOR,
-	EBB_SIN,
-	EBB_COS,
-	EBB_TANH,
-	EBB_ERF,
-	EBB_SIGMOID,    /* 1/(1+exp(-x)), without overflow */
-	EBB_SOFTPLUS,   /* log(1+exp(x)) = max(x,0) + log1p(exp(-|x|)) */
-	EBB_SILU,       /* x*sigmoid(x) */
-	EBB_SILU_SLOPE, /* its derivative */
-	EBB_LOGSIGMOID, /* -softplus(-x) */
-	EBB_MISH,       /* x*tanh(softplus(x)) */
-	EBB_MISH_SLOPE, /* its derivative */
-	EBB_HARDSWISH,  /* x*min(max(x+3,0),6)/6 */
-	EBB_SOFTSIGN,   /* x/(1+|x|) */
-	EBB_HUBER,      /* |x| <= a ? x^2/2 : a*(|x| - a/2) */
-	EBB_GELU,       /* x/2*(1+erf(x/sqrt 2)) */
-	EBB_GELU_SLOPE, /* its derivative */
-	EBB_GELU_TANH,  /* x/2*(1+tanh(sqrt(2/pi)*(x+0.044715 x^3))) */
-	EBB_GELU_TANH_SLOPE,
-	EBB_GAUSS,      /* b*exp(-a*x^2); a is 1 or 1/2 */
-	EBB_RELU,       /* max(x,0); NaN stays */
-	EBB_LEAKY_RELU, /* x > 0 ? x : a*x, 0 at -inf where a is 0 */
-	EBB_ELU,        /* x > 0 ? x : a*expm1(x) */
-	EBB_SELU,       /* b*(x > 0 ? x : a*expm1(x)) */
-	EBB_CLAMP,      /* min(max(x,a),b); NaN stays */
-	EBB_ADD_SCALAR, /* x + a */
-	EBB_MUL_SCALAR, /* x * a */
-	/* x^a, NaN below 0 unless a is whole; a in {2, 3, -1, 0.5, ...} may take a shorter way with the
-	 * same result */
-	EBB_POW_SCALAR,
-	EBB_RSUB_SCALAR, /* a - x */
-	EBB_STEP,        /* x > a ? 1 : 0 (0 for NaN) */
-	EBB_INSIDE,      /* a <= x && x <= b ? 1 : 0 */
-	EBB_IS_EQUAL,    /* x == a ? 1 : 0 */
+#define UNARY(name, ...) EBB_UNARY_##name,
+#define UNARY_KERNEL(name, ...) EBB_UNARY_##name,
+#include "unary.def"
 	EBB_UNARY_COUNT
 } ebb_unary_fn;
 
 typedef enum ebb_binary_fn {
-	EBB_ADD,
-	EBB_SUB,
-	EBB_MUL,
-	EBB_MUL_OR_ZERO, /* a*b, and 0 where a or b is 0 */
-	EBB_DIV,
-	EBB_POW,     /* NaN for a below 0 unless b is whole */
-	EBB_MAXIMUM, /* NaN of either wins */
-	EBB_MINIMUM,
-	EBB_GREATER,         /* a > b ? 1 : 0, as a real */
-	EBB_EQUAL,           /* a == b ? 1 : 0 */
-	EBB_RELU_GRAD,       /* b > 0 ? a : 0          a = gy, b = y */
-	EBB_LEAKY_RELU_GRAD, /* b > 0 ? a : p*a, 0 where p is 0        b = x */
-	EBB_SIGMOID_GRAD,    /* a*b*(1-b)              b = y */
-	EBB_TANH_GRAD,       /* a*(1-b)*(1+b)          b = y */
-	EBB_RELU6_GRAD,      /* b <= 0 || b >= 6 ? 0 : a                      b = y */
-	EBB_HARDSWISH_GRAD,  /* a*(b < -3 ? 0 : b < 3 ? b/3 + 1/2 : 1)       b = x */
-	EBB_PRELU,           /* a > 0 ? a : b*a        a = x, b = slope */
-	EBB_PRELU_SLOPE,     /* a > 0 ? 1 : b */
-	EBB_COUNTED,         /* a == 0 and b not finite ? 0 : b   what a*b counts of b */
-	EBB_BCE,       /* log(1 + exp(a)) - a*b          a = logit, b = target; no cancellation */
-	EBB_BCE_SLOPE, /* sigmoid(a) - b                 likewise */
+#define BINARY(name, ...) EBB_BINARY_##name,
+#define BINARY_KERNEL(name, ...) EBB_BINARY_##name,
+#include "binary.def"
 	EBB_BINARY_COUNT
 } ebb_binary_fn;
 
 typedef enum ebb_compare_fn {
-	EBB_COMPARE_EQUAL,
-	EBB_COMPARE_NOT_EQUAL,
-	EBB_COMPARE_LESS, /* a < b */
-	EBB_COMPARE_LESS_EQUAL,
+#define COMPARISON(name, relation) EBB_COMPARE_##name,
+#include "binary.def"
 	EBB_COMPARE_COUNT
 } ebb_compare_fn;
+
+/* The constants of selu (Klambauer et al. 2017). */
+#define EBB_SELU_SCALE 1.0507009873554804934
+#define EBB_SELU_ALPHA 1.6732632423543772848
 
 typedef enum ebb_reduce_fn {
 	EBB_REDUCE_SUM,     /* scale*sum x */
@@ -164,7 +107,8 @@ typedef enum ebb_conv_pass {
 	EBB_CONV_GRAD_WEIGHT
 } ebb_conv_pass;
 
-/* How convolutions go: by shape (conv/conv.c says how), or one way wherever it fits. */
+/* The algorithm of convolutions: chosen by shape (conv/conv.c), or one algorithm wherever it
+ * applies. */
 typedef enum ebb_conv_choice {
 	EBB_CONV_BY_SHAPE,
 	EBB_CONV_DIRECT,
@@ -172,9 +116,9 @@ typedef enum ebb_conv_choice {
 	EBB_CONV_IM2COL
 } ebb_conv_choice;
 
-/* What EBB_CONV in the environment names ("direct", "winograd", "im2col"), else by shape. */
+/* EBB_CONV in the environment ("direct", "winograd", "im2col"), else EBB_CONV_BY_SHAPE. */
 ebb_conv_choice ebb_conv_chosen(void);
-/* Sets it, for tests and experiments; not while kernels run. */
+/* Sets the algorithm, for tests and experiments.  No kernel may run meanwhile. */
 void ebb_choose_conv(ebb_conv_choice choice);
 
 /* A pooling over windows: window (i,j) starts at row i*stride_h - pad_top, column j*stride_w -
@@ -196,8 +140,8 @@ typedef struct ebb_pool_shape {
 	bool narrow;
 } ebb_pool_shape;
 
-/* Upsampling: row i of y reads row floor(i*step_h) of x (nearest), or lies between two rows, at
- * (i + 1/2)*step_h - 1/2, not below 0, or at i*step_h with align_corners (bilinear); columns
+/* Upsampling.  Nearest: row i of y is row floor(i*step_h) of x.  Bilinear: row i interpolates at
+ * position (i + 1/2)*step_h - 1/2, at least 0, or at i*step_h with align_corners.  Columns
  * alike. */
 typedef struct ebb_upsample_shape {
 	int64_t n, c, h, w; /* x, NHWC */
@@ -213,16 +157,18 @@ typedef struct ebb_norm_grad {
 
 enum { EBB_OUTER_TERMS = 128 };
 
-/* One parameter's part in an optimizer's step.  Its gradient is g, or where gy is not NULL the
- * outer_sum of gy and x: the step then computes it tile by tile. */
+/* One parameter in an optimizer's step.  Its gradient is g; or, if gy is not NULL, the outer_sum
+ * of gy and x, which the step computes tile by tile. */
 typedef struct ebb_kernel_step {
-	int64_t n, before; /* elements, and those before it in the list whose gradient is g */
+	/* Elements; and the elements of all parameters before it in the list whose gradient is
+	 * g. */
+	int64_t n, before;
 	void *w, *m, *v;
 	const void *g;
 	const void *gy, *x; /* [terms,n/columns], [terms,columns] */
 	int64_t terms, columns;
 	double lr, decay;
-	int64_t step; /* its number, from 1 */
+	int64_t step; /* the number of the step, from 1 */
 } ebb_kernel_step;
 
 /* ---- The table ------------------------------------------------------------------------------- */
@@ -233,19 +179,20 @@ typedef struct ebb_kernels {
 	const char *isa;  /* "baseline", "avx2", "avx512" */
 	size_t real_size; /* sizeof(float) or sizeof(double) */
 
-	/* Elementwise, dense.  a, b, p: the function's constants. */
+	/* Elementwise, dense.  a, b and p are the constants of the function (unary.def,
+	 * binary.def). */
 	void (*unary)(ebb_unary_fn f, int64_t n, const void *x, void *y, double a, double b);
 	void (*binary)(ebb_binary_fn f, int64_t n, const void *a, const void *b, void *y, double p);
-	/* The same over shape[ndim] with a stride per axis and operand; stride 0 broadcasts.
+	/* The same over shape[ndim] with a stride per axis and operand; a stride of 0 broadcasts.
 	 * ndim may be 0. */
 	void (*binary_strided)(ebb_binary_fn f, int ndim, const int64_t *shape, const void *a,
 		const int64_t *as, const void *b, const int64_t *bs, void *y, const int64_t *ys,
 		double p);
-	/* y = c ? a : b, c of U8 (c_size 1) or I64 (c_size 8), any nonzero is true. */
+	/* y = c != 0 ? a : b, c of U8 (c_size 1) or I64 (c_size 8) */
 	void (*where_strided)(int ndim, const int64_t *shape, const void *c, int c_size,
 		const int64_t *cs, const void *a, const int64_t *as, const void *b,
 		const int64_t *bs, void *y, const int64_t *ys);
-	/* y = 1 where a and b compare so, else 0; NaN is only unequal. */
+	/* y = 1 where the relation holds for a and b, else 0; for NaN only not_equal holds. */
 	void (*compare_strided)(ebb_compare_fn f, int ndim, const int64_t *shape, const void *a,
 		const int64_t *as, const void *b, const int64_t *bs, uint8_t *y, const int64_t *ys);
 	void (*fill)(int64_t n, double value, void *y);
@@ -255,27 +202,27 @@ typedef struct ebb_kernels {
 	void (*from_f32)(int64_t n, const float *x, void *y);
 	void (*from_f64)(int64_t n, const double *x, void *y);
 
-	/* Reductions: sums accumulate in double (or pairwise, if as good). reduce: y[k] = scale
-	 * * sum over the reduced axes; ys is 0 on those.  y is overwritten. ndim may be 0. */
+	/* y[k] = scale*sum over the reduced axes, where ys is 0.  Sums accumulate in double, or
+	 * pairwise with the same accuracy.  ndim may be 0. */
 	void (*reduce)(ebb_reduce_fn f, int ndim, const int64_t *shape, const void *x,
 		const int64_t *xs, void *y, const int64_t *ys, double scale);
-	/* y[k] = scale*(sum |x|^p)^(1/p), p > 0 and finite, axes as for reduce.  The root is taken
-	 * before the rounding to real.  Where the sum of powers leaves the range of a double, the
-	 * elements are divided by the largest of them first, in a second pass. */
+	/* y[k] = scale*(sum |x|^p)^(1/p), p > 0 and finite, axes as for reduce.  The root is
+	 * computed before the rounding to real.  Where the sum of powers overflows or underflows
+	 * a double, a second pass divides the elements by the largest of them first. */
 	void (*norm)(double p, int ndim, const int64_t *shape, const void *x, const int64_t *xs,
 		void *y, const int64_t *ys, double scale);
-	/* x [outer,len,inner] row-major: the extreme along len and where (the first of equals;
-	 * the first NaN wins).  len >= 1.  index may be NULL. sign +1: maximum, -1: minimum. */
+	/* x [outer,len,inner] row-major: the maximum (sign +1) or minimum (sign -1) along len >= 1,
+	 * and its position: the first of equal elements, or the first NaN.  index may be NULL. */
 	void (*extreme)(int sign, int64_t outer, int64_t len, int64_t inner, const void *x, void *y,
 		int64_t *index);
-	/* y[o,k,i] = sum of x[o,j,i] over j <= k (reverse: j >= k), carried in double */
+	/* y[o,k,i] = sum of x[o,j,i] over j <= k (reverse: j >= k), summed in double */
 	void (*cumsum)(
 		bool reverse, int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
-	/* y = max + log(sum exp(x - max)) along len; all -inf gives -inf.  Of nothing but -inf,
-	 * softmax is 0 and log_softmax -inf. */
+	/* y = max + log(sum exp(x - max)) along len.  Where all elements along len are
+	 * -infinity, y is -infinity, softmax is 0 and log_softmax -infinity. */
 	void (*logsumexp)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
-	/* Its derivative p = exp(x - max)/sum exp(x - max).  Where max is infinity the elements that
-	 * are share equally; where it is -infinity p is 0. */
+	/* The derivative of logsumexp, p = exp(x - max)/sum exp(x - max).  Where max is
+	 * infinity, p is 1/k for the k infinite elements; where max is -infinity, p is 0. */
 	void (*logsumexp_slope)(int64_t outer, int64_t len, int64_t inner, const void *x, void *p);
 	/* y may be x */
 	void (*softmax)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
@@ -287,16 +234,15 @@ typedef struct ebb_kernels {
 		int64_t outer, int64_t len, int64_t inner, const void *gy, const void *y, void *gx);
 	/* Softmax cross-entropy of rows x [n,classes]: loss[i] = logsumexp(x[i]) -
 	 * x[i,label[i]], and its gradient d[i,k] = softmax(x[i])[k] - [k == label[i]], in one
-	 * pass.  A label equal to ignore gives loss 0 (labels are otherwise in range: the caller
-	 * checked). */
+	 * pass.  A label equal to ignore gives loss 0; every other label is in range. */
 	void (*cross_entropy)(int64_t n, int64_t classes, const void *x, const int64_t *label,
 		int64_t ignore, void *loss, void *d);
-	/* gx[i,k] = g[i*gs]*scale*d[i,k], 0 where ignored; gs is 0 or 1. */
+	/* gx[i,k] = g[i*gs]*scale*d[i,k], 0 where label[i] is ignore; gs is 0 or 1. */
 	void (*cross_entropy_grad)(int64_t n, int64_t classes, const void *d, const int64_t *label,
 		int64_t ignore, const void *g, int64_t gs, double scale, void *gx);
 
 	/* Indexing along the middle axis; indices are in range.  x [outer,len,inner],
-	 * row-major. index_select: y[o,k,i] = x[o,index[k],i], k < count.  gather: y[o,k,i] =
+	 * row-major.  index_select: y[o,k,i] = x[o,index[k],i], k < count.  gather: y[o,k,i] =
 	 * x[o,index[o,k,i],i]. */
 	void (*index_select)(int64_t outer, int64_t len, int64_t inner, int64_t count,
 		const void *x, const int64_t *index, void *y);
@@ -309,19 +255,19 @@ typedef struct ebb_kernels {
 	void (*gather_acc)(int64_t outer, int64_t len, int64_t inner, int64_t count, const void *gy,
 		const int64_t *index, void *gx);
 
-	/* Matrix product: C = op(A)*op(B) + beta*C, row-major, op(A) [m,k], op(B) [k,n]; ta/tb:
-	 * A is stored [k,m], B is stored [n,k].  beta is 0 (C is not read) or 1.  ws:
-	 * gemm_workspace bytes, 64-byte aligned. k = 0 gives beta*C.  Threads inside. */
+	/* Matrix product: C = op(A)*op(B) + beta*C, row-major, op(A) [m,k], op(B) [k,n].  With ta,
+	 * op(A) is the transpose of A [k,m]; with tb, op(B) is the transpose of B [n,k].  beta is 0
+	 * (C is not read) or 1; k = 0 gives beta*C.  ws: gemm_workspace bytes, 64-byte aligned. */
 	size_t (*gemm_workspace)(int64_t m, int64_t n, int64_t k);
 	void (*gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
 		const void *b, int64_t ldb, double beta, void *c, int64_t ldc, void *ws);
 
-	/* c[i,j] = sum over t < terms of a[t,i]*b[t,j], a [terms,m], b [terms,n], c [m,n]: a matrix
-	 * product of few terms, at least 1 and at most EBB_OUTER_TERMS. */
+	/* c[i,j] = sum over t < terms of a[t,i]*b[t,j], a [terms,m], b [terms,n], c [m,n]: a sum of
+	 * outer products, 1 <= terms <= EBB_OUTER_TERMS. */
 	void (*outer_sum)(
 		int64_t terms, int64_t m, int64_t n, const void *a, const void *b, void *c);
 
-	/* Convolution; ws: conv_workspace bytes, 64-byte aligned, contents undefined. b may be
+	/* Convolution; ws: conv_workspace bytes, 64-byte aligned, contents undefined.  b may be
 	 * NULL. */
 	size_t (*conv_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass);
 	void (*conv_forward)(const ebb_conv_shape *s, const void *x, const void *w, const void *b,
@@ -332,15 +278,16 @@ typedef struct ebb_kernels {
 		const ebb_conv_shape *s, const void *x, const void *gy, void *gw, void *ws);
 
 	/* Pooling.  index[n,i,j,c] is the position h*W + w of the maximum in its image (the
-	 * first of equals; the first NaN wins), NHWC like y.  A window with no element in the
-	 * image cannot occur.  index may be NULL.  y may be x where maxpool_goes_over. */
+	 * first of equal elements, or the first NaN), NHWC like y.  Every window has an element
+	 * in the image.  index may be NULL.  y may be x where maxpool_goes_over is true. */
 	void (*maxpool)(const ebb_pool_shape *s, const void *x, void *y, void *index);
 	bool (*maxpool_goes_over)(const ebb_pool_shape *s);
-	/* gx = 0, += ; a kernel of 0 x 0 is an index that may point anywhere in the image */
+	/* gx = 0, then gx at index += gy.  A kernel of 0 x 0 is an index that may be any
+	 * position in the image. */
 	void (*maxpool_scatter)(
 		const ebb_pool_shape *s, const void *gy, const void *index, void *gx);
 	void (*maxpool_gather)(const ebb_pool_shape *s, const void *x, const void *index, void *y);
-	/* y = 0, then y at index = x, in reading order */
+	/* y = 0, then y at index = x, in row-major order */
 	void (*maxpool_put)(const ebb_pool_shape *s, const void *x, const void *index, void *y);
 	void (*avgpool)(const ebb_pool_shape *s, const void *x, void *y);
 	void (*avgpool_grad)(const ebb_pool_shape *s, const void *gy, void *gx);
@@ -356,13 +303,13 @@ typedef struct ebb_kernels {
 	void (*window_norms)(int64_t rows, int64_t c, int64_t before, int64_t after, double scale,
 		double plus, const void *x, void *y);
 
-	/* Batch normalisation over rows of x [rows,c].  The passes take whatever statistics and
-	 * coefficients the caller has, computed here or where x was made.  A mean is centre[k] +
-	 * rest[k], centre a real, so that x - centre cancels exactly; x - centre must be finite.
-	 * stats: that mean, and std[k], the root of the biased variance.  Float rows are summed in
-	 * float over short runs, as deviations from a mean of the rows before, and in double from
-	 * run to run; where their squares leave the real type's range and eps, which the caller
-	 * adds to the variance, does not hide it, the column is summed again in double, scaled. */
+	/* Batch normalisation over rows of x [rows,c].  A mean is centre[k] + rest[k] with a
+	 * real centre, so that x - centre is exact; x - centre must be finite.
+	 * batchnorm_stats: the mean, and std[k], the root of the biased variance.  Float rows
+	 * are summed in float over short runs, as deviations from a mean of the preceding rows,
+	 * and the runs in double.  Where the squares overflow or underflow the real type, and
+	 * eps, which the caller adds to the variance, is not larger, the column is summed again
+	 * in double, scaled. */
 	void (*batchnorm_stats)(int64_t rows, int64_t c, const void *x, double eps, double *centre,
 		double *rest, double *std);
 	/* y = (x - centre[k])*scale[k] + shift[k] */
@@ -372,23 +319,24 @@ typedef struct ebb_kernels {
 	 * NULL. */
 	void (*scale_shift_relu)(int64_t rows, int64_t c, const void *x, const void *residual,
 		const double *centre, const double *scale, const double *shift, void *y);
-	/* sum_gy[k] = sum g;  sum_gyx[k] = sum g*(x - centre[k] - rest[k])*inv[k]; g is gy where y >
-	 * 0, else 0, and gy itself if y is NULL; summed as stats does, so that g*(x - centre) and
-	 * its sums over 32 rows must be reals */
+	/* sum_gy[k] = sum g;  sum_gyx[k] = sum g*(x - centre[k] - rest[k])*inv[k].  g is gy
+	 * where y > 0, else 0; gy if y is NULL.  Sums are computed as in batchnorm_stats: g*(x -
+	 * centre) and its sums over 32 rows must be in the range of the real type. */
 	void (*batchnorm_sums)(int64_t rows, int64_t c, const void *x, const void *gy,
 		const void *y, const double *centre, const double *rest, const double *inv,
 		double *sum_gy, double *sum_gyx);
-	/* gx = scale[k]*(by_g[k]*g + by_x[k]*(x - centre[k]) + plus[k]), with the same g: the
-	 * gradient of batch norm.  x NULL: gx = by_g[k]*g, and the others are not read.  masked
-	 * receives g, if it is not NULL (then neither is y).  gx or it may be gy. */
+	/* gx = scale[k]*(by_g[k]*g + by_x[k]*(x - centre[k]) + plus[k]), the gradient of batch
+	 * norm, with g as above.  If x is NULL, gx = by_g[k]*g, and the other coefficients are
+	 * not read.  masked receives g; it may be NULL, and y is not NULL if it is not.  gx or
+	 * masked may be gy. */
 	void (*batchnorm_gx)(int64_t rows, int64_t c, const void *x, const void *gy, const void *y,
 		const ebb_norm_grad *k, void *gx, void *masked);
 
-	/* Normalisation of each row of x [rows,len].  centred: the mean as mean[r] + rest[r], the
-	 * nearest double and what that leaves (0 for floats), and inv[r] = 1/sqrt(biased variance +
-	 * eps); else mean[r] = rest[r] = 0 and inv[r] = 1/sqrt(mean x^2 + eps); rows whose squares
-	 * no double holds are scaled first.  With xh = (x - mean - rest)*inv: y = xh*w + b, w and b
-	 * [len] or NULL; without columns nothing is written. */
+	/* Normalisation of each row of x [rows,len].  centred: the mean is mean[r] + rest[r],
+	 * the nearest double and the remainder (0 for floats), and inv[r] = 1/sqrt(biased
+	 * variance + eps). Else mean[r] = rest[r] = 0 and inv[r] = 1/sqrt(mean x^2 + eps).  Rows
+	 * whose squares overflow or underflow a double are scaled first.  With xh = (x - mean -
+	 * rest)*inv: y = xh*w + b, w and b [len] or NULL.  If len is 0, nothing is written. */
 	void (*rownorm)(bool centred, int64_t rows, int64_t len, const void *x, const void *w,
 		const void *b, double eps, void *y, double *mean, double *rest, double *inv);
 	/* gx = inv*(g - mean g - xh*mean(g*xh)), g = gy*w; not centred: without mean g */
@@ -398,16 +346,17 @@ typedef struct ebb_kernels {
 	void (*rownorm_sums)(int64_t rows, int64_t len, const void *x, const void *gy,
 		const double *mean, const double *rest, const double *inv, double *gw, double *gb);
 
-	/* Random numbers: Philox4x32-10 (Salmon et al. 2011), key = seed, counter = {i,
-	 * stream}: element i of a stream is the same whatever the thread, the type's precision
-	 * apart. uniform in [lo,hi); normal by Box-Muller; dropout: y = u < p ? 0 : x/(1-p). */
+	/* Random numbers: Philox4x32-10 (Salmon et al. 2011), key = seed, counter = {i, stream}.
+	 * Element i of a stream does not depend on the thread, and not on the type but for its
+	 * rounding.  uniform in [lo,hi); normal by Box-Muller; dropout: y = u < p ? 0 : x/(1-p). */
 	void (*uniform)(int64_t n, uint64_t seed, uint64_t stream, double lo, double hi, void *y);
 	void (*normal)(int64_t n, uint64_t seed, uint64_t stream, double mean, double std, void *y);
 	void (*dropout)(
 		int64_t n, uint64_t seed, uint64_t stream, double p, const void *x, void *y);
 
-	/* Resizing of images, in fixed point with 22 bits behind the point; byte(s) is s / 2^22,
-	 * rounded and clamped.  Across rows: y[b] = byte(sum over k of weight[k]*x[k*stride + b]). */
+	/* Resizing of images, in fixed point with 22 fractional bits; byte(s) is s/2^22, rounded
+	 * and clamped to a byte.  Across rows: y[b] = byte(sum over k of weight[k]*x[k*stride +
+	 * b]). */
 	void (*blend_rows)(int64_t n, int64_t taps, const int32_t *weight, const uint8_t *x,
 		int64_t stride, uint8_t *y);
 	/* Along a row of length pixels of 1 to 4 bytes: y[i,c] = byte(sum over k < count[i] of
@@ -416,8 +365,8 @@ typedef struct ebb_kernels {
 		const int64_t *count, const int32_t *weight, const uint8_t *x, int64_t length,
 		uint8_t *y);
 
-	/* Optimizer steps, in place, over count parameters in one job.  g is scaled by gscale first
-	 * (clipping).
+	/* Optimizer steps, in place, over count parameters.  g is first multiplied by gscale, which
+	 * clips gradients.
 	 * sgd: g += decay*w; m = momentum*m + g (m = g in step 1); w -= lr*(nesterov ? g +
 	 * momentum*m : m); m may be NULL when momentum is 0. */
 	void (*sgd)(int64_t count, const ebb_kernel_step *p, double gscale, double momentum,
@@ -435,8 +384,9 @@ typedef struct ebb_kernels {
 		ebb_kernel_stats *s);
 } ebb_kernels;
 
-/* Sums over n values; NaN values are counted in nan and left out of the rest.  deviation is the root
- * of sum (x - mean)^2, l2 that of sum x^2; the squares may leave the range of a double. */
+/* Statistics of n values; nan counts the NaN values, which the others leave out.  deviation is
+ * the root of sum (x - mean)^2, l2 the root of sum x^2; the squares may overflow or underflow a
+ * double. */
 struct ebb_kernel_stats {
 	int64_t n, nan, zeros, saturated; /* saturated: x < below or x > above */
 	double sum, sum_abs, deviation, l2, max_abs, min, max;
@@ -445,8 +395,8 @@ struct ebb_kernel_stats {
 /* The tables for this processor (or for EBB_ISA). */
 const ebb_kernels *ebb_kernels_f32(void);
 const ebb_kernels *ebb_kernels_f64(void);
-/* The table of one instruction set by name, or NULL if the build or the processor lacks it: for
- * tests. */
+/* The table of an instruction set by name, for tests; NULL if the build or the processor lacks
+ * it. */
 const ebb_kernels *ebb_kernels_named(const char *isa, bool f64);
 
 /* ---- Independent of the real type (copy.c) --------------------------------------------------- */

@@ -1,8 +1,9 @@
 /*
- * strided.c - functions of two operands, the choice between two, and comparisons, over any strides.
+ * strided.c - the functions of binary.def, where, and comparisons, over any strides.
  *
- * Axes are sorted by the output's strides and merged where all operands allow it; what remains goes
- * plane by plane to loops over rows and columns that know the usual strides (1 and 0).
+ * The axes are sorted by the strides of the output, and two axes are merged where the strides of
+ * all operands allow it.  The loop nest runs over planes of the last two axes; the loops over a
+ * plane are specialised for columns of stride 1 and 0.
  */
 #include "functions.h"
 
@@ -19,8 +20,8 @@ static int64_t magnitude(int64_t s)
 	return s < 0 ? -s : s;
 }
 
-/* Drops axes of size 1, sorts by the output's strides, merges; at least two axes come out.  False
- * if there is nothing to do. */
+/* Drops axes of size 1, sorts the axes by the output's strides and merges them.  *a has at least
+ * two axes.  False if there are no elements. */
 static bool normalise(struct axes *a, int ndim, const int64_t *shape, const int64_t *const *strides)
 {
 	int n = 0;
@@ -71,14 +72,14 @@ static bool normalise(struct axes *a, int ndim, const int64_t *shape, const int6
 	return true;
 }
 
-/* A plane: rows x cols, with row and column strides per operand. */
+/* A plane of rows x cols elements, with the row and column stride of each operand. */
 struct plane {
 	int64_t rows, cols;
 	int64_t row[OPERANDS], col[OPERANDS];
 };
 
-/* Calls fn for each plane of rows [from, to) of all rows, the outer axes and the plane's rows taken
- * as one count. */
+/* Calls fn for each plane that holds rows [from, to).  Rows are numbered over all axes but the
+ * last. */
 static void each_plane(const struct axes *a, int64_t from, int64_t to,
 	void (*fn)(const void *ctx, const struct plane *p, const int64_t *offset), const void *ctx)
 {
@@ -118,7 +119,7 @@ static int64_t all_rows(const struct axes *a)
 	return rows;
 }
 
-/* Rows per piece; all of them where threads do not pay. */
+/* The rows of a task; all rows where there are too few elements for threads. */
 static int64_t rows_per_piece(const struct axes *a, int64_t rows)
 {
 	int64_t cols = a->shape[a->ndim - 1];
@@ -128,8 +129,8 @@ static int64_t rows_per_piece(const struct axes *a, int64_t rows)
 
 /* ---- Two operands ---------------------------------------------------------------------------- */
 
-/* log(1 + exp(x)) - x*t as log(1 + exp(-|x|)) + |x|*w with the weight w of x's sign: a product with a
- * weight of 0 is 0, for an infinite x too. */
+/* log(1 + exp(x)) - x*t, computed as log(1 + exp(-|x|)) + |x|*w, where w is 1 - t for positive
+ * x, else t. |x|*w is 0 where w is 0, also for infinite x. */
 EBB_INLINE real bce(real x, real t)
 {
 	real size = real_abs(x), w = x > 0 ? 1 - t : t, least = real_log1p(real_exp(-size));
@@ -145,48 +146,21 @@ EBB_INLINE real bce_slope(real x, real t)
 	return (x > 0 ? s - t * z : s * z - t) / (1 + z);
 }
 
-/* a and b are the operands' elements, p the constant. */
-/* clang-format off */
-#define BINARY(X) \
-	X(EBB_ADD, a + b) \
-	X(EBB_SUB, a - b) \
-	X(EBB_MUL, a * b) \
-	X(EBB_MUL_OR_ZERO, ((a == 0) | (b == 0)) ? 0 : a * b) \
-	X(EBB_DIV, a / b) \
-	X(EBB_POW, real_pow(a, b)) \
-	X(EBB_MAXIMUM, ((a > b) | (a != a)) ? a : b) \
-	X(EBB_MINIMUM, ((a < b) | (a != a)) ? a : b) \
-	X(EBB_GREATER, a > b ? 1 : 0) \
-	X(EBB_EQUAL, a == b ? 1 : 0) \
-	X(EBB_RELU_GRAD, b > 0 ? a : 0) \
-	X(EBB_LEAKY_RELU_GRAD, b > 0 ? a : p == 0 ? 0 : p * a) \
-	X(EBB_SIGMOID_GRAD, a * b * (1 - b)) \
-	X(EBB_TANH_GRAD, a * ((1 - b) * (1 + b))) \
-	X(EBB_RELU6_GRAD, ((b <= 0) | (b >= 6)) ? 0 : a) \
-	X(EBB_HARDSWISH_GRAD, b < -3 ? 0 : b < 3 ? a * (b / 3 + (real)0.5) : a) \
-	X(EBB_PRELU, a > 0 ? a : b * a) \
-	X(EBB_PRELU_SLOPE, a > 0 ? 1 : b) \
-	X(EBB_COUNTED, ((a == 0) & !(b - b == 0)) ? 0 : b)
-/* Those that are library calls in double, which no compiler vectorises. */
-#define BINARY_CALLS(X) \
-	X(EBB_BCE, bce(a, b)) \
-	X(EBB_BCE_SLOPE, bce_slope(a, b))
-/* clang-format on */
-
 #if EBB_F64
-#define CALLS_IVDEP
+#define IVDEP_CALLS
 #else
-#define CALLS_IVDEP EBB_IVDEP
+#define IVDEP_CALLS EBB_IVDEP
 #endif
+#define IVDEP_PLAIN EBB_IVDEP
 
-#define COLUMNS(ivdep, expr, sa, sb, sy)                                                           \
-	ivdep for (int64_t i = 0; i < s->cols; i++)                                                \
+#define COLUMNS(loop, expr, sa, sb, sy)                                                            \
+	IVDEP_##loop for (int64_t i = 0; i < s->cols; i++)                                         \
 	{                                                                                          \
 		real a = A[i * (sa)], b = B[i * (sb)];                                             \
 		Y[i * (sy)] = (real)(expr);                                                        \
 	}
 
-#define PLANES(ivdep, name, expr)                                                                  \
+#define PLANES(name, loop, expr)                                                                   \
 	static void name##_loop(                                                                   \
 		const struct plane *s, const real *A, const real *B, real *Y, real p)              \
 	{                                                                                          \
@@ -200,16 +174,16 @@ EBB_INLINE real bce_slope(real x, real t)
 		for (int64_t r = 0;;) {                                                            \
 			switch (kind) {                                                            \
 			case 0:                                                                    \
-				COLUMNS(ivdep, expr, 1, 1, 1)                                      \
+				COLUMNS(loop, expr, 1, 1, 1)                                       \
 				break;                                                             \
 			case 1:                                                                    \
-				COLUMNS(ivdep, expr, 1, 0, 1)                                      \
+				COLUMNS(loop, expr, 1, 0, 1)                                       \
 				break;                                                             \
 			case 2:                                                                    \
-				COLUMNS(ivdep, expr, 0, 1, 1)                                      \
+				COLUMNS(loop, expr, 0, 1, 1)                                       \
 				break;                                                             \
 			default:                                                                   \
-				COLUMNS(ivdep, expr, s->col[1], s->col[2], s->col[0])              \
+				COLUMNS(loop, expr, s->col[1], s->col[2], s->col[0])               \
 			}                                                                          \
 			if (++r == s->rows)                                                        \
 				return;                                                            \
@@ -218,21 +192,23 @@ EBB_INLINE real bce_slope(real x, real t)
 			Y += s->row[0];                                                            \
 		}                                                                                  \
 	}
-#define LOOP(name, expr) PLANES(EBB_IVDEP, name, expr)
-#define CALLS_LOOP(name, expr) PLANES(CALLS_IVDEP, name, expr)
-BINARY(LOOP)
-BINARY_CALLS(CALLS_LOOP)
+/* The column VALUE of a row, PLAIN(expr) or CALLS(expr), is two arguments of PLANES. */
+#define PLAIN(expr) PLAIN, expr
+#define CALLS(expr) CALLS, expr
+#define BINARY(name, domain, torch, exact, value, gradient) PLANES(name, value)
+#define BINARY_KERNEL(name, exact, value) PLANES(name, value)
+#include "binary.def"
 
 static void binary_plane(
 	ebb_binary_fn f, const struct plane *s, const real *a, const real *b, real *y, real p)
 {
 	switch (f) {
-#define CASE(name, expr)                                                                           \
-	case name:                                                                                 \
+#define BINARY(name, ...)                                                                          \
+	case EBB_BINARY_##name:                                                                    \
 		name##_loop(s, a, b, y, p);                                                        \
 		break;
-		BINARY(CASE)
-		BINARY_CALLS(CASE)
+#define BINARY_KERNEL BINARY
+#include "binary.def"
 	case EBB_BINARY_COUNT:
 		break;
 	}
@@ -247,8 +223,8 @@ struct binary_job {
 	int64_t rows, chunk; /* strided */
 };
 
-/* Rows of few columns, one operand dense like the output and the other the same in every row:
- * repeat the latter until a row is long enough for vectors. */
+/* For rows of few columns, where one operand is dense like the output and the other is the same in
+ * every row: the latter is repeated, so that a row is long enough for vectors. */
 enum { NARROW = 64, REPEATED = 512 };
 
 static void narrow_rows(ebb_binary_fn f, const struct plane *s, const real *a, const real *b,
@@ -325,7 +301,7 @@ void EBB_NAME(binary_strided)(ebb_binary_fn f, int ndim, const int64_t *shape, c
 	j.rows = all_rows(&j.axes);
 	j.chunk = rows_per_piece(&j.axes, j.rows);
 	if (j.rows == 1 && j.axes.shape[1] >= EBB_PARALLEL_FROM && j.axes.ndim == 2) {
-		/* One long row: cut it into rows of a piece each, and what remains. */
+		/* One long row is split into a row per task; the rest follows below. */
 		int64_t cols = j.axes.shape[1], whole = cols / EBB_PIECE * EBB_PIECE;
 
 		j.axes.shape[0] = j.rows = cols / EBB_PIECE;
@@ -369,7 +345,7 @@ void EBB_NAME(binary)(ebb_binary_fn f, int64_t n, const void *a, const void *b, 
 	}
 }
 
-/* ---- A choice -------------------------------------------------------------------------------- */
+/* ---- where ----------------------------------------------------------------------------------- */
 
 struct where_job {
 	const void *c;
@@ -461,18 +437,11 @@ static void compare_part(const void *ctx, const struct plane *s, const int64_t *
 	const struct compare_job *j = ctx;
 
 	switch (j->f) {
-	case EBB_COMPARE_EQUAL:
-		COMPARE(==)
+#define COMPARISON(name, relation)                                                                 \
+	case EBB_COMPARE_##name:                                                                   \
+		COMPARE(relation)                                                                  \
 		break;
-	case EBB_COMPARE_NOT_EQUAL:
-		COMPARE(!=)
-		break;
-	case EBB_COMPARE_LESS:
-		COMPARE(<)
-		break;
-	case EBB_COMPARE_LESS_EQUAL:
-		COMPARE(<=)
-		break;
+#include "binary.def"
 	case EBB_COMPARE_COUNT:
 		break;
 	}

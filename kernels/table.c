@@ -3,26 +3,23 @@
  */
 #include "real.h"
 
-/* clang-format off */
-#define EBB_KERNELS(X) \
-	X(unary) X(binary) X(binary_strided) X(where_strided) X(compare_strided) X(fill) X(axpy) X(from_u8) \
-	X(from_f32) X(from_f64) X(reduce) X(norm) X(extreme) X(cumsum) X(logsumexp) X(logsumexp_slope) X(softmax) X(log_softmax) \
-	X(softmax_grad) X(log_softmax_grad) X(cross_entropy) X(cross_entropy_grad) \
-	X(index_select) X(index_select_acc) X(gather) X(gather_acc) X(gemm_workspace) \
-	X(gemm) X(outer_sum) X(conv_workspace) X(conv_forward) X(conv_grad_input) X(conv_grad_weight) \
-	X(maxpool) X(maxpool_goes_over) X(maxpool_scatter) X(maxpool_gather) X(avgpool) X(avgpool_grad) \
-	X(maxpool_put) X(upsample) X(upsample_grad) X(window_sums) X(window_norms) \
-	X(batchnorm_stats) X(scale_shift) X(scale_shift_relu) X(batchnorm_sums) X(batchnorm_gx) \
-	X(rownorm) X(rownorm_grad) X(rownorm_sums) X(uniform) \
-	X(normal) X(dropout) X(sgd) X(adam) X(rmsprop) X(stats) \
-	X(blend_rows) X(blend_pixels)
-/* clang-format on */
+#define KERNEL(name) extern EBB_DECLARE(name);
+#include "table.def"
 
-#define DECLARE(name) extern EBB_DECLARE(name);
-EBB_KERNELS(DECLARE)
+/* With a member that table.def lacks, the struct would be larger than the list. */
+struct listed {
+	const char *isa;
+	size_t real_size;
+#define KERNEL(name) __typeof__(((const ebb_kernels *)0)->name) name;
+#include "table.def"
+};
+_Static_assert(sizeof(struct listed) == sizeof(ebb_kernels),
+	"kernels.h declares a kernel that table.def does not list");
 
 extern const ebb_kernels EBB_NAME(kernels);
-const ebb_kernels EBB_NAME(kernels) = {.isa = EBB_STRING(EBB_ISA),
+const ebb_kernels EBB_NAME(kernels) = {
+	.isa = EBB_STRING(EBB_ISA),
 	.real_size = sizeof(real),
-#define ENTRY(name) .name = EBB_NAME(name),
-	EBB_KERNELS(ENTRY)};
+#define KERNEL(name) .name = EBB_NAME(name),
+#include "table.def"
+};

@@ -1,7 +1,10 @@
-/* activation.c - activation functions; a gradient that is a kernel is an op of its own. */
-#include "ops/internal.h"
+/*
+ * activation.c - activation functions with parameters, and the gradients and derivatives that
+ * are ops of their own (gradients.h).
+ */
+#include "ops/gradients.h"
 
-/* The gradient f(gy, y), over gy itself where nobody else reads that. */
+/* f(gy, y) for v's gy and y.  The result overwrites gy if v alone holds gy. */
 static ebb_tensor *from_result(ebb_vjp *v, const ebb_op *op, ebb_binary_fn f)
 {
 	ebb_tensor *in[] = {v->gy, v->out};
@@ -17,8 +20,8 @@ static ebb_tensor *from_result(ebb_vjp *v, const ebb_op *op, ebb_binary_fn f)
 
 /* ---- Sigmoids -------------------------------------------------------------------------------- */
 
-/* tanh: y' = 1 - y^2.  tanh_grad(gy, y) = gy*(1 - y^2); its own derivatives: tanh_grad(g, y)
- * and -2*g*gy*y. */
+/* tanh' = 1 - y^2.  tanh_grad(gy, y) = gy*(1 - y^2); its derivative by gy is tanh_grad(g, y), by
+ * y it is -2*g*gy*y. */
 static ebb_tensor *tanh_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y);
 
 static void tanh_grad_vjp(ebb_vjp *v)
@@ -37,16 +40,16 @@ static const ebb_op TANH_GRAD = {.name = "tanh_grad",
 
 static ebb_tensor *tanh_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
 {
-	return ebb_binary(t, &TANH_GRAD, EBB_TANH_GRAD, gy, y, 0, NULL);
+	return ebb_binary(t, &TANH_GRAD, EBB_BINARY_tanh_grad, gy, y, 0, NULL);
 }
 
-static void tanh_vjp(ebb_vjp *v)
+ebb_tensor *ebb_tanh_grad_of_result(ebb_vjp *v)
 {
-	ebb_give(v, 0, from_result(v, &TANH_GRAD, EBB_TANH_GRAD));
+	return from_result(v, &TANH_GRAD, EBB_BINARY_tanh_grad);
 }
-EBB_UNARY(tanh, TANH, EBB_TANH, EBB_OUT)
 
-/* sigmoid: y' = y*(1 - y).  sigmoid_grad(gy, y) = gy*y*(1 - y); by y: g*gy*(1 - 2y). */
+/* sigmoid' = y*(1 - y).  sigmoid_grad(gy, y) = gy*y*(1 - y); its derivative by y is g*gy*(1 -
+ * 2y). */
 static ebb_tensor *sigmoid_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y);
 
 static void sigmoid_grad_vjp(ebb_vjp *v)
@@ -65,19 +68,17 @@ static const ebb_op SIGMOID_GRAD = {.name = "sigmoid_grad",
 
 static ebb_tensor *sigmoid_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
 {
-	return ebb_binary(t, &SIGMOID_GRAD, EBB_SIGMOID_GRAD, gy, y, 0, NULL);
+	return ebb_binary(t, &SIGMOID_GRAD, EBB_BINARY_sigmoid_grad, gy, y, 0, NULL);
 }
 
-static void sigmoid_vjp(ebb_vjp *v)
+ebb_tensor *ebb_sigmoid_grad_of_result(ebb_vjp *v)
 {
-	ebb_give(v, 0, from_result(v, &SIGMOID_GRAD, EBB_SIGMOID_GRAD));
+	return from_result(v, &SIGMOID_GRAD, EBB_BINARY_sigmoid_grad);
 }
-EBB_UNARY(sigmoid, SIGMOID, EBB_SIGMOID, EBB_OUT)
 
 /* ---- Rectifiers ------------------------------------------------------------------------------ */
 
-/* relu: y = max(x, 0).  relu_grad: gx = gy where y > 0, else 0; linear in gy, so it is its own
- * gradient. */
+/* relu_grad(gy, y) = gy where y > 0, else 0.  It is linear in gy, so its gradient is relu_grad. */
 static void relu_grad_vjp(ebb_vjp *v)
 {
 	if (ebb_wants(v, 0))
@@ -90,22 +91,16 @@ static const ebb_op RELU_GRAD = {.name = "relu_grad",
 
 ebb_tensor *ebb_relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
 {
-	return ebb_binary(t, &RELU_GRAD, EBB_RELU_GRAD, gy, y, 0, NULL);
+	return ebb_binary(t, &RELU_GRAD, EBB_BINARY_relu_grad, gy, y, 0, NULL);
 }
 
 ebb_tensor *ebb_relu_grad_of_result(ebb_vjp *v)
 {
-	return from_result(v, &RELU_GRAD, EBB_RELU_GRAD);
+	return from_result(v, &RELU_GRAD, EBB_BINARY_relu_grad);
 }
 
-static void relu_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_relu_grad_of_result(v));
-}
-EBB_UNARY(relu, RELU, EBB_RELU, EBB_OUT)
-
-/* leaky_relu_grad(gy, x; slope): gy where x > 0, else slope*gy; linear in gy.  A slope of 0 is
- * not attached. */
+/* leaky_relu_grad(gy, x; slope) = gy where x > 0, else slope*gy; linear in gy.  Without an
+ * attribute the slope is 0. */
 static ebb_tensor *leaky_relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *x, double slope);
 
 static void leaky_relu_grad_vjp(ebb_vjp *v)
@@ -122,7 +117,7 @@ static const ebb_op LEAKY_RELU_GRAD = {.name = "leaky_relu_grad",
 
 static ebb_tensor *leaky_relu_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *x, double slope)
 {
-	return ebb_binary(t, &LEAKY_RELU_GRAD, EBB_LEAKY_RELU_GRAD, gy, x, slope, NULL);
+	return ebb_binary(t, &LEAKY_RELU_GRAD, EBB_BINARY_leaky_relu_grad, gy, x, slope, NULL);
 }
 
 static void leaky_relu_vjp(ebb_vjp *v)
@@ -134,10 +129,10 @@ static const ebb_op LEAKY_RELU = {
 
 ebb_tensor *(ebb_leaky_relu)(ebb_tape *t, ebb_tensor *x, double slope, const char *site)
 {
-	return ebb_unary(t, &LEAKY_RELU, EBB_LEAKY_RELU, x, &(ebb_constants){slope, 0}, site);
+	return ebb_unary(t, &LEAKY_RELU, EBB_UNARY_leaky_relu, x, &(ebb_constants){slope, 0}, site);
 }
 
-/* relu6: y = min(max(x, 0), 6).  relu6_grad: gx = gy where 0 < y < 6, else 0; linear in gy. */
+/* relu6_grad(gy, y) = gy where 0 < y < 6, else 0; linear in gy. */
 static ebb_tensor *relu6_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y);
 
 static void relu6_grad_vjp(ebb_vjp *v)
@@ -152,28 +147,20 @@ static const ebb_op RELU6_GRAD = {.name = "relu6_grad",
 
 static ebb_tensor *relu6_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y)
 {
-	return ebb_binary(t, &RELU6_GRAD, EBB_RELU6_GRAD, gy, y, 0, NULL);
+	return ebb_binary(t, &RELU6_GRAD, EBB_BINARY_relu6_grad, gy, y, 0, NULL);
 }
 
-static void relu6_vjp(ebb_vjp *v)
+ebb_tensor *ebb_relu6_grad_of_result(ebb_vjp *v)
 {
-	ebb_give(v, 0, from_result(v, &RELU6_GRAD, EBB_RELU6_GRAD));
-}
-static const ebb_op RELU6 = {.name = "relu6", .vjp = relu6_vjp, .reads = {EBB_OUT}};
-
-ebb_tensor *(ebb_relu6)(ebb_tape *t, ebb_tensor *x, const char *site)
-{
-	return ebb_unary(t, &RELU6, EBB_CLAMP, x, &(ebb_constants){0, 6}, site);
+	return from_result(v, &RELU6_GRAD, EBB_BINARY_relu6_grad);
 }
 
-/* hardswish_grad(gy, x): gy*(x/3 + 1/2) where -3 <= x < 3, 0 below, gy above; linear in gy, and
- * by x gy/3 inside. */
-static ebb_tensor *hardswish_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *x);
-
+/* hardswish_grad(gy, x) = gy*(x/3 + 1/2) where -3 <= x < 3, 0 for smaller x, gy for larger x.
+ * It is linear in gy; its derivative by x is gy/3 inside. */
 static void hardswish_grad_vjp(ebb_vjp *v)
 {
 	if (ebb_wants(v, 0))
-		ebb_give(v, 0, hardswish_grad(v->t, v->gy, v->in[1]));
+		ebb_give(v, 0, ebb_hardswish_grad(v->t, v->gy, v->in[1]));
 	if (ebb_wants(v, 1)) {
 		ebb_tensor *g = ebb_mul(v->t, v->gy, v->in[0]);
 
@@ -186,38 +173,32 @@ static const ebb_op HARDSWISH_GRAD = {.name = "hardswish_grad",
 	.reads = {EBB_IN(1), EBB_IN(0) | EBB_IN(1)},
 	.takes = {EBB_STRIDED, EBB_STRIDED}};
 
-static ebb_tensor *hardswish_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *x)
+ebb_tensor *ebb_hardswish_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *x)
 {
-	return ebb_binary(t, &HARDSWISH_GRAD, EBB_HARDSWISH_GRAD, gy, x, 0, NULL);
+	return ebb_binary(t, &HARDSWISH_GRAD, EBB_BINARY_hardswish_grad, gy, x, 0, NULL);
 }
 
-static void hardswish_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, hardswish_grad(v->t, v->gy, v->in[0]));
-}
-EBB_UNARY(hardswish, HARDSWISH, EBB_HARDSWISH, EBB_IN(0))
-
-/* prelu_slope(x, w): 1 where x > 0, else w; its derivative by w is 1 there. */
+/* prelu_slope(x, w) = 1 where x > 0, else w; its derivative by w is 1 where x <= 0. */
 static void prelu_slope_vjp(ebb_vjp *v)
 {
 	if (ebb_wants(v, 1))
 		ebb_give(v, 1,
 			ebb_mul(v->t, v->gy,
-				ebb_mask(v->t, EBB_INSIDE, v->in[0], -INFINITY, 0, NULL)));
+				ebb_mask(v->t, EBB_UNARY_inside, v->in[0], -INFINITY, 0, NULL)));
 }
 static const ebb_op PRELU_SLOPE = {.name = "prelu_slope",
 	.vjp = prelu_slope_vjp,
 	.reads = {0, EBB_IN(0)},
 	.takes = {EBB_STRIDED, EBB_STRIDED}};
 
-/* d prelu = slope by x, min(x, 0) by w */
+/* The derivative of prelu by x is prelu_slope, by w it is min(x, 0). */
 static void prelu_vjp(ebb_vjp *v)
 {
 	ebb_tensor *x = v->in[0];
 
 	if (ebb_wants(v, 0)) {
-		ebb_tensor *slope =
-			ebb_binary(v->t, &PRELU_SLOPE, EBB_PRELU_SLOPE, x, v->in[1], 0, NULL);
+		ebb_tensor *slope = ebb_binary(
+			v->t, &PRELU_SLOPE, EBB_BINARY_prelu_slope, x, v->in[1], 0, NULL);
 
 		ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
 	}
@@ -247,17 +228,17 @@ ebb_tensor *(ebb_prelu)(ebb_tape *t, ebb_tensor *x, ebb_tensor *weight, const ch
 			ebb_describe(weight, b, sizeof b), ebb_describe(x, a, sizeof a));
 	weight = x->ndim < 2 ? (ebb_reshape)(t, weight, EBB_SCALAR_SHAPE, site)
 	                     : ebb_per_channel(t, weight, x->ndim, site);
-	return ebb_binary(t, &PRELU, EBB_PRELU, x, weight, 0, site);
+	return ebb_binary(t, &PRELU, EBB_BINARY_prelu, x, weight, 0, site);
 }
 
 /* ---- Exponentials on one side ---------------------------------------------------------------- */
 
-/* elu' = 1 where x > 0, else alpha*exp(x); the exponent is held at 0 on the other side, or it
- * could overflow there, and by relu, whose derivative at 0 is 0 */
-static ebb_tensor *elu_slope(ebb_tape *t, ebb_tensor *x, double alpha)
+/* elu' = 1 where x > 0, else alpha*exp(x).  The exponent is min(x, 0), because exp(x) could
+ * overflow for positive x; min is -relu(-x), whose derivative at 0 is 0. */
+ebb_tensor *ebb_elu_slope(ebb_tape *t, ebb_tensor *x, double alpha)
 {
-	ebb_tensor *positive = ebb_mask(t, EBB_STEP, x, 0, 0, NULL);
-	ebb_tensor *negative = ebb_mask(t, EBB_INSIDE, x, -INFINITY, 0, NULL);
+	ebb_tensor *positive = ebb_mask(t, EBB_UNARY_step, x, 0, 0, NULL);
+	ebb_tensor *negative = ebb_mask(t, EBB_UNARY_inside, x, -INFINITY, 0, NULL);
 	ebb_tensor *e = ebb_exp(t, ebb_neg(t, ebb_relu(t, ebb_neg(t, x))));
 
 	return ebb_add(t, positive, ebb_mul_scalar(t, ebb_mul(t, negative, e), alpha));
@@ -265,7 +246,7 @@ static ebb_tensor *elu_slope(ebb_tape *t, ebb_tensor *x, double alpha)
 
 static void elu_vjp(ebb_vjp *v)
 {
-	ebb_tensor *slope = elu_slope(v->t, v->in[0], ebb_constants_of(v)->a);
+	ebb_tensor *slope = ebb_elu_slope(v->t, v->in[0], ebb_constants_of(v)->a);
 
 	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
 }
@@ -273,23 +254,7 @@ static const ebb_op ELU = {.name = "elu", .vjp = elu_vjp, .reads = {EBB_IN(0)}};
 
 ebb_tensor *(ebb_elu)(ebb_tape *t, ebb_tensor *x, double alpha, const char *site)
 {
-	return ebb_unary(t, &ELU, EBB_ELU, x, &(ebb_constants){alpha, 0}, site);
-}
-
-static void selu_vjp(ebb_vjp *v)
-{
-	const ebb_constants *k = ebb_constants_of(v);
-	ebb_tensor *slope = elu_slope(v->t, v->in[0], k->a);
-
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_mul_scalar(v->t, slope, k->b)));
-}
-static const ebb_op SELU = {.name = "selu", .vjp = selu_vjp, .reads = {EBB_IN(0)}};
-
-ebb_tensor *(ebb_selu)(ebb_tape *t, ebb_tensor *x, const char *site)
-{
-	const ebb_constants k = {1.6732632423543772848, 1.0507009873554804934};
-
-	return ebb_unary(t, &SELU, EBB_SELU, x, &k, site);
+	return ebb_unary(t, &ELU, EBB_UNARY_elu, x, &(ebb_constants){alpha, 0}, site);
 }
 
 /* ---- Smooth ---------------------------------------------------------------------------------- */
@@ -299,8 +264,8 @@ ebb_tensor *ebb_sigmoid_slope(ebb_tape *t, ebb_tensor *x)
 	return ebb_mul(t, ebb_sigmoid(t, x), ebb_sigmoid(t, ebb_neg(t, x)));
 }
 
-/* softplus' = sigmoid, an op of its own: softplus'' = sigmoid(x)*sigmoid(-x) does not cancel, as
- * sigmoid's own y*(1 - y) does where y is nearly 1. */
+/* softplus' = sigmoid, as an op of its own whose derivative is sigmoid(x)*sigmoid(-x): y*(1 -
+ * y), the derivative of the op sigmoid, cancels where y is nearly 1. */
 static void softplus_slope_vjp(ebb_vjp *v)
 {
 	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_sigmoid_slope(v->t, v->in[0])));
@@ -308,13 +273,14 @@ static void softplus_slope_vjp(ebb_vjp *v)
 static const ebb_op SOFTPLUS_SLOPE = {
 	.name = "softplus_slope", .vjp = softplus_slope_vjp, .reads = {EBB_IN(0)}};
 
-static ebb_tensor *softplus_slope(ebb_tape *t, ebb_tensor *x)
+ebb_tensor *ebb_softplus_slope(ebb_tape *t, ebb_tensor *x)
 {
-	return ebb_unary(t, &SOFTPLUS_SLOPE, EBB_SIGMOID, x, NULL, NULL);
+	return ebb_unary(t, &SOFTPLUS_SLOPE, EBB_UNARY_sigmoid, x, NULL, NULL);
 }
 
-/* In both types exp(-x) is 0 from FAR on, and exp(-x^2/2) from FAR_SQUARED on.  A second derivative
- * is such an exponential times a power of x, which is held there: infinity times 0 would be NaN. */
+/* In both types exp(-x) is 0 for x >= FAR, and exp(-x^2/2) for x >= FAR_SQUARED.  A second
+ * derivative is such an exponential times a power of x; x is clamped, because infinity*0 would
+ * be NaN. */
 static const double FAR = 800, FAR_SQUARED = 40;
 
 static ebb_tensor *held(const ebb_vjp *v, double far)
@@ -322,7 +288,7 @@ static ebb_tensor *held(const ebb_vjp *v, double far)
 	return ebb_clamp(v->t, v->in[0], -far, far);
 }
 
-/* gy*f(x), the slope f being an op of its own */
+/* Gives gy*f(x), where f, the derivative of v's op, is an op of its own. */
 static void give_slope(ebb_vjp *v, const ebb_op *op, ebb_unary_fn f)
 {
 	ebb_tensor *slope = ebb_unary(v->t, op, f, v->in[0], NULL, NULL);
@@ -330,22 +296,7 @@ static void give_slope(ebb_vjp *v, const ebb_op *op, ebb_unary_fn f)
 	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
 }
 
-static void softplus_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, softplus_slope(v->t, v->in[0])));
-}
-EBB_UNARY(softplus, SOFTPLUS, EBB_SOFTPLUS, EBB_IN(0))
-
-/* d log sigmoid(x) = sigmoid(-x) */
-static void logsigmoid_vjp(ebb_vjp *v)
-{
-	ebb_tensor *slope = softplus_slope(v->t, ebb_neg(v->t, v->in[0]));
-
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
-}
-EBB_UNARY(logsigmoid, LOGSIGMOID, EBB_LOGSIGMOID, EBB_IN(0))
-
-/* mish' as an op, whose derivative is written so that nothing cancels: with s = sigmoid x,
+/* mish' as an op, whose derivative does not cancel: with s = sigmoid x,
  * q = 1 - s, u = tanh(softplus x) = s(1+q)/(1+q^2) and w = 1 - u^2 = (2q/(1+q^2))^2,
  * mish'' = s*w*(2 + x*(q - 2*u*s)). */
 static void mish_slope_vjp(ebb_vjp *v)
@@ -363,20 +314,10 @@ static void mish_slope_vjp(ebb_vjp *v)
 static const ebb_op MISH_SLOPE = {
 	.name = "mish_slope", .vjp = mish_slope_vjp, .reads = {EBB_IN(0)}};
 
-static void mish_vjp(ebb_vjp *v)
+ebb_tensor *ebb_mish_slope(ebb_tape *t, ebb_tensor *x)
 {
-	give_slope(v, &MISH_SLOPE, EBB_MISH_SLOPE);
+	return ebb_unary(t, &MISH_SLOPE, EBB_UNARY_mish_slope, x, NULL, NULL);
 }
-EBB_UNARY(mish, MISH, EBB_MISH, EBB_IN(0))
-
-/* softsign' = 1/(1 + |x|)^2 */
-static void softsign_vjp(ebb_vjp *v)
-{
-	ebb_tensor *r = ebb_reciprocal(v->t, ebb_add_scalar(v->t, ebb_abs(v->t, v->in[0]), 1.0));
-
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_square(v->t, r)));
-}
-EBB_UNARY(softsign, SOFTSIGN, EBB_SOFTSIGN, EBB_IN(0))
 
 /* silu' = s*(1 + x*q), s = sigmoid x, q = 1 - s; silu'' = s*q*(2 + x*(q - s)) */
 static void silu_slope_vjp(ebb_vjp *v)
@@ -390,11 +331,10 @@ static void silu_slope_vjp(ebb_vjp *v)
 static const ebb_op SILU_SLOPE = {
 	.name = "silu_slope", .vjp = silu_slope_vjp, .reads = {EBB_IN(0)}};
 
-static void silu_vjp(ebb_vjp *v)
+ebb_tensor *ebb_silu_slope(ebb_tape *t, ebb_tensor *x)
 {
-	give_slope(v, &SILU_SLOPE, EBB_SILU_SLOPE);
+	return ebb_unary(t, &SILU_SLOPE, EBB_UNARY_silu_slope, x, NULL, NULL);
 }
-EBB_UNARY(silu, SILU, EBB_SILU, EBB_IN(0))
 
 /* gelu' = Phi(x) + x*phi(x), phi the normal density; gelu'' = phi(x)*(2 - x^2) */
 static void gelu_slope_vjp(ebb_vjp *v)
@@ -411,7 +351,7 @@ static const ebb_op GELU_SLOPE = {
 
 static void gelu_vjp(ebb_vjp *v)
 {
-	give_slope(v, &GELU_SLOPE, EBB_GELU_SLOPE);
+	give_slope(v, &GELU_SLOPE, EBB_UNARY_gelu_slope);
 }
 static const ebb_op GELU = {.name = "gelu", .vjp = gelu_vjp, .reads = {EBB_IN(0)}};
 
@@ -436,12 +376,12 @@ static const ebb_op GELU_TANH_SLOPE = {
 
 static void gelu_tanh_vjp(ebb_vjp *v)
 {
-	give_slope(v, &GELU_TANH_SLOPE, EBB_GELU_TANH_SLOPE);
+	give_slope(v, &GELU_TANH_SLOPE, EBB_UNARY_gelu_tanh_slope);
 }
 static const ebb_op GELU_TANH = {.name = "gelu", .vjp = gelu_tanh_vjp, .reads = {EBB_IN(0)}};
 
 ebb_tensor *(ebb_gelu)(const ebb_gelu_args *a)
 {
-	return a->tanh ? ebb_unary(a->t, &GELU_TANH, EBB_GELU_TANH, a->x, NULL, a->site)
-	               : ebb_unary(a->t, &GELU, EBB_GELU, a->x, NULL, a->site);
+	return a->tanh ? ebb_unary(a->t, &GELU_TANH, EBB_UNARY_gelu_tanh, a->x, NULL, a->site)
+	               : ebb_unary(a->t, &GELU, EBB_UNARY_gelu, a->x, NULL, a->site);
 }

@@ -10,27 +10,27 @@
 extern "C" {
 #endif
 
-/* ---- Making tensors (create.c): constants, without a gradient -------------------------------- */
+/* ---- Making tensors (create.c): constants, which require no gradient ------------------------- */
 
-/* [] of the default dtype */
+/* A tensor without axes that holds value, of the default dtype. */
 EBB_API ebb_tensor *ebb_scalar(ebb_tape *t, double value, const char *site);
 #define ebb_scalar(...) EBB_CALL(ebb_scalar, __VA_ARGS__)
-/* value in every element, of the default dtype */
+/* Every element is value; the dtype is the default. */
 EBB_API ebb_tensor *ebb_full(ebb_tape *t, ebb_shape shape, double value, const char *site);
 #define ebb_full(...) EBB_CALL(ebb_full, __VA_ARGS__)
-/* 0 in every element */
+/* Every element is 0; the dtype is the default. */
 EBB_API ebb_tensor *ebb_zeros(ebb_tape *t, ebb_shape shape, const char *site);
 #define ebb_zeros(...) EBB_CALL(ebb_zeros, __VA_ARGS__)
-/* 1 in every element */
+/* Every element is 1; the dtype is the default. */
 EBB_API ebb_tensor *ebb_ones(ebb_tape *t, ebb_shape shape, const char *site);
 #define ebb_ones(...) EBB_CALL(ebb_ones, __VA_ARGS__)
-/* x's type and order */
+/* Every element is 0 (1); shape, type and memory order are x's. */
 EBB_API ebb_tensor *ebb_zeros_like(ebb_tape *t, ebb_tensor *x, const char *site);
 #define ebb_zeros_like(...) EBB_CALL(ebb_zeros_like, __VA_ARGS__)
 EBB_API ebb_tensor *ebb_ones_like(ebb_tape *t, ebb_tensor *x, const char *site);
 #define ebb_ones_like(...) EBB_CALL(ebb_ones_like, __VA_ARGS__)
-/* Copies of C arrays in reading order: doubles and floats become the default dtype, int64_t
- * I64, uint8_t U8. */
+/* A copy of a C array in row-major order.  double and float are converted to the default dtype;
+ * int64_t gives I64, uint8_t U8. */
 EBB_API ebb_tensor *ebb_from_f64(
 	ebb_tape *t, ebb_shape shape, const double *values, const char *site);
 #define ebb_from_f64(...) EBB_CALL(ebb_from_f64, __VA_ARGS__)
@@ -43,20 +43,24 @@ EBB_API ebb_tensor *ebb_from_i64(
 EBB_API ebb_tensor *ebb_from_u8(
 	ebb_tape *t, ebb_shape shape, const uint8_t *values, const char *site);
 #define ebb_from_u8(...) EBB_CALL(ebb_from_u8, __VA_ARGS__)
-/* 0, 1, ..., n-1, I64 */
+/* y = 0, 1, .., n-1, as I64 */
 EBB_API ebb_tensor *ebb_arange(ebb_tape *t, int64_t n, const char *site);
 #define ebb_arange(...) EBB_CALL(ebb_arange, __VA_ARGS__)
-/* uniform in [0,1) */
+/* Uniform random numbers in [0,1), of the default dtype. */
 EBB_API ebb_tensor *ebb_rand(ebb_tape *t, ebb_shape shape, const char *site);
 #define ebb_rand(...) EBB_CALL(ebb_rand, __VA_ARGS__)
-/* normal, mean 0, deviation 1 */
+/* Random numbers of the normal distribution with mean 0 and standard deviation 1. */
 EBB_API ebb_tensor *ebb_randn(ebb_tape *t, ebb_shape shape, const char *site);
 #define ebb_randn(...) EBB_CALL(ebb_randn, __VA_ARGS__)
-/* Any dtype to F32 or F64, in x's memory order.  Differentiable between F32 and F64. */
+/* x, of any dtype, converted to F32 or F64, in x's memory order; another dtype is an error.
+ * Differentiable between F32 and F64. */
 EBB_API ebb_tensor *ebb_cast(ebb_tape *t, ebb_tensor *x, ebb_dtype dtype, const char *site);
 #define ebb_cast(...) EBB_CALL(ebb_cast, __VA_ARGS__)
 
-/* ---- Reductions (reduce.c): over .axes (default all), kept as size 1 with .keepdim ----------- */
+/* ---- Reductions (reduce.c, scan.c) ----------------------------------------------------------- */
+
+/* Reductions are over .axes, by default all.  The result lacks these axes; with .keepdim they have
+ * size 1. */
 
 typedef struct ebb_reduce_args {
 	ebb_tape *t;
@@ -65,23 +69,24 @@ typedef struct ebb_reduce_args {
 	bool keepdim;
 	const char *site;
 } ebb_reduce_args;
-/* of nothing: 0 */
+/* y = sum x; 0 where nothing is summed */
 EBB_API ebb_tensor *ebb_sum(const ebb_reduce_args *a);
 #define ebb_sum(...) EBB_CALL_ARGS(ebb_sum, ebb_reduce_args, __VA_ARGS__)
-/* of nothing: NaN */
+/* y = (sum x)/n over n elements; NaN where n = 0 */
 EBB_API ebb_tensor *ebb_mean(const ebb_reduce_args *a);
 #define ebb_mean(...) EBB_CALL_ARGS(ebb_mean, ebb_reduce_args, __VA_ARGS__)
-/* log(sum exp(x)), shifted by the maximum.  Where it is -infinity its gradient is 0; where it is
- * infinity the elements that are share the gradient. */
+/* y = log(sum exp(x)), computed as max + log(sum exp(x - max)).  Where y is -infinity the
+ * gradient is 0; where y is infinity the infinite elements share the gradient equally. */
 EBB_API ebb_tensor *ebb_logsumexp(const ebb_reduce_args *a);
 #define ebb_logsumexp(...) EBB_CALL_ARGS(ebb_logsumexp, ebb_reduce_args, __VA_ARGS__)
 
-/* of nothing: 1; the gradient is exact where factors are 0 */
+/* y = product of x, 1 over no elements; the gradient is exact where elements are 0 */
 EBB_API ebb_tensor *ebb_prod(const ebb_reduce_args *a);
 #define ebb_prod(...) EBB_CALL_ARGS(ebb_prod, ebb_reduce_args, __VA_ARGS__)
 
-/* The extreme; the gradient goes to the first of equal elements.  .index (one axis only)
- * receives where, as I64. Of nothing: an error. */
+/* y = max x (min x); the gradient goes to the first of equal elements.  *.index receives the
+ * position along the axis as I64; with .index there must be one axis.  A reduction over no
+ * elements is an error. */
 typedef struct ebb_extreme_args {
 	ebb_tape *t;
 	ebb_tensor *x;
@@ -95,7 +100,8 @@ EBB_API ebb_tensor *ebb_max(const ebb_extreme_args *a);
 EBB_API ebb_tensor *ebb_min(const ebb_extreme_args *a);
 #define ebb_min(...) EBB_CALL_ARGS(ebb_min, ebb_extreme_args, __VA_ARGS__)
 
-/* sum (x - mean)^2 / (n - correction); correction defaults to 1 (EBB_ZERO: the population's) */
+/* y = sum (x - mean)^2/(n - correction) over n elements; correction defaults to 1 (EBB_ZERO for
+ * 0, the variance of a population) */
 typedef struct ebb_var_args {
 	ebb_tape *t;
 	ebb_tensor *x;
@@ -106,25 +112,26 @@ typedef struct ebb_var_args {
 } ebb_var_args;
 EBB_API ebb_tensor *ebb_var(const ebb_var_args *a);
 #define ebb_var(...) EBB_CALL_ARGS(ebb_var, ebb_var_args, __VA_ARGS__)
-/* its square root, which is finite where the variance is beyond the type's range; derivative 0 at 0 */
+/* y = sqrt(var x), which is finite also where the variance overflows the type; derivative 0 at 0 */
 EBB_API ebb_tensor *ebb_std(const ebb_var_args *a);
 #define ebb_std(...) EBB_CALL_ARGS(ebb_std, ebb_var_args, __VA_ARGS__)
 
-/* Where the extreme along an axis is (the first of equals; the first NaN wins), as I64 without
- * that axis.  Not differentiable: an x that requires a gradient is an error (ebb_detach it). */
+/* The position of the maximum (minimum) along an axis, as I64 without that axis: the first of equal
+ * elements, or the first NaN.  Not differentiable: an x that requires a gradient is an error
+ * (ebb_detach removes it from the graph). */
 EBB_API ebb_tensor *ebb_argmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 #define ebb_argmax(...) EBB_CALL(ebb_argmax, __VA_ARGS__)
 EBB_API ebb_tensor *ebb_argmin(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 #define ebb_argmin(...) EBB_CALL(ebb_argmin, __VA_ARGS__)
 
-/* y[..,k,..] = x[..,0,..] + .. + x[..,k,..] along axis (scan.c) */
+/* y[..,k,..] = x[..,0,..] + .. + x[..,k,..] along axis */
 EBB_API ebb_tensor *ebb_cumsum(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 #define ebb_cumsum(...) EBB_CALL(ebb_cumsum, __VA_ARGS__)
 
-/* (sum |x|^p)^(1/p), p > 0, default 2; the derivative of |x_i| at 0 is 0, and of |x|_2 at 0 to any
- * order.  Neither the norm nor its gradient depends on whether the powers have a place in the type's
- * range.  p may be INFINITY, the largest |x|, whose gradient goes to the first of equal ones, or
- * EBB_ZERO, how many x are not 0. */
+/* y = (sum |x|^p)^(1/p), p > 0, by default 2.  The powers may overflow or underflow the type
+ * without effect on y or its gradient.  The derivative of |x_i| at 0 is 0; of the 2-norm at x =
+ * 0 every derivative of any order is 0.  p = INFINITY gives the largest |x|, whose gradient goes
+ * to the first of equal elements.  p = EBB_ZERO gives the number of nonzero x. */
 typedef struct ebb_norm_args {
 	ebb_tape *t;
 	ebb_tensor *x;
@@ -136,44 +143,47 @@ typedef struct ebb_norm_args {
 EBB_API ebb_tensor *ebb_norm(const ebb_norm_args *a);
 #define ebb_norm(...) EBB_CALL_ARGS(ebb_norm, ebb_norm_args, __VA_ARGS__)
 
-/* x summed down to a shape that broadcasts to x's: what the gradient of broadcasting does */
+/* x summed to a shape that broadcasts to x's shape: the gradient of broadcasting */
 EBB_API ebb_tensor *ebb_sum_to(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site);
 #define ebb_sum_to(...) EBB_CALL(ebb_sum_to, __VA_ARGS__)
 
-/* ---- Shapes (shape.c): views where memory allows --------------------------------------------- */
+/* ---- Shapes (shape.c, rearrange.c) ----------------------------------------------------------- */
 
-/* one size may be -1 */
+/* The result is a view of x where strides can express it, else a copy. */
+
+/* x in row-major order with another shape; one size may be -1, and follows from the others */
 EBB_API ebb_tensor *ebb_reshape(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site);
 #define ebb_reshape(...) EBB_CALL(ebb_reshape, __VA_ARGS__)
-/* [N,...] to [N, rest], reading order */
+/* [N,..] to [N,rest], in row-major order */
 EBB_API ebb_tensor *ebb_flatten(ebb_tape *t, ebb_tensor *x, const char *site);
 #define ebb_flatten(...) EBB_CALL(ebb_flatten, __VA_ARGS__)
-/* y's axis i is x's axis axes[i] */
+/* Axis i of y is axis axes[i] of x. */
 EBB_API ebb_tensor *ebb_permute(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site);
 #define ebb_permute(...) EBB_CALL(ebb_permute, __VA_ARGS__)
+/* The two axes exchanged. */
 EBB_API ebb_tensor *ebb_transpose(
 	ebb_tape *t, ebb_tensor *x, int axis_a, int axis_b, const char *site);
 #define ebb_transpose(...) EBB_CALL(ebb_transpose, __VA_ARGS__)
-/* by broadcasting; -1 keeps a size */
+/* x broadcast to a shape; a size of -1 keeps that of x */
 EBB_API ebb_tensor *ebb_expand(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site);
 #define ebb_expand(...) EBB_CALL(ebb_expand, __VA_ARGS__)
-/* a new axis of size 1 */
+/* x with a new axis of size 1, at that position of the result */
 EBB_API ebb_tensor *ebb_unsqueeze(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 #define ebb_unsqueeze(...) EBB_CALL(ebb_unsqueeze, __VA_ARGS__)
-/* drops an axis of size 1 */
+/* x without that axis, whose size must be 1 */
 EBB_API ebb_tensor *ebb_squeeze(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 #define ebb_squeeze(...) EBB_CALL(ebb_squeeze, __VA_ARGS__)
 #define EBB_END INT64_MAX
-/* x[start:stop:step] along an axis, as Python's: negative positions count from the end, ends
- * are clipped; step >= 1 */
+/* x[start:stop:step] along an axis, as in Python: negative positions count from the end, and
+ * positions outside x are clipped (EBB_END is the end); step >= 1. */
 EBB_API ebb_tensor *ebb_slice(ebb_tape *t, ebb_tensor *x, int axis, int64_t start, int64_t stop,
 	int64_t step, const char *site);
 #define ebb_slice(...) EBB_CALL(ebb_slice, __VA_ARGS__)
-/* the axes (none given: all) in reverse order of their elements */
+/* The elements along the axes (all, if none is given) in reverse order. */
 EBB_API ebb_tensor *ebb_flip(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site);
 #define ebb_flip(...) EBB_CALL(ebb_flip, __VA_ARGS__)
-/* x [..,R,C] with 0 above (tril) or below (triu) diagonal number d; 0 is the main one, 1 the one
- * above it */
+/* x [..,R,C] with 0 above (tril) or below (triu) diagonal d; d = 0 is the main diagonal, d = 1
+ * the one above it. */
 EBB_API ebb_tensor *ebb_tril(ebb_tape *t, ebb_tensor *x, int64_t d, const char *site);
 #define ebb_tril(...) EBB_CALL(ebb_tril, __VA_ARGS__)
 EBB_API ebb_tensor *ebb_triu(ebb_tape *t, ebb_tensor *x, int64_t d, const char *site);
@@ -181,27 +191,26 @@ EBB_API ebb_tensor *ebb_triu(ebb_tape *t, ebb_tensor *x, int64_t d, const char *
 /* [..,C*f*f,H,W] -> [..,C,H*f,W*f]: y[c,h*f+i,w*f+j] = x[(c*f+i)*f+j,h,w]; Shi et al. 2016 */
 EBB_API ebb_tensor *ebb_pixel_shuffle(ebb_tape *t, ebb_tensor *x, int64_t f, const char *site);
 #define ebb_pixel_shuffle(...) EBB_CALL(ebb_pixel_shuffle, __VA_ARGS__)
-/* x copied into one dense block of that order, if it is not one already */
+/* x itself if its memory is contiguous in that order, else a copy that is */
 EBB_API ebb_tensor *ebb_dense(ebb_tape *t, ebb_tensor *x, ebb_order order, const char *site);
 #define ebb_dense(...) EBB_CALL(ebb_dense, __VA_ARGS__)
 
 /* ---- Joining, padding, indexing (join.c, index.c) -------------------------------------------- */
 
-/* along an axis that exists */
+/* The n tensors one after another along an axis; their other sizes are equal. */
 EBB_API ebb_tensor *ebb_concat(
 	ebb_tape *t, int n, ebb_tensor *const *x, int axis, const char *site);
 #define ebb_concat(...) EBB_CALL(ebb_concat, __VA_ARGS__)
-/* along a new axis */
+/* The n tensors, of one shape, along a new axis. */
 EBB_API ebb_tensor *ebb_stack(ebb_tape *t, int n, ebb_tensor *const *x, int axis, const char *site);
 #define ebb_stack(...) EBB_CALL(ebb_stack, __VA_ARGS__)
-/* x cut along an axis into n parts of sizes[k], which add up to its size; sizes NULL: of equal
- * size.  Fills part[0..n-1] (with NULL on failure).  True on success. */
+/* x split along an axis into n views of sizes[k], whose sum is the size of the axis; equal sizes if
+ * sizes is NULL.  part[0..n-1] receives the views, or NULL on failure.  True on success. */
 EBB_API bool ebb_split(ebb_tape *t, ebb_tensor *x, int axis, int n, const int64_t *sizes,
 	ebb_tensor **part, const char *site);
 #define ebb_split(...) EBB_CALL(ebb_split, __VA_ARGS__)
-/* Padding per axis, last axis first, before and after: EBB_PADS(left, right, top, bottom).
- * Negative pads crop.  Reflection pads by less than the size, circular padding by at most the size
- * that is left. */
+/* The padding before and after each axis, the last axis first: EBB_PADS(left, right, top,
+ * bottom).  A negative pad crops. */
 typedef struct ebb_pads {
 	int n;
 	int64_t pad[2 * EBB_MAX_DIMS];
@@ -221,24 +230,27 @@ typedef struct ebb_pad_args {
 	double value;
 	const char *site;
 } ebb_pad_args;
+/* x with elements added around it: .value, or elements of x by .mode.  EBB_PAD_REFLECT pads by
+ * less than the size of the axis, EBB_PAD_CIRCULAR by at most the size (after cropping). */
 EBB_API ebb_tensor *ebb_pad(const ebb_pad_args *a);
 #define ebb_pad(...) EBB_CALL_ARGS(ebb_pad, ebb_pad_args, __VA_ARGS__)
 /* y[..,k,..] = x[..,index[k],..] along axis; index [K], I64, 0 <= index < size */
 EBB_API ebb_tensor *ebb_index_select(
 	ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site);
 #define ebb_index_select(...) EBB_CALL(ebb_index_select, __VA_ARGS__)
-/* y[i,k,j] = x[i,index[i,k,j],j] along axis; index has x's axes, its other sizes at most x's */
+/* y[i,k,j] = x[i,index[i,k,j],j] along axis; index is I64 with x's number of axes, and its other
+ * sizes are at most x's */
 EBB_API ebb_tensor *ebb_gather(
 	ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site);
 #define ebb_gather(...) EBB_CALL(ebb_gather, __VA_ARGS__)
 
-/* x with src added: y[i,index[i,k,j],j] = x[..] + sum of src[i,k,j] along axis; index has src's
- * shape, its sizes beside the axis at most x's.  Differentiable by x and src. */
+/* y = x, then y[i,index[i,k,j],j] += src[i,k,j] along axis; index is I64 of src's shape, and its
+ * sizes of the other axes are at most x's.  Differentiable by x and src. */
 EBB_API ebb_tensor *ebb_scatter_add(
 	ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, ebb_tensor *src, const char *site);
 #define ebb_scatter_add(...) EBB_CALL(ebb_scatter_add, __VA_ARGS__)
-/* y[..,:] = weight[index[..],:]; index I64 of any shape, weight [V,D].  The row .padding_idx
- * (default: none; EBB_ZERO for row 0) gets no gradient. */
+/* y[..,:] = weight[index[..],:]; index I64 of any shape, weight [V,D].  The gradient of row
+ * .padding_idx is 0; none by default, EBB_ZERO for row 0, negative numbers count from the end. */
 typedef struct ebb_embedding_args {
 	ebb_tape *t;
 	ebb_tensor *index, *weight;

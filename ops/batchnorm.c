@@ -227,7 +227,7 @@ static bool part_sum(const ebb_vjp *v, ebb_tensor *y)
 
 	if (!residual || !part_norm(v, y))
 		return false;
-	RUN(y, binary, EBB_ADD, y->count, y->data, residual->data, y->data, 0);
+	RUN(y, binary, EBB_BINARY_add, y->count, y->data, residual->data, y->data, 0);
 	return true;
 }
 
@@ -236,7 +236,7 @@ static bool part_gradient(const ebb_vjp *v, ebb_tensor *g)
 {
 	if (!v->out)
 		return false;
-	RUN(g, binary, EBB_RELU_GRAD, g->count, v->gy->data, v->out->data, g->data, 0);
+	RUN(g, binary, EBB_BINARY_relu_grad, g->count, v->gy->data, v->out->data, g->data, 0);
 	return true;
 }
 

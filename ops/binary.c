@@ -27,40 +27,12 @@ ebb_tensor *ebb_mask2(ebb_tape *t, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b
 	return ebb_record(&c, ebb_binary_result(&c, f, 0));
 }
 
-/* ---- Arithmetic ------------------------------------------------------------------------------ */
-
-#define BINARY(op, NAME, FN, READS_A, READS_B, STRIDED)                                            \
-	static const ebb_op NAME = {.name = #op,                                                   \
-		.vjp = op##_vjp,                                                                   \
-		.reads = {READS_A, READS_B},                                                       \
-		.takes = {EBB_STRIDED, EBB_STRIDED},                                               \
-		.gy_strided = STRIDED};                                                            \
-	ebb_tensor *(ebb_##op)(ebb_tape * t, ebb_tensor * a, ebb_tensor * b, const char *site)     \
-	{                                                                                          \
-		return ebb_binary(t, &NAME, FN, a, b, 0, site);                                    \
-	}
+/* ---- Rules that the list of ops does not hold ------------------------------------------------ */
 
 ebb_tensor *(ebb_add)(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site)
 {
 	return ebb_linear_add(t, a, b, site);
 }
-
-static void sub_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, v->gy);
-	if (ebb_wants(v, 1))
-		ebb_give(v, 1, ebb_neg(v->t, v->gy));
-}
-BINARY(sub, SUB, EBB_SUB, 0, 0, true)
-
-static void mul_vjp(ebb_vjp *v)
-{
-	if (ebb_wants(v, 0))
-		ebb_give(v, 0, ebb_mul(v->t, v->gy, v->in[1]));
-	if (ebb_wants(v, 1))
-		ebb_give(v, 1, ebb_mul(v->t, v->gy, v->in[0]));
-}
-BINARY(mul, MUL, EBB_MUL, EBB_IN(1), EBB_IN(0), true)
 
 static void mul_or_zero_vjp(ebb_vjp *v)
 {
@@ -77,22 +49,12 @@ static const ebb_op MUL_OR_ZERO = {.name = "mul_or_zero",
 
 ebb_tensor *ebb_mul_or_zero(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site)
 {
-	return ebb_binary(t, &MUL_OR_ZERO, EBB_MUL_OR_ZERO, a, b, 0, site);
+	return ebb_binary(t, &MUL_OR_ZERO, EBB_BINARY_mul_or_zero, a, b, 0, site);
 }
 
-/* d(a/b) = 1/b, -a/b^2 */
-static void div_vjp(ebb_vjp *v)
-{
-	if (ebb_wants(v, 0))
-		ebb_give(v, 0, ebb_div(v->t, v->gy, v->in[1]));
-	if (ebb_wants(v, 1))
-		ebb_give(
-			v, 1, ebb_neg(v->t, ebb_mul(v->t, v->gy, ebb_div(v->t, v->out, v->in[1]))));
-}
-BINARY(div, DIV, EBB_DIV, EBB_IN(1), EBB_OUT | EBB_IN(1), true)
-
-/* d(a^b)/da = b*a^(b-1), 0 where b = 0;  d(a^b)/db = a^b*log a, 0 where a^b = 0, and for 0^0 */
-static void pow_vjp(ebb_vjp *v)
+/* d(a^b)/da = b*a^(b-1), and 0 where b = 0.  d(a^b)/db = a^b*log a, and 0 where a^b = 0 or a = b
+ * = 0. */
+static void give_pow(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
 	ebb_tensor *a = v->in[0], *b = v->in[1];
@@ -103,25 +65,24 @@ static void pow_vjp(ebb_vjp *v)
 		ebb_give(v, 0, ebb_mul_or_zero(t, v->gy, ebb_mul_or_zero(t, b, power, NULL), NULL));
 	}
 	if (ebb_wants(v, 1)) {
-		/* log 1 in place of log 0, but for negative b, where 0^b is infinite. */
-		ebb_tensor *one = ebb_mul(t, ebb_mask(t, EBB_IS_EQUAL, a, 0, 0, NULL),
-			ebb_mask(t, EBB_INSIDE, b, 0, INFINITY, NULL));
+		/* log(0) is replaced by log(1), except for negative b, where 0^b is infinite. */
+		ebb_tensor *one = ebb_mul(t, ebb_mask(t, EBB_UNARY_is_equal, a, 0, 0, NULL),
+			ebb_mask(t, EBB_UNARY_inside, b, 0, INFINITY, NULL));
 		ebb_tensor *log = ebb_log(t, ebb_add(t, a, one));
 
 		ebb_give(v, 1,
 			ebb_mul_or_zero(t, v->gy, ebb_mul_or_zero(t, v->out, log, NULL), NULL));
 	}
 }
-BINARY(pow, POW, EBB_POW, EBB_IN(0) | EBB_IN(1), EBB_IN(0) | EBB_IN(1) | EBB_OUT, true)
 
-/* 1 where a wins, 1/2 where equal, 0 where b wins. */
+/* 1 where a > b, 1/2 where a = b, 0 where a < b. */
 static ebb_tensor *share_of(ebb_tape *t, ebb_tensor *a, ebb_tensor *b)
 {
-	return ebb_add(t, ebb_mask2(t, EBB_GREATER, a, b, NULL),
-		ebb_mul_scalar(t, ebb_mask2(t, EBB_EQUAL, a, b, NULL), 0.5));
+	return ebb_add(t, ebb_mask2(t, EBB_BINARY_greater, a, b, NULL),
+		ebb_mul_scalar(t, ebb_mask2(t, EBB_BINARY_equal, a, b, NULL), 0.5));
 }
 
-/* A share of 0 is 0 of an infinite gradient too. */
+/* Gives gy*share to a and gy*(1 - share) to b; 0 where the factor is 0, also for infinite gy. */
 static void give_shares(ebb_vjp *v, ebb_tensor *share)
 {
 	ebb_tape *t = v->t;
@@ -133,17 +94,52 @@ static void give_shares(ebb_vjp *v, ebb_tensor *share)
 			ebb_mul_or_zero(t, v->gy, ebb_add_scalar(t, ebb_neg(t, share), 1.0), NULL));
 }
 
-static void maximum_vjp(ebb_vjp *v)
+static void give_maximum(ebb_vjp *v)
 {
 	give_shares(v, share_of(v->t, v->in[0], v->in[1]));
 }
-BINARY(maximum, MAXIMUM, EBB_MAXIMUM, EBB_IN(0) | EBB_IN(1), EBB_IN(0) | EBB_IN(1), true)
 
-static void minimum_vjp(ebb_vjp *v)
+static void give_minimum(ebb_vjp *v)
 {
 	give_shares(v, share_of(v->t, v->in[1], v->in[0]));
 }
-BINARY(minimum, MINIMUM, EBB_MINIMUM, EBB_IN(0) | EBB_IN(1), EBB_IN(0) | EBB_IN(1), true)
+
+/* ---- Ops without parameters ------------------------------------------------------------------ */
+
+/* What the column GRADIENT or RULE of a row reads. */
+#define NOTHING 0
+#define A EBB_IN(0)
+#define B EBB_IN(1)
+#define Y EBB_OUT
+
+#define READS_GRADIENT(reads_a, by_a, reads_b, by_b) reads_a, reads_b
+#define READS_RULE(reads_a, reads_b, rule) reads_a, reads_b
+#define GIVE_GRADIENT(reads_a, by_a, reads_b, by_b)                                                \
+	if (ebb_wants(v, 0))                                                                       \
+		ebb_give(v, 0, by_a);                                                              \
+	if (ebb_wants(v, 1))                                                                       \
+		ebb_give(v, 1, by_b);
+#define GIVE_RULE(reads_a, reads_b, rule) rule(v);
+
+#define BINARY(op, domain, torch, exact, value, gradient)                                          \
+	static void op##_vjp(ebb_vjp *v)                                                           \
+	{                                                                                          \
+		ebb_tape *t = v->t;                                                                \
+		ebb_tensor *gy = v->gy, *a = v->in[0], *b = v->in[1], *y = v->out;                 \
+                                                                                                   \
+		(void)t, (void)gy, (void)a, (void)b, (void)y;                                      \
+		GIVE_##gradient                                                                    \
+	}                                                                                          \
+	static const ebb_op op##_op = {.name = #op,                                                \
+		.vjp = op##_vjp,                                                                   \
+		.reads = {READS_##gradient},                                                       \
+		.takes = {EBB_STRIDED, EBB_STRIDED},                                               \
+		.gy_strided = true};                                                               \
+	ebb_tensor *(ebb_##op)(ebb_tape * t, ebb_tensor * a, ebb_tensor * b, const char *site)     \
+	{                                                                                          \
+		return ebb_binary(t, &op##_op, EBB_BINARY_##op, a, b, 0, site);                    \
+	}
+#include "kernels/binary.def"
 
 /* ---- where ----------------------------------------------------------------------------------- */
 

@@ -36,9 +36,9 @@ static ebb_tensor *compare(ebb_tape *t, const ebb_op *op, ebb_compare_fn f, ebb_
 		return compare(t, &NAME, FN, a, b, SWAP, site);                                    \
 	}
 
-COMPARISON(equal, EQUAL, EBB_COMPARE_EQUAL, false)
-COMPARISON(not_equal, NOT_EQUAL, EBB_COMPARE_NOT_EQUAL, false)
-COMPARISON(less, LESS, EBB_COMPARE_LESS, false)
-COMPARISON(less_equal, LESS_EQUAL, EBB_COMPARE_LESS_EQUAL, false)
-COMPARISON(greater, GREATER, EBB_COMPARE_LESS, true)
-COMPARISON(greater_equal, GREATER_EQUAL, EBB_COMPARE_LESS_EQUAL, true)
+COMPARISON(equal, EQUAL, EBB_COMPARE_equal, false)
+COMPARISON(not_equal, NOT_EQUAL, EBB_COMPARE_not_equal, false)
+COMPARISON(less, LESS, EBB_COMPARE_less, false)
+COMPARISON(less_equal, LESS_EQUAL, EBB_COMPARE_less_equal, false)
+COMPARISON(greater, GREATER, EBB_COMPARE_less, true)
+COMPARISON(greater_equal, GREATER_EQUAL, EBB_COMPARE_less_equal, true)

@@ -37,15 +37,8 @@ static inline const ebb_constants *ebb_constants_of(const ebb_vjp *v)
 	return v->attrs;
 }
 
-/* A unary op without constants: its vjp is written above each. */
-#define EBB_UNARY(op, NAME, FN, READS)                                                             \
-	static const ebb_op NAME = {.name = #op, .vjp = op##_vjp, .reads = {READS}};               \
-	ebb_tensor *(ebb_##op)(ebb_tape * t, ebb_tensor * x, const char *site)                     \
-	{                                                                                          \
-		return ebb_unary(t, &NAME, FN, x, NULL, site);                                     \
-	}
-
-/* sigmoid(x)*sigmoid(-x), the derivative of sigmoid, which keeps its digits where sigmoid is nearly 1. */
+/* sigmoid(x)*sigmoid(-x), the derivative of sigmoid, which keeps its digits where sigmoid is
+ * nearly 1. */
 ebb_tensor *ebb_sigmoid_slope(ebb_tape *t, ebb_tensor *x);
 /* factor*exp(-by*x^2), by 1 or 1/2: the derivative of erf, and the normal density. */
 ebb_tensor *ebb_gauss(ebb_tape *t, ebb_tensor *x, double by, double factor);
@@ -54,7 +47,8 @@ ebb_tensor *ebb_gauss(ebb_tape *t, ebb_tensor *x, double by, double factor);
 ebb_tensor *ebb_binary(ebb_tape *t, const ebb_op *op, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b,
 	double p, const char *site);
 
-/* a*b, with broadcasting, and 0 where either is 0, though the other be infinite or NaN: for masks. */
+/* a*b, with broadcasting, and 0 where either is 0, though the other be infinite or NaN: for
+ * masks. */
 ebb_tensor *ebb_mul_or_zero(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 
 ebb_shape ebb_without_axis(ebb_shape s, int axis);

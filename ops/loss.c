@@ -38,12 +38,13 @@ static const ebb_op COUNTED = {.name = "counted",
 static void counted_vjp(ebb_vjp *v)
 {
 	if (ebb_wants(v, 1))
-		ebb_give(v, 1, ebb_binary(v->t, &COUNTED, EBB_COUNTED, v->in[0], v->gy, 0, NULL));
+		ebb_give(v, 1,
+			ebb_binary(v->t, &COUNTED, EBB_BINARY_counted, v->in[0], v->gy, 0, NULL));
 }
 
 ebb_tensor *ebb_weighted(ebb_tape *t, ebb_tensor *w, ebb_tensor *x, const char *site)
 {
-	return (ebb_mul)(t, w, ebb_binary(t, &COUNTED, EBB_COUNTED, w, x, 0, site), site);
+	return (ebb_mul)(t, w, ebb_binary(t, &COUNTED, EBB_BINARY_counted, w, x, 0, site), site);
 }
 
 /* ---- Elementwise losses ---------------------------------------------------------------------- */
@@ -105,7 +106,8 @@ static void bce_vjp(ebb_vjp *v)
 	ebb_tensor *x = v->in[0];
 
 	if (ebb_wants(v, 0)) {
-		ebb_tensor *slope = ebb_binary(t, &BCE_SLOPE, EBB_BCE_SLOPE, x, v->in[1], 0, NULL);
+		ebb_tensor *slope =
+			ebb_binary(t, &BCE_SLOPE, EBB_BINARY_bce_slope, x, v->in[1], 0, NULL);
 
 		ebb_give(v, 0, ebb_mul(t, v->gy, slope));
 	}
@@ -122,8 +124,9 @@ ebb_tensor *(ebb_bce_with_logits)(const ebb_loss_args *a)
 {
 	if (!same_shape(a, "bce_with_logits"))
 		return NULL;
-	return ebb_reduced(a->t, ebb_binary(a->t, &BCE, EBB_BCE, a->x, a->target, 0, a->site),
-		a->reduction, a->site);
+	return ebb_reduced(a->t,
+		ebb_binary(a->t, &BCE, EBB_BINARY_bce, a->x, a->target, 0, a->site), a->reduction,
+		a->site);
 }
 
 ebb_tensor *(ebb_l1_loss)(const ebb_loss_args *a)
@@ -157,7 +160,7 @@ ebb_tensor *(ebb_huber_loss)(const ebb_huber_loss_args *a)
 		return ebb_fail(a->t, EBB_INVALID, a->site,
 			"huber_loss: delta is %g; it must be above 0", delta);
 	d = (ebb_sub)(a->t, a->x, a->target, a->site);
-	d = ebb_unary(a->t, &HUBER, EBB_HUBER, d, &(ebb_constants){delta, 0}, a->site);
+	d = ebb_unary(a->t, &HUBER, EBB_UNARY_huber, d, &(ebb_constants){delta, 0}, a->site);
 	return ebb_reduced(a->t, d, a->reduction, a->site);
 }
 

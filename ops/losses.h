@@ -12,21 +12,26 @@ extern "C" {
 
 /* ---- Softmax, losses (softmax.c, loss.c, cross_entropy.c) ------------------------------------ */
 
-/* exp(x)/sum exp(x); 0, with a gradient of 0, where all of x along the axis is -inf */
+/* y = exp(x)/sum exp(x) along the axis; y and its gradient are 0 where all x along the axis are
+ * -infinity */
 EBB_API ebb_tensor *ebb_softmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 #define ebb_softmax(...) EBB_CALL(ebb_softmax, __VA_ARGS__)
-/* x - logsumexp(x); -inf, with y's gradient passed on, where all of x along the axis is -inf */
+/* y = x - logsumexp(x) along the axis; where all x along the axis are -infinity, y is -infinity and
+ * x's gradient is y's */
 EBB_API ebb_tensor *ebb_log_softmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 #define ebb_log_softmax(...) EBB_CALL(ebb_log_softmax, __VA_ARGS__)
 
-/* EBB_BATCH_MEAN: the sum divided by the size of axis 0 (kl_div only) */
+/* The mean of the losses, their sum, the losses themselves, or (ebb_kl_div only) their sum
+ * divided by the size of axis 0. */
 typedef enum ebb_reduction { EBB_MEAN, EBB_SUM_ALL, EBB_NONE, EBB_BATCH_MEAN } ebb_reduction;
 
-/* -log softmax(x)[label] of x [N,C], [N,C,..] or [C]; target: I64 labels [N,..] (of x [C] a scalar),
- * or soft targets of x's shape and type. .weight [C] weighs classes (the mean divides by the weights' sum),
- * .label_smoothing e mixes in e/C of every class, .ignore_index (default -100; EBB_ZERO for
- * class 0) leaves labels out.  A class whose target or weight is 0 takes no part in the loss, nor in
- * its derivatives by a target where the logit is -inf. */
+/* loss = -log softmax(x)[label] for x [N,C], [N,C,..] or [C].  target holds I64 labels [N,..] (a
+ * scalar for x [C]), or soft targets of x's shape and type.
+ * .weight [C] weighs the classes; the mean divides by the sum of the weights.
+ * .label_smoothing e replaces target by (1 - e)*target + e/C.
+ * .ignore_index is a label that is left out: -100 by default, EBB_ZERO for class 0. A class
+ * whose target or weight is 0 contributes nothing to the loss or to its derivatives, even where
+ * its logit is -infinity. */
 typedef struct ebb_cross_entropy_args {
 	ebb_tape *t;
 	ebb_tensor *x, *target;
@@ -39,8 +44,9 @@ typedef struct ebb_cross_entropy_args {
 EBB_API ebb_tensor *ebb_cross_entropy(const ebb_cross_entropy_args *a);
 #define ebb_cross_entropy(...) EBB_CALL_ARGS(ebb_cross_entropy, ebb_cross_entropy_args, __VA_ARGS__)
 
-/* -x[label] of log-probabilities x [N,C], [N,C,..] or [C]; labels, .weight, .ignore_index as for
- * cross_entropy; a weight of 0 makes 0 of any x, and of its gradient */
+/* loss = -x[label] for log-probabilities x [N,C], [N,C,..] or [C]; labels, .weight and
+ * .ignore_index are those of ebb_cross_entropy.  Where the weight is 0, the loss and the
+ * gradient are 0 for any x. */
 typedef struct ebb_nll_loss_args {
 	ebb_tape *t;
 	ebb_tensor *x, *target;
@@ -58,19 +64,19 @@ typedef struct ebb_loss_args {
 	ebb_reduction reduction;
 	const char *site;
 } ebb_loss_args;
-/* (x - target)^2; same shape */
+/* loss = (x - target)^2; x and target have one shape */
 EBB_API ebb_tensor *ebb_mse_loss(const ebb_loss_args *a);
 #define ebb_mse_loss(...) EBB_CALL_ARGS(ebb_mse_loss, ebb_loss_args, __VA_ARGS__)
-/* softplus(x) - x*target, to the last digit where that is small: -target*log sigmoid(x) - (1 -
- * target)*log sigmoid(-x), without a term whose factor is 0; same shape */
+/* loss = softplus(x) - x*target = -target*log sigmoid(x) - (1 - target)*log sigmoid(-x), computed
+ * without cancellation; a term whose factor is 0 is 0.  x and target have one shape. */
 EBB_API ebb_tensor *ebb_bce_with_logits(const ebb_loss_args *a);
 #define ebb_bce_with_logits(...) EBB_CALL_ARGS(ebb_bce_with_logits, ebb_loss_args, __VA_ARGS__)
 
-/* |x - target|; same shape; derivative 0 where equal */
+/* loss = |x - target|; x and target have one shape; derivative 0 where they are equal */
 EBB_API ebb_tensor *ebb_l1_loss(const ebb_loss_args *a);
 #define ebb_l1_loss(...) EBB_CALL_ARGS(ebb_l1_loss, ebb_loss_args, __VA_ARGS__)
-/* d = |x - target|: d <= delta ? d^2/2 : delta*(d - delta/2); delta > 0 defaults to 1; same
- * shape.  Huber 1964 */
+/* loss = d <= delta ? d^2/2 : delta*(d - delta/2) with d = |x - target|; delta > 0 defaults to
+ * 1; x and target have one shape.  Huber 1964 */
 typedef struct ebb_huber_loss_args {
 	ebb_tape *t;
 	ebb_tensor *x, *target;
@@ -80,9 +86,9 @@ typedef struct ebb_huber_loss_args {
 } ebb_huber_loss_args;
 EBB_API ebb_tensor *ebb_huber_loss(const ebb_huber_loss_args *a);
 #define ebb_huber_loss(...) EBB_CALL_ARGS(ebb_huber_loss, ebb_huber_loss_args, __VA_ARGS__)
-/* target*(log target - x), x log-probabilities, 0 where target is 0; with .log_target the target
- * holds logarithms too: exp(target)*(target - x), 0 where exp(target) is 0; there the derivative by the
- * target is given as 0.  Same shape. */
+/* loss = target*(log(target) - x), and 0 where target is 0; x holds log-probabilities.  With
+ * .log_target the target holds logarithms too: loss = exp(target)*(target - x); where
+ * exp(target) is 0, the loss and its derivative by target are 0.  x and target have one shape. */
 typedef struct ebb_kl_div_args {
 	ebb_tape *t;
 	ebb_tensor *x, *target;

@@ -71,7 +71,7 @@ static bool part_relu(const ebb_vjp *v, ebb_tensor *y)
 {
 	if (!v->in[0])
 		return false;
-	RUN(y, unary, EBB_RELU, y->count, v->in[0]->data, y->data, 0, 0);
+	RUN(y, unary, EBB_UNARY_relu, y->count, v->in[0]->data, y->data, 0, 0);
 	return true;
 }
 
@@ -169,7 +169,7 @@ static ebb_tensor *maximum(ebb_call *c, ebb_pool_shape *s, ebb_tensor **where, b
 	if (y && y->count && (index || !wanted))
 		RUN(y, maxpool, s, x->data, y->data, index ? index->data : NULL);
 	if (y && c->op == &RELU_MAXPOOL2D)
-		RUN(y, unary, EBB_RELU, y->count, y->data, y->data, 0, 0);
+		RUN(y, unary, EBB_UNARY_relu, y->count, y->data, y->data, 0, 0);
 	if (index && where)
 		*where = positions(c, y, index, s->narrow);
 	ebb_save(c, index);

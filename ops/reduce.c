@@ -373,7 +373,7 @@ typedef struct norm_attrs {
 /* x with 1 in place of 0. */
 static ebb_tensor *nonzero(ebb_tape *t, ebb_tensor *x)
 {
-	return ebb_add(t, x, ebb_mask(t, EBB_IS_EQUAL, x, 0, 0, NULL));
+	return ebb_add(t, x, ebb_mask(t, EBB_UNARY_is_equal, x, 0, 0, NULL));
 }
 
 /* y = c|x|_p has the derivative c*sign(x)*(|x|/|x|_p)^(p-1), which for p = 2 is c^2*x/y; 0 where x
@@ -394,7 +394,7 @@ static void norm_vjp(ebb_vjp *v)
 	if (k->p == 2) {
 		slope = ebb_div(t, x, safe);
 		if (y)
-			g = ebb_mul(t, g, ebb_mask(t, EBB_STEP, y, 0, 0, NULL));
+			g = ebb_mul(t, g, ebb_mask(t, EBB_UNARY_step, y, 0, 0, NULL));
 		if (k->scale != 1)
 			g = ebb_mul_scalar(t, g, k->scale * k->scale);
 	} else if (k->p > 2) {

@@ -67,7 +67,7 @@ static void log_softmax_vjp(ebb_vjp *v)
 	}
 	if (ebb_count(g)) {
 		ebb_tensor *largest = ebb_at_largest(t, y, y, axis);
-		ebb_tensor *above_half = ebb_mask(t, EBB_STEP, largest, -0.693, 0, NULL);
+		ebb_tensor *above_half = ebb_mask(t, EBB_UNARY_step, largest, -0.693, 0, NULL);
 		ebb_tensor *of = ebb_mul(t, ebb_at_largest(t, g, y, axis), above_half);
 
 		largest = ebb_clamp(t, largest, -1, 0); /* no infinity less itself */

@@ -1,5 +1,8 @@
-/* unary.c - powers, exponentials and other elementwise functions of one tensor. */
-#include "ops/internal.h"
+/*
+ * unary.c - elementwise functions of one tensor: the ops of kernels/unary.def, and those with
+ * parameters.
+ */
+#include "ops/gradients.h"
 
 ebb_tensor *ebb_unary(ebb_tape *t, const ebb_op *op, ebb_unary_fn f, ebb_tensor *x,
 	const ebb_constants *k, const char *site)
@@ -17,7 +20,7 @@ ebb_tensor *ebb_unary(ebb_tape *t, const ebb_op *op, ebb_unary_fn f, ebb_tensor 
 	return ebb_record(&c, y);
 }
 
-/* ---- Masks: constants from values ------------------------------------------------------------ */
+/* ---- Masks: functions of x without a gradient ------------------------------------------------ */
 
 static const ebb_op MASK = {.name = "mask", .vjp = ebb_zero_vjp, .takes = {EBB_DENSE}};
 
@@ -34,66 +37,36 @@ ebb_tensor *ebb_mask(
 	return ebb_record(&c, y);
 }
 
-/* ---- Polynomials and powers ------------------------------------------------------------------ */
+/* ---- Ops without parameters ------------------------------------------------------------------ */
 
-/* d(-x) = -1 */
-static void neg_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_neg(v->t, v->gy));
-}
-EBB_UNARY(neg, NEG, EBB_NEG, 0)
+/* What the column GRADIENT of a row reads. */
+#define NOTHING 0
+#define X EBB_IN(0)
+#define Y EBB_OUT
 
-/* d|x| = sign x */
-static void abs_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_mul_or_zero(v->t, v->gy, ebb_sign(v->t, v->in[0]), NULL));
-}
-EBB_UNARY(abs, ABS, EBB_ABS, EBB_IN(0))
+#define READS_GRADIENT(reads, expr) reads
+#define READS_ZERO NOTHING
+#define VALUE_GRADIENT(reads, expr) expr
+/* A zero that is given, so that ebb_backward accumulates it into the parameter. */
+#define VALUE_ZERO ebb_zeros_like(t, gy)
 
-/* Zero, and said so: ebb_backward then deposits it. */
-static void sign_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_zeros_like(v->t, v->gy));
-}
-EBB_UNARY(sign, SIGN, EBB_SIGN, 0)
+#define UNARY(op, domain, torch, exact, value, gradient)                                           \
+	static void op##_vjp(ebb_vjp *v)                                                           \
+	{                                                                                          \
+		ebb_tape *t = v->t;                                                                \
+		ebb_tensor *gy = v->gy, *x = v->in[0], *y = v->out;                                \
+                                                                                                   \
+		(void)t, (void)gy, (void)x, (void)y;                                               \
+		ebb_give(v, 0, VALUE_##gradient);                                                  \
+	}                                                                                          \
+	static const ebb_op op##_op = {.name = #op, .vjp = op##_vjp, .reads = {READS_##gradient}}; \
+	ebb_tensor *(ebb_##op)(ebb_tape * t, ebb_tensor * x, const char *site)                     \
+	{                                                                                          \
+		return ebb_unary(t, &op##_op, EBB_UNARY_##op, x, NULL, site);                      \
+	}
+#include "kernels/unary.def"
 
-/* Likewise. */
-static void floor_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_zeros_like(v->t, v->gy));
-}
-EBB_UNARY(floor, FLOOR, EBB_FLOOR, 0)
-
-/* d(x^2) = 2x */
-static void square_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_mul_scalar(v->t, v->in[0], 2.0)));
-}
-EBB_UNARY(square, SQUARE, EBB_SQUARE, EBB_IN(0))
-
-/* d(1/x) = -y^2 */
-static void reciprocal_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_neg(v->t, ebb_mul(v->t, v->gy, ebb_square(v->t, v->out))));
-}
-EBB_UNARY(reciprocal, RECIPROCAL, EBB_RECIPROCAL, EBB_OUT)
-
-/* d sqrt x = 1/(2y) */
-static void sqrt_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_div(v->t, v->gy, ebb_mul_scalar(v->t, v->out, 2.0)));
-}
-EBB_UNARY(sqrt, SQRT, EBB_SQRT, EBB_OUT)
-
-/* d x^(-1/2) = (-y/2)*y^2, in which y^3 need not be in the type's range */
-static void rsqrt_vjp(ebb_vjp *v)
-{
-	ebb_tensor *slope =
-		ebb_mul(v->t, ebb_mul_scalar(v->t, v->out, -0.5), ebb_square(v->t, v->out));
-
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
-}
-EBB_UNARY(rsqrt, RSQRT, EBB_RSQRT, EBB_OUT)
+/* ---- Ops with parameters --------------------------------------------------------------------- */
 
 /* d(x + s) = 1 */
 static void add_scalar_vjp(ebb_vjp *v)
@@ -104,7 +77,7 @@ static const ebb_op ADD_SCALAR = {.name = "add_scalar", .vjp = add_scalar_vjp, .
 
 ebb_tensor *(ebb_add_scalar)(ebb_tape *t, ebb_tensor *x, double s, const char *site)
 {
-	return ebb_unary(t, &ADD_SCALAR, EBB_ADD_SCALAR, x, &(ebb_constants){s, 0}, site);
+	return ebb_unary(t, &ADD_SCALAR, EBB_UNARY_add_scalar, x, &(ebb_constants){s, 0}, site);
 }
 
 /* d(s*x) = s */
@@ -116,10 +89,10 @@ static const ebb_op MUL_SCALAR = {.name = "mul_scalar", .vjp = mul_scalar_vjp};
 
 ebb_tensor *(ebb_mul_scalar)(ebb_tape *t, ebb_tensor *x, double s, const char *site)
 {
-	return ebb_unary(t, &MUL_SCALAR, EBB_MUL_SCALAR, x, &(ebb_constants){s, 0}, site);
+	return ebb_unary(t, &MUL_SCALAR, EBB_UNARY_mul_scalar, x, &(ebb_constants){s, 0}, site);
 }
 
-/* d(x^p) = p*x^(p-1); x^0 is constant, at 0 too */
+/* d(x^p) = p*x^(p-1); the derivative of x^0 is 0, also at 0 */
 static void pow_scalar_vjp(ebb_vjp *v)
 {
 	double p = ebb_constants_of(v)->a;
@@ -134,14 +107,14 @@ static const ebb_op POW_SCALAR = {
 
 ebb_tensor *(ebb_pow_scalar)(ebb_tape *t, ebb_tensor *x, double p, const char *site)
 {
-	return ebb_unary(t, &POW_SCALAR, EBB_POW_SCALAR, x, &(ebb_constants){p, 0}, site);
+	return ebb_unary(t, &POW_SCALAR, EBB_UNARY_pow_scalar, x, &(ebb_constants){p, 0}, site);
 }
 
 /* clamp' = 1 where lo <= x <= hi */
 static void clamp_vjp(ebb_vjp *v)
 {
 	const ebb_constants *k = ebb_constants_of(v);
-	ebb_tensor *inside = ebb_mask(v->t, EBB_INSIDE, v->in[0], k->a, k->b, NULL);
+	ebb_tensor *inside = ebb_mask(v->t, EBB_UNARY_inside, v->in[0], k->a, k->b, NULL);
 
 	ebb_give(v, 0, ebb_mul_or_zero(v->t, v->gy, inside, NULL));
 }
@@ -151,51 +124,13 @@ ebb_tensor *(ebb_clamp)(ebb_tape *t, ebb_tensor *x, double lo, double hi, const 
 {
 	if (!ebb_failed(t) && (isnan(lo) || isnan(hi)))
 		return ebb_fail(t, EBB_INVALID, site, "clamp: lo is %g, hi is %g", lo, hi);
-	return ebb_unary(t, &CLAMP, EBB_CLAMP, x, &(ebb_constants){lo, hi}, site);
+	return ebb_unary(t, &CLAMP, EBB_UNARY_clamp, x, &(ebb_constants){lo, hi}, site);
 }
 
-/* ---- Exponentials, trigonometry -------------------------------------------------------------- */
+/* ---- The derivative of erf, and the normal density ------------------------------------------- */
 
-static void exp_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, v->out));
-}
-EBB_UNARY(exp, EXP, EBB_EXP, EBB_OUT)
-
-static void log_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_div(v->t, v->gy, v->in[0]));
-}
-EBB_UNARY(log, LOG, EBB_LOG, EBB_IN(0))
-
-/* exp(x), as y + 1 would cancel where y is near -1 */
-static void expm1_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_exp(v->t, v->in[0])));
-}
-EBB_UNARY(expm1, EXPM1, EBB_EXPM1, EBB_IN(0))
-
-/* d log(1+x) = 1/(1+x) */
-static void log1p_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_div(v->t, v->gy, ebb_add_scalar(v->t, v->in[0], 1.0)));
-}
-EBB_UNARY(log1p, LOG1P, EBB_LOG1P, EBB_IN(0))
-
-static void sin_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_cos(v->t, v->in[0])));
-}
-EBB_UNARY(sin, SIN, EBB_SIN, EBB_IN(0))
-
-static void cos_vjp(ebb_vjp *v)
-{
-	ebb_give(v, 0, ebb_neg(v->t, ebb_mul(v->t, v->gy, ebb_sin(v->t, v->in[0]))));
-}
-EBB_UNARY(cos, COS, EBB_COS, EBB_IN(0))
-
-/* gauss' = -2*by*x*y.  x is held at 40, beyond which y is 0 in both types: infinity times it would
- * be NaN. */
+/* gauss' = -2*by*x*y.  x is clamped to [-40, 40]: y is 0 beyond in both types, and infinity*0
+ * would be NaN. */
 static void gauss_vjp(ebb_vjp *v)
 {
 	ebb_tensor *x = ebb_mul_scalar(
@@ -207,14 +142,5 @@ static const ebb_op GAUSS = {.name = "gauss", .vjp = gauss_vjp, .reads = {EBB_IN
 
 ebb_tensor *ebb_gauss(ebb_tape *t, ebb_tensor *x, double by, double factor)
 {
-	return ebb_unary(t, &GAUSS, EBB_GAUSS, x, &(ebb_constants){by, factor}, NULL);
+	return ebb_unary(t, &GAUSS, EBB_UNARY_gauss, x, &(ebb_constants){by, factor}, NULL);
 }
-
-/* d erf x = 2/sqrt(pi)*exp(-x^2) */
-static void erf_vjp(ebb_vjp *v)
-{
-	ebb_tensor *slope = ebb_gauss(v->t, v->in[0], 1, 1.12837916709551257390);
-
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
-}
-EBB_UNARY(erf, ERF, EBB_ERF, EBB_IN(0))

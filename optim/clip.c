@@ -43,12 +43,12 @@ double ebb_clip_grad_norm(ebb_params *p, double max_norm)
 		double least = ebb_params_dtype(p) == EBB_F64 ? DBL_MIN : (double)FLT_MIN;
 
 		if (factor >= least) {
-			apply(p, EBB_MUL_SCALAR, factor, 0);
+			apply(p, EBB_UNARY_mul_scalar, factor, 0);
 		} else {
 			/* The factor has no place in the range of the type, but its root has. */
 			factor = sqrt(max_norm) / sqrt(norm + 1e-6);
-			apply(p, EBB_MUL_SCALAR, factor, 0);
-			apply(p, EBB_MUL_SCALAR, factor, 0);
+			apply(p, EBB_UNARY_mul_scalar, factor, 0);
+			apply(p, EBB_UNARY_mul_scalar, factor, 0);
 		}
 	}
 	return norm;
@@ -61,6 +61,6 @@ bool ebb_clip_grad_value(ebb_params *p, double limit)
 			"clip_grad_value: limit %g, expected a positive number", limit);
 		return false;
 	}
-	apply(p, EBB_CLAMP, -limit, limit);
+	apply(p, EBB_UNARY_clamp, -limit, limit);
 	return true;
 }

@@ -13,6 +13,7 @@
 #include "optim/internal.h"
 
 static const char *const NAMES[] = {"sgd", "adam", "adamw", "rmsprop"};
+_Static_assert(sizeof NAMES / sizeof NAMES[0] == EBB_RMSPROP + 1, "one name for each ebb_algorithm");
 
 static const ebb_error NO_OPTIMIZER = {.status = EBB_INVALID,
 	.message = "the optimizer is NULL: it could not be made, its parameter store says why"};

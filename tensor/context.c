@@ -56,6 +56,7 @@ ebb_flush ebb_set_flush_subnormal(ebb_tape *t, ebb_flush flush)
 	static const uint8_t flushed[] = {[EBB_FLUSH_NEVER] = 0,
 		[EBB_FLUSH_ALWAYS] = FLUSHES_ALL,
 		[EBB_FLUSH_F32] = FLUSHES_F32};
+	_Static_assert(sizeof flushed == EBB_FLUSH_F32 + 1, "one entry for each ebb_flush");
 	ebb_flush was = ebb_flush_subnormal(t);
 
 	if (t && (unsigned)flush > EBB_FLUSH_F32)

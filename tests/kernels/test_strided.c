@@ -1,72 +1,18 @@
 /*
- * test_strided.c - functions of two operands, choices and copies over any strides.
+ * test_strided.c - the functions of binary.def, choices, comparisons and copies over any strides.
  */
+#include "../support/exact.h"
 #include "kernel_test.h"
 
-/* log(1 + exp x) - x*t; at an infinity what it tends to, which is 0 where the label t is certain. */
-static double cross_entropy(double x, double t)
-{
-	double wrong = x > 0 ? 1 - t : t;
-
-	if (isinf(x))
-		return wrong == 0 ? 0 : INFINITY * wrong;
-	return (double)(log1pl(expl(x)) - (long double)x * t);
-}
-
-static double binary(ebb_binary_fn f, double a, double b, double p)
-{
-	switch (f) {
-	case EBB_ADD:
-		return a + b;
-	case EBB_SUB:
-		return a - b;
-	case EBB_MUL:
-		return a * b;
-	case EBB_MUL_OR_ZERO:
-		return a == 0 || b == 0 ? 0 : a * b;
-	case EBB_DIV:
-		return a / b;
-	case EBB_POW:
-		return a == -INFINITY && floor(b) != b ? NAN : pow(a, b);
-	case EBB_MAXIMUM:
-		return isnan(a) || isnan(b) ? NAN : fmax(a, b);
-	case EBB_MINIMUM:
-		return isnan(a) || isnan(b) ? NAN : fmin(a, b);
-	case EBB_GREATER:
-		return a > b;
-	case EBB_EQUAL:
-		return a == b;
-	case EBB_RELU_GRAD:
-		return b > 0 ? a : 0;
-	case EBB_LEAKY_RELU_GRAD:
-		return b > 0 ? a : p == 0 ? 0 : p * a;
-	case EBB_SIGMOID_GRAD:
-		return a * b * (1 - b);
-	case EBB_TANH_GRAD:
-		return a * ((1 - b) * (1 + b));
-	case EBB_RELU6_GRAD:
-		return b <= 0 || b >= 6 ? 0 : a;
-	case EBB_HARDSWISH_GRAD:
-		return b < -3 ? 0 : b >= 3 ? a : isnan(b) ? a : a * (b / 3 + 0.5);
-	case EBB_PRELU:
-		return a > 0 ? a : b * a;
-	case EBB_PRELU_SLOPE:
-		return a > 0 ? 1 : b;
-	case EBB_COUNTED:
-		return a == 0 && !isfinite(b) ? 0 : b;
-	case EBB_BCE:
-		return cross_entropy(a, b);
-	case EBB_BCE_SLOPE:
-		return isinf(a) && isinf(b) ? NAN : (double)(1 / (1 + expl(-(long double)a)) - b);
-	case EBB_BINARY_COUNT:
-		break;
-	}
-	ck_abort();
-}
+static const char *const names[] = {
+#define BINARY(name, ...) #name,
+#define BINARY_KERNEL(name, ...) #name,
+#include "binary.def"
+};
 
 static double wanted(ebb_binary_fn f, double a, double b, double p)
 {
-	double y = binary(f, a, b, p);
+	double y = (double)exact_binary(f, a, b, p);
 
 	return f64 ? y : (double)(float)y;
 }
@@ -97,7 +43,7 @@ static void dense(void)
 			for (int64_t i = 0; i < n; i++)
 				expect_near(get(y, i),
 					wanted((ebb_binary_fn)f, get(a, i), get(b, i), 0.125), 6,
-					"binary %d of %g, %g", f, get(a, i), get(b, i));
+					"binary %s of %g, %g", names[f], get(a, i), get(b, i));
 			K->binary((ebb_binary_fn)f, n, a, b, a, 0.125);
 			for (int64_t i = 0; i < n; i++)
 				expect(near(get(a, i), get(y, i), 0));
@@ -204,8 +150,8 @@ static void strided(void)
 			double v = get(b, offset(i, ndim, shape, lb.stride));
 
 			expect_near(get(y, offset(i, ndim, shape, ly.stride)),
-				wanted((ebb_binary_fn)f, u, v, 0.125), 6, "strided %d of %g, %g", f,
-				u, v);
+				wanted((ebb_binary_fn)f, u, v, 0.125), 6, "strided %s of %g, %g",
+				names[f], u, v);
 		}
 		release_all();
 	}
@@ -225,14 +171,14 @@ static void channels(void)
 		void *x = random_reals(37 * c), *v = random_reals(c), *p = random_reals(37);
 		void *y = reals(37 * c);
 
-		K->binary_strided(EBB_SUB, 2, shape, x, image, v, vector, y, image, 0);
+		K->binary_strided(EBB_BINARY_sub, 2, shape, x, image, v, vector, y, image, 0);
 		for (int64_t i = 0; i < 37 * c; i++)
 			expect_near(get(y, i), get(x, i) - get(v, i % c), 2, "channel vector");
-		K->binary_strided(EBB_SUB, 2, shape, v, vector, x, image, y, image, 0);
+		K->binary_strided(EBB_BINARY_sub, 2, shape, v, vector, x, image, y, image, 0);
 		for (int64_t i = 0; i < 37 * c; i++)
 			expect_near(
 				get(y, i), get(v, i % c) - get(x, i), 2, "channel vector first");
-		K->binary_strided(EBB_DIV, 2, shape, x, image, p, pixel, y, image, 0);
+		K->binary_strided(EBB_BINARY_div, 2, shape, x, image, p, pixel, y, image, 0);
 		for (int64_t i = 0; i < 37 * c; i++)
 			expect(fabs(get(y, i) - get(x, i) / get(p, i / c)) <=
 				4 * epsilon() * fabs(get(y, i)));
@@ -286,14 +232,10 @@ END_TEST
 static bool compares(ebb_compare_fn f, double a, double b)
 {
 	switch (f) {
-	case EBB_COMPARE_EQUAL:
-		return a == b;
-	case EBB_COMPARE_NOT_EQUAL:
-		return a != b;
-	case EBB_COMPARE_LESS:
-		return a < b;
-	case EBB_COMPARE_LESS_EQUAL:
-		return a <= b;
+#define COMPARISON(name, relation)                                                                 \
+	case EBB_COMPARE_##name:                                                                   \
+		return a relation b;
+#include "binary.def"
 	case EBB_COMPARE_COUNT:
 		break;
 	}

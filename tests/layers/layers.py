@@ -47,6 +47,8 @@ ROOMS["fuzz"] = ["ebb.h", *LIBRARY]
 SHARED = {
     "kernels/kernels.h": "*",
     "kernels/sizes.h": "*",
+    "kernels/unary.def": "*",
+    "kernels/binary.def": "*",
     "kernels/float_state.h": "*",
     "kernels/environment.h": ["tensor", "autograd"],
     "tensor/host.h": "*",
@@ -130,7 +132,7 @@ def check_table(report):
 
 
 def is_source(root, path):
-    if path.endswith((".c", ".h", ".py", ".sh")) or os.path.basename(path) == "meson.build":
+    if path.endswith((".c", ".h", ".def", ".py", ".sh")) or os.path.basename(path) == "meson.build":
         return True
     if "." in os.path.basename(path):
         return False

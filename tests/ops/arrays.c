@@ -1,5 +1,6 @@
 /* arrays.c - plain arrays in double precision, and samples read from text. */
 #include "tests/ops/ops_test.h"
+#include "tests/support/exact.h"
 
 /* ---- Memory ------------------------------------------------------------------------- */
 
@@ -209,13 +210,38 @@ static void shuffled(double *p, int64_t n, uint64_t *state)
 	}
 }
 
-static double value_of(char kind, double u, double rank)
+static double not_near_zero(double u)
 {
-	switch (kind) {
+	return u < 0.5 ? -0.3 - 3 * u : 0.3 + 3 * (u - 0.5);
+}
+
+/* Up to 3.6 away from a corner, which rank chooses, and at least 0.2 from each. */
+static double around(const char *domain, double u, double rank)
+{
+	double corners[MOST_CORNERS], x;
+	int n = corners_of(domain, corners);
+	bool near = true;
+
+	ck_assert_int_gt(n, 0);
+	x = corners[(int)(rank * n)] + 2 * not_near_zero(u);
+	while (near) {
+		near = false;
+		for (int i = 0; i < n; i++)
+			near |= fabs(x - corners[i]) < 0.2;
+		x += near ? 0.5 : 0;
+	}
+	return x;
+}
+
+static double value_of(const char *kind, double u, double rank)
+{
+	switch (*kind) {
+	case 'c':
+		return around(kind, u, rank);
 	case 'p':
 		return 0.3 + 2 * u;
 	case 'n':
-		return u < 0.5 ? -0.3 - 3 * u : 0.3 + 3 * (u - 0.5);
+		return not_near_zero(u);
 	case 'd':
 		return 4 * rank - 2;
 	case 'u':
@@ -238,8 +264,9 @@ static void fill(sample *s, const char *values, const int64_t *limits)
 	ranks = scratch(total);
 	shuffled(ranks, total, &state);
 	for (int k = 0; k < s->n; k++) {
-		size_t given = values ? strlen(values) : 0;
-		char kind = !given ? 'a' : values[(size_t)k < given ? (size_t)k : given - 1];
+		size_t given = values ? *values == 'c' ? 1 : strlen(values) : 0;
+		const char *kind =
+			!given ? "a" : values + ((size_t)k < given ? (size_t)k : given - 1);
 		array *a = &s->in[k];
 
 		for (int64_t i = 0; i < a->count; i++, done++) {

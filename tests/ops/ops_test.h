@@ -82,7 +82,8 @@ typedef struct entry {
 	/* The same: each gives an error that names the op, the shape, the line and the scope. */
 	const char *refused;
 	/* A letter per input: a any, p positive, n not near zero, d all distinct (of all
-	 * inputs), u in (0,1); the last stands for the rest; left out: any. */
+	 * inputs), u in (0,1); the last stands for the rest; left out: any.  "c-1, 1" is around
+	 * these corners, and not near one. */
 	const char *values;
 	/* EBB_I64 or EBB_U8: an op of integers.  It has no derivative, so its real inputs are
 	 * constants, and a variable in their place must be refused. */
@@ -91,8 +92,16 @@ typedef struct entry {
 	const char *waived[PARTS];
 } entry;
 
-extern const entry elementwise_ops[], activation_ops[], reduction_ops[], shape_ops[],
-	indexing_ops[], product_ops[], spatial_ops[], norm_ops[], loss_ops[], creation_ops[];
+extern const entry unary_ops[], binary_ops[], elementwise_ops[], activation_ops[], reduction_ops[],
+	shape_ops[], indexing_ops[], product_ops[], spatial_ops[], norm_ops[], loss_ops[],
+	creation_ops[];
+
+/* What else the test of a listed op checks. */
+typedef struct property {
+	const char *op;
+	void (*check)(void);
+} property;
+extern const property unary_properties[];
 
 /* Reads the next sample of a list, with values that depend on its text alone.  False at the end. */
 bool next_sample(const char **list, const char *values, sample *s);

@@ -16,8 +16,9 @@ static const char *const OPS[] = {
 };
 enum { OP_COUNT = sizeof OPS / sizeof *OPS };
 
-static const entry *const TABLES[] = {elementwise_ops, activation_ops, reduction_ops, shape_ops,
-	indexing_ops, product_ops, spatial_ops, norm_ops, loss_ops, creation_ops};
+static const entry *const TABLES[] = {unary_ops, binary_ops, elementwise_ops, activation_ops,
+	reduction_ops, shape_ops, indexing_ops, product_ops, spatial_ops, norm_ops, loss_ops,
+	creation_ops};
 enum { TABLE_COUNT = sizeof TABLES / sizeof *TABLES };
 
 static const entry *find(const char *name, int *times)
@@ -114,9 +115,17 @@ START_TEST(every_op_of_the_header_is_here)
 		int times;
 		const entry *e = find(OPS[i], &times);
 
-		ck_assert_msg(e, "ops.h declares ebb_%s; the tests have no entry for it", OPS[i]);
+		ck_assert_msg(e,
+			"the headers of ops/ declare ebb_%s; the tests have no entry for it",
+			OPS[i]);
 		ck_assert_msg(times == 1, "%s has %d entries", OPS[i], times);
 		ck_assert_msg(!lacks(e, text, sizeof text), "%s", text);
+	}
+	for (const property *p = unary_properties; p->op; p++) {
+		int times;
+
+		ck_assert_msg(
+			find(p->op, &times), "a property is of %s, which has no entry", p->op);
 	}
 	for (int k = 0; k < TABLE_COUNT; k++) {
 		for (const entry *e = TABLES[k]; e->name; e++) {
@@ -124,8 +133,9 @@ START_TEST(every_op_of_the_header_is_here)
 
 			for (int i = 0; i < OP_COUNT; i++)
 				known |= !strcmp(OPS[i], e->name);
-			ck_assert_msg(
-				known, "there is an entry for %s; ops.h has no such op", e->name);
+			ck_assert_msg(known,
+				"there is an entry for %s; the headers of ops/ have no such op",
+				e->name);
 		}
 	}
 	arrays_free();
@@ -263,8 +273,10 @@ static bool names_a_shape(const sample *s, const char *message)
  * shapes and types, the number that was given stands for the shape. */
 static void check_refusal(const entry *e, const sample *s, ebb_status status, const char *message)
 {
-	const char *site = strstr(message, "tests/ops/"), *colon = site ? strchr(site, ':') : NULL,
-		   *in;
+	/* The calls of listed ops stand in the list. */
+	const char *listed = strstr(message, "kernels/"),
+		   *site = listed ? listed : strstr(message, "tests/ops/"),
+		   *colon = site ? strchr(site, ':') : NULL, *in;
 	char name[60], *end;
 
 	ck_assert_msg(colon && strtol(colon + 1, &end, 10) > 0,
@@ -338,6 +350,10 @@ START_TEST(op)
 		refuse(e, &bad);
 	if (e->property)
 		e->property();
+	for (const property *p = unary_properties; p->op; p++) {
+		if (!strcmp(p->op, e->name))
+			p->check();
+	}
 	arrays_free();
 }
 END_TEST

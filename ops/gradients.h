@@ -1,0 +1,31 @@
+/*
+ * gradients.h - gradients that are ops of their own, for the column GRADIENT of kernels/unary.def
+ * and for other ops.
+ */
+#ifndef EBB_OPS_GRADIENTS_H
+#define EBB_OPS_GRADIENTS_H
+
+#include "ops/internal.h"
+
+/* ---- Fused gradients: a kernel of gy and y, or of gy and x (activation.c) -------------------- */
+
+/* The gradient of v's input, computed from v->gy and the output v->out: gy*(1 - y^2), gy*y*(1 - y),
+ * and gy where 0 < y < 6, else 0.  The result overwrites v->gy where v alone holds v->gy, and
+ * ebb_relu_grad_of_result (internal.h) does so too. */
+ebb_tensor *ebb_tanh_grad_of_result(ebb_vjp *v);
+ebb_tensor *ebb_sigmoid_grad_of_result(ebb_vjp *v);
+ebb_tensor *ebb_relu6_grad_of_result(ebb_vjp *v);
+
+/* gy*(x/3 + 1/2) where -3 <= x < 3, 0 for smaller x, gy for larger x */
+ebb_tensor *ebb_hardswish_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *x);
+
+/* ---- Derivatives as functions of x (activation.c) -------------------------------------------- */
+
+/* sigmoid(x), the derivative of softplus, as an op whose own derivative does not cancel */
+ebb_tensor *ebb_softplus_slope(ebb_tape *t, ebb_tensor *x);
+ebb_tensor *ebb_silu_slope(ebb_tape *t, ebb_tensor *x);
+ebb_tensor *ebb_mish_slope(ebb_tape *t, ebb_tensor *x);
+/* 1 where x > 0, else alpha*exp(x) */
+ebb_tensor *ebb_elu_slope(ebb_tape *t, ebb_tensor *x, double alpha);
+
+#endif
