@@ -71,6 +71,17 @@ static void pow_scalar(int64_t n, const real *x, real *y, real a)
 		CALLS(real_pow(v, a));
 }
 
+/* As PLAIN, but SSE2 takes a third longer for the same expression of v. */
+static void clamp(int64_t n, const real *x, real *y, real a, real b)
+{
+	EBB_IVDEP
+	for (int64_t i = 0; i < n; i++) {
+		real v = x[i] < a ? a : x[i];
+
+		y[i] = v > b ? b : v;
+	}
+}
+
 static void leaky_relu(int64_t n, const real *x, real *y, real a)
 {
 	if (a == 0)

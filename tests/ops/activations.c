@@ -1,4 +1,4 @@
-/* activations.c - activation functions, exponentials, comparisons, tables. */
+/* activations.c - more tests of listed activations; prelu, comparisons, embedding, scatter_add. */
 #include "tests/ops/ops_test.h"
 
 #define SELU_SCALE 1.0507009873554804934
@@ -71,8 +71,7 @@ CORNERS(softsign, {0, 0, 1, 0}, {-3, -0.75, 0.0625, 0.03125}, {0x1p60, 1, 0x1p-1
 CORNERS(rsqrt, {4, 0.5, -0.0625, 0.0234375}, {0x1p-40, 0x1p20, -0x1p59, 0.75 * 0x1p100},
 	{0x1p40, 0x1p-20, -0x1p-61, 0})
 
-/* Each function at points near and far, by libm in double: second derivatives there are
- * tested by the walk. */
+/* Each function and its first derivative near 0 and far from 0, against libm in double. */
 static void swept(
 	function f, double (*value)(double), double (*slope)(double), double below, double above)
 {

@@ -1,4 +1,5 @@
-/* elementwise.c - elementwise functions with parameters, add, where and cast (listed.c has the others). */
+/* elementwise.c - elementwise functions with parameters, add, where and cast (listed.c has the
+ * others). */
 #include "tests/ops/ops_test.h"
 
 /* ---- One operand -------------------------------------------------------------------- */
@@ -73,7 +74,7 @@ static void choose(const array *x, int n, int v, array *y)
 	} while (next_position(&y->shape, at));
 }
 
-/* Everything in x's default type here; casts across types are a property. */
+/* The entry casts to x's own dtype; the property casts across dtypes. */
 CALL(cast, ebb_cast(t, x[0], ebb_dtype_of(x[0])))
 
 static double same(double x, int v)

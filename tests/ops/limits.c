@@ -1,9 +1,9 @@
 /*
- * limits.c - functions of one operand at the ends of both types: values and two derivatives against
- * their limits; powers, logsumexp and extremes there.
+ * limits.c - ops of one tensor at the ends of both types: the value and two derivatives equal their
+ * limits.  Likewise pow, logsumexp, softmax, maximum and minimum.
  *
- * A row gives a function and its derivatives in long double, in forms that do not cancel.  Where a
- * function has no limit they are NaN.
+ * A row gives the function and its derivatives in long double, in forms that do not cancel, and NaN
+ * where there is no limit.
  */
 #include "tests/support/exact.h"
 #include "tests/support/support.h"
@@ -32,10 +32,12 @@ static wide power(wide x, wide p, wide factor)
 	return x < 0 && floorl(p) != p ? (wide)NAN : factor * powl(x, p);
 }
 
-/* ---- The table -------------------------------------------------------------------------------- */
+/* ---- The table
+ * -------------------------------------------------------------------------------- */
 
 /* The ops that kernels/unary.def does not list: an op, what tells its rows apart, the call, the
- * value, its first and its second derivative.  At a kink the derivative is what elementwise.h says. */
+ * value, its first and its second derivative.  At a kink the derivative is what elementwise.h
+ * says. */
 #define ROWS(X)                                                                                    \
 	X(leaky_relu, , ebb_leaky_relu(t, x, 0.25), x > 0 ? x : x / 4, x > 0 ? 1 : 0.25L, 0)       \
 	X(leaky_relu, _of_0, ebb_leaky_relu(t, x, 0), x > 0 ? x : 0, x > 0, 0)                     \
@@ -95,9 +97,9 @@ static const row rows[] = {
 };
 enum { ROW_COUNT = sizeof rows / sizeof *rows };
 
-/* Roundings that results may be away from the exact ones, 4 where nothing is said.  An exponential of
- * a cube magnifies those of its exponent.  What is made from a result near 1 lacks the digits that
- * the result has lost: its roundings are those of 1. */
+/* The error that an op may have, in roundings: 4 by default.  The exponential of a cube
+ * magnifies the roundings of its exponent.  A derivative that is computed from a y near 1 has
+ * the error of 1. */
 static const struct {
 	const char *op, *tag;
 	double roundings;
@@ -108,7 +110,8 @@ static bool close_enough(const row *r, ebb_dtype dtype, double x, double got, wi
 {
 	bool single = dtype == EBB_F32;
 	wide epsilon = single ? FLT_EPSILON : DBL_EPSILON, roundings = 4, size = fabsl(exact);
-	/* A subnormal factor has lost digits, and x or a power's exponent may multiply them. */
+	/* A subnormal intermediate has few digits, and x or the exponent of a power may multiply
+	 * its error. */
 	wide least = (single ? 0x1p-149L : 0x1p-1074L) * (2 + (fabs(x) < 1000 ? fabsl(x) : 0));
 	double rounded = single ? (double)(float)exact : (double)exact;
 
@@ -122,9 +125,11 @@ static bool close_enough(const row *r, ebb_dtype dtype, double x, double got, wi
 	return fabsl(got - exact) <= (order == 2 ? 4 : 1) * roundings * epsilon * size + least;
 }
 
-/* ---- The walk --------------------------------------------------------------------------------- */
+/* ---- The ops of one tensor
+ * --------------------------------------------------------------------- */
 
-/* F64 needs references that know more than double does; an emulator's long double may not. */
+/* References for F64 need more digits than double has; under an emulator long double may lack
+ * them. */
 static bool is_wide(void)
 {
 	volatile wide one = 1;
@@ -181,7 +186,7 @@ static void walk(const row *r, ebb_dtype dtype)
 				"%s: %s%s of %g: %s %.17g instead of %.17g",
 				dtype == EBB_F32 ? "F32" : "F64", r->op, r->tag, x[i], what[order],
 				got, (double)exact);
-			/* wherever it stands */
+			/* The result does not depend on the position. */
 			ck_assert(i < POINTS || isnan(got) || got == ebb_at(y[order], i % POINTS));
 		}
 	}
@@ -198,7 +203,8 @@ START_TEST(functions_and_slopes_equal_their_limits)
 }
 END_TEST
 
-/* Between the kinks against a difference of the second derivatives, and 0 far out wherever those are. */
+/* Third derivatives equal differences of the second derivatives, and 0 far out where those are
+ * 0. */
 START_TEST(third_derivatives_follow)
 {
 	enum { NEAR = 4, ALL = NEAR + 4 };
@@ -246,7 +252,8 @@ START_TEST(every_function_of_one_operand_has_a_row)
 }
 END_TEST
 
-/* ---- Powers ----------------------------------------------------------------------------------- */
+/* ---- Powers
+ * ----------------------------------------------------------------------------------- */
 
 static void expect_value(
 	ebb_dtype dtype, const char *what, double a, double b, double got, double exact)
@@ -258,8 +265,8 @@ static void expect_value(
 		"%s of %g, %g: %.17g instead of %.17g", what, a, b, got, exact);
 }
 
-/* a^b, b*a^(b-1) and a^b*log a, which is NaN for a below 0, and the derivatives of these.  UNTOLD is
- * one without a convention: there b*a^(b-1)*log a is 0 times what does not exist. */
+/* a^b, its derivatives b*a^(b-1) and a^b*log a (NaN for negative a), and their derivatives.  UNTOLD
+ * marks a derivative without a convention, where b*a^(b-1)*log a is 0 times an undefined value. */
 #define UNTOLD 0.125
 
 START_TEST(powers_equal_their_limits)
@@ -324,10 +331,11 @@ START_TEST(powers_equal_their_limits)
 }
 END_TEST
 
-/* ---- Lines ------------------------------------------------------------------------------------ */
+/* ---- Lines
+ * ------------------------------------------------------------------------------------ */
 
-/* The gradient of logsumexp is 0 where that is -infinity, and one of the largest's where it is
- * infinity; its derivative has no NaN either. */
+/* The gradient of logsumexp is 0 where y is -infinity; where y is infinity, the infinite
+ * elements share it.  The derivative of the gradient has no NaN. */
 START_TEST(logsumexp_equals_its_limits)
 {
 	enum { LINES = 6, LENGTH = 3 };
@@ -348,7 +356,7 @@ START_TEST(logsumexp_equals_its_limits)
 		y = ebb_logsumexp(t, across, EBB_AXES(k < 2 ? 1 : 0));
 		ck_assert(ebb_grad(t, ebb_sum(t, y), 1, &in, &g[0]));
 		ck_assert(ebb_grad(t, ebb_sum(t, y), 1, &in, &g[1], .create_graph = true));
-		/* of the squares, as the shares of a row always add up to 1 */
+		/* The squares are summed, because the gradients of a line add up to 1. */
 		ck_assert(ebb_grad(t, ebb_sum(t, ebb_square(t, g[1])), 1, &in, &h));
 		for (int i = 0; i < LINES; i++) {
 			double got = ebb_at(y, i);
@@ -377,7 +385,7 @@ START_TEST(logsumexp_equals_its_limits)
 }
 END_TEST
 
-/* An element of -infinity has no part in a softmax, nor in its gradients. */
+/* An element of -infinity contributes nothing to softmax or its gradients. */
 START_TEST(softmax_leaves_out_minus_infinity)
 {
 	static const double x[] = {1, -INFINITY, 1, -INFINITY}, half[] = {0.5, 0, 0.5, 0};

@@ -1,10 +1,10 @@
 /*
- * ops_test.h - the list of ops as data, and what walks it.
+ * ops_test.h - the tests of every op as data.
  *
- * Each entry says how an op is called, what it computes (a plain loop in double, written without
- * the library), and on which inputs it is tried.  The walk (walk.c) does the rest for every entry:
- * values, memory orders, types, gradients of both orders, refusals.  The names come from ops/ops.h
- * itself, so an op without an entry fails the suite.
+ * An entry holds the call of an op, its value (a plain loop in double, written without the
+ * library), and the samples of its inputs.  walk.c tests every entry: values, memory orders,
+ * types, gradients of first and second order, errors.  The names of the ops come from the
+ * headers of ops/, so an op without an entry fails the suite.
  */
 #ifndef EBB_TESTS_OPS_TEST_H
 #define EBB_TESTS_OPS_TEST_H

@@ -1,11 +1,11 @@
 /*
- * walk.c - walks the list of ops.
+ * walk.c - the tests of every op, by the entries of all tables.
  *
- * For every entry and sample, in both real types and in every memory order of every input and of
- * the incoming gradient: the value is the reference's; the gradient and the derivative of the
- * gradient are those of the plain order in double precision (which ebb_gradcheck compares with
- * differences); the gradient that is recorded and the one that is not agree; a tape that does not
- * record computes the same bits.
+ * These hold for every entry and sample, in both real types and in every memory order of every
+ * input and of the incoming gradient.  The value equals the reference.  The gradient and the
+ * derivative of the gradient equal those of row-major inputs in double precision, which
+ * ebb_gradcheck compares with differences.  The recorded gradient equals the one that is not
+ * recorded.  A tape that does not record computes the same bits.
  */
 #include "tests/ops/ops_test.h"
 
@@ -37,11 +37,11 @@ static const entry *find(const char *name, int *times)
 	return found;
 }
 
-/* ---- Is everything there? ----------------------------------------------------------- */
+/* ---- Every op has an entry, and every entry its parts ------------------------------- */
 
 static const char *const PART_NAMES[] = {"a reference", "gradients", "an empty sample",
 	"a sample with an axis of size 1", "a sample that broadcasts",
-	"a sample that can lie in memory in several ways", "an input that is refused"};
+	"a sample with several memory orders", "an input that is refused"};
 
 static bool has_part(const entry *e, part p)
 {
@@ -81,7 +81,8 @@ static bool has_part(const entry *e, part p)
 	return false;
 }
 
-/* What the entry lacks, or NULL.  A reason for what is there after all is out of date. */
+/* What the entry lacks, or NULL.  A reason to leave out a part that the entry has is an error,
+ * too. */
 static const char *lacks(const entry *e, char *text, size_t size)
 {
 	if (!e->property && (!e->call || !e->samples)) {
@@ -106,7 +107,7 @@ static const char *lacks(const entry *e, char *text, size_t size)
 	return NULL;
 }
 
-START_TEST(every_op_of_the_header_is_here)
+START_TEST(every_op_of_the_headers_has_one_complete_entry)
 {
 	char text[200];
 
@@ -142,7 +143,6 @@ START_TEST(every_op_of_the_header_is_here)
 }
 END_TEST
 
-/* The check itself can fail: an entry without one of its parts is named. */
 START_TEST(an_entry_without_a_part_is_named)
 {
 	char text[200];
@@ -234,7 +234,7 @@ static void grad_checks(const trial *r)
 {
 	const sample *s = &r->s;
 
-	/* Where the value is no number (a mean of nothing), neither are differences. */
+	/* Where the value is NaN (a mean over no elements), so are differences. */
 	for (int64_t i = 0; i < r->y.count; i++) {
 		if (!isfinite(r->y.v[i]))
 			return;
@@ -269,11 +269,11 @@ static bool names_a_shape(const sample *s, const char *message)
 	return false;
 }
 
-/* "...tests/ops/FILE.c:LINE: NAME: ...[shape]... in outer.inner"; for what is wrong beside
- * shapes and types, the number that was given stands for the shape. */
+/* The message is "...tests/ops/FILE.c:LINE: NAME: ...[shape]... in outer.inner".  If the status is
+ * EBB_INVALID, it holds the invalid number in place of the shape. */
 static void check_refusal(const entry *e, const sample *s, ebb_status status, const char *message)
 {
-	/* The calls of listed ops stand in the list. */
+	/* The site of an op of unary.def or binary.def is its row. */
 	const char *listed = strstr(message, "kernels/"),
 		   *site = listed ? listed : strstr(message, "tests/ops/"),
 		   *colon = site ? strchr(site, ':') : NULL, *in;
@@ -286,9 +286,9 @@ static void check_refusal(const entry *e, const sample *s, ebb_status status, co
 		"%s (%s): the op's name should follow the line in: %s", e->name, s->text, message);
 	if (status == EBB_INVALID)
 		ck_assert_msg(strpbrk(end + strlen(name), "0123456789"),
-			"%s (%s): what was given? %s", e->name, s->text, message);
+			"%s (%s): the invalid number is not in: %s", e->name, s->text, message);
 	else
-		ck_assert_msg(names_a_shape(s, end), "%s (%s): no shape that was given is in: %s",
+		ck_assert_msg(names_a_shape(s, end), "%s (%s): no shape of an input is in: %s",
 			e->name, s->text, message);
 	in = strstr(end, " in outer.inner");
 	ck_assert_msg(in && !in[15], "%s (%s): no scope in: %s", e->name, s->text, message);
@@ -314,15 +314,15 @@ static void refuse(const entry *e, const sample *s)
 	ck_assert_msg(status == EBB_INVALID || status == EBB_BAD_SHAPE || status == EBB_BAD_DTYPE,
 		"%s (%s): status %d: %s", e->name, s->text, (int)status, ebb_error_message(t));
 	check_refusal(e, s, status, ebb_error_message(t));
-	/* The first error stays, and every later op returns NULL at once. */
+	/* Every later op returns NULL, and the first error is kept. */
 	ck_assert_ptr_null(ebb_relu(t, x[0]));
 	check_refusal(e, s, status, ebb_error_message(t));
 	ebb_tape_free(t);
 }
 
-/* ---- The walk ----------------------------------------------------------------------- */
+/* ---- The tests ---------------------------------------------------------------------- */
 
-START_TEST(op)
+START_TEST(values_gradients_and_errors_of_the_op)
 {
 	int times;
 	const entry *e = find(OPS[_i], &times);
@@ -363,12 +363,12 @@ int main(void)
 	Suite *s = suite_create("ops");
 	TCase *c = tcase_create("list");
 
-	tcase_add_test(c, every_op_of_the_header_is_here);
+	tcase_add_test(c, every_op_of_the_headers_has_one_complete_entry);
 	tcase_add_test(c, an_entry_without_a_part_is_named);
 	suite_add_tcase(s, c);
 	for (int i = 0; i < OP_COUNT; i++) {
 		c = tcase_create(OPS[i]);
-		tcase_add_loop_test(c, op, i, i + 1);
+		tcase_add_loop_test(c, values_gradients_and_errors_of_the_op, i, i + 1);
 		tcase_set_timeout(c, 120);
 		suite_add_tcase(s, c);
 	}
