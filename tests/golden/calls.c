@@ -1,30 +1,8 @@
-/* The table from the golden set's op names and options to calls of Ebb's ops. */
+/* calls.c - golden calls: reductions, shapes, products, pooling, losses; and the search of all tables. */
 #include "calls.h"
 
 #include <string.h>
 
-UNARY(neg)
-UNARY(sign)
-UNARY(exp)
-UNARY(log)
-UNARY(sqrt)
-UNARY(square)
-UNARY(reciprocal)
-UNARY(sin)
-UNARY(cos)
-UNARY(tanh)
-UNARY(erf)
-UNARY(sigmoid)
-UNARY(softplus)
-UNARY(silu)
-UNARY(relu)
-BINARY(add)
-BINARY(sub)
-BINARY(mul)
-BINARY(div)
-BINARY(pow)
-BINARY(maximum)
-BINARY(minimum)
 REDUCTION(sum)
 REDUCTION(mean)
 REDUCTION(logsumexp)
@@ -32,49 +10,12 @@ REDUCTION(max)
 REDUCTION(min)
 ALONG_AXIS(softmax)
 ALONG_AXIS(log_softmax)
-WITH_NUMBER(leaky_relu, "negative_slope", 0.01)
-WITH_NUMBER(elu, "alpha", 1)
-WITH_NUMBER(add_scalar, "value", NAN)
-WITH_NUMBER(mul_scalar, "value", NAN)
-WITH_NUMBER(pow_scalar, "exponent", NAN)
 INDEXED(gather)
 INDEXED(index_select)
 JOINED(concat)
 JOINED(stack)
 LOSS(mse_loss)
 LOSS(bce_with_logits)
-
-static ebb_tensor *call_abs(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
-{
-	(void)n;
-	o->flat = EBB_IN(0);
-	return ebb_abs(t, in[0]);
-}
-
-static ebb_tensor *call_gelu(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
-{
-	const char *approximate = golden_text(o, "approximate");
-	bool tanh = approximate && !strcmp(approximate, "tanh");
-
-	(void)n;
-	if (approximate && !tanh && strcmp(approximate, "none"))
-		golden_problem(o, "option approximate has a value that is not understood: %s",
-			approximate);
-	return ebb_gelu(t, in[0], .tanh = tanh);
-}
-
-static ebb_tensor *call_clamp(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
-{
-	(void)n;
-	return ebb_clamp(
-		t, in[0], golden_number(o, "min", -INFINITY), golden_number(o, "max", INFINITY));
-}
-
-static ebb_tensor *call_where(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
-{
-	(void)o, (void)n;
-	return ebb_where(t, in[0], in[1], in[2]);
-}
 
 static ebb_tensor *call_var(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
 {
@@ -89,7 +30,6 @@ static ebb_tensor *call_norm(ebb_tape *t, golden_options *o, int n, ebb_tensor *
 	double p = golden_number(o, "p", 2);
 
 	(void)n;
-	o->flat = p == 1 || isinf(p) ? EBB_IN(0) : 0;
 	return ebb_norm(t, in[0], .p = or_zero(p), .axes = golden_axes(o, "axis"),
 		.keepdim = golden_flag(o, "keepdim", false));
 }
@@ -229,6 +169,15 @@ static ebb_tensor *call_batchnorm(ebb_tape *t, golden_options *o, int n, ebb_ten
 		.eps = or_zero(golden_number(o, "eps", 1e-5)));
 }
 
+static ebb_tensor *call_batchnorm_relu(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
+{
+	ebb_set_training(t, golden_flag(o, "training", false));
+	return ebb_batchnorm_relu(t, in[0], in[1], in[2], in[3], in[4],
+		.residual = n > 5 ? in[5] : NULL,
+		.momentum = or_zero(golden_number(o, "momentum", 0.1)),
+		.eps = or_zero(golden_number(o, "eps", 1e-5)));
+}
+
 static ebb_tensor *call_cross_entropy(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
 {
 	ebb_tensor *target = in[1];
@@ -243,37 +192,6 @@ static ebb_tensor *call_cross_entropy(ebb_tape *t, golden_options *o, int n, ebb
 }
 
 const golden_op golden_first[] = {
-	{OP(neg, 1, 1)},
-	{OP(abs, 1, 1)},
-	{OP(sign, 1, 1)},
-	{OP(exp, 1, 1)},
-	{OP(log, 1, 1)},
-	{OP(sqrt, 1, 1)},
-	{OP(square, 1, 1)},
-	{OP(reciprocal, 1, 1)},
-	{OP(sin, 1, 1)},
-	{OP(cos, 1, 1)},
-	{OP(tanh, 1, 1)},
-	{OP(erf, 1, 1)},
-	{OP(sigmoid, 1, 1)},
-	{OP(softplus, 1, 1)},
-	{OP(silu, 1, 1)},
-	{OP(relu, 1, 1)},
-	{OP(leaky_relu, 1, 1)},
-	{OP(elu, 1, 1)},
-	{OP(gelu, 1, 1)},
-	{OP(clamp, 1, 1)},
-	{OP(add_scalar, 1, 1)},
-	{OP(mul_scalar, 1, 1)},
-	{OP(pow_scalar, 1, 1)},
-	{OP(add, 2, 2)},
-	{OP(sub, 2, 2)},
-	{OP(mul, 2, 2)},
-	{OP(div, 2, 2)},
-	{OP(pow, 2, 2)},
-	{OP(maximum, 2, 2)},
-	{OP(minimum, 2, 2)},
-	{OP(where, 3, 3)},
 	{OP(sum, 1, 1)},
 	{OP(mean, 1, 1)},
 	{OP(logsumexp, 1, 1)},
@@ -297,6 +215,7 @@ const golden_op golden_first[] = {
 	{OP(avgpool2d, 1, 1)},
 	{OP(adaptive_avgpool2d, 1, 1)},
 	{OP(batchnorm, 5, 5), .buffers = {[3] = "running_mean", [4] = "running_var"}},
+	{OP(batchnorm_relu, 5, 6), .buffers = {[3] = "running_mean", [4] = "running_var"}},
 	{OP(softmax, 1, 1)},
 	{OP(log_softmax, 1, 1)},
 	{OP(cross_entropy, 2, 3), .constants = EBB_IN(2)},
@@ -310,7 +229,7 @@ const golden_op golden_first[] = {
 };
 
 static const golden_op *const TABLES[] = {
-	golden_first, golden_activations, golden_indexing, golden_spatial, golden_norms};
+	golden_first, golden_elementwise, golden_indexing, golden_spatial, golden_norms};
 
 const golden_op *golden_op_named(const char *name)
 {

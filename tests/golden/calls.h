@@ -7,7 +7,7 @@
 #include "golden.h"
 
 /* Each ends with an entry without a name. */
-extern const golden_op golden_first[], golden_activations[], golden_indexing[], golden_spatial[],
+extern const golden_op golden_first[], golden_elementwise[], golden_indexing[], golden_spatial[],
 	golden_norms[];
 
 /* A real zero where Ebb's default for a left-out option is another number. */
@@ -16,13 +16,13 @@ static inline double or_zero(double value)
 	return value == 0 ? EBB_ZERO : value;
 }
 
-#define UNARY(name)                                                                                \
+#define CALL_OF_ONE(name)                                                                          \
 	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
 	{                                                                                          \
 		(void)o, (void)n;                                                                  \
 		return ebb_##name(t, in[0]);                                                       \
 	}
-#define BINARY(name)                                                                               \
+#define CALL_OF_TWO(name)                                                                          \
 	static ebb_tensor *call_##name(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)     \
 	{                                                                                          \
 		(void)o, (void)n;                                                                  \

@@ -1,4 +1,16 @@
-/* Golden vectors from safetensors files, by Ebb's own reader. */
+/*
+ * files.c - golden vectors from safetensors files, read by ebb_archive_read.
+ *
+ * A file is one case, OP/NN-NAME.safetensors.  __metadata__ holds "op" and the op's options as strings:
+ * numbers joined by commas, booleans as 0 or 1, and "note" for what no option says.  Its tensors:
+ *
+ *   in.K             input K: F64, or I64 for labels, indices and conditions
+ *   out, gout        the output, and the cotangent of the output
+ *   grad.K           the gradient of sum out*gout by in.K
+ *   v.K              a direction for grad.K
+ *   hvp.K, hvp.gout  the gradient of sum over K of sum grad.K*v.K by in.K and by gout
+ *   after.NAME       the buffer of that name after the call
+ */
 #include "golden.h"
 
 #include <stdlib.h>
@@ -34,13 +46,13 @@ static bool take_tensors(golden_case *c, ebb_error *error)
 		golden_tensor *x = &c->tensors[c->n];
 
 		x->name = ebb_archive_name_at(c->archive, c->n);
-		x->stored = ebb_archive_tensor(c->archive, x->name, EBB_DEFAULT, error);
-		if (!x->stored)
+		x->owner = ebb_archive_tensor(c->archive, x->name, EBB_DEFAULT, error);
+		if (!x->owner)
 			return false;
-		x->dtype = ebb_dtype_of(x->stored);
-		x->shape = ebb_shape_of(x->stored);
-		x->count = ebb_count(x->stored);
-		x->values = ebb_data(x->stored);
+		x->dtype = ebb_dtype_of(x->owner);
+		x->shape = ebb_shape_of(x->owner);
+		x->count = ebb_count(x->owner);
+		x->values = ebb_data(x->owner);
 	}
 	return c->tensors;
 }
@@ -58,7 +70,7 @@ bool golden_load(const char *path, golden_case *c, ebb_error *error)
 void golden_unload(golden_case *c)
 {
 	for (int i = 0; i < c->n; i++)
-		ebb_tensor_free(c->tensors[i].stored);
+		ebb_tensor_free(c->tensors[i].owner);
 	free(c->tensors);
 	ebb_archive_free(c->archive);
 	*c = (golden_case){0};

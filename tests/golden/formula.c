@@ -58,7 +58,7 @@ static size_t word(const char *s)
 	return n;
 }
 
-/* key=value up to "," or ")", into text that outlives the call. */
+/* key=value up to "," or ")", copied to text, which must outlive o. */
 static void parse_option(parser *p, golden_options *o, char *text, size_t size)
 {
 	size_t key = word(p->p), value = strcspn(p->p + key + 1, ",)");
@@ -153,7 +153,7 @@ static operand parse_factor(parser *p)
 	return y;
 }
 
-/* With a number on one side: x - n is x + -n, x / n is x * 1/n, and the same with x turned round. */
+/* x and a number n: x - n is computed as x + -n, x / n as x * 1/n, n - x as -x + n, and n / x as 1/x * n. */
 static ebb_tensor *with_number(parser *p, char sign, ebb_tensor *x, double n, bool x_first)
 {
 	if (!x_first && sign == '-')

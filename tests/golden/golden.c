@@ -1,414 +1,109 @@
 /*
  * golden - compares Ebb with PyTorch's values, gradients and second derivatives.
  *
- *   golden [DIR]      DIR: one folder per op with safetensors files; default $EBB_GOLDEN, else the
- *                     shared set beside the source tree
- *
- * Every case runs in double and in single precision, and each gradient is taken three ways: by
- * ebb_grad with fused kernels, by ebb_grad recording itself (create_graph), and by ebb_backward.
+ *   golden [DIR]                   DIR: one folder per op with safetensors files; default $EBB_GOLDEN,
+ *                                  else the large set beside the source tree
+ *   golden --complete DIR...       sets by script/golden; an op without vectors in any DIR fails
+ *   golden --missing DIR...        prints the ops without vectors in any DIR
  */
 #include "golden.h"
 
 #include <dirent.h>
-#include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The errors allowed, relative to the largest entry. */
-typedef struct golden_precision {
-	const char *name;
-	ebb_dtype dtype;
-	double first, second; /* of values and gradients; of second derivatives */
-} golden_precision;
-
-static const golden_precision PRECISIONS[] = {
-	{"double", EBB_F64, 1e-10, 1e-8},
-	{"single", EBB_F32, 1e-4, 1e-4},
-};
-
-/* Where a tensor cancels to less than this share of the cotangents, rounding is all that is left
- * of it, and errors are measured against that share. */
-static const double CANCELLED = 1e-3;
-
-typedef struct run {
-	const char *path;
-	const golden_precision *precision;
-	golden_case *c;
-	const golden_op *op;
-	ebb_tape *t;
-	double floor; /* errors are relative to at least this */
-	int n;
-	ebb_tensor *in[GOLDEN_MAX_INPUTS];
-	int nx; /* the inputs to differentiate: in[of[i]] is x[i]; x[nx] is the cotangent */
-	int of[GOLDEN_MAX_INPUTS];
-	ebb_tensor *x[GOLDEN_MAX_INPUTS + 1];
-	bool failed;
-} run;
-
-static void complain(run *r, const char *format, ...) EBB_PRINTF(2, 3);
-static void complain(run *r, const char *format, ...)
-{
-	va_list args;
-
-	r->failed = true;
-	printf("FAILED %s in %s precision: ", r->path, r->precision->name);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	printf("\n");
-}
-
-static double largest(const golden_tensor *x)
-{
-	double m = 0;
-
-	for (int64_t i = 0; x && x->dtype == EBB_F64 && i < x->count; i++)
-		m = fmax(m, fabs(((const double *)x->values)[i]));
-	return m;
-}
-
-static double floor_of(const golden_case *c)
-{
-	double m = 0;
-
-	for (int i = 0; i < c->n; i++) {
-		if (!strcmp(c->tensors[i].name, "gout") || !strncmp(c->tensors[i].name, "v.", 2))
-			m = fmax(m, largest(&c->tensors[i]));
-	}
-	return CANCELLED * m;
-}
-
-static bool same_shape(ebb_shape a, ebb_shape b)
-{
-	return a.ndim == b.ndim && !memcmp(a.dims, b.dims, sizeof a.dims[0] * (size_t)a.ndim);
-}
-
-static void compare(run *r, const char *what, const ebb_tensor *x, const golden_tensor *expected,
-	double tolerance)
-{
-	const double *e = expected->values;
-	double scale = fmax(largest(expected), r->floor), worst = 0;
-	int64_t at = -1;
-	char description[100];
-
-	if (!x || ebb_dtype_of(x) != r->precision->dtype ||
-		!same_shape(ebb_shape_of(x), expected->shape)) {
-		complain(r, "%s: %s is not of the shape of %s", what,
-			x ? ebb_describe(x, description, sizeof description) : "nothing",
-			expected->name);
-		return;
-	}
-	for (int64_t i = 0; i < expected->count; i++) {
-		double y = ebb_at(x, i), error = fabs(y - e[i]);
-
-		if (y == e[i] || (isnan(y) && isnan(e[i])))
-			continue;
-		if (!(error <= tolerance * scale) && !(error <= worst)) {
-			worst = error;
-			at = i;
-		}
-	}
-	if (at >= 0)
-		complain(r,
-			"%s: %s[%lld] is %.17g, expected %.17g: off by %.2g of the largest entry, "
-			"allowed %.0e",
-			what, expected->name, (long long)at, ebb_at(x, at), e[at], worst / scale,
-			tolerance);
-}
-
-static ebb_tensor *load(run *r, const golden_tensor *x)
-{
-	if (x->dtype == EBB_I64)
-		return ebb_from_i64(r->t, x->shape, x->values);
-	return ebb_from_f64(r->t, x->shape, x->values);
-}
-
-static ebb_tensor *load_buffer(run *r, const golden_tensor *x)
-{
-	ebb_tensor *buffer = ebb_tensor_new(r->precision->dtype, x->shape, false, NULL);
-	double *to = ebb_data_mutable(buffer);
-
-	for (int64_t i = 0; to && i < x->count; i++) {
-		if (r->precision->dtype == EBB_F64)
-			to[i] = ((const double *)x->values)[i];
-		else
-			((float *)(void *)to)[i] = (float)((const double *)x->values)[i];
-	}
-	return buffer;
-}
-
-static void load_inputs(run *r)
-{
-	const golden_tensor *x;
-
-	while (r->n < GOLDEN_MAX_INPUTS && (x = golden_find_numbered(r->c, "in", r->n))) {
-		int k = r->n++;
-
-		if (r->op->buffers[k]) {
-			r->in[k] = load_buffer(r, x);
-			continue;
-		}
-		r->in[k] = load(r, x);
-		if (golden_find_numbered(r->c, "grad", k) && !(r->op->constants & EBB_IN(k))) {
-			r->in[k] = ebb_variable(r->t, r->in[k]);
-			r->of[r->nx] = k;
-			r->x[r->nx++] = r->in[k];
-		}
-	}
-	if (r->n < r->op->min_inputs || r->n > r->op->max_inputs)
-		complain(r, "%d inputs, but the op takes %d to %d", r->n, r->op->min_inputs,
-			r->op->max_inputs);
-}
-
-static void compare_all(
-	run *r, const char *what, const char *prefix, ebb_tensor **g, double tolerance)
-{
-	for (int i = 0; i < r->nx; i++) {
-		const golden_tensor *expected = golden_find_numbered(r->c, prefix, r->of[i]);
-
-		if (expected)
-			compare(r, what, g[i], expected, tolerance);
-	}
-}
-
-static void compare_with_zero(run *r, const ebb_tensor *x, int k)
-{
-	for (int64_t i = 0; i < ebb_count(x); i++) {
-		if (ebb_at(x, i) != 0) {
-			complain(r, "second derivative: hvp.%d[%lld] is %g, expected 0", k,
-				(long long)i, ebb_at(x, i));
-			return;
-		}
-	}
-}
-
-static void compare_all_second(run *r, ebb_tensor **h)
-{
-	for (int i = 0; i < r->nx; i++) {
-		const golden_tensor *expected = golden_find_numbered(r->c, "hvp", r->of[i]);
-
-		if (!expected)
-			continue;
-		if (!(r->c->options.flat & EBB_IN(r->of[i]))) {
-			compare(r, "second derivative", h[i], expected, r->precision->second);
-			continue;
-		}
-		compare_with_zero(r, h[i], r->of[i]);
-		if (largest(expected) > 0 && r->precision->dtype == EBB_F64)
-			printf("note: %s: %s is uninitialised memory in the file; compared with "
-			       "0\n",
-				r->path, expected->name);
-	}
-}
-
-/* d/dx of sum_K sum grad.K * v.K, with the recorded gradients g. */
-static void compare_second(run *r, ebb_tensor **g)
-{
-	ebb_tensor *s = NULL, *h[GOLDEN_MAX_INPUTS + 1];
-	const golden_tensor *expected = golden_find(r->c, "hvp", "gout");
-
-	for (int i = 0; i < r->nx; i++) {
-		const golden_tensor *v = golden_find_numbered(r->c, "v", r->of[i]);
-		ebb_tensor *term = v ? ebb_sum(r->t, ebb_mul(r->t, g[i], load(r, v))) : NULL;
-
-		if (v)
-			s = s ? ebb_add(r->t, s, term) : term;
-	}
-	/* A gradient that depends on nothing any more has a zero derivative. */
-	for (int i = 0; s && !ebb_requires_grad(s) && i <= r->nx; i++)
-		h[i] = ebb_zeros_like(r->t, r->x[i]);
-	if (!s || (ebb_requires_grad(s) && !ebb_grad(r->t, s, r->nx + 1, r->x, h)) ||
-		ebb_failed(r->t)) {
-		if (s || ebb_failed(r->t))
-			complain(r, "second derivative: %s", ebb_error_message(r->t));
-		return;
-	}
-	compare_all_second(r, h);
-	if (expected)
-		compare(r, "second derivative", h[r->nx], expected, r->precision->second);
-}
-
-static void compare_gradients(run *r, ebb_tensor *y)
-{
-	ebb_tensor *g[GOLDEN_MAX_INPUTS], *gout = r->x[r->nx];
-	bool ok = ebb_grad(r->t, y, r->nx, r->x, g, .gy = gout);
-
-	if (ok) {
-		compare_all(r, "gradient", "grad", g, r->precision->first);
-		ok = ebb_grad(r->t, y, r->nx, r->x, g, .gy = gout, .create_graph = true);
-	}
-	if (ok) {
-		compare_all(r, "recorded gradient", "grad", g, r->precision->first);
-		compare_second(r, g);
-		ok = ebb_backward(r->t, y, .gy = gout);
-	}
-	if (!ok) {
-		complain(r, "gradient: %s", ebb_error_message(r->t));
-		return;
-	}
-	for (int i = 0; i < r->nx; i++)
-		g[i] = ebb_grad_of(r->x[i]);
-	compare_all(r, "deposited gradient", "grad", g, r->precision->first);
-}
-
-static void compare_buffers(run *r)
-{
-	for (int i = 0; i < r->c->n; i++) {
-		const golden_tensor *after = &r->c->tensors[i];
-		int k = 0;
-
-		if (strncmp(after->name, "after.", 6))
-			continue;
-		while (k < r->n &&
-			!(r->op->buffers[k] && !strcmp(r->op->buffers[k], after->name + 6)))
-			k++;
-		if (k < r->n)
-			compare(r, "buffer", r->in[k], after, r->precision->first);
-		else
-			complain(r, "%s is a buffer that is not known", after->name);
-	}
-}
-
-typedef enum outcome { PASSED, FAILED, MISSING } outcome;
-
-static outcome run_case(
-	const char *path, const golden_precision *precision, golden_case *c, const golden_op *op)
-{
-	run r = {.path = path, .precision = precision, .c = c, .op = op, .t = ebb_tape_new()};
-	const golden_tensor *out = NULL, *gout = NULL;
-	ebb_tensor *y = NULL;
-
-	for (int i = 0; i < c->n; i++) {
-		out = strcmp(c->tensors[i].name, "out") ? out : &c->tensors[i];
-		gout = strcmp(c->tensors[i].name, "gout") ? gout : &c->tensors[i];
-	}
-	r.floor = floor_of(c);
-	ebb_set_default_dtype(r.t, precision->dtype);
-	load_inputs(&r);
-	if (!out || !gout || out->dtype != EBB_F64)
-		complain(&r, "the file has no out or no gout");
-	if (!r.failed)
-		y = op->call(r.t, &c->options, r.n, r.in);
-	if (!r.failed && !golden_options_ok(&c->options) && !c->options.missing_op)
-		complain(&r, "%s", c->options.problem);
-	if (!r.failed && !c->options.missing_op) {
-		if (y) {
-			compare(&r, "value", y, out, precision->first);
-			compare_buffers(&r);
-			r.x[r.nx] = ebb_variable(r.t, load(&r, gout));
-			if (r.nx)
-				compare_gradients(&r, y);
-		} else {
-			complain(&r, "%s", ebb_error_message(r.t));
-		}
-	}
-	ebb_tape_free(r.t);
-	for (int k = 0; k < r.n; k++) {
-		if (op->buffers[k])
-			ebb_tensor_free(r.in[k]);
-	}
-	return c->options.missing_op ? MISSING : r.failed ? FAILED : PASSED;
-}
-
-/* What a golden file may not lack or hold; NULL if it is in order. */
-static const char *unusable(const golden_case *c)
-{
-	for (int i = 0; i < c->n; i++)
-		if (c->tensors[i].dtype == EBB_F32)
-			return "has F32 tensors, expected F64 and I64";
-	return c->op ? NULL : "the metadata names no op";
-}
-
-static outcome run_file(const char *path, int passed[2])
-{
-	golden_case c;
-	ebb_error error = {0};
-	outcome all = PASSED;
-
-	if (!golden_load(path, &c, &error)) {
-		printf("FAILED %s\n", error.message);
-		return FAILED;
-	}
-	if (unusable(&c)) {
-		printf("FAILED %s: %s\n", path, unusable(&c));
-		golden_unload(&c);
-		return FAILED;
-	}
-	if (!golden_op_named(c.op))
-		all = MISSING;
-	for (int i = 0; i < 2 && all != MISSING; i++) {
-		outcome one = run_case(path, &PRECISIONS[i], &c, golden_op_named(c.op));
-
-		passed[i] += one == PASSED;
-		all = one == PASSED ? all : one;
-	}
-	golden_unload(&c);
-	return all;
-}
+typedef struct totals {
+	int count[3]; /* cases by outcome */
+	int ops, missing_ops;
+	char missing[4096];
+} totals;
 
 static int visible(const struct dirent *d)
 {
 	return d->d_name[0] != '.' && strcmp(d->d_name, "README.md");
 }
 
-static const char *directory(int argc, char **argv, bool *chosen)
+static void run_op(const char *folder, const char *op, bool strict, totals *total)
 {
-	*chosen = true;
-	if (argc > 1)
-		return argv[1];
-	if (getenv("EBB_GOLDEN"))
-		return getenv("EBB_GOLDEN");
-	*chosen = false;
-	return GOLDEN_DEFAULT;
+	char path[4096];
+	struct dirent **files = NULL;
+	int count[3] = {0}, passed[2] = {0}, n;
+
+	snprintf(path, sizeof path, "%s/%s", folder, op);
+	n = scandir(path, &files, visible, alphasort);
+	for (int k = 0; k < n; k++) {
+		snprintf(path, sizeof path, "%s/%s/%s", folder, op, files[k]->d_name);
+		count[golden_run_file(path, strict, passed)]++;
+		free(files[k]);
+	}
+	if (n >= 0)
+		free(files);
+	if (count[GOLDEN_PASSED] + count[GOLDEN_FAILED]) {
+		total->ops++;
+		printf("%-22s %d of %d cases passed in double precision, %d in single\n", op,
+			passed[0], count[GOLDEN_PASSED] + count[GOLDEN_FAILED], passed[1]);
+	} else if (count[GOLDEN_MISSING]) {
+		size_t used = strlen(total->missing);
+
+		total->missing_ops++;
+		snprintf(total->missing + used, sizeof total->missing - used, " %s", op);
+	}
+	for (int k = 0; k < 3; k++)
+		total->count[k] += count[k];
+}
+
+/* False if there is no such folder. */
+static bool run_folder(const char *folder, bool strict, totals *total)
+{
+	struct dirent **ops = NULL;
+	int n = scandir(folder, &ops, visible, alphasort);
+
+	for (int i = 0; i < n; i++) {
+		run_op(folder, ops[i]->d_name, strict, total);
+		free(ops[i]);
+	}
+	if (n >= 0)
+		free(ops);
+	return n >= 0;
+}
+
+/* The exit status. */
+static int report(totals *total, int uncovered)
+{
+	if (total->missing_ops)
+		printf("Ebb does not have:%s\n", total->missing);
+	printf("golden: %d ops, %d passed, %d failed, %d cases of %d ops that Ebb does not have\n",
+		total->ops, total->count[GOLDEN_PASSED], total->count[GOLDEN_FAILED] + uncovered,
+		total->count[GOLDEN_MISSING], total->missing_ops);
+	return total->count[GOLDEN_FAILED] || uncovered || !total->count[GOLDEN_PASSED];
+}
+
+static int run_complete(int n, char **folders)
+{
+	totals total = {0};
+
+	for (int i = 0; i < n; i++) {
+		if (!run_folder(folders[i], true, &total)) {
+			printf("golden: no directory %s\n", folders[i]);
+			return 2;
+		}
+	}
+	return report(&total, golden_uncovered(n, folders, false) + total.count[GOLDEN_MISSING]);
 }
 
 int main(int argc, char **argv)
 {
-	bool chosen;
-	const char *dir = directory(argc, argv, &chosen);
-	struct dirent **ops = NULL, **files = NULL;
-	int nops = scandir(dir, &ops, visible, alphasort), have = 0;
-	int total[3] = {0}, missing_ops = 0;
-	char missing[4096] = "", path[4096];
+	totals total = {0};
+	const char *chosen = argc > 1 ? argv[1] : getenv("EBB_GOLDEN");
+	const char *folder = chosen ? chosen : GOLDEN_DEFAULT;
 
-	if (nops < 0) {
-		printf("golden: no directory %s%s\n", dir, chosen ? "" : " (skipped)");
+	if (argc > 2 && !strcmp(argv[1], "--complete"))
+		return run_complete(argc - 2, argv + 2);
+	if (argc > 2 && !strcmp(argv[1], "--missing"))
+		return golden_uncovered(argc - 2, argv + 2, true), 0;
+	if (!run_folder(folder, false, &total)) {
+		printf("golden: no directory %s%s\n", folder, chosen ? "" : " (skipped)");
 		return chosen ? 2 : 77;
 	}
-	for (int i = 0; i < nops; i++) {
-		int count[3] = {0}, passed[2] = {0}, n;
-
-		snprintf(path, sizeof path, "%s/%s", dir, ops[i]->d_name);
-		n = scandir(path, &files, visible, alphasort);
-		for (int k = 0; k < n; k++) {
-			snprintf(path, sizeof path, "%s/%s/%s", dir, ops[i]->d_name,
-				files[k]->d_name);
-			count[run_file(path, passed)]++;
-			free(files[k]);
-		}
-		if (n >= 0)
-			free(files);
-		if (count[PASSED] + count[FAILED]) {
-			have++;
-			printf("%-22s %d of %d cases passed in double precision, %d in single\n",
-				ops[i]->d_name, passed[0], count[PASSED] + count[FAILED],
-				passed[1]);
-		} else if (count[MISSING]) {
-			size_t used = strlen(missing);
-
-			missing_ops++;
-			snprintf(missing + used, sizeof missing - used, " %s", ops[i]->d_name);
-		}
-		for (int k = 0; k < 3; k++)
-			total[k] += count[k];
-		free(ops[i]);
-	}
-	free(ops);
-	if (missing_ops)
-		printf("Ebb does not have yet:%s\n", missing);
-	printf("golden: %d ops, %d passed, %d failed, %d cases of %d ops that Ebb does not have "
-	       "yet\n",
-		have, total[PASSED], total[FAILED], total[MISSING], missing_ops);
-	return total[FAILED] || !total[PASSED];
+	return report(&total, 0);
 }

@@ -1,6 +1,6 @@
 /*
- * golden.h - the comparison with golden vectors: cases read from safetensors files, options read
- * from their metadata, and the calls of Ebb's ops that they stand for.
+ * golden.h - the comparison with golden vectors: reads cases from safetensors files, their options from
+ * the metadata, and calls the op that a case names.
  */
 #ifndef EBB_TESTS_GOLDEN_H
 #define EBB_TESTS_GOLDEN_H
@@ -17,7 +17,7 @@ typedef struct golden_tensor {
 	ebb_shape shape;
 	int64_t count;
 	const void *values; /* reading order */
-	ebb_tensor *stored; /* which they belong to */
+	ebb_tensor *owner;  /* of values */
 } golden_tensor;
 
 typedef struct golden_option {
@@ -25,13 +25,11 @@ typedef struct golden_option {
 	bool used;
 } golden_option;
 
-/* Options as text.  The first thing wrong with them stays in problem. */
+/* Options as text.  problem is the first error in them. */
 typedef struct golden_options {
 	int n;
 	golden_option option[GOLDEN_MAX_OPTIONS];
 	bool missing_op; /* the problem is an op that Ebb does not have */
-	unsigned flat;   /* EBB_IN(k): the gradient is piecewise constant in input k.  Its second
-	                  * derivative is 0, and PyTorch left uninitialised memory in hvp.k. */
 	char problem[300];
 } golden_options;
 
@@ -40,10 +38,10 @@ typedef struct golden_case {
 	golden_options options;
 	int n;
 	golden_tensor *tensors;
-	ebb_archive *archive; /* which the names belong to */
+	ebb_archive *archive; /* owner of the names */
 } golden_case;
 
-/* False with what is wrong in error. */
+/* False, with the reason in error, if the file cannot be read. */
 bool golden_load(const char *path, golden_case *c, ebb_error *error);
 void golden_unload(golden_case *c);
 /* The tensor called prefix.suffix, or NULL. */
@@ -52,7 +50,7 @@ const golden_tensor *golden_find_numbered(const golden_case *c, const char *pref
 
 /* ---- Options (options.c) --------------------------------------------------------------------- */
 
-/* Each marks the option as read; a value that it does not understand becomes the problem. */
+/* Each marks the option as read.  A value that does not parse becomes the problem. */
 const char *golden_text(golden_options *o, const char *key); /* NULL if absent */
 double golden_number(golden_options *o, const char *key, double fallback);
 bool golden_flag(golden_options *o, const char *key, bool fallback);
@@ -67,7 +65,7 @@ ebb_reduction golden_reduction(golden_options *o);
 /* Whether the note is exactly this text. */
 bool golden_note(golden_options *o, const char *text);
 void golden_problem(golden_options *o, const char *format, ...) EBB_PRINTF(2, 3);
-/* No problem, and every option was read (an option that nobody read becomes the problem). */
+/* Whether there is no problem and every option was read; an unread option becomes the problem. */
 bool golden_options_ok(golden_options *o);
 
 /* ---- Calls (calls.c, formula.c) -------------------------------------------------------------- */
@@ -88,5 +86,23 @@ const golden_op *golden_op_named(const char *name);
 /* Evaluates the note, a formula such as "tanh(x*x + in.1)": x is in.0, functions are ops by
  * name. */
 golden_call golden_formula;
+
+/* ---- Comparison (compare.c) ------------------------------------------------------------------ */
+
+typedef enum golden_outcome {
+	GOLDEN_PASSED,
+	GOLDEN_FAILED,
+	GOLDEN_MISSING /* the case is of an op that Ebb does not have */
+} golden_outcome;
+
+/* Runs one file in double and in single precision, adds to passed[] those that passed, and prints what
+ * failed.  strict: the file was made by script/golden, so it has all second derivatives. */
+golden_outcome golden_run_file(const char *path, bool strict, int passed[2]);
+
+/* ---- Coverage (coverage.c) ------------------------------------------------------------------- */
+
+/* The number of differentiable ops of ops.h that have vectors in none of the folders, or whose waiver is out
+ * of date.  Prints each: its name alone, or with the error and what to do. */
+int golden_uncovered(int n, char *const *folders, bool names_only);
 
 #endif

@@ -1,4 +1,4 @@
-/* Options of a case, as text: read by key, checked, and none left unread. */
+/* options.c - the options of a case: text by key, parsed and checked; an option that is not read is an error. */
 #include "golden.h"
 
 #include <math.h>

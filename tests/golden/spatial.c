@@ -43,6 +43,15 @@ static ebb_tensor *call_adaptive_maxpool2d(ebb_tape *t, golden_options *o, int n
 	return (ebb_adaptive_maxpool2d)(&a);
 }
 
+static ebb_tensor *call_max_unpool2d(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
+{
+	int size[2] = {0, 0};
+
+	(void)n;
+	golden_pair(o, "size", size);
+	return ebb_max_unpool2d(t, in[0], in[1], size[0], size[1]);
+}
+
 /* One or two real numbers. */
 static void read_scale(golden_options *o, double scale[2])
 {
@@ -89,6 +98,7 @@ const golden_op golden_spatial[] = {
 	{OP(conv1d, 2, 3)},
 	{OP(conv_transpose2d, 2, 3)},
 	{OP(adaptive_maxpool2d, 1, 1)},
+	{OP(max_unpool2d, 2, 2)},
 	{OP(upsample, 1, 1)},
 	{OP(local_response_norm, 1, 1)},
 	{.name = NULL},
