@@ -32,10 +32,10 @@
 struct ebb_none_;
 #define EBB_NONE_ ((const struct ebb_none_ *)NULL)
 #define EBB_FIRST_ERROR_(a, b, c, d, e, f, g, h, too_many, ...)                                    \
-	ebb_earliest_error(_Generic((too_many), const struct ebb_none_ *: 8), (                    \
-				      const ebb_error *const[]){EBB_ERROR_OF_(a), EBB_ERROR_OF_(b),       \
-				      EBB_ERROR_OF_(c), EBB_ERROR_OF_(d), EBB_ERROR_OF_(e),        \
-				      EBB_ERROR_OF_(f), EBB_ERROR_OF_(g), EBB_ERROR_OF_(h)})
+	ebb_earliest_error(_Generic((too_many), const struct ebb_none_ * : 8),                     \
+		(const ebb_error *const[]){EBB_ERROR_OF_(a), EBB_ERROR_OF_(b), EBB_ERROR_OF_(c),   \
+			EBB_ERROR_OF_(d), EBB_ERROR_OF_(e), EBB_ERROR_OF_(f), EBB_ERROR_OF_(g),    \
+			EBB_ERROR_OF_(h)})
 #define EBB_ERROR_OF_(x)                                                                           \
 	_Generic((x), ebb_tape *: ebb_tape_error, const ebb_tape *: ebb_tape_error,                \
 		ebb_params *: ebb_params_error, const ebb_params *: ebb_params_error,              \

@@ -54,8 +54,7 @@ size_t EBB_NAME(scatter_workspace)(const ebb_conv_shape *s)
 
 	if (products > 0x1p46)
 		return EBB_MOST_BYTES + 1;
-	return ebb_bytes_of(
-		weight_size(&j) + ebb_threads() * line(s->ow * j.padded), sizeof(real));
+	return ebb_bytes_of(weight_size(&j) + ebb_threads() * line(s->ow * j.padded), sizeof(real));
 }
 
 /* Columns in the order of gx: rows of the filter, pixels, channels. */

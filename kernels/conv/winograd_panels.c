@@ -52,7 +52,8 @@ size_t EBB_NAME(winograd_panels_workspace)(const struct ebb_tiling *t)
 {
 	struct job j = job_of(t, false);
 
-	return ebb_bytes_of(EBB_POINTS * j.t.c_plane + ebb_threads() * j.worker_space, sizeof(real));
+	return ebb_bytes_of(
+		EBB_POINTS * j.t.c_plane + ebb_threads() * j.worker_space, sizeof(real));
 }
 
 static void input_piece(void *ctx, int64_t piece, int worker)

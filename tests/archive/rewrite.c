@@ -9,7 +9,7 @@ static bool rewrite(const char *from, const char *to, const char *how, ebb_error
 {
 	ebb_archive *a = ebb_archive_read(from, .error = e);
 	bool ok = a && ebb_archive_write(a, to, .deflate = strcmp(how, "deflate") == 0,
-			      .shard_bytes = strcmp(how, "shards") == 0 ? 100000 : 0, .error = e);
+			       .shard_bytes = strcmp(how, "shards") == 0 ? 100000 : 0, .error = e);
 
 	ebb_archive_free(a);
 	return ok;

@@ -166,14 +166,14 @@ START_TEST(cifar_goes_on_with_its_curves)
 	write_cifar();
 	snprintf(arguments, sizeof arguments,
 		"cifar --depth 8 --epochs 4 --batch 5 --workers 2 --threads 1 --keep 2 --data %s "
-	        "--out %s/out",
+		"--out %s/out",
 		directory, directory);
 	/* --keep wants --checkpoint. */
 	ck_assert_int_eq(WEXITSTATUS(run_and_signal(arguments, "", 0)), 2);
 	assert_says("--keep wants --checkpoint FILE");
 	snprintf(arguments, sizeof arguments,
 		"cifar --depth 8 --epochs 4 --batch 5 --workers 2 --threads 1 --data %s --out "
-	        "%s/out",
+		"%s/out",
 		directory, directory);
 	check_stops(arguments, 4, SIGTERM);
 	/* The curves are those of all epochs. */
@@ -194,7 +194,7 @@ START_TEST(sequences_go_on)
 	strcpy(whole, output);
 	snprintf(command, sizeof command,
 		"sequences --cell lstm --steps 40 --length 30 --checkpoint %s/s.safetensors "
-	        "--resume --keep 2",
+		"--resume --keep 2",
 		directory);
 	status = run_and_signal(command, "before training", SIGTERM);
 	if (WIFSIGNALED(status))

@@ -14,7 +14,8 @@ START_TEST(bytes_do_not_wrap)
 
 		ck_assert_uint_eq(ebb_bytes_of(fit, sizes[i]), (size_t)fit * sizes[i]);
 		ck_assert_uint_gt(ebb_bytes_of(fit + 1, sizes[i]), most);
-		ck_assert_uint_gt(ebb_bytes_of((int64_t)(SIZE_MAX / sizes[i] / 2 + 1), sizes[i]), most);
+		ck_assert_uint_gt(
+			ebb_bytes_of((int64_t)(SIZE_MAX / sizes[i] / 2 + 1), sizes[i]), most);
 		ck_assert_uint_gt(ebb_bytes_of(INT64_MAX, sizes[i]), most);
 	}
 	ck_assert_uint_gt(3 * ebb_bytes_of(INT64_MAX, 8), most);
