@@ -122,7 +122,7 @@ int64_t ebb_archived_span(const ebb_archived *x);
 bool ebb_archived_is_rows(const ebb_archived *x); /* whether they lie row-major, without gaps */
 /* A list of all entries, in their order, for writers that sort; NULL with an error. */
 ebb_archived **ebb_archive_entries(const ebb_archive *a, ebb_error *e);
-void ebb_archive_entries_free(const ebb_archive *a, ebb_archived **entries);
+void ebb_archive_entries_free(const ebb_archive *a, ebb_archived **list);
 /* Opens a file that the archive then owns. */
 ebb_input *ebb_archive_input(ebb_archive *a, const char *path, ebb_error *e);
 

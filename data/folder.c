@@ -71,7 +71,7 @@ static void leave(walk *w, size_t length)
 	w->path[length] = '\0';
 }
 
-static bool walk_directory(walk *w, const level *outer);
+static bool walk_directory(walk *w, const level *here);
 
 /* A file of an image is added, a directory walked, anything else passed over. */
 static bool visit(walk *w, const char *name, const level *here)

@@ -18,7 +18,7 @@ int cli_choice(const char *option, const char *text, const char *const *names);
 void cli_threads(const char *text);
 
 /* After getopt_long: no arguments are left. */
-void cli_no_arguments(int argc, char **argv, int optind);
+void cli_no_arguments(int argc, char **argv, int first);
 /* Seconds since some fixed moment. */
 double cli_now(void);
 /* Whether a stream is a terminal that can move its cursor. */

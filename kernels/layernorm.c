@@ -57,7 +57,7 @@ static void row_mean(int64_t len, const real *x, struct row *row)
 	d = total(lane) / (double)len;
 	row->mean = first + d;
 	/* What the sum has lost (Knuth). */
-	part = row->mean - first;
+	part = row->mean - first; /* NOLINT(clang-analyzer-deadcode.DeadStores): for double */
 	row->rest = EBB_F64 ? (first - (row->mean - part)) + (d - part) : 0;
 }
 

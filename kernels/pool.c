@@ -81,6 +81,7 @@ struct best {
 EBB_INLINE void take_larger(struct best *b, ebb_vec value, int64_t at)
 {
 	/* larger, or the first NaN */
+	/* NOLINTNEXTLINE(misc-redundant-expression): a NaN differs from itself */
 	ebb_whole_vec take = ~(value <= b->value) & (b->value == b->value);
 
 	b->value = (ebb_vec)((take & (ebb_whole_vec)value) | (~take & (ebb_whole_vec)b->value));

@@ -94,6 +94,7 @@ EBB_INLINE void along(const int channels, int64_t n, int64_t taps, const int64_t
 	for (int64_t i = 0; i < n; i++, y += channels, weight += taps) {
 		const uint8_t *from = x + first[i] * channels;
 
+		/* NOLINTNEXTLINE(bugprone-branch-clone): one macro stands for both without SSE */
 		if (channels == 4 || (channels > 1 && first[i] + count[i] < length))
 			sum_pixel(channels, count[i], weight, from, y);
 		else

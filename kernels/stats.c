@@ -60,7 +60,7 @@ static void stats_range(
 			at = tail;
 		}
 		v = __builtin_convertvector(*(const rvec *)at, dvec);
-		bad = v != v;
+		bad = v != v; /* NOLINT(misc-redundant-expression): a NaN differs from itself */
 		nan -= bad;
 		zeros -= (v == 0);
 		saturated -= (v < below) | (v > above);

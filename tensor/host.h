@@ -26,7 +26,7 @@ bool ebb_write_file(const char *path, const void *bytes, size_t size, ebb_error 
  * disk (fsync), and what writers that were killed have left of temporary files in the directory is removed
  * first.  Each error is set in e once, with the path and the system's reason. */
 typedef struct ebb_output ebb_output;
-ebb_output *ebb_output_open(const char *path, bool durable, ebb_error *e);
+ebb_output *ebb_output_open(const char *name, bool durable, ebb_error *e);
 bool ebb_output_write(ebb_output *o, const void *bytes, size_t size, ebb_error *e);
 /* Where the next write goes, from the beginning; an error for what is no regular file. */
 bool ebb_output_seek(ebb_output *o, int64_t at, ebb_error *e);

@@ -56,7 +56,7 @@ static uint64_t get64(const uint8_t *b)
 	return get32(b) | (uint64_t)get32(b + 4) << 32;
 }
 
-static bool is_record(const uint8_t *b, char third, char fourth)
+static bool is_record(const uint8_t *b, uint8_t third, uint8_t fourth)
 {
 	return b[0] == 'P' && b[1] == 'K' && b[2] == third && b[3] == fourth;
 }

@@ -1,6 +1,8 @@
 /*
  * sampler.c - which image of a data set comes when: in order, shuffled, balanced, and shared out.
  */
+#include <assert.h>
+
 #include "data/loader/internal.h"
 #include "kernels/kernels.h"
 
@@ -102,6 +104,7 @@ static void balance(ebb_sampler *o, int64_t epoch)
 	for (int64_t i = 0; i < o->total; i++) {
 		int64_t c, size;
 
+		assert(classes > 0);
 		if (i % classes == 0 && o->shuffle && o->total - i >= classes)
 			shuffle(o->line, classes, o->random + i);
 		c = o->line[i % classes];
