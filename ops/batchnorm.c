@@ -97,7 +97,8 @@ static void fused_grad(ebb_vjp *v)
 			gx = over && !two ? v->gy : ebb_new_like(&c, x);
 			gr = !two ? NULL : over ? v->gy : ebb_new_like(&c, x);
 		}
-		if (gx) {
+		/* A failed call has given its scratch memory back. */
+		if (gx && c.t) {
 			ebb_float_state own = ebb_float_enter(ebb_flushes(x));
 			ebb_norm_grad by = gx_coefficients(v, &of, channels, (double)rows, &s);
 

@@ -117,7 +117,9 @@ static void fused_grad(ebb_vjp *v)
 		for (int64_t i = 0; i < e.c; i++)
 			s.gw[i] = s.gb[i] = 0;
 		gx = ebb_wants(v, 0) ? ebb_new_like(&c, in[1]) : NULL;
-		sweep_images(&e, in, v->saved[0], &s, gx);
+		/* A failed call has given its scratch memory back. */
+		if (c.t)
+			sweep_images(&e, in, v->saved[0], &s, gx);
 		gw = ebb_wants(v, 1) ? ebb_vector(&c, (ebb_dtype)in[1]->dtype, e.c, s.gw) : NULL;
 		gb = ebb_wants(v, 2) ? ebb_vector(&c, (ebb_dtype)in[1]->dtype, e.c, s.gb) : NULL;
 	}
