@@ -20,8 +20,7 @@ bool ebb_check_same_type(ebb_call *c, int i, const char *a, int j, const char *b
 {
 	char x[240], y[240];
 
-	if (!c->t)
-		return false;
+	assert(c->t);
 	if (!c->in[i] || !c->in[j] || c->in[i]->dtype == c->in[j]->dtype)
 		return true;
 	ebb_call_fail(c, EBB_BAD_DTYPE, "types do not promote: %s is %s, %s is %s", a,

@@ -24,6 +24,7 @@
 
 /* Each fails the call and returns false if it does not hold. */
 bool ebb_check_real(ebb_call *c, int k, const char *name);
+/* Of a call that has not failed. */
 bool ebb_check_same_type(ebb_call *c, int i, const char *a, int j, const char *b);
 
 /* For what checks before any op runs: the tape is healthy and x is not NULL. */

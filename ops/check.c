@@ -18,8 +18,7 @@ bool ebb_check_readable(ebb_call *c, const ebb_tensor *x, const char *name)
 {
 	char text[240];
 
-	if (!c->t)
-		return false;
+	assert(c->t);
 	if (!x || !x->tape)
 		return true;
 	if (x->tape != c->t)
@@ -36,8 +35,7 @@ int ebb_check_axis(ebb_call *c, int axis, int ndim)
 {
 	int a = axis < 0 ? axis + ndim : axis;
 
-	if (!c->t)
-		return -1;
+	assert(c->t);
 	if (a >= 0 && a < ndim)
 		return a;
 	ebb_call_fail(c, EBB_INVALID, "axis %d is out of range for %d axes", axis, ndim);
@@ -48,8 +46,7 @@ bool ebb_check_axes(ebb_call *c, ebb_axes axes, int ndim, bool *chosen)
 {
 	for (int i = 0; i < ndim; i++)
 		chosen[i] = axes.n == 0;
-	if (!c->t)
-		return false;
+	assert(c->t);
 	if (axes.n < 0 || axes.n > EBB_MAX_DIMS) {
 		ebb_call_fail(
 			c, EBB_INVALID, "%d axes given, at most %d can be", axes.n, EBB_MAX_DIMS);

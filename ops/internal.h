@@ -11,7 +11,8 @@
 
 /* Each fails the call and returns false (or -1) if it does not hold. */
 bool ebb_check_dtype(ebb_call *c, int k, const char *name, ebb_dtype dtype);
-/* What an op reads beside its inputs (NULL is fine): not another tape's, nor dropped. */
+/* The next three are of a call that has not failed.
+ * What an op reads beside its inputs (NULL is fine): not another tape's, nor dropped. */
 bool ebb_check_readable(ebb_call *c, const ebb_tensor *x, const char *name);
 int ebb_check_axis(ebb_call *c, int axis, int ndim);
 /* Axes as flags (none given: all); false if one is out of range or comes twice. */

@@ -121,8 +121,7 @@ static ebb_tensor *product(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, ebb_vjp *o
 
 	if (!ebb_check_real(&c, 0, "a") || !ebb_check_same_type(&c, 0, "a", 1, "b"))
 		return NULL;
-	if (in[0]->ndim < 2 || in[1]->ndim < 2)
-		return no_fit(&c);
+	assert(in[0]->ndim >= 2 && in[1]->ndim >= 2);
 	k = in[0]->shape[in[0]->ndim - 1];
 	if (k != in[1]->shape[in[1]->ndim - 2])
 		return no_fit(&c);

@@ -151,19 +151,20 @@ ebb_tensor *(ebb_transpose)(ebb_tape *t, ebb_tensor *x, int axis_a, int axis_b, 
 {
 	ebb_axes axes;
 	char text[240];
+	int a, b;
 
 	if (!ebb_given(t, x, "transpose", site))
 		return NULL;
-	axis_a += axis_a < 0 ? x->ndim : 0;
-	axis_b += axis_b < 0 ? x->ndim : 0;
-	if (axis_a < 0 || axis_a >= x->ndim || axis_b < 0 || axis_b >= x->ndim)
+	a = axis_a < 0 ? axis_a + x->ndim : axis_a;
+	b = axis_b < 0 ? axis_b + x->ndim : axis_b;
+	if (a < 0 || a >= x->ndim || b < 0 || b >= x->ndim)
 		return ebb_fail(t, EBB_INVALID, site, "transpose: axes %d and %d of %s", axis_a,
 			axis_b, ebb_describe(x, text, sizeof text));
 	axes.n = x->ndim;
 	for (int i = 0; i < x->ndim; i++)
 		axes.axis[i] = i;
-	axes.axis[axis_a] = axis_b;
-	axes.axis[axis_b] = axis_a;
+	axes.axis[a] = b;
+	axes.axis[b] = a;
 	return (ebb_permute)(t, x, axes, site);
 }
 
