@@ -14,12 +14,12 @@
 #include "training/training.h"
 
 /*
- * One check of a step: whatever could fail in it, whichever of them noticed.  Arguments are tapes,
- * parameter stores, optimizers, loaders, savers, augmentations and ebb_error *, up to eight, NULL ones too: a NULL
- * optimizer is one that could not be made.
+ * One check of a step: whatever could fail in it, whichever of them noticed.  Arguments are
+ * tapes, parameter stores, optimizers, loaders, savers, augmentations and ebb_error *, up to
+ * eight, NULL ones too: a NULL optimizer is one that could not be made.
  *
- *	if (!ebb_ok(t, p, opt, loader))
- *		return fprintf(stderr, "%s\n", ebb_first_error(t, p, opt, loader)->message), 1;
+ * 	if (!ebb_ok(t, p, opt, loader))
+ * 		return fprintf(stderr, "%s\n", ebb_first_error(t, p, opt, loader)->message), 1;
  */
 #ifndef __cplusplus
 /* The one that happened first, or NULL. */

@@ -9,9 +9,11 @@
 #include "tensor/internal.h"
 
 static const int64_t MOST_HEADER = 100000000;
-/* Of an entry: more than any file holds.  What a machine of 32 bits cannot take into memory it can list. */
+/* Of an entry: more than any file holds.  What a machine of 32 bits cannot take into memory it can
+ * list. */
 static const int64_t MOST_VALUE_BYTES = INT64_C(1) << 46;
-/* What an archive may take for a header: so many bytes for each of the header's, and this much more. */
+/* What an archive may take for a header: so many bytes for each of the header's, and this much
+ * more. */
 enum { TIMES = 64, FREE_BYTES = 1 << 20 };
 
 /* ---- Making --------------------------------------------------------------------------------- */

@@ -1,9 +1,10 @@
 /*
  * convert.c - between the element types of files.
  *
- * A number passes through a double, an int64_t or a uint64_t, each of which holds every value of the types
- * that pass through it, or for an integer beyond 2^53 one that rounds alike; so a value is rounded once.  Small floats are made from the bits of a double, which
- * no rounding or flushing mode of the processor changes.
+ * A number passes through a double, an int64_t or a uint64_t, each of which holds every value of
+ * the types that pass through it, or for an integer beyond 2^53 one that rounds alike; so a
+ * value is rounded once.  Small floats are made from the bits of a double, which no rounding or
+ * flushing mode of the processor changes.
  */
 #include <math.h>
 #include <string.h>
@@ -95,7 +96,8 @@ static double widen(unsigned bits, struct small_float f)
 	return bits >> (f.exponent + f.mantissa) ? -y : y;
 }
 
-/* To nearest, ties to even: the bits that do not fit are cut off an integer, whose carry is the next value. */
+/* To nearest, ties to even: the bits that do not fit are cut off an integer, whose carry is the
+ * next value. */
 static unsigned narrow(double x, struct small_float f)
 {
 	const int top = (1 << f.exponent) - 1, bias = top >> 1;
@@ -240,7 +242,8 @@ static void range_of(ebb_file_dtype dtype, int64_t *low, uint64_t *high)
 	*low = with_sign ? -(int64_t)*high - 1 : 0;
 }
 
-/* Integers of a chunk that is none yet: without their fraction.  The first that is out of range, or -1. */
+/* Integers of a chunk that is none yet: without their fraction.  The first that is out of range, or
+ * -1. */
 static int64_t to_integers(ebb_file_dtype from, ebb_file_dtype to, chunk *c, int64_t n)
 {
 	int64_t low;
@@ -296,8 +299,8 @@ static void store_integers(ebb_file_dtype dtype, const chunk *c, void *to, int64
 	}
 }
 
-/* An integer as a double that rounds to a smaller float as the integer itself would: of more than 53 bits the last
- * that is kept says whether any below it was set (rounding to odd). */
+/* An integer as a double that rounds to a smaller float as the integer itself would: of more
+ * than 53 bits the last that is kept says whether any below it was set (rounding to odd). */
 static double to_odd(uint64_t magnitude, bool negative)
 {
 	int drop = 0;

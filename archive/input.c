@@ -1,8 +1,8 @@
 /*
  * input.c - regular files that are read by offset, and blobs: runs of bytes in them or in memory.
  *
- * Values are read by pread and not through a mapping: where another process truncates a mapped file, reading
- * raises SIGBUS, which a library cannot turn into an error.
+ * Values are read by pread and not through a mapping: where another process truncates a mapped
+ * file, reading raises SIGBUS, which a library cannot turn into an error.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -41,7 +41,8 @@ static bool begins(const unsigned char *head, const char *magic, size_t n)
 	return memcmp(head, magic, n) == 0;
 }
 
-/* The first byte of a JSON text: where the file begins with one, it is the index of a sharded set. */
+/* The first byte of a JSON text: where the file begins with one, it is the index of a sharded
+ * set. */
 static bool is_json(const unsigned char *head, size_t n)
 {
 	size_t i = 0;
@@ -78,8 +79,8 @@ static bool read_format(ebb_archive *a, ebb_input *in, ebb_error *e)
 	return ebb_read_safetensors(a, in, e);
 }
 
-/* A set of shards is also known by the name that the whole would have, with or without ".safetensors": that of
- * its index without what comes after. */
+/* A set of shards is also known by the name that the whole would have, with or without
+ * ".safetensors": that of its index without what comes after. */
 static ebb_input *open_any(ebb_archive *a, const char *path, ebb_error *e)
 {
 	static const char whole[] = ".safetensors.index.json";
@@ -105,8 +106,8 @@ static ebb_input *open_any(ebb_archive *a, const char *path, ebb_error *e)
 	return in;
 }
 
-/* Whether another file lies at the path now: a reader of a set may find that its index has been replaced, and
- * the shards that it names removed. */
+/* Whether another file lies at the path now: a reader of a set may find that its index has been
+ * replaced, and the shards that it names removed. */
 static bool is_replaced(const ebb_input *in)
 {
 	struct stat opened, now;

@@ -7,7 +7,7 @@
 #include "archive/internal.h"
 #include "archive/state.h"
 
-/* ---- Names ------------------------------------------------------------------------------------ */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 const char *ebb_key_of(ebb_key *k, const char *a, const char *b, const char *c)
 {
@@ -43,7 +43,7 @@ void ebb_key_free(ebb_key *k)
 	*k = (ebb_key){0};
 }
 
-/* ---- Complaints ------------------------------------------------------------------------------- */
+/* ---- Complaints ------------------------------------------------------------------------------ */
 
 void ebb_complain(ebb_complaints *c, ebb_status status, const char *format, ...)
 {
@@ -105,7 +105,7 @@ bool ebb_complaints_end(const ebb_complaints *c, const ebb_archive *a, ebb_error
 	return false;
 }
 
-/* ---- Values ----------------------------------------------------------------------------------- */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 bool ebb_state_has(const ebb_archive *a, const char *name, ebb_file_dtype dtype, ebb_shape shape,
 	ebb_complaints *c)

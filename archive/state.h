@@ -1,13 +1,13 @@
 /*
- * state.h - state in archives: numbers and arrays that come back bit for bit, and lists of what does not
- * fit.  For the folders whose objects put themselves into archives.
+ * state.h - state in archives: numbers and arrays that come back bit for bit, and lists of what
+ * does not fit.  For the folders whose objects put themselves into archives.
  */
 #ifndef EBB_ARCHIVE_STATE_H
 #define EBB_ARCHIVE_STATE_H
 
 #include "archive/archive.h"
 
-/* ---- Names ------------------------------------------------------------------------------------ */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 /* A text that grows, for names put together. */
 typedef struct ebb_key {
@@ -22,7 +22,7 @@ void ebb_key_free(ebb_key *k);
 const char *ebb_key_or_fail(
 	ebb_key *k, const char *who, const char *a, const char *b, const char *c, ebb_error *e);
 
-/* ---- Complaints ------------------------------------------------------------------------------- */
+/* ---- Complaints ------------------------------------------------------------------------------ */
 
 /* All that is wrong, as far as one message holds it, and how many more there are. */
 typedef struct ebb_complaints {
@@ -42,7 +42,7 @@ void ebb_complain_again(ebb_complaints *c, const ebb_archive *a, const ebb_error
 /* True if there were none; else they are in e: "PATH: COMPLAINT; COMPLAINT; and N more". */
 bool ebb_complaints_end(const ebb_complaints *c, const ebb_archive *a, ebb_error *e);
 
-/* ---- Values ----------------------------------------------------------------------------------- */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 /* Whether the entry is there, with that type and shape; else a complaint. */
 bool ebb_state_has(const ebb_archive *a, const char *name, ebb_file_dtype dtype, ebb_shape shape,
@@ -55,7 +55,8 @@ bool ebb_state_add_like(
 	ebb_archive *a, const char *name, const ebb_tensor *x, const void *values, ebb_error *e);
 /* All bytes of an entry that ebb_state_has has found, row-major, in this machine's order. */
 bool ebb_state_read(const ebb_archive *a, const char *name, void *to, ebb_error *e);
-/* A number (an entry without axes) that is there with that type; else a complaint, and *x is left. */
+/* A number (an entry without axes) that is there with that type; else a complaint, and *x is
+ * left. */
 bool ebb_state_f64(const ebb_archive *a, const char *name, double *x, ebb_complaints *c);
 bool ebb_state_i64(const ebb_archive *a, const char *name, int64_t *x, ebb_complaints *c);
 /* The text under the key is that one; else a complaint. */

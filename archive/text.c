@@ -1,5 +1,6 @@
 /*
- * text.c - texts of files and paths: whether they are UTF-8, how they end, and what of them may be shown.
+ * text.c - texts of files and paths: whether they are UTF-8, how they end, and what of them may
+ * be shown.
  */
 #include <string.h>
 

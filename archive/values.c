@@ -1,5 +1,6 @@
 /*
- * values.c - the values of entries: read in pieces, put in order, converted, and given to tensors or writers.
+ * values.c - the values of entries: read in pieces, put in order, converted, and given to
+ * tensors or writers.
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -8,7 +9,8 @@
 #include "tensor/internal.h"
 #include "kernels/kernels.h"
 
-/* What is read at a time where values are converted; what a thread reads at a time where they are not. */
+/* What is read at a time where values are converted; what a thread reads at a time where they are
+ * not. */
 enum { PIECE = 1 << 18, LARGE_PIECE = 1 << 23 };
 
 static bool no_memory(const ebb_archive *a, const ebb_archived *x, int64_t bytes, ebb_error *e)
@@ -47,8 +49,8 @@ static bool stream_rows(
 	return true;
 }
 
-/* Where the elements of a strided entry are found: a copy of all bytes from its first to its last, or, where
- * those are far more than its own, each by itself. */
+/* Where the elements of a strided entry are found: a copy of all bytes from its first to its
+ * last, or, where those are far more than its own, each by itself. */
 typedef struct spread {
 	const ebb_archived *x;
 	const char *span; /* or NULL */
@@ -360,7 +362,8 @@ ebb_tensor *ebb_archive_tensor(
 	return NULL;
 }
 
-/* By way of a tensor of its own, where the values may turn out not to fit, or lie in another order. */
+/* By way of a tensor of its own, where the values may turn out not to fit, or lie in another
+ * order. */
 static bool copy_through(const ebb_archive *a, const char *name, ebb_tensor *to, ebb_error *e)
 {
 	ebb_tensor *y = ebb_archive_tensor(a, name, ebb_dtype_of(to), e);

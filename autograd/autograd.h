@@ -24,11 +24,12 @@ EBB_API void ebb_tape_free(ebb_tape *t);
 /* Forgets all that was recorded and every tensor; buffers stay in the tape's pool.  Handles are
  * invalid from here on.  An error stays until ebb_clear_error.
  *
- * Debug mode: EBB_DEBUG=1 in the environment when the tape is made, or a build with the address, thread
- * or memory sanitizer and no EBB_DEBUG=0.  No handle is used again for another tensor.  One from before a
- * reset or a rewind is a sticky error (EBB_BAD_STATE) in every op and accessor, which names the op and the
- * line that made it (ebb_release, ebb_scope_end and ebb_node_of take it in silence).  Each tensor takes
- * some 250 bytes until the tape is freed.  Without debug mode such a handle may read as another tensor. */
+ * Debug mode: EBB_DEBUG=1 in the environment when the tape is made, or a build with the address,
+ * thread or memory sanitizer and no EBB_DEBUG=0.  No handle is used again for another tensor. 
+ * One from before a reset or a rewind is a sticky error (EBB_BAD_STATE) in every op and
+ * accessor, which names the op and the line that made it (ebb_release, ebb_scope_end and
+ * ebb_node_of take it in silence).  Each tensor takes some 250 bytes until the tape is freed. 
+ * Without debug mode such a handle may read as another tensor. */
 EBB_API void ebb_tape_reset(ebb_tape *t);
 
 /* Forgets what was recorded, and every tensor made, since the mark: an inner loop can drop its
@@ -36,7 +37,7 @@ EBB_API void ebb_tape_reset(ebb_tape *t);
  * which it was taken; any other is an error (EBB_BAD_STATE), and nothing is forgotten. */
 typedef struct ebb_mark {
 	const ebb_tape *tape;
-	int64_t nodes, live, adopted, grads, tracked;
+	int64_t nodes, live, imported, grads, tracked;
 	uint64_t arena, handles, generation, epoch, scope;
 } ebb_mark;
 EBB_API ebb_mark ebb_tape_mark(const ebb_tape *t);
@@ -57,9 +58,9 @@ EBB_API bool ebb_is_training(const ebb_tape *t);
 /* A scope names what happens inside, for errors, probes and profiles.  A name that begins with
  * the tail of the current path continues it: inside "resnet.layer1.0" the name "layer1.0.conv1"
  * gives "resnet.layer1.0.conv1". Ending it drops every value made inside but y (which may be
- * NULL), and returns y.  Ending one when none is open is an error, and so is a reset while one is open,
- * which names the line that began it (both EBB_BAD_STATE).  After a failure inside a scope, reset first and
- * clear the error then. */
+ * NULL), and returns y.  Ending one when none is open is an error, and so is a reset while one
+ * is open, which names the line that began it (both EBB_BAD_STATE).  After a failure inside a
+ * scope, reset first and clear the error then. */
 EBB_API void ebb_scope_begin(ebb_tape *t, const char *name, const char *site);
 EBB_API ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y, const char *site);
 /* "I will not read x again": its memory goes back as soon as no gradient needs it.  A checkpointed
@@ -80,7 +81,7 @@ typedef struct ebb_memory {
 EBB_API ebb_memory ebb_memory_of(const ebb_tape *t);
 EBB_API void ebb_memory_reset_peak(ebb_tape *t);
 
-/* ---- Leaves -------------------------------------------------------------------------------------- */
+/* ---- Leaves ---------------------------------------------------------------------------------- */
 
 /* A leaf that wants a gradient, sharing x's value.  Not for integers. */
 EBB_API ebb_tensor *ebb_variable(ebb_tape *t, ebb_tensor *x, const char *site);
@@ -90,8 +91,8 @@ EBB_API ebb_tensor *ebb_detach(ebb_tape *t, ebb_tensor *x, const char *site);
 /* ---- Gradients ------------------------------------------------------------------------------- */
 
 /* Sends a gradient from y back along the tape and adds it to the gradients of variables and
- * stored tensors.  gy (default: 1, y then must have one element) has y's shape.  Consumes the
- * graph (buffers go back as the sweep passes) unless .retain.  Nothing is deposited unless the
+ * persistent tensors.  gy (default: 1, y then must have one element) has y's shape.  Consumes the
+ * graph (buffers go back as the sweep passes) unless .retain.  Nothing is accumulated unless the
  * whole sweep succeeded.  True on success. */
 typedef struct ebb_backward_args {
 	ebb_tape *t;
@@ -102,10 +103,10 @@ typedef struct ebb_backward_args {
 } ebb_backward_args;
 EBB_API bool ebb_backward(const ebb_backward_args *a);
 
-/* gx[i] = d(sum y*gy)/d x[i], for variables, stored tensors and intermediate results; deposits
- * nothing, consumes nothing.  With .create_graph the gradients are themselves recorded and can
- * be differentiated again.  A tensor that y does not depend on gets zeros, but a y
- * that depends on nothing which requires a gradient is an error.  On failure every gx[i] is
+/* gx[i] = d(sum y*gy)/d x[i], for variables, persistent tensors and intermediate results;
+ * accumulates nothing, consumes nothing.  With .create_graph the gradients are themselves
+ * recorded and can be differentiated again.  A tensor that y does not depend on gets zeros, but
+ * a y that depends on nothing which requires a gradient is an error.  On failure every gx[i] is
  * NULL. */
 typedef struct ebb_grad_args {
 	ebb_tape *t;
@@ -194,10 +195,10 @@ enum { EBB_MAX_READS = 8, EBB_MAX_SAVED = 4 };
 typedef struct ebb_vjp ebb_vjp;
 typedef struct ebb_call ebb_call;
 
-/* A step that a fused op stands for.  Both functions write what the step alone would give, to the
- * bit, into a tensor of input 0's shape, type and memory order, from v->in, v->out (NULL where the value
- * is not there any more), v->attrs and v->saved, without ops.  False: something that they need is not
- * there.  The last part needs neither. */
+/* A step that a fused op stands for.  Both functions write what the step alone would give, to
+ * the bit, into a tensor of input 0's shape, type and memory order, from v->in, v->out (NULL
+ * where the value is not there any more), v->attrs and v->saved, without ops.  False: something
+ * that they need is not there.  The last part needs neither. */
 typedef struct ebb_part {
 	const char *op; /* "relu" */
 	bool (*value)(const ebb_vjp *v, ebb_tensor *y);
@@ -224,7 +225,7 @@ typedef struct ebb_op {
 	 * the declared inputs, v->attrs, v->saved; without ops.  The tape then does not hold the
 	 * result for gradients that read it, and has it made again when the sweep comes to them.
 	 * NULL: it holds it. */
-	void (*remake)(ebb_vjp *v);
+	void (*recompute)(ebb_vjp *v);
 	/* Floating-point operations of a call with result y, for profiles; NULL: one per element
 	 * of y, none for a view. */
 	double (*flops)(const ebb_call *c, const ebb_tensor *y);
@@ -245,8 +246,8 @@ struct ebb_vjp {
 	ebb_tensor *out;          /* the output; data only if declared */
 	ebb_tensor *const *in;    /* the inputs; data only if declared */
 	const bool *wanted;       /* of each input: whether anyone asked for its gradient */
-	const void *attrs;        /* what ebb_attach stored */
-	ebb_tensor *const *saved; /* what ebb_save stored */
+	const void *attrs;        /* what ebb_attach persistent */
+	ebb_tensor *const *saved; /* what ebb_save persistent */
 	const ebb_node *node;
 	struct ebb_visit *visit; /* the engine's own: what was given */
 };
@@ -258,21 +259,21 @@ EBB_API bool ebb_wants(const ebb_vjp *v, int k);
  * are recorded, at once. */
 EBB_API void ebb_give(ebb_vjp *v, int k, ebb_tensor *g);
 
-/* A part of a tensor along one axis (negative: from the end): elements start, start + step, ..; or those at
- * the indices: of one axis, for whole slices as ebb_index_select takes them, or of the part's shape, for
- * elements as ebb_gather takes them. */
+/* A part of a tensor along one axis (negative: from the end): elements start, start + step, ..;
+ * or those at the indices: of one axis, for whole slices as ebb_index_select takes them, or of
+ * the part's shape, for elements as ebb_gather takes them. */
 typedef struct ebb_selection {
 	int axis;
 	int64_t start, step; /* step 0 is 1 */
 	ebb_tensor *index;   /* I64, row-major, or NULL */
 } ebb_selection;
-/* Adds g, in time that depends on g's size alone, to the gradient of a part of input k: many parts of one
- * tensor are added in one buffer.  False while gradients are recorded: give the whole, with zeros beside
- * the part, from ops. */
+/* Adds g, in time that depends on g's size alone, to the gradient of a part of input k: many
+ * parts of one tensor are added in one buffer.  False while gradients are recorded: give the
+ * whole, with zeros beside the part, from ops. */
 EBB_API bool ebb_give_part(ebb_vjp *v, int k, ebb_tensor *g, ebb_selection part);
-/* Adds a^T b, a [rows,out], b [rows,in], to the gradient of a large weight, input k [out,in], as a sum of few
- * outer products that is computed when somebody reads it; an optimizer may never do.  False where that
- * is not possible or does not pay: give the product. */
+/* Adds a^T b, a [rows,out], b [rows,in], to the gradient of a large weight, input k [out,in], as
+ * a sum of few outer products that is computed when somebody reads it; an optimizer may never
+ * do.  False where that is not possible or does not pay: give the product. */
 EBB_API bool ebb_give_outer(ebb_vjp *v, int k, ebb_tensor *a, ebb_tensor *b);
 
 /* One call of an op, between ebb_begin and ebb_record. */
@@ -309,11 +310,13 @@ EBB_API ebb_tensor *ebb_new_like(ebb_call *c, const ebb_tensor *x);
  * checkpoint.  The input is then dropped; its data may be read until the result is written over it.
  * For ops whose user has said that the input will not be read again; once in a call. */
 EBB_API ebb_tensor *ebb_new_over(ebb_call *c, int k);
-/* Likewise for a result of input k's type but another shape, no larger: at the beginning of its memory.
- * When it is recorded, the rest goes back, of large results that begin where their memory does. */
+/* Likewise for a result of input k's type but another shape, no larger: at the beginning of its
+ * memory. When it is recorded, the rest goes back, of large results that begin where their
+ * memory does. */
 EBB_API ebb_tensor *ebb_new_within(ebb_call *c, int k, ebb_shape shape, ebb_order order);
-/* A row-major result of input k's type and shape that will be given as its gradient: in the memory where
- * that stays, if it has one.  A rule runs no ebb_backward between this and ebb_give. */
+/* A row-major result of input k's type and shape that will be given as its gradient: in the
+ * memory where that stays, if it has one.  A rule runs no ebb_backward between this and
+ * ebb_give. */
 EBB_API ebb_tensor *ebb_new_gradient(ebb_call *c, ebb_vjp *v, int k);
 /* A view: x's memory under another shape and strides, offset elements further. */
 EBB_API ebb_tensor *ebb_new_view(
@@ -353,24 +356,25 @@ typedef struct ebb_observer {
 	void (*recorded)(void *ctx, const ebb_node *node);
 	/* y: the scope's result, or NULL; its value is readable. */
 	void (*scope_ended)(void *ctx, const ebb_scope *scope, const ebb_tensor *y);
-	/* g: the finished gradient with respect to node's output, in its memory order; NULL: there is
-	 * no memory to show it. */
+	/* g: the finished gradient with respect to node's output, in its memory order; NULL:
+	 * there is no memory to show it. */
 	void (*gradient)(void *ctx, const ebb_node *node, const ebb_tensor *g);
 	/* Every call of an op, recorded or not, in gradients too. */
 	void (*ran)(void *ctx, const ebb_run *run);
-	/* Whether the observer looks at what comes: before the first op or scope of an empty tape and of
-	 * what follows a rewind or a sweep, and when a sweep begins.  False: none of the first three is
-	 * called, and what only they would see is not computed.  NULL: it always looks. */
+	/* Whether the observer looks at what comes: before the first op or scope of an empty
+	 * tape and of what follows a rewind or a sweep, and when a sweep begins.  False: none of
+	 * the first three is called, and what only they would see is not computed.  NULL: it
+	 * always looks. */
 	bool (*looks)(void *ctx);
 } ebb_observer;
 /* Added by address, removed by address; at most 8.  False if there is no room. */
 EBB_API bool ebb_observe(ebb_tape *t, const ebb_observer *o);
 EBB_API void ebb_unobserve(ebb_tape *t, const ebb_observer *o);
-/* Whether there is an observer of more than calls, or anomaly detection.  For information alone: what
- * runs, and which steps run as one op, must not depend on it. */
+/* Whether there is an observer of more than calls, or anomaly detection.  For information alone:
+ * what runs, and which steps run as one op, must not depend on it. */
 EBB_API bool ebb_is_watched(const ebb_tape *t);
 
-/* "conv2d"; "leaf" for variables and stored tensors */
+/* "conv2d"; "leaf" for variables and persistent tensors */
 EBB_API const char *ebb_node_op(const ebb_node *n);
 EBB_API const char *ebb_node_site(const ebb_node *n); /* "" if unknown */
 EBB_API const ebb_scope *ebb_node_scope(const ebb_node *n);
@@ -378,24 +382,26 @@ EBB_API const ebb_tensor *ebb_node_output(const ebb_node *n);
 EBB_API int ebb_node_inputs(const ebb_node *n);
 EBB_API const ebb_tensor *ebb_node_input(const ebb_node *n, int k);
 EBB_API int64_t ebb_node_index(const ebb_node *n);
-/* The stored tensor behind a leaf, or NULL. */
-EBB_API const ebb_tensor *ebb_node_stored(const ebb_node *n);
+/* The persistent tensor behind a leaf, or NULL. */
+EBB_API const ebb_tensor *ebb_node_persistent(const ebb_node *n);
 /* The node that computed x, or NULL for a constant. */
 EBB_API const ebb_node *ebb_node_of(const ebb_tensor *x);
 
-/* A fused op is one node that stands for several steps, its parts: "batchnorm_relu" for "batchnorm",
- * "add" (of a residual) and "relu".  How many there are, in order, the last one's value being the
- * node's; 0: the op is not fused. */
+/* A fused op is one node that stands for several steps, its parts: "batchnorm_relu" for
+ * "batchnorm", "add" (of a residual) and "relu".  How many there are, in order, the last one's
+ * value being the node's; 0: the op is not fused. */
 EBB_API int ebb_node_parts(const ebb_node *n);
 EBB_API const char *ebb_node_part_op(const ebb_node *n, int k); /* "" if there is none */
-/* Inside a callback, and until it returns, the value of part k and its gradient, which is computed from
- * g, that of the node's output (NULL: ones, which give the slope of what follows the part).  To the bit
- * what the steps would give one by one.  NULL: there is no such part, no memory, or no callback, or
- * what it is computed from is gone.  A value is there when the node is recorded, and later if the node
- * keeps what it is computed from; a gradient is there when the node's own is. */
+/* Inside a callback, and until it returns, the value of part k and its gradient, which is
+ * computed from g, that of the node's output (NULL: ones, which give the slope of what follows
+ * the part).  To the bit what the steps would give one by one.  NULL: there is no such part, no
+ * memory, or no callback, or what it is computed from is gone.  A value is there when the node
+ * is recorded, and later if the node keeps what it is computed from; a gradient is there when
+ * the node's own is. */
 EBB_API const ebb_tensor *ebb_node_part_value(const ebb_node *n, int k);
 EBB_API const ebb_tensor *ebb_node_part_gradient(const ebb_node *n, int k, const ebb_tensor *g);
-/* Of the result of a scope: which part of ebb_node_of it is the value of; -1: it is the node's output. */
+/* Of the result of a scope: which part of ebb_node_of it is the value of; -1: it is the node's
+ * output. */
 EBB_API int ebb_part_of(const ebb_tensor *y);
 
 /* The recording as a Graphviz digraph: op, shape, scope and source line of each node.  False if
@@ -410,7 +416,7 @@ typedef struct ebb_gradcheck_args {
 	ebb_gradcheck_fn fn;
 	void *ctx;
 	int n; /* inputs, at most 8 */
-	/* stored F64 tensors (I64 and U8 are passed on as constants) */
+	/* persistent F64 tensors (I64 and U8 are passed on as constants) */
 	const ebb_tensor *const *x;
 	double eps;        /* step of the central difference, default 1e-6 */
 	double rtol, atol; /* default 1e-5 and 1e-7; negative or NaN is an error */

@@ -1,6 +1,6 @@
 /*
- * compute.h - how an op's call comes to its kernel: the table for its type, the floating-point state,
- * the checks that most ops make, and broadcasting.  For linear.c and ops/.
+ * compute.h - how an op's call comes to its kernel: the table for its type, the floating-point
+ * state, the checks that most ops make, and broadcasting.  For linear.c and ops/.
  */
 #ifndef EBB_AUTOGRAD_COMPUTE_H
 #define EBB_AUTOGRAD_COMPUTE_H
@@ -32,7 +32,8 @@ bool ebb_given(ebb_tape *t, const ebb_tensor *x, const char *op, const char *sit
 
 /* Fails the call, as its first two inputs do not broadcast. */
 ebb_tensor *ebb_shapes_differ(ebb_call *c);
-/* A result in the order of the first full-shape dense input from number first on, else row-major. */
+/* A result in the order of the first full-shape dense input from number first on, else
+ * row-major. */
 ebb_tensor *ebb_new_broadcast(ebb_call *c, const ebb_shape *shape, int first);
 /* The result of a binary kernel for a call's two inputs: types checked, broadcasting. */
 ebb_tensor *ebb_binary_result(ebb_call *c, ebb_binary_fn f, double p);

@@ -1,10 +1,10 @@
 /*
  * give.c - the gradients that a rule gives, and how the sweep adds them up.
  *
- * A rule's gifts are noted while it runs, and added in the order in which they were given when it has
- * returned, while its frame and its view are still open; while gradients are recorded, at once.  A first
- * one is moved into the accumulator (or written where it will be deposited); a later one is added in place
- * only where the accumulator alone holds the buffer.
+ * A rule's gifts are noted while it runs, and added in the order in which they were given when
+ * it has returned, while its frame and its view are still open; while gradients are recorded, at
+ * once.  A first one is moved into the accumulator (or written where it will be accumulated); a
+ * later one is added in place only where the accumulator alone holds the buffer.
  */
 #include "autograd/compute.h"
 
@@ -69,7 +69,8 @@ static inline ebb_gift *note(
 	return e;
 }
 
-/* Whether x broadcasts to g, so that g can be summed to x's shape; same: it has that shape already. */
+/* Whether x broadcasts to g, so that g can be summed to x's shape; same: it has that shape
+ * already. */
 static bool broadcasts_to(const ebb_tensor *x, const ebb_tensor *g, bool *same)
 {
 	int lead = g->ndim - x->ndim;
@@ -107,8 +108,8 @@ void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 			ebb_describe(x, a, sizeof a), ebb_describe(g, b, sizeof b));
 	else if (!t->anomaly || t->anomaly->gradient(v, k, g))
 		note(v, same ? EBB_GIFT_WHOLE : EBB_GIFT_TO_SUM, k, g, NULL);
-	/* What adding records lies behind what the rule has recorded so far: a second sweep adds in the
-	 * order of giving. */
+	/* What adding records lies behind what the rule has recorded so far: a second sweep adds
+	 * in the order of giving. */
 	if (v->recording)
 		ebb_add_given(v->visit, v);
 }
@@ -183,14 +184,14 @@ static bool is_waiting(const ebb_vjp *v, int k)
 	return false;
 }
 
-/* The stored tensor that the gradient of input k would be summed in, if nothing else reached it yet and
- * no rule has been handed the memory; else NULL. */
+/* The persistent tensor that the gradient of input k would be summed in, if nothing else reached
+ * it yet and no rule has been handed the memory; else NULL. */
 static ebb_tensor *free_place(const ebb_vjp *v, int k)
 {
-	if (!ebb_wants(v, k) || v->visit->place || *ebb_slot(v->visit->sweep, v->in[k]->node) ||
-		is_waiting(v, k))
+	if (!ebb_wants(v, k) || v->visit->place ||
+		*ebb_accumulator_of(v->visit->sweep, v->in[k]->node) || is_waiting(v, k))
 		return NULL;
-	return ebb_deposit_place(v->visit->sweep, v->in[k]);
+	return ebb_accumulation_target(v->visit->sweep, v->in[k]);
 }
 
 ebb_tensor *ebb_new_gradient(ebb_call *c, ebb_vjp *v, int k)
@@ -206,7 +207,7 @@ ebb_tensor *ebb_new_gradient(ebb_call *c, ebb_vjp *v, int k)
 	return ebb_new_view(c, place, ebb_shape_of(place), place->strides, 0);
 }
 
-/* Below this many elements a product costs nothing; and so many times smaller factors must be. */
+/* Below this many elements a product costs nothing; and so many times smaller deferred must be. */
 enum { LARGE = 1 << 20, SMALLER = 8 };
 
 bool ebb_is_outer(int64_t rows, int64_t out, int64_t in)
@@ -220,7 +221,7 @@ bool ebb_give_outer(ebb_vjp *v, int k, ebb_tensor *a, ebb_tensor *b)
 	const ebb_tensor *w = k >= 0 && k < v->nin ? v->in[k] : NULL;
 	ebb_tensor *place;
 
-	if (!ebb_keep_factors || v->recording || !w || !a || !b || ebb_has_failed(v->t) ||
+	if (!ebb_defer_products || v->recording || !w || !a || !b || ebb_has_failed(v->t) ||
 		v->t->anomaly || w->ndim != 2 || a->ndim != 2 || b->ndim != 2 ||
 		a->shape[0] != b->shape[0] || a->shape[1] != w->shape[0] ||
 		b->shape[1] != w->shape[1] || a->dtype != w->dtype || b->dtype != w->dtype ||
@@ -247,7 +248,7 @@ static bool may_add_to(const ebb_tensor *g)
 /* Where the first contribution to x's gradient goes; NULL: into a tensor of its own. */
 static ebb_tensor *place_for(ebb_visit *w, const ebb_tensor *x, const ebb_tensor *g)
 {
-	ebb_tensor *place = ebb_deposit_place(w->sweep, x);
+	ebb_tensor *place = ebb_accumulation_target(w->sweep, x);
 
 	/* A rule computes something else there, or what it gives is another view of that. */
 	return place && place == w->place &&
@@ -259,7 +260,7 @@ static ebb_tensor *place_for(ebb_visit *w, const ebb_tensor *x, const ebb_tensor
 static void move_in(ebb_visit *w, ebb_tensor **slot, ebb_tensor *g, ebb_tensor *place)
 {
 	if (!place) {
-		/* What lies in a stored gradient's memory changes with that. */
+		/* What lies in a persistent gradient's memory changes with that. */
 		if (w->place && g->storage == w->place->storage)
 			g = ebb_linear_copy(w->sweep->t, g, NULL);
 		if (g)
@@ -307,8 +308,8 @@ static void take_from_frame(ebb_tape *t, ebb_tensor *g)
 	ebb_unhold(g);
 }
 
-/* The accumulator for parts of x, in memory that it alone holds, row-major if rows.  empty: it is all zero.
- * False: the tape has failed. */
+/* The accumulator for parts of x, in memory that it alone holds, row-major if rows.  empty: it
+ * is all zero. False: the tape has failed. */
 static bool open_accumulator(
 	ebb_visit *w, ebb_tensor **slot, const ebb_tensor *x, bool rows, bool *empty)
 {
@@ -404,7 +405,8 @@ static void add_part(ebb_visit *w, ebb_tensor **slot, const ebb_tensor *x, const
 		add_indexed(*slot, e->part.axis, index, g);
 }
 
-/* In the place that ebb_give_outer has found, unless a sweep inside the rule has deposited there since. */
+/* In the place that ebb_give_outer has found, unless a sweep inside the rule has accumulated there
+ * since. */
 static void add_outer(ebb_visit *w, ebb_tensor **slot, const ebb_tensor *x, const ebb_gift *e)
 {
 	const ebb_tensor *a = e->g, *b = e->other;
@@ -417,7 +419,7 @@ static void add_outer(ebb_visit *w, ebb_tensor **slot, const ebb_tensor *x, cons
 		product = ebb_linear_full_like(w->sweep->t, x, 0.0, NULL);
 	if (!product)
 		return;
-	/* Without memory for the factors it is computed at once. */
+	/* Without memory for the deferred it is computed at once. */
 	if (!place || place->storage->handed_out ||
 		!ebb_keep_product(place->storage, (ebb_dtype)x->dtype, sizes, a->data, b->data,
 			ebb_flushes(a)))
@@ -449,7 +451,7 @@ void ebb_add_given(ebb_visit *w, const ebb_vjp *v)
 		const ebb_tensor *x = v->in[e->k];
 
 		if (!ebb_has_failed(v->t))
-			add(w, ebb_slot(w->sweep, x->node), x, e);
+			add(w, ebb_accumulator_of(w->sweep, x->node), x, e);
 		let_go(e->g);
 		let_go(e->other);
 	}

@@ -80,7 +80,7 @@ static bool find_targets(const ebb_grad_args *a, const char *what, ebb_tensor **
 		if (ebb_refuses_stale(t, x, what, a->site))
 			return false;
 		if (x && !x->tape)
-			x = ebb_adopt(t, x, a->site);
+			x = ebb_import(t, x, a->site);
 		else if (!x || x->tape != t)
 			x = ebb_usable(t, x, what, i, a->site);
 		if (!x)

@@ -1,12 +1,12 @@
 /*
- * internal.h - the tape and the sweep, for autograd/, autograd/transforms/, autograd/watching/ and ops/
- * only.
+ * internal.h - the tape and the sweep, for autograd/, autograd/transforms/, autograd/watching/
+ * and ops/ only.
  */
 #ifndef EBB_AUTOGRAD_INTERNAL_H
 #define EBB_AUTOGRAD_INTERNAL_H
 
 #include "autograd/autograd.h"
-#include "tensor/factors.h"
+#include "tensor/deferred.h"
 #include "tensor/internal.h"
 
 /* ---- The tape (tape.c, scope.c) -------------------------------------------------------------- */
@@ -17,8 +17,8 @@ struct ebb_node {
 	const ebb_scope *scope;
 	ebb_tensor *out;
 	void *attrs;
-	/* inputs (and EBB_OUT) that the gradient declared to read, of whose storages this node is a saver;
-	 * inputs from 30 on share a bit */
+	/* inputs (and EBB_OUT) that the gradient declared to read, of whose storages this node
+	 * is a saver; inputs from 30 on share a bit */
 	unsigned reads;
 	int32_t index, nin, nsaved;
 	bool consumed;
@@ -105,8 +105,8 @@ struct ebb_tape {
 	int nobservers;
 	int ntimers;       /* of them, those that want to know of every call */
 	ebb_tensor *shown; /* what is made for the callback that runs, through grad */
-	/* The scopes of the next fused op's parts, and the values that are told when the scope of this
-	 * serial ends. */
+	/* The scopes of the next fused op's parts, and the values that are told when the scope
+	 * of this serial ends. */
 	int nparts;
 	const char *const *part_names;
 	ebb_tensor *part_values[EBB_MAX_PARTS];
@@ -120,9 +120,9 @@ struct ebb_tape {
 
 _Static_assert(offsetof(struct ebb_tape, ctx) == 0, "ebb_context_of takes a tape for its context");
 
-/* The tape's handle for a stored tensor. NULL: the tape has failed. */
-ebb_tensor *ebb_adopt(ebb_tape *t, ebb_tensor *stored, const char *site);
-/* x, checked: on this tape (adopting a stored one), readable; else NULL and the tape fails. */
+/* The tape's handle for a persistent tensor. NULL: the tape has failed. */
+ebb_tensor *ebb_import(ebb_tape *t, ebb_tensor *persistent, const char *site);
+/* x, checked: on this tape (importing a persistent one), readable; else NULL and the tape fails. */
 ebb_tensor *ebb_usable(ebb_tape *t, ebb_tensor *x, const char *what, int k, const char *site);
 
 /* Older than the run of a checkpointed function that is going on: the other run reads it, too. */
@@ -136,7 +136,8 @@ typedef struct ebb_watch {
 	int64_t (*clock)(void); /* nanoseconds, of a clock that only goes forward */
 	/* A call that began at c->start has run. */
 	void (*ran)(const ebb_call *c, const ebb_tensor *y);
-	/* A call was recorded (y->node then is its node) or not; before what it saved is dropped. */
+	/* A call was recorded (y->node then is its node) or not; before what it saved is
+	 * dropped. */
 	void (*recorded)(ebb_call *c, ebb_tensor *y, bool pushed);
 	/* The open scope ends. */
 	void (*ended)(ebb_tape *t, const ebb_tensor *y);
@@ -173,13 +174,14 @@ typedef struct ebb_view {
 	ebb_storage *memory; /* for nodes of more inputs */
 } ebb_view;
 
-/* Fills in of v all that a rule is told of its node, but whose gradients are wanted: v->wanted points to
- * memory for that.  What is declared can be read, and v->out if its value is what is asked for.  False: no memory, and the tape has failed. */
-bool ebb_open_view(ebb_node *n, ebb_view *w, ebb_vjp *v, bool remakes);
+/* Fills in of v all that a rule is told of its node, but whose gradients are wanted: v->wanted
+ * points to memory for that.  What is declared can be read, and v->out if its value is what is
+ * asked for.  False: no memory, and the tape has failed. */
+bool ebb_open_view(ebb_node *n, ebb_view *w, ebb_vjp *v, bool recomputes);
 void ebb_close_view(const ebb_node *n, const ebb_view *w);
 
-/* For tests: whether all counts and flags of a tape that no sweep or call is running on are what its handles
- * and nodes say.  False: e says which is not. */
+/* For tests: whether all counts and flags of a tape that no sweep or call is running on are what
+ * its handles and nodes say.  False: e says which is not. */
 bool ebb_tape_check(const ebb_tape *t, ebb_error *e);
 
 ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin, int nsaved);
@@ -201,12 +203,12 @@ typedef struct ebb_sweep {
 	const uint8_t *needed;
 	ebb_storage *needed_memory;
 	int64_t base, first, last; /* nodes */
-	/* A replayed segment's sweep goes on where this one met the checkpoint: gradients of what is
-	 * older than base go straight into its accumulators. */
+	/* A replayed segment's sweep goes on where this one met the checkpoint: gradients of
+	 * what is older than base go straight into its accumulators. */
 	struct ebb_sweep *outer;
 	int64_t limit; /* the node of the checkpoint: what is younger is not the outer sweep's */
 	bool create_graph, consume;
-	bool deposits; /* what reaches stored tensors becomes their gradient */
+	bool accumulates; /* what reaches persistent tensors becomes their gradient */
 	const char *site;
 } ebb_sweep;
 
@@ -215,7 +217,7 @@ static inline bool ebb_reads(const ebb_node *n, int k)
 	return n->in[k] && (n->reads & EBB_IN(k < 30 ? k : 30));
 }
 
-static inline bool ebb_saves(const ebb_node *n, int k)
+static inline bool ebb_saves_input(const ebb_node *n, int k)
 {
 	return n->in[k] && (n->saves_inputs || ebb_reads(n, k));
 }
@@ -224,7 +226,7 @@ static inline bool ebb_saves(const ebb_node *n, int k)
  * was consumed.  site: the sweep's. */
 bool ebb_saved_values_stand(ebb_tape *t, ebb_node *n, const char *site);
 
-/* ---- Results that are made again (remake.c) -------------------------------------------------- */
+/* ---- Results that are made again (recompute.c) ----------------------------------------------- */
 
 /* The pool's make: the maker of s computes it again. */
 bool ebb_make_again(ebb_storage *s);
@@ -249,7 +251,7 @@ typedef enum ebb_gift_kind {
 typedef struct ebb_gift {
 	ebb_gift_kind kind;
 	int k;
-	ebb_tensor *g, *other; /* the gradient, and an index; or both factors */
+	ebb_tensor *g, *other; /* the gradient, and an index; or both deferred */
 	ebb_selection part;
 } ebb_gift;
 
@@ -264,7 +266,8 @@ typedef struct ebb_visit {
 	ebb_tensor *place; /* where a rule computes a gradient that it has not given yet, or NULL */
 } ebb_visit;
 
-/* Adds all that was given to the accumulators, or nothing more after a failure; and lets go of it. */
+/* Adds all that was given to the accumulators, or nothing more after a failure; and lets go of
+ * it. */
 void ebb_add_given(ebb_visit *w, const ebb_vjp *v);
 /* The slot's tensor is g (or NULL) from now on. */
 static inline void ebb_set_slot(ebb_tensor **slot, ebb_tensor *g)
@@ -277,8 +280,8 @@ static inline void ebb_set_slot(ebb_tensor **slot, ebb_tensor *g)
 	if (before)
 		ebb_unhold(before);
 }
-/* Whether whoever has g in the one accumulator that holds it may write over it: no other stored tensor is
- * an accumulator than one that is being deposited in. */
+/* Whether whoever has g in the one accumulator that holds it may write over it: no other
+ * persistent tensor is an accumulator than one that is being accumulated in. */
 static inline bool ebb_owns_gradient(const ebb_tensor *g)
 {
 	return !g->tape || ebb_is_sole(g);
@@ -288,7 +291,7 @@ static inline bool ebb_owns_gradient(const ebb_tensor *g)
 void ebb_trace_input(ebb_tape *t, ebb_tensor *x);
 
 /* The accumulator of a node, in this sweep or an outer one. */
-static inline ebb_tensor **ebb_slot(const ebb_sweep *s, int64_t node)
+static inline ebb_tensor **ebb_accumulator_of(const ebb_sweep *s, int64_t node)
 {
 	while (node < s->base)
 		s = s->outer;
@@ -305,11 +308,11 @@ bool ebb_sweep_begin(ebb_sweep *s, int n, ebb_tensor *const *y, ebb_tensor *cons
 /* keep_targets: what reached a target stays in its accumulator. */
 bool ebb_sweep_run(ebb_sweep *s, bool keep_targets);
 void ebb_sweep_end(ebb_sweep *s);
-/* The stored tensor that x's gradient may be summed in from the start, which changes nothing yet; NULL: in
- * an accumulator (or the tape has failed). */
-ebb_tensor *ebb_deposit_place(const ebb_sweep *s, const ebb_tensor *x);
+/* The persistent tensor that x's gradient may be summed in from the start, which changes nothing
+ * yet; NULL: in an accumulator (or the tape has failed). */
+ebb_tensor *ebb_accumulation_target(const ebb_sweep *s, const ebb_tensor *x);
 /* Whether the gradient gy^T x of a weight [out,in] is a sum of few outer products, far larger than
- * its factors. */
+ * its deferred. */
 bool ebb_is_outer(int64_t rows, int64_t out, int64_t in);
 /* From open to close ops inherit site and op, record only under create_graph, and what they make is
  * the sweep's. */
@@ -339,7 +342,7 @@ ebb_tensor *ebb_linear_dense_like(
 ebb_tensor *ebb_linear_copy(ebb_tape *t, ebb_tensor *x, const char *site); /* always a new buffer */
 /* value everywhere, of x's type and order.  Only x's shape is read: it may have been dropped. */
 ebb_tensor *ebb_linear_full_like(ebb_tape *t, const ebb_tensor *x, double value, const char *site);
-/* y += x, both dense in the same order; y may be a stored tensor. */
+/* y += x, both dense in the same order; y may be a persistent tensor. */
 void ebb_linear_accumulate(ebb_tensor *y, const ebb_tensor *x);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * linear.c - the linear ops that gradients themselves need.
  *
- * The sweep sums, arranges and copies gradients with them.  Their own gradients need no others: add and
- * expand give gy, which ebb_give sums by sum_to; sum_to gives gy expanded, dense gives gy, copy a copy.
- * So derivatives of any order stay within the engine.
+ * The sweep sums, arranges and copies gradients with them.  Their own gradients need no others:
+ * add and expand give gy, which ebb_give sums by sum_to; sum_to gives gy expanded, dense gives
+ * gy, copy a copy. So derivatives of any order stay within the engine.
  */
 #include "autograd/compute.h"
 

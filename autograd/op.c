@@ -288,7 +288,7 @@ void ebb_consume(ebb_node *n)
 	if (n->makes)
 		ebb_end_making(n);
 	for (int k = 0; (n->reads || n->saves_inputs) && k < n->nin; k++)
-		if (ebb_saves(n, k))
+		if (ebb_saves_input(n, k))
 			ebb_unref_saved(n->in[k]->storage);
 	if (n->reads & EBB_OUT)
 		ebb_unref_saved(n->out->storage);
@@ -322,7 +322,7 @@ static void save_inputs(ebb_node *n)
 	for (int k = 0; k < n->nin; k++) {
 		ebb_storage *s;
 
-		if (!ebb_saves(n, k))
+		if (!ebb_saves_input(n, k))
 			continue;
 		s = n->in[k]->storage;
 		n->versions[k] = s->version;
@@ -353,8 +353,8 @@ static bool push(ebb_call *c, ebb_tensor *y)
 	n->attrs = attrs;
 	n->saves_inputs = t->anomaly;
 	/* A result in another's memory cannot be made again there. */
-	n->makes = c->op->remake && !t->anomaly && y->storage->pool && y->storage->readers == 1 &&
-	           !y->storage->savers;
+	n->makes = c->op->recompute && !t->anomaly && y->storage->pool &&
+	           y->storage->readers == 1 && !y->storage->savers;
 	n->reads = reads_of(c, n->makes);
 	for (int k = 0; k < c->nin; k++)
 		n->in[k] = lasting(c->in[k]);

@@ -92,7 +92,7 @@ static bool is_wanted(const ebb_sweep *s, const ebb_node *n, int k)
 {
 	const ebb_tensor *x = n->in[k];
 
-	/* A stored tensor that was a constant to this node may have become a leaf after it. */
+	/* A persistent tensor that was a constant to this node may have become a leaf after it. */
 	return x && x->node >= 0 && x->node < n->index && ebb_is_needed(s, x->node);
 }
 
@@ -144,7 +144,7 @@ static bool visit(ebb_sweep *s, ebb_node *n)
 {
 	ebb_tape *t = s->t;
 	const ebb_scope *scope = t->scope;
-	ebb_tensor **slot = ebb_slot(s, n->index), *gy = *slot;
+	ebb_tensor **slot = ebb_accumulator_of(s, n->index), *gy = *slot;
 	bool few[EBB_MAX_READS], pass_on = find_wanted(s, n, few);
 	ebb_frame frame;
 
@@ -184,7 +184,7 @@ void ebb_sweep_end(ebb_sweep *s)
 /* The first contribution to y, or one more. */
 static void seed(ebb_sweep *s, ebb_tensor *y, ebb_tensor *gy)
 {
-	ebb_tensor **slot = ebb_slot(s, y->node);
+	ebb_tensor **slot = ebb_accumulator_of(s, y->node);
 
 	if (!gy)
 		gy = ebb_linear_full_like(s->t, y, 1.0, s->site);

@@ -54,7 +54,7 @@ void ebb_tape_reset(ebb_tape *t)
 		ebb_fail(t, EBB_BAD_STATE, t->open[t->nopen - 1].site,
 			"scope_begin: the tape was reset while this scope was open");
 	forget(t, 0, 0, 0);
-	ebb_forget_adopted(&t->ctx, 0);
+	ebb_forget_imported(&t->ctx, 0);
 	ebb_arena_rewind(&t->ctx.arena, 0);
 	ebb_arena_rewind(&t->ctx.names, 0);
 	ebb_forget_handles(&t->ctx, 0);
@@ -88,7 +88,7 @@ void ebb_tape_free(ebb_tape *t)
 static bool same_place(const ebb_mark *a, const ebb_mark *b)
 {
 	return a->arena == b->arena && a->live == b->live && a->grads == b->grads &&
-	       a->adopted == b->adopted && a->tracked == b->tracked;
+	       a->imported == b->imported && a->tracked == b->tracked;
 }
 
 ebb_mark ebb_tape_mark(const ebb_tape *t)
@@ -102,7 +102,7 @@ ebb_mark ebb_tape_mark(const ebb_tape *t)
 	m.tape = t;
 	m.nodes = t->nnodes;
 	m.live = t->ctx.nlive;
-	m.adopted = t->ctx.nadopted;
+	m.imported = t->ctx.nimported;
 	m.grads = t->ngrads;
 	m.arena = ebb_arena_mark(&t->ctx.arena);
 	m.handles = ebb_arena_mark(t->ctx.handles);
@@ -134,7 +134,7 @@ static int64_t epochs_before(const ebb_tape *t, const ebb_mark *m)
 		return k;
 	next = &t->epochs[k].start;
 	return m->arena > next->arena || m->live > next->live || m->grads > next->grads ||
-	                       m->adopted > next->adopted || m->tracked > next->tracked
+	                       m->imported > next->imported || m->tracked > next->tracked
 	               ? -1
 	               : k;
 }
@@ -156,12 +156,12 @@ bool ebb_rewind_to(ebb_tape *t, ebb_mark m)
 	}
 	t->epochs[epochs] = (ebb_epoch){++t->rewinds, m};
 	t->nepochs = epochs + 1;
-	/* Handles of stored tensors made before the mark may have become leaves after it. */
-	for (int64_t i = 0; i < m.adopted; i++)
-		if (t->ctx.adopted[i]->node >= m.nodes)
-			t->ctx.adopted[i]->node = -1;
+	/* Handles of persistent tensors made before the mark may have become leaves after it. */
+	for (int64_t i = 0; i < m.imported; i++)
+		if (t->ctx.imported[i]->node >= m.nodes)
+			t->ctx.imported[i]->node = -1;
 	forget(t, m.nodes, m.live, m.grads);
-	ebb_forget_adopted(&t->ctx, m.adopted);
+	ebb_forget_imported(&t->ctx, m.imported);
 	ebb_arena_rewind(&t->ctx.arena, m.arena);
 	ebb_forget_handles(&t->ctx, m.tracked);
 	return true;
@@ -223,18 +223,18 @@ void ebb_memory_reset_peak(ebb_tape *t)
 
 /* ---- Stored tensors on this tape ------------------------------------------------------------- */
 
-ebb_tensor *ebb_adopt(ebb_tape *t, ebb_tensor *stored, const char *site)
+ebb_tensor *ebb_import(ebb_tape *t, ebb_tensor *persistent, const char *site)
 {
 	ebb_tensor *x;
 
-	if (stored->fault && stored->fault->status != EBB_OK) {
-		ebb_fail_as(t, stored->fault);
+	if (persistent->fault && persistent->fault->status != EBB_OK) {
+		ebb_fail_as(t, persistent->fault);
 		return NULL;
 	}
-	x = ebb_adopted(&t->ctx, stored);
-	if (!x && !(x = ebb_adopt_new(t, stored)))
-		return ebb_no_memory(t, site, "a stored tensor's handle", sizeof *x);
-	if (x->node < 0 && t->recording && (stored->flags & EBB_F_WANTS_GRAD)) {
+	x = ebb_imported(&t->ctx, persistent);
+	if (!x && !(x = ebb_import_new(t, persistent)))
+		return ebb_no_memory(t, site, "a persistent tensor's handle", sizeof *x);
+	if (x->node < 0 && t->recording && (persistent->flags & EBB_F_WANTS_GRAD)) {
 		ebb_node *n = ebb_push_node(t, &ebb_leaf_op, site, 0, 0);
 
 		if (!n)
@@ -258,7 +258,7 @@ ebb_tensor *ebb_usable(ebb_tape *t, ebb_tensor *x, const char *what, int k, cons
 			return ebb_fail(t, EBB_INVALID, site,
 				"%s: input %d (%s) belongs to another tape", what, k,
 				ebb_describe(x, text, sizeof text));
-		return ebb_adopt(t, x, site);
+		return ebb_import(t, x, site);
 	}
 	if (x->flags & EBB_F_HIDDEN)
 		return ebb_fail(t, EBB_BAD_STATE, site,

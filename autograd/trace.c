@@ -1,6 +1,6 @@
 /*
- * trace.c - what a checkpoint's two runs share: the tensors older than the run, which the first run notes
- * as they are read.
+ * trace.c - what a checkpoint's two runs share: the tensors older than the run, which the first
+ * run notes as they are read.
  */
 #include "autograd/internal.h"
 
@@ -8,8 +8,8 @@ void ebb_trace_input(ebb_tape *t, ebb_tensor *x)
 {
 	int64_t start = t->trace->start;
 
-	if (x->stored)
-		x = (ebb_tensor *)x->stored;
+	if (x->persistent)
+		x = (ebb_tensor *)x->persistent;
 	else if (ebb_arena_is_after(t->ctx.handles, t->trace->mark, x))
 		return;
 	for (int64_t i = start; i < t->ntraced; i++)

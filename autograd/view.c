@@ -41,7 +41,7 @@ static void put_back(const ebb_shown *s)
 		ebb_unref(s->read);
 }
 
-bool ebb_open_view(ebb_node *n, ebb_view *w, ebb_vjp *v, bool remakes)
+bool ebb_open_view(ebb_node *n, ebb_view *w, ebb_vjp *v, bool recomputes)
 {
 	v->t = n->out->tape;
 	v->nin = n->nin;
@@ -66,12 +66,12 @@ bool ebb_open_view(ebb_node *n, ebb_view *w, ebb_vjp *v, bool remakes)
 		w->in = (ebb_tensor **)(void *)(w->inputs + n->nin);
 		w->wanted = (bool *)(void *)(w->in + n->nin);
 	}
-	v->out = show(n->out, remakes || (n->reads & EBB_OUT), &w->out);
+	v->out = show(n->out, recomputes || (n->reads & EBB_OUT), &w->out);
 	for (int k = 0; k < n->nsaved; k++)
 		show(n->saved[k], true, &w->saved[k]);
 	for (int k = 0; k < n->nin; k++)
 		w->in[k] = show(n->in[k], n->in[k] && ebb_reads(n, k), &w->inputs[k]);
-	for (int k = 0; remakes && k < n->nin; k++)
+	for (int k = 0; recomputes && k < n->nin; k++)
 		w->wanted[k] = false;
 	v->in = w->in;
 	v->wanted = w->wanted;

@@ -18,8 +18,8 @@ bool bench_number_after(const char *line, const char *key, double *value);
  * Single-precision multiply-adds in registers alone, two operations each, by vectors of the
  * instruction set of that name (ebb_kernels.isa): operations per second. */
 double bench_fma_peak(const char *isa);
-/* Bytes per second of a[i] = b[i] + s*c[i] over arrays too large for the caches, 12 bytes counted per
- * element (McCalpin 1995). */
+/* Bytes per second of a[i] = b[i] + s*c[i] over arrays too large for the caches, 12 bytes
+ * counted per element (McCalpin 1995). */
 double bench_triad(void);
 
 #endif

@@ -3,12 +3,13 @@
  *
  *   loader [--cifar DIR] [--folder DIR] [--workers N] [--seconds X] [--rounds N] [--peer SCRIPT]
  *
- * Two pipelines.  cifar: 32 x 32 images in memory (drawn at random without --cifar) with crop, flip,
- * jitter and normalise.  folder (with --folder only): JPEG or PNG files, decoded, resized to a shorter
- * side of 256, cropped to 224 x 224, and then the same.  With --peer, the script (bench/loader_peer.py)
- * does the same with torchvision after each of Ebb's rounds.  One line of JSON per run: images per
- * second of the clock, and microseconds of processor time per image, of all threads and processes;
- * then, with a peer, the ratios of the medians (above 1: Ebb is faster).
+ * Two pipelines.  cifar: 32 x 32 images in memory (drawn at random without --cifar) with crop,
+ * flip, jitter and normalise.  folder (with --folder only): JPEG or PNG files, decoded, resized
+ * to a shorter side of 256, cropped to 224 x 224, and then the same.  With --peer, the script
+ * (bench/loader_peer.py) does the same with torchvision after each of Ebb's rounds.  One line of
+ * JSON per run: images per second of the clock, and microseconds of processor time per image, of
+ * all threads and processes; then, with a peer, the ratios of the medians (above 1: Ebb is
+ * faster).
  */
 #include <ebb.h>
 #include <getopt.h>

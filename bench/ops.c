@@ -3,11 +3,11 @@
  *
  *   ops [--filter TEXT] [--threads N] [--isa NAME] [--seconds S] [--cold]
  *
- * Medians of calls over S seconds (default 0.2, at least 5 calls), with the operations of a second and
- * their share of what multiply-adds in registers alone reach (above 1 is possible: Winograd's
- * convolutions need fewer), or with the bytes of a second and their share of what main memory gives
- * (above 1 where caches hold them).  --cold goes round through buffers that do not fit into the
- * caches, as a network does.  --filter keeps the rows whose name contains TEXT.
+ * Medians of calls over S seconds (default 0.2, at least 5 calls), with the operations of a
+ * second and their share of what multiply-adds in registers alone reach (above 1 is possible:
+ * Winograd's convolutions need fewer), or with the bytes of a second and their share of what
+ * main memory gives (above 1 where caches hold them).  --cold goes round through buffers that do
+ * not fit into the caches, as a network does.  --filter keeps the rows whose name contains TEXT.
  */
 #include "bench.h"
 #include "demos/cli.h"

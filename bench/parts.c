@@ -22,15 +22,15 @@ enum { WIDTH = 256, FEW = 500, MANY = 8000, MOST = MANY / FEW, ROUNDS = 15 };
 
 /* ---- Time per part --------------------------------------------------------------------------- */
 
-typedef enum way { SPLIT, SLICE, SELECT, EMBED, WAYS } way;
-static const char *const way_names[] = {"split", "slice", "index_select", "embedding"};
+typedef enum path { SPLIT, SLICE, SELECT, EMBED, PATHS } path;
+static const char *const path_names[] = {"split", "slice", "index_select", "embedding"};
 
 typedef struct costs {
 	double forward, sweep; /* microseconds per part */
 } costs;
 
 /* n rows of x, each as [1,WIDTH]; false: the tape has failed. */
-static bool take_rows(ebb_tape *t, way w, ebb_tensor *x, int n, ebb_tensor **part)
+static bool take_rows(ebb_tape *t, path w, ebb_tensor *x, int n, ebb_tensor **part)
 {
 	if (w == SPLIT)
 		return ebb_split(t, x, 0, n, NULL, part);
@@ -46,14 +46,14 @@ static bool take_rows(ebb_tape *t, way w, ebb_tensor *x, int n, ebb_tensor **par
 }
 
 /* One forward and one sweep, of the rows of some tensors [n,WIDTH]. */
-static bool step(
-	ebb_tape *t, way w, int tensors, ebb_tensor **stored, int n, ebb_tensor **part, costs *c)
+static bool step(ebb_tape *t, path w, int tensors, ebb_tensor **persistent, int n,
+	ebb_tensor **part, costs *c)
 {
 	int total = tensors * n;
 	double t0 = cli_now(), t1;
 
 	for (int i = 0; i < tensors; i++)
-		if (!take_rows(t, w, ebb_variable(t, stored[i]), n, part + i * n))
+		if (!take_rows(t, w, ebb_variable(t, persistent[i]), n, part + i * n))
 			break;
 	for (int k = 0; k < total; k++)
 		part[k] = ebb_sum(t, ebb_square(t, part[k]));
@@ -71,11 +71,11 @@ static bool step(
 
 typedef struct setting {
 	ebb_tape *t;
-	ebb_tensor *stored[MOST], *part[MANY];
+	ebb_tensor *persistent[MOST], *part[MANY];
 	double forward[ROUNDS], sweep[ROUNDS];
 } setting;
 
-static bool measure(way w, int tensors, int n, costs *c)
+static bool measure(path w, int tensors, int n, costs *c)
 {
 	setting *s = calloc(1, sizeof *s);
 	bool ok = s != NULL;
@@ -84,13 +84,13 @@ static bool measure(way w, int tensors, int n, costs *c)
 		return false;
 	s->t = ebb_tape_new();
 	for (int i = 0; ok && i < tensors; i++) {
-		s->stored[i] = ebb_tensor_new(EBB_F32, EBB_SHAPE(n, WIDTH), false, NULL);
-		ok = s->stored[i] &&
-		     ebb_init_fill(s->stored[i], &EBB_INIT(EBB_INIT_NORMAL), 1, (uint64_t)i, NULL);
+		s->persistent[i] = ebb_tensor_new(EBB_F32, EBB_SHAPE(n, WIDTH), false, NULL);
+		ok = s->persistent[i] && ebb_init_fill(s->persistent[i], &EBB_INIT(EBB_INIT_NORMAL),
+						 1, (uint64_t)i, NULL);
 	}
 	/* The first step asks the system for memory. */
 	for (int i = -1; ok && i < ROUNDS; i++) {
-		ok = step(s->t, w, tensors, s->stored, n, s->part, c);
+		ok = step(s->t, w, tensors, s->persistent, n, s->part, c);
 		if (i >= 0) {
 			s->forward[i] = c->forward;
 			s->sweep[i] = c->sweep;
@@ -99,7 +99,7 @@ static bool measure(way w, int tensors, int n, costs *c)
 	*c = (costs){bench_median(s->forward, ROUNDS), bench_median(s->sweep, ROUNDS)};
 	ebb_tape_free(s->t);
 	for (int i = 0; i < tensors; i++)
-		ebb_tensor_free(s->stored[i]);
+		ebb_tensor_free(s->persistent[i]);
 	free(s);
 	return ok;
 }
@@ -109,13 +109,13 @@ static int time_parts(void)
 	printf("microseconds per part, a row of %d floats, one thread, medians of %d\n", WIDTH,
 		ROUNDS);
 	printf("%-14s %12s %12s %12s %8s\n", "", "500 alone", "16 x 500", "1 x 8000", "ratio");
-	for (way w = 0; w < WAYS; w++) {
+	for (path w = 0; w < PATHS; w++) {
 		costs alone, few, many;
 
 		if (!measure(w, 1, FEW, &alone) || !measure(w, MOST, FEW, &few) ||
 			!measure(w, 1, MANY, &many))
 			return 1;
-		printf("%-14s %12.3f %12.3f %12.3f %8.2f   the sweep\n", way_names[w], alone.sweep,
+		printf("%-14s %12.3f %12.3f %12.3f %8.2f   the sweep\n", path_names[w], alone.sweep,
 			few.sweep, many.sweep, many.sweep / few.sweep);
 		printf("%-14s %12.3f %12.3f %12.3f %8.2f   forward and sweep\n", "",
 			alone.forward + alone.sweep, few.forward + few.sweep,

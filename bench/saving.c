@@ -1,13 +1,15 @@
 /*
- * saving - how long a checkpoint takes, and how long one that is written in the background holds training up.
+ * saving - how long a checkpoint takes, and how long one that is written in the background holds
+ * training up.
  *
  *   saving [--megabytes N] [--rounds N] [--path FILE]
  *
  * A store of N megabytes (10^6 bytes, default 500) of parameters is saved to FILE (default:
- * saving.safetensors here, removed in the end): in the foreground, in the background with nothing else
- * to do, and in the background while matrix products keep all threads busy, by turns.  One line of JSON per
- * save: seconds that the caller was held up (stall) and that the writing took.  Then the medians, and
- * the stall of the background as a share of what a save in the foreground takes.
+ * saving.safetensors here, removed in the end): in the foreground, in the background with
+ * nothing else to do, and in the background while matrix products keep all threads busy, by
+ * turns.  One line of JSON per save: seconds that the caller was held up (stall) and that the
+ * writing took.  Then the medians, and the stall of the background as a share of what a save in
+ * the foreground takes.
  *
  * Beside them, in each round, what the memory and the disk can do: a copy of as many bytes by all
  * threads, and write and fsync of a block that is in memory.
@@ -105,9 +107,10 @@ static double time_disk(const copying *c, const char *path)
 
 /* ---- Saves ---------------------------------------------------------------------------------- */
 
-static void print(const char *way, double stall, double writing)
+static void print(const char *method, double stall, double writing)
 {
-	printf("{\"way\": \"%s\", \"stall_s\": %.4f, \"writing_s\": %.4f}\n", way, stall, writing);
+	printf("{\"method\": \"%s\", \"stall_s\": %.4f, \"writing_s\": %.4f}\n", method, stall,
+		writing);
 	fflush(stdout);
 }
 
@@ -136,7 +139,7 @@ static void keep_busy(double seconds)
 }
 
 static bool save(
-	ebb_saver *s, int64_t step, const char *way, double busy, double *stall, double *writing)
+	ebb_saver *s, int64_t step, const char *method, double busy, double *stall, double *writing)
 {
 	if (!ebb_saver_save(s, step))
 		return say(s);
@@ -146,7 +149,7 @@ static bool save(
 	if (!ebb_saver_wait(s))
 		return say(s);
 	*writing = ebb_saver_seconds(s);
-	print(way, *stall, *writing);
+	print(method, *stall, *writing);
 	return true;
 }
 

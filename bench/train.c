@@ -6,10 +6,10 @@
  * A step is forward, cross-entropy, backward and SGD with momentum 0.9; with --infer, forward
  * without recording in evaluation mode.  img_s comes from the median step (ms); gflops counts
  * convolutions and linear layers, two operations per multiply-add, three times for training, and
- * peak_share relates them to what as many threads reach with multiply-adds in registers alone (above 1
- * is possible: Winograd's convolutions need fewer).  rss_mb is the largest ever, rss_import_mb what
- * there was before the model.  --profile adds, on standard error, where a few further steps spend
- * their time.
+ * peak_share relates them to what as many threads reach with multiply-adds in registers alone
+ * (above 1 is possible: Winograd's convolutions need fewer).  rss_mb is the largest ever,
+ * rss_import_mb what there was before the model.  --profile adds, on standard error, where a few
+ * further steps spend their time.
  */
 #include "bench.h"
 #include "demos/cli.h"

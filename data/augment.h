@@ -131,10 +131,10 @@ typedef struct ebb_augment_rotate_args {
 } ebb_augment_rotate_args;
 EBB_API bool ebb_augment_rotate(const ebb_augment_rotate_args *args);
 
-/* x -> T R S x about the middle, torchvision's RandomAffine but for the direction of angles, which
- * is that of rotate: turned by up to .degrees either way; moved by up to .translate[0] of the
- * width and .translate[1] of the height; scaled by a factor from .scale[0] to .scale[1] (default 1);
- * sheared by up to .shear[0] degrees along x and .shear[1] along y. */
+/* x -> T R S x about the middle, torchvision's RandomAffine but for the direction of angles,
+ * which is that of rotate: turned by up to .degrees either way; moved by up to .translate[0] of
+ * the width and .translate[1] of the height; scaled by a factor from .scale[0] to .scale[1]
+ * (default 1); sheared by up to .shear[0] degrees along x and .shear[1] along y. */
 typedef struct ebb_augment_affine_args {
 	ebb_augment *a;
 	double degrees, translate[2], scale[2], shear[2];

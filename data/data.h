@@ -183,8 +183,8 @@ EBB_API ebb_dataset *ebb_mnist(const char *dir, ebb_data_split split, ebb_error 
 
 /* CIFAR-10 from dir, in its binary layout: data_batch_1.bin to data_batch_5.bin, or
  * test_batch.bin; plain or .gz.  A record is a label and 3072 bytes: the red, green and blue
- * planes, 32 x 32 (Krizhevsky 2009).  class_names are its ten.  EBB_BAD_FILE for a missing file, one
- * without or with parts of records, labels above 9. */
+ * planes, 32 x 32 (Krizhevsky 2009).  class_names are its ten.  EBB_BAD_FILE for a missing file,
+ * one without or with parts of records, labels above 9. */
 EBB_API ebb_dataset *ebb_cifar10(const char *dir, ebb_data_split split, ebb_error *e);
 /* CIFAR-100: train.bin or test.bin.  A record has two labels, of the 20 coarse classes and of the
  * 100 fine ones. */
@@ -194,16 +194,18 @@ EBB_API ebb_dataset *ebb_cifar100(
 
 /* ---- Arrays of NumPy's (numpy.c) ------------------------------------------------------------ */
 
-/* Which axes the images of an array have.  By its sizes: of three axes [N,H,W]; of four [N,H,W,C] if the last
- * has 1 to EBB_MAX_CHANNELS entries, [N,C,H,W] if the second has, and an error if both have or none. */
+/* Which axes the images of an array have.  By its sizes: of three axes [N,H,W]; of four
+ * [N,H,W,C] if the last has 1 to EBB_MAX_CHANNELS entries, [N,C,H,W] if the second has, and an
+ * error if both have or none. */
 typedef enum ebb_numpy_layout { EBB_LAYOUT_BY_SIZE, EBB_NHWC, EBB_NCHW } ebb_numpy_layout;
 
-/* A data set from an array of images, U8, and one of labels, integers [N] or [N,1], none below 0: each the
- * only one in a file (.npy), or both by their names in .file (.npz, or what else ebb_archive_read reads).
- * The images are copied into memory as [N,C,H,W].  classes is the largest label + 1, unless given.  What
- * ebb_archive_add and ebb_archive_write make of a data set's images and labels is read so as well.
- * EBB_BAD_FILE for files that cannot be read, floats among images or labels, shapes other than these,
- * another number of labels than of images, labels out of range. */
+/* A data set from an array of images, U8, and one of labels, integers [N] or [N,1], none below
+ * 0: each the only one in a file (.npy), or both by their names in .file (.npz, or what else
+ * ebb_archive_read reads). The images are copied into memory as [N,C,H,W].  classes is the
+ * largest label + 1, unless given.  What ebb_archive_add and ebb_archive_write make of a data
+ * set's images and labels is read so as well. EBB_BAD_FILE for files that cannot be read, floats
+ * among images or labels, shapes other than these, another number of labels than of images,
+ * labels out of range. */
 typedef struct ebb_numpy_args {
 	const char *images, *labels; /* files, or names in .file */
 	const char *file;
@@ -240,29 +242,30 @@ typedef struct ebb_batch {
  * The last, smaller batch is kept unless .drop_last.  mean and std (default 0 and 1) are per
  * channel.
  *
- * .augment transforms every image first (augment.h); if the images of the data set differ in size,
- * it must crop or resize them to one.  An image that the data set skips is left out: its batch is
- * smaller by one, and one of which nothing is left is passed over.
+ * .augment transforms every image first (augment.h); if the images of the data set differ in
+ * size, it must crop or resize them to one.  An image that the data set skips is left out: its
+ * batch is smaller by one, and one of which nothing is left is passed over.
  *
  * .workers threads make up to .prefetch batches (default 2) ahead, also while the caller does
  * something else between two epochs; with 0 they are made in the caller's thread when asked for.
  * Batches are the same bit for bit either way.  With workers, ebb_alloc is called from several
  * threads.  .cache bytes at most are used to keep images decoded that are read from files.
  *
- * .balanced: every class equally often in an epoch (to within one), by showing the images of small
- * classes more than once; an epoch remains as long.  .rank and .world: process number rank of world
- * gets images rank, rank + world, ... of the epoch's common order, so that every image is seen by
- * exactly one of them (with .drop_last up to world - 1 by none).  Augmentation does not depend on it.
+ * .balanced: every class equally often in an epoch (to within one), by showing the images of
+ * small classes more than once; an epoch remains as long.  .rank and .world: process number rank
+ * of world gets images rank, rank + world, ... of the epoch's common order, so that every image
+ * is seen by exactly one of them (with .drop_last up to world - 1 by none).  Augmentation does
+ * not depend on it.
  *
- * In a child of fork, made by the thread that uses the loader, both processes go on with the batches
- * that remain: the child starts workers of its own when it first asks.  A fork waits, for two seconds
- * at most, until the workers are between two images.
+ * In a child of fork, made by the thread that uses the loader, both processes go on with the
+ * batches that remain: the child starts workers of its own when it first asks.  A fork waits,
+ * for two seconds at most, until the workers are between two images.
  *
  * Data set and pipeline must outlive the loader, and stay as they are.  NULL with an error in
- * .error: no data or no images in it, a batch below 1 (with .drop_last also one beyond the data), a
- * mean or std that is not finite, a std below 0, another dtype, a pipeline with an error, images
- * that differ in size or channels, numbers below 0, labels out of range where classes count, no
- * memory, no thread. */
+ * .error: no data or no images in it, a batch below 1 (with .drop_last also one beyond the
+ * data), a mean or std that is not finite, a std below 0, another dtype, a pipeline with an
+ * error, images that differ in size or channels, numbers below 0, labels out of range where
+ * classes count, no memory, no thread. */
 typedef struct ebb_loader ebb_loader;
 typedef struct ebb_loader_args {
 	const ebb_dataset *data;
@@ -291,24 +294,27 @@ EBB_API bool ebb_loader_next(ebb_loader *l, ebb_batch *b);
 EBB_API const ebb_error *ebb_loader_error(const ebb_loader *l);
 /* Goes to the beginning of an epoch (from 0), at any time. */
 EBB_API void ebb_loader_begin(ebb_loader *l, int64_t epoch);
-/* The epoch that it is in: the last batch's, or the one that ebb_loader_begin or ebb_loader_take went to. */
+/* The epoch that it is in: the last batch's, or the one that ebb_loader_begin or ebb_loader_take
+ * went to. */
 EBB_API int64_t ebb_loader_epoch(const ebb_loader *l);
 EBB_API int64_t ebb_loader_batches(const ebb_loader *l); /* per epoch */
 
-/* The position of a loader (loader/state.c), to an archive and back, below a prefix ("loader."): the numbers
- * epoch and next (the batch to come), and as metadata what batches depend on: images, batch, shuffle, seed,
- * balanced, drop_last, rank, world.  A saver (training.h) does all this.
+/* The position of a loader (loader/state.c), to an archive and back, below a prefix ("loader."):
+ * the numbers epoch and next (the batch to come), and as metadata what batches depend on:
+ * images, batch, shuffle, seed, balanced, drop_last, rank, world.  A saver (training.h) does all
+ * this.
  *
- * Put after a batch, it is before the next one, though workers may have made that and more; after an epoch's
- * last batch, the next call of ebb_loader_next gives false; once that was given, the next epoch is to come.
- * ebb_loader_epoch is the epoch to come, until the next call.  So a loop goes on where it was, wherever that is:
- * for (int64_t k = ebb_loader_epoch(l); k < epochs; k++) while (ebb_loader_next(l, &batch)) .. */
+ * Put after a batch, it is before the next one, though workers may have made that and more;
+ * after an epoch's last batch, the next call of ebb_loader_next gives false; once that was
+ * given, the next epoch is to come. ebb_loader_epoch is the epoch to come, until the next call. 
+ * So a loop goes on where it was, wherever that is: for (int64_t k = ebb_loader_epoch(l); k <
+ * epochs; k++) while (ebb_loader_next(l, &batch)) .. */
 
 /* False (an error in e) for a loader with an error, and without memory. */
 EBB_API bool ebb_loader_put(const ebb_loader *l, ebb_archive *a, const char *prefix, ebb_error *e);
-/* Whether there is a position, and the loader makes the same batches: other numbers of workers, of batches made
- * ahead, another cache do not matter.  Else e says what is wrong.  Data, augmentation, mean and std are
- * the caller's to keep as they were. */
+/* Whether there is a position, and the loader makes the same batches: other numbers of workers,
+ * of batches made ahead, another cache do not matter.  Else e says what is wrong.  Data,
+ * augmentation, mean and std are the caller's to keep as they were. */
 EBB_API bool ebb_loader_fits(
 	const ebb_loader *l, const ebb_archive *a, const char *prefix, ebb_error *e);
 /* Goes to the position at any time, and clears the loader's error; batches before it are not made.

@@ -458,7 +458,7 @@ static bool count_fetched(const ebb_dataset *d, histogram *h)
 	return ok && h->channels > 0;
 }
 
-static void count_stored(const ebb_dataset *d, histogram *h)
+static void count_persistent(const ebb_dataset *d, histogram *h)
 {
 	int64_t plane = ebb_size(d->images, 2) * ebb_size(d->images, 3);
 	const uint8_t *x = ebb_data(d->images);
@@ -478,7 +478,7 @@ bool ebb_dataset_moments(
 	if (!d)
 		return false;
 	if (d->images)
-		count_stored(d, &h);
+		count_persistent(d, &h);
 	else if (!count_fetched(d, &h))
 		return false;
 	for (int64_t c = 0; c < h.channels; c++) {

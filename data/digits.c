@@ -17,34 +17,34 @@ enum { SIDE = 28, PIXELS = SIDE * SIDE, BANK = 128 + PIXELS, WAVES = 3, IMAGES_P
 /* Streams of the label order lie apart from those of the images. */
 static const uint64_t LABEL_STREAMS = (uint64_t)1 << 63;
 
-typedef struct dice {
+typedef struct rng {
 	float bank[BANK]; /* uniform in [0,1) */
 	int next;
-} dice;
+} rng;
 
-static float roll(dice *d, float low, float high)
+static float uniform(rng *d, float low, float high)
 {
 	return low + (high - low) * d->bank[d->next++];
 }
 
-static int pick(dice *d, int n)
+static int below(rng *d, int n)
 {
-	return (int)roll(d, 0, (float)n);
+	return (int)uniform(d, 0, (float)n);
 }
 
 /* ---- Bending the strokes -------------------------------------------------------------------- */
 
 /* Smooth random displacement: the elastic distortion of Simard et al. (2003), as a sum of waves
  * instead of a filtered field. */
-static void bend(dice *d, ebb_ink *ink)
+static void bend(rng *d, ebb_ink *ink)
 {
-	float strength = roll(d, 0.01f, 0.045f);
+	float strength = uniform(d, 0.01f, 0.045f);
 
 	for (int w = 0; w < WAVES; w++) {
-		float angle = roll(d, 0, 6.2832f), length = roll(d, 3, 9),
-		      phase = roll(d, 0, 6.2832f);
+		float angle = uniform(d, 0, 6.2832f), length = uniform(d, 3, 9),
+		      phase = uniform(d, 0, 6.2832f);
 		float kx = length * cosf(angle), ky = length * sinf(angle);
-		float dx = strength * roll(d, -1, 1), dy = strength * roll(d, -1, 1);
+		float dx = strength * uniform(d, -1, 1), dy = strength * uniform(d, -1, 1);
 
 		for (int i = 0; i < ink->count; i++) {
 			float s = sinf(kx * ink->at[i].x + ky * ink->at[i].y + phase);
@@ -56,12 +56,13 @@ static void bend(dice *d, ebb_ink *ink)
 }
 
 /* Slant, turn, scale and move, from the unit square to pixels. */
-static void place(dice *d, ebb_ink *ink)
+static void place(rng *d, ebb_ink *ink)
 {
-	float size = roll(d, 16.5f, 22.5f), wide = roll(d, 0.78f, 1.15f),
-	      slant = roll(d, -0.25f, 0.4f);
-	float turn = roll(d, -0.22f, 0.22f), c = cosf(turn), s = sinf(turn);
-	float mx = SIDE / 2.0f + roll(d, -2.3f, 2.3f), my = SIDE / 2.0f + roll(d, -2.3f, 2.3f);
+	float size = uniform(d, 16.5f, 22.5f), wide = uniform(d, 0.78f, 1.15f),
+	      slant = uniform(d, -0.25f, 0.4f);
+	float turn = uniform(d, -0.22f, 0.22f), c = cosf(turn), s = sinf(turn);
+	float mx = SIDE / 2.0f + uniform(d, -2.3f, 2.3f),
+	      my = SIDE / 2.0f + uniform(d, -2.3f, 2.3f);
 
 	for (int i = 0; i < ink->count; i++) {
 		float y = (ink->at[i].y - 0.5f) * size;
@@ -100,11 +101,11 @@ static void draw_segment(float f[SIDE][SIDE], float ax, float ay, float bx, floa
 }
 
 /* The pen presses harder here than there. */
-static void draw_strokes(dice *d, const ebb_ink *ink, float f[SIDE][SIDE])
+static void draw_strokes(rng *d, const ebb_ink *ink, float f[SIDE][SIDE])
 {
-	float radius = roll(d, 0.6f, 1.75f), uneven = radius * roll(d, 0, 0.3f),
-	      phase = roll(d, 0, 6.2832f);
-	float pace = roll(d, 0.03f, 0.15f);
+	float radius = uniform(d, 0.6f, 1.75f), uneven = radius * uniform(d, 0, 0.3f),
+	      phase = uniform(d, 0, 6.2832f);
+	float pace = uniform(d, 0.03f, 0.15f);
 
 	for (int i = 1; i < ink->count; i++) {
 		float r = radius + uneven * sinf(phase + pace * (float)i);
@@ -116,10 +117,10 @@ static void draw_strokes(dice *d, const ebb_ink *ink, float f[SIDE][SIDE])
 }
 
 /* A place where the pen left no ink. */
-static void draw_gap(dice *d, const ebb_ink *ink, float f[SIDE][SIDE])
+static void draw_gap(rng *d, const ebb_ink *ink, float f[SIDE][SIDE])
 {
-	int i = pick(d, ink->count);
-	float cx = ink->at[i].x, cy = ink->at[i].y, radius = roll(d, 0.8f, 2.0f);
+	int i = below(d, ink->count);
+	float cx = ink->at[i].x, cy = ink->at[i].y, radius = uniform(d, 0.8f, 2.0f);
 
 	for (int y = 0; y < SIDE; y++) {
 		for (int x = 0; x < SIDE; x++) {
@@ -131,13 +132,13 @@ static void draw_gap(dice *d, const ebb_ink *ink, float f[SIDE][SIDE])
 }
 
 /* A stray line that belongs to no digit. */
-static void draw_clutter(dice *d, float f[SIDE][SIDE])
+static void draw_clutter(rng *d, float f[SIDE][SIDE])
 {
-	float x = roll(d, 0, SIDE), y = roll(d, 0, SIDE), angle = roll(d, 0, 6.2832f),
-	      length = roll(d, 2, 7);
+	float x = uniform(d, 0, SIDE), y = uniform(d, 0, SIDE), angle = uniform(d, 0, 6.2832f),
+	      length = uniform(d, 2, 7);
 
-	draw_segment(
-		f, x, y, x + length * cosf(angle), y + length * sinf(angle), roll(d, 0.3f, 0.9f));
+	draw_segment(f, x, y, x + length * cosf(angle), y + length * sinf(angle),
+		uniform(d, 0.3f, 0.9f));
 }
 
 /* ---- The image ------------------------------------------------------------------------------ */
@@ -145,7 +146,7 @@ static void draw_clutter(dice *d, float f[SIDE][SIDE])
 static void draw_digit(uint64_t seed, int64_t index, int digit, uint8_t *image)
 {
 	float f[SIDE][SIDE];
-	dice d;
+	rng d;
 	ebb_ink ink;
 	float soft, ink_level, paper, shade_x, shade_y, noise;
 
@@ -153,20 +154,20 @@ static void draw_digit(uint64_t seed, int64_t index, int digit, uint8_t *image)
 	d.next = 0;
 	for (int i = 0; i < PIXELS; i++)
 		f[i / SIDE][i % SIDE] = SIDE;
-	ebb_digit_trace(digit, pick(&d, ebb_digit_hands(digit)), &ink);
+	ebb_digit_trace(digit, below(&d, ebb_digit_hands(digit)), &ink);
 	bend(&d, &ink);
 	place(&d, &ink);
 	draw_strokes(&d, &ink, f);
-	if (roll(&d, 0, 1) < 0.3f)
+	if (uniform(&d, 0, 1) < 0.3f)
 		draw_gap(&d, &ink, f);
-	if (roll(&d, 0, 1) < 0.3f)
+	if (uniform(&d, 0, 1) < 0.3f)
 		draw_clutter(&d, f);
-	soft = roll(&d, 0.8f, 1.8f);
-	ink_level = roll(&d, 0.55f, 1);
-	paper = roll(&d, 0, 0.15f);
-	shade_x = roll(&d, -0.08f, 0.08f) / SIDE;
-	shade_y = roll(&d, -0.08f, 0.08f) / SIDE;
-	noise = roll(&d, 0, 0.14f);
+	soft = uniform(&d, 0.8f, 1.8f);
+	ink_level = uniform(&d, 0.55f, 1);
+	paper = uniform(&d, 0, 0.15f);
+	shade_x = uniform(&d, -0.08f, 0.08f) / SIDE;
+	shade_y = uniform(&d, -0.08f, 0.08f) / SIDE;
+	noise = uniform(&d, 0, 0.14f);
 	for (int y = 0; y < SIDE; y++) {
 		for (int x = 0; x < SIDE; x++) {
 			float cover = 0.5f - f[y][x] / soft;

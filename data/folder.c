@@ -14,16 +14,16 @@
 
 enum { PATH_SIZE = 4096 };
 
-/* A walk through one class. */
-typedef struct walk {
+/* A traversal through one class. */
+typedef struct traversal {
 	ebb_files *files;
 	int64_t label;
 	char path[PATH_SIZE];
 	size_t length;
 	ebb_error *e;
-} walk;
+} traversal;
 
-/* The directories that the walk is in: links may lead back to them. */
+/* The directories that the traversal is in: links may lead back to them. */
 typedef struct level {
 	const struct level *outer;
 	dev_t device;
@@ -42,7 +42,7 @@ static bool is_image(const char *name)
 	return false;
 }
 
-static bool cannot_read(walk *w)
+static bool cannot_read(traversal *w)
 {
 	ebb_error_set(
 		w->e, EBB_BAD_FILE, NULL, "%s: cannot be read: %s", w->path, ebb_reason(errno));
@@ -50,7 +50,7 @@ static bool cannot_read(walk *w)
 }
 
 /* Puts "/name" behind the path. */
-static bool enter(walk *w, const char *name)
+static bool enter(traversal *w, const char *name)
 {
 	size_t n = strlen(name) + 1;
 
@@ -65,16 +65,16 @@ static bool enter(walk *w, const char *name)
 	return true;
 }
 
-static void leave(walk *w, size_t length)
+static void leave(traversal *w, size_t length)
 {
 	w->length = length;
 	w->path[length] = '\0';
 }
 
-static bool walk_directory(walk *w, const level *here);
+static bool scan_directory(traversal *w, const level *here);
 
 /* A file of an image is added, a directory walked, anything else passed over. */
-static bool visit(walk *w, const char *name, const level *here)
+static bool visit(traversal *w, const char *name, const level *here)
 {
 	struct stat s;
 
@@ -89,14 +89,14 @@ static bool visit(walk *w, const char *name, const level *here)
 			if (l->device == s.st_dev && l->inode == s.st_ino)
 				return true;
 		}
-		return walk_directory(w, &inner);
+		return scan_directory(w, &inner);
 	}
 	if (!S_ISREG(s.st_mode) || !is_image(name))
 		return true;
 	return ebb_files_add(w->files, w->path, w->label, w->path, w->e);
 }
 
-static bool walk_directory(walk *w, const level *here)
+static bool scan_directory(traversal *w, const level *here)
 {
 	DIR *directory = opendir(w->path);
 	size_t length = w->length;
@@ -144,8 +144,8 @@ static bool sort(ebb_files *f, int64_t first, ebb_error *e)
 
 /* ---- Classes -------------------------------------------------------------------------------- */
 
-/* The names of root's directories, in order; the walk's path is root. */
-static bool list_classes(walk *w, ebb_bytes *text, const char ***names, int *count)
+/* The names of root's directories, in order; the traversal's path is root. */
+static bool list_classes(traversal *w, ebb_bytes *text, const char ***names, int *count)
 {
 	DIR *directory = opendir(w->path);
 	size_t length = w->length, at = 0;
@@ -194,7 +194,7 @@ static bool list_classes(walk *w, ebb_bytes *text, const char ***names, int *cou
 	return true;
 }
 
-static bool walk_class(walk *w, const char *name, int label)
+static bool scan_class(traversal *w, const char *name, int label)
 {
 	int64_t first = w->files->count;
 	size_t length = w->length;
@@ -203,7 +203,7 @@ static bool walk_class(walk *w, const char *name, int label)
 
 	w->label = label;
 	ok = enter(w, name) && (stat(w->path, &s) == 0 || cannot_read(w)) &&
-	     walk_directory(w, &(level){NULL, s.st_dev, s.st_ino});
+	     scan_directory(w, &(level){NULL, s.st_dev, s.st_ino});
 	if (ok && w->files->count == first) {
 		ebb_error_set(w->e, EBB_BAD_FILE, NULL,
 			"%s: no image in this class: no name ends in .png, .jpg, .jpeg or .jpe",
@@ -220,7 +220,7 @@ ebb_dataset *(ebb_folder)(const ebb_folder_args *a)
 	ebb_bytes text = {0};
 	const char **names = NULL;
 	int classes = 0;
-	walk w = {.files = &files, .e = a->error};
+	traversal w = {.files = &files, .e = a->error};
 	const ebb_image_options o = {.channels = a->channels,
 		.shorter_side = a->shorter_side,
 		.max_pixels = a->max_pixels,
@@ -242,7 +242,7 @@ ebb_dataset *(ebb_folder)(const ebb_folder_args *a)
 	if (!list_classes(&w, &text, &names, &classes))
 		goto end;
 	for (int k = 0; k < classes; k++) {
-		if (!walk_class(&w, names[k], k))
+		if (!scan_class(&w, names[k], k))
 			goto end;
 	}
 	d = ebb_files_dataset(&files, classes, a->verify, a->root, a->error);

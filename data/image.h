@@ -99,8 +99,8 @@ typedef struct ebb_image_options {
 	/* JPEG may be unpacked at 1/8 to 7/8 of its size, in steps of 1/8, for speed: the smallest
 	 * at which the shorter side still has this many pixels.  0: whole. */
 	int64_t shorter_side;
-	/* If not NULL: set to EBB_BAD_FILE, with the path, if the file was read in spite of a defect
-	 * outside of its pixels' data. */
+	/* If not NULL: set to EBB_BAD_FILE, with the path, if the file was read in spite of a
+	 * defect outside of its pixels' data. */
 	ebb_error *warning;
 } ebb_image_options;
 

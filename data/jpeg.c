@@ -4,9 +4,9 @@
  * libjpeg reports errors by a call that must not return: a long jump.  What must survive one lives
  * in a struct of the caller's; the functions that jump hold no resources of their own.
  *
- * Its warnings are of two kinds.  Some are of what lies outside of the pixels' data, and the image is
- * read: bytes between two segments that belong to neither, an application segment of an unknown
- * version.  After the others the pixels are guesses, and the image is refused.
+ * Its warnings are of two kinds.  Some are of what lies outside of the pixels' data, and the
+ * image is read: bytes between two segments that belong to neither, an application segment of an
+ * unknown version.  After the others the pixels are guesses, and the image is refused.
  */
 #include "data/internal.h"
 

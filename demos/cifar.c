@@ -1,6 +1,6 @@
 /*
- * A ResNet-20 (He et al. 2016) on CIFAR-10, with or without virtual training examples: random crops,
- * mirrored images and cutout, made by worker threads while the network trains.
+ * A ResNet-20 (He et al. 2016) on CIFAR-10, with or without virtual training examples: random
+ * crops, mirrored images and cutout, made by worker threads while the network trains.
  */
 #include <ebb.h>
 #include <getopt.h>

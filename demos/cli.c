@@ -21,7 +21,8 @@ static void check_output(void)
 	errno = 0;
 	if (fflush(stdout) != 0)
 		failed = true;
-	/* A stdout that was closed from the beginning is no failure of a program that wrote nothing. */
+	/* A stdout that was closed from the beginning is no failure of a program that wrote
+	 * nothing. */
 	if (fclose(stdout) != 0 && errno != EBADF)
 		failed = true;
 	if (!failed)

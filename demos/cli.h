@@ -6,10 +6,12 @@
 #include <stdint.h>
 
 /* First in main.  At its end the program then fails with a message, status 1, unless all that it
- * wrote to stdout has arrived.  Numbers are read and written with a point, whatever locale is set. */
+ * wrote to stdout has arrived.  Numbers are read and written with a point, whatever locale is
+ * set. */
 void cli_begin(void);
 
-/* The value of an option as a number within bounds; otherwise says what was expected and exits with status 2. */
+/* The value of an option as a number within bounds; otherwise says what was expected and exits with
+ * status 2. */
 int64_t cli_int(const char *option, const char *text, int64_t lo, int64_t hi);
 double cli_double(const char *option, const char *text, double lo, double hi);
 /* The position of text in a NULL-terminated list of names; exits like the others. */

@@ -1,10 +1,10 @@
 /*
  * Newton's method without a Hessian: f is Rosenbrock's function in n dimensions,
  *
- *	f(x) = sum 100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2,
+ * 	f(x) = sum 100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2,
  *
- * and each step solves H s = -g by conjugate gradients, which needs only products H v.  Such a product
- * is the gradient of (g . v), so it costs about as much as two gradients, whatever n is.
+ * and each step solves H s = -g by conjugate gradients, which needs only products H v.  Such a
+ * product is the gradient of (g . v), so it costs about as much as two gradients, whatever n is.
  */
 #include <ebb.h>
 #include <getopt.h>
@@ -61,8 +61,8 @@ static bool hessian_times(
 
 /*
  * Conjugate gradients for H s = -g, until the residual is small enough for quadratic convergence
- * (Dembo, Eisenstat & Steihaug 1982), or the curvature is not positive: then the best direction so far.
- * Returns the number of products with H.
+ * (Dembo, Eisenstat & Steihaug 1982), or the curvature is not positive: then the best direction
+ * so far. Returns the number of products with H.
  */
 static int solve(ebb_tape *t, ebb_tensor *x, ebb_tensor *g, int64_t n, const double *grad,
 	double *s, double *work)
@@ -119,7 +119,8 @@ static int newton(ebb_tape *t, int64_t n, int steps, double tolerance, double *m
 			return 0;
 		}
 		int products = solve(t, at, g, n, grad, s, work);
-		/* Backtracking until f falls by a fraction of what the slope promises (Armijo 1966). */
+		/* Backtracking until f falls by a fraction of what the slope promises (Armijo
+		 * 1966). */
 		double length = 1, slope = dot(n, grad, s);
 		while (length > 1e-10 &&
 			!(value_along(t, n, x, length, s, point) <= value + 1e-4 * length * slope))

@@ -1,6 +1,6 @@
 /*
- * What is in a file of tensors: safetensors, .npy, .npz, .pt, .pth, a training checkpoint.  With --values the
- * range of each, and how many of its numbers are not finite.
+ * What is in a file of tensors: safetensors, .npy, .npz, .pt, .pth, a training checkpoint.  With
+ * --values the range of each, and how many of its numbers are not finite.
  */
 #include <ebb.h>
 #include <getopt.h>

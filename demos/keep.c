@@ -125,7 +125,8 @@ static void save(keeping *k)
 	k->failed = !say_error(k) || k->failed;
 }
 
-/* number: the signal that was caught before the save, or 0.  One that comes later has its own step saved. */
+/* number: the signal that was caught before the save, or 0.  One that comes later has its own step
+ * saved. */
 static bool goes_on(keeping *k, int number)
 {
 	if (number == 0)

@@ -40,10 +40,12 @@ bool keep_option(keeping *k, int o, const char *argument);
 /* After all options; exits with status 2 if one is given without --checkpoint. */
 void keep_check(const keeping *k);
 
-/* Makes the saver and adds the model and the optimizer; the caller adds what else there is.  From here on signals
- * are waited for.  Without --checkpoint nothing happens, here and below.  False with a message on stderr. */
+/* Makes the saver and adds the model and the optimizer; the caller adds what else there is. 
+ * From here on signals are waited for.  Without --checkpoint nothing happens, here and below. 
+ * False with a message on stderr. */
 bool keep_open(keeping *k, ebb_params *p, ebb_optim *opt);
-/* An option that the run depends on ("--lr"): it is saved, and must be the same when the run is resumed. */
+/* An option that the run depends on ("--lr"): it is saved, and must be the same when the run is
+ * resumed. */
 void keep_setting(keeping *k, const char *option, double value);
 /* With --resume: the newest checkpoint, if there is one.  Without: there must be none. */
 bool keep_begin(keeping *k);

@@ -1,6 +1,6 @@
 /*
- * LeNet (LeCun et al. 1998, with ReLU and max pooling) on handwritten digits: MNIST's files, or digits
- * that the program draws itself.
+ * LeNet (LeCun et al. 1998, with ReLU and max pooling) on handwritten digits: MNIST's files, or
+ * digits that the program draws itself.
  */
 #include <ebb.h>
 #include <getopt.h>

@@ -90,8 +90,8 @@ static outcome run(
 	return (outcome){ebb_cross_entropy(t, y, labels), ebb_accuracy(y, labels)};
 }
 
-/* |d loss/d memory| k steps back, for k = 0, 1, 2, 4, .. and the first step, and what share of the last
- * state's it is. */
+/* |d loss/d memory| k steps back, for k = 0, 1, 2, 4, .. and the first step, and what share of
+ * the last state's it is. */
 static void print_gradients(ebb_tape *t, const model *m, uint64_t random, int length)
 {
 	ebb_tensor *memory[LONGEST], *g[LONGEST];

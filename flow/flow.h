@@ -117,7 +117,7 @@ EBB_API ebb_layer ebb_probe_layer(const ebb_probe *p, int layer); /* {NULL} if t
 /* The parameters whose gradients were seen, in the order in which they first came.  With .scopes
  * given: those first used inside a watched scope. */
 typedef struct ebb_probed_param {
-	const char *name; /* ebb_name of the stored tensor */
+	const char *name; /* ebb_name of the persistent tensor */
 	int layer;        /* the innermost watched scope of its first use; -1: outside of all */
 } ebb_probed_param;
 EBB_API int ebb_probe_params(const ebb_probe *p);
@@ -210,11 +210,12 @@ EBB_API bool ebb_probe_verdict(const ebb_probe *p, int64_t from, int64_t to,
 
 /* ---- Tables and CSV (table.c) ---------------------------------------------------------------- */
 
-/* One line per layer: the summary over the samples of steps [.from, .to).  .colour: ANSI colours;
- * .bars: a bar of log gradient norm per line; .ascii: no characters beyond ASCII.  .width: at most
- * so many columns, such as a terminal's, by shorter bars, fewer quantities, and names without their
- * beginnings; the norm of the activation's gradient and eight columns of a name stay.  A last line says so
- * where a sampled gradient was 0 throughout on a tape that flushes its type.  False and .error if nothing was sampled there, or there is no memory. */
+/* One line per layer: the summary over the samples of steps [.from, .to).  .colour: ANSI
+ * colours; .bars: a bar of log gradient norm per line; .ascii: no characters beyond ASCII. 
+ * .width: at most so many columns, such as a terminal's, by shorter bars, fewer quantities, and
+ * names without their beginnings; the norm of the activation's gradient and eight columns of a
+ * name stay.  A last line says so where a sampled gradient was 0 throughout on a tape that
+ * flushes its type.  False and .error if nothing was sampled there, or there is no memory. */
 typedef struct ebb_probe_table_args {
 	const ebb_probe *probe;
 	ebb_text *text;
@@ -242,11 +243,11 @@ EBB_API bool ebb_probe_csv(const ebb_probe_csv_args *a);
 
 /* ---- Profiles (profile.c) -------------------------------------------------------------------- */
 
-/* Where the time of a run goes: every call of an op on t from here on, with its time, floating-point
- * operations and bytes, forward and backward apart (a checkpoint's second run counts as backward).
- * The time of a call is its own: calls that it makes itself count for themselves.
- * Calls are remembered one by one until the reset.  NULL if there is no memory or t has no room
- * for another observer. */
+/* Where the time of a run goes: every call of an op on t from here on, with its time,
+ * floating-point operations and bytes, forward and backward apart (a checkpoint's second run
+ * counts as backward). The time of a call is its own: calls that it makes itself count for
+ * themselves. Calls are remembered one by one until the reset.  NULL if there is no memory or t
+ * has no room for another observer. */
 typedef struct ebb_profile ebb_profile;
 EBB_API ebb_profile *ebb_profile_new(ebb_tape *t);
 EBB_API void ebb_profile_free(ebb_profile *p); /* before the tape */
@@ -303,7 +304,8 @@ typedef struct ebb_panel {
 
 /* Panels side by side, .columns in a row (default all), under one title.  Sizes in CSS pixels,
  * default 640 by 480 a panel; PNG has twice as many.  The palette (Okabe & Ito 2008, "Color
- * Universal Design", slightly darkened for white paper) can be told apart with any colour vision. */
+ * Universal Design", slightly darkened for white paper) can be told apart with any colour
+ * vision. */
 typedef struct ebb_figure {
 	const char *title, *subtitle, *footer;
 	double width, height;
@@ -315,8 +317,8 @@ typedef struct ebb_figure {
 /* Whether this build can draw; without Cairo the two functions below fail with EBB_BAD_STATE and
  * say so. */
 EBB_API bool ebb_can_plot(void);
-/* Writes path as .png, .svg or .pdf says, as ebb_text_save does.  EBB_INVALID for another ending, no panel, or sizes
- * outside 100 to 10000. */
+/* Writes path as .png, .svg or .pdf says, as ebb_text_save does.  EBB_INVALID for another
+ * ending, no panel, or sizes outside 100 to 10000. */
 EBB_API bool ebb_figure_save(const ebb_figure *f, const char *path, ebb_error *e);
 /* The SVG document, appended. */
 EBB_API bool ebb_figure_svg(const ebb_figure *f, ebb_text *text, ebb_error *e);

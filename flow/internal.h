@@ -43,7 +43,7 @@ struct probe_layer {
 };
 
 struct probe_param {
-	const ebb_tensor *stored;
+	const ebb_tensor *persistent;
 	char name[64];
 	int layer;
 	void *snapshot; /* the value when the gradient came, in reading order */
@@ -116,7 +116,8 @@ ebb_finding ebb_find_verdict(const ebb_probe *p, int64_t from, int64_t to,
 /* "1.9e-5", and for factors "0.42", "3.1"; "-" for NaN. */
 const char *ebb_pretty(char *buffer, size_t size, double x);
 
-/* The logarithm of v's place between lo and hi, all positive: 0 at lo, 1 at hi and where hi is lo. */
+/* The logarithm of v's place between lo and hi, all positive: 0 at lo, 1 at hi and where hi is
+ * lo. */
 double ebb_log_share(double v, double lo, double hi);
 
 /* ---- axis.c: where the ticks of an axis lie ---- */

@@ -312,8 +312,8 @@ typedef struct end_label {
 	double end_x, end_y, y;
 } end_label;
 
-/* Sorted from the top, at least a label's height apart, as near their curves' ends as that allows, within
- * [top,bottom]. */
+/* Sorted from the top, at least a label's height apart, as near their curves' ends as that
+ * allows, within [top,bottom]. */
 static void push_apart(end_label *l, int n, double apart, double top, double bottom)
 {
 	for (int i = 1; i < n; i++)

@@ -169,11 +169,11 @@ static int layer_around(const ebb_probe *p, const char *path)
 	return best;
 }
 
-static int find_param(ebb_probe *p, const ebb_tensor *stored)
+static int find_param(ebb_probe *p, const ebb_tensor *persistent)
 {
 	for (int k = 0; k < p->params; k++) {
 		int i = (p->next_param + k) % p->params;
-		if (p->param[i].stored == stored) {
+		if (p->param[i].persistent == persistent) {
 			p->next_param = i + 1;
 			return i;
 		}
@@ -181,12 +181,13 @@ static int find_param(ebb_probe *p, const ebb_tensor *stored)
 	return -1;
 }
 
-static int add_param(ebb_probe *p, const ebb_tensor *stored, int layer)
+static int add_param(ebb_probe *p, const ebb_tensor *persistent, int layer)
 {
 	if (!ebb_grow(&p->param, &p->param_capacity, p->params + 1, sizeof *p->param))
 		return -1;
-	struct probe_param q = {.stored = stored, .layer = layer, .capacity = p->step_capacity};
-	q.snapshot_size = (size_t)ebb_count(stored) * ebb_dtype_size(ebb_dtype_of(stored));
+	struct probe_param q = {
+		.persistent = persistent, .layer = layer, .capacity = p->step_capacity};
+	q.snapshot_size = (size_t)ebb_count(persistent) * ebb_dtype_size(ebb_dtype_of(persistent));
 	q.snapshot = ebb_alloc(q.snapshot_size);
 	q.rows = ebb_alloc_zeroed((size_t)q.capacity * sizeof *q.rows);
 	if (!q.rows || (q.snapshot_size && !q.snapshot)) {
@@ -194,7 +195,7 @@ static int add_param(ebb_probe *p, const ebb_tensor *stored, int layer)
 		ebb_free(q.rows, (size_t)q.capacity * sizeof *q.rows);
 		return -1;
 	}
-	snprintf(q.name, sizeof q.name, "%s", ebb_name(stored));
+	snprintf(q.name, sizeof q.name, "%s", ebb_name(persistent));
 	p->param[p->params] = q;
 	p->next_param = p->params + 1;
 	return p->params++;
@@ -283,17 +284,17 @@ static void on_scope_ended(void *ctx, const ebb_scope *scope, const ebb_tensor *
 		fail(p);
 }
 
-static void param_gradient(
-	ebb_probe *p, const ebb_node *node, const ebb_tensor *stored, const ebb_kernel_stats *sums)
+static void param_gradient(ebb_probe *p, const ebb_node *node, const ebb_tensor *persistent,
+	const ebb_kernel_stats *sums)
 {
 	const char *path = ebb_scope_path(ebb_node_scope(node));
-	int index = find_param(p, stored);
+	int index = find_param(p, persistent);
 
 	if (index < 0) {
 		int layer = layer_around(p, path);
 		if (layer < 0 && p->scopes)
 			return;
-		index = add_param(p, stored, layer);
+		index = add_param(p, persistent, layer);
 	}
 	if (index < 0) {
 		fail(p);
@@ -304,8 +305,8 @@ static void param_gradient(
 	ebb_sums_add(&row->gradient, sums);
 	if (q->snapped)
 		return;
-	if ((q->snapshot_size && !ebb_copy_out(stored, q->snapshot, q->snapshot_size)) ||
-		!ebb_sums_of(stored, -INFINITY, INFINITY, &row->weight)) {
+	if ((q->snapshot_size && !ebb_copy_out(persistent, q->snapshot, q->snapshot_size)) ||
+		!ebb_sums_of(persistent, -INFINITY, INFINITY, &row->weight)) {
 		fail(p);
 		return;
 	}
@@ -355,10 +356,10 @@ static void on_gradient(void *ctx, const ebb_node *node, const ebb_tensor *g)
 	if (!p->watching || (!p->evaluation && !ebb_is_training(p->t)))
 		return;
 	int64_t index = ebb_node_index(node);
-	const ebb_tensor *stored = ebb_node_stored(node);
+	const ebb_tensor *persistent = ebb_node_persistent(node);
 	int at = first_pending(p, index);
 	bool noted = at < p->pendings && p->pending[at].node == index;
-	if (!noted && !stored)
+	if (!noted && !persistent)
 		return;
 	if (current_sample(p) < 0)
 		return;
@@ -368,15 +369,15 @@ static void on_gradient(void *ctx, const ebb_node *node, const ebb_tensor *g)
 		fail(p);
 		return;
 	}
-	if (stored && sums.max_abs == 0 && sums.n && may_be_flushed(p->t, ebb_dtype_of(g)))
+	if (persistent && sums.max_abs == 0 && sums.n && may_be_flushed(p->t, ebb_dtype_of(g)))
 		p->flushed = true;
 	for (; at < p->pendings && p->pending[at].node == index; at++)
 		if (!add_gradient(p, &p->pending[at], node, g, &sums)) {
 			fail(p);
 			return;
 		}
-	if (stored)
-		param_gradient(p, node, stored, &sums);
+	if (persistent)
+		param_gradient(p, node, persistent, &sums);
 }
 
 /* In the steps between, nothing is computed for it. */
@@ -390,12 +391,12 @@ static bool on_asked(void *ctx)
 /* How far the parameter moved since its snapshot, which the differences take the place of. */
 static bool compare(struct probe_param *q, struct param_sums *row)
 {
-	int64_t n = ebb_count(q->stored);
+	int64_t n = ebb_count(q->persistent);
 	const ebb_kernels *k =
-		ebb_dtype_of(q->stored) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
+		ebb_dtype_of(q->persistent) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
 	void *now = ebb_alloc(q->snapshot_size);
 	ebb_kernel_stats change;
-	bool ok = now && ebb_copy_out(q->stored, now, q->snapshot_size);
+	bool ok = now && ebb_copy_out(q->persistent, now, q->snapshot_size);
 
 	if (ok) {
 		ebb_float_state own = ebb_float_enter(false);

@@ -78,8 +78,8 @@ static void look_at_header(const char *name, const uint8_t *text, size_t size, s
 	free(all);
 }
 
-/* A file as it is, and as a header: chance does not hit upon its length.  The last byte is the number of bytes
- * of values, which have to be as many as the header says. */
+/* A file as it is, and as a header: chance does not hit upon its length.  The last byte is the
+ * number of bytes of values, which have to be as many as the header says. */
 void read_safetensors(const uint8_t *bytes, size_t size)
 {
 	look_at_archive(bytes, size);

@@ -3,8 +3,8 @@
  */
 #include "pool.h"
 
-/* Taps that are summed in the real type before they go into doubles, as windows may be whole images;
- * vectors of channels side by side. */
+/* Taps that are summed in the real type before they go into doubles, as windows may be whole
+ * images; vectors of channels side by side. */
 enum { RUN = 32, VECTORS = 4 };
 
 typedef double double_vec __attribute__((vector_size(EBB_VLEN * sizeof(double))));

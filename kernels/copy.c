@@ -88,10 +88,10 @@ static bool normalise(
 			return;                                                                    \
 		}                                                                                  \
 		for (int64_t r0 = 0; r0 < rows; r0 += 16) {                                        \
-			int64_t r1 = ebb_min(rows, r0 + 16);                                       \
+			int64_t r1 = i64_min(rows, r0 + 16);                                       \
                                                                                                    \
 			for (int64_t c0 = 0; c0 < cols; c0 += square) {                            \
-				int64_t c1 = ebb_min(cols, c0 + square);                           \
+				int64_t c1 = i64_min(cols, c0 + square);                           \
                                                                                                    \
 				for (int64_t r = r0; r < r1; r++) {                                \
 					for (int64_t c = c0; c < c1; c++)                          \
@@ -108,12 +108,12 @@ static void copy_rows(void *ctx, int64_t piece, int worker)
 {
 	const struct copy_job *j = ctx;
 	int last = j->ndim - 1;
-	int64_t from = piece * j->chunk, to = ebb_min(j->rows, from + j->chunk);
+	int64_t from = piece * j->chunk, to = i64_min(j->rows, from + j->chunk);
 
 	(void)worker;
 	while (from < to) {
 		int64_t rest = from / j->shape[last - 1], first = from % j->shape[last - 1];
-		int64_t rows = ebb_min(to - from, j->shape[last - 1] - first);
+		int64_t rows = i64_min(to - from, j->shape[last - 1] - first);
 		int64_t s = first * j->ss[last - 1], d = first * j->ds[last - 1];
 
 		for (int k = last - 2; k >= 0; k--) {
@@ -147,6 +147,6 @@ void ebb_copy_strided(size_t elem, int ndim, const int64_t *shape, const void *s
 	j.rows = 1;
 	for (int d = 0; d < j.ndim - 1; d++)
 		j.rows *= j.shape[d];
-	j.chunk = j.rows * cols < EBB_PARALLEL_FROM ? j.rows : ebb_max(1, EBB_PIECE / cols);
-	ebb_run(ebb_ceil_div(j.rows, j.chunk), copy_rows, &j);
+	j.chunk = j.rows * cols < EBB_PARALLEL_FROM ? j.rows : i64_max(1, EBB_PIECE / cols);
+	ebb_run_pieces(ebb_ceil_div(j.rows, j.chunk), copy_rows, &j);
 }

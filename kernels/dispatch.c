@@ -1,6 +1,6 @@
 /*
  * dispatch.c - picks the table of kernels, once, by what the processor has; EBB_ISA lowers it.
- * Keeps the way of convolutions, which EBB_CONV forces.
+ * Keeps the algorithm of convolutions, which EBB_CONV forces.
  */
 #include "environment.h"
 

@@ -30,7 +30,7 @@
 #define BLOCKS(expr)                                                                               \
 	do {                                                                                       \
 		for (int64_t i = 0; i < n; i += EBB_BLOCK) {                                       \
-			size_t m = (size_t)ebb_min(n - i, EBB_BLOCK) * sizeof(real);               \
+			size_t m = (size_t)i64_min(n - i, EBB_BLOCK) * sizeof(real);               \
 			real in[EBB_BLOCK] = {0}, out[EBB_BLOCK];                                  \
 			if (m == sizeof in)                                                        \
 				memcpy(in, x + i, sizeof in);                                      \
@@ -121,7 +121,7 @@ static void unary_piece(void *ctx, int64_t piece, int worker)
 	int64_t at = piece * EBB_PIECE;
 
 	(void)worker;
-	unary(j->f, ebb_min(EBB_PIECE, j->n - at), j->x + at, j->y + at, j->a, j->b);
+	unary(j->f, i64_min(EBB_PIECE, j->n - at), j->x + at, j->y + at, j->a, j->b);
 }
 
 EBB_DECLARE(unary);
@@ -132,7 +132,7 @@ void EBB_NAME(unary)(ebb_unary_fn f, int64_t n, const void *x, void *y, double a
 	if (n < EBB_PARALLEL_FROM)
 		unary(f, n, x, y, j.a, j.b);
 	else
-		ebb_run(ebb_ceil_div(n, EBB_PIECE), unary_piece, &j);
+		ebb_run_pieces(ebb_ceil_div(n, EBB_PIECE), unary_piece, &j);
 }
 
 /* fill, axpy and the conversions: y = f(x, y) with constants a and b. */
@@ -159,14 +159,14 @@ struct flat_job {
 		const struct flat_job *j = ctx;                                                    \
                                                                                                    \
 		(void)worker;                                                                      \
-		name##_range(j, piece *EBB_PIECE, ebb_min(j->n, (piece + 1) * EBB_PIECE));         \
+		name##_range(j, piece *EBB_PIECE, i64_min(j->n, (piece + 1) * EBB_PIECE));         \
 	}                                                                                          \
 	static void name(struct flat_job j)                                                        \
 	{                                                                                          \
 		if (j.n < EBB_PARALLEL_FROM)                                                       \
 			name##_range(&j, 0, j.n);                                                  \
 		else                                                                               \
-			ebb_run(ebb_ceil_div(j.n, EBB_PIECE), name##_piece, &j);                   \
+			ebb_run_pieces(ebb_ceil_div(j.n, EBB_PIECE), name##_piece, &j);            \
 	}
 
 FLAT(flat_fill, real, a)

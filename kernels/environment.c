@@ -1,6 +1,7 @@
 /*
- * environment.c - what EBB_THREADS, EBB_ISA and EBB_CONV say, and which values of these and of EBB_DEBUG
- * make sense.  An empty value is none; one that makes no sense is none, too, and a complaint tells of it.
+ * environment.c - what EBB_THREADS, EBB_ISA and EBB_CONV say, and which values of these and of
+ * EBB_DEBUG make sense.  An empty value is none; one that makes no sense is none, too, and a
+ * complaint tells of it.
  */
 #include "environment.h"
 
@@ -11,8 +12,8 @@
 static const char *const switches[] = {"0", "1", NULL};
 static const char *const isas[] = {"baseline", "avx2", "avx512", NULL};
 /* In the order of ebb_conv_choice, from EBB_CONV_DIRECT on. */
-static const char *const ways[] = {"direct", "winograd", "im2col", NULL};
-_Static_assert(sizeof ways / sizeof ways[0] == EBB_CONV_IM2COL + 1,
+static const char *const algorithms[] = {"direct", "winograd", "im2col", NULL};
+_Static_assert(sizeof algorithms / sizeof algorithms[0] == EBB_CONV_IM2COL + 1,
 	"one name for each ebb_conv_choice but EBB_CONV_BY_SHAPE");
 
 static const char *value_of(const char *variable)
@@ -69,7 +70,7 @@ ebb_conv_choice ebb_environment_conv(void)
 {
 	int place;
 
-	is_known("EBB_CONV", ways, &place);
+	is_known("EBB_CONV", algorithms, &place);
 	return place < 0 ? EBB_CONV_BY_SHAPE : (ebb_conv_choice)(EBB_CONV_DIRECT + place);
 }
 
@@ -92,7 +93,7 @@ bool ebb_environment_complaint(char *text, size_t size)
 		expected = range;
 	else if (!is_known(variable = "EBB_ISA", isas, &ignored))
 		expected = "baseline, avx2 or avx512";
-	else if (!is_known(variable = "EBB_CONV", ways, &ignored))
+	else if (!is_known(variable = "EBB_CONV", algorithms, &ignored))
 		expected = "direct, winograd or im2col";
 	else if (!is_known(variable = "EBB_DEBUG", switches, &ignored))
 		expected = "0 or 1";

@@ -1,11 +1,12 @@
 /*
  * float_state.h - the floating-point control word that kernels run under.
  *
- * A kernel rounds to nearest, traps nothing, and treats subnormal numbers (below 2^-126 in float, 2^-1022
- * in double) as its caller says: with flushing, a subnormal operand counts as zero and a subnormal
- * result becomes zero.  Without flushing, many processors take a hundred cycles or more for each.
- * The control word belongs to a thread: ebb_parallel sets that of its caller in every thread that
- * takes part.  Where flush is not known for a processor, subnormal numbers are kept.
+ * A kernel rounds to nearest, traps nothing, and treats subnormal numbers (below 2^-126 in
+ * float, 2^-1022 in double) as its caller says: with flushing, a subnormal operand counts as
+ * zero and a subnormal result becomes zero.  Without flushing, many processors take a hundred
+ * cycles or more for each. The control word belongs to a thread: ebb_parallel sets that of its
+ * caller in every thread that takes part.  Where flush is not known for a processor, subnormal
+ * numbers are kept.
  */
 #ifndef EBB_KERNELS_FLOAT_STATE_H
 #define EBB_KERNELS_FLOAT_STATE_H
@@ -65,7 +66,8 @@ static inline void ebb_float_set(ebb_float_state s)
 
 #endif
 
-/* Before and after a kernel: the calling thread's own state comes back, exception flags included. */
+/* Before and after a kernel: the calling thread's own state comes back, exception flags
+ * included. */
 static inline ebb_float_state ebb_float_enter(bool flush)
 {
 	ebb_float_state own = ebb_float_get();

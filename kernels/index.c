@@ -15,16 +15,16 @@ struct index_job {
 /* Pieces are of whole outer indices: within one, additions meet. */
 static void run(struct index_job *j, void (*fn)(void *, int64_t, int))
 {
-	int64_t row = ebb_max(1, j->count * j->inner);
+	int64_t row = i64_max(1, j->count * j->inner);
 
 	if (j->outer == 0)
 		return;
-	j->chunk = j->outer * row < EBB_PARALLEL_FROM ? j->outer : ebb_max(1, EBB_PIECE / row);
-	ebb_run(ebb_ceil_div(j->outer, j->chunk), fn, j);
+	j->chunk = j->outer * row < EBB_PARALLEL_FROM ? j->outer : i64_max(1, EBB_PIECE / row);
+	ebb_run_pieces(ebb_ceil_div(j->outer, j->chunk), fn, j);
 }
 
 #define EACH_OUTER(j, o)                                                                           \
-	for (int64_t o = piece * (j)->chunk, o##_end = ebb_min((j)->outer, o + (j)->chunk);        \
+	for (int64_t o = piece * (j)->chunk, o##_end = i64_min((j)->outer, o + (j)->chunk);        \
 		o < o##_end; o++)
 
 static void select_piece(void *ctx, int64_t piece, int worker)

@@ -90,8 +90,8 @@ EBB_INLINE ebb_vec ebb_load_part(const real *p, int64_t n)
 #endif
 }
 
-/* What lies behind them stays as it is.  (AVX2 has masked stores too; some processors take longer over
- * one than over the loop.) */
+/* What lies behind them stays as it is.  (AVX2 has masked stores too; some processors take
+ * longer over one than over the loop.) */
 EBB_INLINE void ebb_store_part(real *p, ebb_vec v, int64_t n)
 {
 #if defined __AVX512F__ && EBB_F64

@@ -158,7 +158,7 @@ static void grad_row(const struct row_job *j, int64_t r)
 	real *gx = j->y + r * j->len;
 
 	for (int64_t i = 0; i < j->len; i += LANES) {
-		int64_t n = ebb_min(LANES, j->len - i);
+		int64_t n = i64_min(LANES, j->len - i);
 
 		for (int64_t k = 0; k < n; k++) {
 			double g = weighted(j, gy, i + k);
@@ -179,7 +179,7 @@ static void grad_row(const struct row_job *j, int64_t r)
 static void forward_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct row_job *j = ctx;
-	int64_t from = piece * j->chunk, to = ebb_min(j->rows, from + j->chunk);
+	int64_t from = piece * j->chunk, to = i64_min(j->rows, from + j->chunk);
 
 	(void)worker;
 	for (int64_t r = from; r < to; r++)
@@ -189,7 +189,7 @@ static void forward_piece(void *ctx, int64_t piece, int worker)
 static void grad_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct row_job *j = ctx;
-	int64_t from = piece * j->chunk, to = ebb_min(j->rows, from + j->chunk);
+	int64_t from = piece * j->chunk, to = i64_min(j->rows, from + j->chunk);
 
 	(void)worker;
 	for (int64_t r = from; r < to; r++)
@@ -200,8 +200,8 @@ static void run_rows(struct row_job *j, void (*piece)(void *, int64_t, int))
 {
 	if (j->rows == 0 || j->len == 0)
 		return;
-	j->chunk = j->rows * j->len < EBB_PARALLEL_FROM ? j->rows : ebb_max(1, EBB_PIECE / j->len);
-	ebb_run(ebb_ceil_div(j->rows, j->chunk), piece, j);
+	j->chunk = j->rows * j->len < EBB_PARALLEL_FROM ? j->rows : i64_max(1, EBB_PIECE / j->len);
+	ebb_run_pieces(ebb_ceil_div(j->rows, j->chunk), piece, j);
 }
 
 EBB_DECLARE(rownorm);
@@ -245,7 +245,7 @@ void EBB_NAME(rownorm_grad)(bool centred, int64_t rows, int64_t len, const void 
 static void sums_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct row_job *j = ctx;
-	int64_t from = piece * COLUMNS, n = ebb_min(COLUMNS, j->len - from);
+	int64_t from = piece * COLUMNS, n = i64_min(COLUMNS, j->len - from);
 	double gw[COLUMNS] = {0}, gb[COLUMNS] = {0};
 
 	(void)worker;
@@ -277,5 +277,5 @@ void EBB_NAME(rownorm_sums)(int64_t rows, int64_t len, const void *x, const void
 		.gw = gw,
 		.gb = gb};
 
-	ebb_run(ebb_ceil_div(len, COLUMNS), sums_piece, &j);
+	ebb_run_pieces(ebb_ceil_div(len, COLUMNS), sums_piece, &j);
 }

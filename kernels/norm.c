@@ -19,13 +19,13 @@ enum { WIDE = 64, RUN = 32, VECTORS = 4 };
 /* How many rows make one wide row. */
 static int64_t copies(int64_t rows, int64_t cols, int64_t stride, int64_t width)
 {
-	return stride == cols ? ebb_max(1, ebb_min(rows, width / cols)) : 1;
+	return stride == cols ? i64_max(1, i64_min(rows, width / cols)) : 1;
 }
 
 /* Columns of each pass over c, about the same for all. */
 static int64_t columns_of(int64_t c)
 {
-	return ebb_ceil_div(c, ebb_max(1, ebb_ceil_div(c, COLUMNS)));
+	return ebb_ceil_div(c, i64_max(1, ebb_ceil_div(c, COLUMNS)));
 }
 
 EBB_INLINE ebb_vec load(const real *x)
@@ -57,7 +57,7 @@ EBB_INLINE void sum_vectors(const struct run *j, enum terms terms, int count)
 
 	EBB_UNROLL(4)
 	for (int k = 0; k < count; k++) {
-		at[k] = ebb_min(j->at + k * EBB_VLEN, j->width - EBB_VLEN);
+		at[k] = i64_min(j->at + k * EBB_VLEN, j->width - EBB_VLEN);
 		shift[k] = load(j->shift + at[k]);
 	}
 	for (int64_t r = 0; r < j->rows; r++) {
@@ -135,12 +135,12 @@ static void sum_block(const struct block *b)
 		shift[k] = k < b->cols ? (real)b->shift[k] : shift[k - b->cols];
 	for (int64_t r = 0; r < wide_rows; r += RUN) {
 		struct run j = {b->x + r * step, b->gy ? b->gy + r * step : NULL,
-			b->y ? b->y + r * step : NULL, shift, ebb_min(RUN, wide_rows - r), step,
+			b->y ? b->y + r * step : NULL, shift, i64_min(RUN, wide_rows - r), step,
 			width, 0, sum, dot};
 
 		for (; j.at < width; j.at += VECTORS * EBB_VLEN)
 			sum_run(&j, b->terms,
-				ebb_min(VECTORS, ebb_ceil_div(width - j.at, EBB_VLEN)));
+				i64_min(VECTORS, ebb_ceil_div(width - j.at, EBB_VLEN)));
 		for (int64_t k = 0; k < width; k++) {
 			sums[k] += (double)sum[k];
 			dots[k] += (double)dot[k];
@@ -178,7 +178,7 @@ static struct block rows_of(const struct sum_job *j, int64_t from, int64_t rows)
 
 static int64_t split(struct sum_job *j)
 {
-	j->chunk = ebb_max(ebb_ceil_div(EBB_PIECE, j->all.cols), ebb_ceil_div(j->all.rows, PIECES));
+	j->chunk = i64_max(ebb_ceil_div(EBB_PIECE, j->all.cols), ebb_ceil_div(j->all.rows, PIECES));
 	return ebb_ceil_div(j->all.rows, j->chunk);
 }
 
@@ -203,9 +203,9 @@ static void merge(struct moments *to, int64_t cols, double n, const double *rest
 static void stats_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct sum_job *j = ctx;
-	int64_t from = piece * j->chunk, rows = ebb_min(j->chunk, j->all.rows - from), n;
+	int64_t from = piece * j->chunk, rows = i64_min(j->chunk, j->all.rows - from), n;
 	int64_t cols = j->all.cols;
-	int64_t first = ebb_min(rows, ebb_max(16, copies(rows, cols, j->all.stride, WIDE)));
+	int64_t first = i64_min(rows, i64_max(16, copies(rows, cols, j->all.stride, WIDE)));
 	struct moments *part = &j->part[piece];
 	double shift[COLUMNS], sum[COLUMNS], dot[COLUMNS];
 
@@ -222,7 +222,7 @@ static void stats_piece(void *ctx, int64_t piece, int worker)
 	for (int64_t r = 0; r < rows; r += n) {
 		struct block b;
 
-		n = ebb_min(r ? r : first, rows - r);
+		n = i64_min(r ? r : first, rows - r);
 		for (int64_t k = 0; k < cols; k++)
 			shift[k] = (double)(real)(j->centre[k] + part->rest[k]);
 		b = rows_of(j, from + r, n);
@@ -309,11 +309,11 @@ void EBB_NAME(batchnorm_stats)(int64_t rows, int64_t c, const void *x, double ep
 	for (int64_t at = 0; at < c; at += cols) {
 		int64_t pieces;
 
-		j.all.cols = ebb_min(cols, c - at);
+		j.all.cols = i64_min(cols, c - at);
 		j.all.x = (const real *)x + at;
 		j.centre = centre + at;
 		pieces = split(&j);
-		ebb_run(pieces, stats_piece, &j);
+		ebb_run_pieces(pieces, stats_piece, &j);
 		for (int64_t p = 1; p < pieces; p++)
 			merge(&part[0], j.all.cols, part[p].n, part[p].rest, part[p].m2);
 		for (int64_t k = 0; k < j.all.cols; k++) {
@@ -336,7 +336,7 @@ static void sums_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct sum_job *j = ctx;
 	int64_t from = piece * j->chunk;
-	struct block b = rows_of(j, from, ebb_min(j->chunk, j->all.rows - from));
+	struct block b = rows_of(j, from, i64_min(j->chunk, j->all.rows - from));
 
 	(void)worker;
 	b.sum = j->sum[piece];
@@ -360,13 +360,13 @@ void EBB_NAME(batchnorm_sums)(int64_t rows, int64_t c, const void *x, const void
 	for (int64_t at = 0; at < c; at += cols) {
 		int64_t pieces;
 
-		j.all.cols = ebb_min(cols, c - at);
+		j.all.cols = i64_min(cols, c - at);
 		j.all.x = (const real *)x + (rows ? at : 0);
 		j.all.gy = (const real *)gy + (rows ? at : 0);
 		j.all.y = y ? (const real *)y + at : NULL;
 		j.all.shift = centre + at;
 		pieces = split(&j);
-		ebb_run(pieces, sums_piece, &j);
+		ebb_run_pieces(pieces, sums_piece, &j);
 		for (int64_t k = 0; k < j.all.cols; k++) {
 			double s = 0, d = 0;
 
@@ -487,18 +487,18 @@ static void fill(real *to, const double *from, int64_t cols, int64_t width)
 	for (int64_t k = 0; k < cols; k++)
 		to[k] = (real)from[k];
 	for (int64_t k = cols; k < width; k *= 2)
-		memcpy(to + k, to, (size_t)ebb_min(k, width - k) * sizeof *to);
+		memcpy(to + k, to, (size_t)i64_min(k, width - k) * sizeof *to);
 }
 
 static void affine_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct affine_job *j = ctx;
-	int64_t from = piece * j->chunk, to = ebb_min(j->rows, from + j->chunk);
+	int64_t from = piece * j->chunk, to = i64_min(j->rows, from + j->chunk);
 	struct coefficients q;
 
 	(void)worker;
 	for (int64_t at = 0; at < j->cols; at += COLUMNS) {
-		int64_t cols = ebb_min(COLUMNS, j->cols - at);
+		int64_t cols = i64_min(COLUMNS, j->cols - at);
 		int64_t many = copies(to - from, cols, j->cols, COLUMNS), width = many * cols;
 
 		if (j->x) {
@@ -521,11 +521,11 @@ static void affine(struct affine_job j)
 {
 	if (j.rows == 0 || j.cols == 0)
 		return;
-	j.chunk = j.rows * j.cols < EBB_PARALLEL_FROM ? j.rows : ebb_max(1, EBB_PIECE / j.cols);
+	j.chunk = j.rows * j.cols < EBB_PARALLEL_FROM ? j.rows : i64_max(1, EBB_PIECE / j.cols);
 	/* Rows of whole vectors, so that each begins at one. */
 	j.stream = ebb_streams(j.rows * j.cols) && j.cols % EBB_VLEN == 0 &&
 	           ebb_is_aligned(j.out) && j.out != j.gy && j.out != j.x;
-	ebb_run(ebb_ceil_div(j.rows, j.chunk), affine_piece, &j);
+	ebb_run_pieces(ebb_ceil_div(j.rows, j.chunk), affine_piece, &j);
 }
 
 EBB_DECLARE(scale_shift);

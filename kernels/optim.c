@@ -12,7 +12,8 @@ struct step_job {
 	bool nesterov, decoupled;
 };
 
-/* Elements [from, to) of all parameters whose gradient is whole, end to end, however many of them they belong to. */
+/* Elements [from, to) of all parameters whose gradient is whole, end to end, however many of them
+ * they belong to. */
 static void step_elements(const struct step_job *j, int64_t from, int64_t to)
 {
 	int64_t low = 0, high = j->count - 1;
@@ -27,7 +28,7 @@ static void step_elements(const struct step_job *j, int64_t from, int64_t to)
 	}
 	for (; low < j->count && j->p[low].before < to; low++) {
 		const ebb_kernel_step *p = &j->p[low];
-		int64_t first = ebb_max(0, from - p->before), end = ebb_min(p->n, to - p->before);
+		int64_t first = i64_max(0, from - p->before), end = i64_min(p->n, to - p->before);
 
 		if (!p->gy && first < end)
 			j->range(j, p, first, end);
@@ -39,10 +40,10 @@ static void step_piece(void *ctx, int64_t piece, int worker)
 	const struct step_job *j = ctx;
 
 	(void)worker;
-	step_elements(j, piece * EBB_PIECE, ebb_min(j->total, (piece + 1) * EBB_PIECE));
+	step_elements(j, piece * EBB_PIECE, i64_min(j->total, (piece + 1) * EBB_PIECE));
 }
 
-struct factored {
+struct outer_product_step {
 	const struct step_job *j;
 	const ebb_kernel_step *p;
 };
@@ -51,7 +52,7 @@ struct factored {
 static void step_tile(
 	const struct ebb_outer *o, int64_t i, int64_t j, int64_t rows, int64_t cols, const real *g)
 {
-	const struct factored *f = o->ctx;
+	const struct outer_product_step *f = o->ctx;
 	const ebb_kernel_step *p = f->p;
 
 	for (int64_t r = 0; r < rows; r++) {
@@ -66,9 +67,9 @@ static void step_tile(
 	}
 }
 
-static void step_factored(const struct step_job *j, const ebb_kernel_step *p)
+static void step_outer_product(const struct step_job *j, const ebb_kernel_step *p)
 {
-	struct factored f = {j, p};
+	struct outer_product_step f = {j, p};
 	struct ebb_outer o = {.terms = p->terms,
 		.m = p->n / p->columns,
 		.n = p->columns,
@@ -87,12 +88,12 @@ static void run(struct step_job j)
 		return;
 	for (int64_t i = 0; i < j.count; i++)
 		if (j.p[i].gy)
-			step_factored(&j, &j.p[i]);
+			step_outer_product(&j, &j.p[i]);
 	j.total = j.p[j.count - 1].before + (j.p[j.count - 1].gy ? 0 : j.p[j.count - 1].n);
 	if (j.total < EBB_PARALLEL_FROM)
 		step_elements(&j, 0, j.total);
 	else
-		ebb_run(ebb_ceil_div(j.total, EBB_PIECE), step_piece, &j);
+		ebb_run_pieces(ebb_ceil_div(j.total, EBB_PIECE), step_piece, &j);
 }
 
 static void sgd_range(const struct step_job *j, const ebb_kernel_step *p, int64_t from, int64_t to)

@@ -25,7 +25,7 @@ static struct span inside(int64_t start, int64_t taps, int64_t dilation, int64_t
 	if (start >= 0 && start + (taps - 1) * dilation < size)
 		return r; /* most are, and a division is slow */
 	r.first = start >= 0 ? 0 : ebb_ceil_div(-start, dilation);
-	r.end = start >= size ? 0 : ebb_min(taps, ebb_ceil_div(size - start, dilation));
+	r.end = start >= size ? 0 : i64_min(taps, ebb_ceil_div(size - start, dilation));
 	return r;
 }
 
@@ -37,7 +37,7 @@ typedef uint16_t narrow_vec __attribute__((
 /* Positions from number i on, of 16 or 32 bits, as far as there are rest or room. */
 EBB_INLINE index_vec load_index(const struct pool_job *j, int64_t i, int64_t rest)
 {
-	size_t n = (size_t)ebb_min(rest, EBB_VLEN);
+	size_t n = (size_t)i64_min(rest, EBB_VLEN);
 	narrow_vec narrow = {0};
 	index_vec wide = {0};
 
@@ -51,7 +51,7 @@ EBB_INLINE index_vec load_index(const struct pool_job *j, int64_t i, int64_t res
 
 EBB_INLINE void store_index(bool narrow, ebb_whole_vec where, void *index, int64_t i, int64_t room)
 {
-	size_t n = (size_t)ebb_min(room, EBB_VLEN);
+	size_t n = (size_t)i64_min(room, EBB_VLEN);
 	narrow_vec two = __builtin_convertvector(where, narrow_vec);
 	index_vec four = __builtin_convertvector(where, index_vec);
 
@@ -110,8 +110,8 @@ static struct best window_max(const ebb_pool_shape *s, const real *image, const 
 	return b;
 }
 
-/* The taps of a small square window, in reading order, from its first one: how far they are in memory
- * and in positions. */
+/* The taps of a small square window, in reading order, from its first one: how far they are in
+ * memory and in positions. */
 struct square {
 	int count;
 	int64_t offset[9], position[9];
@@ -142,8 +142,8 @@ struct pool_row {
 	int64_t first; /* number of its first output */
 };
 
-/* Windows of a row, of count taps, all of them inside the image; the vectors are inside x and the row
- * of y.  left is where the first window, number o, begins. */
+/* Windows of a row, of count taps, all of them inside the image; the vectors are inside x and
+ * the row of y.  left is where the first window, number o, begins. */
 EBB_INLINE void whole_windows(int count, const ebb_pool_shape *s, const struct square *q,
 	const struct pool_row *r, struct span windows)
 {
@@ -179,7 +179,7 @@ static struct span whole_span(
 
 	if (!q->count || r->rows.end - r->rows.first < s->kh)
 		return o;
-	o.first = ebb_min(s->ow, ebb_ceil_div(s->pad_left, s->stride_w));
+	o.first = i64_min(s->ow, ebb_ceil_div(s->pad_left, s->stride_w));
 	for (o.end = s->ow; o.end > o.first; o.end--) {
 		int64_t left = (o.end - 1) * s->stride_w - s->pad_left;
 
@@ -216,7 +216,7 @@ static void maxpool_row(const ebb_pool_shape *s, const struct square *q, const s
 		whole_windows(4, s, q, r, whole);
 	else if (whole.first < whole.end)
 		whole_windows(9, s, q, r, whole);
-	for (int64_t o = ebb_max(whole.first, whole.end); o < s->ow; o++)
+	for (int64_t o = i64_max(whole.first, whole.end); o < s->ow; o++)
 		any_window(s, r, o);
 }
 
@@ -250,7 +250,7 @@ static void maxpool_rows(void *ctx, int64_t piece, int worker)
 	int64_t first = piece * j->chunk;
 
 	(void)worker;
-	maxpool_part(j, (struct span){first, ebb_min(j->count, first + j->chunk)},
+	maxpool_part(j, (struct span){first, i64_min(j->count, first + j->chunk)},
 		(struct span){0, j->s->c});
 }
 
@@ -259,7 +259,8 @@ static void maxpool_rows(void *ctx, int64_t piece, int worker)
 /* Channels in a cache line. */
 enum { LINE = 64 / (int)sizeof(real) };
 
-/* All windows, in reading order, of some lines of channels, which no other piece reads or writes. */
+/* All windows, in reading order, of some lines of channels, which no other piece reads or
+ * writes. */
 static void maxpool_lines(void *ctx, int64_t piece, int worker)
 {
 	const struct pool_job *j = ctx;
@@ -267,7 +268,7 @@ static void maxpool_lines(void *ctx, int64_t piece, int worker)
 
 	(void)worker;
 	maxpool_part(j, (struct span){0, j->count},
-		(struct span){first, ebb_min(j->s->c, first + j->chunk)});
+		(struct span){first, i64_min(j->s->c, first + j->chunk)});
 }
 
 /* All windows of an image, to where the image begins. */
@@ -281,8 +282,8 @@ static void maxpool_image(void *ctx, int64_t image, int worker)
 	maxpool_part(&j, (struct span){image * s->oh, (image + 1) * s->oh}, (struct span){0, s->c});
 }
 
-/* With fewer images than threads, each takes some of the channels: memory that is read in short runs
- * is slower than moving the results of images together. */
+/* With fewer images than threads, each takes some of the channels: memory that is read in short
+ * runs is slower than moving the results of images together. */
 static void maxpool_over(struct pool_job *j)
 {
 	const ebb_pool_shape *s = j->s;
@@ -291,16 +292,16 @@ static void maxpool_over(struct pool_job *j)
 	if (s->n < ebb_threads()) {
 		j->count = s->n * s->oh;
 		j->chunk = ebb_ceil_div(s->c / LINE, ebb_threads()) * LINE;
-		ebb_run(ebb_ceil_div(s->c, j->chunk), maxpool_lines, j);
+		ebb_run_pieces(ebb_ceil_div(s->c, j->chunk), maxpool_lines, j);
 		return;
 	}
-	ebb_run(s->n, maxpool_image, j);
+	ebb_run_pieces(s->n, maxpool_image, j);
 	for (int64_t i = 1; i < s->n; i++)
 		memmove(j->y + i * out, j->y + i * in, (size_t)out * sizeof(real));
 }
 
-/* Output i along an axis takes the place of element i.  That is safe if no later window begins there:
- * if window i begins at i or later, as an adaptive one does, at i*in/out. */
+/* Output i along an axis takes the place of element i.  That is safe if no later window begins
+ * there: if window i begins at i or later, as an adaptive one does, at i*in/out. */
 static bool begins_late(
 	const ebb_pool_shape *s, int64_t in, int64_t out, int64_t stride, int64_t pad)
 {
@@ -328,8 +329,8 @@ void EBB_NAME(maxpool)(const ebb_pool_shape *s, const void *x, void *y, void *in
 
 /* ---- The gradients, window by window --------------------------------------------------------- */
 
-/* A window of windows that tile: gy to the pixel it is from, and zeros around.  whole: channels fill
- * vectors. */
+/* A window of windows that tile: gy to the pixel it is from, and zeros around.  whole: channels
+ * fill vectors. */
 EBB_INLINE void place_window(const struct pool_job *j, int64_t n, int64_t i, int64_t o,
 	struct ebb_window rows, bool whole)
 {

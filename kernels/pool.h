@@ -22,12 +22,12 @@ static inline void ebb_pool_run(
 	j->count = count;
 	if (count <= 0 || size <= 0)
 		return;
-	j->chunk = count * size < EBB_PARALLEL_FROM ? count : ebb_max(1, EBB_PIECE / size);
-	ebb_run(ebb_ceil_div(count, j->chunk), fn, j);
+	j->chunk = count * size < EBB_PARALLEL_FROM ? count : i64_max(1, EBB_PIECE / size);
+	ebb_run_pieces(ebb_ceil_div(count, j->chunk), fn, j);
 }
 
 #define EBB_EACH(i, job)                                                                           \
-	for (int64_t i = piece * (job)->chunk, i##_end = ebb_min((job)->count, i + (job)->chunk);  \
+	for (int64_t i = piece * (job)->chunk, i##_end = i64_min((job)->count, i + (job)->chunk);  \
 		i < i##_end; i++)
 
 /* A window along one axis: the elements inside the image, and how long it counts. */
@@ -49,10 +49,10 @@ static inline struct ebb_window ebb_window_of(const ebb_pool_shape *s, bool vert
 		int64_t start = i * (vertical ? s->stride_h : s->stride_w) - pad,
 			end = start + taps;
 
-		r.first = ebb_max(0, start);
-		r.end = ebb_min(size, end);
+		r.first = i64_max(0, start);
+		r.end = i64_min(size, end);
 		r.length =
-			s->count_include_pad ? ebb_min(end, size + pad) - start : r.end - r.first;
+			s->count_include_pad ? i64_min(end, size + pad) - start : r.end - r.first;
 	}
 	return r;
 }
@@ -96,11 +96,11 @@ static inline int64_t ebb_zero_rows(const ebb_pool_shape *s, real *image, int64_
 	if (i < s->oh && s->adaptive)
 		end = ebb_window_of(s, true, i).end;
 	else if (i < s->oh && s->kh > 0)
-		end = ebb_min(end,
-			i * s->stride_h - s->pad_top + (s->kh - 1) * ebb_max(1, s->dilation_h) + 1);
+		end = i64_min(end,
+			i * s->stride_h - s->pad_top + (s->kh - 1) * i64_max(1, s->dilation_h) + 1);
 	for (int64_t k = below * s->w * s->c; k < end * s->w * s->c; k++)
 		image[k] = 0;
-	return ebb_max(below, end);
+	return i64_max(below, end);
 }
 
 #endif

@@ -39,8 +39,8 @@ EBB_INLINE dvec unit(word high, word low)
 
 /* ---- Functions of whole vectors, to about 1e-16 of 1 or of their value ----------------------- */
 
-/* x = 2^n m with sqrt(1/2) <= m < sqrt(2); log m = 2 artanh s = 2 (s + s^3/3 + ..), s = (m-1)/(m+1),
- * |s| < 0.172.  For positive normal x. */
+/* x = 2^n m with sqrt(1/2) <= m < sqrt(2); log m = 2 artanh s = 2 (s + s^3/3 + ..), s =
+ * (m-1)/(m+1), |s| < 0.172.  For positive normal x. */
 EBB_INLINE dvec logarithm(dvec x)
 {
 	const uint64_t one = UINT64_C(0x3ff0000000000000), root = UINT64_C(0x3fe6a09e667f3bcd);
@@ -171,11 +171,11 @@ EBB_INLINE void dropout_block(
 	static void name##_piece(void *ctx, int64_t piece, int worker)                             \
 	{                                                                                          \
 		const struct random_job *j = ctx;                                                  \
-		int64_t to = ebb_min(j->n, (piece + 1) * j->chunk);                                \
+		int64_t to = i64_min(j->n, (piece + 1) * j->chunk);                                \
                                                                                                    \
 		(void)worker;                                                                      \
 		for (int64_t i = piece * j->chunk; i < to; i += LANES) {                           \
-			size_t m = (size_t)ebb_min(LANES, to - i) * sizeof(real);                  \
+			size_t m = (size_t)i64_min(LANES, to - i) * sizeof(real);                  \
 			double u[LANES], v[LANES];                                                 \
 			real x[LANES] = {0}, y[LANES];                                             \
                                                                                                    \
@@ -193,7 +193,7 @@ PIECES(dropout)
 static void run(struct random_job *j, void (*fn)(void *, int64_t, int))
 {
 	j->chunk = 4096;
-	ebb_run(ebb_ceil_div(j->n, j->chunk), fn, j);
+	ebb_run_pieces(ebb_ceil_div(j->n, j->chunk), fn, j);
 }
 
 EBB_DECLARE(uniform);

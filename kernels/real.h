@@ -64,12 +64,12 @@ typedef ebb_whole ebb_whole_vec __attribute__((vector_size(EBB_VBYTES)));
  * pieces. */
 enum { EBB_PIECE = 16384, EBB_PARALLEL_FROM = 32768 };
 
-static inline int64_t ebb_min(int64_t a, int64_t b)
+static inline int64_t i64_min(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
 }
 
-static inline int64_t ebb_max(int64_t a, int64_t b)
+static inline int64_t i64_max(int64_t a, int64_t b)
 {
 	return a > b ? a : b;
 }
@@ -80,7 +80,7 @@ static inline int64_t ebb_ceil_div(int64_t a, int64_t b)
 }
 
 /* Calls fn(ctx, piece, worker) for all pieces, without the pool when there is only one. */
-static inline void ebb_run(int64_t pieces, void (*fn)(void *, int64_t, int), void *ctx)
+static inline void ebb_run_pieces(int64_t pieces, void (*fn)(void *, int64_t, int), void *ctx)
 {
 	if (pieces == 1)
 		fn(ctx, 0, 0);

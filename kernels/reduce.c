@@ -173,7 +173,7 @@ static bool out_of_range(const struct reduce_job *j, double s)
 }
 
 /* Over the elements that go, from x on: the largest |x|, or with a unit the sum of (|x|/unit)^p. */
-static double walk_gone(const struct reduce_job *j, const real *x, double unit)
+static double norm_pass(const struct reduce_job *j, const real *x, double unit)
 {
 	const struct axes *a = &j->gone;
 	int last = a->ndim - 1;
@@ -201,10 +201,10 @@ static double root_of(const struct reduce_job *j, double s, const real *x)
 
 	if (!out_of_range(j, s))
 		return j->scale * root(s, j->p);
-	most = walk_gone(j, x, 0);
+	most = norm_pass(j, x, 0);
 	if (most == 0 || most == INFINITY)
 		return j->scale * most;
-	return j->scale * root(walk_gone(j, x, most), j->p) * most;
+	return j->scale * root(norm_pass(j, x, most), j->p) * most;
 }
 
 /* What is made of the sum s over the elements that go, from x on. */
@@ -221,7 +221,7 @@ static void total_piece(void *ctx, int64_t piece, int worker)
 	int64_t from = piece * j->chunk;
 
 	(void)worker;
-	j->sums[piece] = sum_row(j, ebb_min(j->chunk, j->count - from), j->x + from, 1);
+	j->sums[piece] = sum_row(j, i64_min(j->chunk, j->count - from), j->x + from, 1);
 }
 
 static void total(struct reduce_job job, int64_t n)
@@ -231,10 +231,10 @@ static void total(struct reduce_job job, int64_t n)
 	int64_t pieces;
 
 	j->count = n;
-	j->chunk = ebb_max(EBB_PIECE, ebb_ceil_div(n, SUM_PIECES));
+	j->chunk = i64_max(EBB_PIECE, ebb_ceil_div(n, SUM_PIECES));
 	j->sums = sums;
 	pieces = ebb_ceil_div(n, j->chunk);
-	ebb_run(pieces, total_piece, j);
+	ebb_run_pieces(pieces, total_piece, j);
 	for (int64_t i = 0; i < pieces; i++)
 		s += sums[i];
 	*j->y = finished(j, s, j->x);
@@ -246,7 +246,7 @@ static void total(struct reduce_job job, int64_t n)
 EBB_INLINE void sum_columns(
 	int f, int64_t rows, int64_t cols, const real *x, int64_t stride, double *acc)
 {
-	int64_t copies = stride == cols ? ebb_min(ebb_max(1, 64 / cols), rows) : 1;
+	int64_t copies = stride == cols ? i64_min(i64_max(1, 64 / cols), rows) : 1;
 	int64_t width = copies * cols, r = 0;
 	double wide[COLUMNS] = {0};
 
@@ -266,7 +266,7 @@ EBB_INLINE void sum_columns(
 static void columns_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct reduce_job *j = ctx;
-	int64_t from = piece * j->chunk, rows = ebb_min(j->chunk, j->rows - from);
+	int64_t from = piece * j->chunk, rows = i64_min(j->chunk, j->rows - from);
 	const real *x = j->x + from * j->row_stride;
 	double *acc = j->partial[piece];
 
@@ -304,12 +304,12 @@ static void columns(struct reduce_job job, const real *x, int64_t rows, int64_t 
 	for (int64_t at = 0; at < cols; at += COLUMNS) {
 		int64_t pieces;
 
-		j->cols = ebb_min(COLUMNS, cols - at);
+		j->cols = i64_min(COLUMNS, cols - at);
 		j->x = x + at;
-		j->chunk = ebb_max(
+		j->chunk = i64_max(
 			ebb_ceil_div(EBB_PIECE, j->cols), ebb_ceil_div(rows, COLUMN_PIECES));
 		pieces = ebb_ceil_div(rows, j->chunk);
-		ebb_run(pieces, columns_piece, j);
+		ebb_run_pieces(pieces, columns_piece, j);
 		for (int64_t k = 0; k < j->cols; k++) {
 			double s = 0;
 
@@ -340,7 +340,7 @@ static double sum_gone(const struct reduce_job *j, const real *x)
 static void kept_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct reduce_job *j = ctx;
-	int64_t from = piece * j->chunk, to = ebb_min(j->count, from + j->chunk);
+	int64_t from = piece * j->chunk, to = i64_min(j->count, from + j->chunk);
 	int64_t at[EBB_KERNEL_DIMS] = {0}, x = 0, y = 0, rest = from;
 
 	(void)worker;
@@ -415,8 +415,8 @@ static void reduce_axes(
 		while (step(&outer, outer.ndim, at, &xo, &yo));
 		return;
 	}
-	j.chunk = j.count * gone < EBB_PARALLEL_FROM ? j.count : ebb_max(1, EBB_PIECE / gone);
-	ebb_run(ebb_ceil_div(j.count, j.chunk), kept_piece, &j);
+	j.chunk = j.count * gone < EBB_PARALLEL_FROM ? j.count : i64_max(1, EBB_PIECE / gone);
+	ebb_run_pieces(ebb_ceil_div(j.count, j.chunk), kept_piece, &j);
 }
 
 EBB_DECLARE(reduce);
@@ -455,7 +455,7 @@ struct extreme_job {
 static void extreme_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct extreme_job *j = ctx;
-	int64_t from = piece * j->chunk, to = ebb_min(j->outer, from + j->chunk);
+	int64_t from = piece * j->chunk, to = i64_min(j->outer, from + j->chunk);
 
 	(void)worker;
 	for (int64_t o = from; o < to; o++) {
@@ -488,6 +488,6 @@ void EBB_NAME(extreme)(
 
 	if (outer <= 0 || row <= 0)
 		return;
-	j.chunk = outer * row < EBB_PARALLEL_FROM ? outer : ebb_max(1, EBB_PIECE / row);
-	ebb_run(ebb_ceil_div(outer, j.chunk), extreme_piece, &j);
+	j.chunk = outer * row < EBB_PARALLEL_FROM ? outer : i64_max(1, EBB_PIECE / row);
+	ebb_run_pieces(ebb_ceil_div(outer, j.chunk), extreme_piece, &j);
 }

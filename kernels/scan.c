@@ -17,7 +17,7 @@ struct scan_job {
 
 static void scan_block(const struct scan_job *j, int64_t block)
 {
-	int64_t first = block % j->blocks * COLUMNS, n = ebb_min(COLUMNS, j->inner - first);
+	int64_t first = block % j->blocks * COLUMNS, n = i64_min(COLUMNS, j->inner - first);
 	int64_t at = block / j->blocks * j->len * j->inner + first, step = j->inner;
 	double sum[COLUMNS] = {0};
 
@@ -40,7 +40,7 @@ static void scan_block(const struct scan_job *j, int64_t block)
 static void scan_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct scan_job *j = ctx;
-	int64_t from = piece * j->chunk, to = ebb_min(j->outer * j->blocks, from + j->chunk);
+	int64_t from = piece * j->chunk, to = i64_min(j->outer * j->blocks, from + j->chunk);
 
 	(void)worker;
 	for (int64_t block = from; block < to; block++)
@@ -58,6 +58,6 @@ void EBB_NAME(cumsum)(
 		return;
 	j.chunk = outer * len * inner < EBB_PARALLEL_FROM
 	                  ? all
-	                  : ebb_max(1, EBB_PIECE / (len * ebb_min(inner, COLUMNS)));
-	ebb_run(ebb_ceil_div(all, j.chunk), scan_piece, &j);
+	                  : i64_max(1, EBB_PIECE / (len * i64_min(inner, COLUMNS)));
+	ebb_run_pieces(ebb_ceil_div(all, j.chunk), scan_piece, &j);
 }

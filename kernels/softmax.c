@@ -18,7 +18,7 @@ struct lines {
 
 /* The blocks of a line.  Each loads up to EBB_BLOCK elements, stride apart, into a dense array. */
 #define EACH_BLOCK(at, m, len)                                                                     \
-	for (int64_t at = 0, m; at < (len) && (m = ebb_min(EBB_BLOCK, (len)-at), true);            \
+	for (int64_t at = 0, m; at < (len) && (m = i64_min(EBB_BLOCK, (len)-at), true);            \
 		at += EBB_BLOCK)
 
 /* The vectors of a block. */
@@ -39,7 +39,7 @@ EBB_INLINE void load(int64_t m, const real *x, int64_t stride, real pad, real *b
 	}
 	if (stride == 1) {
 		for (int p = 0; p < PARTS; p++) {
-			int64_t at = ebb_min(m, p * EBB_VLEN), n = ebb_min(m - at, EBB_VLEN);
+			int64_t at = i64_min(m, p * EBB_VLEN), n = i64_min(m - at, EBB_VLEN);
 			ebb_whole_vec which;
 
 			memcpy(&which, NUMBERS + p * EBB_VLEN, sizeof which);
@@ -180,8 +180,8 @@ EBB_INLINE double line_exp(int64_t len, const real *x, int64_t stride, real shif
 	return exp_of_line(len, x, stride, shift, y, false);
 }
 
-/* That sum less 1, for log1p: the terms that are 1, of which the maximum's is one, are counted apart
- * from the small ones. */
+/* That sum less 1, for log1p: the terms that are 1, of which the maximum's is one, are counted
+ * apart from the small ones. */
 EBB_INLINE double line_exp_less_one(int64_t len, const real *x, int64_t stride, real shift, real *y)
 {
 	return exp_of_line(len, x, stride, shift, y, true);
@@ -268,7 +268,8 @@ static void log_softmax_line(const struct lines *j, int64_t line, int64_t from)
 		y[i * j->inner] = x[i * j->inner] - m - s;
 }
 
-/* An element of more than 1/2 has the gradient y*sum y[k]*(its gy - gy[k]), where its own term is 0. */
+/* An element of more than 1/2 has the gradient y*sum y[k]*(its gy - gy[k]), where its own term is
+ * 0. */
 static void softmax_grad_line(const struct lines *j, int64_t line, int64_t from)
 {
 	const real *gy = j->a + from, *y = j->b + from;
@@ -305,7 +306,8 @@ static void softmax_grad_line(const struct lines *j, int64_t line, int64_t from)
 	}
 }
 
-/* An element of more than 1/2 has the gradient gy*(1 - exp y) - exp(y)*(the sum of the others' gy). */
+/* An element of more than 1/2 has the gradient gy*(1 - exp y) - exp(y)*(the sum of the others'
+ * gy). */
 static void log_softmax_grad_line(const struct lines *j, int64_t line, int64_t from)
 {
 	const real *gy = j->a + from, *y = j->b + from;
@@ -349,7 +351,7 @@ static void log_softmax_grad_line(const struct lines *j, int64_t line, int64_t f
 	static void name##_piece(void *ctx, int64_t piece, int worker)                             \
 	{                                                                                          \
 		const struct lines *j = ctx;                                                       \
-		int64_t to = ebb_min(j->outer * j->inner, (piece + 1) * j->chunk);                 \
+		int64_t to = i64_min(j->outer * j->inner, (piece + 1) * j->chunk);                 \
                                                                                                    \
 		(void)worker;                                                                      \
 		for (int64_t i = piece * j->chunk; i < to; i++)                                    \
@@ -363,8 +365,8 @@ static void log_softmax_grad_line(const struct lines *j, int64_t line, int64_t f
                                                                                                    \
 		if (count == 0)                                                                    \
 			return;                                                                    \
-		j.chunk = count * len < EBB_PARALLEL_FROM ? count : ebb_max(1, EBB_PIECE / len);   \
-		ebb_run(ebb_ceil_div(count, j.chunk), name##_piece, &j);                           \
+		j.chunk = count * len < EBB_PARALLEL_FROM ? count : i64_max(1, EBB_PIECE / len);   \
+		ebb_run_pieces(ebb_ceil_div(count, j.chunk), name##_piece, &j);                    \
 	}
 
 #define LINES_1(name)                                                                              \
@@ -406,7 +408,7 @@ struct entropy_job {
 static void entropy_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct entropy_job *j = ctx;
-	int64_t to = ebb_min(j->n, (piece + 1) * j->chunk);
+	int64_t to = i64_min(j->n, (piece + 1) * j->chunk);
 
 	(void)worker;
 	for (int64_t i = piece * j->chunk; i < to; i++) {
@@ -440,14 +442,14 @@ void EBB_NAME(cross_entropy)(int64_t n, int64_t classes, const void *x, const in
 
 	if (n == 0)
 		return;
-	j.chunk = n * classes < EBB_PARALLEL_FROM ? n : ebb_max(1, EBB_PIECE / classes);
-	ebb_run(ebb_ceil_div(n, j.chunk), entropy_piece, &j);
+	j.chunk = n * classes < EBB_PARALLEL_FROM ? n : i64_max(1, EBB_PIECE / classes);
+	ebb_run_pieces(ebb_ceil_div(n, j.chunk), entropy_piece, &j);
 }
 
 static void entropy_grad_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct entropy_job *j = ctx;
-	int64_t to = ebb_min(j->n, (piece + 1) * j->chunk);
+	int64_t to = i64_min(j->n, (piece + 1) * j->chunk);
 
 	(void)worker;
 	for (int64_t i = piece * j->chunk; i < to; i++) {
@@ -477,6 +479,6 @@ void EBB_NAME(cross_entropy_grad)(int64_t n, int64_t classes, const void *d, con
 
 	if (n == 0)
 		return;
-	j.chunk = n * classes < EBB_PARALLEL_FROM ? n : ebb_max(1, EBB_PIECE / classes);
-	ebb_run(ebb_ceil_div(n, j.chunk), entropy_grad_piece, &j);
+	j.chunk = n * classes < EBB_PARALLEL_FROM ? n : i64_max(1, EBB_PIECE / classes);
+	ebb_run_pieces(ebb_ceil_div(n, j.chunk), entropy_grad_piece, &j);
 }

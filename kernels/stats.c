@@ -38,7 +38,8 @@ static double pivot_of(int64_t n, const real *x)
 	return v[2] < lo ? lo : v[2] > hi ? hi : v[2];
 }
 
-/* Of a piece: s->sum is that of the deviations from the pivot, s->deviation that of their squares. */
+/* Of a piece: s->sum is that of the deviations from the pivot, s->deviation that of their
+ * squares. */
 static void stats_range(
 	int64_t n, const real *x, const struct stats_job *j, ebb_kernel_stats *restrict s)
 {
@@ -93,14 +94,14 @@ static void stats_piece(void *ctx, int64_t piece, int worker)
 	int64_t from = piece * j->chunk;
 
 	(void)worker;
-	stats_range(ebb_min(j->chunk, j->n - from), j->x + from, j, &j->part[piece]);
+	stats_range(i64_min(j->chunk, j->n - from), j->x + from, j, &j->part[piece]);
 }
 
 /* The sum of ((x - mean)/unit)^2 */
 static void far_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct stats_job *j = ctx;
-	int64_t from = piece * j->chunk, to = ebb_min(j->n, from + j->chunk);
+	int64_t from = piece * j->chunk, to = i64_min(j->n, from + j->chunk);
 	double square = 0;
 
 	(void)worker;
@@ -123,7 +124,7 @@ static double deviation_of(
 	if (isfinite(j->mean) && (large || small)) {
 		/* The squares have no place in the range of a double, but the quotients have. */
 		j->unit = large ? all->max_abs : spread;
-		ebb_run(pieces, far_piece, j);
+		ebb_run_pieces(pieces, far_piece, j);
 		for (int64_t i = 0; i < pieces; i++)
 			square += j->part[i].deviation;
 		return j->unit * sqrt(square);
@@ -146,9 +147,9 @@ void EBB_NAME(stats)(int64_t n, const void *x, double below, double above, ebb_k
 	if (n == 0)
 		return;
 	j.pivot = pivot_of(n, x);
-	j.chunk = ebb_max(EBB_PIECE, ebb_ceil_div(n, PIECES));
+	j.chunk = i64_max(EBB_PIECE, ebb_ceil_div(n, PIECES));
 	pieces = ebb_ceil_div(n, j.chunk);
-	ebb_run(pieces, stats_piece, &j);
+	ebb_run_pieces(pieces, stats_piece, &j);
 	for (int64_t i = 0; i < pieces; i++) {
 		s->nan += part[i].nan;
 		s->zeros += part[i].zeros;

@@ -104,7 +104,7 @@ static void each_plane(const struct axes *a, int64_t from, int64_t to,
 				offset[k] += i * a->stride[k][d];
 			rest /= a->shape[d];
 		}
-		p.rows = ebb_min(to - from, a->shape[last - 1] - first);
+		p.rows = i64_min(to - from, a->shape[last - 1] - first);
 		fn(ctx, &p, offset);
 		from += p.rows;
 	}
@@ -124,7 +124,7 @@ static int64_t rows_per_piece(const struct axes *a, int64_t rows)
 {
 	int64_t cols = a->shape[a->ndim - 1];
 
-	return rows * cols < EBB_PARALLEL_FROM ? rows : ebb_max(1, EBB_PIECE / cols);
+	return rows * cols < EBB_PARALLEL_FROM ? rows : i64_max(1, EBB_PIECE / cols);
 }
 
 /* ---- Two operands ---------------------------------------------------------------------------- */
@@ -230,7 +230,7 @@ enum { NARROW = 64, REPEATED = 512 };
 static void narrow_rows(ebb_binary_fn f, const struct plane *s, const real *a, const real *b,
 	real *y, real p, bool a_repeats)
 {
-	int64_t copies = ebb_min(REPEATED / s->cols, s->rows), width = copies * s->cols;
+	int64_t copies = i64_min(REPEATED / s->cols, s->rows), width = copies * s->cols;
 	const real *once = a_repeats ? a : b;
 	real many[REPEATED];
 	struct plane wide = {.rows = s->rows / copies,
@@ -280,7 +280,7 @@ static void binary_rows(void *ctx, int64_t piece, int worker)
 	int64_t from = piece * j->chunk;
 
 	(void)worker;
-	each_plane(&j->axes, from, ebb_min(j->rows, from + j->chunk), binary_part, j);
+	each_plane(&j->axes, from, i64_min(j->rows, from + j->chunk), binary_part, j);
 }
 
 EBB_DECLARE(binary_strided);
@@ -309,7 +309,7 @@ void EBB_NAME(binary_strided)(ebb_binary_fn f, int ndim, const int64_t *shape, c
 		for (int k = 0; k < 3; k++)
 			j.axes.stride[k][0] = j.axes.stride[k][1] * EBB_PIECE;
 		j.chunk = 1;
-		ebb_run(j.rows, binary_rows, &j);
+		ebb_run_pieces(j.rows, binary_rows, &j);
 		j.a += whole * j.axes.stride[1][1];
 		j.b += whole * j.axes.stride[2][1];
 		j.y += whole * j.axes.stride[0][1];
@@ -318,14 +318,14 @@ void EBB_NAME(binary_strided)(ebb_binary_fn f, int ndim, const int64_t *shape, c
 		if (cols == whole)
 			return;
 	}
-	ebb_run(ebb_ceil_div(j.rows, j.chunk), binary_rows, &j);
+	ebb_run_pieces(ebb_ceil_div(j.rows, j.chunk), binary_rows, &j);
 }
 
 static void binary_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct binary_job *j = ctx;
 	int64_t at = piece * EBB_PIECE;
-	struct plane s = {.rows = 1, .cols = ebb_min(EBB_PIECE, j->n - at), .col = {1, 1, 1}};
+	struct plane s = {.rows = 1, .cols = i64_min(EBB_PIECE, j->n - at), .col = {1, 1, 1}};
 
 	(void)worker;
 	binary_plane(j->f, &s, j->a + at, j->b + at, j->y + at, j->p);
@@ -341,7 +341,7 @@ void EBB_NAME(binary)(ebb_binary_fn f, int64_t n, const void *a, const void *b, 
 	} else {
 		struct binary_job j = {.f = f, .a = a, .b = b, .y = y, .p = (real)p, .n = n};
 
-		ebb_run(ebb_ceil_div(n, EBB_PIECE), binary_piece, &j);
+		ebb_run_pieces(ebb_ceil_div(n, EBB_PIECE), binary_piece, &j);
 	}
 }
 
@@ -394,7 +394,7 @@ static void where_rows(void *ctx, int64_t piece, int worker)
 	int64_t from = piece * j->chunk;
 
 	(void)worker;
-	each_plane(&j->axes, from, ebb_min(j->rows, from + j->chunk), where_part, j);
+	each_plane(&j->axes, from, i64_min(j->rows, from + j->chunk), where_part, j);
 }
 
 EBB_DECLARE(where_strided);
@@ -409,7 +409,7 @@ void EBB_NAME(where_strided)(int ndim, const int64_t *shape, const void *c, int 
 		return;
 	j.rows = all_rows(&j.axes);
 	j.chunk = rows_per_piece(&j.axes, j.rows);
-	ebb_run(ebb_ceil_div(j.rows, j.chunk), where_rows, &j);
+	ebb_run_pieces(ebb_ceil_div(j.rows, j.chunk), where_rows, &j);
 }
 
 /* ---- Comparisons ----------------------------------------------------------------------------- */
@@ -453,7 +453,7 @@ static void compare_rows(void *ctx, int64_t piece, int worker)
 	int64_t from = piece * j->chunk;
 
 	(void)worker;
-	each_plane(&j->axes, from, ebb_min(j->rows, from + j->chunk), compare_part, j);
+	each_plane(&j->axes, from, i64_min(j->rows, from + j->chunk), compare_part, j);
 }
 
 EBB_DECLARE(compare_strided);
@@ -467,5 +467,5 @@ void EBB_NAME(compare_strided)(ebb_compare_fn f, int ndim, const int64_t *shape,
 		return;
 	j.rows = all_rows(&j.axes);
 	j.chunk = rows_per_piece(&j.axes, j.rows);
-	ebb_run(ebb_ceil_div(j.rows, j.chunk), compare_rows, &j);
+	ebb_run_pieces(ebb_ceil_div(j.rows, j.chunk), compare_rows, &j);
 }

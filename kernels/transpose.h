@@ -1,5 +1,5 @@
 /*
- * transpose.h - a block of a matrix, turned.
+ * transpose.h - a block of a matrix, transposed.
  */
 #ifndef EBB_KERNELS_TRANSPOSE_H
 #define EBB_KERNELS_TRANSPOSE_H
@@ -37,7 +37,7 @@
 	}
 
 /* to[c][r] = from[r*ld + c], as many rows and columns as a vector has lanes. */
-EBB_INLINE void ebb_turn(const real *from, int64_t ld, ebb_vec *to)
+EBB_INLINE void ebb_transpose_vectors(const real *from, int64_t ld, ebb_vec *to)
 {
 	EBB_UNROLL(16)
 	for (int i = 0; i < EBB_VLEN; i++)
@@ -55,7 +55,7 @@ EBB_INLINE void ebb_turn(const real *from, int64_t ld, ebb_vec *to)
 }
 
 /* to[c*ldt + r] = from[r*ld + c] */
-static inline void ebb_transpose(
+static inline void ebb_transpose_block(
 	int64_t rows, int64_t cols, const real *from, int64_t ld, real *to, int64_t ldt)
 {
 	int64_t r = 0;
@@ -66,7 +66,7 @@ static inline void ebb_transpose(
 		for (; c + EBB_VLEN <= cols; c += EBB_VLEN) {
 			ebb_vec v[EBB_VLEN];
 
-			ebb_turn(from + r * ld + c, ld, v);
+			ebb_transpose_vectors(from + r * ld + c, ld, v);
 			for (int i = 0; i < EBB_VLEN; i++)
 				*(ebb_vec *)(void *)(to + (c + i) * ldt + r) = v[i];
 		}

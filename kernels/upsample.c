@@ -19,8 +19,8 @@ static void run(
 	j->count = rows;
 	if (rows <= 0 || size <= 0)
 		return;
-	j->chunk = rows * size < EBB_PARALLEL_FROM ? rows : ebb_max(1, EBB_PIECE / size);
-	ebb_run(ebb_ceil_div(rows, j->chunk), fn, j);
+	j->chunk = rows * size < EBB_PARALLEL_FROM ? rows : i64_max(1, EBB_PIECE / size);
+	ebb_run_pieces(ebb_ceil_div(rows, j->chunk), fn, j);
 }
 
 /* What position i of an output axis reads: (1 - part)*x[at] + part*x[next]. */
@@ -36,14 +36,15 @@ static struct tap tap_of(const ebb_upsample_shape *s, bool vertical, int64_t i)
 	struct tap t = {i, i, 0};
 
 	if (!s->bilinear) {
-		/* By way of float, as PyTorch: (i*step) just below a whole number counts as it. */
-		t.at = ebb_min((int64_t)floorf((float)((double)i * step)), size - 1);
+		/* By algorithm of float, as PyTorch: (i*step) just below a whole number counts as
+		 * it. */
+		t.at = i64_min((int64_t)floorf((float)((double)i * step)), size - 1);
 		t.next = t.at;
 	} else if (size != out) {
 		place = s->align_corners ? step * (double)i : step * ((double)i + 0.5) - 0.5;
 		place = place < 0 ? 0 : place;
-		t.at = ebb_min((int64_t)place, size - 1);
-		t.next = ebb_min(t.at + 1, size - 1);
+		t.at = i64_min((int64_t)place, size - 1);
+		t.next = i64_min(t.at + 1, size - 1);
 		t.part = place - (double)t.at;
 		t.part = t.part > 1 ? 1 : t.part;
 	}
@@ -68,7 +69,7 @@ static void upsample_rows(void *ctx, int64_t piece, int worker)
 {
 	const struct upsample_job *j = ctx;
 	const ebb_upsample_shape s = *j->s;
-	int64_t end = ebb_min(j->count, (piece + 1) * j->chunk);
+	int64_t end = i64_min(j->count, (piece + 1) * j->chunk);
 
 	(void)worker;
 	for (int64_t r = piece * j->chunk; r < end; r++) {
@@ -151,7 +152,7 @@ static void upsample_grad_rows(void *ctx, int64_t piece, int worker)
 {
 	const struct upsample_job *j = ctx;
 	const ebb_upsample_shape s = *j->s;
-	int64_t end = ebb_min(j->count, (piece + 1) * j->chunk);
+	int64_t end = i64_min(j->count, (piece + 1) * j->chunk);
 
 	(void)worker;
 	for (int64_t r = piece * j->chunk; r < end; r++) {
@@ -164,7 +165,7 @@ static void upsample_grad_rows(void *ctx, int64_t piece, int worker)
 
 			for (int64_t c = 0; c < s.c; c += CHANNELS)
 				collect(&s, gy, r % s.h, top, q, left, c,
-					ebb_min(CHANNELS, s.c - c), gx + c);
+					i64_min(CHANNELS, s.c - c), gx + c);
 		}
 	}
 }

@@ -18,10 +18,10 @@ EBB_INLINE void sum_block(
 	const struct window_job *j, bool norm, const real *x, int64_t c0, int64_t n, real *y)
 {
 	double sum[CHANNELS] = {0};
-	int64_t low = ebb_max(-j->before, -(c0 + n - 1)), high = ebb_min(j->after, j->c - 1 - c0);
+	int64_t low = i64_max(-j->before, -(c0 + n - 1)), high = i64_min(j->after, j->c - 1 - c0);
 
 	for (int64_t d = low; d <= high; d++) {
-		int64_t first = ebb_max(0, -d - c0), end = ebb_min(n, j->c - d - c0);
+		int64_t first = i64_max(0, -d - c0), end = i64_min(n, j->c - d - c0);
 
 		for (int64_t k = first; k < end; k++) {
 			double v = (double)x[c0 + k + d];
@@ -35,11 +35,11 @@ EBB_INLINE void sum_block(
 
 EBB_INLINE void window_rows(const struct window_job *j, bool norm, int64_t piece)
 {
-	int64_t end = ebb_min(j->rows, (piece + 1) * j->chunk);
+	int64_t end = i64_min(j->rows, (piece + 1) * j->chunk);
 
 	for (int64_t r = piece * j->chunk; r < end; r++) {
 		for (int64_t c = 0; c < j->c; c += CHANNELS)
-			sum_block(j, norm, j->x + r * j->c, c, ebb_min(CHANNELS, j->c - c),
+			sum_block(j, norm, j->x + r * j->c, c, i64_min(CHANNELS, j->c - c),
 				j->y + r * j->c);
 	}
 }
@@ -60,8 +60,8 @@ static void run_window(struct window_job *j, void (*piece)(void *, int64_t, int)
 {
 	if (j->rows <= 0 || j->c <= 0)
 		return;
-	j->chunk = j->rows * j->c < EBB_PARALLEL_FROM ? j->rows : ebb_max(1, EBB_PIECE / j->c);
-	ebb_run(ebb_ceil_div(j->rows, j->chunk), piece, j);
+	j->chunk = j->rows * j->c < EBB_PARALLEL_FROM ? j->rows : i64_max(1, EBB_PIECE / j->c);
+	ebb_run_pieces(ebb_ceil_div(j->rows, j->chunk), piece, j);
 }
 
 EBB_DECLARE(window_sums);

@@ -1,9 +1,9 @@
 /*
  * fuse.c - which steps of a chain run as one op.
  *
- * A rule joins two neighbours into a step that has the same results, gradients and effects to the bit.
- * Nothing else decides what is fused: not the mode of the tape, nor who observes it, who sees the parts
- * of the fused op as results of both steps' scopes.
+ * A rule joins two neighbours into a step that has the same results, gradients and effects to
+ * the bit. Nothing else decides what is fused: not the mode of the tape, nor who observes it,
+ * who sees the parts of the fused op as results of both steps' scopes.
  */
 #include "nn/internal.h"
 
@@ -29,8 +29,8 @@ static bool is_maxpool_without_index(const ebb_step *s)
 	return s->kind == EBB_STEP_MAXPOOL && !s->as.pool.index;
 }
 
-/* One op normalises and rectifies; and max(relu(x)) = relu(max(x)), with the same gradient: where the
- * maximum is not positive, none passes. */
+/* One op normalises and rectifies; and max(relu(x)) = relu(max(x)), with the same gradient:
+ * where the maximum is not positive, none passes. */
 static const rule rules[] = {
 	{is_bn, is_relu, EBB_STEP_BN_RELU, 0},
 	{is_relu, is_maxpool_without_index, EBB_STEP_RELU_MAXPOOL, 1},

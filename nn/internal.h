@@ -1,5 +1,6 @@
 /*
- * internal.h - the parameter store's struct, and the steps of a chain, for nn/, optim/ and training/ only.
+ * internal.h - the parameter store's struct, and the steps of a chain, for nn/, optim/ and
+ * training/ only.
  */
 #ifndef EBB_NN_INTERNAL_H
 #define EBB_NN_INTERNAL_H
@@ -50,8 +51,9 @@ const char *ebb_params_name_of(ebb_params *p, const char *who, const char *name,
  * memory. */
 bool ebb_params_own(ebb_params *p, void *object, void (*destroy)(void *object));
 
-/* The name that the first rule which matches makes of name, into buffer (rename.c).  False where that rule
- * leaves the entry out.  One that the buffer is too small for becomes "", which no tensor is called. */
+/* The name that the first rule which matches makes of name, into buffer (rename.c).  False where
+ * that rule leaves the entry out.  One that the buffer is too small for becomes "", which no
+ * tensor is called. */
 bool ebb_rename_apply(const ebb_rename *rule, const char *name, char *buffer, size_t size);
 bool ebb_rename_matches(const ebb_rename *rule, const char *name); /* this rule alone */
 /* Whether each rule has as many * to give as it takes. */
@@ -68,7 +70,7 @@ static inline const char *ebb_buffers_name_below(const ebb_params *p, int64_t in
 	return ebb_buffers_name_at(p, index) + p->prefix_length;
 }
 
-/* ---- Steps of a chain (sequential.c, fuse.c) -------------------------------------------------- */
+/* ---- Steps of a chain (sequential.c, fuse.c) ------------------------------------------------- */
 
 typedef enum ebb_step_kind {
 	EBB_STEP_CONV,

@@ -1,5 +1,6 @@
 /*
- * layers.c - convolutions, linear, norms, PReLU, embedding and dropout as structs of pointers into a store.
+ * layers.c - convolutions, linear, norms, PReLU, embedding and dropout as structs of pointers
+ * into a store.
  */
 #include <math.h>
 #include <string.h>
@@ -37,8 +38,8 @@ static bool add_affine(ebb_params *p, ebb_shape shape, int64_t outputs, bool no_
 
 /* ---- Convolutions --------------------------------------------------------------------------- */
 
-/* The members that ops.h lists (EBB_CONV_GEOMETRY and the like), for an initializer: a layer hands on to
- * its op what it was made with. */
+/* The members that ops.h lists (EBB_CONV_GEOMETRY and the like), for an initializer: a layer
+ * hands on to its op what it was made with. */
 #define PAIR(a, name) .name = {(a)->name[0], (a)->name[1]}
 #define NUMBERS(a)                                                                                 \
 	.stride = (a)->stride, .pad = (a)->pad, .dilation = (a)->dilation, .groups = (a)->groups

@@ -27,7 +27,8 @@ typedef struct ebb_loading {
 	bool no_memory;
 } ebb_loading;
 
-/* Gives every entry its place, and lists in the report what has none (load.c).  False without memory. */
+/* Gives every entry its place, and lists in the report what has none (load.c).  False without
+ * memory. */
 bool ebb_load_plan(ebb_loading *l, ebb_error *e);
 bool ebb_load_ends_in(const char *name, const char *suffix); /* as its last dotted parts */
 /* Fails with what is missing, unexpected or misfit, and what would help (load_advice.c). */

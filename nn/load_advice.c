@@ -42,8 +42,8 @@ static int64_t found_under(const ebb_loading *l, const char *entry, size_t n)
 
 enum { MOST_GUESSES = 100 };
 
-/* An entry whose name begins, for n bytes, with a prefix under which the file has most of the store's names;
- * NULL: there is none. */
+/* An entry whose name begins, for n bytes, with a prefix under which the file has most of the
+ * store's names; NULL: there is none. */
 static const char *better_prefix(const ebb_loading *l, size_t *n)
 {
 	const char *wanted = l->report->missing_count ? l->report->missing[0] : "";

@@ -6,9 +6,9 @@
  * unchanged.  A layer is a small struct of pointers into the store.
  *
  * Errors of a store are sticky like a tape's: the first stays, later calls on the store return
- * NULL, and a layer made on a failed store is a struct of NULLs, which its forward function reports
- * on the tape.  A tape that meets a parameter of a failed store fails with the store's error, so that one
- * check of the tape, or of all by ebb_ok (ebb.h), is enough.
+ * NULL, and a layer made on a failed store is a struct of NULLs, which its forward function
+ * reports on the tape.  A tape that meets a parameter of a failed store fails with the store's
+ * error, so that one check of the tape, or of all by ebb_ok (ebb.h), is enough.
  */
 #ifndef EBB_NN_H
 #define EBB_NN_H
@@ -220,15 +220,16 @@ typedef struct ebb_bn_new_args {
 } ebb_bn_new_args;
 EBB_API ebb_bn ebb_bn_new(const ebb_bn_new_args *a);
 EBB_API ebb_tensor *ebb_bn_forward(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, const char *site);
-/* relu(bn(x) + residual) as one op (ebb_batchnorm_relu), in the layer's scope; residual may be NULL. */
+/* relu(bn(x) + residual) as one op (ebb_batchnorm_relu), in the layer's scope; residual may be
+ * NULL. */
 EBB_API ebb_tensor *ebb_bn_relu_forward(
 	ebb_tape *t, const ebb_bn *l, ebb_tensor *x, ebb_tensor *residual, const char *site);
 
-/* Layers of ops that already have the plain name: their types end in _layer (C has one namespace for
- * functions and types).
+/* Layers of ops that already have the plain name: their types end in _layer (C has one namespace
+ * for functions and types).
  *
- * y = conv1d(x, weight, bias): x [N,in,L] -> [N,out,Ol].  weight [out, in/groups, kernel], bias [out];
- * initial values as for ebb_conv, geometry as for ebb_conv1d. */
+ * y = conv1d(x, weight, bias): x [N,in,L] -> [N,out,Ol].  weight [out, in/groups, kernel], bias
+ * [out]; initial values as for ebb_conv, geometry as for ebb_conv1d. */
 typedef struct ebb_conv1d_layer {
 	const char *name;
 	ebb_tensor *weight, *bias;
@@ -248,9 +249,9 @@ EBB_API ebb_conv1d_layer ebb_conv1d_new(const ebb_conv1d_new_args *a);
 EBB_API ebb_tensor *ebb_conv1d_forward(
 	ebb_tape *t, const ebb_conv1d_layer *l, ebb_tensor *x, const char *site);
 
-/* y = conv_transpose2d(x, weight, bias): x [N,in,H,W] -> [N,out,Oh,Ow].  weight
- * [in, out/groups, Kh, Kw], bias [out]; they start as U(-1/sqrt(f), 1/sqrt(f)), f = out/groups*Kh*Kw,
- * as PyTorch's.  Geometry as for ebb_conv_transpose2d; .kernel_hw takes precedence over kernel. */
+/* y = conv_transpose2d(x, weight, bias): x [N,in,H,W] -> [N,out,Oh,Ow].  weight [in, out/groups,
+ * Kh, Kw], bias [out]; they start as U(-1/sqrt(f), 1/sqrt(f)), f = out/groups*Kh*Kw, as
+ * PyTorch's.  Geometry as for ebb_conv_transpose2d; .kernel_hw takes precedence over kernel. */
 typedef struct ebb_conv_transpose2d_layer {
 	const char *name;
 	ebb_tensor *weight, *bias;
@@ -273,8 +274,8 @@ EBB_API ebb_conv_transpose2d_layer ebb_conv_transpose2d_new(const ebb_conv_trans
 EBB_API ebb_tensor *ebb_conv_transpose2d_forward(
 	ebb_tape *t, const ebb_conv_transpose2d_layer *l, ebb_tensor *x, const char *site);
 
-/* Layer normalisation (ebb_layernorm) over the last axis, of that size: weight (ones) and bias (zeros)
- * [size], unless .no_affine.  eps defaults to 1e-5. */
+/* Layer normalisation (ebb_layernorm) over the last axis, of that size: weight (ones) and bias
+ * (zeros) [size], unless .no_affine.  eps defaults to 1e-5. */
 typedef struct ebb_layernorm_layer {
 	const char *name;
 	ebb_tensor *weight, *bias;

@@ -18,8 +18,8 @@ static const char *find(const char *text, size_t size, const char *what, size_t 
 	return n == 0 ? text : memmem(text, size, what, n);
 }
 
-/* Whether name matches the pattern, and what each * stands for: the shortest run after which the rest of the
- * pattern goes on, the last one all that is left. */
+/* Whether name matches the pattern, and what each * stands for: the shortest run after which the
+ * rest of the pattern goes on, the last one all that is left. */
 static bool match(const char *pattern, const char *name, run *star, int *stars)
 {
 	size_t n = strcspn(pattern, "*");

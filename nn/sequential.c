@@ -13,8 +13,8 @@ enum { NAME_SIZE = 16 };
 struct ebb_sequential {
 	ebb_params *p; /* the view of its own name */
 	const char *name;
-	/* What was added, and what runs: it is rewritten by each addition, as several threads may run
-	 * the chain at once. */
+	/* What was added, and what runs: it is rewritten by each addition, as several threads
+	 * may run the chain at once. */
 	ebb_step *steps, *fused;
 	int count, nfused;
 	int64_t capacity, fused_capacity;
@@ -245,8 +245,8 @@ static ebb_tensor *run_in_scope(
 	return ebb_scope_end(t, run(t, e, x, own, site));
 }
 
-/* Two steps as one op, whose parts observers see as the results of their scopes: they are computed from
- * x, which must then stay as it is. */
+/* Two steps as one op, whose parts observers see as the results of their scopes: they are
+ * computed from x, which must then stay as it is. */
 static ebb_tensor *run_fused(
 	ebb_tape *t, const ebb_step *e, ebb_tensor *x, bool own, const char *site)
 {

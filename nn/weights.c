@@ -1,7 +1,8 @@
 /*
  * weights.c - saves and loads the parameters and buffers of a store by their names.
  *
- * A load first plans which entry goes where, and changes nothing while anything can be wrong with that.
+ * A load first plans which entry goes where, and changes nothing while anything can be wrong
+ * with that.
  */
 #include <string.h>
 
@@ -68,7 +69,8 @@ bool(ebb_params_save)(const ebb_params_save_args *s)
 		ebb_error_set(e, a ? EBB_INVALID : EBB_NO_MEMORY, s->site, "params_save: %s",
 			a ? "path is NULL" : "no memory for a list of tensors");
 	else
-		/* Some loaders of safetensors want to be told whose conventions names and layouts follow. */
+		/* Some loaders of safetensors want to be told whose conventions names and layouts
+		 * follow. */
 		ok = put_all(s->p, a, NULL, s->dtype, e) &&
 		     ebb_archive_set_metadata(a, "format", "pt", e) &&
 		     (ebb_archive_write)(&(ebb_archive_write_args){.a = a,

@@ -1,4 +1,5 @@
-/* batchnorm.c - batch normalisation (Ioffe & Szegedy 2015), alone and with a rectifier behind it. */
+/* batchnorm.c - batch normalisation (Ioffe & Szegedy 2015), alone and with a rectifier behind
+ * it. */
 #include "ops/internal.h"
 
 typedef struct norm_attrs {
@@ -195,7 +196,7 @@ static void scale_and_shift(const ebb_tensor *x, const ebb_tensor *residual, boo
 			y->data);
 }
 
-static void remake(ebb_vjp *v)
+static void recompute(ebb_vjp *v)
 {
 	const ebb_tensor *x = v->in[X], *residual = v->nin > RESIDUAL ? v->in[RESIDUAL] : NULL;
 
@@ -206,7 +207,7 @@ static void remake(ebb_vjp *v)
 	}
 }
 
-/* ---- What batchnorm_relu stands for ----------------------------------------------------------- */
+/* ---- What batchnorm_relu stands for ---------------------------------------------------------- */
 
 static bool part_norm(const ebb_vjp *v, ebb_tensor *y)
 {
@@ -251,23 +252,24 @@ static const ebb_op BATCHNORM = {.name = "batchnorm",
 	.reads = {READS, READS, READS},
 	.optional = EBB_IN(WEIGHT) | EBB_IN(BIAS),
 	.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS},
-	.remake = remake};
+	.recompute = recompute};
 
-#define BATCHNORM_RELU(also_reads, remake_fn, part)                                                \
+#define BATCHNORM_RELU(also_reads, recompute_fn, part)                                             \
 	{                                                                                          \
 		.name = "batchnorm_relu", .vjp = batchnorm_relu_vjp,                               \
 		.reads = {READS | EBB_OUT | (also_reads), READS | EBB_OUT | (also_reads),          \
 			READS | EBB_OUT | (also_reads), EBB_OUT | (also_reads)},                   \
 		.optional = EBB_IN(WEIGHT) | EBB_IN(BIAS) | EBB_IN(RESIDUAL),                      \
 		.takes = {EBB_CHANNELS_LAST, EBB_ROWS, EBB_ROWS, EBB_CHANNELS_LAST},               \
-		.remake = remake_fn, .parts = (part), .nparts = sizeof(part) / sizeof *(part)      \
+		.recompute = recompute_fn, .parts = (part),                                        \
+		.nparts = sizeof(part) / sizeof *(part)                                            \
 	}
-static const ebb_op BATCHNORM_ONLY_RELU = BATCHNORM_RELU(0, remake, NORM_RELU);
-/* What is to be made again keeps its residual.  A residual that is itself made again need not be kept
- * if this result is: so of a chain of blocks every other result is. */
+static const ebb_op BATCHNORM_ONLY_RELU = BATCHNORM_RELU(0, recompute, NORM_RELU);
+/* What is to be made again keeps its residual.  A residual that is itself made again need not be
+ * kept if this result is: so of a chain of blocks every other result is. */
 static const ebb_op BATCHNORM_RESIDUAL_RELU = BATCHNORM_RELU(0, NULL, NORM_ADD_RELU);
 static const ebb_op BATCHNORM_KEPT_RESIDUAL_RELU =
-	BATCHNORM_RELU(EBB_IN(RESIDUAL), remake, NORM_ADD_RELU);
+	BATCHNORM_RELU(EBB_IN(RESIDUAL), recompute, NORM_ADD_RELU);
 
 static const ebb_op *relu_op_for(const ebb_tensor *residual)
 {
@@ -347,7 +349,8 @@ static void update_running(ebb_tensor *running, const double *value, double mome
 	}
 }
 
-/* The batch's statistics, which also go into the running ones; in the tape's floating-point state. */
+/* The batch's statistics, which also go into the running ones; in the tape's floating-point
+ * state. */
 static void batch_statistics(
 	ebb_call *c, const ebb_batchnorm_args *a, double eps, const statistics *of)
 {

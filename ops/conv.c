@@ -127,7 +127,7 @@ static ebb_tensor *grad_weight(ebb_vjp *v, ebb_tensor *x, ebb_tensor *gy)
 	return ebb_record(&c, gw);
 }
 
-/* ---- Forward ---------------------------------------------------------------------------------- */
+/* ---- Forward --------------------------------------------------------------------------------- */
 
 ebb_tensor *(ebb_conv2d)(const ebb_conv2d_args *a)
 {

@@ -64,7 +64,8 @@ static ebb_tensor *target_rows(ebb_tape *t, ebb_tensor *label, ebb_tensor *weigh
 	return ebb_record(&c, q);
 }
 
-/* x [N,C] with rows of zeros in place of those that are ignored: whatever these hold takes no part. */
+/* x [N,C] with rows of zeros in place of those that are ignored: whatever these hold takes no
+ * part. */
 static ebb_tensor *without_ignored(
 	ebb_tape *t, ebb_tensor *x, ebb_tensor *label, int64_t ignore, const char *site)
 {
@@ -82,8 +83,8 @@ static ebb_tensor *without_ignored(
 	return (ebb_where)(t, ignored, ebb_zeros_like(t, x), x, site);
 }
 
-/* d loss[i] = gy[i]*(softmax(x[i]) - onehot(label[i])), 0 where ignored; with y = log_softmax(x[i]),
- * the difference is expm1(y) at the label and exp(y) elsewhere. */
+/* d loss[i] = gy[i]*(softmax(x[i]) - onehot(label[i])), 0 where ignored; with y =
+ * log_softmax(x[i]), the difference is expm1(y) at the label and exp(y) elsewhere. */
 static void cross_entropy_vjp(ebb_vjp *v)
 {
 	const targets_attrs *k = v->attrs;
@@ -306,7 +307,7 @@ ebb_tensor *(ebb_cross_entropy)(const ebb_cross_entropy_args *a)
 	return finished(a, loss, total);
 }
 
-/* ---- Negative log-likelihood: linear in x, so its gradient's gradient is itself --------------- */
+/* ---- Negative log-likelihood: linear in x, so its gradient's gradient is itself -------------- */
 
 static ebb_tensor *nll_rows(ebb_tape *t, const ebb_op *op, ebb_tensor *x, ebb_tensor *label,
 	ebb_tensor *weight, const targets_attrs *k, const char *site);
@@ -334,8 +335,8 @@ static void nll_grad_vjp(ebb_vjp *v)
 	ebb_give(v, 0, nll_rows(v->t, &NLL, v->gy, v->in[1], v->in[2], v->attrs, NULL));
 }
 
-/* y[i] = -weight[label[i]]*x[i,label[i]] of rows x [R,C], 0 where ignored or of weight 0; or back: x
- * [R] to rows of zeros but for y[i,label[i]] = -weight[label[i]]*x[i]. */
+/* y[i] = -weight[label[i]]*x[i,label[i]] of rows x [R,C], 0 where ignored or of weight 0; or
+ * back: x [R] to rows of zeros but for y[i,label[i]] = -weight[label[i]]*x[i]. */
 static ebb_tensor *nll_rows(ebb_tape *t, const ebb_op *op, ebb_tensor *x, ebb_tensor *label,
 	ebb_tensor *weight, const targets_attrs *k, const char *site)
 {

@@ -3,7 +3,8 @@
  */
 #include "ops/geometry.h"
 
-/* Of rows, columns and taps: sizes made of these and of options, which are ints, do not overflow. */
+/* Of rows, columns and taps: sizes made of these and of options, which are ints, do not
+ * overflow. */
 enum { MOST = 1 << 30 };
 
 /* ---- Windows along one axis ------------------------------------------------------------------ */
@@ -14,7 +15,8 @@ typedef struct windows {
 	int64_t stride, dilation, before, after; /* before and after: padding */
 } windows;
 
-/* What the argument struct a says of axis 0 (rows) or 1 (columns); otherwise: the stride left out. */
+/* What the argument struct a says of axis 0 (rows) or 1 (columns); otherwise: the stride left
+ * out. */
 #define WINDOWS(a, axis, taps, otherwise)                                                          \
 	(windows)                                                                                  \
 	{                                                                                          \

@@ -7,7 +7,8 @@
 
 #include "ops/internal.h"
 
-/* Each checks the shapes of the inputs and the options, and fills s; false if the call has failed. */
+/* Each checks the shapes of the inputs and the options, and fills s; false if the call has
+ * failed. */
 bool ebb_conv_geometry(ebb_call *c, const ebb_conv2d_args *a, ebb_conv_shape *s);
 bool ebb_conv_transpose_geometry(
 	ebb_call *c, const ebb_conv_transpose2d_args *a, ebb_conv_shape *s);

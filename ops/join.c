@@ -192,8 +192,8 @@ static int64_t source_of(int64_t i, int64_t size, ebb_pad_mode mode)
 	return i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i;
 }
 
-/* All but constant padding selects rows of x, axis by axis.  A negative margin crops; what is cropped
- * may still be reflected, but a circle is closed around what is left. */
+/* All but constant padding selects rows of x, axis by axis.  A negative margin crops; what is
+ * cropped may still be reflected, but a circle is closed around what is left. */
 static ebb_tensor *pad_by_index(ebb_call *c, ebb_tensor *x, const ebb_pads *pads, ebb_pad_mode mode)
 {
 	ebb_tape *t = c->t;

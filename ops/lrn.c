@@ -33,7 +33,8 @@ static ebb_tensor *window_sums(ebb_tape *t, ebb_tensor *x, reach r, const char *
 	return ebb_record(&c, y);
 }
 
-/* u = sqrt(k + alpha/size*sum of x^2 over a window): x^2 may be beyond the type's range, u is not. */
+/* u = sqrt(k + alpha/size*sum of x^2 over a window): x^2 may be beyond the type's range, u is
+ * not. */
 typedef struct norm_attrs {
 	reach r;
 	double scale, k;

@@ -59,7 +59,7 @@ static const ebb_op MAXPOOL2D = {
 static const ebb_op ADAPTIVE_MAX = {
 	.name = "adaptive_maxpool2d", .vjp = maxpool2d_vjp, .takes = {EBB_CHANNELS_LAST}};
 
-/* ---- max of relu(x), taken as relu(max x): the rectifier works on the pooled image alone ------- */
+/* ---- max of relu(x), taken as relu(max x): the rectifier works on the pooled image alone ----- */
 
 /* Where max y is not positive no gradient passes, and else both have it at the same place. */
 static void relu_maxpool2d_vjp(ebb_vjp *v)
@@ -83,8 +83,8 @@ static int64_t first_tap(int64_t o, int64_t stride, int64_t pad, int64_t dilatio
 	return at < 0 ? at + (-at + dilation - 1) / dilation * dilation : at;
 }
 
-/* Where relu(x) has its maxima: of a window without a positive value, all of which it makes 0, at the
- * first. */
+/* Where relu(x) has its maxima: of a window without a positive value, all of which it makes 0,
+ * at the first. */
 static void rectify_index(const ebb_pool_shape *s, const ebb_tensor *y, void *index)
 {
 	for (int64_t i = 0; i < y->count; i++) {
@@ -136,7 +136,7 @@ static const ebb_op RELU_MAXPOOL2D = {.name = "relu_maxpool2d",
 	.parts = RELU_MAX,
 	.nparts = 2};
 
-/* ---- The forward passes ----------------------------------------------------------------------- */
+/* ---- The forward passes ---------------------------------------------------------------------- */
 
 /* The positions as the user gets them. */
 static ebb_tensor *positions(ebb_call *c, const ebb_tensor *y, const ebb_tensor *index, bool narrow)

@@ -97,8 +97,8 @@ ebb_tensor *(ebb_sum_to)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char
 	return ebb_linear_sum_to(t, x, shape, site);
 }
 
-/* x less its mean over axes: less the mean as x's type rounds it, then less the mean of what is left,
- * which is the first one's rounding. */
+/* x less its mean over axes: less the mean as x's type rounds it, then less the mean of what is
+ * left, which is the first one's rounding. */
 static ebb_tensor *centred(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site)
 {
 	ebb_tensor *mean = sum(&MEAN, t, (ebb_detach)(t, x, site), axes, true, site);
@@ -256,8 +256,8 @@ ebb_tensor *(ebb_argmin)(ebb_tape *t, ebb_tensor *x, int axis, const char *site)
 }
 
 /* The gradient of logsumexp is p*gy, p the softmax of x, but 0 where all of x is -infinity; x is
- * [outer,len,inner].  dp = p*(dx - sum p*dx).  As sum p = 1, a constant less in dx gives the same: less
- * its element where p is largest, nothing cancels there. */
+ * [outer,len,inner].  dp = p*(dx - sum p*dx).  As sum p = 1, a constant less in dx gives the
+ * same: less its element where p is largest, nothing cancels there. */
 static void logsumexp_slope_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;

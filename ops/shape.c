@@ -1,7 +1,7 @@
 /* shape.c - the same values under another shape: views where memory allows, copies where not. */
 #include "ops/internal.h"
 
-/* ---- dense and expand: the engine's, whose gradients they are --------------------------------- */
+/* ---- dense and expand: the engine's, whose gradients they are -------------------------------- */
 
 ebb_tensor *(ebb_dense)(ebb_tape *t, ebb_tensor *x, ebb_order order, const char *site)
 {

@@ -33,8 +33,8 @@ ebb_tensor *ebb_at_largest(ebb_tape *t, ebb_tensor *x, ebb_tensor *y, int axis)
 	return ebb_gather(t, ebb_detach(t, x), axis, ebb_unsqueeze(t, index, axis));
 }
 
-/* gx = y*(gy - sum gy*y).  As sum y = 1, gy less a constant gives the same: less its element where y
- * is largest, nothing cancels there. */
+/* gx = y*(gy - sum gy*y).  As sum y = 1, gy less a constant gives the same: less its element
+ * where y is largest, nothing cancels there. */
 static void softmax_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
@@ -53,8 +53,8 @@ static void softmax_vjp(ebb_vjp *v)
 static const ebb_op SOFTMAX = {
 	.name = "softmax", .vjp = softmax_vjp, .reads = {EBB_OUT}, .takes = {EBB_ROWS}};
 
-/* gx = gy - exp(y)*sum gy.  As sum exp(y) = 1, gy less a multiple of exp(y) gives the same: less the
- * one that leaves 0 where exp(y) is nearly 1, nothing cancels there. */
+/* gx = gy - exp(y)*sum gy.  As sum exp(y) = 1, gy less a multiple of exp(y) gives the same: less
+ * the one that leaves 0 where exp(y) is nearly 1, nothing cancels there. */
 static void log_softmax_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;

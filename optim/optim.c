@@ -6,14 +6,15 @@
  */
 #include <math.h>
 
-#include "tensor/factors.h"
+#include "tensor/deferred.h"
 #include "tensor/host.h"
 #include "tensor/option.h"
 #include "kernels/float_state.h"
 #include "optim/internal.h"
 
 static const char *const NAMES[] = {"sgd", "adam", "adamw", "rmsprop"};
-_Static_assert(sizeof NAMES / sizeof NAMES[0] == EBB_RMSPROP + 1, "one name for each ebb_algorithm");
+_Static_assert(
+	sizeof NAMES / sizeof NAMES[0] == EBB_RMSPROP + 1, "one name for each ebb_algorithm");
 
 static const ebb_error NO_OPTIMIZER = {.status = EBB_INVALID,
 	.message = "the optimizer is NULL: it could not be made, its parameter store says why"};
@@ -255,12 +256,12 @@ int64_t ebb_optim_scale(ebb_optim *o, const char *glob, double lr_scale, double 
 /* ---- The step ------------------------------------------------------------------------------- */
 
 /* The gradient that a step would use, or NULL; f: its factors, if nobody looks at its values. */
-static const ebb_tensor *gradient(const ebb_optim *o, const ebb_optim_slot *s, ebb_factors *f)
+static const ebb_tensor *gradient(const ebb_optim *o, const ebb_optim_slot *s, ebb_outer_product *f)
 {
-	*f = (ebb_factors){0};
+	*f = (ebb_outer_product){0};
 	if (!ebb_requires_grad(s->w))
 		return NULL;
-	return o->check_finite ? ebb_grad_of(s->w) : ebb_grad_or_factors(s->w, f);
+	return o->check_finite ? ebb_grad_of(s->w) : ebb_grad_or_outer_product(s->w, f);
 }
 
 /* Whether there is something to do and nothing against it. */
@@ -275,7 +276,7 @@ static bool ready(ebb_optim *o)
 		return false;
 	}
 	for (int64_t i = 0; i < o->count; i++) {
-		ebb_factors f;
+		ebb_outer_product f;
 		const ebb_tensor *g = gradient(o, &o->slots[i], &f);
 		ebb_kernel_stats stats;
 
@@ -312,7 +313,7 @@ static int64_t list_parts(ebb_optim *o)
 
 	for (int64_t i = 0; i < o->count; i++) {
 		ebb_optim_slot *s = &o->slots[i];
-		ebb_factors f;
+		ebb_outer_product f;
 		const ebb_tensor *g = gradient(o, s, &f);
 
 		if (!g)

@@ -84,27 +84,30 @@ EBB_API int64_t ebb_optim_scale(
 EBB_API const ebb_error *ebb_optim_error(const ebb_optim *o);
 EBB_API void ebb_optim_clear_error(ebb_optim *o);
 
-/* ---- To archives and back (state.c) -----------------------------------------------------------
+/* ---- To archives and back (state.c)
+ * -----------------------------------------------------------
  *
  * What an optimizer keeps, below a prefix ("optimizer."), by the names of the parameters below
- * its store:
- * NAME.momentum_buffer, .exp_avg, .exp_avg_sq and .square_avg (PyTorch's names, of the parameters'
- * type and shape), NAME.step, and NAME.lr_scale and .decay_scale where they are not 1; the rate lr,
- * and steps.  The metadata "optimizer" is "adam", and so on.  A saver (training.h) does all this.
+ * its store: NAME.momentum_buffer, .exp_avg, .exp_avg_sq and .square_avg (PyTorch's names, of
+ * the parameters' type and shape), NAME.step, and NAME.lr_scale and .decay_scale where they are
+ * not 1; the rate lr, and steps.  The metadata "optimizer" is "adam", and so on.  A saver
+ * (training.h) does all this.
  *
- * What an optimizer was made with (weight_decay, momentum, nesterov, betas, eps, alpha) is in the
- * archive to be compared: another value is an error, since steps would then differ from those of the
- * run that was saved.  The rate and the scales, which a program may change at any step, are restored. */
+ * What an optimizer was made with (weight_decay, momentum, nesterov, betas, eps, alpha) is in
+ * the archive to be compared: another value is an error, since steps would then differ from
+ * those of the run that was saved.  The rate and the scales, which a program may change at any
+ * step, are restored. */
 
-/* Adds it to an archive, which refers to the optimizer's memory until it is written or freed.  False (an error
- * in e) for an optimizer with an error, and without memory. */
+/* Adds it to an archive, which refers to the optimizer's memory until it is written or freed. 
+ * False (an error in e) for an optimizer with an error, and without memory. */
 EBB_API bool ebb_optim_put(ebb_optim *o, ebb_archive *a, const char *prefix, ebb_error *e);
-/* Whether the optimizer can take all of it, and it is all that the optimizer has: the algorithm, its
- * options, every parameter's state with its shape and type.  Else e says what is wrong, as much as its message
- * holds.  Changes nothing. */
+/* Whether the optimizer can take all of it, and it is all that the optimizer has: the algorithm,
+ * its options, every parameter's state with its shape and type.  Else e says what is wrong, as
+ * much as its message holds.  Changes nothing. */
 EBB_API bool ebb_optim_fits(ebb_optim *o, const ebb_archive *a, const char *prefix, ebb_error *e);
-/* Takes it.  False with an error as above, and nothing is changed; only if the file fails while values
- * are read, or there is no memory, are they lost, and the optimizer has that error: it makes no step. */
+/* Takes it.  False with an error as above, and nothing is changed; only if the file fails while
+ * values are read, or there is no memory, are they lost, and the optimizer has that error: it
+ * makes no step. */
 EBB_API bool ebb_optim_take(ebb_optim *o, const ebb_archive *a, const char *prefix, ebb_error *e);
 
 /* ---- Clipping (clip.c) ---------------------------------------------------------------------- */

@@ -47,7 +47,7 @@ static void settings_of(const ebb_optim *o, setting s[MOST_SETTINGS])
 		s[n++] = (setting){"alpha", o->beta2};
 }
 
-/* ---- To an archive ---------------------------------------------------------------------------- */
+/* ---- To an archive --------------------------------------------------------------------------- */
 
 /* An archive that is added to, and the names in it. */
 typedef struct sink {
@@ -134,7 +134,7 @@ bool ebb_optim_put(ebb_optim *o, ebb_archive *a, const char *prefix, ebb_error *
 	return ok;
 }
 
-/* ---- From an archive -------------------------------------------------------------------------- */
+/* ---- From an archive ------------------------------------------------------------------------- */
 
 /* Numbers of the archive, for the optimizer or one parameter. */
 typedef struct numbers {

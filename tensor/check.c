@@ -1,8 +1,9 @@
 /*
  * check.c - whether what storages and blocks say of themselves is so.
  *
- * For tests and debugging: the counts of readers and savers, which are put aside meanwhile, are compared with
- * those that the caller counts in their place, and the pool's lists and sums with the blocks.
+ * For tests and debugging: the counts of readers and savers, which are put aside meanwhile, are
+ * compared with those that the caller counts in their place, and the pool's lists and sums with
+ * the blocks.
  */
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
-/* context.c - what a tape is to its tensors: its memory, its type and random numbers, and how its kernels
- * treat subnormal numbers. */
+/* context.c - what a tape is to its tensors: its memory, its type and random numbers, and how
+ * its kernels treat subnormal numbers. */
 #include "tensor/internal.h"
 
 enum { FLUSHES_F32 = 1 << EBB_F32, FLUSHES_ALL = 1 << EBB_F32 | 1 << EBB_F64 };
@@ -20,8 +20,8 @@ void ebb_context_end(ebb_context *c)
 	ebb_arena_free(&c->names);
 	ebb_pool_free(&c->pool);
 	ebb_free(c->live, (size_t)c->live_capacity * sizeof *c->live);
-	ebb_free(c->adopted, (size_t)c->adopted_capacity * sizeof *c->adopted);
-	ebb_free(c->adopted_table, (size_t)c->table_capacity * sizeof *c->adopted_table);
+	ebb_free(c->imported, (size_t)c->imported_capacity * sizeof *c->imported);
+	ebb_free(c->imported_table, (size_t)c->table_capacity * sizeof *c->imported_table);
 	ebb_free(c->tracked, (size_t)c->tracked_capacity * sizeof *c->tracked);
 }
 

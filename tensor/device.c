@@ -11,7 +11,8 @@ const ebb_dtype_traits ebb_dtypes[] = {
 	[EBB_I64] = {"I64", sizeof(int64_t), false, EBB_I64, ebb_kernels_f32},
 	[EBB_U8] = {"U8", sizeof(uint8_t), false, EBB_I64, ebb_kernels_f32},
 };
-_Static_assert(sizeof ebb_dtypes / sizeof ebb_dtypes[0] == EBB_U8 + 1, "one entry for each ebb_dtype");
+_Static_assert(
+	sizeof ebb_dtypes / sizeof ebb_dtypes[0] == EBB_U8 + 1, "one entry for each ebb_dtype");
 
 const char *ebb_dtype_name(ebb_dtype dtype)
 {

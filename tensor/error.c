@@ -70,7 +70,8 @@ const ebb_error *ebb_earliest_error(int n, const ebb_error *const *e)
 {
 	const ebb_error *first = NULL;
 
-	/* Order 0 is that of the constant error for a NULL handle: the error that explains it wins. */
+	/* Order 0 is that of the constant error for a NULL handle: the error that explains it
+	 * wins. */
 	for (int i = 0; i < n; i++)
 		if (e[i] && e[i]->status != EBB_OK &&
 			(!first || (e[i]->order && (!first->order || e[i]->order < first->order))))

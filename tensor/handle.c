@@ -1,9 +1,9 @@
 /*
  * handle.c - the structs that users hold: where they come from, and when their value goes.
  *
- * Outside debug mode handles lie in the tape's arena among its nodes, and a reset or a rewind hands
- * their memory out again.  In debug mode each lies in an arena that is never rewound, with what made
- * it beside it, and a reset or a rewind marks those it forgets as stale.
+ * Outside debug mode handles lie in the tape's arena among its nodes, and a reset or a rewind
+ * hands their memory out again.  In debug mode each lies in an arena that is never rewound, with
+ * what made it beside it, and a reset or a rewind marks those it forgets as stale.
  */
 #include <string.h>
 
@@ -57,7 +57,7 @@ void ebb_copy_origin(ebb_tensor *x, const ebb_tensor *from)
 {
 	const tracked *k = (const tracked *)(const void *)from;
 
-	if (ebb_context_of(x->tape)->debug && !from->stored)
+	if (ebb_context_of(x->tape)->debug && !from->persistent)
 		ebb_track_origin(x, k->op, k->site);
 }
 
@@ -116,7 +116,7 @@ ebb_tensor *ebb_handle_new(
 	x->stale = false;
 	x->part = 0;
 	x->grad = NULL;
-	x->stored = NULL;
+	x->persistent = NULL;
 	x->dropped_by = NULL;
 	x->name = NULL;
 	for (int i = 0; i < ndim; i++)
@@ -142,7 +142,7 @@ ebb_tensor *ebb_handle_alias(ebb_tape *t, const ebb_tensor *x)
 
 void ebb_drop_value(ebb_tensor *x)
 {
-	if (x->flags & (EBB_F_DROPPED | EBB_F_ADOPTED))
+	if (x->flags & (EBB_F_DROPPED | EBB_F_IMPORTED))
 		return;
 	x->flags |= EBB_F_DROPPED;
 	x->holds = 0;
@@ -164,7 +164,7 @@ void ebb_recycle(ebb_tensor *x)
 void ebb_last_hold_left(ebb_tensor *x)
 {
 	assert(!(x->flags & (EBB_F_LISTED | EBB_F_DROPPED)));
-	if (x->flags & EBB_F_ADOPTED)
+	if (x->flags & EBB_F_IMPORTED)
 		return;
 	x->flags |= EBB_F_DROPPED;
 	if (x->storage)

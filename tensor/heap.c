@@ -42,7 +42,8 @@ static void unlink_free(ebb_block *b)
 	b->free = false;
 }
 
-/* Memory of at least so many bytes, or as many as would be wanted: rather a small region than none. */
+/* Memory of at least so many bytes, or as many as would be wanted: rather a small region than
+ * none. */
 static bool find_memory(ebb_pool *p, ebb_region *r, size_t bytes)
 {
 	size_t wanted = p->heap.reserved / 2 > LEAST_REGION ? p->heap.reserved / 2 : LEAST_REGION;

@@ -2,15 +2,15 @@
  * internal.h - tensors, storages and memory, for tensor/, autograd/, autograd/watching/,
  * autograd/transforms/, archive/, ops/ and training/ only.
  *
- * A tape is to its tensors an ebb_context: the first error, the pool that their data comes from, the
- * arena that their structs lie in.  The context is the first member of struct ebb_tape.
+ * A tape is to its tensors an ebb_context: the first error, the pool that their data comes from,
+ * the arena that their structs lie in.  The context is the first member of struct ebb_tape.
  */
 #ifndef EBB_TENSOR_INTERNAL_H
 #define EBB_TENSOR_INTERNAL_H
 
 #include <assert.h>
 
-#include "tensor/factors.h"
+#include "tensor/deferred.h"
 #include "tensor/memory.h"
 
 /* ---- The life of a value (life.c) ------------------------------------------------------------ */
@@ -21,10 +21,10 @@
  *	present: in memory;
  *	absent: its node, the maker, can compute it again.  A value with a maker becomes absent when
  *		its last reader has gone, and keeps its memory for a saver only once it has no maker;
- *	product: the sum of outer products of its factors, in memory that is not written to yet.
+ *	product: the sum of outer products of its deferred, in memory that is not written to yet.
  * ebb_present is the door to a value that is to be read, ebb_overwrite to one that is to be written over;
  * ebb_is_sole says whether a handle's owner alone would notice.  Without readers and savers the storage
- * itself goes.  A storage without a pool is a stored tensor's: nobody counts who holds it, because several
+ * itself goes.  A storage without a pool is a persistent tensor's: nobody counts who holds it, because several
  * threads may read it at once.
  */
 typedef enum ebb_presence { EBB_PRESENT, EBB_ABSENT, EBB_PRODUCT } ebb_presence;
@@ -41,8 +41,8 @@ struct ebb_storage {
 	bool handed_out;    /* its user may read it at any time: never a product again */
 	bool made;          /* a sweep made it again, and is one of its readers */
 	union {
-		struct ebb_node *maker; /* on a pool: that can compute it again, or NULL */
-		struct ebb_factors_kept *factors; /* without one: room for its factors, or NULL */
+		struct ebb_node *maker;        /* on a pool: that can compute it again, or NULL */
+		struct ebb_deferred *deferred; /* without one: room for its deferred, or NULL */
 	} of;
 	ebb_storage *next; /* of those that sweeps made again, or of spare ones */
 };
@@ -60,7 +60,7 @@ struct ebb_descriptors {
 ebb_storage *ebb_pool_take(ebb_pool *p, size_t bytes);
 bool ebb_add_descriptors(ebb_pool *p);
 void ebb_pool_free(ebb_pool *p);
-/* A stored tensor's, with a size of its own. */
+/* A persistent tensor's, with a size of its own. */
 ebb_storage *ebb_storage_new(size_t bytes);
 void ebb_storage_free(ebb_storage *s);
 /* A value in use needs but so many bytes from now on. */
@@ -105,15 +105,16 @@ static inline void ebb_unref_saved(ebb_storage *s)
 		ebb_last_saver_left(s);
 }
 
-/* s's value is in memory afterwards.  False: its tape has failed; a value that is not absent always can
- * be. */
+/* s's value is in memory afterwards.  False: its tape has failed; a value that is not absent
+ * always can be. */
 bool ebb_make_present(ebb_storage *s);
 static inline bool ebb_present(ebb_storage *s)
 {
 	return s->presence == EBB_PRESENT || ebb_make_present(s);
 }
 
-/* From here on s has another value, that its caller writes; a product need not be computed before. */
+/* From here on s has another value, that its caller writes; a product need not be computed
+ * before. */
 void ebb_overwrite(ebb_storage *s);
 /* s stays in memory for its savers: its maker cannot, or need not, compute it again. */
 void ebb_keep(ebb_storage *s);
@@ -139,24 +140,25 @@ bool ebb_tally_end(ebb_tally *y, ebb_error *e);
 
 /* ---- Sums of outer products (product.c) ------------------------------------------------------ */
 
-/* s, a stored gradient that was not handed out, becomes the product a^T b of sizes {rows,out,in}, of which
- * it keeps copies.  False: no memory for them, and s is as it was. */
+/* s, a persistent gradient that was not handed out, becomes the product a^T b of sizes
+ * {rows,out,in}, of which it keeps copies.  False: no memory for them, and s is as it was. */
 bool ebb_keep_product(ebb_storage *s, ebb_dtype dtype, const int64_t sizes[3], const void *a,
 	const void *b, bool flush);
 /* rows 0 unless s is a product. */
-ebb_factors ebb_factors_of(const ebb_storage *s);
+ebb_outer_product ebb_outer_product_of(const ebb_storage *s);
 /* The door's own. */
 void ebb_compute_product(ebb_storage *s);
 /* The values of a product, for an observer, into memory that it does not use: s stays a product. */
 void ebb_write_product(ebb_storage *s);
-/* Before its user gets a stored gradient, who may keep it or its address: it is present from now on. */
+/* Before its user gets a persistent gradient, who may keep it or its address: it is present from
+ * now on. */
 void ebb_hand_out(ebb_storage *s);
-void ebb_free_factors(ebb_storage *s);
+void ebb_free_deferred(ebb_storage *s);
 
 /* ---- What a tape is to its tensors ----------------------------------------------------------- */
 
-/* Where a failure happens, for its message: inside a gradient, the call site of its node and the op (NULL:
- * the sweep itself). */
+/* Where a failure happens, for its message: inside a gradient, the call site of its node and the
+ * op (NULL: the sweep itself). */
 typedef struct ebb_place {
 	const char *site, *gradient_of;
 } ebb_place;
@@ -177,10 +179,10 @@ typedef struct ebb_context {
 	ebb_arena kept;       /* handles in debug mode */
 	ebb_tensor **tracked; /* in debug mode: the handles that are not stale, in order */
 	int64_t ntracked, tracked_capacity;
-	ebb_arena *handles;   /* where handles lie: kept or arena */
-	ebb_tensor **adopted; /* handles of stored tensors */
-	int64_t nadopted, adopted_capacity;
-	int32_t *adopted_table; /* open addressing over adopted[]; -1 is empty */
+	ebb_arena *handles;    /* where handles lie: kept or arena */
+	ebb_tensor **imported; /* handles of persistent tensors */
+	int64_t nimported, imported_capacity;
+	int32_t *imported_table; /* open addressing over imported[]; -1 is empty */
 	int64_t table_capacity;
 	ebb_arena names; /* a tensor older than a mark may be named after it */
 	ebb_pool pool;
@@ -220,9 +222,9 @@ enum {
 	EBB_F_DROPPED = 1 << 0,    /* the user may not read it any more */
 	EBB_F_HIDDEN = 1 << 1,     /* inside a vjp that did not declare to read it */
 	EBB_F_LEAF = 1 << 2,       /* a variable */
-	EBB_F_WANTS_GRAD = 1 << 3, /* a stored tensor that wants a gradient */
+	EBB_F_WANTS_GRAD = 1 << 3, /* a persistent tensor that wants a gradient */
 	EBB_F_HAS_GRAD = 1 << 4,   /* its gradient has been deposited since it was zeroed */
-	EBB_F_ADOPTED = 1 << 5,    /* the tape's handle for a stored tensor */
+	EBB_F_IMPORTED = 1 << 5,   /* the tape's handle for a persistent tensor */
 	EBB_F_SWEEP = 1 << 6,      /* made by a sweep */
 	/* made by a sweep that does not record: its struct may be reused */
 	EBB_F_TEMPORARY = 1 << 7,
@@ -236,7 +238,7 @@ enum {
 };
 
 struct ebb_tensor {
-	ebb_tape *tape; /* NULL: stored */
+	ebb_tape *tape; /* NULL: persistent */
 	ebb_storage *storage;
 	char *data;
 	int64_t count;
@@ -244,15 +246,15 @@ struct ebb_tensor {
 	uint16_t flags;
 	uint8_t dtype, ndim;
 	int64_t offset; /* of data in the storage, in bytes */
-	/* who keeps the value readable through this handle: the list of live ones, accumulators, gradients
-	 * that are given and not added yet */
+	/* who keeps the value readable through this handle: the list of live ones, accumulators,
+	 * gradients that are given and not added yet */
 	int32_t holds;
 	bool stale;  /* in debug mode: of a part that was reset or rewound */
 	int8_t part; /* shown to observers: 1 + the part of its node that it is the value of */
 	ebb_tensor *grad;
-	const ebb_tensor *stored; /* behind an adopted handle */
-	const ebb_error *fault;   /* of the store that a stored tensor belongs to, or NULL */
-	const char *dropped_by;   /* the path of the scope whose end dropped it, or NULL */
+	const ebb_tensor *persistent; /* behind an imported handle */
+	const ebb_error *fault; /* of the store that a persistent tensor belongs to, or NULL */
+	const char *dropped_by; /* the path of the scope whose end dropped it, or NULL */
 	char *name;
 	int64_t shape[EBB_MAX_DIMS], strides[EBB_MAX_DIMS];
 };
@@ -270,8 +272,8 @@ uint16_t ebb_layout_of(int ndim, const int64_t *shape, const int64_t *strides);
 void ebb_strides_of(ebb_order order, int ndim, const int64_t *shape, int64_t *strides);
 /* Dense strides in the same order of axes as the given ones. */
 void ebb_strides_like(int ndim, const int64_t *shape, const int64_t *like, int64_t *strides);
-/* That of a result that is x moved about: channels last if x's axes are in that order, in a view with
- * gaps too; else rows. */
+/* That of a result that is x moved about: channels last if x's axes are in that order, in a view
+ * with gaps too; else rows. */
 ebb_order ebb_order_kept(const ebb_tensor *x);
 /* Sizes before, of, and after an axis of a row-major tensor. */
 typedef struct ebb_around {
@@ -306,7 +308,7 @@ static inline uint16_t ebb_order_flag(ebb_order order)
 }
 
 /* ebb_tensor_new, whose memory is not written to unless zeroed. */
-ebb_tensor *ebb_stored_new(
+ebb_tensor *ebb_persistent_new(
 	ebb_dtype dtype, ebb_shape shape, bool channels_last, bool zeroed, ebb_error *e);
 /* Debug mode as the environment says (handle.c). */
 void ebb_start_debug(ebb_context *c);
@@ -342,11 +344,11 @@ ebb_tensor *ebb_handle_new(
 	ebb_tape *t, ebb_dtype dtype, int ndim, const int64_t *shape, int64_t count);
 /* Another handle on x's memory: a constant of x's shape. */
 ebb_tensor *ebb_handle_alias(ebb_tape *t, const ebb_tensor *x);
-/* The tape's handle for a stored tensor if there is one (adopt.c); a new one, a constant, or NULL without
- * memory.  Those from number first on are forgotten. */
-ebb_tensor *ebb_adopted(const ebb_context *c, const ebb_tensor *stored);
-ebb_tensor *ebb_adopt_new(ebb_tape *t, ebb_tensor *stored);
-void ebb_forget_adopted(ebb_context *c, int64_t first);
+/* The tape's handle for a persistent tensor if there is one (import.c); a new one, a constant,
+ * or NULL without memory.  Those from number first on are forgotten. */
+ebb_tensor *ebb_imported(const ebb_context *c, const ebb_tensor *persistent);
+ebb_tensor *ebb_import_new(ebb_tape *t, ebb_tensor *persistent);
+void ebb_forget_imported(ebb_context *c, int64_t first);
 /* Nobody may read x's value through x any more. */
 void ebb_drop_value(ebb_tensor *x);
 /* Whether x is all that keeps its value readable, with one hold: whose it is may write over it. */
@@ -358,7 +360,8 @@ static inline bool ebb_is_sole(const ebb_tensor *x)
 	       !(x->flags & (EBB_F_DROPPED | EBB_F_SHOWN | EBB_F_HIDDEN));
 }
 
-/* One hold more, and one less: the last one drops the value, and hands out the struct again if it may. */
+/* One hold more, and one less: the last one drops the value, and hands out the struct again if it
+ * may. */
 void ebb_last_hold_left(ebb_tensor *x);
 static inline void ebb_hold(ebb_tensor *x)
 {
@@ -371,7 +374,7 @@ static inline void ebb_unhold(ebb_tensor *x)
 		ebb_last_hold_left(x);
 }
 /* ebb_grad_of, for the engine's own use: it may not be computed yet. */
-ebb_tensor *ebb_deposited(const ebb_tensor *x);
+ebb_tensor *ebb_accumulated(const ebb_tensor *x);
 /* "was released", or "was dropped at the end of scope " (whose path follows) */
 const char *ebb_dropped_how(const ebb_tensor *x);
 /* x, temporary and dropped: its struct may be handed out again. */
@@ -383,7 +386,8 @@ static inline void ebb_note_origin(ebb_tensor *x, const char *op, const char *si
 		ebb_track_origin(x, op, site);
 }
 
-/* Whether kernels of x's type on x's tape flush subnormal numbers; not those on stored tensors. */
+/* Whether kernels of x's type on x's tape flush subnormal numbers; not those on persistent
+ * tensors. */
 static inline bool ebb_flushes(const ebb_tensor *x)
 {
 	return x->tape && (ebb_context_of(x->tape)->flushed >> x->dtype & 1);

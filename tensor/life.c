@@ -55,8 +55,8 @@ static ebb_storage *take_new(ebb_pool *p, size_t bytes, int size_class, size_t r
 	return s;
 }
 
-/* After the first step of a loop everything is found again: a small value in the free list of its size
- * class, the memory of a large one on the heap. */
+/* After the first step of a loop everything is found again: a small value in the free list of
+ * its size class, the memory of a large one on the heap. */
 ebb_storage *ebb_pool_take(ebb_pool *p, size_t bytes)
 {
 	size_t rounded = 0;
@@ -103,7 +103,8 @@ static void end(ebb_storage *s)
 	give_storage(s->pool, s);
 }
 
-/* The value's memory waits under a descriptor of its own.  Without memory for that the value stays. */
+/* The value's memory waits under a descriptor of its own.  Without memory for that the value
+ * stays. */
 static void become_absent(ebb_storage *s)
 {
 	ebb_storage *other = spare_storage(s->pool);
@@ -142,17 +143,17 @@ void ebb_storage_trim(ebb_storage *s, size_t bytes)
 	s->pool->in_use -= before - s->bytes;
 }
 
-/* ---- Values of stored tensors ---------------------------------------------------------------- */
+/* ---- Values of persistent tensors ------------------------------------------------------------ */
 
-typedef struct stored_value {
+typedef struct persistent_value {
 	ebb_storage storage;
 	void *memory;
 	size_t size;
-} stored_value;
+} persistent_value;
 
 ebb_storage *ebb_storage_new(size_t bytes)
 {
-	stored_value *v = ebb_alloc_zeroed(sizeof *v);
+	persistent_value *v = ebb_alloc_zeroed(sizeof *v);
 	ebb_storage *s;
 
 	if (!v)
@@ -171,11 +172,11 @@ ebb_storage *ebb_storage_new(size_t bytes)
 
 void ebb_storage_free(ebb_storage *s)
 {
-	stored_value *v = (stored_value *)(void *)s;
+	persistent_value *v = (persistent_value *)(void *)s;
 
 	if (!s)
 		return;
-	ebb_free_factors(s);
+	ebb_free_deferred(s);
 	ebb_processor.free(v->memory, v->size);
 	ebb_free(v, sizeof *v);
 }

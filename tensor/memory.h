@@ -1,8 +1,8 @@
 /*
  * memory.h - where memory comes from: devices, blocks, the pool and its heap, arenas.
  *
- * A block is a piece of a device's memory.  Descriptors of blocks lie apart from what they describe,
- * in the processor's memory.
+ * A block is a piece of a device's memory.  Descriptors of blocks lie apart from what they
+ * describe, in the processor's memory.
  */
 #ifndef EBB_TENSOR_MEMORY_H
 #define EBB_TENSOR_MEMORY_H

@@ -1,5 +1,6 @@
 /*
- * option.h - what an option that was left out means.  For every folder above, and installed nowhere.
+ * option.h - what an option that was left out means.  For every folder above, and installed
+ * nowhere.
  */
 #ifndef EBB_AUTOGRAD_OPTION_H
 #define EBB_AUTOGRAD_OPTION_H

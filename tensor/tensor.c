@@ -104,7 +104,7 @@ const char *ebb_name(const ebb_tensor *x)
 
 void ebb_set_name(ebb_tensor *x, const char *name)
 {
-	if (!x || !name || ebb_is_stale(x, "set_name") || (x->flags & EBB_F_ADOPTED))
+	if (!x || !name || ebb_is_stale(x, "set_name") || (x->flags & EBB_F_IMPORTED))
 		return;
 	if (!x->name) {
 		x->name = x->tape ? ebb_arena_take(&ebb_context_of(x->tape)->names, NAME)
@@ -254,7 +254,7 @@ void *ebb_data_mutable(ebb_tensor *x)
 
 /* ---- Stored tensors -------------------------------------------------------------------------- */
 
-ebb_tensor *ebb_stored_new(
+ebb_tensor *ebb_persistent_new(
 	ebb_dtype dtype, ebb_shape shape, bool channels_last, bool zeroed, ebb_error *e)
 {
 	int64_t count;
@@ -310,7 +310,7 @@ ebb_tensor *ebb_stored_new(
 
 ebb_tensor *ebb_tensor_new(ebb_dtype dtype, ebb_shape shape, bool channels_last, ebb_error *e)
 {
-	return ebb_stored_new(dtype, shape, channels_last, true, e);
+	return ebb_persistent_new(dtype, shape, channels_last, true, e);
 }
 
 void ebb_tensor_free(ebb_tensor *x)
@@ -359,28 +359,28 @@ ebb_tensor *ebb_detach_copy(const ebb_tensor *x)
 
 /* ---- Gradients of leaves --------------------------------------------------------------------- */
 
-ebb_tensor *ebb_deposited(const ebb_tensor *x)
+ebb_tensor *ebb_accumulated(const ebb_tensor *x)
 {
-	if (x && x->stored)
-		x = x->stored;
+	if (x && x->persistent)
+		x = x->persistent;
 	return x && (x->flags & EBB_F_HAS_GRAD) && !(x->grad->flags & EBB_F_DROPPED) ? x->grad
 	                                                                             : NULL;
 }
 
 ebb_tensor *ebb_grad_of(const ebb_tensor *x)
 {
-	ebb_tensor *g = ebb_is_stale(x, "grad_of") ? NULL : ebb_deposited(x);
+	ebb_tensor *g = ebb_is_stale(x, "grad_of") ? NULL : ebb_accumulated(x);
 
 	if (g)
 		ebb_hand_out(g->storage);
 	return g;
 }
 
-const ebb_tensor *ebb_grad_or_factors(const ebb_tensor *x, ebb_factors *f)
+const ebb_tensor *ebb_grad_or_outer_product(const ebb_tensor *x, ebb_outer_product *f)
 {
-	const ebb_tensor *g = ebb_deposited(x);
+	const ebb_tensor *g = ebb_accumulated(x);
 
-	*f = g && !g->tape ? ebb_factors_of(g->storage) : (ebb_factors){0};
+	*f = g && !g->tape ? ebb_outer_product_of(g->storage) : (ebb_outer_product){0};
 	return g;
 }
 
@@ -388,8 +388,8 @@ void ebb_zero_grad(ebb_tensor *x)
 {
 	if (ebb_is_stale(x, "zero_grad"))
 		return;
-	if (x && x->stored)
-		x = (ebb_tensor *)x->stored;
+	if (x && x->persistent)
+		x = (ebb_tensor *)x->persistent;
 	if (x)
 		x->flags &= (uint16_t)~EBB_F_HAS_GRAD;
 }

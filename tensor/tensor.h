@@ -76,8 +76,8 @@ typedef struct ebb_axes {
 } ebb_axes;
 #define EBB_AXES(...) ((ebb_axes){(int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), {__VA_ARGS__}})
 
-/* Memory orders.  An op says in which it takes its inputs; ebb_begin copies (through the recorded op
- * "dense") what is in another. */
+/* Memory orders.  An op says in which it takes its inputs; ebb_begin copies (through the
+ * recorded op "dense") what is in another. */
 typedef enum ebb_order {
 	EBB_DENSE,         /* one block without gaps, axes in any order */
 	EBB_ROWS,          /* row-major */
@@ -125,35 +125,38 @@ EBB_API const char *ebb_error_message(const ebb_tape *t);
 EBB_API void ebb_clear_error(ebb_tape *t);
 /* The tape's error, or NULL if there is none.  For a NULL tape: that there is none. */
 EBB_API const ebb_error *ebb_tape_error(const ebb_tape *t);
-/* Of n errors (NULLs are none) the one that happened first; NULL if there is none.  ebb.h has ebb_ok
- * and ebb_first_error, which take tapes, stores, optimizers and loaders themselves. */
+/* Of n errors (NULLs are none) the one that happened first; NULL if there is none.  ebb.h has
+ * ebb_ok and ebb_first_error, which take tapes, stores, optimizers and loaders themselves. */
 EBB_API const ebb_error *ebb_earliest_error(int n, const ebb_error *const *e);
 /* Fails the tape, for ops of one's own: "site: text in scope".  The first failure wins.
  * Returns NULL. */
 EBB_API ebb_tensor *ebb_fail(
 	ebb_tape *t, ebb_status status, const char *site, const char *format, ...) EBB_PRINTF(4, 5);
 
-/* ---- A tape's default type ---------------------------------------------------------------------- */
+/* ---- A tape's default type ------------------------------------------------------------------- */
 
-/* Of what is made on a tape without a type of its own: EBB_F32, or EBB_F64.  Returns the former one. */
+/* Of what is made on a tape without a type of its own: EBB_F32, or EBB_F64.  Returns the former
+ * one. */
 EBB_API ebb_dtype ebb_set_default_dtype(ebb_tape *t, ebb_dtype dtype);
 EBB_API ebb_dtype ebb_default_dtype(const ebb_tape *t);
 
-/* ---- Subnormal numbers -------------------------------------------------------------------------- */
+/* ---- Subnormal numbers ----------------------------------------------------------------------- */
 
-/* How the kernels of a tape's ops treat subnormal numbers (F32: below 2^-126 = 1.2e-38, F64: below
- * 2^-1022 = 2.2e-308), in all threads alike.  Flushed, a subnormal operand counts as zero and a
- * subnormal result becomes zero; kept, each may cost its processor a hundred cycles or more.  Values
- * that are stored and not computed (ebb_from_f32, ebb_full, ebb_copy_in, ..) stay as they are.
+/* How the kernels of a tape's ops treat subnormal numbers (F32: below 2^-126 = 1.2e-38, F64:
+ * below 2^-1022 = 2.2e-308), in all threads alike.  Flushed, a subnormal operand counts as zero
+ * and a subnormal result becomes zero; kept, each may cost its processor a hundred cycles or
+ * more.  Values that are persistent and not computed (ebb_from_f32, ebb_full, ebb_copy_in, ..)
+ * stay as they are.
  *
- * The default flushes F32: gradients that fade reach 1e-38 within tens of layers, and would make the
- * backward pass many times slower there.  It keeps them in F64, so that what a gradient-flow figure
- * shows in double precision goes down to 4.9e-324; a run that must see what F32 loses is made in F64, or
- * with EBB_FLUSH_NEVER.  (PyTorch's default keeps them in both.)  Optimizers have no tape and always
- * flush.  Kernels round to nearest and trap nothing, whatever the calling thread's floating-point state,
- * which is as it was in callbacks and after every call.  Numbers that an op derives once from its options
- * (the divisor of a mean) follow the calling thread's rounding.  Processors other than x86 with SSE2
- * and 64-bit ARM keep subnormal numbers always. */
+ * The default flushes F32: gradients that fade reach 1e-38 within tens of layers, and would make
+ * the backward pass many times slower there.  It keeps them in F64, so that what a gradient-flow
+ * figure shows in double precision goes down to 4.9e-324; a run that must see what F32 loses is
+ * made in F64, or with EBB_FLUSH_NEVER.  (PyTorch's default keeps them in both.)  Optimizers
+ * have no tape and always flush.  Kernels round to nearest and trap nothing, whatever the
+ * calling thread's floating-point state, which is as it was in callbacks and after every call. 
+ * Numbers that an op derives once from its options (the divisor of a mean) follow the calling
+ * thread's rounding.  Processors other than x86 with SSE2 and 64-bit ARM keep subnormal numbers
+ * always. */
 typedef enum ebb_flush {
 	EBB_FLUSH_NEVER,
 	EBB_FLUSH_ALWAYS, /* F32 and F64 */
@@ -162,7 +165,7 @@ typedef enum ebb_flush {
 EBB_API ebb_flush ebb_set_flush_subnormal(ebb_tape *t, ebb_flush flush);
 EBB_API ebb_flush ebb_flush_subnormal(const ebb_tape *t);
 
-/* ---- Random numbers ----------------------------------------------------------------------------- */
+/* ---- Random numbers -------------------------------------------------------------------------- */
 
 /* The random generator is counter-based: the n-th random op after seeding draws from stream n. */
 EBB_API void ebb_seed(ebb_tape *t, uint64_t seed);
@@ -177,10 +180,11 @@ EBB_API ebb_random ebb_random_next(ebb_tape *t);
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
 /* The process-wide allocation hook; all memory that Ebb takes from the system passes it
- * (OpenBLAS's, libjpeg's, libzip's and Jansson's own, and threads' stacks apart). old_size 0: allocate (p is NULL);
- * new_size 0: free (returns NULL); else reallocate.  Returns memory aligned like malloc's, or
- * NULL.  Set it before anything else is allocated, or to one that understands the former's
- * memory; NULL restores the C library's.  It may be called from several threads. */
+ * (OpenBLAS's, libjpeg's, libzip's and Jansson's own, and threads' stacks apart). old_size 0:
+ * allocate (p is NULL); new_size 0: free (returns NULL); else reallocate.  Returns memory
+ * aligned like malloc's, or NULL.  Set it before anything else is allocated, or to one that
+ * understands the former's memory; NULL restores the C library's.  It may be called from several
+ * threads. */
 typedef void *(*ebb_alloc_fn)(void *ctx, void *p, size_t old_size, size_t new_size);
 EBB_API void ebb_set_allocator(ebb_alloc_fn fn, void *ctx);
 /* The hook itself, for the library's folders and for custom ops. */
@@ -227,23 +231,24 @@ EBB_API const char *ebb_describe(const ebb_tensor *x, char *buffer, size_t size)
  * channels_last: 3 to 5 axes, axis 1 innermost in memory. */
 EBB_API ebb_tensor *ebb_tensor_new(
 	ebb_dtype dtype, ebb_shape shape, bool channels_last, ebb_error *e);
-EBB_API void ebb_tensor_free(ebb_tensor *x); /* a stored tensor; a tape's tensor is left alone */
-/* For what owns stored tensors: while e, which must live as long as x, has an error, a tape that meets x
- * fails with it.  NULL: none. */
+EBB_API void ebb_tensor_free(
+	ebb_tensor *x); /* a persistent tensor; a tape's tensor is left alone */
+/* For what owns persistent tensors: while e, which must live as long as x, has an error, a tape
+ * that meets x fails with it.  NULL: none. */
 EBB_API void ebb_set_fault(ebb_tensor *x, const ebb_error *e);
 /* Stored tensors only: whether ops on it record and ebb_backward deposits its gradient; a tape
- * that has recorded it as a leaf forgets that with its next reset.  False if not a stored real
+ * that has recorded it as a leaf forgets that with its next reset.  False if not a persistent real
  * tensor. */
 EBB_API bool ebb_set_requires_grad(ebb_tensor *x, bool on);
-/* A stored copy of x's value in x's memory order; the caller frees it.  NULL on failure (an
+/* A persistent copy of x's value in x's memory order; the caller frees it.  NULL on failure (an
  * error on x's tape). */
 EBB_API ebb_tensor *ebb_detach_copy(const ebb_tensor *x);
 
-/* The gradient that ebb_backward deposited for a variable or a stored tensor; NULL if none was
- * (since it was zeroed). Several sweeps add up.  A variable's lives until reset, or until a
- * rewind to before its deposit; a stored tensor's as long as it does, and one at a time may be the
- * thread that deposits in a stored tensor or is the first to ask for its gradient: a large weight's
- * is computed only then. */
+/* The gradient that ebb_backward deposited for a variable or a persistent tensor; NULL if none
+ * was (since it was zeroed). Several sweeps add up.  A variable's lives until reset, or until a
+ * rewind to before its deposit; a persistent tensor's as long as it does, and one at a time may
+ * be the thread that deposits in a persistent tensor or is the first to ask for its gradient: a
+ * large weight's is computed only then. */
 EBB_API ebb_tensor *ebb_grad_of(const ebb_tensor *x);
 EBB_API void ebb_zero_grad(ebb_tensor *x); /* forgets it (the memory stays) */
 

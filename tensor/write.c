@@ -132,15 +132,15 @@ static bool is_temporary(const char *name)
 	return *name == '-' && name[1] && name[1 + strspn(name + 1, "0123456789")] == '\0';
 }
 
-/* A writer holds a lock on its temporary file (flock), which ends with its process.  A temporary file that
- * can be locked has no writer any more. */
+/* A writer holds a lock on its temporary file (flock), which ends with its process.  A temporary
+ * file that can be locked has no writer any more. */
 static bool lock(int fd)
 {
 	return flock(fd, LOCK_EX | LOCK_NB) == 0;
 }
 
-/* Whether a name in a directory still leads to the open file: another writer may have removed it before it was
- * locked. */
+/* Whether a name in a directory still leads to the open file: another writer may have removed it
+ * before it was locked. */
 static bool is_there(int fd, int directory, const char *name)
 {
 	struct stat open_one, named;
@@ -177,8 +177,9 @@ static void remove_abandoned(const char *to)
 	path_free(&directory);
 }
 
-/* Whether a new file is this writer's.  A lock that is held is held by a writer that takes the file for
- * abandoned, and removes it.  A file system without locks has none to lose: nothing is removed there. */
+/* Whether a new file is this writer's.  A lock that is held is held by a writer that takes the
+ * file for abandoned, and removes it.  A file system without locks has none to lose: nothing is
+ * removed there. */
 static bool is_mine(int fd, const char *name)
 {
 	return lock(fd) ? is_there(fd, AT_FDCWD, name) : errno != EWOULDBLOCK;
@@ -211,8 +212,8 @@ static int open_temporary(const char *to, path *temporary)
 	return -1;
 }
 
-/* Without the right to change the owner the new file keeps its own, and gets the group if that is permitted.
- * EINVAL: a user namespace does not know the owner. */
+/* Without the right to change the owner the new file keeps its own, and gets the group if that
+ * is permitted. EINVAL: a user namespace does not know the owner. */
 static bool hand_on(int fd, const struct stat *old)
 {
 	if (fchown(fd, old->st_uid, old->st_gid) == 0)
@@ -234,8 +235,8 @@ static bool resemble(int fd, const struct stat *old)
 	return now.st_mode == old->st_mode || fchmod(fd, old->st_mode & 07777) == 0;
 }
 
-/* Puts the names of the directory of to on the disk.  Some file systems cannot do that for a directory, and
- * say EINVAL. */
+/* Puts the names of the directory of to on the disk.  Some file systems cannot do that for a
+ * directory, and say EINVAL. */
 static bool sync_directory(const char *to)
 {
 	size_t n = directory_length(to);
@@ -372,8 +373,8 @@ void ebb_output_discard(ebb_output *o)
 	errno = reason;
 }
 
-/* A close may report an error that no write did.  It is a second descriptor that is closed: the first one holds
- * the lock until the temporary file has its name. */
+/* A close may report an error that no write did.  It is a second descriptor that is closed: the
+ * first one holds the lock until the temporary file has its name. */
 static bool is_written(const ebb_output *o)
 {
 	int second = fcntl(o->fd, F_DUPFD_CLOEXEC, 0);

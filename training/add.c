@@ -27,7 +27,7 @@ void ebb_saver_free_items(ebb_saver *s)
 	ebb_free(s->item, (size_t)s->capacity * sizeof *s->item);
 }
 
-/* ---- Names ------------------------------------------------------------------------------------ */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 /* Whether one name is the other, or continues it behind a dot. */
 static bool overlap(const char *a, const char *b)
@@ -83,7 +83,7 @@ static bool check_name(const ebb_saver *s, const char *name, ebb_error *e)
 	return true;
 }
 
-/* ---- Items ------------------------------------------------------------------------------------ */
+/* ---- Items ----------------------------------------------------------------------------------- */
 
 static char *joined(const char *a, const char *b)
 {

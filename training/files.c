@@ -13,7 +13,7 @@
 
 enum { DIGITS = 12, MOST_DIGITS = 19, EXTRA = MOST_DIGITS + 8 };
 
-/* ---- Names ------------------------------------------------------------------------------------ */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 static bool is_directory(const char *path)
 {
@@ -119,7 +119,7 @@ char *ebb_saves_path(const ebb_saves *f, int64_t step)
 	return extended(f, extra);
 }
 
-/* ---- What there is ---------------------------------------------------------------------------- */
+/* ---- What there is --------------------------------------------------------------------------- */
 
 /* The step in a name that ebb_saves_path gives, or -1. */
 static int64_t step_in(const ebb_saves *f, const char *name)
@@ -231,7 +231,7 @@ char *ebb_saves_other(const ebb_saves *f, ebb_error *e)
 	return path;
 }
 
-/* ---- Removing --------------------------------------------------------------------------------- */
+/* ---- Removing -------------------------------------------------------------------------------- */
 
 static bool remove_step(const ebb_saves *f, int64_t step, ebb_error *e)
 {

@@ -1,5 +1,6 @@
 /*
- * internal.h - what a saver is made of: items, the names of its files, and a copy that is being written.
+ * internal.h - what a saver is made of: items, the names of its files, and a copy that is being
+ * written.
  */
 #ifndef EBB_TRAINING_INTERNAL_H
 #define EBB_TRAINING_INTERNAL_H
@@ -12,7 +13,7 @@
 #include "training/snapshot.h"
 #include "training/training.h"
 
-/* ---- Items (items.c) -------------------------------------------------------------------------- */
+/* ---- Items (items.c) ------------------------------------------------------------------------- */
 
 typedef struct ebb_saved ebb_saved;
 
@@ -50,7 +51,7 @@ struct ebb_saved {
 extern const ebb_saved_kind ebb_saved_params, ebb_saved_optim, ebb_saved_loader, ebb_saved_numbers,
 	ebb_saved_tape, ebb_saved_tensor, ebb_saved_text;
 
-/* ---- Files (files.c) -------------------------------------------------------------------------- */
+/* ---- Files (files.c) ------------------------------------------------------------------------- */
 
 /* The parts of a path: directory (with its slash), name, ending (with its dot). */
 typedef struct ebb_saves {
@@ -61,24 +62,25 @@ typedef struct ebb_saves {
 
 bool ebb_saves_new(ebb_saves *f, const char *path, int keep, ebb_error *e, const char *site);
 void ebb_saves_free(ebb_saves *f);
-/* Where the save of a step goes; the best one: step -1.  The caller frees it with its length + 1.  NULL without
- * memory. */
+/* Where the save of a step goes; the best one: step -1.  The caller frees it with its length +
+ * 1.  NULL without memory. */
 char *ebb_saves_path(const ebb_saves *f, int64_t step);
 typedef struct ebb_steps {
 	int64_t *at;
 	int64_t count, capacity;
 } ebb_steps;
-/* The steps of the files that are there, newest first, and their number; with keep = 0 a step of 0 for the
- * one file.  The caller frees them.  -1 with an error. */
+/* The steps of the files that are there, newest first, and their number; with keep = 0 a step of
+ * 0 for the one file.  The caller frees them.  -1 with an error. */
 int64_t ebb_saves_list(const ebb_saves *f, ebb_steps *steps, ebb_error *e);
 void ebb_steps_free(ebb_steps *s);
-/* A file of the saver that this one would be with .keep, or without; NULL: there is none, or an error. */
+/* A file of the saver that this one would be with .keep, or without; NULL: there is none, or an
+ * error. */
 char *ebb_saves_other(const ebb_saves *f, ebb_error *e);
-/* Removes what goes once step is on the disk: all before the last n, and with later the files of later steps;
- * without it those stay, and do not count. */
+/* Removes what goes once step is on the disk: all before the last n, and with later the files of
+ * later steps; without it those stay, and do not count. */
 bool ebb_saves_prune(const ebb_saves *f, int64_t step, bool later, ebb_error *e);
 
-/* ---- Writing (write.c) ------------------------------------------------------------------------ */
+/* ---- Writing (write.c) ----------------------------------------------------------------------- */
 
 /* A save that is being written, or was. */
 typedef struct ebb_writing {
@@ -95,20 +97,23 @@ typedef struct ebb_writing {
 	pthread_t thread;
 } ebb_writing;
 
-/* Writes archive, which is freed, and path too.  in_thread: in a thread of its own, if there can be one. */
+/* Writes archive, which is freed, and path too.  in_thread: in a thread of its own, if there can be
+ * one. */
 void ebb_writing_begin(ebb_writing *w, bool in_thread);
-/* Returns when it is written.  In a child of fork the thread is the parent's, and so is its file. */
+/* Returns when it is written.  In a child of fork the thread is the parent's, and so is its
+ * file. */
 void ebb_writing_end(ebb_writing *w);
 /* Whether ebb_writing_end would have something to do, and not wait. */
 bool ebb_writing_has_ended(const ebb_writing *w);
 double ebb_writing_now(void); /* seconds */
 
-/* ---- The saver -------------------------------------------------------------------------------- */
+/* ---- The saver ------------------------------------------------------------------------------- */
 
 void ebb_saver_free_items(ebb_saver *s); /* add.c */
 /* All that is saved, as it is in memory, for saver.c and resume.c. */
 ebb_archive *ebb_saver_gather(ebb_saver *s, int64_t step, ebb_error *e);
-/* Whether all could be added, and nothing of it has an error: it may be in the middle of a step then. */
+/* Whether all could be added, and nothing of it has an error: it may be in the middle of a step
+ * then. */
 bool ebb_saver_is_ready(const ebb_saver *s, ebb_error *e);
 /* Waits for what is being written. */
 void ebb_saver_finish(ebb_saver *s);

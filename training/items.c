@@ -8,7 +8,7 @@
 #include "nn/weights.h"
 #include "training/internal.h"
 
-/* ---- Parameter stores ------------------------------------------------------------------------- */
+/* ---- Parameter stores ------------------------------------------------------------------------ */
 
 static const char FROZEN[] = ".frozen";
 
@@ -87,7 +87,7 @@ static void params_spoil(ebb_saved *x, const ebb_error *e)
 const ebb_saved_kind ebb_saved_params = {
 	"a parameter store", params_fault, params_put, params_fits, params_take, params_spoil};
 
-/* ---- Optimizers ------------------------------------------------------------------------------- */
+/* ---- Optimizers ------------------------------------------------------------------------------ */
 
 static const ebb_error *optim_fault(const ebb_saved *x)
 {
@@ -115,7 +115,7 @@ static bool optim_take(ebb_saved *x, const ebb_archive *a, ebb_error *e)
 const ebb_saved_kind ebb_saved_optim = {
 	"an optimizer", optim_fault, optim_put, optim_fits, optim_take, NULL};
 
-/* ---- Loaders ---------------------------------------------------------------------------------- */
+/* ---- Loaders --------------------------------------------------------------------------------- */
 
 static const ebb_error *loader_fault(const ebb_saved *x)
 {
@@ -143,7 +143,7 @@ static bool loader_take(ebb_saved *x, const ebb_archive *a, ebb_error *e)
 const ebb_saved_kind ebb_saved_loader = {
 	"a loader", loader_fault, loader_put, loader_fits, loader_take, NULL};
 
-/* ---- Numbers: an object's, in up to two entries ------------------------------------------------- */
+/* ---- Numbers: an object's, in up to two entries ---------------------------------------------- */
 
 static bool numbers_put(ebb_saved *x, ebb_archive *a, ebb_error *e)
 {
@@ -189,7 +189,7 @@ static bool numbers_take(ebb_saved *x, const ebb_archive *a, ebb_error *e)
 const ebb_saved_kind ebb_saved_numbers = {
 	"a number or some", NULL, numbers_put, numbers_fits, numbers_take, NULL};
 
-/* ---- Random states: two numbers that a tape is asked for ------------------------------------------ */
+/* ---- Random states: two numbers that a tape is asked for ------------------------------------- */
 
 static const ebb_error *tape_fault(const ebb_saved *x)
 {
@@ -216,7 +216,7 @@ static bool tape_take(ebb_saved *x, const ebb_archive *a, ebb_error *e)
 const ebb_saved_kind ebb_saved_tape = {
 	"a tape", tape_fault, tape_put, numbers_fits, tape_take, NULL};
 
-/* ---- Tensors ---------------------------------------------------------------------------------- */
+/* ---- Tensors --------------------------------------------------------------------------------- */
 
 static bool tensor_put(ebb_saved *x, ebb_archive *a, ebb_error *e)
 {
@@ -236,7 +236,7 @@ static bool tensor_take(ebb_saved *x, const ebb_archive *a, ebb_error *e)
 const ebb_saved_kind ebb_saved_tensor = {
 	"a tensor", NULL, tensor_put, tensor_fits, tensor_take, NULL};
 
-/* ---- Texts: metadata -------------------------------------------------------------------------- */
+/* ---- Texts: metadata ------------------------------------------------------------------------- */
 
 static bool text_put(ebb_saved *x, ebb_archive *a, ebb_error *e)
 {

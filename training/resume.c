@@ -14,10 +14,10 @@ static void free_path(char *path)
 	ebb_free(path, path ? strlen(path) + 1 : 0);
 }
 
-/* ---- The file --------------------------------------------------------------------------------- */
+/* ---- The file -------------------------------------------------------------------------------- */
 
-/* The file at path.  EBB_BAD_STATE for one that may be whole but cannot be opened now: the next save after a
- * resume from an older one would remove it. */
+/* The file at path.  EBB_BAD_STATE for one that may be whole but cannot be opened now: the next
+ * save after a resume from an older one would remove it. */
 static ebb_archive *open_one(const char *path, ebb_error *e)
 {
 	if (path && access(path, R_OK) != 0 && errno != ENOENT)
@@ -30,7 +30,8 @@ static ebb_archive *open_one(const char *path, ebb_error *e)
 	return NULL;
 }
 
-/* The newest of count files that can be read; damaged ones before it are noted.  NULL with an error. */
+/* The newest of count files that can be read; damaged ones before it are noted.  NULL with an
+ * error. */
 static ebb_archive *open_newest(ebb_saver *s, const int64_t *steps, int64_t count, ebb_error *e)
 {
 	ebb_archive *a = NULL;
@@ -55,7 +56,7 @@ static ebb_archive *open_newest(ebb_saver *s, const int64_t *steps, int64_t coun
 	return a;
 }
 
-/* ---- Checking --------------------------------------------------------------------------------- */
+/* ---- Checking -------------------------------------------------------------------------------- */
 
 /* Whether an entry, or the key of a text, is the saver's own, or an item's. */
 static bool is_known(const ebb_saver *s, const char *name)
@@ -163,7 +164,7 @@ static bool check(const ebb_saver *s, const ebb_archive *a, header *h, ebb_error
 	return ebb_complaints_end(&c, a, e);
 }
 
-/* ---- Taking ----------------------------------------------------------------------------------- */
+/* ---- Taking ---------------------------------------------------------------------------------- */
 
 static bool take(ebb_saver *s, const ebb_archive *a, ebb_error *e)
 {
@@ -217,8 +218,8 @@ static bool is_checkpoint(const char *path)
 	return so;
 }
 
-/* Where there is no file to resume: one that was saved with another .keep is an error, and of a best one the
- * score counts, so that it is not lost to a worse one. */
+/* Where there is no file to resume: one that was saved with another .keep is an error, and of a
+ * best one the score counts, so that it is not lost to a worse one. */
 static void look_beside(ebb_saver *s, ebb_error *e)
 {
 	char *path = ebb_saves_other(&s->files, e);

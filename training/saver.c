@@ -14,7 +14,7 @@ const char ebb_saver_own[] = "saver", ebb_saver_step[] = "saver.step",
 static const ebb_error NO_SAVER = {.status = EBB_INVALID,
 	.message = "the saver is NULL: it could not be made, and .error says why"};
 
-/* ---- Making ----------------------------------------------------------------------------------- */
+/* ---- Making ---------------------------------------------------------------------------------- */
 
 ebb_saver *(ebb_saver_new)(const ebb_saver_args *a)
 {
@@ -44,7 +44,7 @@ void ebb_saver_free(ebb_saver *s)
 	ebb_free(s, sizeof *s);
 }
 
-/* ---- Errors ----------------------------------------------------------------------------------- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 void ebb_saver_fail(ebb_saver *s, const ebb_error *e)
 {
@@ -52,7 +52,8 @@ void ebb_saver_fail(ebb_saver *s, const ebb_error *e)
 		s->error = *e;
 }
 
-/* Waits for the former save; its error is the saver's.  A best one that is not on the disk was none. */
+/* Waits for the former save; its error is the saver's.  A best one that is not on the disk was
+ * none. */
 void ebb_saver_finish(ebb_saver *s)
 {
 	ebb_writing_end(&s->writing);
@@ -80,7 +81,7 @@ void ebb_saver_clear_error(ebb_saver *s)
 		s->error = (ebb_error){0};
 }
 
-/* ---- Saving ----------------------------------------------------------------------------------- */
+/* ---- Saving ---------------------------------------------------------------------------------- */
 
 bool ebb_saver_is_ready(const ebb_saver *s, ebb_error *e)
 {
@@ -149,8 +150,8 @@ static void send(ebb_saver *s, ebb_archive *a, char *path, int64_t step)
 	ebb_writing_begin(&s->writing, copy != NULL);
 }
 
-/* False where a former run would be lost that nobody has looked at: its files are of later steps, or could not be
- * resumed. */
+/* False where a former run would be lost that nobody has looked at: its files are of later
+ * steps, or could not be resumed. */
 static bool former_run_is_safe(ebb_saver *s, int64_t step, ebb_error *e)
 {
 	bool in_vain = s->looked == EBB_LOOKED_IN_VAIN;
@@ -243,9 +244,9 @@ bool ebb_saver_save(ebb_saver *s, int64_t step)
 /* A best one that is on its way may fail, and counts for nothing then. */
 static bool is_best(ebb_saver *s, double score)
 {
-	bool on_its_way = s->writing.running && s->writing.step < 0;
+	bool is_being_written = s->writing.running && s->writing.step < 0;
 
-	if (!(score > (on_its_way ? s->best_before : s->best)))
+	if (!(score > (is_being_written ? s->best_before : s->best)))
 		return false;
 	wait_first(s);
 	return score > s->best;

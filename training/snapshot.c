@@ -1,6 +1,6 @@
 /*
- * snapshot.c - a copy of an archive's values, made by all threads of the kernels: one alone does not
- * fill the memory bus.
+ * snapshot.c - a copy of an archive's values, made by all threads of the kernels: one alone does
+ * not fill the memory bus.
  */
 #include <string.h>
 #if defined __SSE2__
@@ -14,7 +14,7 @@
 
 enum { ALIGNMENT = 64, PIECE = 4 << 20 };
 
-/* ---- Room ------------------------------------------------------------------------------------- */
+/* ---- Room ------------------------------------------------------------------------------------ */
 
 static size_t bytes_of(const ebb_archived *x)
 {
@@ -66,10 +66,10 @@ void ebb_snapshot_free(ebb_snapshot *s)
 	*s = (ebb_snapshot){0};
 }
 
-/* ---- Copying without the cache ---------------------------------------------------------------- */
+/* ---- Copying without the cache --------------------------------------------------------------- */
 
-/* Nobody reads the copy soon.  A store past the cache spares the read of what it overwrites, a third of the
- * traffic; four pages at a time keep more of the memory's banks open. */
+/* Nobody reads the copy soon.  A store past the cache spares the read of what it overwrites, a
+ * third of the traffic; four pages at a time keep more of the memory's banks open. */
 #if defined __SSE2__
 enum { LINE = 64, PAGE = 4096, PAGES = 4 };
 
@@ -82,11 +82,11 @@ static inline void stream_line(char *to, const char *from)
 
 static void copy(char *to, const char *from, size_t n)
 {
-	size_t ahead = -(uintptr_t)to % LINE, i;
+	size_t head = -(uintptr_t)to % LINE, i;
 
-	ahead = ahead < n ? ahead : n;
-	memcpy(to, from, ahead);
-	for (i = ahead; i + PAGES * PAGE <= n; i += PAGES * PAGE)
+	head = head < n ? head : n;
+	memcpy(to, from, head);
+	for (i = head; i + PAGES * PAGE <= n; i += PAGES * PAGE)
 		for (size_t line = i; line < i + PAGE; line += LINE)
 			for (size_t page = 0; page < PAGES; page++)
 				stream_line(to + line + page * PAGE, from + line + page * PAGE);
@@ -100,7 +100,7 @@ static void copy(char *to, const char *from, size_t n)
 }
 #endif
 
-/* ---- Copying ---------------------------------------------------------------------------------- */
+/* ---- Copying --------------------------------------------------------------------------------- */
 
 /* Where the values of an entry are, row-major, or NULL if they lie otherwise. */
 static const char *values_of(const ebb_archived *x)

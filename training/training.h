@@ -48,21 +48,23 @@ extern "C" {
 
 /* A saver that writes to path, a safetensors file in a directory that exists.
  *
- * .keep = n: the last n, each in a file of its own, named by its step: runs/lenet-000000001200.safetensors
- * for a path runs/lenet.safetensors.  Once one is on the disk, those before the last n are removed.  0: one
- * file at path, replaced by each save.
+ * .keep = n: the last n, each in a file of its own, named by its step:
+ * runs/lenet-000000001200.safetensors for a path runs/lenet.safetensors.  Once one is on the
+ * disk, those before the last n are removed.  0: one file at path, replaced by each save.
  *
- * A run that was forgotten is not lost: with .keep, where there are files of later steps than the one to be
- * saved, a saver's first save is refused until ebb_saver_resume has looked at them.  After that they are removed:
- * the newest that can be read was taken, so that those beyond are damaged, or of steps that are made again.
- * With .keep or without, a saver whose first ebb_saver_resume was an error saves nothing while there is a file
- * that it would have read, until another ebb_saver_resume succeeds.
+ * A run that was forgotten is not lost: with .keep, where there are files of later steps than
+ * the one to be saved, a saver's first save is refused until ebb_saver_resume has looked at
+ * them.  After that they are removed: the newest that can be read was taken, so that those
+ * beyond are damaged, or of steps that are made again. With .keep or without, a saver whose
+ * first ebb_saver_resume was an error saves nothing while there is a file that it would have
+ * read, until another ebb_saver_resume succeeds.
  *
- * .background: a save only copies what is to be saved, and a thread writes it while training goes on.  The copy
- * takes as much memory as the file is large, from ebb_saver_add on.  Where there is no
- * memory or no thread, a save is as without .background.
+ * .background: a save only copies what is to be saved, and a thread writes it while training
+ * goes on.  The copy takes as much memory as the file is large, from ebb_saver_add on.  Where
+ * there is no memory or no thread, a save is as without .background.
  *
- * NULL with an error in .error for no path, a directory that is not there, a negative number, no memory. */
+ * NULL with an error in .error for no path, a directory that is not there, a negative number, no
+ * memory. */
 typedef struct ebb_saver ebb_saver;
 typedef struct ebb_saver_args {
 	const char *path;
@@ -81,18 +83,19 @@ EBB_API void ebb_saver_clear_error(ebb_saver *s);
 
 /* ---- What is saved (add.c, items.c) --------------------------------------------------------- */
 
-/* ebb_saver_add(saver, name, x) by x's type, whose functions C++ calls by their names.  What x points to must
- * outlive its use by the saver; it is read at each save and written by ebb_saver_resume.  name: dotted parts,
- * none of them empty, UTF-8; none may be, or continue, another's ("net" and "net.ema"), and "saver" is taken.
+/* ebb_saver_add(saver, name, x) by x's type, whose functions C++ calls by their names.  What x
+ * points to must outlive its use by the saver; it is read at each save and written by
+ * ebb_saver_resume.  name: dotted parts, none of them empty, UTF-8; none may be, or continue,
+ * another's ("net" and "net.ema"), and "saver" is taken.
  *
  * In the file a store's parameters and buffers are called NAME.conv1.weight and so on, so that
- * ebb_params_load with .prefix = "NAME.", and Python's safetensors, read weights out of a checkpoint.  Which
- * parameters are frozen is saved too.  Of an optimizer and of a loader there is what optim.h and data.h say; of
- * a tape its random state (NAME.random); of an average NAME.sum and NAME.weight; numbers and arrays are what
- * they are.  A tensor is a stored one.
+ * ebb_params_load with .prefix = "NAME.", and Python's safetensors, read weights out of a
+ * checkpoint.  Which parameters are frozen is saved too.  Of an optimizer and of a loader there
+ * is what optim.h and data.h say; of a tape its random state (NAME.random); of an average
+ * NAME.sum and NAME.weight; numbers and arrays are what they are.  A tensor is a stored one.
  *
- * False (an error in the saver, which then saves and resumes nothing) for a NULL x, a name that may not be, no
- * memory. */
+ * False (an error in the saver, which then saves and resumes nothing) for a NULL x, a name that
+ * may not be, no memory. */
 EBB_API bool ebb_saver_add_params(ebb_saver *s, const char *name, ebb_params *p);
 EBB_API bool ebb_saver_add_optim(ebb_saver *s, const char *name, ebb_optim *o);
 EBB_API bool ebb_saver_add_tape(ebb_saver *s, const char *name, ebb_tape *t);
@@ -104,54 +107,59 @@ EBB_API bool ebb_saver_add_i64(ebb_saver *s, const char *name, int64_t *x);
 EBB_API bool ebb_saver_add_u64(ebb_saver *s, const char *name, uint64_t *x);
 EBB_API bool ebb_saver_add_int(ebb_saver *s, const char *name, int *x);
 EBB_API bool ebb_saver_add_bool(ebb_saver *s, const char *name, bool *x);
-/* count numbers; and a text, UTF-8, in size bytes of the caller's with its NUL (it is metadata of the file). */
+/* count numbers; and a text, UTF-8, in size bytes of the caller's with its NUL (it is metadata of
+ * the file). */
 EBB_API bool ebb_saver_add_f64s(ebb_saver *s, const char *name, double *x, int64_t count);
 EBB_API bool ebb_saver_add_text(ebb_saver *s, const char *name, char *x, size_t size);
 
-/* ---- Saving ----------------------------------------------------------------------------------- */
+/* ---- Saving ---------------------------------------------------------------------------------- */
 
-/* Saves what was added, as it is now, as that step (from 0).  Gradients are not saved: save between a step and the
- * next ebb_backward.  Where the gradients of several batches are summed for one step, a save between those
- * batches loses the sum.  False, with an error in the saver, if it cannot be written, or a former run would be
- * lost (see .keep), and whatever was there before stays; or if a tape, a store, an optimizer or a loader that
- * was added has an error.  With .background true says that it is on its
- * way; whether it arrives, ebb_saver_wait and ebb_saver_error tell.  A save waits until the former one is
- * written.  In a child of fork, what the parent is writing is the parent's alone. */
+/* Saves what was added, as it is now, as that step (from 0).  Gradients are not saved: save
+ * between a step and the next ebb_backward.  Where the gradients of several batches are summed
+ * for one step, a save between those batches loses the sum.  False, with an error in the saver,
+ * if it cannot be written, or a former run would be lost (see .keep), and whatever was there
+ * before stays; or if a tape, a store, an optimizer or a loader that was added has an error. 
+ * With .background true says that it is on its way; whether it arrives, ebb_saver_wait and
+ * ebb_saver_error tell.  A save waits until the former one is written.  In a child of fork, what
+ * the parent is writing is the parent's alone. */
 EBB_API bool ebb_saver_save(ebb_saver *s, int64_t step);
-/* The same to runs/lenet-best.safetensors, if score is above every one before (a NaN is not); true if it is, and
- * is saved.  Every later save has the best score.  One before it, of the same step or an earlier one, takes it
- * from this file when it is resumed. */
+/* The same to runs/lenet-best.safetensors, if score is above every one before (a NaN is not);
+ * true if it is, and is saved.  Every later save has the best score.  One before it, of the same
+ * step or an earlier one, takes it from this file when it is resumed. */
 EBB_API bool ebb_saver_save_best(ebb_saver *s, int64_t step, double score);
 EBB_API double ebb_saver_best(const ebb_saver *s); /* -infinity if there was none */
 /* Returns when what is being written is on the disk.  False if the saver has an error. */
 EBB_API bool ebb_saver_wait(ebb_saver *s);
-/* Seconds: how long the last save held the caller up; how long the last that has ended took to be written. */
+/* Seconds: how long the last save held the caller up; how long the last that has ended took to be
+ * written. */
 EBB_API double ebb_saver_stall(const ebb_saver *s);
 EBB_API double ebb_saver_seconds(const ebb_saver *s);
 
-/* ---- Resuming --------------------------------------------------------------------------------- */
+/* ---- Resuming -------------------------------------------------------------------------------- */
 
-/* Puts everything that was added into the state of the newest save, and returns its step; -1 if there
- * is none (nothing is changed), or with an error in the saver.  All is checked before anything changes: what
- * was added must be what was saved, by name, type, shape and settings, and a file with less or more is an
- * error that names what differs.  Gradients are forgotten.  Only if the file fails while values are read (an
- * I/O error) are they lost: the stores that were added then have that error, and no step is made with them.
+/* Puts everything that was added into the state of the newest save, and returns its step; -1 if
+ * there is none (nothing is changed), or with an error in the saver.  All is checked before
+ * anything changes: what was added must be what was saved, by name, type, shape and settings,
+ * and a file with less or more is an error that names what differs.  Gradients are forgotten. 
+ * Only if the file fails while values are read (an I/O error) are they lost: the stores that
+ * were added then have that error, and no step is made with them.
  *
- * .keep: where the newest file is damaged, the one before is taken, and ebb_saver_note says so.  One that cannot
- * be opened (for want of a permission, say) is an error.  Files of a saver without .keep, or the other way round,
- * are an error and not taken.  A damaged file is one whose header or size is wrong: values have no checksum.
+ * .keep: where the newest file is damaged, the one before is taken, and ebb_saver_note says so. 
+ * One that cannot be opened (for want of a permission, say) is an error.  Files of a saver
+ * without .keep, or the other way round, are an error and not taken.  A damaged file is one
+ * whose header or size is wrong: values have no checksum.
  *
- * To go on from the best one, resume with a saver without .keep whose path is that file.  The learning rate is the
- * saved one, whatever the optimizer was made with.  What an augmentation does, and a loader's mean and std, are
- * the program's: they are not compared. */
+ * To go on from the best one, resume with a saver without .keep whose path is that file.  The
+ * learning rate is the saved one, whatever the optimizer was made with.  What an augmentation
+ * does, and a loader's mean and std, are the program's: they are not compared. */
 EBB_API int64_t ebb_saver_resume(ebb_saver *s);
 /* What ebb_saver_resume has passed over, and why; NULL: nothing. */
 EBB_API const char *ebb_saver_note(const ebb_saver *s);
-/* The path of the newest save, this saver's or a former run's; NULL if there is none.  Valid until the saver's
- * next call. */
+/* The path of the newest save, this saver's or a former run's; NULL if there is none.  Valid
+ * until the saver's next call. */
 EBB_API const char *ebb_saver_newest(ebb_saver *s);
 
-/* ---- The macros that add the call site, and choose by type -------------------------------------- */
+/* ---- The macros that add the call site, and choose by type ----------------------------------- */
 
 #ifndef __cplusplus
 #define ebb_saver_new(...) ebb_saver_new(&(ebb_saver_args){__VA_ARGS__, .site = EBB_SITE})

@@ -1,8 +1,8 @@
 /*
  * write.c - a save on its way to the disk, in a thread of its own or not.
  *
- * The thread shares nothing with the saver but what is in its ebb_writing, and is joined before that is looked
- * at: there is no lock that a fork could leave taken.
+ * The thread shares nothing with the saver but what is in its ebb_writing, and is joined before
+ * that is looked at: there is no lock that a fork could leave taken.
  */
 #include <signal.h>
 #include <string.h>

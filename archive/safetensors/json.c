@@ -1,10 +1,10 @@
 /*
  * json.c - JSON headers, through Jansson.
  *
- * A tree of values takes more memory than its text: an object without members takes over 200 bytes for two
- * characters.  The headers that archives have are nested in one way, which is checked before Jansson is asked:
- * objects two deep at most, and lists inside of those without lists in them.  Then no text takes more than
- * some 45 times its length.
+ * A tree of values takes more memory than its text: an object without members takes over 200
+ * bytes for two characters.  The headers that archives have are nested in one way, which is
+ * checked before Jansson is asked: objects two deep at most, and lists inside of those without
+ * lists in them.  Then no text takes more than some 45 times its length.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -8,8 +8,8 @@
 
 #include "archive/internal.h"
 
-/* The object that n bytes are, or NULL with an error: other values, names that come twice, and nesting that
- * no header has are refused. */
+/* The object that n bytes are, or NULL with an error: other values, names that come twice, and
+ * nesting that no header has are refused. */
 json_t *ebb_json_parse(const ebb_archive *a, const char *text, int64_t n, ebb_error *e);
 /* The same of n bytes of an input, which count as a header. */
 json_t *ebb_json_read(

@@ -1,6 +1,7 @@
 /*
- * safetensors.c - reads and writes safetensors files: the length of a header as 8 bytes, the header (a JSON
- * object: name to type, shape and offsets), and the values.  Numbers are little-endian, values row-major.
+ * safetensors.c - reads and writes safetensors files: the length of a header as 8 bytes, the
+ * header (a JSON object: name to type, shape and offsets), and the values.  Numbers are
+ * little-endian, values row-major.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -141,8 +142,8 @@ static int by_begin(const void *a, const void *b)
 	return (x->begin > y->begin) - (x->begin < y->begin);
 }
 
-/* Every byte of the values belongs to one entry: two entries could be made to disagree otherwise, and bytes
- * could hide. */
+/* Every byte of the values belongs to one entry: two entries could be made to disagree
+ * otherwise, and bytes could hide. */
 static bool check_ranges(reader *r)
 {
 	int64_t at = 0;

@@ -1,6 +1,7 @@
 /*
  * shards.c - safetensors in several files, with an index that says which entry is in which:
- * {"metadata": {"total_size": 123}, "weight_map": {"conv1.weight": "model-00001-of-00002.safetensors"}}.
+ * {"metadata": {"total_size": 123}, "weight_map": {"conv1.weight":
+ * "model-00001-of-00002.safetensors"}}.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -48,8 +49,8 @@ static bool check_shard(
 	return true;
 }
 
-/* Metadata from number first on are those of a shard.  Each shard has all of the set's: a key that an earlier
- * one has had is dropped. */
+/* Metadata from number first on are those of a shard.  Each shard has all of the set's: a key
+ * that an earlier one has had is dropped. */
 static bool merge_metadata(ebb_archive *a, json_t *keys, int64_t first, ebb_error *e)
 {
 	int64_t kept = first;
@@ -185,9 +186,10 @@ static const char *directory_path(const set *s)
 /* The other writer may have been stopped: so many times a tenth of a second are waited for it. */
 enum { MOST_WAITS = 600 };
 
-/* Sets in one directory are written one after the other: two writers would choose the same names, and each
- * remove what the other has written.  The lock (flock) ends with its process.  Without one (-1, or a file
- * system that has none) a set is written all the same.  False with an error after a minute. */
+/* Sets in one directory are written one after the other: two writers would choose the same
+ * names, and each remove what the other has written.  The lock (flock) ends with its process. 
+ * Without one (-1, or a file system that has none) a set is written all the same.  False with an
+ * error after a minute. */
 static bool lock_directory(const set *s, int *fd)
 {
 	const struct timespec tenth = {.tv_nsec = 100000000};
@@ -205,8 +207,8 @@ static bool lock_directory(const set *s, int *fd)
 	return true;
 }
 
-/* A process that was forked meanwhile holds the same lock, which this releases there too.  (Of a lock that was
- * not taken there is nothing to release.) */
+/* A process that was forked meanwhile holds the same lock, which this releases there too.  (Of a
+ * lock that was not taken there is nothing to release.) */
 static void unlock_directory(int fd)
 {
 	if (fd < 0)
@@ -299,8 +301,8 @@ static bool holds(const char *path, const char *text)
 	return same;
 }
 
-/* *there: whether the index is in its place, which it can be after a failure too: when its directory could
- * not be synchronised. */
+/* *there: whether the index is in its place, which it can be after a failure too: when its
+ * directory could not be synchronised. */
 static bool write_index(set *s, bool *there)
 {
 	char *text = index_of(s);
@@ -352,8 +354,8 @@ static bool is_shard(const set *s, const char *name)
 	       strcmp(name, ".safetensors") == 0;
 }
 
-/* Removes the shards that the new index does not name: of the set that it replaces, and of writes that a
- * crash ended.  One that cannot be removed stays: nothing reads it. */
+/* Removes the shards that the new index does not name: of the set that it replaces, and of
+ * writes that a crash ended.  One that cannot be removed stays: nothing reads it. */
 static void remove_others(set *s)
 {
 	DIR *d;

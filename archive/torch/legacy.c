@@ -189,7 +189,7 @@ static bool read_object(legacy *l)
 	ebb_pickle object, list = {.heap = &l->t.heap};
 	ebb_py *root = load(l, &object, l->t.what), *keys;
 	bool ok = root && collect(l, &object) && (keys = load(l, &list, "the list of storages")) &&
-	          place_all(l, keys) && ebb_torch_walk(&l->t, root, object.size);
+	          place_all(l, keys) && ebb_torch_collect(&l->t, root, object.size);
 
 	ebb_pickle_free(&list);
 	ebb_pickle_free(&object);

@@ -130,7 +130,7 @@ static bool read_pickle(ebb_torch *t, ebb_zip *zip, int64_t index)
 		return false;
 	p.bytes = bytes;
 	root = ebb_pickle_load(&p);
-	ok = root && ebb_torch_walk(t, root, b.size);
+	ok = root && ebb_torch_collect(t, root, b.size);
 	ebb_pickle_free(&p);
 	return ok;
 }

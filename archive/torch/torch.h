@@ -23,7 +23,7 @@ typedef struct ebb_torch {
 	bool big_endian;  /* bytes of storages */
 	ebb_torch_storage *storage;
 	int64_t storages;
-	/* of the walk: the name so far, and how many steps it may still take */
+	/* of the visit: the name so far, and how many steps it may still take */
 	char *name;
 	int64_t name_bytes, name_capacity;
 	int64_t steps;
@@ -41,7 +41,7 @@ ebb_torch_storage *ebb_torch_find(const ebb_torch *t, const ebb_py *key);    /* 
 /* Adds to the archive what the tree holds: tensors as entries and numbers and texts as metadata,
  * under names joined by dots.  pickle_bytes: what the tree was made of; the steps are about
  * linear in it. */
-bool ebb_torch_walk(ebb_torch *t, const ebb_py *root, int64_t pickle_bytes);
+bool ebb_torch_collect(ebb_torch *t, const ebb_py *root, int64_t pickle_bytes);
 /* Adds one value of kind TENSOR or STORAGE under t->name. */
 bool ebb_torch_tensor(ebb_torch *t, const ebb_py *x);
 bool ebb_torch_storage_entry(ebb_torch *t, const ebb_py *x);

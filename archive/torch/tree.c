@@ -11,7 +11,7 @@ enum { LEVELS = 64 };
  * any file needs that is no tree of lists which hold the same list twice. */
 enum { STEPS = 64, FREE_STEPS = 4096 };
 
-static bool walk(ebb_torch *t, const ebb_py *x, int level);
+static bool visit(ebb_torch *t, const ebb_py *x, int level);
 
 static bool spend(ebb_torch *t, int64_t steps)
 {
@@ -30,49 +30,49 @@ static bool add_to_name(ebb_torch *t, const char *text, size_t n)
 	return true;
 }
 
-static bool walk_child(ebb_torch *t, const char *key, size_t n, const ebb_py *x, int level)
+static bool visit_child(ebb_torch *t, const char *key, size_t n, const ebb_py *x, int level)
 {
 	int64_t before = t->name_bytes;
 	bool ok = spend(t, 1 + (int64_t)n) && (level == 0 || add_to_name(t, ".", 1)) &&
-	          add_to_name(t, key, n) && walk(t, x, level + 1);
+	          add_to_name(t, key, n) && visit(t, x, level + 1);
 
 	t->name_bytes = before;
 	return ok;
 }
 
 /* A key as a part of a name: a text, or a number's. */
-static bool walk_pair(ebb_torch *t, const ebb_py *key, const ebb_py *x, int level)
+static bool visit_pair(ebb_torch *t, const ebb_py *key, const ebb_py *x, int level)
 {
 	char number[EBB_PY_NUMBER], name[80];
 	int n;
 
 	if (key->kind == EBB_PY_TEXT)
-		return walk_child(t, (const char *)key->bytes, key->n, x, level);
+		return visit_child(t, (const char *)key->bytes, key->n, x, level);
 	n = ebb_py_number(key, number);
 	if (n < 0)
 		return ebb_archive_refuse(t->heap.a, t->heap.e,
 			"%s: a key in \"%s\" is neither text nor a number", t->what,
 			ebb_printable(
 				t->name ? t->name : "", (size_t)t->name_bytes, name, sizeof name));
-	return walk_child(t, number, (size_t)n, x, level);
+	return visit_child(t, number, (size_t)n, x, level);
 }
 
-static bool walk_dict(ebb_torch *t, const ebb_py *x, int level)
+static bool visit_dict(ebb_torch *t, const ebb_py *x, int level)
 {
 	for (uint32_t i = 0; i < x->n; i += 2)
-		if (!walk_pair(t, x->item[i], x->item[i + 1], level))
+		if (!visit_pair(t, x->item[i], x->item[i + 1], level))
 			return false;
 	return true;
 }
 
-static bool walk_list(ebb_torch *t, const ebb_py *x, int level)
+static bool visit_list(ebb_torch *t, const ebb_py *x, int level)
 {
 	char number[EBB_PY_NUMBER];
 
 	for (uint32_t i = 0; i < x->n; i++) {
 		int n = ebb_format(number, sizeof number, "%lu", (unsigned long)i);
 
-		if (!walk_child(t, number, (size_t)n, x->item[i], level))
+		if (!visit_child(t, number, (size_t)n, x->item[i], level))
 			return false;
 	}
 	return true;
@@ -111,7 +111,7 @@ static bool note_dtype(ebb_torch *t, const ebb_py *x)
 	return note(t, text, (size_t)n);
 }
 
-static bool walk(ebb_torch *t, const ebb_py *x, int level)
+static bool visit(ebb_torch *t, const ebb_py *x, int level)
 {
 	if (level > LEVELS)
 		return ebb_archive_refuse(t->heap.a, t->heap.e,
@@ -122,10 +122,10 @@ static bool walk(ebb_torch *t, const ebb_py *x, int level)
 	case EBB_PY_STORAGE:
 		return ebb_torch_storage_entry(t, x);
 	case EBB_PY_DICT:
-		return walk_dict(t, x, level);
+		return visit_dict(t, x, level);
 	case EBB_PY_LIST:
 	case EBB_PY_TUPLE:
-		return walk_list(t, x, level);
+		return visit_list(t, x, level);
 	case EBB_PY_TEXT:
 		return note_text(t, x);
 	case EBB_PY_GLOBAL:
@@ -135,12 +135,12 @@ static bool walk(ebb_torch *t, const ebb_py *x, int level)
 	}
 }
 
-bool ebb_torch_walk(ebb_torch *t, const ebb_py *root, int64_t pickle_bytes)
+bool ebb_torch_collect(ebb_torch *t, const ebb_py *root, int64_t pickle_bytes)
 {
 	bool ok;
 
 	t->steps = STEPS * pickle_bytes + FREE_STEPS;
-	ok = walk(t, root, 0);
+	ok = visit(t, root, 0);
 	ebb_py_give(&t->heap, t->name, t->name_capacity, 1);
 	t->name = NULL;
 	t->name_bytes = t->name_capacity = 0;

@@ -27,7 +27,7 @@ enum {
 	MOST_RATIO = 1032
 };
 enum { ENCRYPTED = 1 << 0, STRONGLY_ENCRYPTED = 1 << 6, MASKED = 1 << 13 };
-enum { STORED = 0, DEFLATED = 8 };
+enum { UNCOMPRESSED = 0, DEFLATED = 8 };
 static const uint32_t ALL_ONES = 0xffffffff;
 
 /* The directory as it lies in the file. */
@@ -234,7 +234,7 @@ static const char *check_flags(unsigned flags, unsigned method)
 {
 	if (flags & (ENCRYPTED | STRONGLY_ENCRYPTED | MASKED))
 		return "is encrypted, expected plain";
-	if (method != STORED && method != DEFLATED)
+	if (method != UNCOMPRESSED && method != DEFLATED)
 		return "is packed by a method other than deflate, expected stored or deflated";
 	return NULL;
 }

@@ -34,7 +34,8 @@ static int inputs_read(
 			for (int j = 0; !found && j < t->nodes[i]->nin; j++) {
 				const ebb_tensor *x = t->nodes[i]->in[j];
 
-				found = x && (x == in[k] || (x->stored && x->stored == in[k])) &&
+				found = x &&
+				        (x == in[k] || (x->persistent && x->persistent == in[k])) &&
 				        x->node >= 0 && x->node < (i < limit ? i : limit);
 			}
 		count += found;
@@ -88,10 +89,10 @@ static ebb_tensor *first_run(ebb_tape *t, segment *s, ebb_tensor *x, const char 
 	t->trace = trace.outer;
 	if (!y && !ebb_failed(t))
 		ebb_fail(t, EBB_INVALID, site, "checkpoint: the function returned NULL");
-	if (!ebb_failed(t) && !y->stored)
+	if (!ebb_failed(t) && !y->persistent)
 		y = ebb_usable(t, y, "checkpoint: the result", 0, site);
 	if (!ebb_failed(t) && y->tape == t && ebb_arena_is_after(t->ctx.handles, m.handles, y) &&
-		!y->stored) {
+		!y->persistent) {
 		differentiable = y->node >= m.nodes;
 		if (differentiable)
 			s->reads = inputs_read(t, m.nodes, t->nnodes,
@@ -104,8 +105,8 @@ static ebb_tensor *first_run(ebb_tape *t, segment *s, ebb_tensor *x, const char 
 			t->ntraced = trace.start;
 	} else {
 		t->ntraced = trace.start;
-		if (y && y->stored)
-			y = (ebb_tensor *)y->stored;
+		if (y && y->persistent)
+			y = (ebb_tensor *)y->persistent;
 		ebb_rewind(t, m);
 	}
 	t->ctx.spare = spare;
@@ -247,7 +248,7 @@ static void bring_home(ebb_vjp *v, uint64_t mark, ebb_tensor *const *home)
 
 		if (!ebb_wants(v, k))
 			continue;
-		slot = ebb_slot(v->visit->sweep, x->node);
+		slot = ebb_accumulator_of(v->visit->sweep, x->node);
 		g = *slot;
 		if (!g || !ebb_arena_is_after(t->ctx.handles, mark, g))
 			continue;
@@ -259,7 +260,7 @@ static void bring_home(ebb_vjp *v, uint64_t mark, ebb_tensor *const *home)
 			*h = *g;
 			h->grad = NULL;
 			if (!(g->flags & EBB_F_TEMPORARY)) {
-				h->flags &= (uint16_t)~EBB_F_ADOPTED;
+				h->flags &= (uint16_t)~EBB_F_IMPORTED;
 				h->flags |= EBB_F_SWEEP | EBB_F_TEMPORARY;
 				h->node = -1;
 				ebb_ref(h->storage);
@@ -291,7 +292,8 @@ static bool depends_as_before(const ebb_vjp *v, const segment *s, const ebb_tens
 	return false;
 }
 
-/* A handle for the accumulator of each input, older than the second run.  NULL: the tape has failed. */
+/* A handle for the accumulator of each input, older than the second run.  NULL: the tape has
+ * failed. */
 static ebb_tensor **make_homes(ebb_tape *t, int n)
 {
 	ebb_tensor **home = ebb_arena_take(&t->ctx.arena, (size_t)n * sizeof *home);

@@ -232,7 +232,8 @@ static bool prepare(check *c)
 
 		if (!x || x->tape || x->dtype == EBB_F32) {
 			ebb_error_set(sink(c), EBB_BAD_DTYPE, c->a->site,
-				"gradcheck: input %d must be a stored F64 (or integer) tensor", k);
+				"gradcheck: input %d must be a persistent F64 (or integer) tensor",
+				k);
 			return false;
 		}
 		c->x[k] = ebb_detach_copy(x);

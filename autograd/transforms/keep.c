@@ -30,7 +30,8 @@ bool ebb_rewind_keeping(ebb_tape *t, ebb_mark m, int n, ebb_tensor **x)
 
 		if (kept && x[i]) {
 			y = ok ? ebb_handle_alias(t, &kept[i]) : NULL;
-			/* The copy's hold on the memory is over: the new handle has its own, or none. */
+			/* The copy's hold on the memory is over: the new handle has its own, or
+			 * none. */
 			ebb_unref(kept[i].storage);
 			if (y) {
 				y->name = kept[i].name;

@@ -54,8 +54,8 @@ static void describe_inputs(
 
 	buffer[0] = '\0';
 	for (int k = 0; k < n && used + 120 < size; k++) {
-		bool stands = !node ||
-		              (ebb_saves(node, k) && x[k]->storage->version == node->versions[k]);
+		bool stands = !node || (ebb_saves_input(node, k) &&
+					       x[k]->storage->version == node->versions[k]);
 		char text[120];
 
 		used += (size_t)snprintf(buffer + used, size - used, "; input %d is ", k);
@@ -64,7 +64,7 @@ static void describe_inputs(
 		else
 			used += (size_t)snprintf(buffer + used, size - used, "%s%s",
 				ebb_describe(x[k], text, sizeof text),
-				x[k] && ebb_saves(node, k) ? ", overwritten since" : "");
+				x[k] && ebb_saves_input(node, k) ? ", overwritten since" : "");
 	}
 }
 

@@ -19,7 +19,7 @@ static void tally_node(ebb_tally *y, const ebb_node *n)
 	if (n->consumed)
 		return;
 	for (int k = 0; k < n->nin; k++)
-		if (ebb_saves(n, k))
+		if (ebb_saves_input(n, k))
 			ebb_tally_saver(y, n->in[k]->storage);
 	if (n->reads & EBB_OUT)
 		ebb_tally_saver(y, n->out->storage);

@@ -38,9 +38,9 @@ int64_t ebb_node_index(const ebb_node *n)
 	return n ? n->index : -1;
 }
 
-const ebb_tensor *ebb_node_stored(const ebb_node *n)
+const ebb_tensor *ebb_node_persistent(const ebb_node *n)
 {
-	return n && n->op == &ebb_leaf_op ? n->out->stored : NULL;
+	return n && n->op == &ebb_leaf_op ? n->out->persistent : NULL;
 }
 
 const ebb_node *ebb_node_of(const ebb_tensor *x)

@@ -2,9 +2,9 @@
  * parts.c - what observers see of fused ops: the steps that one stands for, their values and their
  * gradients.
  *
- * Nothing of it is kept, and the recording does not know of it: it is computed from what the node keeps
- * for its gradient, when an observer asks or when the scope of a step ends, into memory that goes after
- * the callback.
+ * Nothing of it is kept, and the recording does not know of it: it is computed from what the
+ * node keeps for its gradient, when an observer asks or when the scope of a step ends, into
+ * memory that goes after the callback.
  */
 #include "autograd/internal.h"
 #include "autograd/watching/parts.h"
@@ -115,15 +115,15 @@ static ebb_tensor *see(const ebb_tensor *x, bool there, ebb_tensor *copy)
 	return copy;
 }
 
-/* Whether input k has the value that the node had it with: the node holds it, or its maker, or nobody
- * can have written to it since. */
+/* Whether input k has the value that the node had it with: the node holds it, or its maker, or
+ * nobody can have written to it since. */
 static bool input_is_there(const ebb_node *n, int k)
 {
 	const ebb_tensor *x = n->in[k];
 
 	if (!x || n->consumed)
 		return false;
-	if (ebb_saves(n, k))
+	if (ebb_saves_input(n, k))
 		return x->storage->presence == EBB_PRESENT && x->storage->version == n->versions[k];
 	return !(x->flags & EBB_F_DROPPED) && n->index + 1 == x->tape->nnodes;
 }

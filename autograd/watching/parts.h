@@ -7,14 +7,14 @@
 
 #include "autograd/autograd.h"
 
-/* The next call of a fused op of n parts stands for steps with scopes of their own: name[k] is that of
- * part k, beside the scope that the call is made in (NULL: none).  When that scope ends, observers are
- * told of these in its place, each with the value of its part.  n 0 ends it.  True: an observer looks at
- * them, so that the call must leave its inputs as they are. */
+/* The next call of a fused op of n parts stands for steps with scopes of their own: name[k] is
+ * that of part k, beside the scope that the call is made in (NULL: none).  When that scope ends,
+ * observers are told of these in its place, each with the value of its part.  n 0 ends it. 
+ * True: an observer looks at them, so that the call must leave its inputs as they are. */
 bool ebb_name_parts(ebb_tape *t, int n, const char *const *name);
 
-/* What is shown to observers alone, in the list t->shown: x's shape and type in the memory order of like,
- * contents undefined; and a copy of x in that order.  NULL: no memory. */
+/* What is shown to observers alone, in the list t->shown: x's shape and type in the memory order
+ * of like, contents undefined; and a copy of x in that order.  NULL: no memory. */
 ebb_tensor *ebb_shown_new(ebb_tape *t, const ebb_tensor *x, const ebb_tensor *like);
 ebb_tensor *ebb_shown_copy(ebb_tape *t, const ebb_tensor *x, const ebb_tensor *like);
 /* All of a list goes. */

@@ -81,7 +81,7 @@ static bool blur(const void *options, ebb_stage *s)
 
 	if (!values)
 		return false;
-	ebb_gaussian(weight, o->kernel / 2, ebb_dice_roll(&s->dice, o->sigma[0], o->sigma[1]));
+	ebb_gaussian(weight, o->kernel / 2, ebb_rng_uniform(&s->rng, o->sigma[0], o->sigma[1]));
 	for (int64_t i = 0; i < n; i++)
 		values[i] = x->pixels[i];
 	ebb_smooth(values, values + n, x->height, x->width, x->channels, weight, o->kernel / 2);
@@ -124,7 +124,7 @@ static bool noise(const void *options, ebb_stage *s)
 
 	if (!values)
 		return false;
-	ebb_dice_normals(&s->dice, n, 255 * o->std, values);
+	ebb_rng_normals(&s->rng, n, 255 * o->std, values);
 	for (int64_t i = 0; i < n; i += channels)
 		for (int64_t c = 0; c < opaque; c++)
 			x[i + c] = ebb_byte_of((float)x[i + c] + values[i + c] + 0.5f);

@@ -78,18 +78,18 @@ bool ebb_adjust_saturation(ebb_stage *s, float factor)
 
 /* ---- Jitter --------------------------------------------------------------------------------- */
 
-static float around_one(ebb_dice *d, double strength)
+static float around_one(ebb_rng *d, double strength)
 {
-	return (float)ebb_dice_roll(d, fmax(0, 1 - strength), 1 + strength);
+	return (float)ebb_rng_uniform(d, fmax(0, 1 - strength), 1 + strength);
 }
 
 static bool jitter(const void *options, ebb_stage *s)
 {
 	const ebb_augment_jitter_args *o = options;
-	ebb_dice *d = &s->dice;
+	ebb_rng *d = &s->rng;
 	int order[4];
 
-	ebb_dice_order(d, 4, order);
+	ebb_rng_permutation(d, 4, order);
 	for (int k = 0; k < 4; k++) {
 		bool ok = true;
 
@@ -100,7 +100,7 @@ static bool jitter(const void *options, ebb_stage *s)
 		else if (order[k] == 2 && o->saturation > 0)
 			ok = ebb_adjust_saturation(s, around_one(d, o->saturation));
 		else if (order[k] == 3 && o->hue > 0)
-			ebb_adjust_hue(s, (float)ebb_dice_roll(d, -o->hue, o->hue));
+			ebb_adjust_hue(s, (float)ebb_rng_uniform(d, -o->hue, o->hue));
 		if (!ok)
 			return false;
 	}

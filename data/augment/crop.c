@@ -66,8 +66,8 @@ static bool crop(const void *options, ebb_stage *s)
 	if (free_rows < 0 || free_columns < 0)
 		return ebb_stage_fail(s, "with %lld pixels around it still below %lldx%lld",
 			(long long)o->pad, (long long)o->height, (long long)o->width);
-	top = ebb_dice_pick(&s->dice, free_rows + 1) - o->pad;
-	left = ebb_dice_pick(&s->dice, free_columns + 1) - o->pad;
+	top = ebb_rng_below(&s->rng, free_rows + 1) - o->pad;
+	left = ebb_rng_below(&s->rng, free_columns + 1) - o->pad;
 	if (!ebb_stage_spare(s, o->height, o->width))
 		return false;
 	for (int64_t i = 0; i < o->height; i++)
@@ -233,12 +233,12 @@ bool ebb_check_part(ebb_augment *a, const char *name, double area[2], double rat
 	return true;
 }
 
-bool ebb_draw_part(ebb_dice *d, const double area[2], const double ratio[2], int64_t height,
+bool ebb_draw_part(ebb_rng *d, const double area[2], const double ratio[2], int64_t height,
 	int64_t width, int64_t *part_height, int64_t *part_width)
 {
 	for (int i = 0; i < 10; i++) {
-		double share = (double)(height * width) * ebb_dice_roll(d, area[0], area[1]);
-		double r = exp(ebb_dice_roll(d, log(ratio[0]), log(ratio[1])));
+		double share = (double)(height * width) * ebb_rng_uniform(d, area[0], area[1]);
+		double r = exp(ebb_rng_uniform(d, log(ratio[0]), log(ratio[1])));
 
 		*part_height = llrint(sqrt(share / r));
 		*part_width = llrint(sqrt(share * r));
@@ -272,9 +272,9 @@ static bool resized_crop(const void *options, ebb_stage *s)
 	const ebb_image *x = &s->image;
 	ebb_rect r;
 
-	if (ebb_draw_part(&s->dice, o->area, o->ratio, x->height, x->width, &r.height, &r.width)) {
-		r.top = ebb_dice_pick(&s->dice, x->height - r.height + 1);
-		r.left = ebb_dice_pick(&s->dice, x->width - r.width + 1);
+	if (ebb_draw_part(&s->rng, o->area, o->ratio, x->height, x->width, &r.height, &r.width)) {
+		r.top = ebb_rng_below(&s->rng, x->height - r.height + 1);
+		r.left = ebb_rng_below(&s->rng, x->width - r.width + 1);
 	} else {
 		r = middle(x, o->ratio);
 	}

@@ -17,7 +17,7 @@ static bool elastic(const void *options, ebb_stage *s)
 
 	if (!field)
 		return false;
-	ebb_dice_uniforms(&s->dice, 2 * n, field);
+	ebb_rng_uniforms(&s->rng, 2 * n, field);
 	ebb_gaussian(weight, radius, o->sigma);
 	for (int axis = 0; axis < 2; axis++)
 		ebb_smooth(field + axis * n, field + 2 * n, height, width, 1, weight, radius);

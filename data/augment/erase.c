@@ -28,8 +28,8 @@ static bool cutout(const void *options, ebb_stage *s)
 	for (int k = 0; k < o->holes; k++) {
 		ebb_rect r = {.height = o->side, .width = o->side};
 
-		r.top = ebb_dice_pick(&s->dice, s->image.height) - o->side / 2;
-		r.left = ebb_dice_pick(&s->dice, s->image.width) - o->side / 2;
+		r.top = ebb_rng_below(&s->rng, s->image.height) - o->side / 2;
+		r.left = ebb_rng_below(&s->rng, s->image.width) - o->side / 2;
 		paint(&s->image, r, o->fill);
 	}
 	return true;
@@ -58,10 +58,10 @@ static bool erase(const void *options, ebb_stage *s)
 	ebb_rect r;
 
 	/* The ratio of height to width. */
-	if (!ebb_draw_part(&s->dice, o->area, o->ratio, x->width, x->height, &r.width, &r.height))
+	if (!ebb_draw_part(&s->rng, o->area, o->ratio, x->width, x->height, &r.width, &r.height))
 		return true;
-	r.top = ebb_dice_pick(&s->dice, x->height - r.height + 1);
-	r.left = ebb_dice_pick(&s->dice, x->width - r.width + 1);
+	r.top = ebb_rng_below(&s->rng, x->height - r.height + 1);
+	r.left = ebb_rng_below(&s->rng, x->width - r.width + 1);
 	if (!o->noise) {
 		paint(x, r, o->fill);
 		return true;
@@ -70,7 +70,7 @@ static bool erase(const void *options, ebb_stage *s)
 		uint8_t *row = x->pixels + ((r.top + i) * x->width + r.left) * x->channels;
 
 		for (int64_t k = 0; k < r.width * x->channels; k++)
-			row[k] = (uint8_t)ebb_dice_pick(&s->dice, 256);
+			row[k] = (uint8_t)ebb_rng_below(&s->rng, 256);
 	}
 	return true;
 }

@@ -38,7 +38,7 @@ static bool rotate(const void *options, ebb_stage *s)
 	ebb_outside outside = ebb_outside_of(o->border, o->fill);
 	double m[9];
 
-	ebb_affine_map(m, &s->image, RADIANS * ebb_dice_roll(&s->dice, -o->degrees, o->degrees),
+	ebb_affine_map(m, &s->image, RADIANS * ebb_rng_uniform(&s->rng, -o->degrees, o->degrees),
 		NOWHERE, 1, NOWHERE);
 	return ebb_stage_warp(s, m, &outside);
 }
@@ -59,15 +59,15 @@ static bool affine(const void *options, ebb_stage *s)
 {
 	const ebb_augment_affine_args *o = options;
 	ebb_outside outside = ebb_outside_of(o->border, o->fill);
-	ebb_dice *d = &s->dice;
-	double angle = RADIANS * ebb_dice_roll(d, -o->degrees, o->degrees), m[9];
+	ebb_rng *d = &s->rng;
+	double angle = RADIANS * ebb_rng_uniform(d, -o->degrees, o->degrees), m[9];
 	/* Whole pixels, as torchvision moves. */
 	double dx = o->translate[0] * (double)s->image.width,
 	       dy = o->translate[1] * (double)s->image.height;
-	double move[2] = {rint(ebb_dice_roll(d, -dx, dx)), rint(ebb_dice_roll(d, -dy, dy))};
-	double scale = ebb_dice_roll(d, o->scale[0], o->scale[1]);
-	double shear[2] = {RADIANS * ebb_dice_roll(d, -o->shear[0], o->shear[0]),
-		RADIANS * ebb_dice_roll(d, -o->shear[1], o->shear[1])};
+	double move[2] = {rint(ebb_rng_uniform(d, -dx, dx)), rint(ebb_rng_uniform(d, -dy, dy))};
+	double scale = ebb_rng_uniform(d, o->scale[0], o->scale[1]);
+	double shear[2] = {RADIANS * ebb_rng_uniform(d, -o->shear[0], o->shear[0]),
+		RADIANS * ebb_rng_uniform(d, -o->shear[1], o->shear[1])};
 
 	ebb_affine_map(m, &s->image, angle, shear, scale, move);
 	return ebb_stage_warp(s, m, &outside);
@@ -138,8 +138,8 @@ static bool perspective(const void *options, ebb_stage *s)
 	double x[4] = {0, w, w, 0}, y[4] = {0, 0, h, h};
 
 	for (int i = 0; i < 4; i++) {
-		double dx = ebb_dice_roll(&s->dice, 0, o->distortion * w / 2);
-		double dy = ebb_dice_roll(&s->dice, 0, o->distortion * h / 2);
+		double dx = ebb_rng_uniform(&s->rng, 0, o->distortion * w / 2);
+		double dy = ebb_rng_uniform(&s->rng, 0, o->distortion * h / 2);
 
 		x[i] += x[i] == 0 ? dx : -dx;
 		y[i] += y[i] == 0 ? dy : -dy;

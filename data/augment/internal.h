@@ -9,28 +9,28 @@
 #include "data/augment.h"
 #include "kernels/sizes.h"
 
-/* ---- Random numbers (dice.c) ---------------------------------------------------------------- */
+/* ---- Random numbers (rng.c) ---------------------------------------------------------------- */
 
-enum { EBB_DICE_BANK = 32, EBB_PLACE_OF_MIXING = 1 << 20 };
+enum { EBB_RNG_BANK = 32, EBB_PLACE_OF_MIXING = 1 << 20 };
 
 /* Numbers that depend on where they are used: Philox with the place of the transform in its key,
  * and epoch and number of the image in its counter. */
-typedef struct ebb_dice {
+typedef struct ebb_rng {
 	uint64_t key, stream;
-	int next; /* of the bank; EBB_DICE_BANK: it is used up */
-	double bank[EBB_DICE_BANK];
-} ebb_dice;
+	int next; /* of the bank; EBB_RNG_BANK: it is used up */
+	double bank[EBB_RNG_BANK];
+} ebb_rng;
 
-void ebb_dice_start(ebb_dice *d, uint64_t seed, int64_t epoch, int64_t index, int place);
-double ebb_dice_roll(ebb_dice *d, double low, double high); /* uniform in [low, high) */
-int64_t ebb_dice_pick(ebb_dice *d, int64_t n);              /* uniform in 0, ..., n-1 */
-double ebb_dice_normal(ebb_dice *d);                        /* mean 0, deviation 1 */
-double ebb_dice_beta(ebb_dice *d, double alpha);            /* Beta(alpha, alpha) */
+void ebb_rng_start(ebb_rng *d, uint64_t seed, int64_t epoch, int64_t index, int place);
+double ebb_rng_uniform(ebb_rng *d, double low, double high); /* uniform in [low, high) */
+int64_t ebb_rng_below(ebb_rng *d, int64_t n);                /* uniform in 0, ..., n-1 */
+double ebb_rng_normal(ebb_rng *d);                           /* mean 0, deviation 1 */
+double ebb_rng_beta(ebb_rng *d, double alpha);               /* Beta(alpha, alpha) */
 /* 0, ..., n-1 in a random order */
-void ebb_dice_order(ebb_dice *d, int n, int *order);
+void ebb_rng_permutation(ebb_rng *d, int n, int *order);
 /* n numbers from [-1,1), or from a normal distribution of the deviation. */
-void ebb_dice_uniforms(ebb_dice *d, int64_t n, float *x);
-void ebb_dice_normals(ebb_dice *d, int64_t n, double deviation, float *x);
+void ebb_rng_uniforms(ebb_rng *d, int64_t n, float *x);
+void ebb_rng_normals(ebb_rng *d, int64_t n, double deviation, float *x);
 
 /* ---- The stage (pipeline.c) ----------------------------------------------------------------- */
 
@@ -40,7 +40,7 @@ typedef struct ebb_stage {
 	ebb_image spare;
 	float *scratch;
 	size_t scratch_bytes;
-	ebb_dice dice; /* of the current transform */
+	ebb_rng rng; /* of the current transform */
 	int view;
 	const char *name, *site; /* of the current transform, for errors */
 	ebb_error *error;
@@ -113,7 +113,7 @@ static inline int64_t ebb_opaque_channels(const ebb_image *x)
 
 /* A part of height x width whose area and ratio (of its second side to its first) are drawn, as in
  * resized_crop and erase.  False after ten tries that do not fit. */
-bool ebb_draw_part(ebb_dice *d, const double area[2], const double ratio[2], int64_t height,
+bool ebb_draw_part(ebb_rng *d, const double area[2], const double ratio[2], int64_t height,
 	int64_t width, int64_t *part_height, int64_t *part_width); /* crop.c */
 bool ebb_check_part(ebb_augment *a, const char *name, double area[2], double ratio[2],
 	const double standard[4], const char *site); /* crop.c */

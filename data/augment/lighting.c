@@ -14,7 +14,7 @@ static bool lighting(const void *options, ebb_stage *s)
 	ebb_tone tone;
 
 	for (int k = 0; k < 3; k++) {
-		double alpha = o->std * ebb_dice_normal(&s->dice);
+		double alpha = o->std * ebb_rng_normal(&s->rng);
 
 		for (int c = 0; c < 3; c++)
 			shift[c] += o->vectors[c][k] * o->values[k] * alpha;

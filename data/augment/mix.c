@@ -63,12 +63,12 @@ static void blend_rows(void *rows, void *spare, int64_t count, int64_t n, double
 /* ---- Rectangles ----------------------------------------------------------------------------- */
 
 /* The rectangle around a random pixel, cut off at the border. */
-static ebb_rect draw_rect(const ebb_mixed *m, ebb_dice *d, double l)
+static ebb_rect draw_rect(const ebb_mixed *m, ebb_rng *d, double l)
 {
 	double side = sqrt(1 - l);
 	int64_t h = (int64_t)((double)m->height * side), w = (int64_t)((double)m->width * side);
-	int64_t top = ebb_dice_pick(d, m->height) - h / 2,
-		left = ebb_dice_pick(d, m->width) - w / 2;
+	int64_t top = ebb_rng_below(d, m->height) - h / 2,
+		left = ebb_rng_below(d, m->width) - w / 2;
 	int64_t bottom = top + h, right = left + w;
 
 	top = top < 0 ? 0 : top;
@@ -100,15 +100,15 @@ void ebb_augment_mix(
 	const ebb_augment *a, const ebb_mixed *m, uint64_t seed, int64_t epoch, int64_t batch)
 {
 	int64_t size = m->height * m->width * m->channels;
-	ebb_dice d;
+	ebb_rng d;
 	double l;
 
-	ebb_dice_start(&d, seed, epoch, batch, EBB_PLACE_OF_MIXING);
-	if (a->mixup.p > 0 && ebb_dice_roll(&d, 0, 1) < a->mixup.p) {
-		l = ebb_dice_beta(&d, a->mixup.alpha);
+	ebb_rng_start(&d, seed, epoch, batch, EBB_PLACE_OF_MIXING);
+	if (a->mixup.p > 0 && ebb_rng_uniform(&d, 0, 1) < a->mixup.p) {
+		l = ebb_rng_beta(&d, a->mixup.alpha);
 		blend_rows(m->images, m->spare, m->count, size, l, m->dtype);
-	} else if (a->cutmix.p > 0 && ebb_dice_roll(&d, 0, 1) < a->cutmix.p) {
-		ebb_rect r = draw_rect(m, &d, ebb_dice_beta(&d, a->cutmix.alpha));
+	} else if (a->cutmix.p > 0 && ebb_rng_uniform(&d, 0, 1) < a->cutmix.p) {
+		ebb_rect r = draw_rect(m, &d, ebb_rng_beta(&d, a->cutmix.alpha));
 
 		paste_rows(m, r);
 		l = 1 - (double)(r.height * r.width) / (double)(m->height * m->width);

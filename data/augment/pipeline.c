@@ -176,8 +176,8 @@ bool ebb_augment_run(
 	for (const ebb_transform *t = a->first; t; t = t->next) {
 		s->name = t->kind->name;
 		s->site = t->site;
-		ebb_dice_start(&s->dice, seed, epoch, sample, place++);
-		if (t->p < 1 && ebb_dice_roll(&s->dice, 0, 1) >= t->p)
+		ebb_rng_start(&s->rng, seed, epoch, sample, place++);
+		if (t->p < 1 && ebb_rng_uniform(&s->rng, 0, 1) >= t->p)
 			continue;
 		if (!t->kind->apply(t->options, s))
 			return false;

@@ -23,21 +23,21 @@ typedef enum operation {
 	OPERATIONS
 } operation;
 
-static bool move(ebb_stage *s, const ebb_augment_randaugment_args *o, operation what, double way)
+static bool move(ebb_stage *s, const ebb_augment_randaugment_args *o, operation what, double amount)
 {
 	ebb_outside outside = ebb_outside_of(EBB_BORDER_FILL, o->fill);
 	double shear[2] = {0, 0}, by[2] = {0, 0}, angle = 0, m[9];
 
 	if (what == SHEAR_X)
-		shear[0] = atan(0.3 * way);
+		shear[0] = atan(0.3 * amount);
 	else if (what == SHEAR_Y)
-		shear[1] = atan(0.3 * way);
+		shear[1] = atan(0.3 * amount);
 	else if (what == TRANSLATE_X)
-		by[0] = trunc(150.0 / 331 * (double)s->image.width * way);
+		by[0] = trunc(150.0 / 331 * (double)s->image.width * amount);
 	else if (what == TRANSLATE_Y)
-		by[1] = trunc(150.0 / 331 * (double)s->image.height * way);
+		by[1] = trunc(150.0 / 331 * (double)s->image.height * amount);
 	else
-		angle = 0.5235987755982988 * way; /* 30 degrees */
+		angle = 0.5235987755982988 * amount; /* 30 degrees */
 	ebb_affine_map(m, &s->image, angle, shear, 1, by);
 	return ebb_stage_warp(s, m, &outside);
 }
@@ -87,8 +87,8 @@ static bool randaugment(const void *options, ebb_stage *s)
 	const ebb_augment_randaugment_args *o = options;
 
 	for (int k = 0; k < o->ops; k++) {
-		operation what = (operation)ebb_dice_pick(&s->dice, OPERATIONS);
-		double sign = ebb_dice_roll(&s->dice, 0, 1) < 0.5 ? -1 : 1;
+		operation what = (operation)ebb_rng_below(&s->rng, OPERATIONS);
+		double sign = ebb_rng_uniform(&s->rng, 0, 1) < 0.5 ? -1 : 1;
 
 		if (!operate(s, o, what, o->magnitude / 30, sign))
 			return false;

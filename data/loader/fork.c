@@ -30,7 +30,7 @@ static void before_fork(void)
 	pthread_mutex_lock(&fleet_lock);
 	for (ebb_loader *l = fleet; l; l = l->in_fleet.next) {
 		pthread_mutex_lock(&l->lock);
-		ebb_crew_settle(l, &deadline);
+		ebb_workers_settle(l, &deadline);
 		if (l->cache.kept)
 			pthread_mutex_lock(&l->cache.lock);
 	}
@@ -53,7 +53,7 @@ static void let_go(void)
 static void in_child(void)
 {
 	for (ebb_loader *l = fleet; l; l = l->in_fleet.next)
-		ebb_crew_lose(l);
+		ebb_workers_lose(l);
 	let_go();
 }
 

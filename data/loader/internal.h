@@ -1,6 +1,6 @@
 /*
- * internal.h - what a loader is made of: an order, a cache, slots for batches, and a crew that fills
- * them.
+ * internal.h - what a loader is made of: an order, a cache, slots for batches, and a workers
+ * that fills them.
  */
 #ifndef EBB_LOADER_INTERNAL_H
 #define EBB_LOADER_INTERNAL_H
@@ -13,7 +13,7 @@
 #include "data/data.h"
 #include "kernels/sizes.h"
 
-/* ---- Which images, in which order (sampler.c) ------------------------------------------------- */
+/* ---- Which images, in which order (sampler.c) ------------------------------------------------ */
 
 typedef struct ebb_sampler {
 	int64_t total, count; /* of the data set; of this process's share of an epoch */
@@ -55,7 +55,7 @@ bool ebb_cache_get(ebb_cache *c, int64_t i, ebb_image *x, bool *hit, ebb_error *
 /* Keeps a copy if there is room: what came first stays. */
 void ebb_cache_put(ebb_cache *c, int64_t i, const ebb_image *x);
 
-/* ---- Slots and workers (fill.c, crew.c) ----------------------------------------------------- */
+/* ---- Slots and workers (fill.c, workers.c) --------------------------------------------------- */
 
 /* Room for a batch; its memory is written by workers, its tensors are touched by the caller's
  * thread alone. */
@@ -106,9 +106,9 @@ struct ebb_loader {
 	ebb_batch odd;        /* of a slot with skipped images */
 	ebb_error error;
 
-	/* The crew's side. */
-	int crew;
-	ebb_worker *worker;   /* [crew], or one for the caller */
+	/* The workers's side. */
+	int workers;
+	ebb_worker *worker;   /* [workers], or one for the caller */
 	pthread_mutex_t lock; /* guards what follows, and what slots say of their state */
 	int started, present; /* threads created; that have begun to run */
 	pthread_cond_t work, ready, idle;
@@ -132,29 +132,30 @@ void ebb_slot_finish(ebb_slot *s, ebb_loader *l, int64_t index);
 
 ebb_slot *ebb_loader_slot(ebb_loader *l, int64_t index);
 /* Starts the threads.  False if the system has none. */
-bool ebb_crew_start(ebb_loader *l);
-void ebb_crew_stop(ebb_loader *l);
+bool ebb_workers_start(ebb_loader *l);
+void ebb_workers_stop(ebb_loader *l);
 /* Returns when no other thread works or is on its way into its loop, or at the deadline.  Called
  * with the lock. */
-void ebb_crew_settle(ebb_loader *l, const struct timespec *deadline);
+void ebb_workers_settle(ebb_loader *l, const struct timespec *deadline);
 /* In a child of fork: forgets the threads, and what they were writing to. */
-void ebb_crew_lose(ebb_loader *l);
-/* Starts a lost crew anew, for the batches that are not ready.  False if the system has no threads. */
-bool ebb_crew_replace(ebb_loader *l);
-/* Lets the crew drop what it does, and returns when nobody works. */
-void ebb_crew_pause(ebb_loader *l);
+void ebb_workers_lose(ebb_loader *l);
+/* Starts a lost workers anew, for the batches that are not ready.  False if the system has no
+ * threads. */
+bool ebb_workers_replace(ebb_loader *l);
+/* Lets the workers drop what it does, and returns when nobody works. */
+void ebb_workers_pause(ebb_loader *l);
 /* From that batch of the epoch on. */
-void ebb_crew_resume(ebb_loader *l, int64_t from);
-/* Returns when the batch is ready; without a crew it is made here. */
-void ebb_crew_await(ebb_loader *l, int64_t index);
+void ebb_workers_resume(ebb_loader *l, int64_t from);
+/* Returns when the batch is ready; without a workers it is made here. */
+void ebb_workers_await(ebb_loader *l, int64_t index);
 /* Batches below this number may be made now. */
-void ebb_crew_release(ebb_loader *l, int64_t below);
+void ebb_workers_release(ebb_loader *l, int64_t below);
 
-/* Goes to that batch of the epoch, from 0 to the number of batches.  False (an error in l) if the system has
- * no threads. */
+/* Goes to that batch of the epoch, from 0 to the number of batches.  False (an error in l) if
+ * the system has no threads. */
 bool ebb_loader_begin_at(ebb_loader *l, int64_t epoch, int64_t next);
 
-/* ---- Forks (fork.c) --------------------------------------------------------------------------- */
+/* ---- Forks (fork.c) -------------------------------------------------------------------------- */
 
 /* Every loader with workers, so that a child of fork loses none of them. */
 void ebb_fleet_join(ebb_loader *l);

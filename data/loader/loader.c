@@ -6,7 +6,7 @@
 
 #include "data/loader/internal.h"
 
-enum { MOST_WORKERS = 256, MOST_AHEAD = 1 << 16 };
+enum { MOST_WORKERS = 256, MOST_PREFETCH = 1 << 16 };
 
 /* ---- Checks --------------------------------------------------------------------------------- */
 
@@ -45,12 +45,12 @@ static bool check_numbers(const ebb_loader_args *a)
 		return false;
 	}
 	if (a->workers < 0 || a->workers > MOST_WORKERS || a->prefetch < 0 ||
-		a->prefetch > MOST_AHEAD || a->cache < 0) {
+		a->prefetch > MOST_PREFETCH || a->cache < 0) {
 		ebb_error_set(a->error, EBB_INVALID, a->site,
 			"loader_new: %d workers, %lld batches ahead, a cache of %lld bytes: "
 			"expected at most %d and %d, and nothing negative",
 			a->workers, (long long)a->prefetch, (long long)a->cache, MOST_WORKERS,
-			MOST_AHEAD);
+			MOST_PREFETCH);
 		return false;
 	}
 	if (a->dtype != EBB_DEFAULT && a->dtype != EBB_F32 && a->dtype != EBB_F64) {
@@ -180,9 +180,9 @@ static void free_slot(ebb_slot *s, const ebb_loader *l)
 
 static bool make_slots(ebb_loader *l, const ebb_loader_args *a)
 {
-	int workers = l->crew ? l->crew : 1;
+	int workers = l->workers ? l->workers : 1;
 
-	l->slots = l->crew ? (a->prefetch ? a->prefetch : 2) + 1 : 1;
+	l->slots = l->workers ? (a->prefetch ? a->prefetch : 2) + 1 : 1;
 	l->slot = ebb_alloc_zeroed((size_t)l->slots * sizeof *l->slot);
 	l->worker = ebb_alloc_zeroed((size_t)workers * sizeof *l->worker);
 	if (!l->slot || !l->worker)
@@ -199,12 +199,12 @@ static bool make_slots(ebb_loader *l, const ebb_loader_args *a)
 
 static void start(ebb_loader *l, int64_t epoch, int64_t next)
 {
-	ebb_crew_pause(l);
+	ebb_workers_pause(l);
 	l->epoch = epoch;
 	l->next = next;
 	l->held = NULL;
 	ebb_sampler_begin(&l->sampler, epoch);
-	ebb_crew_resume(l, next);
+	ebb_workers_resume(l, next);
 }
 
 ebb_loader *(ebb_loader_new)(const ebb_loader_args *a)
@@ -225,7 +225,7 @@ ebb_loader *(ebb_loader_new)(const ebb_loader_args *a)
 	l->data = a->data;
 	l->augment = a->augment;
 	l->seed = a->seed;
-	l->crew = a->workers;
+	l->workers = a->workers;
 	l->dtype = a->dtype == EBB_F64 ? EBB_F64 : EBB_F32;
 	if (!find_shape(l, a) || !check_moments(a, l->channels) || !check_labels(a)) {
 		ebb_loader_free(l);
@@ -247,12 +247,12 @@ ebb_loader *(ebb_loader_new)(const ebb_loader_args *a)
 	if (!make_slots(l, a))
 		goto no_memory;
 	start(l, 0, 0);
-	if (l->crew > 0)
+	if (l->workers > 0)
 		ebb_fleet_join(l);
-	if (ebb_crew_start(l))
+	if (ebb_workers_start(l))
 		return l;
 	ebb_error_set(a->error, EBB_NO_MEMORY, a->site,
-		"loader_new: the system refuses to start %d threads", l->crew);
+		"loader_new: the system refuses to start %d threads", l->workers);
 no_memory:
 	ebb_error_set(a->error, EBB_NO_MEMORY, a->site,
 		"loader_new: no memory for a loader of %lld images", (long long)a->data->count);
@@ -264,18 +264,18 @@ void ebb_loader_free(ebb_loader *l)
 {
 	if (!l)
 		return;
-	ebb_crew_stop(l);
+	ebb_workers_stop(l);
 	ebb_fleet_leave(l);
 	for (int64_t i = 0; l->slot && i < l->slots; i++)
 		free_slot(&l->slot[i], l);
 	free_slot(&l->last, l);
 	free_batch(&l->odd);
 	ebb_free(l->slot, (size_t)l->slots * sizeof *l->slot);
-	for (int i = 0; l->worker && i < (l->crew ? l->crew : 1); i++) {
+	for (int i = 0; l->worker && i < (l->workers ? l->workers : 1); i++) {
 		ebb_stage_free(&l->worker[i].stage);
 		ebb_image_free(&l->worker[i].source);
 	}
-	ebb_free(l->worker, (size_t)(l->crew ? l->crew : 1) * sizeof *l->worker);
+	ebb_free(l->worker, (size_t)(l->workers ? l->workers : 1) * sizeof *l->worker);
 	ebb_sampler_free(&l->sampler);
 	ebb_cache_free(&l->cache);
 	pthread_mutex_destroy(&l->lock);
@@ -321,12 +321,12 @@ static void take_back(ebb_loader *l)
 }
 
 /* In a child of fork the workers of the parent are not. */
-static bool has_crew(ebb_loader *l)
+static bool has_workers(ebb_loader *l)
 {
-	if (ebb_crew_replace(l))
+	if (ebb_workers_replace(l))
 		return true;
 	ebb_error_set(&l->error, EBB_NO_MEMORY, NULL,
-		"loader: the system refuses to start %d threads in a child of fork", l->crew);
+		"loader: the system refuses to start %d threads in a child of fork", l->workers);
 	return false;
 }
 
@@ -336,7 +336,7 @@ bool ebb_loader_begin_at(ebb_loader *l, int64_t epoch, int64_t next)
 
 	take_back(l);
 	l->error = (ebb_error){0};
-	ok = has_crew(l);
+	ok = has_workers(l);
 	l->shown = epoch;
 	start(l, epoch, next);
 	return ok;
@@ -372,7 +372,7 @@ bool ebb_loader_next(ebb_loader *l, ebb_batch *b)
 
 	if (b)
 		*b = (ebb_batch){0};
-	if (!l || !b || l->error.status != EBB_OK || !has_crew(l))
+	if (!l || !b || l->error.status != EBB_OK || !has_workers(l))
 		return false;
 	l->shown = l->epoch;
 	do {
@@ -382,18 +382,18 @@ bool ebb_loader_next(ebb_loader *l, ebb_batch *b)
 			return false;
 		}
 		index = l->next++;
-		if (l->held || l->crew == 0)
-			ebb_crew_release(l, index + l->slots);
-		ebb_crew_await(l, index);
+		if (l->held || l->workers == 0)
+			ebb_workers_release(l, index + l->slots);
+		ebb_workers_await(l, index);
 		l->held = s = ebb_loader_slot(l, index);
 		if (s->failed_at < s->count) {
 			l->error = s->error;
-			ebb_crew_pause(l);
+			ebb_workers_pause(l);
 			return false;
 		}
 	} while (s->kept == 0);
 	if (s->kept < s->count && !deliver_odd(l, s)) {
-		ebb_crew_pause(l);
+		ebb_workers_pause(l);
 		return false;
 	}
 	*b = s->kept < s->count ? l->odd : s->batch;

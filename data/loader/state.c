@@ -1,8 +1,9 @@
 /*
  * state.c - the position of a loader, to archives and back.
  *
- * The order of an epoch and the draws of its augmentation depend on the seed, the epoch and the place in
- * it alone, so that two numbers are enough: no batch is made again to get to a later one.
+ * The order of an epoch and the draws of its augmentation depend on the seed, the epoch and the
+ * place in it alone, so that two numbers are enough: no batch is made again to get to a later
+ * one.
  */
 #include <string.h>
 

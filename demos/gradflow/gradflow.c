@@ -1,6 +1,6 @@
 /*
- * gradflow - how the gradient vanishes or survives: four networks of equal depth, trained on the same
- * images in the same order, with a probe on every layer.
+ * gradflow - how the gradient vanishes or survives: four networks of equal depth, trained on the
+ * same images in the same order, with a probe on every layer.
  */
 #include "gradflow.h"
 

@@ -1,4 +1,5 @@
-/* gradflow.h - what the parts of gradflow share: the options, a network, and what its training left. */
+/* gradflow.h - what the parts of gradflow share: the options, a network, and what its training
+ * left. */
 #ifndef EBB_DEMOS_GRADFLOW_H
 #define EBB_DEMOS_GRADFLOW_H
 
@@ -70,7 +71,8 @@ typedef struct run {
 	ebb_verdict verdict;
 } run;
 
-/* Trains network number index (of NETWORKS) and probes every layer.  False with a message on stderr. */
+/* Trains network number index (of NETWORKS) and probes every layer.  False with a message on
+ * stderr. */
 bool train(run *r, const settings *s, const ebb_dataset *data, int index);
 void run_free(run *r);
 /* Means over the first or the last tenth of the steps. */

@@ -1,9 +1,11 @@
 /*
- * networks.c - the four networks: depth convolutions 3x3 of the same width, then the mean over the image
- * and one linear layer.  The first convolution and the one after a third of the depth have stride 2.
+ * networks.c - the four networks: depth convolutions 3x3 of the same width, then the mean over
+ * the image and one linear layer.  The first convolution and the one after a third of the depth
+ * have stride 2.
  *
- * In the residual network every two convolutions behind the first have a way around them (He et al. 2016,
- * with average pooling where the size halves); with an even depth the last one has its own.
+ * In the residual network every two convolutions behind the first have a way around them (He et
+ * al. 2016, with average pooling where the size halves); with an even depth the last one has its
+ * own.
  */
 #include "gradflow.h"
 

@@ -1,4 +1,5 @@
-/* report.c - tells the story: a table and verdicts on the terminal; a figure, CSV and a page in files. */
+/* report.c - tells the story: a table and verdicts on the terminal; a figure, CSV and a page in
+ * files. */
 #include "gradflow.h"
 
 #include <limits.h>

@@ -1,14 +1,14 @@
 /*
- * conv.c - which way a convolution goes.
+ * conv.c - which algorithm a convolution goes.
  *
- * The rule: depthwise filters by themselves; else Winograd's way where it fits and costs less
- * (winograd_wins); else the direct one.  EBB_CONV forces a way wherever it fits.
+ * The rule: depthwise filters by themselves; else Winograd's algorithm where it fits and costs less
+ * (winograd_wins); else the direct one.  EBB_CONV forces a algorithm wherever it fits.
  */
 #include "kernels/conv/conv.h"
 
 #include <string.h>
 
-struct way {
+struct algorithm {
 	size_t (*workspace)(const ebb_conv_shape *s, ebb_conv_pass pass);
 	void (*forward)(const ebb_conv_shape *s, const void *x, const void *w, const void *b,
 		void *y, void *ws);
@@ -21,14 +21,14 @@ struct way {
 #define PASSES(name)                                                                               \
 	EBB_NAME(name##_workspace), EBB_NAME(name##_forward), EBB_NAME(name##_grad_input),         \
 		EBB_NAME(name##_grad_weight)
-static const struct way direct = {PASSES(direct)};
-static const struct way depthwise = {PASSES(depthwise)};
-static const struct way im2col = {PASSES(im2col)};
+static const struct algorithm direct = {PASSES(direct)};
+static const struct algorithm depthwise = {PASSES(depthwise)};
+static const struct algorithm im2col = {PASSES(im2col)};
 #if !EBB_F64
-static const struct way winograd = {PASSES(winograd)};
+static const struct algorithm winograd = {PASSES(winograd)};
 #endif
 
-static const struct way *way_of(const ebb_conv_shape *s)
+static const struct algorithm *algorithm_of(const ebb_conv_shape *s)
 {
 	ebb_conv_choice choice = ebb_conv_chosen();
 
@@ -47,7 +47,7 @@ static const struct way *way_of(const ebb_conv_shape *s)
 EBB_DECLARE(conv_workspace);
 size_t EBB_NAME(conv_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 {
-	return ebb_is_empty(s) || ebb_is_blind(s) ? 0 : way_of(s)->workspace(s, pass);
+	return ebb_is_empty(s) || ebb_is_blind(s) ? 0 : algorithm_of(s)->workspace(s, pass);
 }
 
 EBB_DECLARE(conv_forward);
@@ -57,7 +57,7 @@ void EBB_NAME(conv_forward)(
 	if (ebb_is_empty(s))
 		return;
 	if (!ebb_is_blind(s)) {
-		way_of(s)->forward(s, x, w, b, y, ws);
+		algorithm_of(s)->forward(s, x, w, b, y, ws);
 		return;
 	}
 	for (int64_t i = 0; i < s->n * s->oh * s->ow * s->o; i++)
@@ -75,7 +75,7 @@ void EBB_NAME(conv_grad_input)(
 	if (ebb_is_empty(s))
 		memset(gx, 0, (size_t)size * sizeof(real));
 	else
-		way_of(s)->grad_input(s, gy, w, gx, ws);
+		algorithm_of(s)->grad_input(s, gy, w, gx, ws);
 }
 
 EBB_DECLARE(conv_grad_weight);
@@ -89,5 +89,5 @@ void EBB_NAME(conv_grad_weight)(
 	if (ebb_is_empty(s) || ebb_is_blind(s))
 		memset(gw, 0, (size_t)size * sizeof(real));
 	else
-		way_of(s)->grad_weight(s, x, gy, gw, ws);
+		algorithm_of(s)->grad_weight(s, x, gy, gw, ws);
 }

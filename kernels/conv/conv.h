@@ -1,13 +1,13 @@
 /*
- * conv.h - the ways to a convolution, of which conv.c chooses one.
+ * conv.h - the algorithms to a convolution, of which conv.c chooses one.
  */
 #ifndef EBB_KERNELS_CONV_CONV_H
 #define EBB_KERNELS_CONV_CONV_H
 
 #include "kernels/real.h"
 
-/* One way, for the three passes. */
-#define EBB_CONV_WAY(name)                                                                         \
+/* One algorithm, for the three passes. */
+#define EBB_CONV_ALGORITHM(name)                                                                   \
 	size_t EBB_NAME(name##_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass);            \
 	void EBB_NAME(name##_forward)(const ebb_conv_shape *s, const void *x, const void *w,       \
 		const void *b, void *y, void *ws);                                                 \
@@ -17,20 +17,20 @@
 		const ebb_conv_shape *s, const void *x, const void *gy, void *gw, void *ws);
 
 /* Any shape: products of rows of the image as it lies (direct.c). */
-EBB_CONV_WAY(direct)
+EBB_CONV_ALGORITHM(direct)
 /* Its input's gradient where there are few channels (scatter.c). */
 bool EBB_NAME(scatter_fits)(const ebb_conv_shape *s);
 size_t EBB_NAME(scatter_workspace)(const ebb_conv_shape *s);
 void EBB_NAME(scatter_grad_input)(
 	const ebb_conv_shape *s, const void *gy, const void *w, void *gx, void *ws);
 /* One input and one output channel per group: vectors over channels (depthwise.c). */
-EBB_CONV_WAY(depthwise)
+EBB_CONV_ALGORITHM(depthwise)
 /* Any shape: the image unfolded to a matrix (im2col.c). */
-EBB_CONV_WAY(im2col)
+EBB_CONV_ALGORITHM(im2col)
 /* 3x3 and 5x5, stride 1, float: products of transformed tiles (winograd.c). */
-EBB_CONV_WAY(winograd)
+EBB_CONV_ALGORITHM(winograd)
 
-/* Whether Winograd's way can be gone, and whether it is the shorter one. */
+/* Whether Winograd's algorithm can be gone, and whether it is the shorter one. */
 bool EBB_NAME(winograd_fits)(const ebb_conv_shape *s);
 bool EBB_NAME(winograd_wins)(const ebb_conv_shape *s);
 

@@ -18,7 +18,7 @@ size_t EBB_NAME(depthwise_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass
 	int64_t taps = s->kh * s->kw * s->c;
 
 	if (pass == EBB_CONV_GRAD_WEIGHT)
-		taps *= ebb_min(CHUNKS, s->n);
+		taps *= i64_min(CHUNKS, s->n);
 	return ebb_bytes_of(taps, sizeof(real));
 }
 
@@ -76,7 +76,7 @@ void EBB_NAME(depthwise_forward)(
 	struct depthwise_job j = {.s = s, .x = x, .w = ws, .b = b, .y = y};
 
 	pack(s, w, ws);
-	ebb_run(s->n * s->oh, forward_row, &j);
+	ebb_run_pieces(s->n * s->oh, forward_row, &j);
 }
 
 /* The output that meets tap k of the input at position at, or -1. */
@@ -120,7 +120,7 @@ void EBB_NAME(depthwise_grad_input)(
 	struct depthwise_job j = {.s = s, .x = gy, .w = ws, .y = gx};
 
 	pack(s, w, ws);
-	ebb_run(s->n * s->h, grad_input_row, &j);
+	ebb_run_pieces(s->n * s->h, grad_input_row, &j);
 }
 
 static void grad_weight_chunk(void *ctx, int64_t chunk, int worker)
@@ -160,11 +160,11 @@ void EBB_NAME(depthwise_grad_weight)(
 	const ebb_conv_shape *s, const void *x, const void *gy, void *gw, void *ws)
 {
 	struct depthwise_job j = {
-		.s = s, .x = x, .w = gy, .y = ws, .chunks = ebb_min(CHUNKS, s->n)};
+		.s = s, .x = x, .w = gy, .y = ws, .chunks = i64_min(CHUNKS, s->n)};
 	int64_t taps = s->kh * s->kw;
 	const real *part = ws;
 
-	ebb_run(j.chunks, grad_weight_chunk, &j);
+	ebb_run_pieces(j.chunks, grad_weight_chunk, &j);
 	for (int64_t c = 0; c < s->c; c++) {
 		for (int64_t k = 0; k < taps; k++) {
 			double sum = 0;

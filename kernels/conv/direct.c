@@ -5,7 +5,7 @@
  * a sum over kh runs of kw*c terms, and the micro-kernel reads the image as it lies.  What
  * padding there is is copied in, a few rows at a time, into a worker's scratch memory.
  *
- * The input gradient is the same convolution of gy with the filter turned round; with a stride,
+ * The input gradient is the same convolution of gy with the filter transposed round; with a stride,
  * one convolution for each phase of the input's rows and columns modulo the stride, by the taps
  * that meet that phase.
  */
@@ -22,14 +22,14 @@ enum {
 /* Elements that no allocation gives: padding may be so wide that its size would overflow. */
 static const int64_t TOO_MANY = INT64_C(1) << 46;
 
-static int64_t source_size(const struct ebb_walk *w, int64_t rows)
+static int64_t source_size(const struct ebb_loop_nest *w, int64_t rows)
 {
 	double size = (double)rows * (double)w->src_cols * (double)w->k;
 
 	return size < (double)TOO_MANY ? rows * w->src_cols * w->k : TOO_MANY;
 }
 
-void ebb_cut_walk(struct ebb_walk *w, int64_t block, int64_t most)
+void ebb_block_nest(struct ebb_loop_nest *w, int64_t block, int64_t most)
 {
 	int64_t tall = (w->kh - 1) * w->dilation_h + 1;
 
@@ -37,29 +37,29 @@ void ebb_cut_walk(struct ebb_walk *w, int64_t block, int64_t most)
 		block = ebb_ceil_div(block, 2);
 	w->block = block;
 	w->blocks = ebb_ceil_div(w->rows, block);
-	w->src_rows = ebb_max(0, (block - 1) * w->stride_h + tall);
+	w->src_rows = i64_max(0, (block - 1) * w->stride_h + tall);
 	w->scratch = w->in_place ? 0 : ebb_lines(source_size(w, w->src_rows));
 }
 
 /* Chooses the rows of a piece, and says what scratch it needs. */
-static void plan(struct ebb_walk *w)
+static void plan(struct ebb_loop_nest *w)
 {
 	int64_t tall = (w->kh - 1) * w->dilation_h + 1, wide = (w->kw - 1) * w->dilation_w + 1;
 	double work =
 		(double)w->rows * (double)w->cols * (double)(w->kh * w->kw) * (double)(w->k * w->o);
-	int64_t wanted = ebb_max(1, ebb_ceil_div(PIECES, ebb_max(1, w->n * w->groups)));
+	int64_t wanted = i64_max(1, ebb_ceil_div(PIECES, i64_max(1, w->n * w->groups)));
 	double most = work / PIECE_WORK;
 
-	w->src_cols = ebb_max(0, (w->cols - 1) * w->stride_w + wide);
+	w->src_cols = i64_max(0, (w->cols - 1) * w->stride_w + wide);
 	wanted = most < 1 ? 1 : most < (double)wanted ? (int64_t)most : wanted;
 	w->in_place = w->groups == 1 && w->pad_top <= 0 && w->pad_left <= 0 &&
 	              (w->rows - 1) * w->stride_h + tall - w->pad_top <= w->h &&
 	              w->src_cols - w->pad_left <= w->w;
-	ebb_cut_walk(w, ebb_max(1, ebb_ceil_div(w->rows, wanted)), EBB_WALK_SOURCE);
+	ebb_block_nest(w, i64_max(1, ebb_ceil_div(w->rows, wanted)), EBB_NEST_SOURCE);
 }
 
-const real *ebb_walk_source(const struct ebb_walk *w, int64_t image, int64_t group, int64_t from,
-	int64_t rows, real *scratch, int64_t *row_stride)
+const real *ebb_nest_source(const struct ebb_loop_nest *w, int64_t image, int64_t group,
+	int64_t from, int64_t rows, real *scratch, int64_t *row_stride)
 {
 	const real *x = w->x + image * w->h * w->w * w->c + group * w->k;
 	int64_t top = from * w->stride_h - w->pad_top, left = -w->pad_left;
@@ -72,8 +72,8 @@ const real *ebb_walk_source(const struct ebb_walk *w, int64_t image, int64_t gro
 	}
 	*row_stride = w->src_cols * w->k;
 	/* Columns [first,end) of the scratch come from the image. */
-	first = ebb_min(w->src_cols, ebb_max(0, -left));
-	end = ebb_max(first, ebb_min(w->src_cols, w->w - left));
+	first = i64_min(w->src_cols, i64_max(0, -left));
+	end = i64_max(first, i64_min(w->src_cols, w->w - left));
 	for (int64_t r = 0; r < tall; r++) {
 		real *to = scratch + r * *row_stride;
 		const real *line = x + ((top + r) * w->w + left + first) * w->c;
@@ -97,12 +97,12 @@ const real *ebb_walk_source(const struct ebb_walk *w, int64_t image, int64_t gro
 	return scratch;
 }
 
-static void walk_piece(void *ctx, int64_t piece, int worker)
+static void nest_piece(void *ctx, int64_t piece, int worker)
 {
-	const struct ebb_walk *w = ctx;
+	const struct ebb_loop_nest *w = ctx;
 	int64_t block = piece % w->blocks, group = piece / w->blocks % w->groups;
 	int64_t image = piece / w->blocks / w->groups;
-	int64_t from = block * w->block, rows = ebb_min(w->block, w->rows - from);
+	int64_t from = block * w->block, rows = i64_min(w->block, w->rows - from);
 	int64_t terms = w->kh * w->kw * w->k, row_stride = 0;
 	bool merged = w->dilation_w == 1;
 	const real *x = w->x;
@@ -117,13 +117,13 @@ static void walk_piece(void *ctx, int64_t piece, int worker)
 		.ldc = w->y_col};
 
 	if (terms > 0)
-		x = ebb_walk_source(
+		x = ebb_nest_source(
 			w, image, group, from, rows, w->space + worker * w->scratch, &row_stride);
 	p.a_run1 = w->dilation_h * row_stride;
 	for (int64_t at = 0; at < w->o;) {
-		const struct ebb_panel *panel = ebb_panel_for(w->o - at);
+		const struct ebb_gemm_panel *panel = ebb_gemm_panel_for(w->o - at);
 
-		p.cols = (int)ebb_min(panel->width, w->o - at);
+		p.cols = (int)i64_min(panel->width, w->o - at);
 		p.b_stride = panel->width;
 		p.bias = bias ? bias + at : NULL;
 		for (int64_t r = 0; r < rows; r++)
@@ -136,9 +136,9 @@ static void walk_piece(void *ctx, int64_t piece, int worker)
 
 /* ---- The passes as walks --------------------------------------------------------------------- */
 
-struct ebb_walk ebb_forward_walk(const ebb_conv_shape *s)
+struct ebb_loop_nest ebb_forward_nest(const ebb_conv_shape *s)
 {
-	struct ebb_walk w = {.n = s->n,
+	struct ebb_loop_nest w = {.n = s->n,
 		.groups = s->groups,
 		.h = s->h,
 		.w = s->w,
@@ -196,10 +196,10 @@ static struct phase phase_of(
 	return p;
 }
 
-static struct ebb_walk phase_walk(
+static struct ebb_loop_nest phase_nest(
 	const ebb_conv_shape *s, int64_t row, int64_t col, struct phase *u, struct phase *v)
 {
-	struct ebb_walk w = {.n = s->n,
+	struct ebb_loop_nest w = {.n = s->n,
 		.groups = s->groups,
 		.h = s->oh,
 		.w = s->ow,
@@ -237,7 +237,7 @@ size_t EBB_NAME(direct_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 {
 	int64_t threads = ebb_threads(), elements = 0;
 	struct phase u, v;
-	struct ebb_walk w;
+	struct ebb_loop_nest w;
 
 	switch (pass) {
 	case EBB_CONV_FORWARD:
@@ -247,17 +247,17 @@ size_t EBB_NAME(direct_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 			return ebb_bytes_of(bias_size(s), sizeof(real)) +
 			       EBB_NAME(direct_panels_workspace)(s);
 		elements = bias_size(s) + ebb_packed_filters(s, false) +
-		           threads * ebb_forward_walk(s).scratch;
+		           threads * ebb_forward_nest(s).scratch;
 		break;
 	case EBB_CONV_GRAD_INPUT:
 		if (ebb_is_product(s))
 			return EBB_NAME(gemm_workspace)(s->n * s->h * s->w, s->c, s->o);
 		if (EBB_NAME(scatter_fits)(s))
 			return EBB_NAME(scatter_workspace)(s);
-		for (int64_t i = 0; i < ebb_min(s->stride_h, s->h); i++) {
-			for (int64_t l = 0; l < ebb_min(s->stride_w, s->w); l++) {
-				w = phase_walk(s, i, l, &u, &v);
-				elements = ebb_max(elements, w.scratch);
+		for (int64_t i = 0; i < i64_min(s->stride_h, s->h); i++) {
+			for (int64_t l = 0; l < i64_min(s->stride_w, s->w); l++) {
+				w = phase_nest(s, i, l, &u, &v);
+				elements = i64_max(elements, w.scratch);
 			}
 		}
 		elements = ebb_packed_filters(s, true) + threads * elements;
@@ -273,7 +273,7 @@ size_t EBB_NAME(direct_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 void EBB_NAME(direct_forward)(
 	const ebb_conv_shape *s, const void *x, const void *w, const void *b, void *y, void *ws)
 {
-	struct ebb_walk k;
+	struct ebb_loop_nest k;
 	real *bias = ws, *rest = bias + bias_size(s);
 	int64_t of_group = s->o / s->groups, columns = ebb_panel_columns(of_group);
 
@@ -291,14 +291,14 @@ void EBB_NAME(direct_forward)(
 		EBB_NAME(direct_panels_forward)(s, x, w, b ? bias : NULL, y, rest);
 		return;
 	}
-	k = ebb_forward_walk(s);
+	k = ebb_forward_nest(s);
 	k.x = x;
 	k.weight = rest;
 	k.bias = b ? bias : NULL;
 	k.y = y;
 	k.space = rest + ebb_packed_filters(s, false);
 	ebb_pack_filters(s, (struct ebb_taps){0, 1, s->kh, 0, 1, s->kw}, false, w, rest);
-	ebb_run(k.n * k.groups * k.blocks, walk_piece, &k);
+	ebb_run_pieces(k.n * k.groups * k.blocks, nest_piece, &k);
 }
 
 /* ---- The input's gradient -------------------------------------------------------------------- */
@@ -315,10 +315,10 @@ void EBB_NAME(direct_grad_input)(
 		EBB_NAME(scatter_grad_input)(s, gy, w, gx, ws);
 		return;
 	}
-	for (int64_t i = 0; i < ebb_min(s->stride_h, s->h); i++) {
-		for (int64_t l = 0; l < ebb_min(s->stride_w, s->w); l++) {
+	for (int64_t i = 0; i < i64_min(s->stride_h, s->h); i++) {
+		for (int64_t l = 0; l < i64_min(s->stride_w, s->w); l++) {
 			struct phase u, v;
-			struct ebb_walk k = phase_walk(s, i, l, &u, &v);
+			struct ebb_loop_nest k = phase_nest(s, i, l, &u, &v);
 
 			ebb_pack_filters(s,
 				(struct ebb_taps){
@@ -328,7 +328,7 @@ void EBB_NAME(direct_grad_input)(
 			k.y = (real *)gx + (i * s->w + l) * s->c;
 			k.weight = ws;
 			k.space = (real *)ws + ebb_packed_filters(s, true);
-			ebb_run(k.n * k.groups * k.blocks, walk_piece, &k);
+			ebb_run_pieces(k.n * k.groups * k.blocks, nest_piece, &k);
 		}
 	}
 }

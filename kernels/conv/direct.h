@@ -1,5 +1,6 @@
 /*
- * direct.h - what the direct way to a convolution is made of: walks over images, and packed filters.
+ * direct.h - what the direct algorithm to a convolution is made of: walks over images, and
+ * packed filters.
  */
 #ifndef EBB_KERNELS_CONV_DIRECT_H
 #define EBB_KERNELS_CONV_DIRECT_H
@@ -10,7 +11,7 @@
 /* ---- Walks over the outputs of an image (direct.c) ------------------------------------------- */
 
 /* A dense convolution, of what the pass makes of the shape. */
-struct ebb_walk {
+struct ebb_loop_nest {
 	int64_t n, groups;
 	int64_t h, w, c; /* source images, c channels in all */
 	int64_t k;       /* source channels per group */
@@ -27,21 +28,21 @@ struct ebb_walk {
 	real *space;                /* of all workers */
 };
 
-#define ebb_forward_walk EBB_NAME(forward_walk)
-#define ebb_cut_walk EBB_NAME(cut_walk)
-#define ebb_walk_source EBB_NAME(walk_source)
+#define ebb_forward_nest EBB_NAME(forward_nest)
+#define ebb_block_nest EBB_NAME(block_nest)
+#define ebb_nest_source EBB_NAME(nest_source)
 
 /* That of the forward pass. */
-struct ebb_walk ebb_forward_walk(const ebb_conv_shape *s);
+struct ebb_loop_nest ebb_forward_nest(const ebb_conv_shape *s);
 /* Cuts the outputs into blocks of so many rows, or fewer if their source has more than so many
  * elements, and says what scratch one takes. */
-void ebb_cut_walk(struct ebb_walk *w, int64_t block, int64_t most);
+void ebb_block_nest(struct ebb_loop_nest *w, int64_t block, int64_t most);
 /* The source of output rows from..from+rows-1, padded, at its first channel: the address, and the
  * distance of rows.  Within it pixels are k apart. */
-const real *ebb_walk_source(const struct ebb_walk *w, int64_t image, int64_t group, int64_t from,
-	int64_t rows, real *scratch, int64_t *row_stride);
+const real *ebb_nest_source(const struct ebb_loop_nest *w, int64_t image, int64_t group,
+	int64_t from, int64_t rows, real *scratch, int64_t *row_stride);
 
-enum { EBB_WALK_SOURCE = 1 << 16 }; /* elements of source at a time: about the second-level cache */
+enum { EBB_NEST_SOURCE = 1 << 16 }; /* elements of source at a time: about the second-level cache */
 
 /* Elements in whole cache lines. */
 static inline int64_t ebb_lines(int64_t elements)
@@ -67,12 +68,12 @@ struct ebb_taps {
 #define ebb_pack_filters EBB_NAME(pack_filters)
 #define ebb_packed_filters EBB_NAME(packed_filters)
 
-/* Term (u, v, channel) of a group's panel of columns, for columns that are output channels; turned:
- * columns are input channels, terms output channels. */
+/* Term (u, v, channel) of a group's panel of columns, for columns that are output channels;
+ * transposed: columns are input channels, terms output channels. */
 void ebb_pack_filters(
-	const ebb_conv_shape *s, struct ebb_taps t, bool turned, const real *w, real *to);
+	const ebb_conv_shape *s, struct ebb_taps t, bool transposed, const real *w, real *to);
 /* Elements that all taps take. */
-int64_t ebb_packed_filters(const ebb_conv_shape *s, bool turned);
+int64_t ebb_packed_filters(const ebb_conv_shape *s, bool transposed);
 
 /* ---- The weights' gradient (direct_weight.c) ------------------------------------------------- */
 

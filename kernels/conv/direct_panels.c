@@ -1,12 +1,12 @@
 /*
- * direct_panels.c - the direct way forward where few output positions meet many filters.
+ * direct_panels.c - the direct algorithm forward where few output positions meet many filters.
  *
  * There the filters are most of what is read, and packing all of them beforehand would send them
  * through memory three times instead of once.  Here a piece is a panel of output channels: it packs
  * its filters for some input channels at a time, into a buffer that stays in the cache, and
  * multiplies them with all positions before it goes on to the next channels.
  */
-#include "kernels/conv/ahead.h"
+#include "kernels/conv/prefetch.h"
 #include "kernels/conv/direct.h"
 #include "kernels/transpose.h"
 
@@ -19,7 +19,7 @@ enum {
 };
 
 struct job {
-	struct ebb_walk w; /* one block per image */
+	struct ebb_loop_nest w; /* one block per image */
 	const real *filters;
 	int64_t panels, channels; /* of a group; to a buffer */
 	int64_t buffer;
@@ -28,22 +28,22 @@ struct job {
 
 static struct job job_of(const ebb_conv_shape *s)
 {
-	struct job j = {.w = ebb_forward_walk(s)};
-	struct ebb_walk *w = &j.w;
-	int64_t wide = ebb_panels[EBB_PANELS - 1].width, taps = w->kh * w->kw, times;
+	struct job j = {.w = ebb_forward_nest(s)};
+	struct ebb_loop_nest *w = &j.w;
+	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width, taps = w->kh * w->kw, times;
 
-	ebb_cut_walk(w, w->rows, MOST_SOURCE);
+	ebb_block_nest(w, w->rows, MOST_SOURCE);
 	j.panels = ebb_ceil_div(w->o, wide);
 	/* As equal as whole cache lines allow. */
 	times = ebb_ceil_div(w->k * taps * wide, BUFFER);
-	j.channels = ebb_min(ebb_lines(ebb_ceil_div(w->k, times)), w->k);
+	j.channels = i64_min(ebb_lines(ebb_ceil_div(w->k, times)), w->k);
 	j.buffer = ebb_lines(j.channels * taps * wide);
 	return j;
 }
 
 bool EBB_NAME(direct_panels_fit)(const ebb_conv_shape *s)
 {
-	int64_t wide = ebb_panels[EBB_PANELS - 1].width;
+	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width;
 	double tall = (double)(s->oh - 1) * (double)s->stride_h +
 	              (double)(s->kh - 1) * (double)s->dilation_h + 1;
 	double broad = (double)(s->ow - 1) * (double)s->stride_w +
@@ -65,11 +65,11 @@ size_t EBB_NAME(direct_panels_workspace)(const ebb_conv_shape *s)
 static void pad_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct job *j = ctx;
-	const struct ebb_walk *w = &j->w;
+	const struct ebb_loop_nest *w = &j->w;
 	int64_t row_stride;
 
 	(void)worker;
-	ebb_walk_source(w, piece / w->groups, piece % w->groups, 0, w->rows,
+	ebb_nest_source(w, piece / w->groups, piece % w->groups, 0, w->rows,
 		j->padded + piece * w->scratch, &row_stride);
 }
 
@@ -81,7 +81,7 @@ static void pack(const struct job *j, const real *from, int64_t channels, int64_
 	int64_t whole = cols / EBB_VLEN * EBB_VLEN, at = 0, tap = 0, k = 0;
 
 	for (; at < count; at += EBB_VLEN) {
-		int64_t lines = ebb_min(EBB_VLEN, count - at);
+		int64_t lines = i64_min(EBB_VLEN, count - at);
 		real *line[EBB_VLEN];
 
 		for (int64_t i = 0; i < lines; i++) {
@@ -94,7 +94,7 @@ static void pack(const struct job *j, const real *from, int64_t channels, int64_
 		for (int64_t c = 0; c < whole && lines == EBB_VLEN; c += EBB_VLEN) {
 			ebb_vec v[EBB_VLEN];
 
-			ebb_turn(from + c * ld + at, ld, v);
+			ebb_transpose_vectors(from + c * ld + at, ld, v);
 			EBB_UNROLL(16)
 			for (int i = 0; i < EBB_VLEN; i++)
 				*(ebb_vec *)(void *)(line[i] + c) = v[i];
@@ -107,10 +107,11 @@ static void pack(const struct job *j, const real *from, int64_t channels, int64_
 }
 
 /* What these channels add to one panel of all outputs. */
-static void multiply(const struct job *j, int64_t group, int64_t at, const struct ebb_panel *panel,
-	int64_t from, int64_t channels, const real *packed, struct ebb_ahead *ahead)
+static void multiply(const struct job *j, int64_t group, int64_t at,
+	const struct ebb_gemm_panel *panel, int64_t from, int64_t channels, const real *packed,
+	struct ebb_prefetch *prefetch)
 {
-	const struct ebb_walk *w = &j->w;
+	const struct ebb_loop_nest *w = &j->w;
 	struct ebb_product p = {.runs1 = w->kh,
 		.runs2 = w->kw,
 		.len = channels,
@@ -120,7 +121,7 @@ static void multiply(const struct job *j, int64_t group, int64_t at, const struc
 		.ldc = w->y_col,
 		.bias = w->bias && from == 0 ? w->bias + group * ebb_panel_columns(w->o) + at
 	                                     : NULL,
-		.cols = (int)ebb_min(panel->width, w->o - at),
+		.cols = (int)i64_min(panel->width, w->o - at),
 		.add = from > 0};
 
 	for (int64_t image = 0; image < w->n; image++) {
@@ -129,10 +130,10 @@ static void multiply(const struct job *j, int64_t group, int64_t at, const struc
 		real *y = w->y + image * w->y_image + group * w->o + at;
 
 		if (w->in_place)
-			x = ebb_walk_source(w, image, group, 0, w->rows, NULL, &row_stride);
+			x = ebb_nest_source(w, image, group, 0, w->rows, NULL, &row_stride);
 		p.a_run1 = w->dilation_h * row_stride;
 		for (int64_t r = 0; r < w->rows; r++) {
-			ebb_fetch(ahead, w->n * w->rows);
+			ebb_prefetch_share(prefetch, w->n * w->rows);
 			ebb_multiply(panel, true, w->cols, p.a_stride, &p,
 				x + r * w->stride_h * row_stride + from, packed, y + r * w->y_row);
 		}
@@ -142,24 +143,24 @@ static void multiply(const struct job *j, int64_t group, int64_t at, const struc
 static void panel_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct job *j = ctx;
-	const struct ebb_walk *w = &j->w;
+	const struct ebb_loop_nest *w = &j->w;
 	int64_t group = piece / j->panels, terms = w->kh * w->kw * w->k;
-	int64_t at = piece % j->panels * ebb_panels[EBB_PANELS - 1].width;
-	const struct ebb_panel *panel = ebb_panel_for(w->o - at);
+	int64_t at = piece % j->panels * ebb_gemm_panels[EBB_PANELS - 1].width;
+	const struct ebb_gemm_panel *panel = ebb_gemm_panel_for(w->o - at);
 	const real *filters = j->filters + (group * w->o + at) * terms;
-	int64_t taps = w->kh * w->kw, cols = ebb_min(panel->width, w->o - at);
+	int64_t taps = w->kh * w->kw, cols = i64_min(panel->width, w->o - at);
 	real *buffer = j->buffers + worker * j->buffer;
 
 	for (int64_t k = 0; k < w->k; k += j->channels) {
-		int64_t channels = ebb_min(j->channels, w->k - k), next = k + channels;
-		struct ebb_ahead ahead = {.rows = 0};
+		int64_t channels = i64_min(j->channels, w->k - k), next = k + channels;
+		struct ebb_prefetch prefetch = {.rows = 0};
 
 		if (next < w->k)
-			ahead = ebb_look_ahead(filters + next * taps, terms, cols,
-				ebb_min(j->channels, w->k - next) * taps);
+			prefetch = ebb_prefetch_of(filters + next * taps, terms, cols,
+				i64_min(j->channels, w->k - next) * taps);
 
 		pack(j, filters + k * taps, channels, cols, panel->width, buffer);
-		multiply(j, group, at, panel, k, channels, buffer, &ahead);
+		multiply(j, group, at, panel, k, channels, buffer, &prefetch);
 	}
 }
 
@@ -175,6 +176,6 @@ void EBB_NAME(direct_panels_forward)(
 	j.padded = ws;
 	j.buffers = ws + s->n * s->groups * j.w.scratch;
 	if (!j.w.in_place)
-		ebb_run(s->n * s->groups, pad_piece, &j);
-	ebb_run(s->groups * j.panels, panel_piece, &j);
+		ebb_run_pieces(s->n * s->groups, pad_piece, &j);
+	ebb_run_pieces(s->groups * j.panels, panel_piece, &j);
 }

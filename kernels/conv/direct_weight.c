@@ -1,5 +1,5 @@
 /*
- * direct_weight.c - the direct way to the gradient of a convolution's weights.
+ * direct_weight.c - the direct algorithm to the gradient of a convolution's weights.
  *
  * It sums over pixels instead of channels: the micro-kernel reads the image term by term, and gives
  * partial sums over fixed chunks of the batch, which are added in order.
@@ -12,7 +12,7 @@ enum {
 };
 
 struct job {
-	struct ebb_walk w;
+	struct ebb_loop_nest w;
 	const real *gy;
 	int64_t chunks, panels, units, gy_scratch;
 	real *partial, *gw;
@@ -20,17 +20,17 @@ struct job {
 
 static struct job job_of(const ebb_conv_shape *s)
 {
-	struct job j = {.w = ebb_forward_walk(s)};
-	struct ebb_walk *w = &j.w;
-	int64_t wide = ebb_panels[EBB_PANELS - 1].width, size = ebb_packed_filters(s, false);
+	struct job j = {.w = ebb_forward_nest(s)};
+	struct ebb_loop_nest *w = &j.w;
+	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width, size = ebb_packed_filters(s, false);
 
 	/* The whole image, if the cache takes it: fewer additions to the partial sums. */
-	ebb_cut_walk(w, w->rows, EBB_WALK_SOURCE);
-	j.gy_scratch = ebb_lines(w->block * w->cols * ebb_min(wide, ebb_panel_columns(w->o)));
+	ebb_block_nest(w, w->rows, EBB_NEST_SOURCE);
+	j.gy_scratch = ebb_lines(w->block * w->cols * i64_min(wide, ebb_panel_columns(w->o)));
 	j.panels = ebb_ceil_div(w->o, wide);
 	j.units = w->n * w->blocks;
 	j.chunks = ebb_ceil_div(PIECES, w->groups * j.panels);
-	j.chunks = ebb_max(1, ebb_min(ebb_min(j.chunks, PARTIAL / ebb_max(1, size)), j.units));
+	j.chunks = i64_max(1, i64_min(i64_min(j.chunks, PARTIAL / i64_max(1, size)), j.units));
 	return j;
 }
 
@@ -45,14 +45,14 @@ size_t EBB_NAME(direct_weight_workspace)(const ebb_conv_shape *s)
 
 /* Adds to one panel of one chunk's sum what the output rows of one unit give. */
 static void weight_unit(const struct job *j, int64_t unit, int64_t group, int64_t at,
-	const struct ebb_panel *panel, real *scratch, bool add, real *to)
+	const struct ebb_gemm_panel *panel, real *scratch, bool add, real *to)
 {
-	const struct ebb_walk *w = &j->w;
+	const struct ebb_loop_nest *w = &j->w;
 	int64_t image = unit / w->blocks, from = unit % w->blocks * w->block;
-	int64_t rows = ebb_min(w->block, w->rows - from), row_stride;
-	int64_t cols = ebb_min(panel->width, w->o - at), all = w->o * w->groups;
+	int64_t rows = i64_min(w->block, w->rows - from), row_stride;
+	int64_t cols = i64_min(panel->width, w->o - at), all = w->o * w->groups;
 	const real *gy = j->gy + (image * w->rows + from) * w->cols * all + group * w->o + at;
-	const real *x = ebb_walk_source(w, image, group, from, rows, scratch, &row_stride);
+	const real *x = ebb_nest_source(w, image, group, from, rows, scratch, &row_stride);
 	bool merged = w->dilation_w == 1;
 	int64_t taps = merged ? 1 : w->kw, len = merged ? w->kw * w->k : w->k;
 	struct ebb_product p = {.runs1 = rows,
@@ -66,8 +66,8 @@ static void weight_unit(const struct job *j, int64_t unit, int64_t group, int64_
 		.add = add};
 
 	if (cols < panel->width) {
-		/* A row read whole ends in the next ones, in columns that nobody reads; after the last
-		 * of them there may be nothing. */
+		/* A row read whole ends in the next ones, in columns that nobody reads; after
+		 * the last of them there may be nothing. */
 		int64_t pixels = (image * w->rows + from + rows) * w->cols;
 		int64_t end = (pixels - 1) * all + group * w->o + at + panel->width;
 		bool last = end > w->n * w->rows * w->cols * all;
@@ -91,12 +91,12 @@ static void weight_unit(const struct job *j, int64_t unit, int64_t group, int64_
 static void weight_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct job *j = ctx;
-	const struct ebb_walk *w = &j->w;
-	int64_t wide = ebb_panels[EBB_PANELS - 1].width, terms = w->kh * w->kw * w->k;
+	const struct ebb_loop_nest *w = &j->w;
+	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width, terms = w->kh * w->kw * w->k;
 	int64_t at = piece % j->panels * wide, group = piece / j->panels % w->groups;
 	int64_t chunk = piece / j->panels / w->groups;
 	int64_t from = j->units * chunk / j->chunks, to = j->units * (chunk + 1) / j->chunks;
-	const struct ebb_panel *panel = ebb_panel_for(w->o - at);
+	const struct ebb_gemm_panel *panel = ebb_gemm_panel_for(w->o - at);
 	real *sum =
 		j->partial + ((chunk * w->groups + group) * ebb_panel_columns(w->o) + at) * terms;
 
@@ -109,10 +109,11 @@ static void weight_piece(void *ctx, int64_t piece, int worker)
 static void sum_panel(void *ctx, int64_t piece, int worker)
 {
 	const struct job *j = ctx;
-	const struct ebb_walk *w = &j->w;
-	int64_t wide = ebb_panels[EBB_PANELS - 1].width, taps = w->kh * w->kw, terms = taps * w->k;
+	const struct ebb_loop_nest *w = &j->w;
+	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width, taps = w->kh * w->kw,
+		terms = taps * w->k;
 	int64_t at = piece % j->panels * wide, group = piece / j->panels;
-	int64_t width = ebb_panel_for(w->o - at)->width, cols = ebb_min(width, w->o - at);
+	int64_t width = ebb_gemm_panel_for(w->o - at)->width, cols = i64_min(width, w->o - at);
 	int64_t size = ebb_panel_columns(w->o) * terms;
 
 	(void)worker;
@@ -141,11 +142,11 @@ void EBB_NAME(direct_grad_weight)(
 	j.gw = gw;
 	j.partial = ws;
 	j.w.space = j.partial + j.chunks * ebb_packed_filters(s, false);
-	ebb_run(j.chunks * panels, weight_piece, &j);
+	ebb_run_pieces(j.chunks * panels, weight_piece, &j);
 	if (size < EBB_PARALLEL_FROM) {
 		for (int64_t i = 0; i < panels; i++)
 			sum_panel(&j, i, 0);
 	} else {
-		ebb_run(panels, sum_panel, &j);
+		ebb_run_pieces(panels, sum_panel, &j);
 	}
 }

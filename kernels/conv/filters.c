@@ -9,7 +9,7 @@
 struct pack_job {
 	const ebb_conv_shape *s;
 	struct ebb_taps t;
-	bool turned; /* columns are input channels, terms output channels */
+	bool transposed; /* columns are input channels, terms output channels */
 	const real *w;
 	real *to;
 	int64_t panels;
@@ -25,7 +25,8 @@ static int64_t place_of(int64_t u, int64_t first, int64_t step, int64_t count)
 	               : -1;
 }
 
-/* Puts count lines of a panel, turned from rows of weights, where terms of (k, tap) and on lie. */
+/* Puts count lines of a panel, transposed from rows of weights, where terms of (k, tap) and on
+ * lie. */
 static void put_lines(const struct pack_job *j, int64_t count, const real *lines, int64_t width,
 	int64_t k, int64_t tap, int64_t terms, real *to)
 {
@@ -50,25 +51,26 @@ static void pack_panel(void *ctx, int64_t piece, int worker)
 {
 	enum { LINES = 64, WIDE = 2 * EBB_VLEN };
 	const struct pack_job *j = ctx;
-	int64_t group = piece / j->panels, wide = ebb_panels[EBB_PANELS - 1].width;
+	int64_t group = piece / j->panels, wide = ebb_gemm_panels[EBB_PANELS - 1].width;
 	int64_t at = piece % j->panels * wide, khw = j->s->kh * j->s->kw;
 	int64_t og = j->s->o / j->s->groups, cg = j->s->c / j->s->groups;
-	int64_t columns = j->turned ? cg : og, terms = j->turned ? og : cg;
-	int64_t col_stride = j->turned ? khw : cg * khw;
-	int64_t width = ebb_panel_for(columns - at)->width, cols = ebb_min(width, columns - at);
+	int64_t columns = j->transposed ? cg : og, terms = j->transposed ? og : cg;
+	int64_t col_stride = j->transposed ? khw : cg * khw;
+	int64_t width = ebb_gemm_panel_for(columns - at)->width,
+		cols = i64_min(width, columns - at);
 	int64_t taps = j->t.count_u * j->t.count_v;
 	const real *w = j->w + group * og * cg * khw + at * col_stride;
 	real *to = j->to + taps * terms * (group * ebb_panel_columns(columns) + at);
 	/* A column's weights lie together: all of them, or those of one term. */
-	int64_t length = j->turned ? khw : terms * khw, rows = j->turned ? terms : 1;
+	int64_t length = j->transposed ? khw : terms * khw, rows = j->transposed ? terms : 1;
 	real lines[LINES * WIDE] = {0};
 
 	(void)worker;
 	for (int64_t k = 0; k < rows; k++) {
 		for (int64_t from = 0; from < length; from += LINES) {
-			int64_t count = ebb_min(LINES, length - from);
+			int64_t count = i64_min(LINES, length - from);
 
-			ebb_transpose(
+			ebb_transpose_block(
 				cols, count, w + k * cg * khw + from, col_stride, lines, width);
 			put_lines(j, count, lines, width, k + from / khw, from % khw, terms, to);
 		}
@@ -76,25 +78,25 @@ static void pack_panel(void *ctx, int64_t piece, int worker)
 }
 
 void ebb_pack_filters(
-	const ebb_conv_shape *s, struct ebb_taps t, bool turned, const real *w, real *to)
+	const ebb_conv_shape *s, struct ebb_taps t, bool transposed, const real *w, real *to)
 {
-	struct pack_job j = {s, t, turned, w, to, 0};
-	int64_t columns = (turned ? s->c : s->o) / s->groups;
+	struct pack_job j = {s, t, transposed, w, to, 0};
+	int64_t columns = (transposed ? s->c : s->o) / s->groups;
 
-	j.panels = ebb_ceil_div(columns, ebb_panels[EBB_PANELS - 1].width);
+	j.panels = ebb_ceil_div(columns, ebb_gemm_panels[EBB_PANELS - 1].width);
 	/* A few weights are packed sooner than a thread is woken. */
 	if (s->o * (s->c / s->groups) * s->kh * s->kw < EBB_PARALLEL_FROM) {
 		for (int64_t i = 0; i < s->groups * j.panels; i++)
 			pack_panel(&j, i, 0);
 	} else {
-		ebb_run(s->groups * j.panels, pack_panel, &j);
+		ebb_run_pieces(s->groups * j.panels, pack_panel, &j);
 	}
 }
 
-int64_t ebb_packed_filters(const ebb_conv_shape *s, bool turned)
+int64_t ebb_packed_filters(const ebb_conv_shape *s, bool transposed)
 {
-	int64_t columns = (turned ? s->c : s->o) / s->groups;
-	int64_t terms = (turned ? s->o : s->c) / s->groups;
+	int64_t columns = (transposed ? s->c : s->o) / s->groups;
+	int64_t terms = (transposed ? s->o : s->c) / s->groups;
 
 	return ebb_lines(s->groups * terms * s->kh * s->kw * ebb_panel_columns(columns));
 }

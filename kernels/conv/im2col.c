@@ -29,7 +29,7 @@ static size_t column_bytes(const ebb_conv_shape *s)
 	return (ebb_bytes_of(s->oh * s->ow * columns_of(s), sizeof(real)) + 63) / 64 * 64;
 }
 
-/* The products of one image and one group: [pixels,o] by [o,columns], and both turned. */
+/* The products of one image and one group: [pixels,o] by [o,columns], and both transposed. */
 static size_t product_workspace(const ebb_conv_shape *s, ebb_conv_pass pass)
 {
 	int64_t pixels = s->oh * s->ow, o = s->o / s->groups, columns = columns_of(s);
@@ -106,7 +106,7 @@ void EBB_NAME(im2col_forward)(
 
 	for (u.image = 0; u.image < s->n; u.image++) {
 		for (u.group = 0; u.group < s->groups; u.group++) {
-			ebb_run(s->oh, unfold_row, &u);
+			ebb_run_pieces(s->oh, unfold_row, &u);
 			EBB_NAME(gemm_bias)
 			(false, true, pixels, o, columns, u.columns, columns,
 				(const real *)w + u.group * o * columns, columns,
@@ -144,7 +144,7 @@ void EBB_NAME(im2col_grad_weight)(
 
 	for (u.image = 0; u.image < s->n; u.image++) {
 		for (u.group = 0; u.group < s->groups; u.group++) {
-			ebb_run(s->oh, unfold_row, &u);
+			ebb_run_pieces(s->oh, unfold_row, &u);
 			EBB_NAME(gemm_bias)
 			(true, false, o, columns, pixels,
 				(const real *)gy + u.image * pixels * s->o + u.group * o, s->o,

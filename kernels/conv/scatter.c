@@ -1,9 +1,9 @@
 /*
  * scatter.c - the input's gradient of a convolution from few channels, such as an image's.
  *
- * As a convolution of gy it would leave most of a vector empty.  So each pixel of gy is multiplied
- * by all weights, its products for one row of the filter being a run of neighbours in a row of gx, and
- * the runs are added up where they overlap.
+ * As a convolution of gy it would leave most of a vector empty.  So each pixel of gy is
+ * multiplied by all weights, its products for one row of the filter being a run of neighbours in
+ * a row of gx, and the runs are added up where they overlap.
  */
 #include "kernels/conv/conv.h"
 #include "kernels/gemm/microkernel.h"
@@ -37,7 +37,7 @@ static struct job job_of(const ebb_conv_shape *s)
 
 	j.padded = ebb_panel_columns(j.columns);
 	/* Output rows that reach into two pieces are computed for both. */
-	j.block = ebb_max(ebb_ceil_div(s->h, wanted), ebb_min(s->h, 4 * s->kh * s->dilation_h));
+	j.block = i64_max(ebb_ceil_div(s->h, wanted), i64_min(s->h, 4 * s->kh * s->dilation_h));
 	j.blocks = ebb_ceil_div(s->h, j.block);
 	return j;
 }
@@ -64,7 +64,7 @@ static void pack(const struct job *j, const real *w, real *to)
 	int64_t taps = s.kh * s.kw;
 
 	for (int64_t at = 0; at < j->columns;) {
-		int64_t width = ebb_panel_for(j->columns - at)->width;
+		int64_t width = ebb_gemm_panel_for(j->columns - at)->width;
 
 		for (int64_t o = 0; o < s.o; o++) {
 			real *row = to + at * s.o + o * width;
@@ -95,20 +95,21 @@ EBB_INLINE void add_runs(
 	}
 }
 
-/* Adds the products of output row i to rows [from,to) of an image: of each pixel the rows of the filter,
- * and first of pixels whose runs do not meet.  A load waits for a store that it lies askew to. */
+/* Adds the products of output row i to rows [from,to) of an image: of each pixel the rows of the
+ * filter, and first of pixels whose runs do not meet.  A load waits for a store that it lies
+ * askew to. */
 static void add_row(
 	const struct job *j, int64_t i, const real *products, int64_t from, int64_t to, real *gx)
 {
 	const ebb_conv_shape s = *j->s;
 	int64_t apart = ebb_ceil_div(s.kw, s.stride_w), top = i * s.stride_h - s.pad_top;
-	int64_t u = ebb_ceil_div(ebb_max(0, from - top), s.dilation_h);
-	int64_t rows = ebb_min(s.kh, ebb_ceil_div(ebb_max(0, to - top), s.dilation_h)) - u;
+	int64_t u = ebb_ceil_div(i64_max(0, from - top), s.dilation_h);
+	int64_t rows = i64_min(s.kh, ebb_ceil_div(i64_max(0, to - top), s.dilation_h)) - u;
 
 	for (int64_t phase = 0; phase < apart; phase++) {
 		for (int64_t k = phase; k < s.ow; k += apart) {
 			int64_t left = k * s.stride_w - s.pad_left;
-			int64_t v = ebb_max(0, -left), end = ebb_min(s.kw, s.w - left);
+			int64_t v = i64_max(0, -left), end = i64_min(s.kw, s.w - left);
 
 			if (v < end)
 				add_runs(rows, (end - v) * s.c,
@@ -124,10 +125,10 @@ static void piece_of_rows(void *ctx, int64_t piece, int worker)
 	const struct job *j = ctx;
 	const ebb_conv_shape s = *j->s;
 	int64_t image = piece / j->blocks, from = piece % j->blocks * j->block;
-	int64_t to = ebb_min(s.h, from + j->block), reach = (s.kh - 1) * s.dilation_h;
+	int64_t to = i64_min(s.h, from + j->block), reach = (s.kh - 1) * s.dilation_h;
 	real *products = j->space + worker * line(s.ow * j->padded);
 	real *gx = (real *)j->gx + image * s.h * s.w * s.c;
-	int64_t first = ebb_max(0, ebb_ceil_div(ebb_max(0, from + s.pad_top - reach), s.stride_h));
+	int64_t first = i64_max(0, ebb_ceil_div(i64_max(0, from + s.pad_top - reach), s.stride_h));
 	struct ebb_product p = {
 		.runs1 = 1, .runs2 = 1, .len = s.o, .a_stride = s.o, .ldc = j->padded};
 
@@ -137,7 +138,7 @@ static void piece_of_rows(void *ctx, int64_t piece, int worker)
 		const real *gy = j->gy + (image * s.oh + i) * s.ow * s.o;
 
 		for (int64_t at = 0; at < j->columns;) {
-			const struct ebb_panel *panel = ebb_panel_for(j->columns - at);
+			const struct ebb_gemm_panel *panel = ebb_gemm_panel_for(j->columns - at);
 
 			p.cols = panel->width;
 			p.b_stride = panel->width;
@@ -159,5 +160,5 @@ void EBB_NAME(scatter_grad_input)(
 	j.space = (real *)ws + weight_size(&j);
 	j.gy = gy;
 	j.gx = gx;
-	ebb_run(s->n * j.blocks, piece_of_rows, &j);
+	ebb_run_pieces(s->n * j.blocks, piece_of_rows, &j);
 }

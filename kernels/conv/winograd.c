@@ -1,6 +1,6 @@
 /*
  * winograd.c - stride-1 convolutions of 3 x 3 and 5 x 5 filters by products of transformed tiles:
- * forward, and the input's gradient as a convolution of gy with the filter turned round.
+ * forward, and the input's gradient as a convolution of gy with the filter transposed round.
  *
  * Filters are transformed once.  Then each piece takes a block of tiles through three stages that
  * stay in its own cache: its inputs' values at the 36 points; at every point a product of matrices,
@@ -28,11 +28,11 @@ struct job {
 static void filters_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct job *j = ctx;
-	int64_t c = piece * PIECE_CHANNELS, count = ebb_min(PIECE_CHANNELS, j->t.c - c);
+	int64_t c = piece * PIECE_CHANNELS, count = i64_min(PIECE_CHANNELS, j->t.c - c);
 
 	(void)worker;
 	for (int64_t at = 0; at < j->t.o;) {
-		int64_t width = ebb_panel_for(j->t.o - at)->width;
+		int64_t width = ebb_gemm_panel_for(j->t.o - at)->width;
 
 		ebb_transform_filters(&j->f, at, width, c, count, j->u + at * j->t.c + c * width);
 		at += width;
@@ -45,7 +45,7 @@ static void block_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct job *j = ctx;
 	const struct ebb_tiling *t = &j->t;
-	int64_t first = piece * t->block, count = ebb_min(t->block, t->tiles - first);
+	int64_t first = piece * t->block, count = i64_min(t->block, t->tiles - first);
 	real *zeros = j->space + worker * j->worker_space;
 	real *values = zeros + ebb_plane(EBB_TILE * t->c), *v = values + t->o_plane;
 	struct ebb_product p = {
@@ -55,7 +55,7 @@ static void block_piece(void *ctx, int64_t piece, int worker)
 	ebb_transform_input(t, j->x, first, count, zeros, v);
 	for (int64_t q = 0; q < EBB_POINTS; q++) {
 		for (int64_t at = 0; at < t->o;) {
-			const struct ebb_panel *panel = ebb_panel_for(t->o - at);
+			const struct ebb_gemm_panel *panel = ebb_gemm_panel_for(t->o - at);
 
 			p.cols = panel->width;
 			p.b_stride = panel->width;
@@ -67,34 +67,34 @@ static void block_piece(void *ctx, int64_t piece, int worker)
 	ebb_transform_output(t, j->bias, first, count, 0, t->o, values, j->y);
 }
 
-static struct job job_of(const ebb_conv_shape *s, bool turned)
+static struct job job_of(const ebb_conv_shape *s, bool transposed)
 {
-	struct job j = {.t = ebb_tiling_of(s, turned)};
+	struct job j = {.t = ebb_tiling_of(s, transposed)};
 
-	j.f.turned = turned;
+	j.f.transposed = transposed;
 	j.f.plane = ebb_plane(j.t.c * ebb_panel_columns(j.t.o));
-	j.t.c_plane = j.t.o_plane = ebb_max(j.t.c_plane, j.t.o_plane);
+	j.t.c_plane = j.t.o_plane = i64_max(j.t.c_plane, j.t.o_plane);
 	j.worker_space =
 		ebb_plane(EBB_TILE * j.t.c) + (EBB_POINTS + 1) * j.t.c_plane + ebb_plane(EBB_VLEN);
 	return j;
 }
 
-static size_t products_workspace(const ebb_conv_shape *s, bool turned)
+static size_t products_workspace(const ebb_conv_shape *s, bool transposed)
 {
-	struct job j = job_of(s, turned);
+	struct job j = job_of(s, transposed);
 
 	if (EBB_NAME(winograd_panels_fit)(&j.t))
 		return EBB_NAME(winograd_panels_workspace)(&j.t);
 	return ebb_bytes_of(EBB_POINTS * j.f.plane + ebb_threads() * j.worker_space, sizeof(real));
 }
 
-static void products(const ebb_conv_shape *s, bool turned, const real *x, const real *w,
+static void products(const ebb_conv_shape *s, bool transposed, const real *x, const real *w,
 	const real *bias, real *y, real *ws)
 {
-	struct job j = job_of(s, turned);
+	struct job j = job_of(s, transposed);
 
 	if (EBB_NAME(winograd_panels_fit)(&j.t)) {
-		EBB_NAME(winograd_panels)(&j.t, turned, x, w, bias, y, ws);
+		EBB_NAME(winograd_panels)(&j.t, transposed, x, w, bias, y, ws);
 		return;
 	}
 	j.x = x;
@@ -104,8 +104,8 @@ static void products(const ebb_conv_shape *s, bool turned, const real *x, const 
 	j.y = y;
 	j.u = ws;
 	j.space = j.u + EBB_POINTS * j.f.plane;
-	ebb_run(ebb_ceil_div(j.t.c, PIECE_CHANNELS), filters_piece, &j);
-	ebb_run(ebb_ceil_div(j.t.tiles, j.t.block), block_piece, &j);
+	ebb_run_pieces(ebb_ceil_div(j.t.c, PIECE_CHANNELS), filters_piece, &j);
+	ebb_run_pieces(ebb_ceil_div(j.t.tiles, j.t.block), block_piece, &j);
 }
 
 void EBB_NAME(winograd_forward)(
@@ -128,8 +128,9 @@ bool EBB_NAME(winograd_fits)(const ebb_conv_shape *s)
 	       s->stride_w == 1 && s->dilation_h == 1 && s->dilation_w == 1 && s->c >= 1;
 }
 
-/* Multiply-adds of the products, and what the transforms cost in the same measure: about 6 for each
- * value of a tile, 24 for each of the filters; by panels 8 more than packing them for the direct way. */
+/* Multiply-adds of the products, and what the transforms cost in the same measure: about 6 for
+ * each value of a tile, 24 for each of the filters; by panels 8 more than packing them for the
+ * direct algorithm. */
 bool EBB_NAME(winograd_wins)(const ebb_conv_shape *s)
 {
 	struct ebb_tiling t = ebb_tiling_of(s, false);

@@ -1,6 +1,6 @@
 /*
- * winograd.h - transforms of tiles for Winograd's way to a convolution (Winograd 1980; Lavin & Gray
- * 2016).
+ * winograd.h - transforms of tiles for Winograd's algorithm to a convolution (Winograd 1980;
+ * Lavin & Gray 2016).
  *
  * m x m outputs of an r x r filter, m + r = 7, come from 6 x 6 inputs.  Along one axis inputs d,
  * taps g and outputs y are polynomials, multiplied by their values at six points: 0, +-a, +-b and
@@ -11,9 +11,9 @@
  *   y  = E_m^T ((N^-1 E_r g) . (B^T d))            two axes: the same from both sides
  *   gg = E_r^T N^-1 ((E_m gy) . (B^T d))           the weights' gradient
  *
- * A tile then costs 36 products per pair of channels instead of (m r)^2: a quarter for 3 x 3, under
- * half for 5 x 5 (100).  Rounding depends on the points: of all pairs of sixteenths, 11/16 and 23/16 are
- * among the best, with a fifth of the error of the usual 1 and 2.
+ * A tile then costs 36 products per pair of channels instead of (m r)^2: a quarter for 3 x 3,
+ * under half for 5 x 5 (100).  Rounding depends on the points: of all pairs of sixteenths, 11/16
+ * and 23/16 are among the best, with a fifth of the error of the usual 1 and 2.
  */
 #ifndef EBB_KERNELS_CONV_WINOGRAD_H
 #define EBB_KERNELS_CONV_WINOGRAD_H
@@ -45,7 +45,7 @@ struct ebb_tiling {
 };
 
 /* The part of a tile that lies inside its image. */
-struct ebb_part {
+struct ebb_tile_part {
 	const real *row[EBB_TILE]; /* at the first column inside; zeros for a row outside */
 	int64_t from, to;          /* columns inside */
 };
@@ -70,8 +70,8 @@ static inline int64_t ebb_row(int64_t n)
 
 /* ---- One axis -------------------------------------------------------------------------------- */
 
-/* out = B^T d: one value at 0 (and from one element further, at infinity), two at +-p, where qq is the
- * square of the other points. */
+/* out = B^T d: one value at 0 (and from one element further, at infinity), two at +-p, where qq
+ * is the square of the other points. */
 EBB_INLINE ebb_vec ebb_tile_first(ebb_vec d0, ebb_vec d2, ebb_vec d4)
 {
 	return EBB_N_0 * d0 + (d4 - (EBB_AA + EBB_BB) * d2);
@@ -154,7 +154,7 @@ EBB_INLINE void ebb_divide_by_distances(ebb_vec *e, const int es)
 #define ebb_transform_output EBB_NAME(transform_output)
 
 /* The forward convolution of a shape, or the convolution of gy that is its input's gradient. */
-struct ebb_tiling ebb_tiling_of(const ebb_conv_shape *s, bool turned);
+struct ebb_tiling ebb_tiling_of(const ebb_conv_shape *s, bool transposed);
 /* The values of count tiles from first on at all points: v[point*c_plane + i*cp + channel].  zeros:
  * EBB_TILE*c of them. */
 void ebb_transform_input(const struct ebb_tiling *t, const real *x, int64_t first, int64_t count,
@@ -168,7 +168,7 @@ static inline void ebb_fill_zeros(const struct ebb_tiling *t, real *zeros)
 
 struct ebb_filters {
 	const struct ebb_tiling *t;
-	bool turned;
+	bool transposed;
 	const real *w;
 	int64_t plane; /* distance of points of their values */
 };
@@ -186,7 +186,7 @@ void ebb_transform_output(const struct ebb_tiling *t, const real *bias, int64_t 
 
 bool EBB_NAME(winograd_panels_fit)(const struct ebb_tiling *t);
 size_t EBB_NAME(winograd_panels_workspace)(const struct ebb_tiling *t);
-void EBB_NAME(winograd_panels)(const struct ebb_tiling *t, bool turned, const real *x,
+void EBB_NAME(winograd_panels)(const struct ebb_tiling *t, bool transposed, const real *x,
 	const real *w, const real *bias, real *y, real *ws);
 
 /* ---- The weights' gradient (winograd_gradient.c, winograd_weight.c) -------------------------- */
@@ -194,12 +194,13 @@ void EBB_NAME(winograd_panels)(const struct ebb_tiling *t, bool turned, const re
 #define ebb_transform_gradient EBB_NAME(transform_gradient)
 #define ebb_put_weights EBB_NAME(put_weights)
 
-/* The values of count tiles of gy from first on at all points: values[point*o_plane + i*op + channel]. */
+/* The values of count tiles of gy from first on at all points: values[point*o_plane + i*op +
+ * channel]. */
 void ebb_transform_gradient(
 	const struct ebb_tiling *t, const real *gy, int64_t first, int64_t count, real *values);
 
-/* Sums over tiles, at[point*plane + channel*width + column], of one panel; as many times as there are
- * chunks, EBB_POINTS planes apart. */
+/* Sums over tiles, at[point*plane + channel*width + column], of one panel; as many times as
+ * there are chunks, EBB_POINTS planes apart. */
 struct ebb_sums {
 	const real *at;
 	int64_t plane, chunks;
@@ -209,8 +210,8 @@ enum {
 	EBB_WEIGHT_CHANNELS = 28
 }; /* source channels at a time, by whole rows of the micro-kernel */
 
-/* From them the weights of source channels [c,c+count) to the panel that begins at a column, of which
- * the sums are from channel c on. */
+/* From them the weights of source channels [c,c+count) to the panel that begins at a column, of
+ * which the sums are from channel c on. */
 void ebb_put_weights(const struct ebb_tiling *t, const struct ebb_sums *s, int64_t column,
 	int64_t c, int64_t count, real *gw);
 

@@ -86,7 +86,7 @@ void ebb_transform_gradient(
 			real *to = values + i * t->op + k;
 
 			p.gy = from + k;
-			p.lanes = ebb_min(EBB_VLEN, t->o - k);
+			p.lanes = i64_min(EBB_VLEN, t->o - k);
 			if (t->m == 2)
 				gradient_channels(2, false, &p, to, t->o_plane);
 			else if (p.rows >= 4 && p.cols >= 4 && p.lanes == EBB_VLEN)
@@ -138,18 +138,18 @@ EBB_INLINE void taps_of(
 void ebb_put_weights(const struct ebb_tiling *t, const struct ebb_sums *s, int64_t column,
 	int64_t c, int64_t count, real *gw)
 {
-	int64_t taps = t->r * t->r, width = ebb_panel_for(t->o - column)->width;
-	real turned[EBB_WEIGHT_CHANNELS * EBB_MAX_TAPS * EBB_MAX_TAPS * EBB_VLEN];
+	int64_t taps = t->r * t->r, width = ebb_gemm_panel_for(t->o - column)->width;
+	real transposed[EBB_WEIGHT_CHANNELS * EBB_MAX_TAPS * EBB_MAX_TAPS * EBB_VLEN];
 	real line[EBB_WEIGHT_CHANNELS * EBB_MAX_TAPS * EBB_MAX_TAPS];
 
 	for (int64_t i = 0; i < width && column + i < t->o; i += EBB_VLEN) {
-		int64_t lanes = ebb_min(EBB_VLEN, width - i),
-			there = ebb_min(lanes, t->o - column - i);
+		int64_t lanes = i64_min(EBB_VLEN, width - i),
+			there = i64_min(lanes, t->o - column - i);
 		real *to = gw + ((column + i) * t->c + c) * taps;
 
 		for (int64_t k = 0; k < count; k++) {
 			const real *from = s->at + k * width + i;
-			real *lines = turned + k * taps * EBB_VLEN;
+			real *lines = transposed + k * taps * EBB_VLEN;
 
 			if (t->r == 3)
 				taps_of(3, from, s, lanes, lines);
@@ -157,11 +157,13 @@ void ebb_put_weights(const struct ebb_tiling *t, const struct ebb_sums *s, int64
 				taps_of(5, from, s, lanes, lines);
 		}
 		if (!s->add) {
-			ebb_transpose(count * taps, there, turned, EBB_VLEN, to, t->c * taps);
+			ebb_transpose_block(
+				count * taps, there, transposed, EBB_VLEN, to, t->c * taps);
 			continue;
 		}
 		for (int64_t k = 0; k < there; k++) {
-			ebb_transpose(count * taps, 1, turned + k, EBB_VLEN, line, count * taps);
+			ebb_transpose_block(
+				count * taps, 1, transposed + k, EBB_VLEN, line, count * taps);
 			for (int64_t l = 0; l < count * taps; l++)
 				to[k * t->c * taps + l] += line[l];
 		}

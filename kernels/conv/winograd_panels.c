@@ -1,12 +1,12 @@
 /*
- * winograd_panels.c - Winograd's way where few tiles meet many filters.
+ * winograd_panels.c - Winograd's algorithm where few tiles meet many filters.
  *
  * The values of filters at 36 points are four times as many as the filters, and would go through
  * memory between their making and their use.  Here all tiles are transformed first; then a piece is
  * a panel of output channels: it transforms its filters for some source channels at a time, into a
  * buffer that stays in the cache, and multiplies them with all tiles.
  */
-#include "kernels/conv/ahead.h"
+#include "kernels/conv/prefetch.h"
 #include "kernels/conv/winograd.h"
 #include "kernels/gemm/microkernel.h"
 
@@ -29,22 +29,22 @@ struct job {
 
 bool EBB_NAME(winograd_panels_fit)(const struct ebb_tiling *t)
 {
-	return t->o >= PANELS * ebb_panels[EBB_PANELS - 1].width && 2 * t->tiles <= t->o &&
+	return t->o >= PANELS * ebb_gemm_panels[EBB_PANELS - 1].width && 2 * t->tiles <= t->o &&
 	       EBB_POINTS * (double)t->tiles * (double)t->cp <= MOST_VALUES;
 }
 
-static struct job job_of(const struct ebb_tiling *t, bool turned)
+static struct job job_of(const struct ebb_tiling *t, bool transposed)
 {
 	struct job j = {.t = *t};
 
-	j.t.op = ebb_panels[EBB_PANELS - 1].width;
+	j.t.op = ebb_gemm_panels[EBB_PANELS - 1].width;
 	j.t.c_plane = ebb_plane(t->tiles * t->cp);
 	j.t.o_plane = ebb_plane(t->tiles * j.t.op);
-	j.f.turned = turned;
+	j.f.transposed = transposed;
 	j.f.plane = ebb_plane(CHANNELS * j.t.op);
 	/* Zeros for transforming inputs, and later filters and values. */
 	j.worker_space =
-		ebb_max(ebb_plane(EBB_TILE * t->c), EBB_POINTS * (j.f.plane + j.t.o_plane));
+		i64_max(ebb_plane(EBB_TILE * t->c), EBB_POINTS * (j.f.plane + j.t.o_plane));
 	return j;
 }
 
@@ -59,7 +59,7 @@ size_t EBB_NAME(winograd_panels_workspace)(const struct ebb_tiling *t)
 static void input_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct job *j = ctx;
-	int64_t first = piece * TILES, count = ebb_min(TILES, j->t.tiles - first);
+	int64_t first = piece * TILES, count = i64_min(TILES, j->t.tiles - first);
 	real *zeros = j->space + worker * j->worker_space;
 
 	ebb_fill_zeros(&j->t, zeros);
@@ -67,18 +67,19 @@ static void input_piece(void *ctx, int64_t piece, int worker)
 }
 
 /* The filters of channels from c on to one panel. */
-static struct ebb_ahead filters_ahead(const struct job *j, int64_t at, int64_t width, int64_t c)
+static struct ebb_prefetch filters_prefetch(
+	const struct job *j, int64_t at, int64_t width, int64_t c)
 {
 	const struct ebb_tiling *t = &j->t;
-	int64_t taps = t->r * t->r, cols = ebb_min(width, t->o - at);
-	int64_t channels = ebb_min(CHANNELS, t->c - c);
+	int64_t taps = t->r * t->r, cols = i64_min(width, t->o - at);
+	int64_t channels = i64_min(CHANNELS, t->c - c);
 
 	if (channels <= 0)
-		return (struct ebb_ahead){.rows = 0};
-	if (j->f.turned)
-		return ebb_look_ahead(
+		return (struct ebb_prefetch){.rows = 0};
+	if (j->f.transposed)
+		return ebb_prefetch_of(
 			j->f.w + (c * t->o + at) * taps, t->o * taps, channels, cols * taps);
-	return ebb_look_ahead(j->f.w + (at * t->c + c) * taps, t->c * taps, cols, channels * taps);
+	return ebb_prefetch_of(j->f.w + (at * t->c + c) * taps, t->c * taps, cols, channels * taps);
 }
 
 static void panel_piece(void *ctx, int64_t piece, int worker)
@@ -86,7 +87,7 @@ static void panel_piece(void *ctx, int64_t piece, int worker)
 	const struct job *j = ctx;
 	const struct ebb_tiling *t = &j->t;
 	int64_t at = piece * t->op;
-	const struct ebb_panel *panel = ebb_panel_for(t->o - at);
+	const struct ebb_gemm_panel *panel = ebb_gemm_panel_for(t->o - at);
 	real *filters = j->space + worker * j->worker_space;
 	real *values = filters + EBB_POINTS * j->f.plane;
 	struct ebb_product p = {.runs1 = 1,
@@ -95,27 +96,27 @@ static void panel_piece(void *ctx, int64_t piece, int worker)
 		.b_stride = panel->width,
 		.ldc = t->op,
 		.cols = panel->width};
-	struct ebb_ahead ahead;
+	struct ebb_prefetch prefetch;
 
 	for (int64_t c = 0; c < t->c; c += CHANNELS) {
-		p.len = ebb_min(CHANNELS, t->c - c);
+		p.len = i64_min(CHANNELS, t->c - c);
 		p.add = c > 0;
 		ebb_transform_filters(&j->f, at, panel->width, c, p.len, filters);
-		ahead = filters_ahead(j, at, panel->width, c + CHANNELS);
+		prefetch = filters_prefetch(j, at, panel->width, c + CHANNELS);
 		for (int64_t q = 0; q < EBB_POINTS; q++) {
-			ebb_fetch(&ahead, EBB_POINTS);
+			ebb_prefetch_share(&prefetch, EBB_POINTS);
 			ebb_multiply(panel, true, t->tiles, t->cp, &p, j->v + q * t->c_plane + c,
 				filters + q * j->f.plane, values + q * t->o_plane);
 		}
 	}
 	ebb_transform_output(
-		t, j->bias, 0, t->tiles, at, ebb_min(panel->width, t->o - at), values, j->y);
+		t, j->bias, 0, t->tiles, at, i64_min(panel->width, t->o - at), values, j->y);
 }
 
-void EBB_NAME(winograd_panels)(const struct ebb_tiling *t, bool turned, const real *x,
+void EBB_NAME(winograd_panels)(const struct ebb_tiling *t, bool transposed, const real *x,
 	const real *w, const real *bias, real *y, real *ws)
 {
-	struct job j = job_of(t, turned);
+	struct job j = job_of(t, transposed);
 
 	j.f.t = &j.t;
 	j.f.w = w;
@@ -124,8 +125,8 @@ void EBB_NAME(winograd_panels)(const struct ebb_tiling *t, bool turned, const re
 	j.y = y;
 	j.v = ws;
 	j.space = ws + EBB_POINTS * j.t.c_plane;
-	ebb_run(ebb_ceil_div(t->tiles, TILES), input_piece, &j);
-	ebb_run(ebb_ceil_div(t->o, j.t.op), panel_piece, &j);
+	ebb_run_pieces(ebb_ceil_div(t->tiles, TILES), input_piece, &j);
+	ebb_run_pieces(ebb_ceil_div(t->o, j.t.op), panel_piece, &j);
 }
 
 #endif

@@ -14,7 +14,7 @@
 enum { CACHE = 1 << 17, ROWS = EBB_VBYTES == 64 ? 14 : 6, MOST_ROWS = 4 * 14, PIECES = 16 };
 enum { CHANNELS = 16 }; /* of filters, transformed together */
 
-struct ebb_tiling ebb_tiling_of(const ebb_conv_shape *s, bool turned)
+struct ebb_tiling ebb_tiling_of(const ebb_conv_shape *s, bool transposed)
 {
 	struct ebb_tiling t = {.n = s->n,
 		.h = s->h,
@@ -29,7 +29,7 @@ struct ebb_tiling ebb_tiling_of(const ebb_conv_shape *s, bool turned)
 		.pad_left = s->pad_left};
 	int64_t fit;
 
-	if (turned) {
+	if (transposed) {
 		t.h = s->oh;
 		t.w = s->ow;
 		t.c = s->o;
@@ -45,9 +45,9 @@ struct ebb_tiling ebb_tiling_of(const ebb_conv_shape *s, bool turned)
 	t.cp = ebb_row(t.c);
 	t.op = ebb_row(ebb_panel_columns(t.o));
 	fit = CACHE / (EBB_POINTS * (t.cp + t.op)) / ROWS * ROWS;
-	t.block = ebb_max(2 * ROWS, ebb_min(fit, MOST_ROWS));
+	t.block = i64_max(2 * ROWS, i64_min(fit, MOST_ROWS));
 	t.block =
-		ebb_max(ROWS, ebb_min(t.block, ebb_round_up(ebb_ceil_div(t.tiles, PIECES), ROWS)));
+		i64_max(ROWS, i64_min(t.block, ebb_round_up(ebb_ceil_div(t.tiles, PIECES), ROWS)));
 	t.c_plane = ebb_plane(t.block * t.cp);
 	t.o_plane = ebb_plane(t.block * t.op);
 	return t;
@@ -55,16 +55,16 @@ struct ebb_tiling ebb_tiling_of(const ebb_conv_shape *s, bool turned)
 
 /* ---- Inputs ---------------------------------------------------------------------------------- */
 
-static struct ebb_part part_of(
+static struct ebb_tile_part part_of(
 	const struct ebb_tiling *t, const real *x, int64_t tile, const real *zeros)
 {
 	int64_t image = tile / t->per_image, at = tile % t->per_image;
 	int64_t top = at / t->across * t->m - t->pad_top;
 	int64_t left = at % t->across * t->m - t->pad_left;
-	struct ebb_part p;
+	struct ebb_tile_part p;
 
-	p.from = ebb_max(0, ebb_min(EBB_TILE, -left));
-	p.to = ebb_max(p.from, ebb_min(EBB_TILE, t->w - left));
+	p.from = i64_max(0, i64_min(EBB_TILE, -left));
+	p.to = i64_max(p.from, i64_min(EBB_TILE, t->w - left));
 	for (int64_t i = 0; i < EBB_TILE; i++) {
 		bool inside = top + i >= 0 && top + i < t->h && p.to > p.from;
 
@@ -76,7 +76,7 @@ static struct ebb_part part_of(
 
 /* Where one vector of channels of one tile is read: `lanes` channels from number k on. */
 struct column {
-	const struct ebb_part *p;
+	const struct ebb_tile_part *p;
 	int64_t c, k, lanes;
 };
 
@@ -138,7 +138,7 @@ void ebb_transform_input(const struct ebb_tiling *t, const real *x, int64_t firs
 	int64_t whole = t->c / EBB_VLEN * EBB_VLEN;
 
 	for (int64_t i = 0; i < count; i++) {
-		struct ebb_part p = part_of(t, x, first + i, zeros);
+		struct ebb_tile_part p = part_of(t, x, first + i, zeros);
 		struct column at = {&p, t->c, 0, t->c - whole};
 		real *to = v + i * t->cp;
 
@@ -157,8 +157,8 @@ void ebb_transform_input(const struct ebb_tiling *t, const real *x, int64_t firs
 /* ---- Filters --------------------------------------------------------------------------------- */
 
 /* Values at the points of one channel's taps, from[tap][lane]. */
-EBB_INLINE void weight_values(
-	const int r, const bool turned, const real *from, real *to, int64_t plane, int64_t lanes)
+EBB_INLINE void weight_values(const int r, const bool transposed, const real *from, real *to,
+	int64_t plane, int64_t lanes)
 {
 	ebb_vec g[EBB_MAX_TAPS], e[EBB_TILE * EBB_MAX_TAPS], u[EBB_TILE];
 
@@ -166,7 +166,7 @@ EBB_INLINE void weight_values(
 	for (int j = 0; j < r; j++) {
 		EBB_UNROLL(5)
 		for (int i = 0; i < r; i++) {
-			int tap = turned ? r * r - 1 - (i * r + j) : i * r + j;
+			int tap = transposed ? r * r - 1 - (i * r + j) : i * r + j;
 
 			g[i] = ebb_load(from + tap * EBB_VLEN);
 		}
@@ -194,27 +194,27 @@ static void transform_columns(const struct ebb_filters *f, int64_t column, int64
 	int64_t count, int64_t width, real *to)
 {
 	const struct ebb_tiling *t = f->t;
-	int64_t taps = t->r * t->r, there = ebb_max(0, ebb_min(lanes, t->o - column));
-	real turned[CHANNELS * EBB_MAX_TAPS * EBB_MAX_TAPS * EBB_VLEN];
+	int64_t taps = t->r * t->r, there = i64_max(0, i64_min(lanes, t->o - column));
+	real transposed[CHANNELS * EBB_MAX_TAPS * EBB_MAX_TAPS * EBB_VLEN];
 
 	if (there < EBB_VLEN)
-		memset(turned, 0, (size_t)(count * taps * EBB_VLEN) * sizeof(real));
-	if (there > 0 && !f->turned)
-		ebb_transpose(there, count * taps, f->w + (column * t->c + c) * taps, t->c * taps,
-			turned, EBB_VLEN);
-	for (int64_t k = 0; there > 0 && f->turned && k < count; k++)
-		ebb_transpose(there, taps, f->w + ((c + k) * t->o + column) * taps, taps,
-			turned + k * taps * EBB_VLEN, EBB_VLEN);
+		memset(transposed, 0, (size_t)(count * taps * EBB_VLEN) * sizeof(real));
+	if (there > 0 && !f->transposed)
+		ebb_transpose_block(there, count * taps, f->w + (column * t->c + c) * taps,
+			t->c * taps, transposed, EBB_VLEN);
+	for (int64_t k = 0; there > 0 && f->transposed && k < count; k++)
+		ebb_transpose_block(there, taps, f->w + ((c + k) * t->o + column) * taps, taps,
+			transposed + k * taps * EBB_VLEN, EBB_VLEN);
 	for (int64_t k = 0; k < count; k++) {
-		const real *from = turned + k * taps * EBB_VLEN;
+		const real *from = transposed + k * taps * EBB_VLEN;
 		real *at = to + k * width;
 
-		if (t->r == 3 && f->turned)
+		if (t->r == 3 && f->transposed)
 			weight_values(3, true, from, at, f->plane, lanes);
 		else if (t->r == 3)
 			weight_values(3, false, from, at, f->plane, lanes);
 		else
-			weight_values(5, f->turned, from, at, f->plane, lanes);
+			weight_values(5, f->transposed, from, at, f->plane, lanes);
 	}
 }
 
@@ -223,8 +223,8 @@ void ebb_transform_filters(const struct ebb_filters *f, int64_t column, int64_t 
 {
 	for (int64_t k = 0; k < count; k += CHANNELS) {
 		for (int64_t i = 0; i < width; i += EBB_VLEN)
-			transform_columns(f, column + i, ebb_min(EBB_VLEN, width - i), c + k,
-				ebb_min(CHANNELS, count - k), width, to + k * width + i);
+			transform_columns(f, column + i, i64_min(EBB_VLEN, width - i), c + k,
+				i64_min(CHANNELS, count - k), width, to + k * width + i);
 	}
 }
 
@@ -326,7 +326,7 @@ void ebb_transform_output(const struct ebb_tiling *t, const real *bias, int64_t 
 			const real *from = values + i * t->op + k;
 
 			to.y = y + k;
-			to.lanes = ebb_min(EBB_VLEN, channels - k);
+			to.lanes = i64_min(EBB_VLEN, channels - k);
 			to.bias = (ebb_vec){0};
 			if (bias)
 				to.bias = to.lanes == EBB_VLEN

@@ -2,11 +2,11 @@
  * winograd_weight.c - the weights' gradient of stride-1 convolutions by products of transformed
  * tiles: at every point, channels by channels, summed over tiles.
  *
- * In one of three ways.  Few weights: each chunk of tiles keeps sums of its own, block by block in its
- * cache, and the chunks are added in order.  Many weights: rounds of tiles are transformed, and the
- * sums at one point are a piece, which reads no other point.  Many weights and few tiles: the sums at
- * all points would be far more than what they are made of; the sums of some channels at all points are
- * a piece, and become weights where they lie in its cache.
+ * In one of three algorithms.  Few weights: each chunk of tiles keeps sums of its own, block by
+ * block in its cache, and the chunks are added in order.  Many weights: rounds of tiles are
+ * transformed, and the sums at one point are a piece, which reads no other point.  Many weights
+ * and few tiles: the sums at all points would be far more than what they are made of; the sums
+ * of some channels at all points are a piece, and become weights where they lie in its cache.
  */
 #include "kernels/conv/winograd.h"
 #include "kernels/gemm/microkernel.h"
@@ -21,10 +21,10 @@ enum {
 	GROUP = 8           /* tiles of a piece of the transform */
 };
 
-enum way { BY_CHUNKS, BY_POINTS, BY_CHANNELS };
+enum algorithm { BY_CHUNKS, BY_POINTS, BY_CHANNELS };
 
 struct job {
-	enum way way;
+	enum algorithm algorithm;
 	struct ebb_tiling t; /* block: tiles of a round, or of a chunk's block */
 	const real *x, *gy;
 	real *gw;
@@ -45,7 +45,7 @@ static void multiply_point(const struct ebb_tiling *t, struct ebb_product p, con
 	const real *values, real *sums)
 {
 	for (int64_t at = 0; at < t->o;) {
-		const struct ebb_panel *panel = ebb_panel_for(t->o - at);
+		const struct ebb_gemm_panel *panel = ebb_gemm_panel_for(t->o - at);
 
 		p.cols = panel->width;
 		p.ldc = panel->width;
@@ -70,7 +70,7 @@ static void chunk_piece(void *ctx, int64_t chunk, int worker)
 	for (int64_t block = from; block < to; block++) {
 		int64_t first = block * t->block;
 
-		p.len = ebb_min(t->block, t->tiles - first);
+		p.len = i64_min(t->block, t->tiles - first);
 		p.add = block > from;
 		ebb_transform_input(t, j->x, first, p.len, zeros, v);
 		ebb_transform_gradient(t, j->gy, first, p.len, values);
@@ -85,11 +85,11 @@ static void weights_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct job *j = ctx;
 	const struct ebb_tiling *t = &j->t;
-	int64_t c = piece * EBB_WEIGHT_CHANNELS, count = ebb_min(EBB_WEIGHT_CHANNELS, t->c - c);
+	int64_t c = piece * EBB_WEIGHT_CHANNELS, count = i64_min(EBB_WEIGHT_CHANNELS, t->c - c);
 
 	(void)worker;
 	for (int64_t at = 0; at < t->o;) {
-		int64_t width = ebb_panel_for(t->o - at)->width;
+		int64_t width = ebb_gemm_panel_for(t->o - at)->width;
 		struct ebb_sums s = {j->sums + at * t->c + c * width, j->plane, j->chunks, false};
 
 		ebb_put_weights(t, &s, at, c, count, j->gw);
@@ -104,7 +104,7 @@ static void values_piece(void *ctx, int64_t piece, int worker)
 	const struct job *j = ctx;
 	const struct ebb_tiling *t = &j->t;
 	real *zeros = j->space + worker * j->worker_space;
-	int64_t from = piece * GROUP, count = ebb_min(GROUP, j->count - from);
+	int64_t from = piece * GROUP, count = i64_min(GROUP, j->count - from);
 
 	ebb_fill_zeros(t, zeros);
 	ebb_transform_input(t, j->x, j->first + from, count, zeros, j->v + from * t->cp);
@@ -131,10 +131,10 @@ static void channels_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct job *j = ctx;
 	const struct ebb_tiling *t = &j->t;
-	int64_t wide = ebb_panels[EBB_PANELS - 1].width, across = ebb_ceil_div(t->o, wide);
+	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width, across = ebb_ceil_div(t->o, wide);
 	int64_t at = piece % across * wide, c = piece / across * EBB_WEIGHT_CHANNELS;
-	int64_t count = ebb_min(EBB_WEIGHT_CHANNELS, t->c - c);
-	const struct ebb_panel *panel = ebb_panel_for(t->o - at);
+	int64_t count = i64_min(EBB_WEIGHT_CHANNELS, t->c - c);
+	const struct ebb_gemm_panel *panel = ebb_gemm_panel_for(t->o - at);
 	real *sums = j->space + worker * j->worker_space;
 	struct ebb_sums s = {sums, ebb_plane(EBB_WEIGHT_CHANNELS * wide), 1, j->first > 0};
 	struct ebb_product p = {.runs1 = 1,
@@ -153,7 +153,7 @@ static void channels_piece(void *ctx, int64_t piece, int worker)
 
 /* ---- The pass -------------------------------------------------------------------------------- */
 
-static enum way way_of(const struct ebb_tiling *t, int64_t sums)
+static enum algorithm algorithm_of(const struct ebb_tiling *t, int64_t sums)
 {
 	if (2 * sums <= FEW)
 		return BY_CHUNKS;
@@ -167,47 +167,47 @@ static enum way way_of(const struct ebb_tiling *t, int64_t sums)
  * evenly. */
 static int64_t chunks_of(int64_t blocks, int64_t sums)
 {
-	int64_t most = ebb_min(FEW / sums, ebb_max(blocks / CHUNK_BLOCKS, ebb_min(blocks, 2)));
+	int64_t most = i64_min(FEW / sums, i64_max(blocks / CHUNK_BLOCKS, i64_min(blocks, 2)));
 	int64_t chunks = 1;
 
-	while (2 * chunks <= ebb_min(most, CHUNKS))
+	while (2 * chunks <= i64_min(most, CHUNKS))
 		chunks *= 2;
 	return chunks;
 }
 
 /* Tiles of a round: about as many values as sums, which each round reads and writes. */
-static int64_t round_of(const struct ebb_tiling *t, enum way way)
+static int64_t round_of(const struct ebb_tiling *t, enum algorithm algorithm)
 {
 	int64_t most = TOGETHER / (EBB_POINTS * (t->cp + t->op));
-	int64_t tiles = way == BY_POINTS ? ebb_min(most, t->c * t->o / (t->c + t->o)) : most;
-	int64_t rounds = ebb_ceil_div(t->tiles, ebb_max(GROUP, tiles));
+	int64_t tiles = algorithm == BY_POINTS ? i64_min(most, t->c * t->o / (t->c + t->o)) : most;
+	int64_t rounds = ebb_ceil_div(t->tiles, i64_max(GROUP, tiles));
 
-	return ebb_min(t->tiles, ebb_round_up(ebb_ceil_div(t->tiles, rounds), GROUP));
+	return i64_min(t->tiles, ebb_round_up(ebb_ceil_div(t->tiles, rounds), GROUP));
 }
 
 static struct job job_of(const ebb_conv_shape *s)
 {
 	struct job j = {.t = ebb_tiling_of(s, false)};
 	struct ebb_tiling *t = &j.t;
-	int64_t wide = ebb_panels[EBB_PANELS - 1].width, sums;
+	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width, sums;
 
 	j.plane = ebb_plane(t->c * ebb_panel_columns(t->o));
 	sums = EBB_POINTS * j.plane;
-	j.way = way_of(t, sums);
+	j.algorithm = algorithm_of(t, sums);
 	j.worker_space = ebb_plane(EBB_TILE * t->c);
-	if (j.way == BY_CHUNKS) {
+	if (j.algorithm == BY_CHUNKS) {
 		j.blocks = ebb_ceil_div(t->tiles, t->block);
 		j.chunks = chunks_of(j.blocks, sums);
 		j.worker_space += EBB_POINTS * (t->c_plane + t->o_plane);
 		return j;
 	}
-	j.chunks = j.way == BY_POINTS;
-	t->block = round_of(t, j.way);
+	j.chunks = j.algorithm == BY_POINTS;
+	t->block = round_of(t, j.algorithm);
 	t->c_plane = ebb_plane(t->block * t->cp);
 	t->o_plane = ebb_plane(t->block * t->op);
-	if (j.way == BY_CHANNELS)
+	if (j.algorithm == BY_CHANNELS)
 		j.worker_space =
-			ebb_max(j.worker_space, EBB_POINTS * ebb_plane(EBB_WEIGHT_CHANNELS * wide));
+			i64_max(j.worker_space, EBB_POINTS * ebb_plane(EBB_WEIGHT_CHANNELS * wide));
 	return j;
 }
 
@@ -216,7 +216,7 @@ static int64_t shared_space(const struct job *j)
 {
 	int64_t sums = j->chunks * j->plane;
 
-	return EBB_POINTS * (j->way == BY_CHUNKS ? sums : sums + j->t.c_plane + j->t.o_plane);
+	return EBB_POINTS * (j->algorithm == BY_CHUNKS ? sums : sums + j->t.c_plane + j->t.o_plane);
 }
 
 size_t EBB_NAME(winograd_weight_workspace)(const ebb_conv_shape *s)
@@ -230,7 +230,7 @@ void EBB_NAME(winograd_grad_weight)(
 	const ebb_conv_shape *s, const void *x, const void *gy, void *gw, void *ws)
 {
 	struct job j = job_of(s);
-	int64_t wide = ebb_panels[EBB_PANELS - 1].width;
+	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width;
 	int64_t down = ebb_ceil_div(j.t.c, EBB_WEIGHT_CHANNELS);
 
 	j.x = x;
@@ -240,18 +240,18 @@ void EBB_NAME(winograd_grad_weight)(
 	j.v = j.sums + EBB_POINTS * j.chunks * j.plane;
 	j.values = j.v + EBB_POINTS * j.t.c_plane;
 	j.space = (real *)ws + shared_space(&j);
-	if (j.way == BY_CHUNKS)
-		ebb_run(j.chunks, chunk_piece, &j);
-	for (; j.way != BY_CHUNKS && j.first < j.t.tiles; j.first += j.t.block) {
-		j.count = ebb_min(j.t.block, j.t.tiles - j.first);
-		ebb_run(ebb_ceil_div(j.count, GROUP), values_piece, &j);
-		if (j.way == BY_POINTS)
-			ebb_run(EBB_POINTS, point_piece, &j);
+	if (j.algorithm == BY_CHUNKS)
+		ebb_run_pieces(j.chunks, chunk_piece, &j);
+	for (; j.algorithm != BY_CHUNKS && j.first < j.t.tiles; j.first += j.t.block) {
+		j.count = i64_min(j.t.block, j.t.tiles - j.first);
+		ebb_run_pieces(ebb_ceil_div(j.count, GROUP), values_piece, &j);
+		if (j.algorithm == BY_POINTS)
+			ebb_run_pieces(EBB_POINTS, point_piece, &j);
 		else
-			ebb_run(down * ebb_ceil_div(j.t.o, wide), channels_piece, &j);
+			ebb_run_pieces(down * ebb_ceil_div(j.t.o, wide), channels_piece, &j);
 	}
-	if (j.way != BY_CHANNELS)
-		ebb_run(down, weights_piece, &j);
+	if (j.algorithm != BY_CHANNELS)
+		ebb_run_pieces(down, weights_piece, &j);
 }
 
 #endif

@@ -31,8 +31,8 @@ static struct {
 static bool known_core;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* A program without a dynamic linker: what dlopen loads there brings a second C library along, whose
- * threads crash. */
+/* A program without a dynamic linker: what dlopen loads there brings a second C library along,
+ * whose threads crash. */
 #ifdef __APPLE__
 static bool is_static(void)
 {

@@ -36,12 +36,13 @@ static size_t align_up(size_t bytes)
 /* How C is cut, and what one worker needs. */
 static void plan(struct gemm_job *j)
 {
-	int64_t wide = ebb_panels[EBB_PANELS - 1].width, tall = ebb_panels[EBB_PANELS - 1].rows;
+	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width,
+		tall = ebb_gemm_panels[EBB_PANELS - 1].rows;
 	double work = (double)j->m * (double)j->n * (double)j->k / PIECE_WORK;
-	int64_t wanted = work < PIECES ? (int64_t)work : PIECES, kc = ebb_min(j->k, BLOCK_K);
+	int64_t wanted = work < PIECES ? (int64_t)work : PIECES, kc = i64_min(j->k, BLOCK_K);
 
-	j->mc = ebb_min(j->m, BLOCK_M / tall * tall);
-	j->nc = ebb_min(j->n, BLOCK_N);
+	j->mc = i64_min(j->m, BLOCK_M / tall * tall);
+	j->nc = i64_min(j->n, BLOCK_N);
 	for (;;) {
 		int64_t down = ebb_ceil_div(j->m, j->mc);
 
@@ -74,7 +75,7 @@ size_t EBB_NAME(gemm_workspace)(int64_t m, int64_t n, int64_t k)
 void EBB_NAME(pack_columns)(int64_t kc, int64_t nc, const real *b, int64_t ldb, real *to)
 {
 	for (int64_t at = 0; at < nc;) {
-		int64_t width = ebb_panel_for(nc - at)->width, cols = ebb_min(width, nc - at);
+		int64_t width = ebb_gemm_panel_for(nc - at)->width, cols = i64_min(width, nc - at);
 		real *panel = to + at * kc;
 
 		for (int64_t k = 0; k < kc && cols == width; k++)
@@ -98,10 +99,10 @@ static void pack_b(
 		return;
 	}
 	for (int64_t at = 0; at < nc;) {
-		int64_t width = ebb_panel_for(nc - at)->width, cols = ebb_min(width, nc - at);
+		int64_t width = ebb_gemm_panel_for(nc - at)->width, cols = i64_min(width, nc - at);
 		real *panel = to + at * kc;
 
-		ebb_transpose(cols, kc, b + at * j->ldb, j->ldb, panel, width);
+		ebb_transpose_block(cols, kc, b + at * j->ldb, j->ldb, panel, width);
 		for (int64_t k = 0; k < kc && cols < width; k++) {
 			for (int64_t i = cols; i < width; i++)
 				panel[k * width + i] = 0;
@@ -122,13 +123,13 @@ static void pack_a(
 				to[k * n + i] = a[k * j->lda + i];
 		}
 	} else {
-		ebb_transpose(n, kc, j->a + m0 * j->lda + k0, j->lda, to, n);
+		ebb_transpose_block(n, kc, j->a + m0 * j->lda + k0, j->lda, to, n);
 	}
 }
 
 /* All tiles of one panel; A is packed tile by tile, as ebb_multiply cuts it. */
-static void multiply_packed(const struct ebb_panel *panel, int64_t tall, int64_t rows, int64_t kc,
-	struct ebb_product *p, const real *a, const real *b, real *c)
+static void multiply_packed(const struct ebb_gemm_panel *panel, int64_t tall, int64_t rows,
+	int64_t kc, struct ebb_product *p, const real *a, const real *b, real *c)
 {
 	int64_t tiles = ebb_ceil_div(rows, tall);
 
@@ -145,9 +146,9 @@ static void gemm_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct gemm_job *j = ctx;
 	int64_t m0 = piece / j->across * j->mc, n0 = piece % j->across * j->nc;
-	int64_t mc = ebb_min(j->mc, j->m - m0), nc = ebb_min(j->nc, j->n - n0);
-	int64_t kmax = ebb_min(j->k, BLOCK_K), columns = ebb_panel_columns(nc);
-	int64_t tall = ebb_panel_for(nc)->rows;
+	int64_t mc = i64_min(j->mc, j->m - m0), nc = i64_min(j->nc, j->n - n0);
+	int64_t kmax = i64_min(j->k, BLOCK_K), columns = ebb_panel_columns(nc);
+	int64_t tall = ebb_gemm_panel_for(nc)->rows;
 	real *packed_b = (real *)(void *)(j->ws + (size_t)worker * j->ws_bytes);
 	real *packed_a =
 		packed_b + align_up((size_t)(kmax * columns) * sizeof(real)) / sizeof(real);
@@ -158,7 +159,7 @@ static void gemm_piece(void *ctx, int64_t piece, int worker)
 			bias[i] = i < nc ? j->bias[n0 + i] : 0;
 	}
 	for (int64_t k0 = 0; k0 < j->k; k0 += BLOCK_K) {
-		int64_t kc = ebb_min(BLOCK_K, j->k - k0);
+		int64_t kc = i64_min(BLOCK_K, j->k - k0);
 		const real *a = j->ta ? j->a + k0 * j->lda + m0 : j->a + m0 * j->lda + k0;
 		struct ebb_product p = {.runs1 = 1,
 			.runs2 = 1,
@@ -180,11 +181,11 @@ static void gemm_piece(void *ctx, int64_t piece, int worker)
 		if (j->pack_b)
 			pack_b(j, k0, kc, n0, nc, packed_b);
 		for (int64_t at = 0; at < nc;) {
-			const struct ebb_panel *panel = ebb_panel_for(nc - at);
+			const struct ebb_gemm_panel *panel = ebb_gemm_panel_for(nc - at);
 			const real *b = packed_b + at * kc;
 			real *c = j->c + m0 * j->ldc + n0 + at;
 
-			p.cols = (int)ebb_min(panel->width, nc - at);
+			p.cols = (int)i64_min(panel->width, nc - at);
 			p.b_stride = panel->width;
 			p.bias = j->bias && k0 == 0 ? bias + at : NULL;
 			if (!j->pack_b && p.cols == panel->width) {
@@ -216,7 +217,7 @@ static real sum_lanes(ebb_vec v)
 static void dot_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct gemm_job *j = ctx;
-	int64_t from = piece * j->nc, to = ebb_min(j->n, from + j->nc);
+	int64_t from = piece * j->nc, to = i64_min(j->n, from + j->nc);
 	int64_t whole = j->k / EBB_VLEN * EBB_VLEN;
 
 	(void)worker;
@@ -277,21 +278,21 @@ void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, cons
 		return;
 	}
 	if (m <= DOT_ROWS && !ta && tb && k >= EBB_VLEN) {
-		j.nc = m * n * k < 2 * PIECE_WORK ? n : ebb_max(1, PIECE_WORK / (m * k));
-		ebb_run(ebb_ceil_div(n, j.nc), dot_piece, &j);
+		j.nc = m * n * k < 2 * PIECE_WORK ? n : i64_max(1, PIECE_WORK / (m * k));
+		ebb_run_pieces(ebb_ceil_div(n, j.nc), dot_piece, &j);
 		return;
 	}
 	plan(&j);
 	/* Rows whose distance is a multiple of half a page meet in the same few cache sets. */
 	j.pack_a = lda * (int64_t)sizeof(real) % 2048 == 0 || (ta && n > 4 * EBB_VLEN);
-	j.pack_b = tb || m > 2 * ebb_panels[EBB_PANELS - 1].rows;
-	ebb_run(ebb_ceil_div(m, j.mc) * j.across, gemm_piece, &j);
+	j.pack_b = tb || m > 2 * ebb_gemm_panels[EBB_PANELS - 1].rows;
+	ebb_run_pieces(ebb_ceil_div(m, j.mc) * j.across, gemm_piece, &j);
 }
 
 void EBB_NAME(gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
 	const void *b, int64_t ldb, double beta, void *c, int64_t ldc, void *ws)
 {
-	if (ebb_max(lda, ebb_max(ldb, ldc)) <= INT32_MAX &&
+	if (i64_max(lda, i64_max(ldb, ldc)) <= INT32_MAX &&
 		ebb_blas_is_faster(EBB_F64, EBB_STRING(EBB_ISA), m, n, k))
 		ebb_blas_gemm(EBB_F64, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
 	else

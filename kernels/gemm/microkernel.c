@@ -1,6 +1,6 @@
 /*
  * microkernel.c - the inner loops of matrix products and convolutions, one for each number of rows,
- * width of panel and way to read a.
+ * width of panel and algorithm to read a.
  */
 #include "kernels/gemm/microkernel.h"
 #include "kernels/lanes.h"
@@ -207,17 +207,17 @@ MICRO(half, ebb_half_vec, EBB_VLEN / 2)
 KERNELS_14(narrow, half_core, 1)
 KERNELS_14(single, full_core, 1)
 KERNELS_14(wide, full_core, 2)
-const struct ebb_panel ebb_panels[EBB_PANELS] = {PANEL(narrow, EBB_VLEN / 2, 14),
+const struct ebb_gemm_panel ebb_gemm_panels[EBB_PANELS] = {PANEL(narrow, EBB_VLEN / 2, 14),
 	PANEL(single, EBB_VLEN, 14), PANEL(wide, 2 * EBB_VLEN, 14)};
 #elif EBB_VBYTES == 32
 KERNELS_12(narrow, half_core, 1)
 KERNELS_12(single, full_core, 1)
 KERNELS_6(wide, full_core, 2)
-const struct ebb_panel ebb_panels[EBB_PANELS] = {
+const struct ebb_gemm_panel ebb_gemm_panels[EBB_PANELS] = {
 	PANEL(narrow, EBB_VLEN / 2, 12), PANEL(single, EBB_VLEN, 12), PANEL(wide, 2 * EBB_VLEN, 6)};
 #else
 KERNELS_12(single, full_core, 1)
 KERNELS_6(wide, full_core, 2)
-const struct ebb_panel ebb_panels[EBB_PANELS] = {
+const struct ebb_gemm_panel ebb_gemm_panels[EBB_PANELS] = {
 	PANEL(single, EBB_VLEN, 12), PANEL(single, EBB_VLEN, 12), PANEL(wide, 2 * EBB_VLEN, 6)};
 #endif

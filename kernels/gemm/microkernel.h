@@ -33,36 +33,36 @@ typedef void ebb_micro_fn(const struct ebb_product *p, const real *a, const real
 
 /* A kind of panel: its width, the most rows that registers hold, and the kernel for each number of
  * rows. */
-struct ebb_panel {
+struct ebb_gemm_panel {
 	int width, rows;
 	ebb_micro_fn *by_row[EBB_MAX_ROWS + 1], *by_term[EBB_MAX_ROWS + 1];
 };
 
 /* Half a vector where that exists, a vector, two vectors. */
-#define ebb_panels EBB_NAME(panels)
-extern const struct ebb_panel ebb_panels[EBB_PANELS];
+#define ebb_gemm_panels EBB_NAME(panels)
+extern const struct ebb_gemm_panel ebb_gemm_panels[EBB_PANELS];
 
 /* The panel for the next columns when n are left. */
-static inline const struct ebb_panel *ebb_panel_for(int64_t n)
+static inline const struct ebb_gemm_panel *ebb_gemm_panel_for(int64_t n)
 {
 	int i = 0;
 
-	while (i < EBB_PANELS - 1 && n > ebb_panels[i].width)
+	while (i < EBB_PANELS - 1 && n > ebb_gemm_panels[i].width)
 		i++;
-	return &ebb_panels[i];
+	return &ebb_gemm_panels[i];
 }
 
 /* n columns rounded up to whole panels.  Column j of a packed matrix of k terms starts at j*k,
  * for j where a panel starts. */
 static inline int64_t ebb_panel_columns(int64_t n)
 {
-	int64_t wide = ebb_panels[EBB_PANELS - 1].width, whole = n / wide * wide;
+	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width, whole = n / wide * wide;
 
-	return n == whole ? n : whole + ebb_panel_for(n - whole)->width;
+	return n == whole ? n : whole + ebb_gemm_panel_for(n - whole)->width;
 }
 
 /* Any number of rows, row_step apart in a: tiles as equal as possible. */
-static inline void ebb_multiply(const struct ebb_panel *panel, bool by_row, int64_t rows,
+static inline void ebb_multiply(const struct ebb_gemm_panel *panel, bool by_row, int64_t rows,
 	int64_t row_step, const struct ebb_product *p, const real *a, const real *b, real *c)
 {
 	ebb_micro_fn *const *fn = by_row ? panel->by_row : panel->by_term;

@@ -2,8 +2,9 @@
  * outer.c - sums of few outer products: the gradient of a fully connected weight, which is large
  * where the batch is small.
  *
- * Each element is the sum of its terms in their order, whatever the tile: written at once or handed
- * on tile by tile, the bits are the same.  What a piece needs beside its operands lies on the stack.
+ * Each element is the sum of its terms in their order, whatever the tile: written at once or
+ * handed on tile by tile, the bits are the same.  What a piece needs beside its operands lies on
+ * the stack.
  */
 #include "kernels/gemm/outer.h"
 #include "kernels/gemm/gemm.h"
@@ -22,7 +23,7 @@ struct outer_job {
 	int64_t tall, rows, cols, across; /* rows of a tile; rows and columns of a piece */
 };
 
-/* Columns [j, j+cols) of rows [i, i+rows) of what will be read, on their way to the cache. */
+/* Columns [j, j+cols) of rows [i, i+rows) of what will be read, on their algorithm to the cache. */
 static void fetch(const struct ebb_outer *o, int64_t i, int64_t j, int64_t rows, int64_t cols)
 {
 	enum { LINE = 64 / sizeof(real) };
@@ -42,7 +43,7 @@ static void outer_piece(void *ctx, int64_t piece, int worker)
 	const struct outer_job *job = ctx;
 	const struct ebb_outer *o = job->o;
 	int64_t i0 = piece / job->across * job->rows, j0 = piece % job->across * job->cols;
-	int64_t end = ebb_min(o->m, i0 + job->rows), cols = ebb_min(job->cols, o->n - j0);
+	int64_t end = i64_min(o->m, i0 + job->rows), cols = i64_min(job->cols, o->n - j0);
 	_Alignas(64) real packed[PACKED_BYTES / sizeof(real)];
 	_Alignas(64) real tile[EBB_MAX_ROWS * TILE_ROW_BYTES / sizeof(real)];
 	real left[EBB_OUTER_TERMS * EBB_MAX_ROWS];
@@ -55,17 +56,17 @@ static void outer_piece(void *ctx, int64_t piece, int worker)
 			.runs1 = 1, .runs2 = 1, .len = o->terms, .ldc = o->c ? o->n : cols};
 		real *c = o->c ? o->c + i * o->n + j0 : tile;
 
-		rows = ebb_min(job->tall, end - i);
+		rows = i64_min(job->tall, end - i);
 		p.a_stride = rows;
 		for (int64_t t = 0; t < o->terms; t++) {
 			for (int64_t r = 0; r < rows; r++)
 				left[t * rows + r] = o->a[t * o->m + i + r];
 		}
 		for (int64_t at = 0; at < cols;) {
-			const struct ebb_panel *panel = ebb_panel_for(cols - at);
+			const struct ebb_gemm_panel *panel = ebb_gemm_panel_for(cols - at);
 
-			fetch(o, i, j0 + at, rows, ebb_min(panel->width, cols - at));
-			p.cols = (int)ebb_min(panel->width, cols - at);
+			fetch(o, i, j0 + at, rows, i64_min(panel->width, cols - at));
+			p.cols = (int)i64_min(panel->width, cols - at);
 			p.b_stride = panel->width;
 			ebb_multiply(
 				panel, false, rows, 1, &p, left, packed + at * o->terms, c + at);
@@ -78,15 +79,15 @@ static void outer_piece(void *ctx, int64_t piece, int worker)
 
 void EBB_NAME(outer_tiles)(const struct ebb_outer *o)
 {
-	const struct ebb_panel *wide = &ebb_panels[EBB_PANELS - 1];
+	const struct ebb_gemm_panel *wide = &ebb_gemm_panels[EBB_PANELS - 1];
 	int64_t most = PACKED_BYTES / (int64_t)sizeof(real) / o->terms;
 	struct outer_job job = {
 		.o = o, .tall = wide->rows, .rows = (int64_t)TILES_DOWN * wide->rows};
 
 	job.cols =
-		ebb_min(most, TILE_ROW_BYTES / (int64_t)sizeof(real)) / wide->width * wide->width;
+		i64_min(most, TILE_ROW_BYTES / (int64_t)sizeof(real)) / wide->width * wide->width;
 	job.across = ebb_ceil_div(o->n, job.cols);
-	ebb_run(ebb_ceil_div(o->m, job.rows) * job.across, outer_piece, &job);
+	ebb_run_pieces(ebb_ceil_div(o->m, job.rows) * job.across, outer_piece, &job);
 }
 
 void EBB_NAME(outer_sum)(int64_t terms, int64_t m, int64_t n, const void *a, const void *b, void *c)

@@ -12,7 +12,8 @@
 #undef EBB_SITE
 #define EBB_SITE site
 
-/* For convolutions that ReLU follows: the gradient keeps its size on the way back (He et al. 2015). */
+/* For convolutions that ReLU follows: the gradient keeps its size on the way back (He et al.
+ * 2015). */
 #define KAIMING_FAN_OUT EBB_INIT(EBB_INIT_KAIMING_NORMAL, .fan_out = true)
 
 /* y in the place of x, which it was computed from and which nobody else reads. */

@@ -2,9 +2,9 @@
  * models.h - well-known convolutional networks, each a struct of layers and a function.
  *
  * Parameters are called and shaped as torchvision's, in the same order, so that its weights load
- * unchanged.  NAME_new makes them below p and returns the model by value; what it points to lives as
- * long as the store.  On failure the error is in the store, and the model's forward function fails
- * the tape.  .classes of 0 means the published number.
+ * unchanged.  NAME_new makes them below p and returns the model by value; what it points to
+ * lives as long as the store.  On failure the error is in the store, and the model's forward
+ * function fails the tape.  .classes of 0 means the published number.
  *
  * NAME_forward maps images x [N,channels,H,W] to logits [N,classes].  Blocks are scopes named as
  * their parameters ("layer1.0"), and what no gradient reads is released on the way: without
@@ -71,12 +71,13 @@ EBB_API ebb_cifar_resnet ebb_cifar_resnet_new(const ebb_cifar_resnet_new_args *a
 EBB_API ebb_tensor *ebb_cifar_resnet_forward(
 	ebb_tape *t, const ebb_cifar_resnet *net, ebb_tensor *x, const char *site);
 
-/* ---- Residual networks for ImageNet (resnet.c) -------------------------------------------------
+/* ---- Residual networks for ImageNet (resnet.c)
+ * -------------------------------------------------
  *
- * He et al. 2016, with basic blocks: depth 18 or 34; another is an error.  x [N,3,H,W], 224 x 224 as
- * published; conv1, bn1, layer1.0.conv1, .. layer4.1.bn2, fc, and layerK.0.downsample.0 (1x1
- * convolution) and .1 (batch norm) where the shape changes; 1000 classes, 11,689,512 and 21,797,672
- * parameters.  Convolutions start as Kaiming normal by fan_out. */
+ * He et al. 2016, with basic blocks: depth 18 or 34; another is an error.  x [N,3,H,W], 224 x
+ * 224 as published; conv1, bn1, layer1.0.conv1, .. layer4.1.bn2, fc, and layerK.0.downsample.0
+ * (1x1 convolution) and .1 (batch norm) where the shape changes; 1000 classes, 11,689,512 and
+ * 21,797,672 parameters.  Convolutions start as Kaiming normal by fan_out. */
 typedef struct ebb_resnet_block {
 	const char *name;
 	ebb_conv conv1;
@@ -122,11 +123,12 @@ EBB_API ebb_vgg ebb_vgg11_new(const ebb_vgg_new_args *a);
 EBB_API ebb_tensor *ebb_vgg_forward(
 	ebb_tape *t, const ebb_vgg *net, ebb_tensor *x, const char *site);
 
-/* ---- AlexNet (alexnet.c) -----------------------------------------------------------------------
+/* ---- AlexNet (alexnet.c)
+ * -----------------------------------------------------------------------
  *
- * Krizhevsky et al. 2012, in the one tower of Krizhevsky 2014.  x [N,3,H,W], 224 x 224 as published;
- * features.0 .. features.10, pooled to 6 x 6, classifier.1, .4, .6; 1000 classes, 61,100,840
- * parameters with PyTorch's initial values.  .dropout defaults to 0.5. */
+ * Krizhevsky et al. 2012, in the one tower of Krizhevsky 2014.  x [N,3,H,W], 224 x 224 as
+ * published; features.0 .. features.10, pooled to 6 x 6, classifier.1, .4, .6; 1000 classes,
+ * 61,100,840 parameters with PyTorch's initial values.  .dropout defaults to 0.5. */
 typedef struct ebb_alexnet {
 	ebb_sequential *features, *classifier;
 } ebb_alexnet;
@@ -140,14 +142,15 @@ EBB_API ebb_alexnet ebb_alexnet_new(const ebb_alexnet_new_args *a);
 EBB_API ebb_tensor *ebb_alexnet_forward(
 	ebb_tape *t, const ebb_alexnet *net, ebb_tensor *x, const char *site);
 
-/* ---- GoogLeNet (googlenet.c) -------------------------------------------------------------------
+/* ---- GoogLeNet (googlenet.c)
+ * -------------------------------------------------------------------
  *
- * Szegedy et al. 2015 as torchvision has it: with batch norm (eps 1e-3), and 3x3 convolutions where
- * the paper has 5x5.  x [N,3,H,W], 224 x 224 as published; conv1 .. conv3, inception3a ..
- * inception5b, aux1, aux2, fc; 1000 classes, 13,004,888 parameters with PyTorch's initial values.
- * .dropout defaults to 0.2, .dropout_aux, of the two intermediate classifiers, to 0.7; .no_aux leaves
- * these out.  .transform_input takes images normalised as for the other models to the range (-1, 1)
- * that torchvision's published weights were trained with. */
+ * Szegedy et al. 2015 as torchvision has it: with batch norm (eps 1e-3), and 3x3 convolutions
+ * where the paper has 5x5.  x [N,3,H,W], 224 x 224 as published; conv1 .. conv3, inception3a ..
+ * inception5b, aux1, aux2, fc; 1000 classes, 13,004,888 parameters with PyTorch's initial
+ * values. .dropout defaults to 0.2, .dropout_aux, of the two intermediate classifiers, to 0.7;
+ * .no_aux leaves these out.  .transform_input takes images normalised as for the other models to
+ * the range (-1, 1) that torchvision's published weights were trained with. */
 typedef struct ebb_conv_bn {
 	const char *name;
 	ebb_conv conv;

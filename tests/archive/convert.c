@@ -1,4 +1,5 @@
-/* Every value of the small types, and the rounding between them, against definitions by arithmetic. */
+/* Every value of the small types, and the rounding between them, against definitions by
+ * arithmetic. */
 #include "archive/internal.h"
 #include "tests/support/support.h"
 
@@ -99,8 +100,8 @@ static unsigned rounded(const struct small *s, double x)
 	return code_of(s, bytes);
 }
 
-/* Between two neighbours lies one number that is as far from both: what is below it goes down, what is above
- * goes up, and it itself to the even one. */
+/* Between two neighbours lies one number that is as far from both: what is below it goes down,
+ * what is above goes up, and it itself to the even one. */
 START_TEST(rounding_is_to_nearest_and_ties_to_even)
 {
 	const struct small *s = &smalls[_i];

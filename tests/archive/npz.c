@@ -60,7 +60,7 @@ START_TEST(large_tensors_come_back_in_any_memory_order)
 {
 	ebb_shape shape = sizes[_i];
 	bool spatial = shape.ndim > 2;
-	ebb_tensor *x = stored_random(EBB_F32, shape, 3),
+	ebb_tensor *x = persistent_random(EBB_F32, shape, 3),
 		   *last = ebb_tensor_new(EBB_F32, shape, spatial, NULL), *y;
 	ebb_archive *a = ebb_archive_new();
 	ebb_error e = {0};
@@ -149,7 +149,7 @@ END_TEST
 START_TEST(an_archive_is_written_over_the_file_that_it_is_read_from)
 {
 	ebb_archive *a = ebb_archive_new();
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(300, 500), 1), *y;
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(300, 500), 1), *y;
 	ebb_error e = {0};
 	char path[100];
 
@@ -306,7 +306,7 @@ END_TEST
 START_TEST(a_failed_write_says_why_and_leaves_the_former_file)
 {
 	ebb_archive *a = ebb_archive_new();
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(100000), 1);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(100000), 1);
 	const char *path = write_temp("x.npz", "former", 6);
 	struct rlimit limit;
 	unsigned char back[16];

@@ -1,4 +1,5 @@
-/* A write that fails, is cut short, or is killed leaves a file that can be read, and no other one behind. */
+/* A write that fails, is cut short, or is killed leaves a file that can be read, and no other one
+ * behind. */
 #include "tensor/host.h"
 #include "tests/support/support.h"
 
@@ -64,8 +65,8 @@ int close(int fd)
 	return fails(CLOSE) ? -1 : done;
 }
 
-/* What another process does that looks for abandoned temporary files, between a writer's making one and its
- * locking it: it locks the file, and removes it when the writer has failed to. */
+/* What another process does that looks for abandoned temporary files, between a writer's making
+ * one and its locking it: it locks the file, and removes it when the writer has failed to. */
 static int steals;
 
 int flock(int fd, int operation)

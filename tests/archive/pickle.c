@@ -1,4 +1,5 @@
-/* The interpreter of pickles: every opcode, every rule of the short list, and all that is refused. */
+/* The interpreter of pickles: every opcode, every rule of the short list, and all that is
+ * refused. */
 #include "pickle_reading.h"
 
 #include <stdarg.h>

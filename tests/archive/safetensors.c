@@ -1,4 +1,5 @@
-/* safetensors: what is written comes back, and a file that is not one is refused with a message that says why. */
+/* safetensors: what is written comes back, and a file that is not one is refused with a message
+ * that says why. */
 #include "archive/internal.h"
 #include "tests/archive/opening.h"
 
@@ -164,7 +165,7 @@ START_TEST(large_values_are_read_in_pieces)
 	enum { N = (1 << 22) + 12345 };
 	ebb_error e = {0};
 	const char *path = temp_path("large.safetensors");
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(N), 7), *y;
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(N), 7), *y;
 	ebb_archive *a = ebb_archive_new();
 
 	ebb_archive_add(a, "x", x, EBB_FILE_DEFAULT, &e);
@@ -458,7 +459,7 @@ START_TEST(adding_what_cannot_be_written_is_refused)
 {
 	ebb_archive *a = ebb_archive_new();
 	ebb_error e = {0};
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(3), 1);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(3), 1);
 	int64_t big = 256;
 
 	ck_assert(!ebb_archive_add(a, "x", x, EBB_FILE_I32, &e) && e.status == EBB_BAD_DTYPE);

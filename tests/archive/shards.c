@@ -1,4 +1,5 @@
-/* Sharded sets: each entry lies where the index says, and an index that says otherwise is refused. */
+/* Sharded sets: each entry lies where the index says, and an index that says otherwise is
+ * refused. */
 #include "archive/internal.h"
 #include "tests/support/support.h"
 

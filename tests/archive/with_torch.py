@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Saves tensors with torch.save in every way that it has, and compares what archive-show prints.
+"""Saves tensors with torch.save in every form that it has, and compares what archive-show prints.
 
   with_torch.py SHOW [DIRECTORY]
 
@@ -64,7 +64,7 @@ def line_of(name, x):
     return f'{escaped(name)}\t{NAMES[x.dtype]}\t[{shape}]\t{values}'
 
 
-def walk(name, x, entries, metadata):
+def visit(name, x, entries, metadata):
     """The names that a value has in the file: tensors, and all else."""
     join = (name + '.' if name is not None else '')
     here = '' if name is None else name
@@ -72,12 +72,12 @@ def walk(name, x, entries, metadata):
         entries.append(line_of(here, x))
     elif isinstance(x, dict):
         for key, value in x.items():
-            walk(join + (number(key) if isinstance(key, (int, float)) else key), value, entries, metadata)
+            visit(join + (number(key) if isinstance(key, (int, float)) else key), value, entries, metadata)
     elif isinstance(x, argparse.Namespace):
-        walk(name, vars(x), entries, metadata)
+        visit(name, vars(x), entries, metadata)
     elif isinstance(x, (list, tuple)):
         for i, value in enumerate(x):
-            walk(join + str(i), value, entries, metadata)
+            visit(join + str(i), value, entries, metadata)
     elif isinstance(x, bool):
         metadata.append(f'{escaped(here)}\t=\t{"true" if x else "false"}')
     elif isinstance(x, (int, float)):
@@ -94,7 +94,7 @@ def show(path):
 def check(what, path, value):
     global failures
     entries, metadata = [], []
-    walk(None, value, entries, metadata)
+    visit(None, value, entries, metadata)
     status, lines = show(path)
     # The values of what is OTHER are an error's text.
     got = ['\t'.join(line.split('\t')[:3]) if '\tOTHER\t' in line else line for line in lines]
@@ -116,8 +116,8 @@ def check_refused(what, path, *words):
     print(f'{what}: status {status}, expected a refusal with {words}: {lines[:3]}')
 
 
-def path_of(what, *ways):
-    return os.path.join(DIRECTORY, '-'.join([what, *[str(way) for way in ways]]).replace(' ', '_') + '.pt')
+def path_of(what, *forms):
+    return os.path.join(DIRECTORY, '-'.join([what, *[str(form) for form in forms]]).replace(' ', '_') + '.pt')
 
 
 def try_all(what, value, **options):

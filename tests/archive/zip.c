@@ -9,7 +9,7 @@
 START_TEST(members_are_read_at_any_offset)
 {
 	unsigned char *bytes = some_bytes(SIZE, 1), *to = malloc(SIZE);
-	made_zip z = two_ways(bytes);
+	made_zip z = two_forms(bytes);
 	opened o = open_made(&z);
 	unsigned seed = 7;
 
@@ -41,7 +41,7 @@ END_TEST
 START_TEST(reading_on_does_not_begin_anew)
 {
 	unsigned char *bytes = some_bytes(SIZE, 1), byte;
-	made_zip z = two_ways(bytes);
+	made_zip z = two_forms(bytes);
 	opened o = open_made(&z);
 
 	expect_ok(&o);
@@ -59,7 +59,7 @@ END_TEST
 START_TEST(a_wrong_checksum_is_found_at_the_last_byte)
 {
 	unsigned char *bytes = some_bytes(SIZE, 1), *to = malloc(SIZE);
-	made_zip z = two_ways(bytes);
+	made_zip z = two_forms(bytes);
 	opened o;
 
 	for (int i = 1; i <= 2; i++) {
@@ -76,7 +76,7 @@ START_TEST(a_wrong_checksum_is_found_at_the_last_byte)
 		ck_assert_msg(strstr(o.e.message, "CRC") &&
 				      strstr(o.e.message, index == 1 ? "stored" : "deflated"),
 			"%s", o.e.message);
-		/* A small step is no way around it. */
+		/* A small step is no variant around it. */
 		ck_assert(!read_at(&o, index, 200, to, SIZE - 200));
 	}
 	/* A part is as it is in the file. */
@@ -92,7 +92,7 @@ END_TEST
 START_TEST(damaged_bytes_are_an_error_when_they_are_read)
 {
 	unsigned char *bytes = some_bytes(SIZE, 1), *to = malloc(SIZE);
-	made_zip z = two_ways(bytes);
+	made_zip z = two_forms(bytes);
 	opened o;
 
 	z.bytes[z.member[1].data + SIZE / 2] ^= 1;
@@ -120,7 +120,7 @@ static void claim(made_zip *z, int64_t more)
 START_TEST(a_member_that_unpacks_to_another_size_is_an_error)
 {
 	unsigned char *bytes = some_bytes(SIZE, 1), *to = malloc(SIZE + 1);
-	made_zip z = two_ways(bytes);
+	made_zip z = two_forms(bytes);
 	opened o;
 
 	claim(&z, 1);
@@ -144,7 +144,7 @@ END_TEST
 START_TEST(a_file_that_shrinks_is_an_error)
 {
 	unsigned char *bytes = some_bytes(SIZE, 1), *to = malloc(SIZE);
-	made_zip z = two_ways(bytes);
+	made_zip z = two_forms(bytes);
 	opened o = open_made(&z);
 
 	expect_ok(&o);

@@ -65,7 +65,7 @@ static inline unsigned char *some_bytes(size_t n, unsigned seed)
 }
 
 /* Two members of the same bytes, stored and deflated, between others. */
-static inline made_zip two_ways(const unsigned char *bytes)
+static inline made_zip two_forms(const unsigned char *bytes)
 {
 	made_zip z = {0};
 

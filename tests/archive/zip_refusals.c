@@ -8,7 +8,7 @@
 
 enum { LOCAL, RECORD, END };
 
-/* A number of member 1 of two_ways is changed in one place. */
+/* A number of member 1 of two_forms is changed in one place. */
 static const struct change {
 	int part, at, width;
 	uint64_t value;
@@ -64,7 +64,7 @@ START_TEST(a_number_that_does_not_fit_the_others_is_refused)
 {
 	const struct change *c = &changes[_i];
 	unsigned char *bytes = some_bytes(SIZE, 1);
-	made_zip z = two_ways(bytes);
+	made_zip z = two_forms(bytes);
 	size_t part = c->part == LOCAL    ? z.member[1].local
 	              : c->part == RECORD ? z.member[1].record
 	                                  : z.end;
@@ -342,7 +342,7 @@ END_TEST
 START_TEST(every_allocation_may_fail)
 {
 	unsigned char *bytes = some_bytes(SIZE, 1), *to = malloc(SIZE);
-	made_zip z = two_ways(bytes);
+	made_zip z = two_forms(bytes);
 	const char *path = write_temp("file.zip", z.bytes, z.size);
 	int64_t k = 0;
 

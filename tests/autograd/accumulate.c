@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-static ebb_tensor *stored_vector(void)
+static ebb_tensor *persistent_vector(void)
 {
 	ebb_tensor *x = ebb_tensor_new(EBB_F64, EBB_SHAPE(4), false, NULL);
 
@@ -105,9 +105,9 @@ END_TEST
 
 /* ---- Memory that is not the sweep's ------------------------------------------------- */
 
-START_TEST(a_gradient_never_shares_a_stored_tensors_memory)
+START_TEST(a_gradient_never_shares_a_persistent_tensors_memory)
 {
-	ebb_tensor *x = ebb_variable(tape, vector()), *gy = stored_vector(), *g;
+	ebb_tensor *x = ebb_variable(tape, vector()), *gy = persistent_vector(), *g;
 
 	/* The gradient of x is a view of gy, which belongs to no tape. */
 	ck_assert(ebb_backward(tape, ebb_reshape(tape, x, EBB_SHAPE(4)), .gy = gy, .retain = true));
@@ -159,7 +159,7 @@ END_TEST
 
 START_TEST(a_tensor_that_changes_its_mind)
 {
-	ebb_tensor *p = stored_vector(), *x = ebb_variable(tape, vector()), *g;
+	ebb_tensor *p = persistent_vector(), *x = ebb_variable(tape, vector()), *g;
 	ebb_tensor *y = ebb_sum(tape, ebb_mul(tape, x, p)), *z;
 
 	/* p is a constant for y, and a leaf recorded after y. */
@@ -178,7 +178,8 @@ END_TEST
 
 /* ---- Sweeps inside a gradient ------------------------------------------------------- */
 
-/* y = sin(x)^2 by nothing but its input: the gradient runs the function again on a variable of its own. */
+/* y = sin(x)^2 by nothing but its input: the gradient runs the function again on a variable of its
+ * own. */
 static ebb_tensor *inner_function(ebb_tape *t, ebb_tensor *x)
 {
 	return ebb_square(t, ebb_sin(t, x));
@@ -328,7 +329,8 @@ START_TEST(backward_gives_everything_back)
 		if (k == 2)
 			ck_assert(ebb_backward(tape, y));
 		ebb_scope_end(tape, NULL);
-		/* What the second order leaves behind is the part of the first graph that it did not reach. */
+		/* What the second order leaves behind is the part of the first graph that it did
+		 * not reach. */
 		if (k != 1)
 			ck_assert_uint_eq(ebb_memory_of(tape).in_use, before);
 		before = ebb_memory_of(tape).in_use;
@@ -348,7 +350,7 @@ int main(void)
 	tcase_add_test(c, twice_in_many_branches);
 	tcase_add_test(c, one_gradient_for_several_inputs);
 	tcase_add_test(c, a_tensor_used_a_hundred_times);
-	tcase_add_test(c, a_gradient_never_shares_a_stored_tensors_memory);
+	tcase_add_test(c, a_gradient_never_shares_a_persistent_tensors_memory);
 	tcase_add_test(c, gradients_of_two_targets_are_two_tensors);
 	tcase_add_test(c, a_released_gradient_is_not_written_to);
 	tcase_add_test(c, a_tensor_that_changes_its_mind);

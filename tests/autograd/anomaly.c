@@ -62,8 +62,9 @@ START_TEST(in_a_gradient)
 }
 END_TEST
 
-/* pow's rule takes a logarithm of 0 on its way, which is masked: the gradient it gives is finite. */
-START_TEST(masked_on_the_way)
+/* pow's rule takes a logarithm of 0 on its variant, which is masked: the gradient it gives is
+ * finite. */
+START_TEST(masked_between)
 {
 	ebb_tensor *a = variable(0, 2), *b = variable(2, 3);
 
@@ -170,7 +171,7 @@ int main(void)
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_add_test(c, in_a_result);
 	tcase_add_test(c, in_a_gradient);
-	tcase_add_test(c, masked_on_the_way);
+	tcase_add_test(c, masked_between);
 	tcase_add_test(c, inside_a_fused_op);
 	tcase_add_test(c, held_is_not_read);
 	tcase_add_test(c, held_is_not_shown);

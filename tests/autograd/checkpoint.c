@@ -297,7 +297,7 @@ START_TEST(edges)
 }
 END_TEST
 
-static ebb_tensor *stored_weight(ebb_tape *t, ebb_tensor *x, void *ctx)
+static ebb_tensor *persistent_weight(ebb_tape *t, ebb_tensor *x, void *ctx)
 {
 	return ebb_mul(t, x, ctx);
 }
@@ -311,7 +311,8 @@ static ebb_tensor *dropped(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return y;
 }
 
-/* A stored tensor that becomes a leaf after the segment gets no gradient through it, as without. */
+/* A persistent tensor that becomes a leaf after the segment gets no gradient through it, as
+ * without. */
 START_TEST(unfrozen_between)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -319,7 +320,7 @@ START_TEST(unfrozen_between)
 
 	ebb_copy_in(w, (float[]){2, 2, 2}, 12);
 	x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(3)));
-	y = ebb_checkpoint(t, stored_weight, w, x);
+	y = ebb_checkpoint(t, persistent_weight, w, x);
 	ebb_set_requires_grad(w, true);
 	z = ebb_mul(t, x, w);
 	ck_assert_msg(ebb_backward(t, ebb_sum(t, ebb_add(t, y, z))), "%s", ebb_error_message(t));
@@ -415,7 +416,7 @@ START_TEST(errors)
 	t = ebb_tape_new();
 	w = ebb_tensor_new(EBB_F32, EBB_SHAPE(3), false, NULL);
 	ebb_set_requires_grad(w, true);
-	x = ebb_checkpoint(t, stored_weight, w, ebb_ones(t, EBB_SHAPE(2, 3)));
+	x = ebb_checkpoint(t, persistent_weight, w, ebb_ones(t, EBB_SHAPE(2, 3)));
 	((float *)ebb_data_mutable(w))[0] = 1;
 	ck_assert(!ebb_backward(t, ebb_sum(t, x)));
 	expect_error(t, "overwritten");

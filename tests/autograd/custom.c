@@ -8,7 +8,8 @@
 	ck_assert_msg(fabs(ebb_at(x, i) - (expected)) <= 1e-12 * (1 + fabs((double)(expected))),   \
 		"element %d is %.17g, expected %.17g", (int)(i), ebb_at(x, i), (double)(expected))
 
-/* An op whose result is a copy of its first input: what the tests below care about is its gradient. */
+/* An op whose result is a copy of its first input: what the tests below care about is its
+ * gradient. */
 static ebb_tensor *copy_op(ebb_tape *t, const ebb_op *op, int n, ebb_tensor **x)
 {
 	ebb_tensor *in[40], *y;
@@ -89,8 +90,8 @@ static ebb_tensor *check_pick_mul(ebb_tape *t, ebb_tensor **x, void *ctx)
 
 START_TEST(attributes_saved_tensors_integers)
 {
-	ebb_tensor *a = stored_random(EBB_F64, EBB_SHAPE(4), 1),
-		   *b = stored_random(EBB_F64, EBB_SHAPE(3), 2);
+	ebb_tensor *a = persistent_random(EBB_F64, EBB_SHAPE(4), 1),
+		   *b = persistent_random(EBB_F64, EBB_SHAPE(3), 2);
 	ebb_tensor *index = ebb_tensor_new(EBB_I64, EBB_SHAPE(4), false, NULL);
 	const ebb_tensor *x[] = {a, b, index};
 	ebb_error e = {0};
@@ -346,7 +347,8 @@ START_TEST(parts_beyond_the_end_are_refused)
 }
 END_TEST
 
-/* Gives what it computed where the first input's gradient stays: turned, or to the second one as well. */
+/* Gives what it computed where the first input's gradient stays: transposed, or to the second one
+ * as well. */
 static bool turns;
 
 static void in_place_vjp(ebb_vjp *v)
@@ -367,11 +369,11 @@ static const ebb_op IN_PLACE = {
 
 START_TEST(a_gradient_computed_where_it_stays_is_one_inputs_alone)
 {
-	for (int turned = 0; turned < 2; turned++) {
-		ebb_tensor *w = stored_random(EBB_F64, EBB_SHAPE(2, 2), 1), *x, *h, *later, *y;
+	for (int transposed = 0; transposed < 2; transposed++) {
+		ebb_tensor *w = persistent_random(EBB_F64, EBB_SHAPE(2, 2), 1), *x, *h, *later, *y;
 
 		ebb_tape_reset(tape);
-		turns = turned;
+		turns = transposed;
 		ebb_set_requires_grad(w, true);
 		x = ebb_variable(tape, ebb_reshape(tape, vector(), EBB_SHAPE(2, 2)));
 		h = ebb_neg(tape, x);
@@ -382,7 +384,7 @@ START_TEST(a_gradient_computed_where_it_stays_is_one_inputs_alone)
 		ck_assert_msg(ebb_backward(tape, ebb_sum(tape, ebb_add(tape, y, later))), "%s",
 			ebb_error_message(tape));
 		for (int i = 0; i < 4; i++) {
-			int at = turned ? i % 2 * 2 + i / 2 : i;
+			int at = transposed ? i % 2 * 2 + i / 2 : i;
 
 			assert_value(ebb_grad_of(w), i, 100 + values[at]);
 			assert_value(ebb_grad_of(x), i, -values[i]);

@@ -90,7 +90,7 @@ START_TEST(every_allocation_fails_once)
 	int64_t calls, refused = 0;
 
 	counting_allocator_install(&alloc);
-	param = stored_random(EBB_F64, EBB_SHAPE(4), 3);
+	param = persistent_random(EBB_F64, EBB_SHAPE(4), 3);
 	ebb_set_requires_grad(param, true);
 	t = ebb_tape_new();
 	right = scenario(t);
@@ -182,7 +182,7 @@ static const ebb_op MOODY = {.name = "moody", .vjp = moody_vjp};
 START_TEST(an_error_in_the_middle_of_a_sweep)
 {
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *p = stored_random(EBB_F32, EBB_SHAPE(4), 1);
+	ebb_tensor *p = persistent_random(EBB_F32, EBB_SHAPE(4), 1);
 	size_t in_use;
 
 	ebb_set_requires_grad(p, true);
@@ -228,7 +228,7 @@ START_TEST(an_error_in_the_middle_of_a_sweep)
 }
 END_TEST
 
-/* ---- Sticky errors ---------------------------------------------------------------------------- */
+/* ---- Sticky errors --------------------------------------------------------------------------- */
 
 START_TEST(the_first_error_stays)
 {

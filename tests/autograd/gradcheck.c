@@ -1,10 +1,10 @@
-/* ebb_gradcheck passes what is right and refuses every way of being wrong. */
+/* ebb_gradcheck passes what is right and refuses every variant of being wrong. */
 #include "tests/support/support.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- An op whose gradient can be wrong in every way ------------------------------------ */
+/* ---- An op whose gradient can be wrong in every variant ------------------------------------ */
 
 typedef enum mutant {
 	RIGHT,
@@ -88,8 +88,8 @@ static ebb_tensor *call_subject(ebb_tape *t, ebb_tensor **x, void *ctx)
 
 static bool passes(mutant m, bool second, ebb_error *e)
 {
-	ebb_tensor *a = stored_random(EBB_F64, EBB_SHAPE(5), 1),
-		   *b = stored_random(EBB_F64, EBB_SHAPE(5), 2);
+	ebb_tensor *a = persistent_random(EBB_F64, EBB_SHAPE(5), 1),
+		   *b = persistent_random(EBB_F64, EBB_SHAPE(5), 2);
 	const ebb_tensor *x[] = {a, b};
 	bool ok;
 
@@ -156,7 +156,7 @@ static ebb_tensor *constant_steps(ebb_tape *t, ebb_tensor **x, void *ctx)
 
 START_TEST(zero_throughout_must_be_allowed)
 {
-	ebb_tensor *a = stored_random(EBB_F64, EBB_SHAPE(5), 1);
+	ebb_tensor *a = persistent_random(EBB_F64, EBB_SHAPE(5), 1);
 	const ebb_tensor *x[] = {a};
 	ebb_error e = {0};
 
@@ -182,7 +182,7 @@ static ebb_tensor *picks(ebb_tape *t, ebb_tensor **x, void *ctx)
 
 START_TEST(integers_are_passed_through)
 {
-	ebb_tensor *a = stored_random(EBB_F64, EBB_SHAPE(3), 1);
+	ebb_tensor *a = persistent_random(EBB_F64, EBB_SHAPE(3), 1);
 	ebb_tensor *index = ebb_tensor_new(EBB_I64, EBB_SHAPE(3), false, NULL);
 	ebb_tensor *mask = ebb_tensor_new(EBB_U8, EBB_SHAPE(3), false, NULL);
 	const ebb_tensor *x[] = {a, index, mask};
@@ -237,8 +237,8 @@ static ebb_tensor *nothing(ebb_tape *t, ebb_tensor **x, void *ctx)
 
 START_TEST(functions_that_go_wrong)
 {
-	ebb_tensor *a = stored_random(EBB_F64, EBB_SHAPE(5), 1),
-		   *f = stored_random(EBB_F32, EBB_SHAPE(5), 1);
+	ebb_tensor *a = persistent_random(EBB_F64, EBB_SHAPE(5), 1),
+		   *f = persistent_random(EBB_F32, EBB_SHAPE(5), 1);
 	const ebb_tensor *x[] = {a};
 	const struct {
 		ebb_gradcheck_fn fn;
@@ -284,7 +284,7 @@ static ebb_tensor *noisy(ebb_tape *t, ebb_tensor **x, void *ctx)
 
 START_TEST(random_functions_draw_the_same_again)
 {
-	ebb_tensor *a = stored_random(EBB_F64, EBB_SHAPE(40), 1);
+	ebb_tensor *a = persistent_random(EBB_F64, EBB_SHAPE(40), 1);
 	const ebb_tensor *x[] = {a};
 	ebb_error e = {0};
 	bool training = false;
@@ -306,8 +306,8 @@ START_TEST(no_memory)
 	int64_t calls = 1;
 
 	counting_allocator_install(&alloc);
-	a = stored_random(EBB_F64, EBB_SHAPE(5), 1);
-	b = stored_random(EBB_F64, EBB_SHAPE(5), 2);
+	a = persistent_random(EBB_F64, EBB_SHAPE(5), 1);
+	b = persistent_random(EBB_F64, EBB_SHAPE(5), 2);
 	kind = RIGHT;
 	for (int64_t at = 0; at < calls; at++) {
 		const ebb_tensor *x[] = {a, b};

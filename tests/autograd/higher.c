@@ -122,14 +122,14 @@ START_TEST(hessian_vector_products)
 	static const ebb_shape shapes[PARTS] = {
 		{4, {3, 2, 3, 3}}, {1, {3}}, {4, {4, 3, 3, 3}}, {2, {3, 16}}, {1, {3}}};
 	ebb_tensor *w[PARTS], *v[PARTS], *g[PARTS], *hv[PARTS], *near[2][PARTS], *dot, *label;
-	ebb_tensor *x = stored_random(EBB_F64, EBB_SHAPE(5, 2, 8, 8), 100);
+	ebb_tensor *x = persistent_random(EBB_F64, EBB_SHAPE(5, 2, 8, 8), 100);
 	double eps = 1e-5;
 
 	label = ebb_tensor_new(EBB_I64, EBB_SHAPE(5), false, NULL);
 	ck_assert(ebb_copy_in(label, (int64_t[]){0, 2, 1, 1, 0}, 5 * sizeof(int64_t)));
 	for (int k = 0; k < PARTS; k++) {
-		w[k] = stored_random(EBB_F64, shapes[k], 10 + (uint64_t)k);
-		v[k] = stored_random(EBB_F64, shapes[k], 20 + (uint64_t)k);
+		w[k] = persistent_random(EBB_F64, shapes[k], 10 + (uint64_t)k);
+		v[k] = persistent_random(EBB_F64, shapes[k], 20 + (uint64_t)k);
 		ebb_set_requires_grad(w[k], true);
 	}
 	for (int side = 0; side < 2; side++) {
@@ -173,7 +173,7 @@ START_TEST(intermediates_and_unreached)
 	ebb_tensor *x = ebb_variable(tape, ebb_scalar(tape, 2)),
 		   *z = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(3, 2)));
 	ebb_tensor *h = ebb_square(tape, x), *y = ebb_exp(tape, h), *later;
-	ebb_tensor *p = stored_random(EBB_F64, EBB_SHAPE(2), 1), *ask[6], *g[6];
+	ebb_tensor *p = persistent_random(EBB_F64, EBB_SHAPE(2), 1), *ask[6], *g[6];
 
 	ebb_set_requires_grad(p, true);
 	later = ebb_square(tape, y);
@@ -217,7 +217,7 @@ START_TEST(what_ebb_grad_refuses)
 	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(2))), *y = ebb_exp(tape, x),
 		   *g = x;
 	ebb_tensor *c = ebb_scalar(tape, 1), *none = NULL,
-		   *p = stored_random(EBB_F64, EBB_SHAPE(2), 1);
+		   *p = persistent_random(EBB_F64, EBB_SHAPE(2), 1);
 
 	assert_refused(tape, EBB_BAD_SHAPE, ebb_grad(tape, y, 1, &x, &g), "2 elements", ".gy");
 	ck_assert_ptr_null(g);

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-/* ---- Each one's rule ---------------------------------------------------------------------------- */
+/* ---- Each one's rule ------------------------------------------------------------------------- */
 
 typedef ebb_tensor *(*linear_fn)(ebb_tensor *x);
 
@@ -109,7 +109,7 @@ START_TEST(gradients_of_any_order)
 }
 END_TEST
 
-/* ---- copy --------------------------------------------------------------------------------------- */
+/* ---- copy ------------------------------------------------------------------------------------ */
 
 /* A gradient that its user gave comes back as another tensor, and as any op treats its values. */
 START_TEST(a_copy_is_computed_like_a_sum)

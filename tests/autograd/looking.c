@@ -1,4 +1,4 @@
-/* Who observes says at each step whether he looks, and changes nothing either way. */
+/* Who observes says at each step whether he looks, and changes nothing either variant. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -172,14 +172,14 @@ static ebb_tensor *with_views(ebb_tensor *x, ebb_tensor *alone)
 
 START_TEST(the_same_ops_run_whoever_looks)
 {
-	ebb_tensor *stored = stored_random(EBB_F64, EBB_SHAPE(4, 3), 1), *g[2];
+	ebb_tensor *persistent = persistent_random(EBB_F64, EBB_SHAPE(4, 3), 1), *g[2];
 	run_log logs[2] = {{.used = 0}, {.used = 0}};
 	int seen = 0;
 	ebb_observer o = {.ctx = &seen, .gradient = check_order};
 
 	for (int watched = 0; watched < 2; watched++) {
 		ebb_observer timer = {.ctx = &logs[watched], .ran = log_run};
-		ebb_tensor *x = ebb_variable(tape, stored), *y = ebb_variable(tape, stored);
+		ebb_tensor *x = ebb_variable(tape, persistent), *y = ebb_variable(tape, persistent);
 
 		ebb_observe(tape, &timer);
 		if (watched)
@@ -195,7 +195,7 @@ START_TEST(the_same_ops_run_whoever_looks)
 	ck_assert(all_same(g[0], g[1]));
 	ebb_tensor_free(g[0]);
 	ebb_tensor_free(g[1]);
-	ebb_tensor_free(stored);
+	ebb_tensor_free(persistent);
 }
 END_TEST
 

@@ -19,7 +19,8 @@ static void work(ebb_tensor *x, ebb_tensor *p)
 
 START_TEST(a_rewind_gives_the_memory_back)
 {
-	ebb_tensor *p = stored_random(EBB_F64, EBB_SHAPE(4), 1), *x = ebb_variable(tape, vector());
+	ebb_tensor *p = persistent_random(EBB_F64, EBB_SHAPE(4), 1),
+		   *x = ebb_variable(tape, vector());
 	ebb_memory before, after, reserved = {0};
 	ebb_mark m;
 
@@ -51,13 +52,13 @@ END_TEST
 
 START_TEST(what_was_before_the_mark_stays)
 {
-	ebb_tensor *p = stored_random(EBB_F64, EBB_SHAPE(4), 1),
-		   *q = stored_random(EBB_F64, EBB_SHAPE(4), 2);
+	ebb_tensor *p = persistent_random(EBB_F64, EBB_SHAPE(4), 1),
+		   *q = persistent_random(EBB_F64, EBB_SHAPE(4), 2);
 	ebb_tensor *x = ebb_variable(tape, vector()), *y, *constant;
 	ebb_mark m;
 
 	ebb_set_requires_grad(p, true);
-	constant = ebb_mul(tape, q, vector()); /* q is adopted, and no leaf yet */
+	constant = ebb_mul(tape, q, vector()); /* q is imported, and no leaf yet */
 	y = ebb_sum(tape, ebb_mul(tape, ebb_mul(tape, x, p), constant));
 	ck_assert(ebb_backward(tape, ebb_sum(tape, ebb_square(tape, x))));
 	m = ebb_tape_mark(tape);
@@ -244,7 +245,8 @@ START_TEST(random_marks)
 			int k = (int)(r / 64 % (uint64_t)n);
 
 			if (!marks[k].holds) {
-				/* May be refused or mean the same place, but never anything else. */
+				/* May be refused or mean the same place, but never anything
+				 * else. */
 				int64_t nodes = ebb_memory_of(tape).nodes;
 
 				ebb_rewind(tape, marks[k].mark);

@@ -1,6 +1,6 @@
 /*
- * memory.c - sweeps, transforms, checkpoints, observers and scopes while any one request for memory is refused:
- * an error that says so, nothing kept, and the same calls succeed afterwards.
+ * memory.c - sweeps, transforms, checkpoints, observers and scopes while any one request for
+ * memory is refused: an error that says so, nothing kept, and the same calls succeed afterwards.
  */
 #include "tests/support/refusals.h"
 
@@ -17,7 +17,7 @@ static ebb_tensor *ramp(ebb_tape *t, ebb_shape shape)
 	return x;
 }
 
-/* ---- Sweeps ------------------------------------------------------------------------------------ */
+/* ---- Sweeps ---------------------------------------------------------------------------------- */
 
 typedef struct inputs {
 	ebb_tensor *x, *w;     /* variables [2,3] and [3,2] */
@@ -28,7 +28,7 @@ typedef struct inputs {
 static void add_parameter(inputs *in)
 {
 	if (in->size) {
-		in->parameter = stored_random(EBB_F64, EBB_SHAPE(in->size), 1);
+		in->parameter = persistent_random(EBB_F64, EBB_SHAPE(in->size), 1);
 		ebb_set_requires_grad(in->parameter, true);
 	}
 }
@@ -78,7 +78,7 @@ START_TEST(sweeps)
 }
 END_TEST
 
-/* ---- What a rule gives ------------------------------------------------------------------------- */
+/* ---- What a rule gives ----------------------------------------------------------------------- */
 
 static ebb_tensor *copy_op(ebb_tape *t, const ebb_op *op, int n, ebb_tensor **x)
 {
@@ -280,7 +280,7 @@ START_TEST(an_op_of_many_inputs)
 }
 END_TEST
 
-/* ---- Recomputed results and checkpoints -------------------------------------------------------- */
+/* ---- Recomputed results and checkpoints ------------------------------------------------------ */
 
 static bool normalised(ebb_tape *t, void *ctx)
 {
@@ -348,7 +348,7 @@ START_TEST(checkpoints)
 }
 END_TEST
 
-/* ---- Transforms -------------------------------------------------------------------------------- */
+/* ---- Transforms ------------------------------------------------------------------------------ */
 
 static bool transforms(ebb_tape *t, void *ctx)
 {
@@ -404,8 +404,8 @@ START_TEST(a_check_of_gradients)
 	int64_t n = 0;
 
 	counting_allocator_install(&a);
-	x[0] = stored_random(EBB_F64, EBB_SHAPE(1), 1);
-	x[1] = stored_random(EBB_F64, EBB_SHAPE(1), 2);
+	x[0] = persistent_random(EBB_F64, EBB_SHAPE(1), 1);
+	x[1] = persistent_random(EBB_F64, EBB_SHAPE(1), 2);
 	while (check_without(x, n))
 		n++;
 	ck_assert_int_gt(n, 10);
@@ -416,7 +416,7 @@ START_TEST(a_check_of_gradients)
 }
 END_TEST
 
-/* ---- Observers, anomalies, scopes, marks ------------------------------------------------------- */
+/* ---- Observers, anomalies, scopes, marks ----------------------------------------------------- */
 
 static void look_at_node(void *ctx, const ebb_node *n)
 {

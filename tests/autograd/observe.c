@@ -77,7 +77,7 @@ START_TEST(order_and_completeness)
 		.scope_ended = on_scope,
 		.gradient = on_gradient};
 	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(3))),
-		   *p = stored_random(EBB_F64, EBB_SHAPE(3), 1);
+		   *p = persistent_random(EBB_F64, EBB_SHAPE(3), 1);
 	ebb_tensor *h, *y, *targets[6], *g[6];
 	double sums[6];
 
@@ -112,7 +112,7 @@ START_TEST(order_and_completeness)
 		bool found = false;
 
 		for (int i = 6; i < 12; i++) {
-			bool same = n ? e.list[i].index == index : ebb_node_stored(n) == p;
+			bool same = n ? e.list[i].index == index : ebb_node_persistent(n) == p;
 
 			if (same && all_close(e.list[i].copy, g[k], 0))
 				found = true;
@@ -155,7 +155,7 @@ START_TEST(what_a_node_says)
 {
 	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(3))),
 		   *c = ebb_ones(tape, EBB_SHAPE(3)), *y;
-	ebb_tensor *p = stored_random(EBB_F64, EBB_SHAPE(3), 1);
+	ebb_tensor *p = persistent_random(EBB_F64, EBB_SHAPE(3), 1);
 	const ebb_node *n;
 
 	ebb_set_requires_grad(p, true);
@@ -172,13 +172,13 @@ START_TEST(what_a_node_says)
 	ck_assert(!ebb_node_input(n, 2) && !ebb_node_input(n, -1));
 	ck_assert_ptr_null(ebb_node_of(c));
 	ck_assert_str_eq(ebb_node_op(ebb_node_of(x)), "leaf");
-	ck_assert_ptr_null(ebb_node_stored(ebb_node_of(x)));
+	ck_assert_ptr_null(ebb_node_persistent(ebb_node_of(x)));
 	n = ebb_node_of(ebb_mul(tape, p, c));
-	ck_assert_ptr_eq(ebb_node_stored(ebb_node_of(ebb_node_input(n, 0))), p);
+	ck_assert_ptr_eq(ebb_node_persistent(ebb_node_of(ebb_node_input(n, 0))), p);
 	ck_assert(ebb_node_index(NULL) == -1 && ebb_node_inputs(NULL) == 0 && !ebb_node_of(NULL));
 	ck_assert(!ebb_node_op(NULL)[0] && !ebb_node_site(NULL)[0] && !ebb_node_output(NULL) &&
 		  !ebb_node_input(NULL, 0));
-	ck_assert(!ebb_node_scope(NULL) && !ebb_node_stored(NULL) && !ebb_scope_path(NULL)[0]);
+	ck_assert(!ebb_node_scope(NULL) && !ebb_node_persistent(NULL) && !ebb_scope_path(NULL)[0]);
 	ebb_tape_reset(tape);
 	ebb_tensor_free(p);
 }
@@ -331,7 +331,7 @@ START_TEST(joining_and_leaving)
 }
 END_TEST
 
-/* ---- DOT --------------------------------------------------------------------------------------- */
+/* ---- DOT ------------------------------------------------------------------------------------- */
 
 static char *dump(void)
 {

@@ -1,6 +1,6 @@
 /*
- * own.h - for the tests of what a user's op may do: the public headers alone, and the library as a user
- * links it, without tests/support.
+ * own.h - for the tests of what a user's op may do: the public headers alone, and the library as
+ * a user links it, without tests/support.
  */
 #ifndef EBB_TESTS_AUTOGRAD_OWN_H
 #define EBB_TESTS_AUTOGRAD_OWN_H
@@ -55,7 +55,7 @@ static inline void fill(ebb_tensor *x, uint64_t seed)
 	free(values);
 }
 
-/* A stored tensor that wants a gradient. */
+/* A persistent tensor that wants a gradient. */
 static inline ebb_tensor *parameter(
 	ebb_dtype dtype, ebb_shape shape, bool channels_last, uint64_t seed)
 {

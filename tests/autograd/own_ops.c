@@ -1,6 +1,6 @@
 /*
- * A user's ops through the public headers alone: a rule that writes over its incoming gradient, one that
- * computes a parameter's gradient where it stays, and parts of what others have too.
+ * A user's ops through the public headers alone: a rule that writes over its incoming gradient,
+ * one that computes a parameter's gradient where it stays, and parts of what others have too.
  */
 #include "own.h"
 
@@ -57,7 +57,8 @@ static ebb_tensor *triple(ebb_tape *t, ebb_tensor *x)
 	return times(t, &TRIPLE, 3, x);
 }
 
-/* sum of c*x with a c of its own for each element: the gradient that comes in is the sweep's own. */
+/* sum of c*x with a c of its own for each element: the gradient that comes in is the sweep's
+ * own. */
 static ebb_tensor *weighted(ebb_tape *t, ebb_tensor *x)
 {
 	ebb_tensor *c = ebb_zeros_like(t, x);
@@ -117,7 +118,8 @@ START_TEST(leaves_targets_alone)
 	ebb_tensor *targets[] = {h, x, y}, *g[3];
 
 	reset_counts();
-	/* The outer op's gradient is asked for, and so is the inner one's: neither may be overwritten. */
+	/* The outer op's gradient is asked for, and so is the inner one's: neither may be
+	 * overwritten. */
 	ck_assert(ebb_grad(tape, weighted(tape, y), 3, targets, g));
 	ck_assert_int_eq(overwrote, 0);
 	assert_weighted(g[0], 3);
@@ -169,7 +171,8 @@ START_TEST(shared_gradients_are_composed_once)
 	ebb_tensor *x = variable(EBB_SHAPE(7), 5);
 	ebb_tensor *a = triple(tape, x), *b = triple(tape, x);
 
-	/* The sum's gradient reaches both as one tensor; when the second one's turn comes, it is alone. */
+	/* The sum's gradient reaches both as one tensor; when the second one's turn comes, it is
+	 * alone. */
 	reset_counts();
 	ck_assert(ebb_backward(tape, weighted(tape, ebb_add(tape, a, b))));
 	ck_assert_int_eq(composed, 1);
@@ -197,24 +200,24 @@ END_TEST
 
 START_TEST(a_users_tensor_is_left_alone)
 {
-	ebb_tensor *stored = ebb_tensor_new(EBB_F64, EBB_SHAPE(5), false, NULL), *x, *own;
+	ebb_tensor *persistent = ebb_tensor_new(EBB_F64, EBB_SHAPE(5), false, NULL), *x, *own;
 	double before[5];
 
-	fill(stored, 8);
-	ck_assert(ebb_copy_out(stored, before, sizeof before));
+	fill(persistent, 8);
+	ck_assert(ebb_copy_out(persistent, before, sizeof before));
 	x = variable(EBB_SHAPE(5), 7);
-	own = ebb_mul_scalar(tape, stored, 2.0);
+	own = ebb_mul_scalar(tape, persistent, 2.0);
 	reset_counts();
 	ck_assert(ebb_backward(tape, triple(tape, x), .gy = own));
-	ck_assert(ebb_backward(tape, triple(tape, x), .gy = stored));
+	ck_assert(ebb_backward(tape, triple(tape, x), .gy = persistent));
 	ck_assert_int_eq(overwrote, 0);
 	for (int i = 0; i < 5; i++) {
-		ck_assert_double_eq(ebb_at(stored, i), before[i]);
+		ck_assert_double_eq(ebb_at(persistent, i), before[i]);
 		ck_assert_double_eq(ebb_at(own, i), 2 * before[i]);
 		ck_assert_double_eq_tol(ebb_at(ebb_grad_of(x), i), 9 * before[i], 1e-12);
 	}
 	ebb_tape_reset(tape);
-	ebb_tensor_free(stored);
+	ebb_tensor_free(persistent);
 }
 END_TEST
 
@@ -246,10 +249,10 @@ END_TEST
 
 /* ---- A gradient where it stays --------------------------------------------------------------- */
 
-typedef enum way {
+typedef enum variant {
 	PLAIN,
 	BOTH,       /* inputs 0 and 1, the same parameter */
-	CROSSWISE,  /* given the other way round */
+	CROSSWISE,  /* given the other variant round */
 	NEVER,      /* made, and something else given */
 	NOTHING,    /* made, and nothing given */
 	LATE,       /* something else given before it */
@@ -259,8 +262,8 @@ typedef enum way {
 	TRANSPOSED, /* given as it lies, and its transpose */
 	LEANING,    /* its transpose alone */
 	ELSEWHERE   /* what reaches input 1, another value, is a view of it */
-} way;
-static way chosen;
+} variant;
+static variant chosen;
 enum { SIDE = 4 };
 
 /* gy*c, c as in assert_weighted, in memory for the gradient of input k. */
@@ -361,7 +364,7 @@ static void assert_gradient(const ebb_tensor *g, double plain, double transposed
 		                  transposed * value_of(77, i % SIDE * SIDE + i / SIDE);
 
 		ck_assert_msg(fabs(ebb_at(g, i) - expected) < 1e-12,
-			"way %d: element %d is %g, expected %g", chosen, (int)i, ebb_at(g, i),
+			"variant %d: element %d is %g, expected %g", chosen, (int)i, ebb_at(g, i),
 			expected);
 	}
 }
@@ -369,7 +372,7 @@ static void assert_gradient(const ebb_tensor *g, double plain, double transposed
 START_TEST(a_gradient_is_computed_where_it_stays)
 {
 	static const struct {
-		way way;
+		variant variant;
 		double plain, transposed;
 	} cases[] = {{PLAIN, 1, 0}, {BOTH, 2, 0}, {CROSSWISE, 2, 0}, {NEVER, 1, 0}, {LATE, 2, 0},
 		{AFTER, 2, 0}, {TWICE, 2, 0}, {REPEATED, 2, 0}, {TRANSPOSED, 1, 1},
@@ -378,7 +381,7 @@ START_TEST(a_gradient_is_computed_where_it_stays)
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		ebb_tensor *w = parameter(EBB_F64, EBB_SHAPE(SIDE, SIDE), false, 5);
 
-		chosen = cases[i].way;
+		chosen = cases[i].variant;
 		/* One sweep, another that adds, and one after the first was forgotten. */
 		for (int sweep = 1; sweep <= 3; sweep++) {
 			double times_given = sweep == 2 ? 2 : 1;
@@ -430,7 +433,7 @@ START_TEST(a_view_of_it_goes_elsewhere)
 }
 END_TEST
 
-/* ---- Parts in shared memory ------------------------------------------------------------------- */
+/* ---- Parts in shared memory ------------------------------------------------------------------ */
 
 /* A part of what is given as a whole, in the same memory but elsewhere. */
 static int moved;

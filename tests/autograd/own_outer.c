@@ -1,4 +1,5 @@
-/* A user's op that gives its weight's gradient as a sum of outer products, through the public headers alone. */
+/* A user's op that gives its weight's gradient as a sum of outer products, through the public
+ * headers alone. */
 #include "own.h"
 
 enum { ROWS = 4, OUT = 1024, IN = 1100 };
@@ -166,7 +167,8 @@ START_TEST(where_a_product_does_not_pay)
 	ck_assert(ebb_backward(tape,
 		ebb_mean(tape, ebb_square(tape, dense_rows(tape, rows_of(ROWS, 20, 1), small)))));
 	ck_assert_int_eq(computed, 1);
-	/* A gradient that is asked for by itself, recorded or not, has no place to be deferred in. */
+	/* A gradient that is asked for by itself, recorded or not, has no place to be deferred
+	 * in. */
 	ck_assert(ebb_grad(tape, loss_of(w, 1), 1, &w, &g, .create_graph = true));
 	ck_assert(ebb_grad(tape, loss_of(w, 1), 1, &w, &h));
 	ck_assert(same_bits(g, h));
@@ -212,17 +214,17 @@ static const ebb_op STRANGE = {.name = "strange",
 	.reads = {EBB_IN(1), EBB_IN(0)},
 	.takes = {EBB_ROWS, EBB_ROWS}};
 
-START_TEST(factors_that_do_not_fit)
+START_TEST(operands_that_do_not_fit)
 {
 	ebb_tensor *w = parameter(EBB_F32, EBB_SHAPE(OUT, IN), false, 5);
 	ebb_tape *other = ebb_tape_new();
-	ebb_tensor *stored = ebb_tensor_new(EBB_F32, EBB_SHAPE(ROWS, IN), false, NULL);
+	ebb_tensor *persistent = ebb_tensor_new(EBB_F32, EBB_SHAPE(ROWS, IN), false, NULL);
 
 	for (int i = 0; i < 2; i++) {
 		ebb_tensor *in[] = {rows_of(ROWS, IN, 1), w}, *y;
 		ebb_call c = ebb_begin(tape, &STRANGE, EBB_SITE, 2, in);
 
-		strange = i ? stored : ebb_zeros(other, EBB_SHAPE(ROWS, IN));
+		strange = i ? persistent : ebb_zeros(other, EBB_SHAPE(ROWS, IN));
 		y = ebb_new(&c, EBB_F32, EBB_SHAPE(ROWS, OUT), EBB_ROWS);
 		memset(ebb_data_mutable(y), 0, sizeof(float) * ROWS * OUT);
 		accepted = true;
@@ -232,7 +234,7 @@ START_TEST(factors_that_do_not_fit)
 		ebb_tape_reset(tape);
 	}
 	ebb_tape_free(other);
-	ebb_tensor_free(stored);
+	ebb_tensor_free(persistent);
 	ebb_tensor_free(w);
 }
 END_TEST
@@ -248,7 +250,7 @@ int main(void)
 	tcase_add_test(c, a_second_product_is_computed);
 	tcase_add_test(c, a_gradient_that_is_there_or_handed_out_is_computed);
 	tcase_add_test(c, where_a_product_does_not_pay);
-	tcase_add_test(c, factors_that_do_not_fit);
+	tcase_add_test(c, operands_that_do_not_fit);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -319,9 +319,9 @@ START_TEST(parts_of_parameters)
 {
 	const pieces *a = &cases[_i];
 
-	for (int way = 0; way < 4; way++) {
-		ebb_dtype dtype = way & 1 ? EBB_F64 : EBB_F32;
-		ebb_tensor *w = parameter(dtype, EBB_SHAPE(3, 4, 2, 2), way & 2, 20);
+	for (int variant = 0; variant < 4; variant++) {
+		ebb_dtype dtype = variant & 1 ? EBB_F64 : EBB_F32;
+		ebb_tensor *w = parameter(dtype, EBB_SHAPE(3, 4, 2, 2), variant & 2, 20);
 		double expected[COUNT], second[COUNT], tolerance = dtype == EBB_F64 ? 1e-12 : 1e-4;
 
 		in_parts = true;

@@ -1,4 +1,4 @@
-/* Random programs: the same gradient whichever way it is asked for, and whatever is dropped. */
+/* Random programs: the same gradient whichever variant it is asked for, and whatever is dropped. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -93,22 +93,23 @@ static void count_gradient(void *ctx, const ebb_node *node, const ebb_tensor *g)
 	ck_assert(!isnan(ebb_at(g, ebb_count(g) - 1)));
 }
 
-/* Gradients of the program in one of many ways, as stored copies. */
-static void gradients(ebb_tape *t, ebb_tensor **leaves, uint64_t seed, int way, ebb_tensor **out)
+/* Gradients of the program in one of many ways, as persistent copies. */
+static void gradients(
+	ebb_tape *t, ebb_tensor **leaves, uint64_t seed, int variant, ebb_tensor **out)
 {
-	run r = {.seed = seed, .scopes = way & 1, .releases = way & 2};
+	run r = {.seed = seed, .scopes = variant & 1, .releases = variant & 2};
 	ebb_tensor *x[LEAVES], *g[LEAVES], *y;
 	int seen = 0;
 	ebb_observer o = {.ctx = &seen, .gradient = count_gradient};
 
 	for (int k = 0; k < LEAVES; k++)
 		x[k] = k == 2 ? leaves[k] : ebb_variable(t, leaves[k]);
-	if (way & 4)
+	if (variant & 4)
 		ebb_observe(t, &o);
 	y = program(t, x, &r);
 	ck_assert_msg(!ebb_failed(t), "seed %d: %s", (int)seed, ebb_error_message(t));
-	if (way & 8) {
-		bool retain = way & 16;
+	if (variant & 8) {
+		bool retain = variant & 16;
 
 		ebb_zero_grad(leaves[2]);
 		ck_assert_msg(ebb_backward(t, y, .retain = retain), "%s", ebb_error_message(t));
@@ -122,7 +123,7 @@ static void gradients(ebb_tape *t, ebb_tensor **leaves, uint64_t seed, int way, 
 				g[k] = ebb_grad_of(x[k]);
 		}
 	} else {
-		ck_assert_msg(ebb_grad(t, y, LEAVES, x, g, .create_graph = way & 16), "%s",
+		ck_assert_msg(ebb_grad(t, y, LEAVES, x, g, .create_graph = variant & 16), "%s",
 			ebb_error_message(t));
 	}
 	for (int k = 0; k < LEAVES; k++) {
@@ -130,28 +131,28 @@ static void gradients(ebb_tape *t, ebb_tensor **leaves, uint64_t seed, int way, 
 		              : ebb_tensor_new(EBB_F64, EBB_SHAPE(ROWS, COLS), false, NULL);
 		ck_assert_ptr_nonnull(out[k]);
 	}
-	ck_assert((seen > 0) == ((way & 4) != 0));
+	ck_assert((seen > 0) == ((variant & 4) != 0));
 	ebb_unobserve(t, &o);
 	ebb_tape_reset(t);
 	ck_assert_uint_eq(ebb_memory_of(t).in_use, 0);
 }
 
-START_TEST(one_gradient_in_many_ways)
+START_TEST(one_gradient_by_many_methods)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *leaves[LEAVES], *plain[LEAVES], *other[LEAVES];
 
 	ebb_set_default_dtype(t, EBB_F64);
 	for (int k = 0; k < LEAVES; k++)
-		leaves[k] = stored_random(EBB_F64, EBB_SHAPE(ROWS, COLS), (uint64_t)k + 1);
+		leaves[k] = persistent_random(EBB_F64, EBB_SHAPE(ROWS, COLS), (uint64_t)k + 1);
 	ebb_set_requires_grad(leaves[2], true);
 	for (uint64_t seed = 1; seed <= 40; seed++) {
 		gradients(t, leaves, seed, 0, plain);
-		for (int way = 1; way < 32; way++) {
-			gradients(t, leaves, seed, way, other);
+		for (int variant = 1; variant < 32; variant++) {
+			gradients(t, leaves, seed, variant, other);
 			for (int k = 0; k < LEAVES; k++) {
 				ck_assert_msg(all_close(other[k], plain[k], 1e-13),
-					"seed %d, way %d, leaf %d", (int)seed, way, k);
+					"seed %d, variant %d, leaf %d", (int)seed, variant, k);
 				ebb_tensor_free(other[k]);
 			}
 		}
@@ -169,7 +170,7 @@ START_TEST(and_it_is_the_right_one)
 	ebb_tensor *leaves[LEAVES];
 
 	for (int k = 0; k < LEAVES; k++)
-		leaves[k] = stored_random(EBB_F64, EBB_SHAPE(ROWS, COLS), (uint64_t)k + 1);
+		leaves[k] = persistent_random(EBB_F64, EBB_SHAPE(ROWS, COLS), (uint64_t)k + 1);
 	for (uint64_t seed = 1; seed <= 12; seed++) {
 		run r = {.seed = seed, .scopes = true, .releases = true, .smooth = true};
 		ebb_error e = {0};
@@ -189,7 +190,7 @@ int main(void)
 	TCase *c = tcase_create("random");
 
 	tcase_set_timeout(c, 60);
-	tcase_add_test(c, one_gradient_in_many_ways);
+	tcase_add_test(c, one_gradient_by_many_methods);
 	tcase_add_test(c, and_it_is_the_right_one);
 	suite_add_tcase(s, c);
 	return run_suite(s);

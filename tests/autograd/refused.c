@@ -1,6 +1,7 @@
 /*
- * refused.c - what the engine refuses, and the paths that models do not take: arguments that are missing, gradients
- * that may not be given or are not deferred, functions of a checkpoint that do odd things.
+ * refused.c - what the engine refuses, and the paths that models do not take: arguments that are
+ * missing, gradients that may not be given or are not deferred, functions of a checkpoint that
+ * do odd things.
  */
 #include "fixture.h"
 
@@ -165,7 +166,7 @@ START_TEST(parts_of_nothing)
 }
 END_TEST
 
-/* ---- Anomalies ----------------------------------------------------------------------------------- */
+/* ---- Anomalies ------------------------------------------------------------------------------- */
 
 static double given;
 static void infinite_part_vjp(ebb_vjp *v)
@@ -214,7 +215,7 @@ START_TEST(ranges_of_anomalies)
 }
 END_TEST
 
-/* ---- Checkpoints --------------------------------------------------------------------------------- */
+/* ---- Checkpoints ----------------------------------------------------------------------------- */
 
 /* What a function returns that recorded nothing: what it was given, or a tensor of another's. */
 static ebb_tensor *pass(ebb_tape *t, ebb_tensor *x, void *ctx)
@@ -225,8 +226,8 @@ static ebb_tensor *pass(ebb_tape *t, ebb_tensor *x, void *ctx)
 
 START_TEST(a_checkpoint_that_returns_a_parameter)
 {
-	ebb_tensor *w = stored_random(EBB_F64, EBB_SHAPE(4), 1), *x = ebb_variable(tape, vector()),
-		   *y;
+	ebb_tensor *w = persistent_random(EBB_F64, EBB_SHAPE(4), 1),
+		   *x = ebb_variable(tape, vector()), *y;
 
 	ebb_set_requires_grad(w, true);
 	y = ebb_checkpoint(tape, pass, w, x);
@@ -314,7 +315,7 @@ START_TEST(a_second_run_of_another_type)
 }
 END_TEST
 
-/* ---- Calls ----------------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 static const ebb_op PLAIN = {.name = "plain"};
 
@@ -376,7 +377,7 @@ START_TEST(a_result_that_counts_twice)
 }
 END_TEST
 
-/* ---- Observers -------------------------------------------------------------------------------------- */
+/* ---- Observers ------------------------------------------------------------------------------- */
 
 typedef struct look {
 	const ebb_node *first;

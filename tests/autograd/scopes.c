@@ -122,7 +122,7 @@ END_TEST
 
 START_TEST(gradients_do_not_mind)
 {
-	ebb_tensor *p = stored_random(EBB_F64, EBB_SHAPE(4), 1),
+	ebb_tensor *p = persistent_random(EBB_F64, EBB_SHAPE(4), 1),
 		   *x = ebb_variable(tape, ebb_full(tape, EBB_SHAPE(4), 2)), *y, *g, *inner;
 
 	ebb_set_requires_grad(p, true);
@@ -150,9 +150,9 @@ START_TEST(gradients_do_not_mind)
 }
 END_TEST
 
-START_TEST(stored_tensors_pass_through)
+START_TEST(persistent_tensors_pass_through)
 {
-	ebb_tensor *p = stored_random(EBB_F64, EBB_SHAPE(4), 1), *y;
+	ebb_tensor *p = persistent_random(EBB_F64, EBB_SHAPE(4), 1), *y;
 
 	ebb_set_training(tape, false);
 	ebb_scope_begin(tape, "eval");
@@ -304,7 +304,7 @@ int main(void)
 	tcase_add_test(c, the_same_scope_is_one_object_for_life);
 	tcase_add_test(c, the_end_drops_all_but_the_result);
 	tcase_add_test(c, gradients_do_not_mind);
-	tcase_add_test(c, stored_tensors_pass_through);
+	tcase_add_test(c, persistent_tensors_pass_through);
 	tcase_add_test(c, in_no_grad_mode_memory_stays_flat);
 	tcase_add_test(c, pairs_on_a_failed_tape);
 	tcase_add_test(c, an_errors_scope);

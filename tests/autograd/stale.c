@@ -143,7 +143,7 @@ END_TEST
 /* Without a node, a mark differs from an older one by the handles alone. */
 START_TEST(marks_of_a_part_that_was_rewound_are_refused)
 {
-	ebb_tensor *s = stored_random(EBB_F64, EBB_SHAPE(4), 1), *y;
+	ebb_tensor *s = persistent_random(EBB_F64, EBB_SHAPE(4), 1), *y;
 	ebb_mark first, second;
 
 	ebb_set_recording(tape, false);

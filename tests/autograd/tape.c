@@ -1,10 +1,11 @@
-/* The tape's life: reset, consumption, versions, stored tensors on several tapes, random state. */
+/* The tape's life: reset, consumption, versions, persistent tensors on several tapes, random
+ * state. */
 #include "fixture.h"
 
 #include <math.h>
 #include <string.h>
 
-static ebb_tensor *stored_vector(void)
+static ebb_tensor *persistent_vector(void)
 {
 	ebb_tensor *x = ebb_tensor_new(EBB_F64, EBB_SHAPE(4), false, NULL);
 
@@ -25,7 +26,7 @@ START_TEST(the_second_step_takes_nothing)
 	counting_allocator_install(&a);
 	t = ebb_tape_new();
 	ebb_set_default_dtype(t, EBB_F64);
-	p = stored_vector();
+	p = persistent_vector();
 	ebb_set_requires_grad(p, true);
 	for (int step = 0; step < 4; step++) {
 		ebb_tensor *x = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(4), values)), *y, *g;
@@ -75,7 +76,7 @@ START_TEST(modes)
 }
 END_TEST
 
-/* ---- Consuming and retaining ------------------------------------------------------------------ */
+/* ---- Consuming and retaining ----------------------------------------------------------------- */
 
 START_TEST(backward_consumes)
 {
@@ -123,12 +124,12 @@ START_TEST(retain_and_then_consume)
 }
 END_TEST
 
-/* ---- Versions ------------------------------------------------------------------------------------ */
+/* ---- Versions -------------------------------------------------------------------------------- */
 
 START_TEST(an_overwritten_saved_value)
 {
-	ebb_tensor *p = stored_vector(), *c = vector(), *x = ebb_variable(tape, vector()), *y, *h,
-		   *g;
+	ebb_tensor *p = persistent_vector(), *c = vector(), *x = ebb_variable(tape, vector()), *y,
+		   *h, *g;
 
 	/* An input. */
 	ebb_set_requires_grad(p, true);
@@ -163,7 +164,7 @@ START_TEST(an_overwritten_saved_value)
 }
 END_TEST
 
-START_TEST(a_deposit_is_an_overwriting)
+START_TEST(accumulation_overwrites_what_was_saved)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y;
 
@@ -174,7 +175,7 @@ START_TEST(a_deposit_is_an_overwriting)
 }
 END_TEST
 
-/* ---- Values from outside the graph ------------------------------------------------------------------ */
+/* ---- Values from outside the graph ----------------------------------------------------------- */
 
 START_TEST(detach_and_variable)
 {
@@ -203,9 +204,9 @@ START_TEST(detach_and_variable)
 }
 END_TEST
 
-START_TEST(a_stored_tensor_on_several_tapes)
+START_TEST(a_persistent_tensor_on_several_tapes)
 {
-	ebb_tensor *p = stored_vector(), *p2 = p, *g[2];
+	ebb_tensor *p = persistent_vector(), *p2 = p, *g[2];
 	ebb_tape *other = ebb_tape_new();
 	ebb_tape *tapes[] = {tape, other};
 	ebb_tensor *y[2];
@@ -237,13 +238,13 @@ START_TEST(a_stored_tensor_on_several_tapes)
 }
 END_TEST
 
-START_TEST(hundreds_of_stored_tensors)
+START_TEST(hundreds_of_persistent_tensors)
 {
 	enum { N = 500 };
 	ebb_tensor *p[N], *sum;
 
 	for (int k = 0; k < N; k++) {
-		p[k] = stored_vector();
+		p[k] = persistent_vector();
 		ebb_set_requires_grad(p[k], k % 3 == 0);
 	}
 	for (int round = 0; round < 3; round++) {
@@ -284,7 +285,7 @@ START_TEST(gradients_in_the_leafs_memory_order)
 }
 END_TEST
 
-/* ---- Random state --------------------------------------------------------------------------------------- */
+/* ---- Random state ---------------------------------------------------------------------------- */
 
 START_TEST(the_same_state_draws_the_same)
 {
@@ -335,10 +336,10 @@ int main(void)
 	tcase_add_test(c, backward_consumes);
 	tcase_add_test(c, retain_and_then_consume);
 	tcase_add_test(c, an_overwritten_saved_value);
-	tcase_add_test(c, a_deposit_is_an_overwriting);
+	tcase_add_test(c, accumulation_overwrites_what_was_saved);
 	tcase_add_test(c, detach_and_variable);
-	tcase_add_test(c, a_stored_tensor_on_several_tapes);
-	tcase_add_test(c, hundreds_of_stored_tensors);
+	tcase_add_test(c, a_persistent_tensor_on_several_tapes);
+	tcase_add_test(c, hundreds_of_persistent_tensors);
 	tcase_add_test(c, gradients_in_the_leafs_memory_order);
 	tcase_add_test(c, the_same_state_draws_the_same);
 	tcase_add_test(c, shapes_that_overflow_though_empty);

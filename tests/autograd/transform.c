@@ -207,9 +207,9 @@ START_TEST(refusals)
 END_TEST
 
 /* A parameter, or the gradient of one, is a y as any other. */
-START_TEST(jacobian_of_a_stored_tensor)
+START_TEST(jacobian_of_a_persistent_tensor)
 {
-	ebb_tensor *w = stored_random(EBB_F64, EBB_SHAPE(3), 1), *j;
+	ebb_tensor *w = persistent_random(EBB_F64, EBB_SHAPE(3), 1), *j;
 
 	ebb_set_requires_grad(w, true);
 	ck_assert_msg(ebb_jacobian(tape, w, 1, &w, &j), "%s", ebb_error_message(tape));
@@ -277,7 +277,7 @@ int main(void)
 	tcase_add_test(c, jacobian_of_a_product);
 	tcase_add_test(c, hessian_of_a_conv_net);
 	tcase_add_test(c, refusals);
-	tcase_add_test(c, jacobian_of_a_stored_tensor);
+	tcase_add_test(c, jacobian_of_a_persistent_tensor);
 	tcase_add_test(c, no_memory_anywhere);
 	suite_add_tcase(s, c);
 	return run_suite(s);

@@ -102,7 +102,7 @@ END_TEST
 
 START_TEST(affine_as_torchvision)
 {
-	/* Its angles turn the other way, its shears too. */
+	/* Its angles turn the other variant, its shears too. */
 	const double radian = acos(-1) / 180, shear[2] = {-10 * radian, 15 * radian},
 		     move[2] = {1, -2};
 	ebb_stage s = {.image = image_of(HEIGHT, WIDTH, 3, colourful)};

@@ -40,7 +40,7 @@ START_TEST(jitters)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	spread bright = {0}, contrast = {0};
-	colours saturated = {0}, turned = saturated;
+	colours saturated = {0}, rotated = saturated;
 	ebb_image two = plain(4, 1, 60);
 
 	ebb_augment_jitter(a, .brightness = 0.4);
@@ -58,10 +58,10 @@ START_TEST(jitters)
 	assert_uniform(&saturated.chroma, 70, 130, 1.5);
 	a = ebb_augment_new(NULL);
 	ebb_augment_jitter(a, .hue = 0.1);
-	draw(a, reddish(), look_at_colour, &turned);
-	assert_uniform(&turned.hue, -0.1, 0.1, 0.01);
+	draw(a, reddish(), look_at_colour, &rotated);
+	assert_uniform(&rotated.hue, -0.1, 0.1, 0.01);
 	/* The largest channel stays. */
-	ck_assert(turned.red.low == 200 && turned.red.high == 200);
+	ck_assert(rotated.red.low == 200 && rotated.red.high == 200);
 }
 END_TEST
 
@@ -260,7 +260,8 @@ START_TEST(randaugments)
 	versions none = randaugmented(EBB_ZERO, 1), one = randaugmented(9, 1),
 		 two = randaugmented(9, 2);
 
-	/* At strength 0 autocontrast and equalise alone do something: there is no 255 to solarise. */
+	/* At strength 0 autocontrast and equalise alone do something: there is no 255 to
+	 * solarise. */
 	assert_frequency(none.unchanged, DRAWS, 12 / 14.0);
 	ck_assert_int_eq(none.different, 3);
 	/* One of 14: nothing; 9 that have a direction; 4 that have none. */

@@ -15,25 +15,25 @@ START_TEST(numbers)
 	double chi = 0, covariance = 0;
 	spread roll = {0}, normal = {0}, beta[3] = {0};
 	const double alpha[3] = {0.2, 1, 5};
-	ebb_dice d;
+	ebb_rng d;
 
 	for (int64_t k = 0; k < DRAWS; k++) {
 		double own, neighbour;
 		int order[4];
 
-		ebb_dice_start(&d, 5, 0, k, 0);
-		times[ebb_dice_pick(&d, 10)]++;
-		own = ebb_dice_roll(&d, -2, 3);
+		ebb_rng_start(&d, 5, 0, k, 0);
+		times[ebb_rng_below(&d, 10)]++;
+		own = ebb_rng_uniform(&d, -2, 3);
 		add(&roll, own);
-		add(&normal, ebb_dice_normal(&d));
-		ebb_dice_order(&d, 4, order);
+		add(&normal, ebb_rng_normal(&d));
+		ebb_rng_permutation(&d, 4, order);
 		for (int i = 0; i < 4; i++)
 			first[order[i]][i]++;
 		for (int i = 0; i < 3; i++)
-			add(&beta[i], ebb_dice_beta(&d, alpha[i]));
-		ebb_dice_start(&d, 5, 0, k, 1);
-		ebb_dice_pick(&d, 10);
-		neighbour = ebb_dice_roll(&d, -2, 3);
+			add(&beta[i], ebb_rng_beta(&d, alpha[i]));
+		ebb_rng_start(&d, 5, 0, k, 1);
+		ebb_rng_below(&d, 10);
+		neighbour = ebb_rng_uniform(&d, -2, 3);
 		covariance += (own - 0.5) * (neighbour - 0.5) / DRAWS;
 	}
 	for (int i = 0; i < 10; i++)

@@ -1,4 +1,5 @@
-/* Folders of classes, list files and CIFAR's: whole, and wrong in every way that they can be. */
+/* Folders of classes, list files and CIFAR's: whole, and wrong in every variant that they can
+ * be. */
 #include "tests/data/pictures.h"
 
 #include <stdlib.h>

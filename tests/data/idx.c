@@ -1,4 +1,4 @@
-/* IDX files and MNIST's four: whole, compressed, and broken in every way a file can be. */
+/* IDX files and MNIST's four: whole, compressed, and broken in every variant a file can be. */
 #include "tests/support/support.h"
 
 #include <stdlib.h>

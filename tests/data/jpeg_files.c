@@ -260,7 +260,7 @@ static size_t exif(uint8_t *to, bool little, int orientation)
 	return sizeof big_end;
 }
 
-START_TEST(a_picture_is_turned_upright_where_asked)
+START_TEST(a_picture_is_rotated_upright_where_asked)
 {
 	/* of Pillow's transposed images */
 	static const uint64_t hashes[9] = {[1] = 0x84730a2cfa8da35b,
@@ -277,7 +277,7 @@ START_TEST(a_picture_is_turned_upright_where_asked)
 
 	for (int orientation = 0; orientation <= 9; orientation++) {
 		bool valid = orientation >= 1 && orientation <= 8,
-		     turned = valid && orientation >= 5;
+		     swapped = valid && orientation >= 5;
 
 		for (int little = 0; little <= 1; little++) {
 			size_t longer = size, n = exif(segment, little, orientation);
@@ -289,8 +289,8 @@ START_TEST(a_picture_is_turned_upright_where_asked)
 			o.upright = true;
 			for (o.channels = 0; o.channels <= 4; o.channels++) {
 				ck_assert(ebb_image_decode(all, longer, NULL, &o, &x, NULL));
-				ck_assert(x.width == (turned ? 17 : 13));
-				ck_assert(x.height == (turned ? 13 : 17));
+				ck_assert(x.width == (swapped ? 17 : 13));
+				ck_assert(x.height == (swapped ? 13 : 17));
 				if (o.channels == 4) {
 					ck_assert(ebb_image_convert(&x, 3, &y, NULL));
 					ck_assert(
@@ -398,7 +398,7 @@ int main(void)
 	tcase_add_test(c, stray_bytes_between_segments_are_a_warning);
 	tcase_add_test(c, an_application_segment_of_an_unknown_version_is_a_warning);
 	tcase_add_test(c, damaged_data_of_a_jpeg_are_an_error);
-	tcase_add_test(c, a_picture_is_turned_upright_where_asked);
+	tcase_add_test(c, a_picture_is_rotated_upright_where_asked);
 	tcase_add_test(c, a_data_set_keeps_its_files_warnings);
 #else
 	tcase_add_test(c, no_jpeg);

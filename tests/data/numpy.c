@@ -201,7 +201,7 @@ START_TEST(images_that_do_not_fit_are_refused)
 		expect_refused(cases[i].layout, 0, cases[i].words);
 	}
 	{
-		ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(3, 8, 8), 1);
+		ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(3, 8, 8), 1);
 
 		save("images.npy", x, EBB_FILE_DEFAULT);
 		expect_refused(EBB_LAYOUT_BY_SIZE, 0, "images are of type F32, expected U8");
@@ -212,7 +212,7 @@ END_TEST
 
 START_TEST(labels_that_do_not_fit_are_refused)
 {
-	ebb_tensor *y = stored_random(EBB_F32, EBB_SHAPE(3), 1);
+	ebb_tensor *y = persistent_random(EBB_F32, EBB_SHAPE(3), 1);
 
 	save_both(EBB_U8, EBB_SHAPE(3, 8, 8), EBB_SHAPE(4), EBB_FILE_DEFAULT);
 	expect_refused(EBB_LAYOUT_BY_SIZE, 0, "labels are [4], expected [3] for as many images");

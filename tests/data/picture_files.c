@@ -175,7 +175,8 @@ START_TEST(not_an_image)
 }
 END_TEST
 
-/* A header that promises what no memory holds: refused by the limit, or by what the file can hold. */
+/* A header that promises what no memory holds: refused by the limit, or by what the file can
+ * hold. */
 START_TEST(bombs)
 {
 	/* IHDR of 30,000 x 30,000 RGBA pixels of 16 bits with its checksum, and an empty IDAT. */

@@ -48,7 +48,8 @@ static void go(ebb_loader *l, int calls)
 		ebb_loader_next(l, &b);
 }
 
-/* After any number of calls, ends of epochs among them, with any number of workers on either side. */
+/* After any number of calls, ends of epochs among them, with any number of workers on either
+ * side. */
 static void check_all(ebb_loader_args *args)
 {
 	static const int workers[] = {0, 1, 4};

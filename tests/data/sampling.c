@@ -114,7 +114,8 @@ START_TEST(classes_come_equally_often)
 			ck_assert_int_eq(k, N);
 			ck_assert(times[2] == 0 && times[0] >= 66 && times[1] >= 66 &&
 				  times[3] >= 66);
-			/* 120, 60 and 20 images: at most once, once or twice, three or four times. */
+			/* 120, 60 and 20 images: at most once, once or twice, three or four
+			 * times. */
 			for (int i = 0; i < N; i++) {
 				int64_t c = label[i % 10];
 

@@ -19,8 +19,8 @@ int counting(int64_t k);  /* k mod 256 */
 ebb_image plain(int64_t side, int64_t channels, int value);
 void assert_same(const ebb_image *a, const ebb_image *b);
 
-/* An image that says where its pixels come from: red is the column and green the row, in steps; blue
- * is 255. */
+/* An image that says where its pixels come from: red is the column and green the row, in steps;
+ * blue is 255. */
 enum { STEP = 6 };
 ebb_image map_of(int64_t side);
 double column_at(const ebb_image *y, int64_t i, int64_t j);

@@ -185,7 +185,7 @@ static int all_calls(const origin *o)
 }
 
 /* The queue is bounded: what the batches ahead need is made, and no more. */
-START_TEST(no_further_ahead)
+START_TEST(no_further_than_prefetch)
 {
 	origin o = HEALTHY;
 	ebb_dataset *d = made(&o, EBB_FAIL);
@@ -393,7 +393,7 @@ int main(void)
 	tcase_add_test(c, same_in_any_batch);
 	tcase_add_test(c, stops_at_any_time);
 	tcase_add_test(c, a_held_batch_stays);
-	tcase_add_test(c, no_further_ahead);
+	tcase_add_test(c, no_further_than_prefetch);
 	tcase_add_test(c, errors_come_through);
 	tcase_add_test(c, transforms_that_do_not_fit);
 	tcase_add_test(c, skipped_images_are_left_out);

@@ -1,4 +1,5 @@
-/* workers.h - data sets, a pipeline and checksums of batches, for the tests of loaders with workers. */
+/* workers.h - data sets, a pipeline and checksums of batches, for the tests of loaders with
+ * workers. */
 #ifndef EBB_TESTS_WORKERS_H
 #define EBB_TESTS_WORKERS_H
 

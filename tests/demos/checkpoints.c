@@ -1,4 +1,5 @@
-/* Demos that are stopped go on where they were: the lines that they print are those of a run without a stop. */
+/* Demos that are stopped go on where they were: the lines that they print are those of a run
+ * without a stop. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -32,7 +33,8 @@ static void read_output(const char *path)
 	fclose(f);
 }
 
-/* Runs "demos/COMMAND", sends it a signal as soon as it has printed the words, and returns its status. */
+/* Runs "demos/COMMAND", sends it a signal as soon as it has printed the words, and returns its
+ * status. */
 static int run_and_signal(const char *command, const char *words, int number)
 {
 	char line[2100], shell[2200], path[100];

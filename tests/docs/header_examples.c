@@ -67,7 +67,8 @@ static bool probed_training(void)
 	return ok;
 }
 
-/* training.h, around the training loop: twice, so that the second run goes on from the first one's end. */
+/* training.h, around the training loop: twice, so that the second run goes on from the first one's
+ * end. */
 static bool saved_training(const char *directory, int64_t expected)
 {
 	enum { EPOCHS = 2 };

@@ -15,8 +15,8 @@ static model model_new(void)
 
 	m.big = ebb_linear_new(m.p, "big", SIZE, SIZE);
 	m.small = ebb_linear_new(m.p, "small", SIZE, 3);
-	m.x[0] = stored_random(EBB_F32, EBB_SHAPE(4, SIZE), 1);
-	m.x[1] = stored_random(EBB_F32, EBB_SHAPE(4, SIZE), 2);
+	m.x[0] = persistent_random(EBB_F32, EBB_SHAPE(4, SIZE), 1);
+	m.x[1] = persistent_random(EBB_F32, EBB_SHAPE(4, SIZE), 2);
 	return m;
 }
 

@@ -160,7 +160,7 @@ static void check_peak(net_kind kind)
 	static residual net;
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(IMAGES, CHANNELS, SIDE, SIDE), 1), *y;
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(IMAGES, CHANNELS, SIDE, SIDE), 1), *y;
 	double activation = 4.0 * IMAGES * CHANNELS * SIDE * SIDE, reads;
 
 	net.kind = kind;
@@ -186,8 +186,8 @@ static void check_peak(net_kind kind)
 	ebb_tape_reset(t);
 
 	/* Per block the gradients read both convolutions' inputs (which are what ReLU reads as
-	 * well), and with batch norm both convolutions' outputs.  In one op batch norm and ReLU make
-	 * the second convolution's input again. */
+	 * well), and with batch norm both convolutions' outputs.  In one op batch norm and ReLU
+	 * make the second convolution's input again. */
 	reads = BLOCKS * (kind == FUSED ? 3 : kind == NORMALISED ? 4 : 2);
 	ebb_set_recording(t, true);
 	ebb_set_training(t, true);
@@ -215,7 +215,7 @@ static uint64_t gradients(bool keep, size_t *peak)
 	enum { DEPTH = 6, WIDTH = 16 };
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, WIDTH, SIDE, SIDE), 1), *y = x;
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(2, WIDTH, SIDE, SIDE), 1), *y = x;
 	uint64_t hash;
 
 	for (int i = 0; i < DEPTH; i++) {
@@ -293,7 +293,7 @@ START_TEST(many_shapes_find_their_memory_again)
 {
 	enum { MODULES = 4 };
 	counting_allocator a;
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(4, 3, 75, 75), 1);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(4, 3, 75, 75), 1);
 	ebb_conv branch[MODULES][3];
 	int64_t calls = 0, in = 3;
 	size_t reserved = 0, peak = 0;
@@ -374,8 +374,8 @@ START_TEST(sizes_share_one_memory)
 }
 END_TEST
 
-/* So do halves and quarters, exactly as large as what was between two others; unless there are red zones
- * between blocks. */
+/* So do halves and quarters, exactly as large as what was between two others; unless there are
+ * red zones between blocks. */
 START_TEST(parts_fit_where_the_whole_was)
 {
 	enum { WHOLE = 56 * 56 * 64 };

@@ -196,7 +196,7 @@ END_TEST
 
 START_TEST(null_tape)
 {
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2), 1);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(2), 1);
 
 	ck_assert(ebb_failed(NULL));
 	ck_assert_ptr_null(ebb_zeros(NULL, EBB_SHAPE(2)));
@@ -363,7 +363,7 @@ END_TEST
 
 START_TEST(overwritten_saved_value)
 {
-	ebb_tensor *w = stored_random(EBB_F32, EBB_SHAPE(3), 1), *y;
+	ebb_tensor *w = persistent_random(EBB_F32, EBB_SHAPE(3), 1), *y;
 	float *data;
 
 	ebb_set_requires_grad(w, true);
@@ -421,7 +421,7 @@ START_TEST(op_without_derivative)
 }
 END_TEST
 
-START_TEST(stored_tensors)
+START_TEST(persistent_tensors)
 {
 	ebb_error e = {0};
 	ebb_tensor *labels = ebb_tensor_new(EBB_I64, EBB_SHAPE(2), false, &e),
@@ -480,7 +480,7 @@ int main(void)
 	tcase_add_test(c, overwritten_saved_value);
 	tcase_add_test(c, backward_of_what_it_cannot);
 	tcase_add_test(c, op_without_derivative);
-	tcase_add_test(c, stored_tensors);
+	tcase_add_test(c, persistent_tensors);
 	tcase_add_test(c, scopes_and_marks_out_of_order);
 	suite_add_tcase(s, c);
 	return run_suite(s);

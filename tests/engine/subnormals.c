@@ -1,5 +1,6 @@
-/* Subnormal numbers are flushed or kept as the tape says, in every thread and at every place alike, and the
- * calling thread's floating-point state is its own again in callbacks and after every call. */
+/* Subnormal numbers are flushed or kept as the tape says, in every thread and at every place
+ * alike, and the calling thread's floating-point state is its own again in callbacks and after
+ * every call. */
 #include "tests/support/support.h"
 
 #include <fenv.h>
@@ -63,7 +64,7 @@ START_TEST(a_mode_that_there_is_not_is_refused)
 }
 END_TEST
 
-START_TEST(values_that_are_stored_and_not_computed_stay)
+START_TEST(values_that_are_kept_and_not_computed_stay)
 {
 	float x[] = {1e-40F, -1e-45F};
 	ebb_tensor *a = ebb_from_f32(tape, EBB_SHAPE(2), x),
@@ -311,8 +312,8 @@ END_TEST
 START_TEST(results_do_not_depend_on_the_callers_rounding)
 {
 	static const int modes[] = {FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
-	ebb_tensor *a = stored_random(EBB_F32, EBB_SHAPE(200, 300), 1),
-		   *b = stored_random(EBB_F32, EBB_SHAPE(300, 200), 2), *nearest;
+	ebb_tensor *a = persistent_random(EBB_F32, EBB_SHAPE(200, 300), 1),
+		   *b = persistent_random(EBB_F32, EBB_SHAPE(300, 200), 2), *nearest;
 
 	nearest = ebb_tanh(tape, ebb_matmul(tape, a, b));
 	for (int i = 0; i < 3; i++) {
@@ -339,8 +340,8 @@ static ebb_tensor *product_of_1e20(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return ebb_mul(t, ebb_mul_scalar(t, x, 1e20), x);
 }
 
-/* 1e25*d(x*(x*1e-20))/dx at 1e-20: the products of the forward pass and of the gradient with the factor
- * x*1e-20 = 1e-40 are 1e-15 each, unless that factor is flushed. */
+/* 1e25*d(x*(x*1e-20))/dx at 1e-20: the products of the forward pass and of the gradient with the
+ * factor x*1e-20 = 1e-40 are 1e-15 each, unless that factor is flushed. */
 static double gradient(bool checkpointed, ebb_flush forward, ebb_flush backward)
 {
 	ebb_tensor *x = of_1e20(EBB_SHAPE(1)), *y, *g;
@@ -459,7 +460,7 @@ int main(void)
 		tcase_add_test(c, f32_is_flushed_and_f64_is_kept_unless_told_otherwise);
 		tcase_add_test(c, all_threads_flush_or_none);
 		tcase_add_test(c, optimizers_always_flush);
-		tcase_add_test(c, values_that_are_stored_and_not_computed_stay);
+		tcase_add_test(c, values_that_are_kept_and_not_computed_stay);
 	}
 	tcase_add_test(c, a_mode_that_there_is_not_is_refused);
 	tcase_add_test(c, the_callers_state_is_untouched);

@@ -1,6 +1,6 @@
 /*
- * tables.c - no table that an enum indexes has an empty entry.  (The tables of kernels are checked in
- * tests/kernels/test_elementwise.c.)
+ * tables.c - no table that an enum indexes has an empty entry.  (The tables of kernels are
+ * checked in tests/kernels/test_elementwise.c.)
  */
 #include <string.h>
 

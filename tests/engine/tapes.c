@@ -10,7 +10,7 @@ typedef struct worker {
 	const lenet *net;
 	ebb_params *p;
 	uint64_t seed;
-	ebb_tensor *gradient[PARAMS]; /* stored copies */
+	ebb_tensor *gradient[PARAMS]; /* persistent copies */
 	bool ok;
 } worker;
 
@@ -19,7 +19,7 @@ static void *differentiate(void *arg)
 {
 	worker *w = arg;
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *images = stored_random(EBB_F32, EBB_SHAPE(BATCH, 1, 28, 28), w->seed);
+	ebb_tensor *images = persistent_random(EBB_F32, EBB_SHAPE(BATCH, 1, 28, 28), w->seed);
 	ebb_tensor *x[PARAMS], *g[PARAMS];
 
 	for (int i = 0; i < PARAMS; i++)
@@ -72,7 +72,7 @@ END_TEST
 START_TEST(two_tapes_in_one_thread)
 {
 	ebb_tape *a = ebb_tape_new(), *b = ebb_tape_new();
-	ebb_tensor *w = stored_random(EBB_F64, EBB_SHAPE(4), 1), *ya, *yb;
+	ebb_tensor *w = persistent_random(EBB_F64, EBB_SHAPE(4), 1), *ya, *yb;
 
 	ebb_set_requires_grad(w, true);
 	ya = ebb_sum(a, ebb_square(a, w));

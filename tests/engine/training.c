@@ -10,7 +10,7 @@ START_TEST(linear_regression_finds_its_weights)
 	ebb_params *p = ebb_params_new(1);
 	ebb_linear fit = ebb_linear_new(p, "fit", 3, 1);
 	ebb_optim *opt = ebb_sgd(p, .lr = 0.1, .momentum = 0.9);
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(64, 3), 5);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(64, 3), 5);
 	ebb_tensor *truth = ebb_tensor_new(EBB_F32, EBB_SHAPE(1, 3), false, NULL), *loss;
 
 	ck_assert(ebb_copy_in(truth, (float[]){2, -3, 0.5f}, 12));

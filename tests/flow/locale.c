@@ -100,7 +100,7 @@ static void write_figure(ebb_text *text)
 	ebb_text_free(&svg);
 }
 
-/* A run of two steps, told in every way. */
+/* A run of two steps, told in every variant. */
 static void write_run(ebb_text *text)
 {
 	ebb_tape *t = ebb_tape_new();

@@ -1,11 +1,13 @@
-/* A probe against what ebb_grad and ebb_stats_of say, and what it does in loops, rewinds and shortage. */
+/* A probe against what ebb_grad and ebb_stats_of say, and what it does in loops, rewinds and
+ * shortage. */
 #include "flow/internal.h"
 #include "tests/support/support.h"
 
 #include <math.h>
 #include <string.h>
 
-/* net: fc1 - sigmoid ("act"), fc2 - relu: scopes net.fc1, net.act, net.fc2, net, and relu outside of all. */
+/* net: fc1 - sigmoid ("act"), fc2 - relu: scopes net.fc1, net.act, net.fc2, net, and relu outside
+ * of all. */
 typedef struct model {
 	ebb_params *p;
 	ebb_linear fc1, fc2;
@@ -19,7 +21,7 @@ static void model_new(model *m)
 	m->p = ebb_params_new(3);
 	m->fc1 = ebb_linear_new(m->p, "fc1", IN, HIDDEN);
 	m->fc2 = ebb_linear_new(m->p, "fc2", HIDDEN, OUT);
-	m->x = stored_random(EBB_F32, EBB_SHAPE(BATCH, IN), 17);
+	m->x = persistent_random(EBB_F32, EBB_SHAPE(BATCH, IN), 17);
 }
 
 static void model_free(model *m)
@@ -339,22 +341,22 @@ static ebb_tensor *other_relu(ebb_tape *t, ebb_tensor *x, const char *site)
 START_TEST(fused_steps_are_layers_of_their_own)
 {
 	ebb_text rows[2] = {{0}, {0}};
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(8, 3, 12, 12), 1);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(8, 3, 12, 12), 1);
 	size_t peak[3][7];
 
-	for (int way = 0; way < 3; way++) {
+	for (int variant = 0; variant < 3; variant++) {
 		ebb_tape *t = ebb_tape_new();
 		ebb_params *params = ebb_params_new(1);
 		ebb_sequential *s = ebb_sequential_new(params, "net");
 		ebb_optim *opt = ebb_sgd(params, .lr = 0.1);
-		ebb_probe *p = way < 2 ? ebb_probe_new(t, .every = 3) : NULL;
+		ebb_probe *p = variant < 2 ? ebb_probe_new(t, .every = 3) : NULL;
 
 		for (int k = 0; k < 2; k++) {
 			ebb_sequential_conv(s, k ? 16 : 3, 16, 3, .pad = 1);
 			ebb_sequential_bn(s, 16);
-			ebb_sequential_fn(s, way == 1 ? other_relu : ebb_relu);
+			ebb_sequential_fn(s, variant == 1 ? other_relu : ebb_relu);
 			ebb_sequential_conv(s, 16, 16, 3, .pad = 1);
-			ebb_sequential_fn(s, way == 1 ? other_relu : ebb_relu);
+			ebb_sequential_fn(s, variant == 1 ? other_relu : ebb_relu);
 			ebb_sequential_maxpool2d(s, .kernel = 2);
 		}
 		for (int i = 0; i < 7; i++) {
@@ -363,7 +365,7 @@ START_TEST(fused_steps_are_layers_of_their_own)
 			ck_assert(ebb_backward(
 				t, ebb_sum(t, ebb_square(t, ebb_sequential_forward(t, s, x)))));
 			ck_assert(ebb_optim_step(opt));
-			peak[way][i] = ebb_memory_of(t).peak;
+			peak[variant][i] = ebb_memory_of(t).peak;
 			ck_assert(!p || ebb_probe_step(p));
 			ebb_tape_reset(t);
 		}
@@ -372,7 +374,7 @@ START_TEST(fused_steps_are_layers_of_their_own)
 			ck_assert_int_eq(ebb_probe_layers(p), 13);
 			ck_assert_str_eq(ebb_probe_layer(p, 4).path, "net.4");
 			ck_assert_int_eq(ebb_probe_samples(p), 3);
-			ck_assert(ebb_probe_csv(p, &rows[way]));
+			ck_assert(ebb_probe_csv(p, &rows[variant]));
 		}
 		ebb_probe_free(p);
 		ebb_optim_free(opt);
@@ -453,7 +455,8 @@ START_TEST(bad_options_are_refused)
 }
 END_TEST
 
-/* Each allocation of the probe fails once: training goes on, the probe says so, nothing is leaked. */
+/* Each allocation of the probe fails once: training goes on, the probe says so, nothing is
+ * leaked. */
 START_TEST(no_memory_stops_the_probe_and_not_the_training)
 {
 	counting_allocator a;

@@ -73,7 +73,7 @@ START_TEST(agree_with_loops)
 	ebb_dtype dtype = _i % 2 ? EBB_F64 : EBB_F32;
 
 	for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
-		ebb_tensor *x = stored_random(dtype, shapes[k], 11 + k);
+		ebb_tensor *x = persistent_random(dtype, shapes[k], 11 + k);
 		for (int64_t i = 0; dtype == EBB_F64 && i < ebb_count(x); i += 3)
 			((double *)ebb_data_mutable(x))[i] = i % 2 ? 0 : -0.0;
 		for (int64_t i = 2; dtype == EBB_F32 && i < ebb_count(x); i += 5)
@@ -88,7 +88,7 @@ END_TEST
 START_TEST(agree_on_views)
 {
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(4, 6, 5, 3), 3);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(4, 6, 5, 3), 3);
 	ebb_tensor *cl = ebb_tensor_new(EBB_F32, EBB_SHAPE(2, 3, 4, 5), true, NULL);
 
 	for (int i = 0; i < 120; i++)
@@ -174,7 +174,7 @@ START_TEST(sums_of_parts_are_those_of_the_whole)
 {
 	static const double scales[] = {1, 1e200, 1e-200};
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x = stored_random(EBB_F64, EBB_SHAPE(10, 7), 5);
+	ebb_tensor *x = persistent_random(EBB_F64, EBB_SHAPE(10, 7), 5);
 	double *v = ebb_data_mutable(x), scale = scales[_i];
 	ebb_kernel_stats a, b, all;
 	ebb_stats parts, whole, expected;
@@ -203,7 +203,7 @@ START_TEST(no_memory_for_a_copy)
 	counting_allocator a;
 	ebb_stats s;
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(4, 4), 1);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(4, 4), 1);
 	ebb_tensor *view = ebb_slice(t, x, 1, 0, 2, 1);
 
 	ck_assert(ebb_stats_of(view, 0, 1, &s));

@@ -1,4 +1,5 @@
-/* calls.c - golden calls: reductions, shapes, products, pooling, losses; and the search of all tables. */
+/* calls.c - golden calls: reductions, shapes, products, pooling, losses; and the search of all
+ * tables. */
 #include "calls.h"
 
 #include <string.h>

@@ -23,8 +23,8 @@ static const golden_precision PRECISIONS[] = {
 	{"single", EBB_F32, 1e-4, 1e-4},
 };
 
-/* A tensor whose largest entry is below this share of the cotangents consists of rounding errors: its
- * error is measured relative to that share. */
+/* A tensor whose largest entry is below this share of the cotangents consists of rounding
+ * errors: its error is measured relative to that share. */
 static const double CANCELLED = 1e-3;
 
 typedef struct run {
@@ -194,8 +194,8 @@ static void compare_all_second(run *r, ebb_tensor **h)
 	}
 }
 
-/* PyTorch 1.13 returns some second derivatives that are 0 as tensors without memory, and a file that
- * script/golden did not make may hold arbitrary bytes for them. */
+/* PyTorch 1.13 returns some second derivatives that are 0 as tensors without memory, and a file
+ * that script/golden did not make may hold arbitrary bytes for them. */
 static unsigned unreadable_second(const golden_case *c)
 {
 	double p = 2;

@@ -1,8 +1,9 @@
 /*
  * files.c - golden vectors from safetensors files, read by ebb_archive_read.
  *
- * A file is one case, OP/NN-NAME.safetensors.  __metadata__ holds "op" and the op's options as strings:
- * numbers joined by commas, booleans as 0 or 1, and "note" for what no option says.  Its tensors:
+ * A file is one case, OP/NN-NAME.safetensors.  __metadata__ holds "op" and the op's options as
+ * strings: numbers joined by commas, booleans as 0 or 1, and "note" for what no option says. 
+ * Its tensors:
  *
  *   in.K             input K: F64, or I64 for labels, indices and conditions
  *   out, gout        the output, and the cotangent of the output

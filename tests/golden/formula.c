@@ -153,7 +153,8 @@ static operand parse_factor(parser *p)
 	return y;
 }
 
-/* x and a number n: x - n is computed as x + -n, x / n as x * 1/n, n - x as -x + n, and n / x as 1/x * n. */
+/* x and a number n: x - n is computed as x + -n, x / n as x * 1/n, n - x as -x + n, and n / x as
+ * 1/x * n. */
 static ebb_tensor *with_number(parser *p, char sign, ebb_tensor *x, double n, bool x_first)
 {
 	if (!x_first && sign == '-')

@@ -1,6 +1,6 @@
 /*
- * golden.h - the comparison with golden vectors: reads cases from safetensors files, their options from
- * the metadata, and calls the op that a case names.
+ * golden.h - the comparison with golden vectors: reads cases from safetensors files, their
+ * options from the metadata, and calls the op that a case names.
  */
 #ifndef EBB_TESTS_GOLDEN_H
 #define EBB_TESTS_GOLDEN_H
@@ -95,14 +95,15 @@ typedef enum golden_outcome {
 	GOLDEN_MISSING /* the case is of an op that Ebb does not have */
 } golden_outcome;
 
-/* Runs one file in double and in single precision, adds to passed[] those that passed, and prints what
- * failed.  strict: the file was made by script/golden, so it has all second derivatives. */
+/* Runs one file in double and in single precision, adds to passed[] those that passed, and
+ * prints what failed.  strict: the file was made by script/golden, so it has all second
+ * derivatives. */
 golden_outcome golden_run_file(const char *path, bool strict, int passed[2]);
 
 /* ---- Coverage (coverage.c) ------------------------------------------------------------------- */
 
-/* The number of differentiable ops of ops.h that have vectors in none of the folders, or whose waiver is out
- * of date.  Prints each: its name alone, or with the error and what to do. */
+/* The number of differentiable ops of ops.h that have vectors in none of the folders, or whose
+ * waiver is out of date.  Prints each: its name alone, or with the error and what to do. */
 int golden_uncovered(int n, char *const *folders, bool names_only);
 
 #endif

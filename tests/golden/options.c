@@ -1,4 +1,5 @@
-/* options.c - the options of a case: text by key, parsed and checked; an option that is not read is an error. */
+/* options.c - the options of a case: text by key, parsed and checked; an option that is not read is
+ * an error. */
 #include "golden.h"
 
 #include <math.h>

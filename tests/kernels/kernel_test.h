@@ -73,7 +73,7 @@ TCase *tests_softmax(void);
 TCase *tests_index(void);
 TCase *tests_gemm(void);
 TCase *tests_conv(void);
-TCase *tests_ways(void);
+TCase *tests_algorithms(void);
 TCase *tests_pool(void);
 TCase *tests_norm(void);
 TCase *tests_random(void);

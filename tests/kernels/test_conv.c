@@ -1,6 +1,6 @@
 /*
- * test_conv.c - convolutions and their gradients against the defining loops, the direct way;
- * test_ways.c has the others.
+ * test_conv.c - convolutions and their gradients against the defining loops, the direct algorithm;
+ * test_algorithms.c has the others.
  */
 #include "kernel_test.h"
 

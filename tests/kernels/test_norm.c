@@ -3,7 +3,8 @@
  */
 #include "kernel_test.h"
 
-/* Deviations are summed in the table's type over short runs: a few units of it, of what is summed. */
+/* Deviations are summed in the table's type over short runs: a few units of it, of what is
+ * summed. */
 static void expect_sum(double got, double want, double terms)
 {
 	expect(fabs(got - want) <= 4 * epsilon() * terms + 1e-13 * (1 + fabs(want)));

@@ -1,6 +1,6 @@
 /*
- * test_optim.c - three steps of each optimizer against the published rules, element by element, over
- * several parameters at once.
+ * test_optim.c - three steps of each optimizer against the published rules, element by element,
+ * over several parameters at once.
  */
 #include "kernel_test.h"
 
@@ -130,32 +130,32 @@ static void rmsprop(double momentum)
 
 /* ---- Factored gradients ---- */
 
-enum { FACTORED = 4, TERMS = 5 };
+enum { OUTER = 4, TERMS = 5 };
 
 static void run_step(int kind, ebb_kernel_step *list)
 {
 	if (kind < 3)
-		K->sgd(FACTORED, list, gscale, kind ? 0.9 : 0, kind == 2);
+		K->sgd(OUTER, list, gscale, kind ? 0.9 : 0, kind == 2);
 	else if (kind < 5)
-		K->adam(FACTORED, list, gscale, 0.9, 0.99, 1e-3, kind == 4);
+		K->adam(OUTER, list, gscale, 0.9, 0.99, 1e-3, kind == 4);
 	else
-		K->rmsprop(FACTORED, list, gscale, 0.9, 1e-1, kind == 6 ? 0.8 : 0);
+		K->rmsprop(OUTER, list, gscale, 0.9, 1e-1, kind == 6 ? 0.8 : 0);
 }
 
 static void expect_same(const void *a, const void *b, int64_t n, int kind)
 {
 	for (int64_t i = 0; a && i < n; i++)
-		expect_near(get(a, i), get(b, i), 40, "factored, kind %d", kind);
+		expect_near(get(a, i), get(b, i), 40, "outer_products, kind %d", kind);
 }
 
 /* Every second parameter as factors, against the same with whole gradients. */
-static void factored_kind(int kind)
+static void deferred_kind(int kind)
 {
-	ebb_kernel_step whole[FACTORED], mixed[FACTORED];
+	ebb_kernel_step whole[OUTER], mixed[OUTER];
 	bool has_m = kind != 0 && kind != 5, has_v = kind >= 3;
 	int64_t before = 0, before_whole = 0;
 
-	for (int k = 0; k < FACTORED; k++) {
+	for (int k = 0; k < OUTER; k++) {
 		int64_t columns = any(1, 600), n = columns * any(1, 90);
 		size_t size = (size_t)n * K->real_size;
 
@@ -177,7 +177,7 @@ static void factored_kind(int kind)
 		before += k % 2 ? n : 0;
 	}
 	for (int step = 1; step <= 3; step++) {
-		for (int k = 0; k < FACTORED; k++) {
+		for (int k = 0; k < OUTER; k++) {
 			int64_t columns = whole[k].columns, rows = whole[k].n / columns;
 			void *gy = random_reals(TERMS * rows), *x = random_reals(TERMS * columns);
 			void *g = reals(whole[k].n);
@@ -193,7 +193,7 @@ static void factored_kind(int kind)
 		}
 		run_step(kind, whole);
 		run_step(kind, mixed);
-		for (int k = 0; k < FACTORED; k++) {
+		for (int k = 0; k < OUTER; k++) {
 			expect_same(whole[k].w, mixed[k].w, whole[k].n, kind);
 			expect_same(whole[k].m, mixed[k].m, whole[k].n, kind);
 			expect_same(whole[k].v, mixed[k].v, whole[k].n, kind);
@@ -202,15 +202,15 @@ static void factored_kind(int kind)
 	release_all();
 }
 
-static void factored(void)
+static void outer_products(void)
 {
 	for (int kind = 0; kind < 7; kind++)
-		factored_kind(kind);
+		deferred_kind(kind);
 }
 
-START_TEST(factored_gradients)
+START_TEST(deferred_gradients)
 {
-	each_table(factored);
+	each_table(outer_products);
 }
 END_TEST
 
@@ -239,6 +239,6 @@ TCase *tests_optim(void)
 	TCase *c = tcase_create("optim");
 
 	tcase_add_test(c, rules);
-	tcase_add_test(c, factored_gradients);
+	tcase_add_test(c, deferred_gradients);
 	return c;
 }

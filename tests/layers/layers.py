@@ -54,7 +54,7 @@ SHARED = {
     "tensor/host.h": "*",
     "tensor/internal.h": ["autograd", "autograd/watching", "autograd/transforms", "archive", "ops", "training"],
     "tensor/memory.h": ["archive"],
-    "tensor/factors.h": ["autograd", "optim"],
+    "tensor/deferred.h": ["autograd", "optim"],
     "tensor/option.h": "*",
     "autograd/internal.h": ["autograd/transforms", "autograd/watching", "ops"],
     "autograd/compute.h": ["ops"],

@@ -86,7 +86,7 @@ START_TEST(forward_is_the_op)
 	ebb_conv padded = ebb_conv_new(p, "padded", 4, 6, 3, .pad_hw = {2, 1}, .dilation = 2);
 	ebb_linear fc = ebb_linear_new(p, "fc", 9, 5);
 	ebb_bn bn = ebb_bn_new(p, "bn", 4, .eps = 1e-3, .momentum = 0.5);
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 4, 8, 9), 1);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(2, 4, 8, 9), 1);
 	ebb_tensor *mean = ebb_tensor_new(EBB_F32, EBB_SHAPE(4), false, NULL),
 		   *var = ebb_detach_copy(bn.running_var);
 
@@ -149,7 +149,7 @@ START_TEST(layers_with_the_name_of_an_op)
 	ebb_groupnorm_layer gn = ebb_groupnorm_new(p, "gn", 2, 4, .eps = 1e-2);
 	ebb_prelu_layer prelu = ebb_prelu_new(p, "prelu", 4);
 	ebb_embedding_layer table = ebb_embedding_new(p, "table", 700, 6);
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 4, 3, 5), 1);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(2, 4, 3, 5), 1);
 	ebb_tensor *index = ebb_from_i64(t, EBB_SHAPE(3), (int64_t[]){2, 699, 2});
 	double sum = 0;
 
@@ -192,8 +192,8 @@ START_TEST(other_convolutions)
 	ebb_conv_transpose2d_layer rect =
 		ebb_conv_transpose2d_new(p, "rect", 4, 2, .kernel_hw = {2, 5}, .stride_hw = {2, 1},
 			.pad_hw = {0, 2}, .output_pad_hw = {1, 0}, .no_bias = true);
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 4, 13), 1),
-		   *image = stored_random(EBB_F32, EBB_SHAPE(2, 4, 5, 6), 2);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(2, 4, 13), 1),
+		   *image = persistent_random(EBB_F32, EBB_SHAPE(2, 4, 5, 6), 2);
 
 	ck_assert_ptr_null(ebb_params_error(p));
 	check_shape(p, "line.weight", EBB_SHAPE(30, 2, 5));

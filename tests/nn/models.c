@@ -168,7 +168,7 @@ static void check_gradients(kind k, ebb_params *p, const network *n)
 {
 	enum { BATCH = 2 };
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x = stored_random(EBB_F32,
+	ebb_tensor *x = persistent_random(EBB_F32,
 		EBB_SHAPE(BATCH, EXPECTED[k].channels, EXPECTED[k].side, EXPECTED[k].side), 7);
 	ebb_tensor *labels = ebb_from_i64(t, EBB_SHAPE(BATCH), (int64_t[]){3, 7}), *y, *loss;
 
@@ -264,14 +264,14 @@ END_TEST
 /* ---- Shortcuts ------------------------------------------------------------------------------- */
 
 /* With the second batch norm of every block at 0, only the shortcuts are left: behind three stages,
- * channels 24 to 39 are those of the first convolution, every fourth pixel each way. */
+ * channels 24 to 39 are those of the first convolution, every fourth pixel each variant. */
 START_TEST(cifar_shortcuts_drop_pixels_and_add_channels)
 {
 	enum { SIDE = 32, KEPT = 8, FIRST = 24, WIDE = 64, CLASSES = 10 };
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
 	ebb_cifar_resnet net = ebb_cifar_resnet_new(p, 20);
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(1, 3, SIDE, SIDE), 3), *y, *stem;
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(1, 3, SIDE, SIDE), 3), *y, *stem;
 	double pooled[WIDE] = {0};
 
 	for (int i = 0; i < net.count; i++)
@@ -304,7 +304,7 @@ START_TEST(plain_twins_have_none)
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
 	ebb_cifar_resnet net = ebb_cifar_resnet_new(p, 20, .plain = true);
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(1, 3, 32, 32), 3), *y;
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(1, 3, 32, 32), 3), *y;
 
 	memset(ebb_data_mutable(net.blocks[4].bn2.weight), 0,
 		sizeof(float) * (size_t)ebb_count(net.blocks[4].bn2.weight));
@@ -326,7 +326,7 @@ START_TEST(googlenet_auxiliaries_and_loss)
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
 	ebb_googlenet net = ebb_googlenet_new(p, .classes = 5);
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 3, 64, 64), 1);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(2, 3, 64, 64), 1);
 	ebb_tensor *labels = ebb_from_i64(t, EBB_SHAPE(2), (int64_t[]){4, 0});
 	ebb_googlenet_logits y = ebb_googlenet_forward(t, &net, x);
 	double each[3];
@@ -361,8 +361,8 @@ START_TEST(googlenet_transforms_its_input)
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
 	ebb_googlenet net = ebb_googlenet_new(p, .classes = 5, .no_aux = true);
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(1, 3, 64, 64), 1);
-	ebb_tensor *moved = stored_random(EBB_F32, EBB_SHAPE(1, 3, 64, 64), 1), *a, *b;
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(1, 3, 64, 64), 1);
+	ebb_tensor *moved = persistent_random(EBB_F32, EBB_SHAPE(1, 3, 64, 64), 1), *a, *b;
 	float *v = ebb_data_mutable(moved);
 
 	for (int c = 0; c < 3; c++)
@@ -391,7 +391,7 @@ static size_t peak(kind k, bool recording, size_t *left)
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
 	network n = network_new(k, p);
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(4, 3, 32, 32), 1), *y;
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(4, 3, 32, 32), 1), *y;
 	size_t most;
 
 	ebb_set_training(t, false);

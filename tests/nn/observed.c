@@ -1,6 +1,6 @@
-/* observed.c - observing changes nothing: who looks at training sees what the steps of a chain give one
- * by one, and the run stays the same to the bit. */
-#include "tensor/factors.h"
+/* observed.c - observing changes nothing: who looks at training sees what the steps of a chain
+ * give one by one, and the run stays the same to the bit. */
+#include "tensor/deferred.h"
 #include "tests/support/support.h"
 
 #include <stdlib.h>
@@ -10,7 +10,14 @@
 
 enum { STEPS = 4, ROWS = 6, WIDE = 1024, NETS = 2, OPTIMIZERS = 5 };
 
-typedef enum way { ABSENT, ATTACHED, NOT_LOOKING, NOW_AND_THEN, DETACHED, WAYS } way;
+typedef enum observation {
+	ABSENT,
+	ATTACHED,
+	NOT_LOOKING,
+	NOW_AND_THEN,
+	DETACHED,
+	OBSERVATIONS
+} observation;
 
 /* What an observer sees, and how often it was called. */
 typedef struct watcher {
@@ -150,13 +157,13 @@ static ebb_optim *optimizer(int which, ebb_params *p)
 	}
 }
 
-static bool factored(const ebb_params *p)
+static bool deferred(const ebb_params *p)
 {
 	bool any = false;
-	ebb_factors f;
+	ebb_outer_product f;
 
 	for (int64_t i = 0; i < ebb_params_count(p); i++)
-		any |= ebb_grad_or_factors(ebb_params_at(p, i), &f) && f.gy;
+		any |= ebb_grad_or_outer_product(ebb_params_at(p, i), &f) && f.gy;
 	return any;
 }
 
@@ -169,10 +176,10 @@ typedef struct outcome {
 } outcome;
 
 /* One run; the last step is one that no observer looks at, but in ATTACHED. */
-static void train(bool residual, int which, way w, outcome *o)
+static void train(bool residual, int which, observation w, outcome *o)
 {
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(ROWS, 16, 8, 8), 3);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(ROWS, 16, 8, 8), 3);
 	ebb_tensor *labels = ebb_tensor_new(EBB_I64, EBB_SHAPE(ROWS), false, NULL);
 	model m = {.chain = NULL};
 	watcher seen = {.t = t};
@@ -200,7 +207,7 @@ static void train(bool residual, int which, way w, outcome *o)
 		loss = ebb_cross_entropy(t, forward(t, &m, x), labels);
 		ebb_params_zero_grad(m.p);
 		ck_assert(ebb_backward(t, loss));
-		ck_assert(factored(m.p));
+		ck_assert(deferred(m.p));
 		o->loss[i] = ebb_item(loss);
 		o->peak[i] = ebb_memory_of(t).peak;
 		ck_assert(ebb_optim_step(opt));
@@ -229,16 +236,16 @@ START_TEST(training_is_the_same_whoever_looks)
 
 	train(residual, _i % OPTIMIZERS, ABSENT, &alone);
 	ck_assert_int_gt(alone.ran.n, 20);
-	for (way w = ATTACHED; w < WAYS; w++) {
+	for (observation w = ATTACHED; w < OBSERVATIONS; w++) {
 		train(residual, _i % OPTIMIZERS, w, &o);
-		ck_assert_msg(o.params == alone.params, "parameters, way %d", (int)w);
-		ck_assert_msg(o.gradients == alone.gradients, "gradients, way %d", (int)w);
+		ck_assert_msg(o.params == alone.params, "parameters, observation %d", (int)w);
+		ck_assert_msg(o.gradients == alone.gradients, "gradients, observation %d", (int)w);
 		ck_assert_mem_eq(o.loss, alone.loss, sizeof o.loss);
 		ck_assert(o.random.seed == alone.random.seed &&
 			  o.random.stream == alone.random.stream);
 		/* The same ops, in the same scopes and gradients. */
 		ck_assert_msg(o.ran.n == alone.ran.n && o.ran.hash == alone.ran.hash,
-			"%d calls, alone %d, way %d", o.ran.n, alone.ran.n, (int)w);
+			"%d calls, alone %d, observation %d", o.ran.n, alone.ran.n, (int)w);
 		if (w == NOT_LOOKING)
 			ck_assert_mem_eq(o.peak, alone.peak, sizeof o.peak);
 		ck_assert(w == ATTACHED || o.peak[STEPS - 1] == alone.peak[STEPS - 1]);
@@ -330,7 +337,7 @@ static void chain_of(ebb_sequential *s, ebb_unary_op relu)
 /* Multiples of 1/4, so that windows have equal maxima, and none but zeros and negative ones. */
 static ebb_tensor *coarse(ebb_dtype dtype, ebb_shape shape)
 {
-	ebb_tensor *x = stored_random(dtype, shape, 1);
+	ebb_tensor *x = persistent_random(dtype, shape, 1);
 	void *data = ebb_data_mutable(x);
 
 	for (int64_t i = 0; i < ebb_count(x); i++) {
@@ -376,8 +383,8 @@ static ebb_tensor *run_chain(ebb_unary_op relu, ebb_dtype dtype, bool recording,
 	return result;
 }
 
-/* A chain whose steps run as one op shows the same scopes, values and gradients as one whose steps run
- * alone, and gives the same. */
+/* A chain whose steps run as one op shows the same scopes, values and gradients as one whose
+ * steps run alone, and gives the same. */
 START_TEST(a_fused_chain_shows_its_steps)
 {
 	ebb_dtype dtype = _i & 1 ? EBB_F32 : EBB_F64;
@@ -419,7 +426,8 @@ START_TEST(a_fused_chain_shows_its_steps)
 }
 END_TEST
 
-/* What a call leaves unsaid is not said of another: a chain that fails, and one inside a checkpoint. */
+/* What a call leaves unsaid is not said of another: a chain that fails, and one inside a
+ * checkpoint. */
 static ebb_tensor *segment(ebb_tape *t, ebb_tensor *x, void *ctx)
 {
 	return ebb_sequential_forward(t, ctx, x);
@@ -430,7 +438,7 @@ START_TEST(chains_that_fail_or_run_twice)
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
 	ebb_sequential *s = ebb_sequential_new(p, "s");
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 3, 4, 4), 1), *y;
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(2, 3, 4, 4), 1), *y;
 	events e = {.n = 0};
 	ebb_observer o = {.ctx = &e, .scope_ended = keep_value};
 
@@ -461,8 +469,8 @@ START_TEST(chains_that_fail_or_run_twice)
 }
 END_TEST
 
-/* Each allocation of a step that is looked at fails once: an error, or a callback that is shown nothing;
- * the next step is whole again, and nothing is leaked. */
+/* Each allocation of a step that is looked at fails once: an error, or a callback that is shown
+ * nothing; the next step is whole again, and nothing is leaked. */
 START_TEST(no_memory)
 {
 	ebb_tensor *x = coarse(EBB_F32, EBB_SHAPE(3, 2, 11, 13));

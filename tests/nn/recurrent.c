@@ -277,14 +277,14 @@ START_TEST(gradients_of_first_and_second_order)
 {
 	kind_of_cell kind = _i;
 	int rows = gate_count[_i] * HIDDEN;
-	ebb_tensor *x[8] = {stored_random(EBB_F64, EBB_SHAPE(BATCH, IN), 1),
-		stored_random(EBB_F64, EBB_SHAPE(BATCH, IN), 2),
-		stored_random(EBB_F64, EBB_SHAPE(BATCH, HIDDEN), 3),
-		stored_random(EBB_F64, EBB_SHAPE(BATCH, HIDDEN), 4),
-		stored_random(EBB_F64, EBB_SHAPE(rows, IN), 5),
-		stored_random(EBB_F64, EBB_SHAPE(rows, HIDDEN), 6),
-		stored_random(EBB_F64, EBB_SHAPE(rows), 7),
-		stored_random(EBB_F64, EBB_SHAPE(rows), 8)};
+	ebb_tensor *x[8] = {persistent_random(EBB_F64, EBB_SHAPE(BATCH, IN), 1),
+		persistent_random(EBB_F64, EBB_SHAPE(BATCH, IN), 2),
+		persistent_random(EBB_F64, EBB_SHAPE(BATCH, HIDDEN), 3),
+		persistent_random(EBB_F64, EBB_SHAPE(BATCH, HIDDEN), 4),
+		persistent_random(EBB_F64, EBB_SHAPE(rows, IN), 5),
+		persistent_random(EBB_F64, EBB_SHAPE(rows, HIDDEN), 6),
+		persistent_random(EBB_F64, EBB_SHAPE(rows), 7),
+		persistent_random(EBB_F64, EBB_SHAPE(rows), 8)};
 	const ebb_tensor *inputs[8];
 	ebb_error e = {0};
 
@@ -369,7 +369,7 @@ START_TEST(states_survive_and_steps_do_not_pile_up)
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
 	ebb_lstm_cell l = ebb_lstm_cell_new(p, "lstm", 64, 64);
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(32, 64), 1);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(32, 64), 1);
 	ebb_lstm_state s = {0};
 	size_t value = 32 * 64 * sizeof(float);
 

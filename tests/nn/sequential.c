@@ -23,7 +23,7 @@ START_TEST(a_chain_computes_what_its_parts_do)
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
 	ebb_sequential *s = ebb_sequential_new(p, "features");
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 1, 12, 12), 1), *y, *z;
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(2, 1, 12, 12), 1), *y, *z;
 	int calls = 0;
 
 	ck_assert_ptr_nonnull(ebb_sequential_params(s));
@@ -122,7 +122,7 @@ static void ignore(void *ctx, const ebb_node *node)
 /* A batch norm and its rectifier run as one op, and a rectifier and its pooling, whoever looks. */
 START_TEST(a_watched_chain_runs_the_same_ops)
 {
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(3, 2, 7, 5), 1);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(3, 2, 7, 5), 1);
 	ebb_observer observer = {.recorded = ignore};
 	uint64_t found[2][4];
 
@@ -167,10 +167,11 @@ START_TEST(a_watched_chain_runs_the_same_ops)
 }
 END_TEST
 
-/* What it pools over is its own: not what it was given, nor what ReLU, which comes after, was given. */
+/* What it pools over is its own: not what it was given, nor what ReLU, which comes after, was
+ * given. */
 START_TEST(a_chain_pools_over_its_own_values)
 {
-	ebb_tensor *stored = stored_random(EBB_F32, EBB_SHAPE(2, 16, 12, 12), 1);
+	ebb_tensor *persistent = persistent_random(EBB_F32, EBB_SHAPE(2, 16, 12, 12), 1);
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
 	ebb_sequential *given = ebb_sequential_new(p, "given"), *own = ebb_sequential_new(p, "own");
@@ -181,8 +182,8 @@ START_TEST(a_chain_pools_over_its_own_values)
 	ebb_sequential_maxpool2d(given, .kernel = 2, .inplace = true);
 	ebb_sequential_fn(own, ebb_neg);
 	ebb_sequential_maxpool2d(own, .kernel = 2);
-	x = ebb_neg(t, stored);
-	same = ebb_neg(t, stored);
+	x = ebb_neg(t, persistent);
+	same = ebb_neg(t, persistent);
 	y = ebb_sequential_forward(t, given, x);
 	want = ebb_maxpool2d(t, ebb_relu(t, same), .kernel = 2);
 	again = ebb_sequential_forward(t, own, x);
@@ -196,7 +197,7 @@ START_TEST(a_chain_pools_over_its_own_values)
 		ck_assert_double_eq(ebb_at(again, i), ebb_at(want, i));
 	ebb_tape_free(t);
 	ebb_params_free(p);
-	ebb_tensor_free(stored);
+	ebb_tensor_free(persistent);
 }
 END_TEST
 
@@ -205,7 +206,7 @@ START_TEST(a_chain_without_gradients_holds_two_values)
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
 	ebb_sequential *s = ebb_sequential_new(p, "deep");
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(64, 256), 1);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(64, 256), 1);
 	size_t value = 64 * 256 * sizeof(float);
 
 	for (int i = 0; i < 40; i++)

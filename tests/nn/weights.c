@@ -62,7 +62,7 @@ START_TEST(a_tape_sees_the_values_that_were_loaded)
 	lenet net, other;
 	ebb_params *p = made(1, &net), *q = made(2, &other);
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 1, 28, 28), 3);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(2, 1, 28, 28), 3);
 	ebb_tensor *before = ebb_detach_copy(lenet_forward(t, &net, x)), *after;
 	const char *path = saved(2, "other.safetensors");
 
@@ -242,7 +242,7 @@ START_TEST(an_error_without_a_place_of_its_own_fails_the_store_and_its_tapes)
 	lenet net;
 	ebb_params *p = made(1, &net);
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 1, 28, 28), 3);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(2, 1, 28, 28), 3);
 
 	ck_assert(!ebb_params_load(p, "/nonexistent.safetensors"));
 	expect_words(ebb_params_error(p), "/nonexistent.safetensors: cannot be read: No such file");

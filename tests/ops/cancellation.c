@@ -106,8 +106,8 @@ static const double gaps[] = {0, 0.5, 2, 12, 16, 20, 40, 80, 300, 690};
 START_TEST(certain_classes)
 {
 	use_type(_i);
-	for (int run = 0; run < 4 * 10 * WAYS * 2; run++) {
-		int n = lengths[run % 4], way = run / 40 % WAYS, own, k;
+	for (int run = 0; run < 4 * 10 * LOSSES * 2; run++) {
+		int n = lengths[run % 4], kind = run / 40 % LOSSES, own, k;
 		double gap = gaps[run / 4 % 10], x[MOST], direction[MOST] = {0};
 		long double g[MOST], h[MOST];
 		distribution d;
@@ -116,7 +116,7 @@ START_TEST(certain_classes)
 		if (gap > 80 && !_i)
 			continue;
 		own = confident_row(n, gap, x);
-		k = run >= 40 * WAYS ? own : 0;
+		k = run >= 40 * LOSSES ? own : 0;
 		d = distribution_of(n, x);
 		direction[k] = 1;
 		for (int i = 0; i < n; i++) {
@@ -124,9 +124,9 @@ START_TEST(certain_classes)
 			h[i] = d.p[k] * (i == k ? d.rest[k] : -d.p[i]);
 		}
 		v = ebb_variable(t, row(n, x));
-		loss = loss_of(way, v, k);
-		expect_at(way_names[way], k, ebb_item(loss), -d.log[k], 16);
-		derivatives(way_names[way], loss, v, direction, g, h, 64);
+		loss = loss_of(kind, v, k);
+		expect_at(loss_names[kind], k, ebb_item(loss), -d.log[k], 16);
+		derivatives(loss_names[kind], loss, v, direction, g, h, 64);
 	}
 }
 END_TEST

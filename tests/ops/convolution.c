@@ -203,7 +203,7 @@ static void check_problem(
 	const problem *p, const values *q, const answers *a, const layout *of, ebb_dtype dtype)
 {
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *stored[4] = {NULL}, *in[4], *g[3], *recorded[3], *h[4], *l, *y;
+	ebb_tensor *persistent[4] = {NULL}, *in[4], *g[3], *recorded[3], *h[4], *l, *y;
 	ebb_conv2d_args call = p->options;
 	/* Sums of up to a few hundred products of numbers below 1. */
 	double tolerance = dtype == EBB_F64 ? 1e-12 : 2e-5;
@@ -211,10 +211,10 @@ static void check_problem(
 
 	ebb_set_default_dtype(t, dtype);
 	call.t = t;
-	call.x = in[0] = place(t, &q->x, of[0], &stored[0]);
-	call.w = in[1] = place(t, &q->w, of[1], &stored[1]);
-	call.b = p->bias ? in[2] = place(t, &q->b, ROWS, &stored[2]) : NULL;
-	in[n] = place(t, &q->u, of[2], &stored[3]);
+	call.x = in[0] = place(t, &q->x, of[0], &persistent[0]);
+	call.w = in[1] = place(t, &q->w, of[1], &persistent[1]);
+	call.b = p->bias ? in[2] = place(t, &q->b, ROWS, &persistent[2]) : NULL;
+	in[n] = place(t, &q->u, of[2], &persistent[3]);
 	call.site = EBB_SITE;
 	y = (ebb_conv2d)(&call);
 	ck_assert_msg(y, "%s: %s", p->text, ebb_error_message(t));
@@ -235,12 +235,13 @@ static void check_problem(
 	compare(p, "second derivative by u", h[n], &a->h[3], tolerance * 10);
 	ebb_tape_free(t);
 	for (int k = 0; k < 4; k++)
-		ebb_tensor_free(stored[k]);
+		ebb_tensor_free(persistent[k]);
 }
 
 START_TEST(random_shapes)
 {
-	static const layout orders[] = {ROWS, CHANNELS_LAST, TRANSPOSED, SLICED, REVERSED, STORED};
+	static const layout orders[] = {
+		ROWS, CHANNELS_LAST, TRANSPOSED, SLICED, REVERSED, PERSISTENT};
 	uint64_t state = (uint64_t)_i + 1;
 
 	for (int i = 0; i < CASES; i++) {

@@ -17,7 +17,7 @@ static double gelu_tanh(double x)
 }
 
 static const double SLOPES[] = {0.01, 0.3, -0.5, 0}, ALPHAS[] = {1, 0.4},
-		    POWERS[] = {3, 2, 1, 0, -1, 0.5, -1.5}, FACTORS[] = {2.5, -1, 0, 1e-3};
+		    POWERS[] = {3, 2, 1, 0, -1, 0.5, -1.5}, SCALES[] = {2.5, -1, 0, 1e-3};
 static const double LIMITS[][2] = {{-0.9, 0.7}, {0.1, INFINITY}, {-INFINITY, 0.2}};
 
 #define ONE_OPERAND(X)                                                                             \
@@ -26,8 +26,8 @@ static const double LIMITS[][2] = {{-0.9, 0.7}, {0.1, INFINITY}, {-INFINITY, 0.2
 	X(gelu, ebb_gelu(t, x[0], .tanh = v), v ? gelu_tanh(x) : x *phi(x))                        \
 	X(clamp, ebb_clamp(t, x[0], LIMITS[v][0], LIMITS[v][1]),                                   \
 		fmin(fmax(x, LIMITS[v][0]), LIMITS[v][1]))                                         \
-	X(add_scalar, ebb_add_scalar(t, x[0], FACTORS[v]), x + FACTORS[v])                         \
-	X(mul_scalar, ebb_mul_scalar(t, x[0], FACTORS[v]), x *FACTORS[v])                          \
+	X(add_scalar, ebb_add_scalar(t, x[0], SCALES[v]), x + SCALES[v])                           \
+	X(mul_scalar, ebb_mul_scalar(t, x[0], SCALES[v]), x *SCALES[v])                            \
 	X(pow_scalar, ebb_pow_scalar(t, x[0], POWERS[v]), pow(x, POWERS[v]))
 
 #define DEFINE_ONE(name, call, value)                                                              \

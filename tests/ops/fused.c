@@ -34,8 +34,8 @@ static bool same_numbers(const ebb_tensor *a, const ebb_tensor *b, double tolera
 	return close_to(&x, &y, tolerance, why, sizeof why);
 }
 
-/* Gradients of sum y^2*gy with respect to the wanted inputs, and to y itself, if wanted; true if there
- * are any. */
+/* Gradients of sum y^2*gy with respect to the wanted inputs, and to y itself, if wanted; true if
+ * there are any. */
 static bool gradients(ebb_tape *t, const fused_case *c, ebb_tensor *y, ebb_tensor *const *x,
 	bool recorded, ebb_tensor **g)
 {
@@ -122,13 +122,14 @@ static void random_case(uint64_t *state)
 
 	if (f.same)
 		f.wanted = (f.wanted & 7) | (f.wanted & 1) << RESIDUAL;
-	f.in[X] = stored_random(f.dtype, f.shape, bits);
-	f.in[WEIGHT] = bits & 64 ? NULL : stored_random(f.dtype, EBB_SHAPE(c), bits + 1);
-	f.in[BIAS] = bits & 128 ? NULL : stored_random(f.dtype, EBB_SHAPE(c), bits + 2);
-	f.in[RESIDUAL] = bits & 16 && !f.same ? stored_random(f.dtype, f.shape, bits + 3) : NULL;
-	f.gy = stored_random(f.dtype, f.shape, bits + 4);
-	f.mean = stored_random(f.dtype, EBB_SHAPE(c), bits + 5);
-	f.var = stored_random(f.dtype, EBB_SHAPE(c), bits + 6);
+	f.in[X] = persistent_random(f.dtype, f.shape, bits);
+	f.in[WEIGHT] = bits & 64 ? NULL : persistent_random(f.dtype, EBB_SHAPE(c), bits + 1);
+	f.in[BIAS] = bits & 128 ? NULL : persistent_random(f.dtype, EBB_SHAPE(c), bits + 2);
+	f.in[RESIDUAL] =
+		bits & 16 && !f.same ? persistent_random(f.dtype, f.shape, bits + 3) : NULL;
+	f.gy = persistent_random(f.dtype, f.shape, bits + 4);
+	f.mean = persistent_random(f.dtype, EBB_SHAPE(c), bits + 5);
+	f.var = persistent_random(f.dtype, EBB_SHAPE(c), bits + 6);
 	for (int64_t i = 0; i < c; i++)
 		put(f.var, i, 2 + ebb_at(f.var, i));
 	if (bits >> 20 & 1) /* stays in its channel */
@@ -155,7 +156,8 @@ START_TEST(not_a_number_stays)
 {
 	for (int training = 0; training < 2; training++) {
 		ebb_tape *t = ebb_tape_new();
-		ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(8, 3), 1), *mean, *var, *y, *g, *v;
+		ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(8, 3), 1), *mean, *var, *y, *g,
+			   *v;
 
 		put(x, 4, NAN); /* row 1, channel 1 */
 		ebb_set_training(t, training);
@@ -193,14 +195,14 @@ static ebb_tensor *two_norms(ebb_tape *t, ebb_tensor *x, void *ctx)
 /* A checkpoint runs its segment again: the statistics move once, the gradients are the same. */
 START_TEST(replays_leave_the_statistics_alone)
 {
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(4, 5, 3, 3), 1), *g[2][3], *kept[2];
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(4, 5, 3, 3), 1), *g[2][3], *kept[2];
 	ebb_tape *t = ebb_tape_new();
 
 	for (int k = 0; k < 2; k++) {
-		segment s = {stored_random(EBB_F32, EBB_SHAPE(5), 2),
-			stored_random(EBB_F32, EBB_SHAPE(5), 3),
-			stored_random(EBB_F32, EBB_SHAPE(5), 4),
-			stored_random(EBB_F32, EBB_SHAPE(5), 5)};
+		segment s = {persistent_random(EBB_F32, EBB_SHAPE(5), 2),
+			persistent_random(EBB_F32, EBB_SHAPE(5), 3),
+			persistent_random(EBB_F32, EBB_SHAPE(5), 4),
+			persistent_random(EBB_F32, EBB_SHAPE(5), 5)};
 		ebb_tensor *in[3], *y;
 
 		ebb_set_requires_grad(s.weight, true);
@@ -329,7 +331,8 @@ static void free_parts(parts *p)
 	}
 }
 
-/* The norm, the sum and the rectifier inside the op are those of the three, values and gradients. */
+/* The norm, the sum and the rectifier inside the op are those of the three, values and
+ * gradients. */
 START_TEST(parts_are_the_composition)
 {
 	static const char *const names[] = {"batchnorm", "add", "relu"};
@@ -337,8 +340,8 @@ START_TEST(parts_are_the_composition)
 	ebb_dtype dtype = _i & 2 ? EBB_F64 : EBB_F32;
 	ebb_shape shape = EBB_SHAPE(5, 17, 4, 3);
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x = stored_random(dtype, shape, 1), *r = stored_random(dtype, shape, 2);
-	ebb_tensor *gy = stored_random(dtype, shape, 3), *v, *h, *y, *stage[3], *g[3],
+	ebb_tensor *x = persistent_random(dtype, shape, 1), *r = persistent_random(dtype, shape, 2);
+	ebb_tensor *gy = persistent_random(dtype, shape, 3), *v, *h, *y, *stage[3], *g[3],
 		   *residual = NULL;
 	parts p = {.none = true};
 	ebb_observer o = {.ctx = &p, .recorded = keep_values, .gradient = keep_gradients};

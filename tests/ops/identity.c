@@ -22,7 +22,7 @@ void check_identity(const trial *r)
 {
 	const sample *s = &r->s;
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x[MAX_IN], *by[MAX_IN], *v[MAX_IN], *g[MAX_IN], *y, *jv, *stored;
+	ebb_tensor *x[MAX_IN], *by[MAX_IN], *v[MAX_IN], *g[MAX_IN], *y, *jv, *persistent;
 	int which[MAX_IN], n = 0;
 	bool defined = true;
 	double forward, reverse = 0, size = 1;
@@ -35,7 +35,7 @@ void check_identity(const trial *r)
 	ebb_set_training(t, !s->eval);
 	ebb_seed(t, 1);
 	for (int k = 0; k < s->n; k++) {
-		x[k] = place(t, &s->in[k], ROWS, &stored);
+		x[k] = place(t, &s->in[k], ROWS, &persistent);
 		if (s->in[k].dtype != EBB_F64)
 			continue;
 		which[n] = k;

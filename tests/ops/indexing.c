@@ -179,7 +179,7 @@ static void plain_std(const array *x, int n, int v, array *y)
 }
 
 /* Factors that are 0: the gradient is the product of the others, to any order. */
-static void zero_factors(void)
+static void zero_operands(void)
 {
 	const double values[] = {2, 0, 3, 5, 7, /**/ 0, 2, 0, 3, 4, /**/ 0, 0, 0, 1, 2};
 	ebb_tape *t = ebb_tape_new();
@@ -444,7 +444,7 @@ const entry indexing_ops[] = {
 		.reference = plain_prod,
 		.samples = FOLDS " | - #0 | 1 #0 | 0x3 #1 | 0x3 #0f | 7x2 #1",
 		.refused = "2x3 #3 | - #1 | i5:2x3 #0",
-		.property = zero_factors,
+		.property = zero_operands,
 		SINGLE},
 	{.name = "std",
 		.call = call_std,

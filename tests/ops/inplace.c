@@ -1,4 +1,5 @@
-/* inplace.c - batch norm and pooling over their own input: where nobody needs that, and nowhere else. */
+/* inplace.c - batch norm and pooling over their own input: where nobody needs that, and nowhere
+ * else. */
 #include <string.h>
 
 #include "tests/ops/ops_test.h"
@@ -104,7 +105,7 @@ START_TEST(others_keep_it)
 	ebb_tensor *x = ebb_neg(f.t, f.x), *same = ebb_neg(f.t, f.x);
 	ebb_tensor *view = ebb_reshape(f.t, x, EBB_SHAPE(2, CHANNELS, SIDE * SIDE));
 	ebb_tensor *want = norm(&f, x, NULL, true, false),
-		   *stored = norm(&f, f.x, NULL, true, false);
+		   *persistent = norm(&f, f.x, NULL, true, false);
 	ebb_tensor *twice = norm(&f, same, same, true, false), *y;
 	double first;
 
@@ -112,10 +113,10 @@ START_TEST(others_keep_it)
 	check_same(y, want);
 	for (int64_t i = 0; i < ebb_count(view); i++)
 		ck_assert_double_eq(ebb_at(view, i), ebb_at(same, i));
-	check_same(norm(&f, f.x, NULL, true, true), stored);
-	check_same(norm(&f, f.x, NULL, true, true), stored);
+	check_same(norm(&f, f.x, NULL, true, true), persistent);
+	check_same(norm(&f, f.x, NULL, true, true), persistent);
 	check_same(norm(&f, same, same, true, true), twice);
-	/* A part of a stored tensor is nobody's to overwrite, though it is an op's result. */
+	/* A part of a persistent tensor is nobody's to overwrite, though it is an op's result. */
 	first = ebb_at(f.x, 0);
 	norm(&f, ebb_slice(f.t, f.x, 0, 0, 1, 1), NULL, true, true);
 	norm(&f, ebb_reshape(f.t, f.x, EBB_SHAPE(2, CHANNELS, SIDE * SIDE)), NULL, false, true);
@@ -198,57 +199,58 @@ static ebb_tensor *pooled(ebb_tape *t, ebb_tensor *x, bool inplace)
 /* Large enough for the heap, whose memory goes back as far as the maxima do not need it. */
 START_TEST(maxima_take_the_place)
 {
-	ebb_tensor *stored = filled(EBB_SHAPE(2, LINE, WIDE, WIDE), 1), *x, *want, *y, *other;
+	ebb_tensor *persistent = filled(EBB_SHAPE(2, LINE, WIDE, WIDE), 1), *x, *want, *y, *other;
 	ebb_tape *t = ebb_tape_new();
 	const char *place;
 	size_t held;
 
 	ebb_set_recording(t, false);
-	want = pooled(t, stored, false);
-	x = ebb_neg(t, ebb_neg(t, stored));
+	want = pooled(t, persistent, false);
+	x = ebb_neg(t, ebb_neg(t, persistent));
 	held = ebb_memory_of(t).in_use;
 	place = ebb_data(x);
 	y = pooled(t, x, true);
 	check_same(y, want);
 	ck_assert_ptr_eq(ebb_data(y), place);
-	ck_assert_uint_le(ebb_memory_of(t).in_use, held - (size_t)ebb_count(stored) * 4 * 5 / 7);
+	ck_assert_uint_le(
+		ebb_memory_of(t).in_use, held - (size_t)ebb_count(persistent) * 4 * 5 / 7);
 	/* Somebody else's from here on. */
-	other = ebb_zeros(t, EBB_SHAPE(ebb_count(stored) / 2));
+	other = ebb_zeros(t, EBB_SHAPE(ebb_count(persistent) / 2));
 	ck_assert((const char *)ebb_data(other) > place);
 	check_same(y, want);
 	ck_assert(!ebb_failed(t));
 	ck_assert_ptr_null(ebb_neg(t, x));
 	ck_assert_ptr_nonnull(strstr(ebb_error_message(t), "released"));
 	ebb_tape_free(t);
-	ebb_tensor_free(stored);
+	ebb_tensor_free(persistent);
 }
 END_TEST
 
-/* A view, a stored tensor, windows that begin before their place, parts of cache lines. */
+/* A view, a persistent tensor, windows that begin before their place, parts of cache lines. */
 START_TEST(maxima_of_what_others_need)
 {
-	ebb_tensor *stored = filled(EBB_SHAPE(2, LINE, 12, 12), 1), *x, *view, *y;
+	ebb_tensor *persistent = filled(EBB_SHAPE(2, LINE, 12, 12), 1), *x, *view, *y;
 	ebb_tape *t = ebb_tape_new();
 
 	ebb_set_recording(t, false);
-	x = ebb_neg(t, stored);
+	x = ebb_neg(t, persistent);
 	view = ebb_reshape(t, x, EBB_SHAPE(2, LINE, 144));
 	y = pooled(t, x, true);
-	check_same(y, pooled(t, ebb_neg(t, stored), false));
-	check_same(view, ebb_reshape(t, ebb_neg(t, stored), EBB_SHAPE(2, LINE, 144)));
-	y = pooled(t, stored, false);
-	check_same(pooled(t, stored, true), y);
-	check_same(pooled(t, stored, false), y);
-	check_same(ebb_maxpool2d(t, ebb_neg(t, stored), .kernel = 3, .stride = 1, .pad = 1,
+	check_same(y, pooled(t, ebb_neg(t, persistent), false));
+	check_same(view, ebb_reshape(t, ebb_neg(t, persistent), EBB_SHAPE(2, LINE, 144)));
+	y = pooled(t, persistent, false);
+	check_same(pooled(t, persistent, true), y);
+	check_same(pooled(t, persistent, false), y);
+	check_same(ebb_maxpool2d(t, ebb_neg(t, persistent), .kernel = 3, .stride = 1, .pad = 1,
 			   .inplace = true),
-		ebb_maxpool2d(t, ebb_neg(t, stored), .kernel = 3, .stride = 1, .pad = 1));
-	x = ebb_slice(t, stored, 1, 0, 7, 1);
+		ebb_maxpool2d(t, ebb_neg(t, persistent), .kernel = 3, .stride = 1, .pad = 1));
+	x = ebb_slice(t, persistent, 1, 0, 7, 1);
 	check_same(pooled(t, ebb_neg(t, x), true), pooled(t, ebb_neg(t, x), false));
 	ck_assert_msg(!ebb_failed(t), "%s", ebb_error_message(t));
-	ck_assert_ptr_null(ebb_avgpool2d(t, stored, .kernel = 2, .inplace = true));
+	ck_assert_ptr_null(ebb_avgpool2d(t, persistent, .kernel = 2, .inplace = true));
 	ck_assert_ptr_nonnull(strstr(ebb_error_message(t), ".inplace"));
 	ebb_tape_free(t);
-	ebb_tensor_free(stored);
+	ebb_tensor_free(persistent);
 }
 END_TEST
 
@@ -286,23 +288,23 @@ END_TEST
 
 START_TEST(gradients_of_maxima)
 {
-	ebb_tensor *stored = filled(EBB_SHAPE(2, LINE, 9, 9), 1), *g[2], *index = NULL, *y;
+	ebb_tensor *persistent = filled(EBB_SHAPE(2, LINE, 9, 9), 1), *g[2], *index = NULL, *y;
 	ebb_tape *t = ebb_tape_new();
 
-	ebb_set_requires_grad(stored, true);
+	ebb_set_requires_grad(persistent, true);
 	for (int inplace = 0; inplace <= 1; inplace++) {
-		y = pooled(t, ebb_square(t, stored), inplace);
-		ck_assert_msg(
-			ebb_grad(t, ebb_sum(t, ebb_square(t, y)), 1, &stored, &g[inplace], NULL),
+		y = pooled(t, ebb_square(t, persistent), inplace);
+		ck_assert_msg(ebb_grad(t, ebb_sum(t, ebb_square(t, y)), 1, &persistent, &g[inplace],
+				      NULL),
 			"%s", ebb_error_message(t));
 	}
 	check_same(g[0], g[1]);
 	ebb_set_recording(t, false);
-	y = ebb_maxpool2d(t, ebb_neg(t, stored), .kernel = 2, .index = &index, .inplace = true);
-	check_same(y, ebb_maxpool2d(t, ebb_neg(t, stored), .kernel = 2));
+	y = ebb_maxpool2d(t, ebb_neg(t, persistent), .kernel = 2, .index = &index, .inplace = true);
+	check_same(y, ebb_maxpool2d(t, ebb_neg(t, persistent), .kernel = 2));
 	ck_assert_ptr_nonnull(index);
 	ebb_tape_free(t);
-	ebb_tensor_free(stored);
+	ebb_tensor_free(persistent);
 }
 END_TEST
 

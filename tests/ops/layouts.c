@@ -2,7 +2,7 @@
 #include "tests/ops/ops_test.h"
 
 const char *const layout_names[] = {
-	"row-major", "transposed", "reversed", "sliced", "expanded", "channels-last", "stored"};
+	"row-major", "transposed", "reversed", "sliced", "expanded", "channels-last", "persistent"};
 
 static int repeated_axis(const array *a)
 {
@@ -18,7 +18,7 @@ bool layout_applies(layout l, const array *a)
 	switch (l) {
 	case ROWS:
 		return true;
-	case STORED:
+	case PERSISTENT:
 		return a->dtype != EBB_DEFAULT;
 	case TRANSPOSED:
 		return a->shape.ndim >= 2;
@@ -156,7 +156,7 @@ static ebb_tensor *place_expanded(ebb_tape *t, const array *a)
 	return ebb_expand(t, leaf(t, &b), a->shape);
 }
 
-static ebb_tensor *place_stored(ebb_tape *t, const array *a, bool channels_last)
+static ebb_tensor *place_persistent(ebb_tape *t, const array *a, bool channels_last)
 {
 	ebb_dtype dtype = a->dtype == EBB_F64 ? ebb_default_dtype(t) : a->dtype;
 	ebb_tensor *x = ebb_tensor_new(dtype, a->shape, channels_last, NULL);
@@ -183,9 +183,9 @@ static ebb_tensor *place_stored(ebb_tape *t, const array *a, bool channels_last)
 	return x;
 }
 
-ebb_tensor *place(ebb_tape *t, const array *a, layout l, ebb_tensor **stored)
+ebb_tensor *place(ebb_tape *t, const array *a, layout l, ebb_tensor **persistent)
 {
-	*stored = NULL;
+	*persistent = NULL;
 	if (a->dtype == EBB_DEFAULT)
 		return NULL;
 	switch (l) {
@@ -198,8 +198,8 @@ ebb_tensor *place(ebb_tape *t, const array *a, layout l, ebb_tensor **stored)
 	case EXPANDED:
 		return place_expanded(t, a);
 	case CHANNELS_LAST:
-	case STORED:
-		return *stored = place_stored(t, a, l == CHANNELS_LAST);
+	case PERSISTENT:
+		return *persistent = place_persistent(t, a, l == CHANNELS_LAST);
 	default:
 		return leaf(t, a);
 	}

@@ -154,7 +154,7 @@ static void points(ebb_dtype dtype, const char *domain, double *x)
 	}
 }
 
-static void walk(const row *r, ebb_dtype dtype)
+static void check_row(const row *r, ebb_dtype dtype)
 {
 	static const char *const what[] = {"value", "derivative", "second derivative"};
 	ebb_tape *t = new_tape(dtype);
@@ -199,7 +199,7 @@ START_TEST(functions_and_slopes_equal_their_limits)
 {
 	for (int k = 0; k < 2; k++)
 		if (types[k] == EBB_F32 || is_wide())
-			walk(&rows[_i], types[k]);
+			check_row(&rows[_i], types[k]);
 }
 END_TEST
 

@@ -315,13 +315,14 @@ static void running_statistics(void)
 		ebb_dtype dtype = k % 2 ? EBB_F32 : EBB_F64;
 		array x = array_random(shapes[k % 4], (uint64_t)k);
 		ebb_tape *t = ebb_tape_new();
-		ebb_tensor *mean = ebb_tensor_new(dtype, EBB_SHAPE(3), false, NULL), *stored,
+		ebb_tensor *mean = ebb_tensor_new(dtype, EBB_SHAPE(3), false, NULL), *persistent,
 			   *var = ebb_tensor_new(dtype, EBB_SHAPE(3), false, NULL), *in, *y, *g;
 		double m = momenta[k / 4][1];
 		int64_t rows = x.count / 3, inner = rows / x.shape.dims[0];
 
 		ebb_set_default_dtype(t, dtype);
-		in = place(t, &x, k % 8 >= 4 && x.shape.ndim > 2 ? CHANNELS_LAST : ROWS, &stored);
+		in = place(
+			t, &x, k % 8 >= 4 && x.shape.ndim > 2 ? CHANNELS_LAST : ROWS, &persistent);
 		y = ebb_batchnorm(t, in, NULL, NULL, mean, var, .momentum = momenta[k / 4][0]);
 		/* A gradient, and one that is recorded, leave the statistics alone. */
 		ck_assert(ebb_grad(
@@ -342,7 +343,7 @@ static void running_statistics(void)
 				ebb_at(var, c), m * squares / (double)(rows - 1), 1e-6);
 		}
 		ebb_tape_free(t);
-		ebb_tensor_free(stored);
+		ebb_tensor_free(persistent);
 		ebb_tensor_free(mean);
 		ebb_tensor_free(var);
 	}
@@ -366,7 +367,7 @@ static void dropout_masks(void)
 		double p = k % 2 ? 0.25 : 0.6, zeros = 0, sum = 0;
 		ebb_tape *t = ebb_tape_new();
 		array a = array_new(EBB_SHAPE(10, 20, 25, 4));
-		ebb_tensor *x, *y, *g, *again, *stored, *u;
+		ebb_tensor *x, *y, *g, *again, *persistent, *u;
 
 		ebb_set_default_dtype(t, k < 3 ? EBB_F32 : EBB_F64);
 		for (int64_t i = 0; i < a.count; i++)
@@ -375,7 +376,7 @@ static void dropout_masks(void)
 			(layout)(k % 3 == 1   ? CHANNELS_LAST
 				 : k % 3 == 2 ? TRANSPOSED
 					      : ROWS),
-			&stored);
+			&persistent);
 		y = ebb_dropout(t, x, p);
 		/* An incoming gradient in another order than y. */
 		u = ebb_transpose(t, ebb_ones(t, EBB_SHAPE(10, 4, 25, 20)), 1, 3);
@@ -405,7 +406,7 @@ static void dropout_masks(void)
 		assert_refused(t, EBB_INVALID, ebb_dropout(t, x, -0.1), "dropout");
 		assert_refused(t, EBB_INVALID, ebb_dropout(t, x, NAN), "dropout");
 		ebb_tape_free(t);
-		ebb_tensor_free(stored);
+		ebb_tensor_free(persistent);
 	}
 }
 

@@ -179,7 +179,7 @@ START_TEST(norms_of_any_magnitude)
 }
 END_TEST
 
-/* Their second derivatives, of the size of 1/x, have powers of x above x^-1 on the way. */
+/* Their second derivatives, of the size of 1/x, have powers of x above x^-1 on the variant. */
 START_TEST(first_derivatives_of_norms_below_one)
 {
 	check_everywhere(norm, 0.5, false);

@@ -1,6 +1,6 @@
 /*
- * memory.c - every op, its gradient and the gradient of that, while any one request for memory is refused:
- * an error that says so, nothing kept, and the same op succeeds afterwards.
+ * memory.c - every op, its gradient and the gradient of that, while any one request for memory
+ * is refused: an error that says so, nothing kept, and the same op succeeds afterwards.
  */
 #include "tests/ops/ops_test.h"
 #include "tests/support/refusals.h"
@@ -45,7 +45,8 @@ static ebb_tensor *cotangent(ebb_tape *t, const run *r, const ebb_tensor *y)
 	return ebb_slice(t, g, last, 0, 2 * size, 2);
 }
 
-/* The result, its gradient by every variable, recorded and not, and the gradients of the recorded ones. */
+/* The result, its gradient by every variable, recorded and not, and the gradients of the recorded
+ * ones. */
 static bool differentiate(ebb_tape *t, const run *r, ebb_tensor *y)
 {
 	ebb_tensor *x[MAX_IN + 1], *g[MAX_IN + 1], *h[MAX_IN + 1], *gy;

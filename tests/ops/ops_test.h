@@ -2,7 +2,7 @@
  * ops_test.h - the tests of every op as data.
  *
  * An entry holds the call of an op, its value (a plain loop in double, written without the
- * library), and the samples of its inputs.  walk.c tests every entry: values, memory orders,
+ * library), and the samples of its inputs.  every_op.c tests every entry: values, memory orders,
  * types, gradients of first and second order, errors.  The names of the ops come from the
  * headers of ops/, so an op without an entry fails the suite.
  */
@@ -125,7 +125,7 @@ typedef enum layout {
 	SLICED,        /* every second element of a block whose others are NaN */
 	EXPANDED,      /* stride 0 along the last axis that is longer than 1 */
 	CHANNELS_LAST, /* axis 1 innermost */
-	STORED,        /* a stored tensor, rather than the tape's */
+	PERSISTENT,    /* a persistent tensor, rather than the tape's */
 	LAYOUT_COUNT
 } layout;
 
@@ -134,8 +134,8 @@ bool layout_applies(layout l, const array *a);
 /* The values an expanded tensor can hold: those at position 0 of its repeated axis. */
 void repeat_values(array *a);
 /* a as a tensor on t: a variable seen through views, or a constant if it is of integers.
- * *stored receives what the caller must free after the tape, or NULL. */
-ebb_tensor *place(ebb_tape *t, const array *a, layout l, ebb_tensor **stored);
+ * *persistent receives what the caller must free after the tape, or NULL. */
+ebb_tensor *place(ebb_tape *t, const array *a, layout l, ebb_tensor **persistent);
 
 /* ---- Runs (runs.c) ------------------------------------------------------------------ */
 

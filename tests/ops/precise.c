@@ -93,11 +93,11 @@ distribution distribution_of(int n, const double *x)
 	return d;
 }
 
-const char *const way_names[] = {"cross_entropy", "cross_entropy of weights",
+const char *const loss_names[] = {"cross_entropy", "cross_entropy of weights",
 	"cross_entropy of soft targets", "cross_entropy of soft targets and weights",
 	"nll_loss of log_softmax", "kl_div of log_softmax"};
 
-ebb_tensor *loss_of(int way, ebb_tensor *x, int k)
+ebb_tensor *loss_of(int kind, ebb_tensor *x, int k)
 {
 	int64_t n = ebb_size(x, 1);
 	double onehot[MOST] = {0};
@@ -105,7 +105,7 @@ ebb_tensor *loss_of(int way, ebb_tensor *x, int k)
 
 	onehot[k] = 1;
 	target = row(n, onehot);
-	switch (way) {
+	switch (kind) {
 	case LABEL:
 		return ebb_cross_entropy(t, x, label(k));
 	case WEIGHT:

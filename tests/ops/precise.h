@@ -1,6 +1,6 @@
 /*
- * precise.h - what the tests of small results share: values of either type against references in long
- * double, relative to what is wanted; and losses written in several ways.
+ * precise.h - what the tests of small results share: values of either type against references in
+ * long double, relative to what is wanted; and losses written in several ways.
  */
 #ifndef EBB_TESTS_PRECISE_H
 #define EBB_TESTS_PRECISE_H
@@ -37,8 +37,8 @@ typedef struct distribution {
 distribution distribution_of(int n, const double *x);
 
 /* Ways to write -log p of class k of the softmax of x [1,n]. */
-enum { LABEL, WEIGHT, SOFT, SOFT_WEIGHT, NLL, DIVERGENCE, WAYS };
-extern const char *const way_names[];
-ebb_tensor *loss_of(int way, ebb_tensor *x, int k);
+enum { LABEL, WEIGHT, SOFT, SOFT_WEIGHT, NLL, DIVERGENCE, LOSSES };
+extern const char *const loss_names[];
+ebb_tensor *loss_of(int kind, ebb_tensor *x, int k);
 
 #endif

@@ -2,14 +2,14 @@
 #include "tests/ops/ops_test.h"
 
 /* Calls back for every product that convolution sums: the positions of its y, x and w. */
-typedef struct walk {
+typedef struct conv_loops {
 	const conv_case *c;
 	ebb_shape x, w, y;
 	int64_t yi, xi, wi;
 	/* where the loop stands */
 	int64_t n, o, i, j, k, u, v;
 	bool started;
-} walk;
+} conv_loops;
 
 static ebb_shape conv_shape(const ebb_shape *x, const ebb_shape *w, const conv_case *c)
 {
@@ -24,7 +24,7 @@ static ebb_shape conv_shape(const ebb_shape *x, const ebb_shape *w, const conv_c
 	return s;
 }
 
-static bool step(walk *s)
+static bool step(conv_loops *s)
 {
 	if (!s->started) {
 		s->started = true;
@@ -51,7 +51,7 @@ static bool step(walk *s)
 	return ++s->n < s->y.dims[0];
 }
 
-static bool next_product(walk *s)
+static bool next_product(conv_loops *s)
 {
 	while (step(s)) {
 		int64_t row = s->i * s->c->stride[0] + s->u * s->c->dilation[0] - s->c->before[0];
@@ -70,7 +70,8 @@ static bool next_product(walk *s)
 
 array plain_conv(const array *x, const array *w, const array *b, const conv_case *c)
 {
-	walk s = {.c = c, .x = x->shape, .w = w->shape, .y = conv_shape(&x->shape, &w->shape, c)};
+	conv_loops s = {
+		.c = c, .x = x->shape, .w = w->shape, .y = conv_shape(&x->shape, &w->shape, c)};
 	array y = array_new(s.y);
 
 	for (int64_t i = 0; b && b->v && i < y.count; i++)
@@ -82,7 +83,7 @@ array plain_conv(const array *x, const array *w, const array *b, const conv_case
 
 array plain_conv_gx(const array *gy, const array *w, ebb_shape x, const conv_case *c)
 {
-	walk s = {.c = c, .x = x, .w = w->shape, .y = gy->shape};
+	conv_loops s = {.c = c, .x = x, .w = w->shape, .y = gy->shape};
 	array gx = array_new(x);
 
 	while (next_product(&s))
@@ -92,7 +93,7 @@ array plain_conv_gx(const array *gy, const array *w, ebb_shape x, const conv_cas
 
 array plain_conv_gw(const array *gy, const array *x, ebb_shape w, const conv_case *c)
 {
-	walk s = {.c = c, .x = x->shape, .w = w, .y = gy->shape};
+	conv_loops s = {.c = c, .x = x->shape, .w = w, .y = gy->shape};
 	array gw = array_new(w);
 
 	while (next_product(&s))

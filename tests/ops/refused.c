@@ -1,6 +1,7 @@
 /*
- * refused.c - what ops refuse beside the samples of their entries: every op on a failed tape, a NULL in the place
- * of every input, options and shapes at the edges of what fits; and that nothing is written then.
+ * refused.c - what ops refuse beside the samples of their entries: every op on a failed tape, a
+ * NULL in the place of every input, options and shapes at the edges of what fits; and that
+ * nothing is written then.
  */
 #include "tests/ops/ops_test.h"
 
@@ -25,7 +26,7 @@ static const entry *const TABLES[] = {elementwise_ops, activation_ops, reduction
 	indexing_ops, product_ops, spatial_ops, norm_ops, loss_ops, creation_ops};
 enum { TABLE_COUNT = sizeof TABLES / sizeof *TABLES };
 
-/* ---- Every op ------------------------------------------------------------------------------------ */
+/* ---- Every op -------------------------------------------------------------------------------- */
 
 static void place_all(const entry *e, const sample *s, ebb_tensor **x)
 {
@@ -50,7 +51,8 @@ static void try_failed_tape(const entry *e, const sample *s)
 	ebb_clear_error(t);
 }
 
-/* A NULL is an error with the caller's line, or an input that may be left out; the first input may not. */
+/* A NULL is an error with the caller's line, or an input that may be left out; the first input may
+ * not. */
 static void try_null_inputs(const entry *e, const sample *s)
 {
 	for (int k = 0; k < s->n; k++) {
@@ -86,7 +88,7 @@ START_TEST(failed_tapes_and_missing_inputs)
 }
 END_TEST
 
-/* ---- Shapes -------------------------------------------------------------------------------------- */
+/* ---- Shapes ---------------------------------------------------------------------------------- */
 
 #define zeros(...) ebb_zeros(t, EBB_SHAPE(__VA_ARGS__))
 
@@ -169,7 +171,7 @@ START_TEST(splits_that_do_not_fit)
 }
 END_TEST
 
-/* ---- Convolutions and pooling ---------------------------------------------------------------------- */
+/* ---- Convolutions and pooling ---------------------------------------------------------------- */
 
 START_TEST(images_and_kernels_that_do_not_fit)
 {
@@ -260,7 +262,7 @@ START_TEST(upsampling_to_no_size)
 }
 END_TEST
 
-/* ---- Norms and losses -------------------------------------------------------------------------------- */
+/* ---- Norms and losses ------------------------------------------------------------------------ */
 
 START_TEST(norms_with_options_that_do_not_fit)
 {
@@ -348,9 +350,10 @@ START_TEST(attention_with_operands_that_do_not_fit)
 }
 END_TEST
 
-/* ---- Not refused, but at the edge -------------------------------------------------------------------- */
+/* ---- Not refused, but at the edge ------------------------------------------------------------ */
 
-/* An operand in channels-last order of fewer axes than the result does not set the result's order. */
+/* An operand in channels-last order of fewer axes than the result does not set the result's
+ * order. */
 START_TEST(a_comparison_with_an_operand_of_fewer_axes)
 {
 	ebb_tensor *image = ebb_tensor_new(EBB_F64, EBB_SHAPE(1, 2, 2, 2), true, NULL), *y;

@@ -92,10 +92,10 @@ static void second_order(ebb_tape *t, const targets *inputs, const targets *all,
 }
 
 static void differentiate(ebb_tape *t, const sample *s, const setting *set, ebb_tensor *const *x,
-	ebb_tensor *y, const array *u, const array *v, outcome *o, ebb_tensor **stored)
+	ebb_tensor *y, const array *u, const array *v, outcome *o, ebb_tensor **persistent)
 {
 	targets inputs = variables(s, set, x), all = inputs;
-	ebb_tensor *g[MAX_IN], *recorded[MAX_IN], *gy = place(t, u, set->of[s->n], stored);
+	ebb_tensor *g[MAX_IN], *recorded[MAX_IN], *gy = place(t, u, set->of[s->n], persistent);
 
 	if (is_constant(set, s->n)) {
 		gy = ebb_detach(t, gy);
@@ -121,7 +121,7 @@ static void run(const entry *e, const sample *s, const array *u, const array *v,
 	outcome *o)
 {
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x[MAX_IN], *y, *stored[MAX_IN + 1] = {NULL};
+	ebb_tensor *x[MAX_IN], *y, *persistent[MAX_IN + 1] = {NULL};
 	array again;
 
 	*o = (outcome){0};
@@ -130,7 +130,7 @@ static void run(const entry *e, const sample *s, const array *u, const array *v,
 	ebb_set_training(t, !s->eval);
 	ebb_seed(t, 1);
 	for (int k = 0; k < s->n; k++) {
-		x[k] = place(t, &s->in[k], set->of[k], &stored[k]);
+		x[k] = place(t, &s->in[k], set->of[k], &persistent[k]);
 		if (x[k] && (is_constant(set, k) || e->result != EBB_DEFAULT))
 			x[k] = ebb_detach(t, x[k]);
 	}
@@ -141,7 +141,7 @@ static void run(const entry *e, const sample *s, const array *u, const array *v,
 		"%s: the result is %s", where, ebb_dtype_name(ebb_dtype_of(y)));
 	o->y = array_of(y);
 	if (!e->waived[GRADIENT])
-		differentiate(t, s, set, x, y, u, v, o, &stored[s->n]);
+		differentiate(t, s, set, x, y, u, v, o, &persistent[s->n]);
 	ebb_set_recording(t, false);
 	ebb_seed(t, 1);
 	y = e->call(t, x, s->n, s->variant);
@@ -153,7 +153,7 @@ static void run(const entry *e, const sample *s, const array *u, const array *v,
 	expect_close("without recording", &again, &o->y, 0);
 	ebb_tape_free(t);
 	for (int k = 0; k <= s->n; k++)
-		ebb_tensor_free(stored[k]);
+		ebb_tensor_free(persistent[k]);
 }
 
 /* ---- All settings of a sample ------------------------------------------------------- */
@@ -238,7 +238,7 @@ void try_settings(const trial *r, ebb_dtype dtype)
 			const array *a = k < n ? &r->s.in[k] : &r->u;
 			setting one = {.dtype = dtype};
 
-			if (!layout_applies((layout)l, a) || (l == STORED && k == n))
+			if (!layout_applies((layout)l, a) || (l == PERSISTENT && k == n))
 				continue;
 			one.of[k] = all.of[k] = (layout)l;
 			applied++;
@@ -286,7 +286,7 @@ void try_variables(const trial *r)
 	const sample *s = &r->s;
 
 	for (int only = 0; only < s->n; only++) {
-		ebb_tensor *x[MAX_IN], *stored[MAX_IN];
+		ebb_tensor *x[MAX_IN], *persistent[MAX_IN];
 		ebb_tape *t;
 		char expected[100];
 
@@ -295,7 +295,7 @@ void try_variables(const trial *r)
 		t = ebb_tape_new();
 		ebb_set_default_dtype(t, EBB_F64);
 		for (int k = 0; k < s->n; k++) {
-			x[k] = place(t, &s->in[k], ROWS, &stored[k]);
+			x[k] = place(t, &s->in[k], ROWS, &persistent[k]);
 			if (x[k] && k != only)
 				x[k] = ebb_detach(t, x[k]);
 		}

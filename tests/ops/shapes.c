@@ -116,8 +116,8 @@ static void orders(void)
 	ebb_tape_free(t);
 }
 
-/* Parts of an image with its channels last, which are no block of memory, make such images again: by
- * padding, joining, and as the gradient of a part. */
+/* Parts of an image with its channels last, which are no block of memory, make such images
+ * again: by padding, joining, and as the gradient of a part. */
 static void orders_of_parts(void)
 {
 	for (int last = 0; last <= 1; last++) {

@@ -11,7 +11,7 @@ static void check(const char *name, function *f, int n, const ebb_shape *shapes)
 	bool ok;
 
 	for (int k = 0; k < n; k++)
-		x[k] = stored_random(EBB_F64, shapes[k], (uint64_t)k + 1);
+		x[k] = persistent_random(EBB_F64, shapes[k], (uint64_t)k + 1);
 	ok = ebb_gradcheck(
 		f, NULL, n, (const ebb_tensor *const *)x, .second = true, .error = &error);
 	ck_assert_msg(ok, "%s: %s", name, error.message);
@@ -21,7 +21,7 @@ static void check(const char *name, function *f, int n, const ebb_shape *shapes)
 		ebb_tape *t = ebb_tape_new();
 
 		for (int k = 0; k < n; k++) {
-			x[k] = stored_random((ebb_dtype)dtype, shapes[k], (uint64_t)k + 1);
+			x[k] = persistent_random((ebb_dtype)dtype, shapes[k], (uint64_t)k + 1);
 			ebb_set_requires_grad(x[k], true);
 			in[k] = x[k];
 		}
@@ -89,12 +89,12 @@ static ebb_tensor *views_and_whole(ebb_tape *t, ebb_tensor **x, void *ctx)
 {
 	ebb_tensor *top = ebb_slice(t, x[0], 0, 0, 2, 1),
 		   *every = ebb_slice(t, x[0], 0, 0, EBB_END, 2);
-	ebb_tensor *turned = ebb_transpose(t, x[0], 0, 1),
+	ebb_tensor *transposed = ebb_transpose(t, x[0], 0, 1),
 		   *flat = ebb_reshape(t, x[0], EBB_SHAPE(-1));
 
 	(void)ctx;
 	return ebb_add(t, ebb_sum(t, ebb_mul(t, top, every)),
-		ebb_add(t, ebb_sum(t, ebb_square(t, ebb_matmul(t, turned, x[0]))),
+		ebb_add(t, ebb_sum(t, ebb_square(t, ebb_matmul(t, transposed, x[0]))),
 			ebb_norm(t, flat)));
 }
 
@@ -142,7 +142,7 @@ START_TEST(gradients_add_up)
 }
 END_TEST
 
-/* A tensor whose gradient is asked for may itself be on the way to another. */
+/* A tensor whose gradient is asked for may itself be on the variant to another. */
 START_TEST(intermediates_and_leaves_together)
 {
 	ebb_tape *t = ebb_tape_new();

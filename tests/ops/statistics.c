@@ -1,4 +1,5 @@
-/* statistics.c - norms of numbers far from 0 and close together, and of very large and small ones. */
+/* statistics.c - norms of numbers far from 0 and close together, and of very large and small
+ * ones. */
 #include "tests/ops/ops_test.h"
 
 enum { N = 3, C = 4, PLANE = 6, COUNT = N * C * PLANE, GROUPS = 2 };
@@ -209,10 +210,10 @@ static void evaluation(ebb_dtype dtype, double about)
 	v = ebb_from_f64(t, EBB_SHAPE(COLS), variances);
 	w = ebb_variable(t, ebb_ones(t, EBB_SHAPE(COLS)));
 	x = ebb_from_f64(t, EBB_SHAPE(BATCHES, COLS), values);
-	for (int way = 0; way < 3; way++) {
-		if (way == 0)
+	for (int variant = 0; variant < 3; variant++) {
+		if (variant == 0)
 			y = ebb_batchnorm(t, x, w, .running_mean = m, .running_var = v);
-		else if (way == 1)
+		else if (variant == 1)
 			y = ebb_batchnorm_relu(t, x, w, .running_mean = m, .running_var = v,
 				.residual = ebb_zeros_like(t, x));
 		else

@@ -84,11 +84,11 @@ START_TEST(infinities_with_weight)
 
 	use_type(_i);
 	v = ebb_variable(t, row(3, x));
-	for (int way = 0; way < WAYS; way++) {
-		loss = loss_of(way, v, 0);
+	for (int variant = 0; variant < LOSSES; variant++) {
+		loss = loss_of(variant, v, 0);
 		ck_assert(ebb_item(loss) == INFINITY);
-		derivatives(way_names[way], loss, v, none, hard, NULL, 16);
-		ck_assert(isnan(ebb_item(loss_of(way, row(3, bad), 1))));
+		derivatives(loss_names[variant], loss, v, none, hard, NULL, 16);
+		ck_assert(isnan(ebb_item(loss_of(variant, row(3, bad), 1))));
 	}
 	loss = ebb_cross_entropy(t, v, row(3, q));
 	ck_assert(ebb_item(loss) == INFINITY);
@@ -189,12 +189,12 @@ START_TEST(nothing_but_minus_infinity)
 		y = ebb_mul(t, ebb_log_softmax(t, v, axis), ebb_neg(t, u));
 		derivatives("log_softmax", y, v, none, minus, zero, 0);
 	}
-	for (int way = 0; way < WAYS; way++) {
-		ebb_tensor *v = ebb_variable(t, row(3, x)), *loss = loss_of(way, v, 1);
+	for (int variant = 0; variant < LOSSES; variant++) {
+		ebb_tensor *v = ebb_variable(t, row(3, x)), *loss = loss_of(variant, v, 1);
 		const long double g[] = {0, -1, 0};
 
 		ck_assert(ebb_item(loss) == INFINITY);
-		derivatives(way_names[way], loss, v, none, g, zero, 0);
+		derivatives(loss_names[variant], loss, v, none, g, zero, 0);
 	}
 }
 END_TEST
@@ -208,14 +208,14 @@ START_TEST(queries_that_see_nothing)
 	use_type(_i);
 	for (int i = 0; i < 12; i++)
 		added[i] = sees[i] ? 0 : -INFINITY;
-	for (int way = 0; way < 4; way++) {
-		bool causal = way % 2;
+	for (int variant = 0; variant < 4; variant++) {
+		bool causal = variant % 2;
 		ebb_tensor *x[3], *y, *g[3], *h[3], *mask;
 
 		for (int k = 0; k < 3; k++)
 			x[k] = ebb_variable(t, ebb_randn(t, EBB_SHAPE(2, k ? 3 : 2, 4)));
-		mask = way < 2 ? ebb_from_u8(t, EBB_SHAPE(2, 2, 3), sees)
-		               : ebb_from_f64(t, EBB_SHAPE(2, 2, 3), added);
+		mask = variant < 2 ? ebb_from_u8(t, EBB_SHAPE(2, 2, 3), sees)
+		                   : ebb_from_f64(t, EBB_SHAPE(2, 2, 3), added);
 		y = ebb_attention(t, x[0], x[1], x[2], .mask = mask, .causal = causal);
 		for (int e = 0; e < 16; e++) {
 			bool blind = e < 4 || (causal && e >= 8 && e < 12);
@@ -276,12 +276,12 @@ START_TEST(infinities_that_are_dropped)
 	use_type(_i);
 	for (int i = 0; i < 64; i++)
 		x[i] = i % 2 ? INFINITY : NAN;
-	for (int way = 0; way < 3; way++) {
+	for (int variant = 0; variant < 3; variant++) {
 		ebb_tensor *v = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(64, 1, 1), x)), *y, *g;
 
-		y = way == 0   ? ebb_dropout(t, v, 0.5)
-		    : way == 1 ? ebb_dropout2d(t, v, 0.5)
-		               : ebb_drop_path(t, v, 0.5);
+		y = variant == 0   ? ebb_dropout(t, v, 0.5)
+		    : variant == 1 ? ebb_dropout2d(t, v, 0.5)
+		                   : ebb_drop_path(t, v, 0.5);
 		ck_assert(ebb_grad(t, ebb_sum(t, y), 1, &v, &g));
 		for (int i = 0; i < 64; i++) {
 			if (ebb_at(g, i) == 0) {
@@ -324,7 +324,7 @@ START_TEST(infinite_distances)
 }
 END_TEST
 
-/* Whatever an ignored row holds, by every way to the loss. */
+/* Whatever an ignored row holds, by every variant to the loss. */
 START_TEST(rows_that_are_ignored)
 {
 	const double bad[] = {NAN, INFINITY, -INFINITY};
@@ -332,21 +332,22 @@ START_TEST(rows_that_are_ignored)
 
 	use_type(_i);
 	for (int k = 0; k < 3; k++)
-		for (int way = 0; way < 4; way++) {
+		for (int variant = 0; variant < 4; variant++) {
 			const double values[] = {bad[k], 1, 1, 2};
 			ebb_tensor *x = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(2, 2), values)),
-				   *w = way & 1 ? ebb_ones(t, EBB_SHAPE(2)) : NULL, *loss, *g, *h;
-			double smoothing = way & 2 ? 0.1 : 0;
+				   *w = variant & 1 ? ebb_ones(t, EBB_SHAPE(2)) : NULL, *loss, *g,
+				   *h;
+			double smoothing = variant & 2 ? 0.1 : 0;
 
 			loss = ebb_cross_entropy(t, x, ebb_from_i64(t, EBB_SHAPE(2), labels),
 				.weight = w, .label_smoothing = smoothing);
-			expect_at(
-				"loss", way, ebb_item(loss), log1pl(expl(-1)) + smoothing / 2, 16);
+			expect_at("loss", variant, ebb_item(loss), log1pl(expl(-1)) + smoothing / 2,
+				16);
 			ck_assert(ebb_grad(t, loss, 1, &x, &g));
 			ck_assert(ebb_grad(t, loss, 1, &x, &h, .create_graph = true));
 			for (int i = 0; i < 2; i++)
 				ck_assert_msg(ebb_at(g, i) == 0 && ebb_at(h, i) == 0,
-					"way %d: %g, %g", way, ebb_at(g, i), ebb_at(h, i));
+					"variant %d: %g, %g", variant, ebb_at(g, i), ebb_at(h, i));
 			ck_assert(ebb_at(g, 2) > 0 && ebb_at(h, 2) > 0);
 			ck_assert(ebb_grad(t, ebb_sum(t, ebb_square(t, h)), 1, &x, &g));
 			ck_assert(ebb_at(g, 0) == 0 && ebb_at(g, 1) == 0 && isfinite(ebb_at(g, 2)));

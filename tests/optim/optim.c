@@ -32,7 +32,7 @@ static void teardown(fixture *f)
 }
 
 /* Zeroes the gradients and deposits g = a*w^2 + c for w (from the loss a/3*w^3 + c*w). */
-static void deposit(fixture *f, double a, double c)
+static void accumulate(fixture *f, double a, double c)
 {
 	ebb_tape *t = f->t;
 	ebb_tensor *cube = ebb_mul(t, ebb_square(t, f->w), f->w), *loss;
@@ -93,7 +93,7 @@ static void follow(fixture *f, ebb_optim *o, update_fn update, const rule *r)
 
 		for (int i = 0; i < N; i++)
 			update(r, &w[i], a * w[i] * w[i] + c, &m[i], &v[i], step);
-		deposit(f, a, c);
+		accumulate(f, a, c);
 		ck_assert_msg(ebb_optim_step(o), "%s", ebb_optim_error(o)->message);
 		for (int i = 0; i < N; i++)
 			ck_assert_msg(fabs(ebb_at(f->w, i) - w[i]) <= tolerance * (1 + fabs(w[i])),
@@ -208,7 +208,7 @@ START_TEST(a_step_needs_a_gradient)
 	ck_assert(!ebb_optim_step(o));
 	ck_assert(strstr(ebb_optim_error(o)->message, "sgd: none of 2 parameters has a gradient"));
 	/* The error stays. */
-	deposit(&f, 1, 1);
+	accumulate(&f, 1, 1);
 	ck_assert(!ebb_optim_step(o));
 	optim_refused(o, EBB_BAD_STATE, "zero_grad");
 	ck_assert_uint_eq(params_hash(f.p), before);
@@ -236,7 +236,7 @@ START_TEST(frozen_parameters_stand_still)
 	ebb_optim *o = ebb_adamw(f.p, .lr = 0.1);
 	uint64_t before;
 
-	deposit(&f, 1, 1);
+	accumulate(&f, 1, 1);
 	ebb_params_freeze(f.p, "fc.w*");
 	before = params_hash(f.p);
 	ck_assert(!ebb_optim_step(o));
@@ -247,7 +247,7 @@ START_TEST(frozen_parameters_stand_still)
 	ck_assert(ebb_at(f.b, 0) < 1);
 	ck_assert_ptr_null(ebb_grad_of(f.w));
 	ebb_params_unfreeze(f.p, "*");
-	deposit(&f, 1, 1);
+	accumulate(&f, 1, 1);
 	before = params_hash(f.p);
 	ck_assert(ebb_optim_step(o));
 	ck_assert_uint_ne(params_hash(f.p), before);
@@ -301,7 +301,7 @@ START_TEST(parameters_added_later)
 	ebb_optim *o = ebb_adam(f.p, .lr = 0.1);
 	ebb_tensor *late;
 
-	deposit(&f, 1, 1);
+	accumulate(&f, 1, 1);
 	ck_assert(ebb_optim_step(o));
 	late = ebb_params_add(f.p, "late", EBB_SHAPE(4), EBB_INIT(EBB_INIT_ZEROS));
 	ck_assert(ebb_backward(f.t, ebb_sum(f.t, late)));
@@ -342,13 +342,13 @@ START_TEST(checks_for_finite_gradients)
 				  *trusting = ebb_sgd(f.p);
 			uint64_t before = params_hash(f.p);
 
-			deposit(&f, 1, infinite ? INFINITY : NAN);
+			accumulate(&f, 1, infinite ? INFINITY : NAN);
 			ck_assert(!ebb_optim_step(o));
 			optim_refused(o, EBB_NOT_FINITE, "\"fc.weight\"");
 			ck_assert_uint_eq(params_hash(f.p), before);
-			deposit(&f, 1, 1);
+			accumulate(&f, 1, 1);
 			ck_assert(ebb_optim_step(o));
-			deposit(&f, 1, NAN);
+			accumulate(&f, 1, NAN);
 			ck_assert(ebb_optim_step(trusting));
 			ck_assert(isnan(ebb_at(f.w, 0)));
 			ebb_optim_free(o);
@@ -412,7 +412,7 @@ START_TEST(a_step_raises_the_version)
 	ebb_optim *o = ebb_sgd(f.p);
 	ebb_tensor *loss;
 
-	deposit(&f, 1, 1);
+	accumulate(&f, 1, 1);
 	loss = ebb_sum(f.t, ebb_square(f.t, f.w));
 	ck_assert(ebb_optim_step(o));
 	ck_assert(!ebb_backward(f.t, loss));
@@ -434,7 +434,7 @@ START_TEST(memory)
 
 		counting_allocator_install(&a);
 		f = setup(EBB_F32);
-		deposit(&f, 1, 1);
+		accumulate(&f, 1, 1);
 		a.fail_at = a.calls + fail_at;
 		o = ebb_adam(f.p);
 		done = a.refused == 0;

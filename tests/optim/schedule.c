@@ -46,8 +46,8 @@ START_TEST(warmup)
 }
 END_TEST
 
-/* 0.1 * 10 - 1 is 0 where the product is rounded first; fused, it is 5.6e-17, and the peak would come a step
- * late. */
+/* 0.1 * 10 - 1 is 0 where the product is rounded first; fused, it is 5.6e-17, and the peak would
+ * come a step late. */
 START_TEST(one_cycle_peaks_at_its_step)
 {
 	ck_assert_double_eq(ebb_schedule_one_cycle(0, 10, 0.1, 0, 0), 1);

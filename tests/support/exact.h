@@ -15,7 +15,7 @@
 
 typedef long double wide;
 
-/* ---- Functions for the column EXACT ----------------------------------------------------------- */
+/* ---- Functions for the column EXACT ---------------------------------------------------------- */
 
 #define PI 3.141592653589793238462643383279502884L
 #define SELU_SCALE 1.0507009873554804934L
@@ -122,7 +122,7 @@ static inline wide binary_cross_entropy(wide x, wide t)
 	return log1pl(expl(x)) - x * t;
 }
 
-/* ---- The columns ------------------------------------------------------------------------------ */
+/* ---- The columns ----------------------------------------------------------------------------- */
 
 #define EXACT(value, first, second)                                                                \
 	{                                                                                          \
@@ -167,7 +167,7 @@ static inline wide exact_binary(ebb_binary_fn f, wide a, wide b, wide p)
 }
 #undef EXACT
 
-/* ---- The column DOMAIN ------------------------------------------------------------------------ */
+/* ---- The column DOMAIN ----------------------------------------------------------------------- */
 
 /* As the letters of an entry's values (tests/ops/ops_test.h). */
 #define ANY "a"

@@ -1,10 +1,10 @@
 /*
  * refusals.h - requests for memory inside the library that are refused one at a time.
  *
- * The pool and the arenas serve most requests from memory that they have, so an allocator that fails
- * (counting_allocator) reaches few of the places that ask.  Here the linker puts the functions below in place of
- * ebb_pool_take, ebb_arena_take, ebb_grow, ebb_storage_new and ebb_alloc_zeroed, wherever another file calls
- * them (-Wl,--wrap; tests/meson.build).
+ * The pool and the arenas serve most requests from memory that they have, so an allocator that
+ * fails (counting_allocator) reaches few of the places that ask.  Here the linker puts the
+ * functions below in place of ebb_pool_take, ebb_arena_take, ebb_grow, ebb_storage_new and
+ * ebb_alloc_zeroed, wherever another file calls them (-Wl,--wrap; tests/meson.build).
  */
 #ifndef EBB_TESTS_REFUSALS_H
 #define EBB_TESTS_REFUSALS_H
@@ -22,14 +22,15 @@ extern refusals requests;
 void refuse_at(int64_t n);
 
 /*
- * Runs .run once for every request that it makes, each time with another one refused, on a new F64 tape, which
- * .prepare has filled before the first request counts.  .run returns whether it succeeded; .finish frees what
- * .prepare has made beside the tape.  Where a sanitizer watches, every third request is refused.
+ * Runs .run once for every request that it makes, each time with another one refused, on a new
+ * F64 tape, which .prepare has filled before the first request counts.  .run returns whether it
+ * succeeded; .finish frees what .prepare has made beside the tape.  Where a sanitizer watches,
+ * every third request is refused.
  *
- * Checked after each run: a refusal leaves the tape failed with EBB_NO_MEMORY exactly if .run failed; the counts
- * of the tape are right; nothing is in use after a reset; .run succeeds on that same tape from then on; and at the
- * end no block is left.  Returns how many of the refusals .run did not notice: the library did without the
- * memory.
+ * Checked after each run: a refusal leaves the tape failed with EBB_NO_MEMORY exactly if .run
+ * failed; the counts of the tape are right; nothing is in use after a reset; .run succeeds on
+ * that same tape from then on; and at the end no block is left.  Returns how many of the
+ * refusals .run did not notice: the library did without the memory.
  */
 typedef struct attempt {
 	const char *name;

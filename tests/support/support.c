@@ -114,7 +114,7 @@ static uint64_t next_random(uint64_t *state)
 	return z ^ (z >> 31);
 }
 
-ebb_tensor *stored_random(ebb_dtype dtype, ebb_shape shape, uint64_t seed)
+ebb_tensor *persistent_random(ebb_dtype dtype, ebb_shape shape, uint64_t seed)
 {
 	ebb_tensor *x = ebb_tensor_new(dtype, shape, false, NULL);
 	int64_t n = ebb_count(x);

@@ -1,5 +1,5 @@
 /*
- * support.h - what the tests share: stored tensors, comparisons, an allocator that counts and
+ * support.h - what the tests share: persistent tensors, comparisons, an allocator that counts and
  * fails, and the LeNet of the README.
  */
 #ifndef EBB_TESTS_SUPPORT_H
@@ -26,8 +26,9 @@ void check_error(ebb_tape *t, ebb_status status, const char *call, const char *c
 
 /* ---- The tape's counts -------------------------------------------------------------- */
 
-/* Fails the test unless the tape's counts of readers and savers, its flags and its pool's sums are what
- * its handles and nodes say.  Before each reset and at the end of each tape: what a test's steps did. */
+/* Fails the test unless the tape's counts of readers and savers, its flags and its pool's sums
+ * are what its handles and nodes say.  Before each reset and at the end of each tape: what a
+ * test's steps did. */
 void check_tape_counts(const ebb_tape *t);
 #define ebb_tape_reset(t) reset_checked(t)
 #define ebb_tape_free(t) free_checked(t)
@@ -50,13 +51,13 @@ void make_temp_dir(void);
 void remove_temp_dir(void);
 extern char temp_dir[64];
 const char *temp_path(const char *name);
-/* Writes a file in it, and the directories on the way; returns its path. */
+/* Writes a file in it, and the directories on the variant; returns its path. */
 const char *write_temp(const char *name, const void *bytes, size_t n);
 
 /* ---- Tensors ------------------------------------------------------------------------ */
 
-/* A stored tensor with values in (-1, 1) that depend on the seed alone; the caller frees it. */
-ebb_tensor *stored_random(ebb_dtype dtype, ebb_shape shape, uint64_t seed);
+/* A persistent tensor with values in (-1, 1) that depend on the seed alone; the caller frees it. */
+ebb_tensor *persistent_random(ebb_dtype dtype, ebb_shape shape, uint64_t seed);
 /* |a - b| <= tolerance * (1 + |b|) for every element, and the same shapes; NaN is not close. */
 bool all_close(const ebb_tensor *a, const ebb_tensor *b, double tolerance);
 /* The same shape and the same bits. */

@@ -174,16 +174,16 @@ START_TEST(a_product_is_computed_when_it_is_read)
 	static const double a[] = {1, 2, 3, 4, 5, 6}, b[] = {1, 0, 2, 0, 0, 1, 0, 2, 1, 1, 1, 1};
 	static const double want[] = {6, 8, 7, 11, 8, 10, 10, 14};
 	ebb_storage *s = ebb_storage_new(sizeof want);
-	ebb_factors f;
+	ebb_outer_product f;
 
 	memset(s->data, 0x5a, sizeof want);
 	ck_assert(ebb_keep_product(s, EBB_F64, (const int64_t[]){3, 2, 4}, a, b, false));
-	f = ebb_factors_of(s);
+	f = ebb_outer_product_of(s);
 	ck_assert(f.rows == 3 && memcmp(f.gy, a, sizeof a) == 0 && memcmp(f.x, b, sizeof b) == 0);
 	ck_assert_mem_ne(s->data, want, sizeof want);
 	ck_assert(ebb_present(s));
 	ck_assert_mem_eq(s->data, want, sizeof want);
-	ck_assert(ebb_factors_of(s).rows == 0);
+	ck_assert(ebb_outer_product_of(s).rows == 0);
 
 	ck_assert(ebb_keep_product(s, EBB_F64, (const int64_t[]){1, 2, 4}, a, b, false));
 	ebb_overwrite(s);

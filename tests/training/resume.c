@@ -5,7 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Runs to each stop in turn, in a run of its own that resumes from the former's save, and to the end. */
+/* Runs to each stop in turn, in a run of its own that resumes from the former's save, and to the
+ * end. */
 static void run_in_parts(const recipe *r, const stop *stops, int count, const char *path)
 {
 	const char *saved = temp_path("saved.safetensors");
@@ -104,7 +105,8 @@ START_TEST(groups_and_frozen_parameters_go_on)
 
 	snprintf(path, sizeof path, "%s/groups.safetensors", temp_dir);
 	check(&r, (stop[]){{7, false}}, 1);
-	/* What ebb_optim_scale and ebb_params_freeze said is of the state: the program need not say it again. */
+	/* What ebb_optim_scale and ebb_params_freeze said is of the state: the program need not say
+	 * it again. */
 	run_begin(&x, &r, path);
 	run_until(&x, (stop){4, false});
 	run_end(&x);
@@ -118,7 +120,7 @@ START_TEST(groups_and_frozen_parameters_go_on)
 	run_end(&x);
 	run_whole(&r, temp_path("whole.safetensors"));
 	ck_assert(same_files(path, temp_path("whole.safetensors")));
-	/* And the other way round: what was not frozen is not. */
+	/* And the other variant round: what was not frozen is not. */
 	run_begin(&x, &plain, path);
 	run_until(&x, (stop){4, false});
 	run_end(&x);

@@ -173,7 +173,7 @@ START_TEST(runs_of_another_recipe_are_refused)
 		ck_assert(ebb_saver_wait(x.saver));
 		run_write(&x, before);
 		run_end(&x);
-		/* That save is in the way. */
+		/* That save is in the variant. */
 		run_begin(&x, &r, path);
 		run_until(&x, (stop){3, false});
 		run_end(&x);

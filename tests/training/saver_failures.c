@@ -12,8 +12,8 @@
 
 /* ---- Failures ------------------------------------------------------------------------------- */
 
-/* Files may not grow beyond this: write gives EFBIG.  What Check notes of each assertion is written to a file
- * as well, so that nothing is asserted until the limit is lifted. */
+/* Files may not grow beyond this: write gives EFBIG.  What Check notes of each assertion is
+ * written to a file as well, so that nothing is asserted until the limit is lifted. */
 static bool limit_files(rlim_t most)
 {
 	struct rlimit limit;
@@ -274,8 +274,9 @@ static double *add_many(small *m)
 #endif
 
 #ifndef ADDRESS_SANITIZER
-/* A child has a saver whose thread is not in it: it must neither wait for it nor take it for its own.  (The address
- * sanitizer's allocator has locks that a fork leaves taken in the child: there any free may wait for ever.) */
+/* A child has a saver whose thread is not in it: it must neither wait for it nor take it for its
+ * own.  (The address sanitizer's allocator has locks that a fork leaves taken in the child:
+ * there any free may wait for ever.) */
 START_TEST(a_child_of_fork_does_not_wait_for_the_parents_thread)
 {
 	small m = small_begin(temp_path("a.safetensors"), 0, true);
@@ -361,7 +362,8 @@ static void ignore(int signal)
 	(void)signal;
 }
 
-/* Signals stay with the program's own threads: this one waits for them with everything blocked there. */
+/* Signals stay with the program's own threads: this one waits for them with everything blocked
+ * there. */
 START_TEST(the_writing_thread_takes_no_signals)
 {
 	small m = small_begin(temp_path("a.safetensors"), 0, true);

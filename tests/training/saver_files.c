@@ -127,7 +127,7 @@ START_TEST(later_steps_of_a_forgotten_run_stay)
 	small_check(&m, 1);
 	ck_assert(ebb_saver_save(m.s, 700) && ebb_saver_wait(m.s));
 	small_end(&m);
-	/* Removed, they are not in the way. */
+	/* Removed, they are not in the variant. */
 	m = small_begin(temp_path("a.safetensors"), 2, _i);
 	small_add(&m);
 	ck_assert(!ebb_saver_save(m.s, 650));
@@ -137,7 +137,8 @@ START_TEST(later_steps_of_a_forgotten_run_stay)
 }
 END_TEST
 
-/* A program that does not look at what ebb_saver_resume says overwrites no run that it could not resume. */
+/* A program that does not look at what ebb_saver_resume says overwrites no run that it could not
+ * resume. */
 START_TEST(what_could_not_be_resumed_is_not_overwritten)
 {
 	const int keep = _i ? 2 : 0;

@@ -1,8 +1,8 @@
-/* Steps of optimizers from gradients that are kept as factors: they agree with those from the product to
- * within the rounding of the last multiply-add (a tile's row may end elsewhere in a vector), and neither
- * write to the product's memory nor need more than is there. */
-#include "tensor/factors.h"
-#include "tests/engine/factored.h"
+/* Steps of optimizers from gradients that are kept as deferred: they agree with those from the
+ * product to within the rounding of the last multiply-add (a tile's row may end elsewhere in a
+ * vector), and neither write to the product's memory nor need more than is there. */
+#include "tensor/deferred.h"
+#include "tests/engine/deferring.h"
 #include "tests/support/sanitized.h"
 
 #include <math.h>
@@ -45,7 +45,7 @@ static network trained(int kind, ebb_dtype dtype, bool keep, bool check)
 	double first = 0, last = 0;
 
 	ebb_optim_scale(o, "fc2.*", 0.5, 2);
-	ebb_keep_factors = keep;
+	ebb_defer_products = keep;
 	for (int i = 0; i < STEPS; i++) {
 		ebb_tensor *loss = loss_of(&n, n.x);
 
@@ -53,13 +53,13 @@ static network trained(int kind, ebb_dtype dtype, bool keep, bool check)
 		first = i ? first : last;
 		ebb_params_zero_grad(n.p);
 		ck_assert(ebb_backward(tape, loss));
-		ck_assert(both_factored(&n) == (keep && !(check && i)));
+		ck_assert(both_deferred(&n) == (keep && !(check && i)));
 		ck_assert(ebb_optim_step(o));
-		ck_assert(both_factored(&n) == (keep && !check));
+		ck_assert(both_deferred(&n) == (keep && !check));
 		ebb_tape_reset(tape);
 	}
 	ck_assert_msg(last < first, "optimizer %d: %g to %g", kind, first, last);
-	ebb_keep_factors = true;
+	ebb_defer_products = true;
 	ebb_optim_free(o);
 	return n;
 }
@@ -74,16 +74,16 @@ static void compare(const network *a, const network *b, double tolerance)
 START_TEST(steps_agree)
 {
 	for (int kind = 0; kind < KINDS; kind++) {
-		network by_factors = trained(kind, EBB_F32, true, false);
+		network deferred = trained(kind, EBB_F32, true, false);
 		network at_once = trained(kind, EBB_F32, false, false);
 
-		compare(&by_factors, &at_once, 1e-6);
-		network_free(&by_factors);
+		compare(&deferred, &at_once, 1e-6);
+		network_free(&deferred);
 		network_free(&at_once);
-		by_factors = trained(kind, EBB_F64, true, false);
+		deferred = trained(kind, EBB_F64, true, false);
 		at_once = trained(kind, EBB_F64, false, false);
-		compare(&by_factors, &at_once, 1e-14);
-		network_free(&by_factors);
+		compare(&deferred, &at_once, 1e-14);
+		network_free(&deferred);
 		network_free(&at_once);
 	}
 }
@@ -205,7 +205,7 @@ START_TEST(the_second_step_allocates_nothing)
 		calls = i ? calls : a.calls;
 		ck_assert_int_eq(a.calls, calls);
 	}
-	ck_assert(both_factored(&n));
+	ck_assert(both_deferred(&n));
 	ebb_grad_of(n.fc1.weight);
 	ck_assert_int_eq(a.calls, calls);
 	ebb_tape_free(t);
@@ -245,13 +245,13 @@ START_TEST(memory_that_runs_out)
 		refused = at < 0 || a.refused > 0;
 		if (at < 0)
 			expected = params_hash(n.p);
-		without += ok && a.refused > 0 && !both_factored(&n);
+		without += ok && a.refused > 0 && !both_deferred(&n);
 		if (!ok) {
 			failures++;
 			ck_assert_int_eq(ebb_error_status(t), EBB_NO_MEMORY);
 			ck_assert(params_hash(n.p) == before);
-			ck_assert(!is_factored(n.fc1.weight) && !ebb_grad_of(n.fc1.weight));
-			ck_assert(!is_factored(n.fc2.weight) && !ebb_grad_of(n.fc2.weight));
+			ck_assert(!is_deferred(n.fc1.weight) && !ebb_grad_of(n.fc1.weight));
+			ck_assert(!is_deferred(n.fc2.weight) && !ebb_grad_of(n.fc2.weight));
 			ebb_clear_error(t);
 			ebb_optim_clear_error(o);
 			ck_assert(step(t, &n, o, n.x));

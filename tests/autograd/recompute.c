@@ -26,7 +26,7 @@ static void cube_vjp(ebb_vjp *v)
 	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
 }
 
-static void remake_cube(ebb_vjp *v)
+static void recompute_cube(ebb_vjp *v)
 {
 	made++;
 	write_cube(v->in[0], v->out);
@@ -35,7 +35,7 @@ static const ebb_op CUBE = {.name = "cube",
 	.vjp = cube_vjp,
 	.reads = {EBB_IN(0)},
 	.takes = {EBB_ROWS},
-	.remake = remake_cube};
+	.recompute = recompute_cube};
 
 static ebb_tensor *cube(ebb_tape *t, ebb_tensor *x)
 {
@@ -86,7 +86,7 @@ static ebb_tensor *chain(ebb_tape *t, ebb_tensor *x, bool checkpoints)
 
 static ebb_tensor *input(void)
 {
-	return stored_random(EBB_F64, EBB_SHAPE(COUNT), 1);
+	return persistent_random(EBB_F64, EBB_SHAPE(COUNT), 1);
 }
 
 typedef struct result {
@@ -95,9 +95,9 @@ typedef struct result {
 	int made;
 } result;
 
-typedef enum { BACKWARD, RETAINED, GRAD, SECOND, CHECKPOINTS } way;
+typedef enum { BACKWARD, RETAINED, GRAD, SECOND, CHECKPOINTS } variant;
 
-static bool differentiate(way how, ebb_tensor *v, ebb_tensor **g)
+static bool differentiate(variant how, ebb_tensor *v, ebb_tensor **g)
 {
 	ebb_tensor *y = chain(tape, v, how == CHECKPOINTS);
 
@@ -114,7 +114,7 @@ static bool differentiate(way how, ebb_tensor *v, ebb_tensor **g)
 	return true;
 }
 
-static result run(way how, bool keep)
+static result run(variant how, bool keep)
 {
 	size_t bytes = COUNT * sizeof(double);
 	result r = {.gradient = malloc(bytes)};
@@ -134,7 +134,7 @@ static result run(way how, bool keep)
 }
 
 /* How often each layer's result is made again, when no handle is kept. */
-static void compare(way how, int times)
+static void compare(variant how, int times)
 {
 	result kept = run(how, true), forgotten = run(how, false);
 
@@ -259,7 +259,8 @@ START_TEST(views_that_others_read_after_a_graph_was_consumed)
 }
 END_TEST
 
-/* The counts are checked while its value, kept for others, lies in a block that is larger than it. */
+/* The counts are checked while its value, kept for others, lies in a block that is larger than
+ * it. */
 START_TEST(made_again_in_a_larger_block)
 {
 	enum { LARGE = 20000, BIT = 100 };
@@ -447,8 +448,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("autograd/remake");
-	TCase *c = tcase_create("remake");
+	Suite *s = suite_create("autograd/recompute");
+	TCase *c = tcase_create("recompute");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_add_test(c, backward_makes_each_once);

@@ -1,13 +1,13 @@
-#include "tests/engine/factored.h"
+#include "tests/engine/deferring.h"
 
-#include "tensor/factors.h"
+#include "tensor/deferred.h"
 
 ebb_tape *tape;
 
 void set_up(void)
 {
 	tape = ebb_tape_new();
-	ebb_keep_factors = true;
+	ebb_defer_products = true;
 }
 
 void tear_down(void)
@@ -23,8 +23,8 @@ network network_new(ebb_dtype dtype, ebb_shape shape)
 		ebb_params_set_dtype(n.p, dtype);
 	n.fc1 = ebb_linear_new(n.p, "fc1", WIDTH, WIDTH);
 	n.fc2 = ebb_linear_new(n.p, "fc2", WIDTH, OUT);
-	n.x = stored_random(dtype, shape, 1);
-	n.other = stored_random(dtype, shape, 2);
+	n.x = persistent_random(dtype, shape, 1);
+	n.other = persistent_random(dtype, shape, 2);
 	return n;
 }
 
@@ -47,20 +47,20 @@ ebb_tensor *loss_of(const network *n, ebb_tensor *x)
 	return ebb_mean(tape, ebb_square(tape, ebb_linear_forward(tape, &n->fc2, h)));
 }
 
-bool is_factored(const ebb_tensor *w)
+bool is_deferred(const ebb_tensor *w)
 {
-	ebb_factors f;
+	ebb_outer_product f;
 
-	return ebb_grad_or_factors(w, &f) && f.gy;
+	return ebb_grad_or_outer_product(w, &f) && f.gy;
 }
 
-bool both_factored(const network *n)
+bool both_deferred(const network *n)
 {
-	return is_factored(n->fc1.weight) && is_factored(n->fc2.weight);
+	return is_deferred(n->fc1.weight) && is_deferred(n->fc2.weight);
 }
 
 void one_sweep(network *n)
 {
 	ck_assert(ebb_backward(tape, loss_of(n, n->x)));
-	ck_assert(both_factored(n) == ebb_keep_factors);
+	ck_assert(both_deferred(n) == ebb_defer_products);
 }

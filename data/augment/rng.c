@@ -1,5 +1,5 @@
 /*
- * dice.c - random numbers that depend on where they are used.
+ * rng.c - random numbers that depend on where they are used.
  *
  * The kernels' generator counts from 0 for every key and stream, so each bank of numbers gets a key
  * of its own.
@@ -19,34 +19,34 @@ enum {
 /* Weyl's sequence of keys, the step that Philox itself uses. */
 static const uint64_t STEP = UINT64_C(0x9E3779B97F4A7C15);
 
-void ebb_dice_start(ebb_dice *d, uint64_t seed, int64_t epoch, int64_t index, int place)
+void ebb_rng_start(ebb_rng *d, uint64_t seed, int64_t epoch, int64_t index, int place)
 {
 	d->key = seed + STEP * (1 + (uint64_t)place * BANKS_PER_PLACE);
 	d->stream = (uint64_t)epoch << SAMPLE_BITS ^ (uint64_t)index;
-	d->next = EBB_DICE_BANK;
+	d->next = EBB_RNG_BANK;
 }
 
-static double unit(ebb_dice *d)
+static double unit(ebb_rng *d)
 {
-	if (d->next == EBB_DICE_BANK) {
-		ebb_kernels_f64()->uniform(EBB_DICE_BANK, d->key, d->stream, 0, 1, d->bank);
+	if (d->next == EBB_RNG_BANK) {
+		ebb_kernels_f64()->uniform(EBB_RNG_BANK, d->key, d->stream, 0, 1, d->bank);
 		d->key += STEP;
 		d->next = 0;
 	}
 	return d->bank[d->next++];
 }
 
-double ebb_dice_roll(ebb_dice *d, double low, double high)
+double ebb_rng_uniform(ebb_rng *d, double low, double high)
 {
 	return low + (high - low) * unit(d);
 }
 
-int64_t ebb_dice_pick(ebb_dice *d, int64_t n)
+int64_t ebb_rng_below(ebb_rng *d, int64_t n)
 {
 	return (int64_t)((double)n * unit(d));
 }
 
-double ebb_dice_normal(ebb_dice *d)
+double ebb_rng_normal(ebb_rng *d)
 {
 	double r = sqrt(-2 * log(1 - unit(d)));
 
@@ -55,13 +55,13 @@ double ebb_dice_normal(ebb_dice *d)
 
 /* Gamma(alpha, 1) by Marsaglia & Tsang (2000), in the logarithm: for a small alpha the number
  * itself would often be 0. */
-static double log_gamma_number(ebb_dice *d, double alpha)
+static double log_gamma_number(ebb_rng *d, double alpha)
 {
 	double shape = alpha < 1 ? alpha + 1 : alpha, c = shape - 1.0 / 3, k = 1 / sqrt(9 * c);
 	double boost = alpha < 1 ? log(1 - unit(d)) / alpha : 0;
 
 	for (;;) {
-		double x = ebb_dice_normal(d), v = 1 + k * x, u = 1 - unit(d);
+		double x = ebb_rng_normal(d), v = 1 + k * x, u = 1 - unit(d);
 
 		if (v <= 0)
 			continue;
@@ -71,33 +71,33 @@ static double log_gamma_number(ebb_dice *d, double alpha)
 	}
 }
 
-double ebb_dice_beta(ebb_dice *d, double alpha)
+double ebb_rng_beta(ebb_rng *d, double alpha)
 {
 	double a = log_gamma_number(d, alpha), b = log_gamma_number(d, alpha);
 
 	return 1 / (1 + exp(b - a));
 }
 
-void ebb_dice_order(ebb_dice *d, int n, int *order)
+void ebb_rng_permutation(ebb_rng *d, int n, int *order)
 {
 	for (int i = 0; i < n; i++)
 		order[i] = i;
 	for (int i = n - 1; i > 0; i--) {
-		int j = (int)ebb_dice_pick(d, i + 1), swap = order[i];
+		int j = (int)ebb_rng_below(d, i + 1), swap = order[i];
 
 		order[i] = order[j];
 		order[j] = swap;
 	}
 }
 
-void ebb_dice_uniforms(ebb_dice *d, int64_t n, float *x)
+void ebb_rng_uniforms(ebb_rng *d, int64_t n, float *x)
 {
 	for (int64_t i = 0; i < n; i += BULK, d->key += STEP)
 		ebb_kernels_f32()->uniform(
 			n - i < BULK ? n - i : BULK, d->key, d->stream, -1, 1, x + i);
 }
 
-void ebb_dice_normals(ebb_dice *d, int64_t n, double deviation, float *x)
+void ebb_rng_normals(ebb_rng *d, int64_t n, double deviation, float *x)
 {
 	for (int64_t i = 0; i < n; i += BULK, d->key += STEP)
 		ebb_kernels_f32()->normal(

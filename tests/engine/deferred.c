@@ -1,37 +1,37 @@
-/* Gradients of large fully connected weights, kept as their factors: what anybody reads is what would
- * have been computed at once, bit for bit. */
-#include "tensor/factors.h"
+/* Gradients of large fully connected weights, kept as their deferred: what anybody reads is what
+ * would have been computed at once, bit for bit. */
+#include "tensor/deferred.h"
 #include "kernels/kernels.h"
-#include "tests/engine/factored.h"
+#include "tests/engine/deferring.h"
 
 #include <math.h>
 #include <string.h>
 
-/* What way does to the gradients of a new network, by factors and at once. */
-typedef void (*way_fn)(network *n);
+/* What pass does to the gradients of a new network, by deferred and at once. */
+typedef void (*pass_fn)(network *n);
 
-static uint64_t gradients(way_fn way, ebb_dtype dtype, ebb_shape shape, bool keep)
+static uint64_t gradients(pass_fn pass, ebb_dtype dtype, ebb_shape shape, bool keep)
 {
 	network n = network_new(dtype, shape);
 	uint64_t hash;
 
-	ebb_keep_factors = keep;
-	way(&n);
+	ebb_defer_products = keep;
+	pass(&n);
 	assert_healthy(tape);
 	ck_assert_ptr_nonnull(ebb_grad_of(n.fc1.weight));
 	hash = grads_hash(n.p);
 	ebb_tape_reset(tape);
 	network_free(&n);
-	ebb_keep_factors = true;
+	ebb_defer_products = true;
 	return hash;
 }
 
-static void same_either_way(way_fn way)
+static void same_deferred_or_not(pass_fn pass)
 {
 	ebb_shape shape = EBB_SHAPE(ROWS, WIDTH);
 
-	ck_assert(gradients(way, EBB_F32, shape, true) == gradients(way, EBB_F32, shape, false));
-	ck_assert(gradients(way, EBB_F64, shape, true) == gradients(way, EBB_F64, shape, false));
+	ck_assert(gradients(pass, EBB_F32, shape, true) == gradients(pass, EBB_F32, shape, false));
+	ck_assert(gradients(pass, EBB_F64, shape, true) == gradients(pass, EBB_F64, shape, false));
 }
 
 /* ---- One sweep ---------------------------------------------------------------------- */
@@ -40,14 +40,14 @@ START_TEST(read_they_are_the_product)
 {
 	static const ebb_shape shapes[] = {{2, {1, WIDTH}}, {2, {33, WIDTH}}, {3, {2, 5, WIDTH}}};
 
-	same_either_way(one_sweep);
+	same_deferred_or_not(one_sweep);
 	for (int i = 0; i < 3; i++)
 		ck_assert(gradients(one_sweep, EBB_F32, shapes[i], true) ==
 			  gradients(one_sweep, EBB_F32, shapes[i], false));
 }
 END_TEST
 
-START_TEST(and_what_a_sweep_without_deposits_gives)
+START_TEST(and_what_a_sweep_without_accumulation_gives)
 {
 	network n = usual();
 	ebb_tensor *w[] = {n.fc1.weight, n.fc2.weight}, *g[2];
@@ -56,24 +56,24 @@ START_TEST(and_what_a_sweep_without_deposits_gives)
 	ck_assert(ebb_grad(tape, loss_of(&n, n.x), 2, w, g));
 	for (int i = 0; i < 2; i++)
 		ck_assert(all_same(ebb_grad_of(w[i]), g[i]));
-	ck_assert(!both_factored(&n));
+	ck_assert(!both_deferred(&n));
 	ebb_tape_reset(tape);
 	network_free(&n);
 }
 END_TEST
 
 /* Many rows, a small weight: nothing is gained. */
-START_TEST(only_where_factors_are_far_smaller)
+START_TEST(only_where_operands_are_far_smaller)
 {
 	network n = network_new(EBB_F32, EBB_SHAPE(EBB_OUTER_TERMS + 1, WIDTH));
 	ebb_params *p = ebb_params_new(1);
 	ebb_linear small = ebb_linear_new(p, "small", 64, 64);
-	ebb_tensor *x = stored_random(EBB_F32, EBB_SHAPE(2, 64), 1);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(2, 64), 1);
 
 	ck_assert(ebb_backward(tape, loss_of(&n, n.x)));
-	ck_assert(!is_factored(n.fc1.weight) && ebb_grad_of(n.fc1.weight));
+	ck_assert(!is_deferred(n.fc1.weight) && ebb_grad_of(n.fc1.weight));
 	ck_assert(ebb_backward(tape, ebb_sum(tape, ebb_linear_forward(tape, &small, x))));
-	ck_assert(!is_factored(small.weight) && ebb_grad_of(small.weight));
+	ck_assert(!is_deferred(small.weight) && ebb_grad_of(small.weight));
 	ebb_tape_reset(tape);
 	network_free(&n);
 	ebb_params_free(p);
@@ -87,7 +87,7 @@ static void two_sweeps(network *n)
 {
 	one_sweep(n);
 	ck_assert(ebb_backward(tape, loss_of(n, n->other)));
-	ck_assert(!is_factored(n->fc1.weight));
+	ck_assert(!is_deferred(n->fc1.weight));
 }
 
 static void retained(network *n)
@@ -106,7 +106,7 @@ static void two_uses(network *n)
 	ck_assert(ebb_backward(tape, ebb_mean(tape, ebb_square(tape, h))));
 }
 
-/* By factors first and elementwise after it, and the other way round. */
+/* By deferred first and elementwise after it, and the other pass round. */
 static void mixed_uses(network *n)
 {
 	ebb_tensor *w = n->fc1.weight, *y = ebb_sum(tape, ebb_square(tape, w));
@@ -121,18 +121,18 @@ static void zeroed_between(network *n)
 {
 	one_sweep(n);
 	ebb_params_zero_grad(n->p);
-	ck_assert(!is_factored(n->fc1.weight) && !ebb_grad_of(n->fc1.weight));
+	ck_assert(!is_deferred(n->fc1.weight) && !ebb_grad_of(n->fc1.weight));
 	ck_assert(ebb_backward(tape, loss_of(n, n->other)));
-	ck_assert(both_factored(n) == ebb_keep_factors);
+	ck_assert(both_deferred(n) == ebb_defer_products);
 }
 
 START_TEST(contributions_add_up)
 {
-	same_either_way(two_sweeps);
-	same_either_way(retained);
-	same_either_way(two_uses);
-	same_either_way(mixed_uses);
-	same_either_way(zeroed_between);
+	same_deferred_or_not(two_sweeps);
+	same_deferred_or_not(retained);
+	same_deferred_or_not(two_uses);
+	same_deferred_or_not(mixed_uses);
+	same_deferred_or_not(zeroed_between);
 }
 END_TEST
 
@@ -142,8 +142,8 @@ START_TEST(frozen_weights_get_none)
 
 	ebb_set_requires_grad(n.fc2.weight, false);
 	ck_assert(ebb_backward(tape, loss_of(&n, n.x)));
-	ck_assert(is_factored(n.fc1.weight));
-	ck_assert(!is_factored(n.fc2.weight) && !ebb_grad_of(n.fc2.weight));
+	ck_assert(is_deferred(n.fc1.weight));
+	ck_assert(!is_deferred(n.fc2.weight) && !ebb_grad_of(n.fc2.weight));
 	ebb_tape_reset(tape);
 	network_free(&n);
 }
@@ -193,7 +193,7 @@ START_TEST(a_failed_sweep_leaves_none)
 		tape, loss_of(&n, with_hook(ebb_variable(tape, n.x), (hooked){fails, NULL}))));
 	ebb_clear_error(tape);
 	ebb_tape_reset(tape);
-	ck_assert(!is_factored(n.fc1.weight) && !is_factored(n.fc2.weight));
+	ck_assert(!is_deferred(n.fc1.weight) && !is_deferred(n.fc2.weight));
 	ck_assert(!ebb_grad_of(n.fc1.weight) && !ebb_grad_of(n.fc2.weight));
 	/* One that is there stays. */
 	one_sweep(&n);
@@ -202,14 +202,14 @@ START_TEST(a_failed_sweep_leaves_none)
 		tape, loss_of(&n, with_hook(ebb_variable(tape, n.other), (hooked){fails, NULL}))));
 	ebb_clear_error(tape);
 	ebb_tape_reset(tape);
-	ck_assert(both_factored(&n));
+	ck_assert(both_deferred(&n));
 	before = grads_hash(n.p);
 	network_free(&n);
 	ck_assert(before == gradients(one_sweep, EBB_F32, EBB_SHAPE(ROWS, WIDTH), false));
 }
 END_TEST
 
-static void deposits(ebb_tape *t, ebb_tensor *w)
+static void nested_backward(ebb_tape *t, ebb_tensor *w)
 {
 	bool was = ebb_set_recording(t, true);
 
@@ -221,7 +221,7 @@ static void nested(network *n)
 {
 	ebb_tensor *h = ebb_tanh(tape, ebb_linear_forward(tape, &n->fc1, n->x));
 
-	h = with_hook(h, (hooked){deposits, n->fc2.weight});
+	h = with_hook(h, (hooked){nested_backward, n->fc2.weight});
 	h = ebb_linear_forward(tape, &n->fc2, h);
 	ck_assert(ebb_backward(tape, ebb_mean(tape, ebb_square(tape, h))));
 }
@@ -238,7 +238,7 @@ static void checkpointed(network *n)
 	ebb_tensor *y = ebb_checkpoint(tape, segment, n, n->x);
 
 	ck_assert(ebb_backward(tape, ebb_mean(tape, ebb_square(tape, y))));
-	ck_assert(both_factored(n) == ebb_keep_factors);
+	ck_assert(both_deferred(n) == ebb_defer_products);
 }
 
 static void penalised(network *n)
@@ -255,9 +255,9 @@ static void penalised(network *n)
 
 START_TEST(sweeps_in_sweeps)
 {
-	same_either_way(nested);
-	same_either_way(checkpointed);
-	same_either_way(penalised);
+	same_deferred_or_not(nested);
+	same_deferred_or_not(checkpointed);
+	same_deferred_or_not(penalised);
 	/* The checkpoint's are those without. */
 	ck_assert(gradients(checkpointed, EBB_F32, EBB_SHAPE(ROWS, WIDTH), true) ==
 		  gradients(one_sweep, EBB_F32, EBB_SHAPE(ROWS, WIDTH), true));
@@ -273,7 +273,7 @@ static void sum_up(void *ctx, const ebb_node *node, const ebb_tensor *g)
 {
 	seen *s = ctx;
 
-	if (ebb_node_stored(node) == s->w)
+	if (ebb_node_persistent(node) == s->w)
 		for (int64_t i = 0; i < ebb_count(g); i++)
 			s->sum += fabs(ebb_at(g, i));
 }
@@ -288,7 +288,7 @@ static void observed(network *n)
 	ck_assert(ebb_backward(tape, loss_of(n, n->x)));
 	ebb_unobserve(tape, &o);
 	/* An optimizer finds what it would have found. */
-	ck_assert(both_factored(n) == ebb_keep_factors);
+	ck_assert(both_deferred(n) == ebb_defer_products);
 	for (int64_t i = 0; i < WIDTH * WIDTH; i++)
 		sum += fabs(ebb_at(ebb_grad_of(n->fc1.weight), i));
 	ck_assert(sum > 0 && s.sum == sum);
@@ -299,13 +299,13 @@ static void looked_over(network *n)
 	ebb_detect_anomaly(tape, true);
 	ck_assert(ebb_backward(tape, loss_of(n, n->x)));
 	ebb_detect_anomaly(tape, false);
-	ck_assert(!is_factored(n->fc1.weight));
+	ck_assert(!is_deferred(n->fc1.weight));
 }
 
 START_TEST(watched_sweeps)
 {
-	same_either_way(observed);
-	same_either_way(looked_over);
+	same_deferred_or_not(observed);
+	same_deferred_or_not(looked_over);
 }
 END_TEST
 
@@ -350,7 +350,7 @@ START_TEST(a_kept_handle_reads_the_next_gradient)
 		ck_assert(ebb_at(view, i) == ebb_at(expected, i));
 	ck_assert_ptr_eq(ebb_grad_of(w), g);
 	/* The one that nobody has asked for goes on. */
-	ck_assert(is_factored(n.fc2.weight));
+	ck_assert(is_deferred(n.fc2.weight));
 	ebb_tape_free(second);
 	ebb_tape_reset(tape);
 	ebb_tensor_free(expected);
@@ -384,27 +384,27 @@ static void clipped(network *n)
 	one_sweep(n);
 	norm = ebb_clip_grad_norm(n->p, 1e-4);
 	ck_assert(norm > 1e-4);
-	ck_assert(!is_factored(n->fc1.weight));
+	ck_assert(!is_deferred(n->fc1.weight));
 	ck_assert(fabs(ebb_params_grad_norm(n->p) - 1e-4) < 1e-6);
 	ck_assert(ebb_clip_grad_value(n->p, 1e-7));
 }
 
 START_TEST(clipping)
 {
-	same_either_way(clipped);
+	same_deferred_or_not(clipped);
 }
 END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("factors");
-	TCase *c = tcase_create("factors");
+	Suite *s = suite_create("deferred");
+	TCase *c = tcase_create("deferred");
 
 	tcase_set_timeout(c, 120);
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_add_test(c, read_they_are_the_product);
-	tcase_add_test(c, and_what_a_sweep_without_deposits_gives);
-	tcase_add_test(c, only_where_factors_are_far_smaller);
+	tcase_add_test(c, and_what_a_sweep_without_accumulation_gives);
+	tcase_add_test(c, only_where_operands_are_far_smaller);
 	tcase_add_test(c, contributions_add_up);
 	tcase_add_test(c, frozen_weights_get_none);
 	tcase_add_test(c, a_failed_sweep_leaves_none);

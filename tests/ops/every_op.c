@@ -1,5 +1,5 @@
 /*
- * walk.c - the tests of every op, by the entries of all tables.
+ * every_op.c - the tests of every op, by the entries of all tables.
  *
  * These hold for every entry and sample, in both real types and in every memory order of every
  * input and of the incoming gradient.  The value equals the reference.  The gradient and the
@@ -208,7 +208,7 @@ static void grad_check(const trial *r, bool twice, int same, int as)
 	const sample *s = &r->s;
 	check c = {e, s, twice, same, as};
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *stored[MAX_IN];
+	ebb_tensor *persistent[MAX_IN];
 	ebb_error error = {0};
 	int n = 0;
 	bool little = r->y.count == 0, ok;
@@ -217,17 +217,17 @@ static void grad_check(const trial *r, bool twice, int same, int as)
 	for (int k = 0; k < s->n; k++) {
 		if (s->in[k].dtype == EBB_DEFAULT)
 			continue;
-		place(t, &s->in[k], STORED, &stored[n++]);
+		place(t, &s->in[k], PERSISTENT, &persistent[n++]);
 		little |= s->in[k].count <= 1;
 	}
-	ok = ebb_gradcheck(checked, &c, n, (const ebb_tensor *const *)stored, .second = true,
+	ok = ebb_gradcheck(checked, &c, n, (const ebb_tensor *const *)persistent, .second = true,
 		.eval = s->eval, .allow_zero = little || s->flat || same >= 0, .seed = 3,
 		.error = &error);
 	ck_assert_msg(ok, "%s (%s)%s%s: %s", e->name, s->text, twice ? ", applied twice" : "",
 		same >= 0 ? ", one input used twice" : "", error.message);
 	ebb_tape_free(t);
 	for (int k = 0; k < n; k++)
-		ebb_tensor_free(stored[k]);
+		ebb_tensor_free(persistent[k]);
 }
 
 static void grad_checks(const trial *r)
@@ -297,12 +297,12 @@ static void check_refusal(const entry *e, const sample *s, ebb_status status, co
 static void refuse(const entry *e, const sample *s)
 {
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x[MAX_IN], *stored;
+	ebb_tensor *x[MAX_IN], *persistent;
 	ebb_status status;
 
 	ebb_set_default_dtype(t, EBB_F64);
 	for (int k = 0; k < s->n; k++) {
-		x[k] = place(t, &s->in[k], ROWS, &stored);
+		x[k] = place(t, &s->in[k], ROWS, &persistent);
 		if (x[k] && e->result != EBB_DEFAULT)
 			x[k] = ebb_detach(t, x[k]);
 	}

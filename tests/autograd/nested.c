@@ -1,4 +1,5 @@
-/* Gradients of stored tensors: summed where they will stay, and there only when all has succeeded. */
+/* Gradients of persistent tensors: summed where they will stay, and there only when all has
+ * succeeded. */
 #include "fixture.h"
 
 #include <math.h>
@@ -7,7 +8,7 @@ enum { ROWS = 3, IN = 128, OUT = 256 };
 
 static ebb_tensor *weight(uint64_t seed)
 {
-	ebb_tensor *w = stored_random(EBB_F64, EBB_SHAPE(OUT, IN), seed);
+	ebb_tensor *w = persistent_random(EBB_F64, EBB_SHAPE(OUT, IN), seed);
 
 	ebb_set_requires_grad(w, true);
 	return w;
@@ -20,7 +21,7 @@ static ebb_tensor *square_loss(ebb_tensor *w, ebb_tensor *x)
 	return ebb_sum(tape, ebb_mul(tape, y, y));
 }
 
-/* The gradient that a sweep without deposits finds, to be freed. */
+/* The gradient that a sweep without nested_backward finds, to be freed. */
 static ebb_tensor *expected_gradient(ebb_tensor *w, ebb_tensor *x)
 {
 	ebb_tensor *g = NULL;
@@ -46,7 +47,7 @@ static bool is_times(const ebb_tensor *g, const ebb_tensor *expected, double k)
 
 START_TEST(a_sweep_holds_no_second_copy)
 {
-	ebb_tensor *w[8], *x = stored_random(EBB_F64, EBB_SHAPE(ROWS, IN), 1), *y = x;
+	ebb_tensor *w[8], *x = persistent_random(EBB_F64, EBB_SHAPE(ROWS, IN), 1), *y = x;
 	size_t bytes = (size_t)OUT * IN * sizeof(double);
 
 	for (int i = 0; i < 8; i++)
@@ -74,7 +75,7 @@ END_TEST
 
 START_TEST(contributions_of_one_sweep_and_of_several)
 {
-	ebb_tensor *w = weight(1), *x = stored_random(EBB_F64, EBB_SHAPE(ROWS, IN), 2), *y;
+	ebb_tensor *w = weight(1), *x = persistent_random(EBB_F64, EBB_SHAPE(ROWS, IN), 2), *y;
 	ebb_tensor *one = expected_gradient(w, x);
 
 	/* Twice in one sweep, then one more, then from zero. */
@@ -98,7 +99,7 @@ END_TEST
 
 START_TEST(gradients_of_other_shapes_arrive)
 {
-	ebb_tensor *b = stored_random(EBB_F64, EBB_SHAPE(OUT), 1);
+	ebb_tensor *b = persistent_random(EBB_F64, EBB_SHAPE(OUT), 1);
 	ebb_tensor *x = ebb_ones(tape, EBB_SHAPE(ROWS, OUT));
 
 	ebb_set_requires_grad(b, true);
@@ -133,7 +134,7 @@ static ebb_tensor *failing(ebb_tape *t, ebb_tensor *x)
 START_TEST(a_failed_sweep_leaves_no_gradient)
 {
 	ebb_tensor *w = weight(1), *v = weight(2);
-	ebb_tensor *x = stored_random(EBB_F64, EBB_SHAPE(ROWS, IN), 3);
+	ebb_tensor *x = persistent_random(EBB_F64, EBB_SHAPE(ROWS, IN), 3);
 	ebb_tensor *one = expected_gradient(w, x), *y;
 
 	for (int had = 0; had < 2; had++) {
@@ -163,7 +164,7 @@ END_TEST
 
 START_TEST(an_old_gradient_in_the_recording_stays_whole)
 {
-	ebb_tensor *w = weight(1), *x = stored_random(EBB_F64, EBB_SHAPE(ROWS, IN), 2), *old;
+	ebb_tensor *w = weight(1), *x = persistent_random(EBB_F64, EBB_SHAPE(ROWS, IN), 2), *old;
 	ebb_tensor *one = expected_gradient(w, x), *y;
 
 	ck_assert(ebb_backward(tape, square_loss(w, x)));
@@ -183,10 +184,10 @@ START_TEST(an_old_gradient_in_the_recording_stays_whole)
 }
 END_TEST
 
-/* ---- A sweep that deposits inside another ------------------------------------------- */
+/* ---- A sweep that nested_backward inside another ------------------------------------------- */
 
 /* y = x, whose gradient also sends one to w. */
-static void deposits_vjp(ebb_vjp *v)
+static void nested_backward_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
 	ebb_tensor *w = *(ebb_tensor *const *)v->attrs;
@@ -196,11 +197,11 @@ static void deposits_vjp(ebb_vjp *v)
 	ebb_set_recording(t, was);
 	ebb_give(v, 0, v->gy);
 }
-static const ebb_op DEPOSITS = {.name = "deposits", .vjp = deposits_vjp};
+static const ebb_op NESTED_BACKWARD = {.name = "nested_backward", .vjp = nested_backward_vjp};
 
-static ebb_tensor *deposits(ebb_tensor *x, ebb_tensor *w)
+static ebb_tensor *nested_backward(ebb_tensor *x, ebb_tensor *w)
 {
-	ebb_call c = ebb_begin(tape, &DEPOSITS, NULL, 1, &x);
+	ebb_call c = ebb_begin(tape, &NESTED_BACKWARD, NULL, 1, &x);
 	ebb_tensor *y = ebb_new_like(&c, x);
 
 	if (y)
@@ -209,7 +210,7 @@ static ebb_tensor *deposits(ebb_tensor *x, ebb_tensor *w)
 	return ebb_record(&c, y);
 }
 
-START_TEST(a_deposit_inside_a_sweep)
+START_TEST(a_backward_inside_a_sweep_accumulates)
 {
 	ebb_tensor *w = weight(1), *y = NULL;
 
@@ -219,7 +220,7 @@ START_TEST(a_deposit_inside_a_sweep)
 			ebb_tensor *part = ebb_mul_scalar(tape, w, i + 1);
 
 			if (i == at)
-				part = deposits(part, w);
+				part = nested_backward(part, w);
 			y = i ? ebb_add(tape, y, part) : part;
 		}
 		ck_assert_msg(ebb_backward(tape, ebb_sum(tape, y)), "%s", ebb_error_message(tape));
@@ -234,8 +235,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("autograd/deposit");
-	TCase *c = tcase_create("deposit");
+	Suite *s = suite_create("autograd/nested");
+	TCase *c = tcase_create("nested");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_add_test(c, a_sweep_holds_no_second_copy);
@@ -243,7 +244,7 @@ int main(void)
 	tcase_add_test(c, gradients_of_other_shapes_arrive);
 	tcase_add_test(c, a_failed_sweep_leaves_no_gradient);
 	tcase_add_test(c, an_old_gradient_in_the_recording_stays_whole);
-	tcase_add_test(c, a_deposit_inside_a_sweep);
+	tcase_add_test(c, a_backward_inside_a_sweep_accumulates);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

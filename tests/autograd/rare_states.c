@@ -1,5 +1,5 @@
 /*
- * seldom.c - rare states of a tape: a full tape, a result that cannot be recomputed,
+ * rare_states.c - rare states of a tape: a full tape, a result that cannot be recomputed,
  * sweeps and transforms inside of rules, parts of fused ops whose values are gone.
  */
 #include "fixture.h"
@@ -36,7 +36,7 @@ START_TEST(a_full_tape_is_an_error)
 }
 END_TEST
 
-/* ---- A result that cannot be recomputed ---------------------------------------------------------- */
+/* ---- A result that cannot be recomputed ------------------------------------------------------ */
 
 static bool recompute_fails;
 
@@ -53,7 +53,7 @@ static void fail_or_copy(ebb_vjp *v)
 		ebb_copy_out(v->in[0], ebb_data_mutable(v->out), 4 * sizeof(double));
 }
 static const ebb_op COPY = {
-	.name = "copied", .vjp = square_vjp, .reads = {EBB_IN(0)}, .remake = fail_or_copy};
+	.name = "copied", .vjp = square_vjp, .reads = {EBB_IN(0)}, .recompute = fail_or_copy};
 
 START_TEST(a_result_that_cannot_be_recomputed)
 {
@@ -80,7 +80,7 @@ START_TEST(a_result_that_cannot_be_recomputed)
 }
 END_TEST
 
-/* ---- Rules that sweep ------------------------------------------------------------------------------ */
+/* ---- Rules that sweep ------------------------------------------------------------------------ */
 
 /* The derivative of x^3 by a transform of its own. */
 static void cube_vjp(ebb_vjp *v)
@@ -107,7 +107,8 @@ END_TEST
 enum { ROWS = 2, OUT = 1024, IN = 1024 };
 static ebb_tensor *weight;
 
-/* Defers the weight's gradient, 1 at each element, and then has another sweep accumulate 3 there. */
+/* Defers the weight's gradient, 1 at each element, and then has another sweep accumulate 3
+ * there. */
 static void outer_vjp(ebb_vjp *v)
 {
 	ebb_tensor *one = ebb_full(v->t, EBB_SHAPE(1, 1), 1), *a, *b, *w;
@@ -140,7 +141,7 @@ START_TEST(a_deferred_product_beside_another_sweep)
 }
 END_TEST
 
-/* ---- Checkpoints ------------------------------------------------------------------------------------ */
+/* ---- Checkpoints ----------------------------------------------------------------------------- */
 
 /* The gradient of the first input is a value that the segment has computed. */
 static void its_other_input_vjp(ebb_vjp *v)
@@ -177,7 +178,7 @@ START_TEST(a_gradient_that_is_a_value_of_a_checkpoint)
 }
 END_TEST
 
-/* ---- Parts of fused ops ------------------------------------------------------------------------------ */
+/* ---- Parts of fused ops ---------------------------------------------------------------------- */
 
 static bool twice(const ebb_vjp *v, ebb_tensor *y)
 {
@@ -226,8 +227,8 @@ START_TEST(parts_of_a_result_that_no_gradient_reads)
 }
 END_TEST
 
-/* Of a batch norm with a rectifier.  Alone it keeps its input, and can recompute its result; with a residual
- * that is itself recomputed it keeps its result, and its input may be gone. */
+/* Of a batch norm with a rectifier.  Alone it keeps its input, and can recompute its result;
+ * with a residual that is itself recomputed it keeps its result, and its input may be gone. */
 START_TEST(parts_whose_values_are_not_in_memory)
 {
 	look l = {NULL, 0, 0, 0};
@@ -281,8 +282,8 @@ static void look_at_pooling(void *ctx, const ebb_node *n)
 	p->after = ebb_at(g, 257 * 256 + 1);
 }
 
-/* Of more than 65536 pixels, whose positions have 32 bits.  A window without a positive value has its maximum,
- * 0, at its first pixel. */
+/* Of more than 65536 pixels, whose positions have 32 bits.  A window without a positive value
+ * has its maximum, 0, at its first pixel. */
 START_TEST(parts_of_a_large_pooling)
 {
 	pooled p = {.node = NULL};

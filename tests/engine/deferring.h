@@ -1,15 +1,15 @@
 /*
- * factored.h - a network of two fully connected layers that are so large that the gradients of their weights
- * are kept as factors.
+ * deferring.h - a network of two fully connected layers that are so large that the gradients of
+ * their weights are kept as deferred.
  */
-#ifndef EBB_TESTS_FACTORED_H
-#define EBB_TESTS_FACTORED_H
+#ifndef EBB_TESTS_DEFERRING_H
+#define EBB_TESTS_DEFERRING_H
 
 #include "tests/support/support.h"
 
 enum { WIDTH = 1024, OUT = 1048, ROWS = 8 };
 
-/* The tape of a test: fixtures.  Sweeps keep factors. */
+/* The tape of a test: fixtures.  Sweeps keep deferred. */
 extern ebb_tape *tape;
 void set_up(void);
 void tear_down(void);
@@ -25,10 +25,10 @@ network usual(void); /* of floats, for ROWS rows */
 void network_free(network *n);
 ebb_tensor *loss_of(const network *n, ebb_tensor *x);
 
-bool is_factored(const ebb_tensor *w);
-bool both_factored(const network *n);
+bool is_deferred(const ebb_tensor *w);
+bool both_deferred(const network *n);
 
-/* Deposits gradients for x, as factors if sweeps keep them. */
+/* Deposits gradients for x, as deferred if sweeps keep them. */
 void one_sweep(network *n);
 
 #endif

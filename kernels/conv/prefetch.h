@@ -1,30 +1,30 @@
 /*
- * ahead.h - a block of a matrix that will be read next comes near while something else is computed:
- * memory takes as long as that.
+ * prefetch.h - a block of a matrix that will be read next comes near while something else is
+ * computed: memory takes as long as that.
  */
-#ifndef EBB_KERNELS_CONV_AHEAD_H
-#define EBB_KERNELS_CONV_AHEAD_H
+#ifndef EBB_KERNELS_CONV_PREFETCH_H
+#define EBB_KERNELS_CONV_PREFETCH_H
 
 #include "kernels/real.h"
 
-struct ebb_ahead {
+struct ebb_prefetch {
 	const real *from;
 	int64_t ld, rows, lines; /* cache lines of a row */
 	int64_t row, line;       /* where it has come to */
 };
 
 /* rows runs of len elements, ld apart. */
-static inline struct ebb_ahead ebb_look_ahead(
+static inline struct ebb_prefetch ebb_prefetch_of(
 	const real *from, int64_t ld, int64_t rows, int64_t len)
 {
-	return (struct ebb_ahead){.from = from,
+	return (struct ebb_prefetch){.from = from,
 		.ld = ld,
 		.rows = rows,
 		.lines = ebb_ceil_div(len * (int64_t)sizeof(real), 64)};
 }
 
 /* The next one of so many equal shares. */
-static inline void ebb_fetch(struct ebb_ahead *a, int64_t shares)
+static inline void ebb_prefetch_share(struct ebb_prefetch *a, int64_t shares)
 {
 	int64_t count = ebb_ceil_div(a->rows * a->lines, shares);
 

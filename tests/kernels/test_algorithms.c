@@ -1,6 +1,6 @@
 /*
- * test_ways.c - every way to a convolution against the plain one, the textbook's in double
- * precision, over random shapes.
+ * test_algorithms.c - every algorithm to a convolution against the plain one, the textbook's in
+ * double precision, over random shapes.
  */
 #include "kernel_test.h"
 
@@ -14,7 +14,7 @@ static int64_t sizes(const ebb_conv_shape *s, int64_t size[3])
 	return size[0] > size[1] ? size[0] : size[1];
 }
 
-/* Any shape; every other one such that Winograd's way fits. */
+/* Any shape; every other one such that Winograd's algorithm fits. */
 static bool random_shape(bool square, ebb_conv_shape *s)
 {
 	int64_t g = square || any(0, 2) ? 1 : any(1, 4), k = any(0, 1) ? 3 : 5, h, w;
@@ -64,8 +64,8 @@ static double *doubles(const void *x, int64_t n)
 	return y;
 }
 
-/* Rounding is relative to the largest entry: tiles mix what lies near each other, and the errors of 2340 sums
- * in a row, the most here, grow like the root of their number. */
+/* Rounding is relative to the largest entry: tiles mix what lies near each other, and the errors
+ * of 2340 sums in a row, the most here, grow like the root of their number. */
 static void compare(const ebb_conv_shape *s, ebb_conv_choice choice, ebb_conv_pass pass,
 	const void *result, const double *want, int64_t n)
 {
@@ -77,21 +77,22 @@ static void compare(const ebb_conv_shape *s, ebb_conv_choice choice, ebb_conv_pa
 	for (int64_t i = 0; i < n; i++) {
 		if (fabs(get(result, i) - want[i]) <= tol * (most + 1))
 			continue;
-		ck_abort_msg("%s %s way %d pass %d: got %.9g, want %.9g at %d (n%d c%d %dx%d o%d "
-			     "k%dx%d p%d,%d out %dx%d)",
+		ck_abort_msg(
+			"%s %s algorithm %d pass %d: got %.9g, want %.9g at %d (n%d c%d %dx%d o%d "
+			"k%dx%d p%d,%d out %dx%d)",
 			K->isa, f64 ? "f64" : "f32", choice, pass, get(result, i), want[i], (int)i,
 			(int)s->n, (int)s->c, (int)s->h, (int)s->w, (int)s->o, (int)s->kh,
 			(int)s->kw, (int)s->pad_top, (int)s->pad_left, (int)s->oh, (int)s->ow);
 	}
 }
 
-/* Where a sanitizer watches, large shapes are only run: smaller ones are compared there, and take the way by
- * copies of the image's rows. */
-static void check_ways(const ebb_conv_shape *s, bool large)
+/* Where a sanitizer watches, large shapes are only run: smaller ones are compared there, and
+ * take the algorithm by copies of the image's rows. */
+static void check_algorithms(const ebb_conv_shape *s, bool large)
 {
 	bool only_run = large && SANITIZED;
 	const ebb_kernels *plain = ebb_kernels_named("baseline", true);
-	static const ebb_conv_choice ways[] = {
+	static const ebb_conv_choice algorithms[] = {
 		EBB_CONV_DIRECT, EBB_CONV_WINOGRAD, EBB_CONV_IM2COL, EBB_CONV_BY_SHAPE};
 	int64_t size[3], most = sizes(s, size), weights = size[EBB_CONV_GRAD_WEIGHT];
 	void *x = random_reals(size[EBB_CONV_GRAD_INPUT]), *w = random_reals(weights);
@@ -105,13 +106,14 @@ static void check_ways(const ebb_conv_shape *s, bool large)
 		ebb_choose_conv(EBB_CONV_IM2COL);
 		if (!only_run)
 			run(plain, s, (ebb_conv_pass)pass, dx, dw, db, dgy, want);
-		for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-			if (only_run && ways[i] == EBB_CONV_IM2COL)
+		for (size_t i = 0; i < sizeof algorithms / sizeof algorithms[0]; i++) {
+			if (only_run && algorithms[i] == EBB_CONV_IM2COL)
 				continue;
-			ebb_choose_conv(ways[i]);
+			ebb_choose_conv(algorithms[i]);
 			run(K, s, (ebb_conv_pass)pass, x, w, b, gy, result);
 			if (!only_run)
-				compare(s, ways[i], (ebb_conv_pass)pass, result, want, size[pass]);
+				compare(s, algorithms[i], (ebb_conv_pass)pass, result, want,
+					size[pass]);
 		}
 	}
 	ebb_choose_conv(EBB_CONV_BY_SHAPE);
@@ -125,20 +127,20 @@ static void random_shapes(void)
 		ebb_conv_shape s;
 
 		if (random_shape(i % 2, &s)) {
-			check_ways(&s, false);
+			check_algorithms(&s, false);
 			i++;
 		}
 	}
 }
 
-START_TEST(ways_agree)
+START_TEST(algorithms_agree)
 {
 	each_table(random_shapes);
 }
 END_TEST
 
-/* Shapes whose weights' gradient goes by channels, by points, also in several rounds of tiles, and by
- * several chunks. */
+/* Shapes whose weights' gradient goes by channels, by points, also in several rounds of tiles,
+ * and by several chunks. */
 static void large_shapes(void)
 {
 	static const ebb_conv_shape shapes[] = {
@@ -152,14 +154,15 @@ static void large_shapes(void)
 		{66, 16, 32, 32, 16, 3, 3, 32, 32, 1, 1, 1, 1, 1, 1, 1}};
 
 	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && !f64; i++)
-		check_ways(&shapes[i], true);
+		check_algorithms(&shapes[i], true);
 }
 
 /* Few positions and many filters, of which the last panel is not whole. */
 static void many_filters(void)
 {
 	/* read as it lies */
-	check_ways(&(ebb_conv_shape){2, 20, 5, 6, 270, 3, 3, 3, 4, 1, 1, 1, 1, 0, 0, 1}, false);
+	check_algorithms(
+		&(ebb_conv_shape){2, 20, 5, 6, 270, 3, 3, 3, 4, 1, 1, 1, 1, 0, 0, 1}, false);
 	for (int i = 0; i < MANY_FILTERS / 6 + 1;) {
 		int64_t g = any(0, 3) ? 1 : 2, h, w;
 		ebb_conv_shape s = {.n = any(1, 3),
@@ -182,19 +185,19 @@ static void many_filters(void)
 		s.oh = h / s.stride_h + 1;
 		s.ow = w / s.stride_w + 1;
 		if (h >= 0 && w >= 0) {
-			check_ways(&s, false);
+			check_algorithms(&s, false);
 			i++;
 		}
 	}
 }
 
-START_TEST(ways_agree_on_many_filters)
+START_TEST(algorithms_agree_on_many_filters)
 {
 	each_table(many_filters);
 }
 END_TEST
 
-START_TEST(ways_agree_on_large_shapes)
+START_TEST(algorithms_agree_on_large_shapes)
 {
 	each_table(large_shapes);
 }
@@ -245,13 +248,13 @@ START_TEST(winograd_is_the_same_for_any_threads)
 }
 END_TEST
 
-TCase *tests_ways(void)
+TCase *tests_algorithms(void)
 {
-	TCase *c = tcase_create("ways");
+	TCase *c = tcase_create("algorithms");
 
-	tcase_add_test(c, ways_agree);
-	tcase_add_test(c, ways_agree_on_many_filters);
-	tcase_add_test(c, ways_agree_on_large_shapes);
+	tcase_add_test(c, algorithms_agree);
+	tcase_add_test(c, algorithms_agree_on_many_filters);
+	tcase_add_test(c, algorithms_agree_on_large_shapes);
 	tcase_add_test(c, winograd_is_the_same_for_any_threads);
 	return c;
 }

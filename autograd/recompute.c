@@ -1,11 +1,12 @@
 /*
- * remake.c - results whose memory goes before the gradients that read them, and which their nodes make
- * again.
+ * recompute.c - results whose memory goes before the gradients that read them, and which their
+ * nodes make again.
  *
- * A node of an op with .remake is the maker of its result's storage: the memory goes when nobody may
- * read the value any more, and the savers of the storage wait.  The sweep, when it comes to one of them,
- * has the value made again, and reads it until the sweep has passed the maker.  What is made again reads
- * only what is in memory: a maker keeps the values that it reads, so that one is never made from another.
+ * A node of an op with .recompute is the maker of its result's storage: the memory goes when
+ * nobody may read the value any more, and the savers of the storage wait.  The sweep, when it
+ * comes to one of them, has the value made again, and reads it until the sweep has passed the
+ * maker.  What is made again reads only what is in memory: a maker keeps the values that it
+ * reads, so that one is never made from another.
  */
 #include "autograd/internal.h"
 
@@ -69,7 +70,7 @@ bool ebb_make_again(ebb_storage *s)
 	t->made = s;
 	if (ebb_open_view(n, &w, &v, true)) {
 		t->ctx.flushed = n->flushed;
-		n->op->remake(&v);
+		n->op->recompute(&v);
 		t->ctx.flushed = flushed;
 		/* It may have written through ebb_data_mutable: still the same value. */
 		s->version = n->out_version;

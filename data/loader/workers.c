@@ -1,9 +1,9 @@
 /*
- * crew.c - workers that fill batches ahead of the one who trains.
+ * workers.c - workers that fill batches ahead of the one who trains.
  *
- * Samples are claimed in the order of the epoch, a few at a time, so that several workers finish the
- * next batch before they go on to the one after it.  The batch that the caller holds and the ones
- * made ahead each have a slot of their own.
+ * Samples are claimed in the order of the epoch, a few at a time, so that several workers finish
+ * the next batch before they go on to the one after it.  The batch that the caller holds and the
+ * ones made ahead each have a slot of their own.
  */
 #include <errno.h>
 #include <signal.h>
@@ -34,7 +34,7 @@ static bool next_claim(ebb_loader *l, claim *c)
 	c->index = l->batch_at;
 	c->slot = ebb_loader_slot(l, c->index);
 	c->from = l->sample_at;
-	share = c->slot->count / (4 * (l->crew + 1)) + 1;
+	share = c->slot->count / (4 * (l->workers + 1)) + 1;
 	left = c->slot->count - c->from;
 	share = share < MOST_AT_ONCE ? share : MOST_AT_ONCE;
 	c->to = c->from + (share < left ? share : left);
@@ -119,29 +119,29 @@ static void *work(void *worker)
 	return NULL;
 }
 
-/* ---- The crew ------------------------------------------------------------------------------- */
+/* ---- The workers ----------------------------------------------------------------------------- */
 
-bool ebb_crew_start(ebb_loader *l)
+bool ebb_workers_start(ebb_loader *l)
 {
 	sigset_t all, old;
 	bool whole;
 
-	if (l->crew == 0)
+	if (l->workers == 0)
 		return true;
 	/* Signals stay with the program's own threads. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_mutex_lock(&l->lock);
-	while (l->started < l->crew && pthread_create(&l->worker[l->started].thread, NULL, work,
-					       &l->worker[l->started]) == 0)
+	while (l->started < l->workers && pthread_create(&l->worker[l->started].thread, NULL, work,
+						  &l->worker[l->started]) == 0)
 		l->started++;
-	whole = l->started == l->crew;
+	whole = l->started == l->workers;
 	pthread_mutex_unlock(&l->lock);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return whole;
 }
 
-void ebb_crew_stop(ebb_loader *l)
+void ebb_workers_stop(ebb_loader *l)
 {
 	atomic_store(&l->cancel, true);
 	pthread_mutex_lock(&l->lock);
@@ -156,7 +156,7 @@ void ebb_crew_stop(ebb_loader *l)
 	pthread_mutex_unlock(&l->lock);
 }
 
-void ebb_crew_pause(ebb_loader *l)
+void ebb_workers_pause(ebb_loader *l)
 {
 	atomic_store(&l->cancel, true);
 	pthread_mutex_lock(&l->lock);
@@ -174,7 +174,7 @@ static void clear(ebb_slot *s)
 	s->error = (ebb_error){0};
 }
 
-void ebb_crew_resume(ebb_loader *l, int64_t from)
+void ebb_workers_resume(ebb_loader *l, int64_t from)
 {
 	pthread_mutex_lock(&l->lock);
 	for (int64_t i = 0; i < l->slots; i++)
@@ -182,14 +182,14 @@ void ebb_crew_resume(ebb_loader *l, int64_t from)
 	clear(&l->last);
 	l->batch_at = from;
 	l->sample_at = 0;
-	l->released = from + (l->crew ? l->slots - 1 : 0);
+	l->released = from + (l->workers ? l->slots - 1 : 0);
 	l->paused = false;
 	atomic_store(&l->cancel, false);
 	pthread_cond_broadcast(&l->work);
 	pthread_mutex_unlock(&l->lock);
 }
 
-void ebb_crew_release(ebb_loader *l, int64_t below)
+void ebb_workers_release(ebb_loader *l, int64_t below)
 {
 	pthread_mutex_lock(&l->lock);
 	/* The slot of the last batch that may now be made is the one given back. */
@@ -200,7 +200,7 @@ void ebb_crew_release(ebb_loader *l, int64_t below)
 	pthread_mutex_unlock(&l->lock);
 }
 
-void ebb_crew_settle(ebb_loader *l, const struct timespec *deadline)
+void ebb_workers_settle(ebb_loader *l, const struct timespec *deadline)
 {
 	/* A user's function may fork. */
 	int own = employer == l ? 1 : 0;
@@ -211,9 +211,9 @@ void ebb_crew_settle(ebb_loader *l, const struct timespec *deadline)
 		;
 }
 
-void ebb_crew_lose(ebb_loader *l)
+void ebb_workers_lose(ebb_loader *l)
 {
-	for (int i = 0; i < l->crew; i++) {
+	for (int i = 0; i < l->workers; i++) {
 		ebb_worker *w = &l->worker[i];
 
 		/* Not freed: the copy may be of a moment when this memory changed hands. */
@@ -230,7 +230,7 @@ void ebb_crew_lose(ebb_loader *l)
 	l->lost = true;
 }
 
-bool ebb_crew_replace(ebb_loader *l)
+bool ebb_workers_replace(ebb_loader *l)
 {
 	if (!l->lost)
 		return true;
@@ -247,18 +247,18 @@ bool ebb_crew_replace(ebb_loader *l)
 		l->torn = false;
 	}
 	pthread_mutex_unlock(&l->lock);
-	l->lost = !ebb_crew_start(l);
+	l->lost = !ebb_workers_start(l);
 	return !l->lost;
 }
 
-void ebb_crew_await(ebb_loader *l, int64_t index)
+void ebb_workers_await(ebb_loader *l, int64_t index)
 {
 	ebb_slot *s = ebb_loader_slot(l, index);
 	claim c;
 
 	pthread_mutex_lock(&l->lock);
 	while (!s->ready) {
-		if (l->crew == 0 && next_claim(l, &c))
+		if (l->workers == 0 && next_claim(l, &c))
 			work_on(l, &l->worker[0], &c);
 		else
 			pthread_cond_wait(&l->ready, &l->lock);
