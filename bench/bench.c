@@ -1,4 +1,4 @@
-/* bench.c - what the benchmarks share. */
+/* bench.c - functions that the benchmarks share. */
 #include "bench.h"
 
 #include <stdlib.h>
@@ -26,7 +26,7 @@ double bench_peak_rss(void)
 	char line[200];
 	double kilobytes = 0;
 
-	/* getrusage's figure may be that of the program that started this one. */
+	/* ru_maxrss of getrusage may be that of the program that started this one. */
 	while (status && fgets(line, sizeof line, status) && kilobytes == 0)
 		sscanf(line, "VmHWM: %lf", &kilobytes);
 	if (status)

@@ -1,10 +1,10 @@
 /*
- * chart - draws what compare measured: one bar per network, a line where both are equally fast.
+ * chart - draws the measurements of compare: one bar per network, and a line at equal speed.
  *
  *   chart IN.tsv OUT.png
  *
- * The first line holds title and subtitle; every other a label, a detail, the ratio, the ratio
- * wanted (0: none), and a note, separated by tabs.
+ * The first line holds title and subtitle.  Every other line holds a label, a detail, the ratio,
+ * the wanted ratio (0: none) and a note, separated by tabs.
  */
 #include "demos/cli.h"
 #include "demos/surface.h"
@@ -16,11 +16,11 @@
 #include <string.h>
 
 enum { LINE = 500, MAX_BARS = 40 };
-/* In CSS pixels; the image has twice as many. */
+/* In CSS pixels; the image has SCALE times as many per side. */
 enum { SCALE = 2, WIDTH = 900, LEFT = 190, RIGHT = 190, HEAD = 118, FOOT = 52, ROW = 46, BAR = 22 };
 
 typedef struct bar {
-	char text[LINE]; /* what the others point into */
+	char text[LINE]; /* the line, which the pointers below point into */
 	const char *label, *detail, *note;
 	double ratio, wanted;
 } bar;
@@ -30,12 +30,12 @@ typedef struct chart {
 	const char *title, *subtitle;
 	bar bars[MAX_BARS];
 	int n;
-	double highest; /* the right end of the axis */
+	double highest; /* ratio at the right end of the axis */
 } chart;
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
-/* Cuts a line at its tabs; false unless it has exactly n parts. */
+/* Splits a line at its tabs; false unless it has exactly n parts. */
 static bool cut(char *line, int n, const char **part)
 {
 	int k = 0;
@@ -70,7 +70,7 @@ static bool read_bar(bar *b)
 	       b->wanted >= 0 && b->wanted < 1000;
 }
 
-/* False after saying what is wrong. */
+/* Prints an error and returns false on failure. */
 static bool read_chart(const char *path, chart *c)
 {
 	FILE *f = fopen(path, "r");
@@ -118,7 +118,7 @@ static void draw_axis(ebb_canvas *v, const chart *c, double bottom)
 	double step = 0.5;
 	char label[32];
 
-	/* Few enough lines to be told apart. */
+	/* At most ten grid lines, to keep them distinguishable. */
 	while (c->highest / step > 10)
 		step *= 2;
 
@@ -130,7 +130,7 @@ static void draw_axis(ebb_canvas *v, const chart *c, double bottom)
 	ebb_canvas_text(v, place(c, 1), HEAD - 9, 0.5, 12, true, v->ink, "PyTorch");
 }
 
-/* Square where it begins, round where it ends. */
+/* A bar with square corners at the start and round ones at the end. */
 static void draw_bar(ebb_canvas *v, const chart *c, double ratio, double y, ebb_rgb colour)
 {
 	double x = place(c, 0), end = place(c, ratio), r = fmin(4, end - x);
@@ -145,7 +145,7 @@ static void draw_bar(ebb_canvas *v, const chart *c, double ratio, double y, ebb_
 	cairo_fill(v->cr);
 }
 
-/* On a ground of its own, where lines would cross it. */
+/* Draws text on a background, which hides grid lines behind it. */
 static double text_over_lines(
 	ebb_canvas *v, double x, double y, double size, bool bold, ebb_rgb colour, const char *text)
 {
@@ -157,7 +157,7 @@ static double text_over_lines(
 	return ebb_canvas_text(v, x, y, 0, size, bold, colour, text);
 }
 
-/* A small mark across the bar, on a ground of its own so that it shows on any colour. */
+/* A mark across the bar for the wanted ratio, with an outline so that it shows on any colour. */
 static void draw_wanted(ebb_canvas *v, double x, double middle, double height)
 {
 	vertical(v, x, middle - height / 2, middle + height / 2, 5, v->paper);

@@ -1,11 +1,12 @@
 /*
- * checkpoint - what a training step of a deep net holds in memory, plain and checkpointed by
- * segments of about the root of its depth, and what the second runs cost in time.
+ * checkpoint - the memory that a training step of a deep network holds, plain and with
+ * checkpointing of segments of about the square root of its depth, and the time that running
+ * segments twice costs.
  *
  *   checkpoint [FIGURE.png]     depths 4 to 196; a table, and a figure (default checkpoint.png)
  *
  * A layer is a 3x3 convolution of 8 channels, batch normalisation and ReLU, on 16 images of 24x24.
- * Peaks are the tape's own count of tensor data (ebb_memory_of).
+ * A peak is the tape's own count of tensor data (ebb_memory_of).
  */
 #include "demos/cli.h"
 
@@ -62,7 +63,7 @@ static ebb_tensor *layers(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return x;
 }
 
-/* Segments of the given length; 0: one run without checkpoints. */
+/* Runs the network in checkpointed segments of that length; 0: without checkpoints. */
 static ebb_tensor *forward(ebb_tape *t, const net *n, int length, segment *s, ebb_tensor *x)
 {
 	if (!length)
@@ -78,7 +79,8 @@ typedef struct cost {
 	double bytes, seconds;
 } cost;
 
-/* The peak and the fastest of some steps; false after saying why. */
+/* Measures the peak memory and the fastest of some steps; prints an error and returns false on
+ * failure. */
 static bool measure(int depth, int length, cost *c)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -142,9 +144,10 @@ static bool draw(const char *path, const double *depth, const double *plain,
 		k_segmented);
 	if (!ebb_can_plot())
 		return true;
-	if (!ebb_figure_save(&(ebb_figure){.title = "Checkpoints trade memory for a second run",
-				     .n = 1,
-				     .panels = &panel},
+	if (!ebb_figure_save(
+		    &(ebb_figure){.title = "Checkpointing trades memory for a second forward pass",
+			    .n = 1,
+			    .panels = &panel},
 		    path, &error)) {
 		fprintf(stderr, "checkpoint: %s\n", error.message);
 		return false;
@@ -172,7 +175,8 @@ int main(int argc, char **argv)
 			segmented[i] / plain[i], b.seconds / a.seconds);
 		fflush(stdout);
 	}
-	/* Small nets are mostly the one segment that runs again: the law shows from 25 on. */
+	/* In small networks, most memory is the one segment that runs again, so the fit starts at
+	 * 25 layers. */
 	k[0] = exponent(ROOTS - 3, depth + 3, plain + 3);
 	k[1] = exponent(ROOTS - 3, depth + 3, segmented + 3);
 	printf("peak grows as n^%.2f plain, n^%.2f with segments of the root of n\n", k[0], k[1]);

@@ -1,4 +1,5 @@
-/* limits.c - the two limits that kernels are measured against: multiply-adds and memory. */
+/* limits.c - the two limits that kernels are compared with: multiply-adds per second and memory
+ * bandwidth. */
 #include "bench.h"
 #include "demos/cli.h"
 #include "kernels/kernels.h"
@@ -11,15 +12,16 @@ enum { RUNS = 40, CACHE_LINE = 64 };
 
 /* ---- Multiply-adds --------------------------------------------------------------------------- */
 
-/* Enough independent sums to hide the latency of two pipelines, few enough for the registers. */
+/* Enough independent accumulators to hide the latency of two pipelines, and few enough for the
+ * registers. */
 enum { ROUNDS = 200000, SUMS = 12 };
 
-/* Results go somewhere, so that the loops are not removed. */
+/* Results are written here, so that the compiler does not remove the loops. */
 static volatile float sink;
 
 typedef float f4 __attribute__((vector_size(16)));
 
-/* A multiplication and an addition: what a processor without fused ones has. */
+/* A multiplication and an addition, for instruction sets without fused multiply-adds. */
 static void multiply_add_4(void)
 {
 	f4 sum[SUMS] = {{0}}, scale = {0.999f, 0.999f, 0.999f, 0.999f}, total = {0};

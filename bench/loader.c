@@ -1,15 +1,15 @@
 /*
- * loader - how many images a second come out of a loader, beside torchvision's.
+ * loader - images per second of a loader, compared with torchvision.
  *
  *   loader [--cifar DIR] [--folder DIR] [--workers N] [--seconds X] [--rounds N] [--peer SCRIPT]
  *
- * Two pipelines.  cifar: 32 x 32 images in memory (drawn at random without --cifar) with crop,
- * flip, jitter and normalise.  folder (with --folder only): JPEG or PNG files, decoded, resized
- * to a shorter side of 256, cropped to 224 x 224, and then the same.  With --peer, the script
- * (bench/loader_peer.py) does the same with torchvision after each of Ebb's rounds.  One line of
- * JSON per run: images per second of the clock, and microseconds of processor time per image, of
- * all threads and processes; then, with a peer, the ratios of the medians (above 1: Ebb is
- * faster).
+ * There are two pipelines.  cifar: 32 x 32 images in memory (random images without --cifar) with
+ * crop, flip, jitter and normalise.  folder (only with --folder): JPEG or PNG files, decoded,
+ * resized to a shorter side of 256, cropped to 224 x 224, and then the same.  With --peer, the
+ * script (bench/loader_peer.py) does the same with torchvision after each round.  Prints one line
+ * of JSON per run: images per second of wall-clock time, and microseconds of processor time per
+ * image, of all threads and processes.  With a peer, the ratios of the medians follow (above 1:
+ * Ebb is faster).
  */
 #include <ebb.h>
 #include <getopt.h>
@@ -81,7 +81,7 @@ static ebb_augment *pipeline(bool files, ebb_error *e)
 	return a;
 }
 
-/* Batches for as long as the options say, after one to warm up. */
+/* Reads batches for o->seconds, after one batch to warm up. */
 static bool measure(ebb_loader *l, const options *o, figures *f, int round, ebb_error *e)
 {
 	double start = 0, cpu = 0, now = 0;
@@ -152,7 +152,7 @@ static bool compare(const options *o, const char *name, const char *directory, e
 	ok = l;
 	for (int round = 0; ok && round < o->rounds; round++) {
 		ok = measure(l, o, &ebb, round, e);
-		/* Nothing of it runs while the peer does. */
+		/* Frees the loader, so that none of its threads runs while the peer does. */
 		ebb_loader_free(l);
 		l = NULL;
 		if (ok)
@@ -162,7 +162,7 @@ static bool compare(const options *o, const char *name, const char *directory, e
 			if (with_peer)
 				print(name, "torchvision", o, &peer, round);
 			else
-				fprintf(stderr, "loader: the peer gave no figures: it needs "
+				fprintf(stderr, "loader: the peer printed no figures: it needs "
 						"python3-torch, torchvision and python3-pil\n");
 		}
 		if (ok && round + 1 < o->rounds) {

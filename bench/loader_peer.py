@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""What bench/loader does, with torchvision: loader_peer.py cifar|folder DIR WORKERS SECONDS.
+"""The pipelines of bench/loader with torchvision: loader_peer.py cifar|folder DIR WORKERS SECONDS.
 
-Prints a line of JSON with images_per_second and cpu_us_per_image (of all processes, with their start
-and what they made ahead of the last batch).  cifar without a directory ("") draws images at random.
+Prints a line of JSON with images_per_second and cpu_us_per_image (of all processes, including their start
+and the batches that they prefetched after the last one).  cifar without a directory ("") uses random images.
 """
 import glob
 import json
@@ -43,7 +43,7 @@ def processor_time():
 
 
 def measure(loader, seconds):
-    """Images per second after the first batch, and how many there were with it."""
+    """Images per second after the first batch, and the number of images including the first batch."""
     images, first, start = 0, 0, None
     while True:
         for x, _ in loader:

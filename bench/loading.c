@@ -1,6 +1,6 @@
 /*
- * loading.c - how long a store takes to load from safetensors, beside a pread of the same bytes into memory that
- * has been touched before: both from a warm cache, by turns.
+ * loading - the time to load a parameter store from safetensors, compared with a pread of as many
+ * bytes into memory that has been touched before; both read from a warm page cache, alternately.
  *   loading [MEGABYTES [TIMES]]      (default 500 and 15)
  */
 #include <ebb.h>
@@ -57,7 +57,7 @@ static int run(const char *path, int64_t megabytes, int times)
 		if (!read_all(fd, memory, size))
 			return fprintf(stderr, "%s cannot be read\n", path), 1;
 		if (i < 0)
-			continue; /* the cache is warm now */
+			continue; /* the page cache is warm now */
 		loads[i] = middle - began;
 		reads[i] = cli_now() - middle;
 		ratios[i] = loads[i] / reads[i];

@@ -1,18 +1,18 @@
-/* nets.c - the networks that are measured, under one signature. */
+/* nets.c - the networks that the benchmarks measure, behind one interface. */
 #include "nets.h"
 
 #include <string.h>
 
-/* ---- KANN's and ggml's, for MNIST ------------------------------------------------------------ */
+/* ---- The MNIST networks of KANN and ggml ----------------------------------------------------- */
 
-/* A scope: what the rectifier was computed from is not read again. */
+/* In a scope, so that the input of relu is released. */
 static ebb_tensor *conv_relu(ebb_tape *t, const ebb_conv *l, ebb_tensor *x)
 {
 	ebb_scope_begin(t, "conv_relu");
 	return ebb_scope_end(t, ebb_relu(t, ebb_conv_forward(t, l, x)));
 }
 
-/* The same, and halved by maxima, which come first as in a chain (ebb_sequential). */
+/* conv_relu with a maximum pooling, which comes first as in ebb_sequential. */
 static ebb_tensor *conv_relu_pool(ebb_tape *t, const ebb_conv *l, ebb_tensor *x)
 {
 	ebb_scope_begin(t, "pool");
@@ -54,7 +54,7 @@ static ebb_tensor *ggml(ebb_tape *t, const net *n, ebb_tensor *x)
 	return ebb_linear_forward(t, &n->ggml.fc, ebb_flatten(t, x));
 }
 
-/* ---- The library's --------------------------------------------------------------------------- */
+/* ---- The library's models -------------------------------------------------------------------- */
 
 static net make_lenet(ebb_params *p)
 {

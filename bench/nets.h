@@ -1,4 +1,4 @@
-/* nets.h - the networks that are measured, under one signature. */
+/* nets.h - the networks that the benchmarks measure, behind one interface. */
 #ifndef EBB_BENCH_NETS_H
 #define EBB_BENCH_NETS_H
 
@@ -31,7 +31,7 @@ typedef struct net_kind {
 	ebb_tensor *(*logits)(ebb_tape *t, const net *n, ebb_tensor *x);
 	/* NULL: cross-entropy of the logits */
 	ebb_tensor *(*loss)(ebb_tape *t, const net *n, ebb_tensor *x, ebb_tensor *labels);
-	int batch; /* by default */
+	int batch; /* default batch size */
 	int channels, side, classes;
 } net_kind;
 

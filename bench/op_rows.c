@@ -1,4 +1,5 @@
-/* op_rows.c - the kernels that ops times, over the shapes of the networks that are measured. */
+/* op_rows.c - the rows of the benchmark ops: kernels over the shapes of the networks that are
+ * measured. */
 #include "op_rows.h"
 
 #include <stdio.h>
@@ -103,7 +104,7 @@ static const struct product_size {
 };
 enum { PRODUCT_COUNT = sizeof PRODUCTS / sizeof *PRODUCTS };
 
-/* x w^T of a linear layer, and its gradients gy w and gy^T x. */
+/* The forward pass x w^T of a linear layer, and its gradients gy w and gy^T x. */
 static void product_forward(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
 {
 	int64_t m = r->shape.product.m, n = r->shape.product.n, depth = r->shape.product.k;
@@ -148,7 +149,7 @@ static void product_row(int i, const ebb_kernels *k, op_row *r)
 	r->run = runs[i % PASSES];
 }
 
-/* ---- What memory limits ---------------------------------------------------------------------- */
+/* ---- Kernels whose limit is memory ----------------------------------------------------------- */
 
 static void batchnorm(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
 {
@@ -212,7 +213,7 @@ static void maxpool(const op_row *r, const ebb_kernels *k, float **b, void *work
 	k->maxpool(&r->shape.pool, b[0], b[1], workspace);
 }
 
-/* The places of the maxima are in the workspace, where a pooling has left them. */
+/* Reads the positions of the maxima from the workspace, where maxpool has written them. */
 static void maxpool_grad(const op_row *r, const ebb_kernels *k, float **b, void *workspace)
 {
 	k->maxpool_scatter(&r->shape.pool, b[1], workspace, b[0]);
@@ -233,12 +234,12 @@ static void sgd(const op_row *r, const ebb_kernels *k, float **b, void *workspac
 	k->sgd(1, &step, 1, 0.9, false);
 }
 
-/* Rows times columns; passes: how often a value of that matrix has to be read or written. */
+/* rows x columns values; passes: how often each of them is read or written. */
 static const struct memory_size {
 	const char *name;
 	int rows, columns;
 	double passes;
-	int buffers; /* of the matrix's size */
+	int buffers; /* buffers of rows x columns values */
 	void (*run)(const op_row *r, const ebb_kernels *k, float **b, void *workspace);
 } MEMORY[] = {
 	{"batch norm, ResNet-20", 128 * 32 * 32, 16, 3, 2, batchnorm},
@@ -306,14 +307,14 @@ static void pool_row(int i, op_row *r)
 		back ? "'s gradient" : "", p->net, p->kernel, p->kernel, p->stride, p->c, p->side);
 	r->floats[0] = (size_t)p->n * p->c * p->side * p->side;
 	r->floats[1] = (size_t)(p->n * p->c * out * out);
-	/* Values, and as many places of maxima. */
+	/* The values, and one position per maximum. */
 	r->bytes = (double)(r->floats[0] + 2 * r->floats[1]) * sizeof(float);
 	r->workspace = r->floats[1] * sizeof(int32_t);
 	r->prepare = back ? maxpool : NULL;
 	r->run = back ? maxpool_grad : maxpool;
 }
 
-/* ---- All of them ----------------------------------------------------------------------------- */
+/* ---- All rows -------------------------------------------------------------------------------- */
 
 bool op_row_at(int i, const ebb_kernels *k, op_row *r)
 {

@@ -1,4 +1,5 @@
-/* op_rows.h - the kernels that ops times, over the shapes of the networks that are measured. */
+/* op_rows.h - the rows of the benchmark ops: kernels over the shapes of the networks that are
+ * measured. */
 #ifndef EBB_BENCH_OP_ROWS_H
 #define EBB_BENCH_OP_ROWS_H
 
@@ -8,14 +9,14 @@ enum { OP_BUFFERS = 5 };
 
 typedef struct op_row op_row;
 
-/* One call of a kernel. */
+/* One kernel with one shape. */
 struct op_row {
 	char name[80];
-	double flops; /* of a call; 0 where memory is the limit ... */
-	double bytes; /* ... which are then those that have to be read and written */
-	/* Floats in each buffer that a call reads or writes, and bytes of scratch. */
+	double flops; /* operations of a call; 0 if memory is the limit, and then bytes is set */
+	double bytes; /* bytes that a call has to read and write */
+	/* Floats in each buffer that a call reads or writes, and bytes of workspace. */
 	size_t floats[OP_BUFFERS], workspace;
-	/* Before the first call, where it reads what another kernel has written; or NULL. */
+	/* Called before the first run, to write what run reads; or NULL. */
 	void (*prepare)(const op_row *r, const ebb_kernels *k, float **buffer, void *workspace);
 	void (*run)(const op_row *r, const ebb_kernels *k, float **buffer, void *workspace);
 	union {
@@ -30,7 +31,7 @@ struct op_row {
 	} shape;
 };
 
-/* Number i of all rows; false when there are no more. */
+/* Sets *r to row number i; false if there are no more rows. */
 bool op_row_at(int i, const ebb_kernels *k, op_row *r);
 
 #endif

@@ -1,13 +1,15 @@
 /*
- * ops - what each kernel makes of the processor: a row per kernel and shape.
+ * ops - the speed of each kernel, compared with the limits of the machine: a row per kernel and
+ * shape.
  *
  *   ops [--filter TEXT] [--threads N] [--isa NAME] [--seconds S] [--cold]
  *
- * Medians of calls over S seconds (default 0.2, at least 5 calls), with the operations of a
- * second and their share of what multiply-adds in registers alone reach (above 1 is possible:
- * Winograd's convolutions need fewer), or with the bytes of a second and their share of what
- * main memory gives (above 1 where caches hold them).  --cold goes round through buffers that do
- * not fit into the caches, as a network does.  --filter keeps the rows whose name contains TEXT.
+ * A row has the median time of calls over S seconds (default 0.2, at least 5 calls), and either
+ * operations per second and their share of the peak of multiply-adds in registers (above 1 is
+ * possible, because Winograd convolutions need fewer operations), or bytes per second and their
+ * share of the bandwidth of main memory (above 1 if the caches hold them).  --cold cycles through
+ * buffers that exceed the caches, as in a network.  --filter keeps the rows whose name contains
+ * TEXT.
  */
 #include "bench.h"
 #include "demos/cli.h"
@@ -29,7 +31,7 @@ typedef struct options {
 
 /* ---- Buffers --------------------------------------------------------------------------------- */
 
-/* As many sets of a row's buffers as --cold wants, else one. */
+/* The buffers of a row: with --cold several sets, else one. */
 typedef struct buffers {
 	int sets;
 	float *set[MAX_SETS][OP_BUFFERS];
@@ -54,7 +56,8 @@ static void buffers_free(buffers *b)
 	free(b->workspace);
 }
 
-/* Small numbers of both signs: zeros would be multiplied as fast, and denormal ones far slower. */
+/* Fills the buffers with small numbers of both signs, because subnormal numbers would be far
+ * slower. */
 static bool buffers_new(buffers *b, const op_row *r, bool cold)
 {
 	size_t bytes = 0;
@@ -80,7 +83,7 @@ static bool buffers_new(buffers *b, const op_row *r, bool cold)
 
 /* ---- Timing ---------------------------------------------------------------------------------- */
 
-/* The median time of a call; 0 without memory. */
+/* The median time of a call in seconds; 0 without memory. */
 static double time_row(const op_row *r, const ebb_kernels *k, const options *o)
 {
 	static double seconds[MAX_CALLS];
@@ -181,7 +184,8 @@ int main(int argc, char **argv)
 	double fma = bench_fma_peak(k->isa), triad = bench_triad();
 	op_row r;
 
-	printf("%s, %d threads: %.1f GFLOP/s of multiply-adds, %.1f GB/s of main memory%s\n",
+	printf("%s, %d threads; limits: %.1f GFLOP/s of multiply-adds, %.1f GB/s of main "
+	       "memory%s\n",
 		k->isa, ebb_threads(), fma * 1e-9, triad * 1e-9, o.cold ? "; cold buffers" : "");
 	printf("%-64s %10s %17s %6s\n", "", "ms", "", "share");
 	for (int i = 0; op_row_at(i, k, &r); i++)

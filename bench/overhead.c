@@ -1,10 +1,10 @@
 /*
- * overhead - what recording and differentiating cost per op, on tensors too small for the
- * arithmetic to matter.
+ * overhead - the cost of recording and differentiating per op, on tensors so small that arithmetic
+ * does not matter.
  *
- *   overhead                 a chain of 1000 times x = x*w + b on 8 floats, one thread; medians
- *   overhead --peer SCRIPT   also runs a Python script that times PyTorch on the same chain and prints
- *                            a line of JSON with forward_us_per_op and backward_us_per_op
+ *   overhead                 medians over chains of 1000 times x = x*w + b on 8 floats, one thread
+ *   overhead --peer SCRIPT   also runs a Python script that times PyTorch on the same chain and
+ *                            prints a line of JSON with forward_us_per_op and backward_us_per_op
  */
 #include "bench.h"
 #include "demos/cli.h"
@@ -32,7 +32,7 @@ static ebb_tensor *constant_of_8(double value)
 	return x;
 }
 
-/* False after saying why. */
+/* Prints an error and returns false on failure. */
 static bool measure(costs *c)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -71,11 +71,11 @@ static bool measure(costs *c)
 	return ok;
 }
 
-/* False after saying why. */
+/* Prints an error and returns false on failure. */
 static bool measure_peer(const char *script, costs *c)
 {
 	char command[4200], line[1000] = "";
-	/* An executable script says itself what runs it. */
+	/* An executable script names its interpreter. */
 	const char *by = access(script, X_OK) ? "python3 " : strchr(script, '/') ? "" : "./";
 	FILE *f;
 	bool ok;
@@ -92,8 +92,9 @@ static bool measure_peer(const char *script, costs *c)
 	if (f)
 		pclose(f);
 	if (!ok)
-		fprintf(stderr, "overhead: the peer gave no figures (Debian's package for PyTorch "
-				"is python3-torch)\n");
+		fprintf(stderr,
+			"overhead: the peer printed no figures (Debian's package for PyTorch "
+			"is python3-torch)\n");
 	return ok;
 }
 

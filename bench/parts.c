@@ -1,13 +1,14 @@
 /*
- * parts - what a part of one tensor costs, by the number of parts.
+ * parts - the cost of a part of a tensor, by the number of parts.
  *
- *   parts                    8,000 rows of 256 floats, each squared and summed, as the rows of 16 tensors and
- *                            of one: microseconds per row, one thread; medians
- *   parts --qkv              what a transformer's split of one product into q, k and v copies
+ *   parts                    8,000 rows of 256 floats, each squared and summed, as the rows of 16
+ *                            tensors and of one tensor: median microseconds per row, one thread
+ *   parts --qkv              the copies that a transformer makes to split a product into q, k and v
  *
- * The gradients of all parts of a tensor are added in one buffer: the time per part must not grow with their
- * number.  Both ways record and touch the same, so that caches do not decide; the time of 500 rows alone,
- * which stay in the caches, stands beside them.
+ * The gradients of all parts of a tensor accumulate in one buffer, and the time per part must not
+ * grow with their number.  16 tensors and one tensor record the same ops on equal amounts of
+ * memory, so that caches make no difference.  The time of 500 rows alone, which stay in the
+ * caches, is printed for comparison.
  */
 #include "bench.h"
 #include "demos/cli.h"
@@ -29,7 +30,7 @@ typedef struct costs {
 	double forward, sweep; /* microseconds per part */
 } costs;
 
-/* n rows of x, each as [1,WIDTH]; false: the tape has failed. */
+/* Takes n rows of x, each as [1,WIDTH]; false if the tape has failed. */
 static bool take_rows(ebb_tape *t, path w, ebb_tensor *x, int n, ebb_tensor **part)
 {
 	if (w == SPLIT)
@@ -45,7 +46,7 @@ static bool take_rows(ebb_tape *t, path w, ebb_tensor *x, int n, ebb_tensor **pa
 	return !ebb_failed(t);
 }
 
-/* One forward and one sweep, of the rows of some tensors [n,WIDTH]. */
+/* One forward and one backward pass over the rows of some tensors [n,WIDTH]. */
 static bool step(ebb_tape *t, path w, int tensors, ebb_tensor **persistent, int n,
 	ebb_tensor **part, costs *c)
 {
@@ -88,7 +89,7 @@ static bool measure(path w, int tensors, int n, costs *c)
 		ok = s->persistent[i] && ebb_init_fill(s->persistent[i], &EBB_INIT(EBB_INIT_NORMAL),
 						 1, (uint64_t)i, NULL);
 	}
-	/* The first step asks the system for memory. */
+	/* The first step is not measured: it allocates memory from the system. */
 	for (int i = -1; ok && i < ROUNDS; i++) {
 		ok = step(s->t, w, tensors, s->persistent, n, s->part, c);
 		if (i >= 0) {
@@ -106,18 +107,19 @@ static bool measure(path w, int tensors, int n, costs *c)
 
 static int time_parts(void)
 {
-	printf("microseconds per part, a row of %d floats, one thread, medians of %d\n", WIDTH,
-		ROUNDS);
-	printf("%-14s %12s %12s %12s %8s\n", "", "500 alone", "16 x 500", "1 x 8000", "ratio");
+	printf("microseconds per part, a row of %d floats; columns: tensors x parts; one thread, "
+	       "medians of %d\n",
+		WIDTH, ROUNDS);
+	printf("%-14s %12s %12s %12s %8s\n", "", "1 x 500", "16 x 500", "1 x 8000", "ratio");
 	for (path w = 0; w < PATHS; w++) {
 		costs alone, few, many;
 
 		if (!measure(w, 1, FEW, &alone) || !measure(w, MOST, FEW, &few) ||
 			!measure(w, 1, MANY, &many))
 			return 1;
-		printf("%-14s %12.3f %12.3f %12.3f %8.2f   the sweep\n", path_names[w], alone.sweep,
+		printf("%-14s %12.3f %12.3f %12.3f %8.2f   backward\n", path_names[w], alone.sweep,
 			few.sweep, many.sweep, many.sweep / few.sweep);
-		printf("%-14s %12.3f %12.3f %12.3f %8.2f   forward and sweep\n", "",
+		printf("%-14s %12.3f %12.3f %12.3f %8.2f   forward and backward\n", "",
 			alone.forward + alone.sweep, few.forward + few.sweep,
 			many.forward + many.sweep,
 			(many.forward + many.sweep) / (few.forward + few.sweep));
@@ -148,7 +150,8 @@ static ebb_tensor *in_heads(ebb_tape *t, ebb_tensor *x, int64_t heads)
 		t, x, EBB_SHAPE(ebb_size(x, 0), ebb_size(x, 1), heads, ebb_size(x, 2) / heads));
 }
 
-/* Attention of a product [N,L,3E], split before it is cut into heads or after. */
+/* Attention of a product [N,L,3E], which is split into q, k and v before or after it is split into
+ * heads. */
 static ebb_tensor *attend(ebb_tape *t, ebb_tensor *product, bool heads_first)
 {
 	ebb_tensor *part[3] = {0};

@@ -1,18 +1,18 @@
 /*
- * saving - how long a checkpoint takes, and how long one that is written in the background holds
- * training up.
+ * saving - how long saving a checkpoint takes, and how long saving in the background stalls
+ * training.
  *
  *   saving [--megabytes N] [--rounds N] [--path FILE]
  *
- * A store of N megabytes (10^6 bytes, default 500) of parameters is saved to FILE (default:
- * saving.safetensors here, removed in the end): in the foreground, in the background with
- * nothing else to do, and in the background while matrix products keep all threads busy, by
- * turns.  One line of JSON per save: seconds that the caller was held up (stall) and that the
- * writing took.  Then the medians, and the stall of the background as a share of what a save in
- * the foreground takes.
+ * Saves a store of N megabytes (10^6 bytes, default 500) of parameters to FILE (default
+ * saving.safetensors in the current directory; removed at the end).  Each round saves in the
+ * foreground, in the background while nothing else runs, and in the background while matrix
+ * products keep all threads busy.  Prints one line of JSON per save: the seconds that the caller
+ * was stalled, and the seconds of writing.  Then it prints the medians, and the stall in the
+ * background as a share of the time of a save in the foreground.
  *
- * Beside them, in each round, what the memory and the disk can do: a copy of as many bytes by all
- * threads, and write and fsync of a block that is in memory.
+ * Each round also measures the limits of memory and disk: a copy of as many bytes by all threads,
+ * and write and fsync of a block in memory.
  */
 #include <ebb.h>
 #include <errno.h>
@@ -109,7 +109,7 @@ static double time_disk(const copying *c, const char *path)
 
 static void print(const char *method, double stall, double writing)
 {
-	printf("{\"method\": \"%s\", \"stall_s\": %.4f, \"writing_s\": %.4f}\n", method, stall,
+	printf("{\"mode\": \"%s\", \"stall_s\": %.4f, \"writing_s\": %.4f}\n", method, stall,
 		writing);
 	fflush(stdout);
 }
@@ -123,7 +123,7 @@ static bool say(ebb_saver *s)
 	return !e;
 }
 
-/* Matrix products until the save is on the disk; of about a millisecond each. */
+/* Computes matrix products of about a millisecond each for that many seconds. */
 static void keep_busy(double seconds)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -173,7 +173,8 @@ static bool measure(const options *o, ebb_params *p, const copying *c)
 	static figures f;
 	ebb_saver *foreground = saver_of(o, p, false), *background = saver_of(o, p, true);
 	double unused;
-	/* Once unmeasured: the background's memory is touched, and the file is there. */
+	/* One save is not measured: it touches the memory of the background saver and creates the
+	 * file. */
 	bool ok = foreground && background && ebb_saver_save(background, 0) &&
 	          ebb_saver_wait(background);
 

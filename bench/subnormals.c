@@ -1,9 +1,9 @@
 /*
  * subnormals - what subnormal numbers cost, flushed and kept.
  *
- *   subnormals [WIDTH]   a matrix product and its gradients with operands of 1 and of 1e-40, then the
- *                        backward pass of sigmoid networks of 10 to 80 layers, whose gradients fade
- *                        into the subnormal numbers; WIDTH units a layer (128); medians
+ *   subnormals [WIDTH]   medians of: a matrix product and its gradients with operands of 1 and of
+ *                        1e-40; the backward pass of sigmoid networks of 10 to 80 layers, whose
+ *                        gradients vanish into subnormal numbers; WIDTH units per layer (128)
  */
 #include "bench.h"
 #include "demos/cli.h"
@@ -20,7 +20,8 @@ static const struct {
 	const char *name;
 } modes[] = {{EBB_FLUSH_F32, "flushed"}, {EBB_FLUSH_NEVER, "kept"}};
 
-/* Milliseconds of y = a b and of its gradients; negative after saying why. */
+/* Milliseconds of y = a b and its gradients; prints an error and returns a negative number on
+ * failure. */
 static double product(ebb_flush flush, double scale)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -45,7 +46,8 @@ static double product(ebb_flush flush, double scale)
 	return ok ? bench_median(times, ROUNDS) : -1;
 }
 
-/* Microseconds of a backward pass per layer; negative after saying why. */
+/* Microseconds of a backward pass per layer; prints an error and returns a negative number on
+ * failure. */
 static double network(ebb_flush flush, int depth, int width)
 {
 	ebb_params *p = ebb_params_new(1);

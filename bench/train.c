@@ -4,12 +4,13 @@
  *   train MODEL [--batch N] [--steps N] [--warm N] [--threads N] [--infer] [--profile]
  *
  * A step is forward, cross-entropy, backward and SGD with momentum 0.9; with --infer, forward
- * without recording in evaluation mode.  img_s comes from the median step (ms); gflops counts
- * convolutions and linear layers, two operations per multiply-add, three times for training, and
- * peak_share relates them to what as many threads reach with multiply-adds in registers alone
- * (above 1 is possible: Winograd's convolutions need fewer).  rss_mb is the largest ever,
- * rss_import_mb what there was before the model.  --profile adds, on standard error, where a few
- * further steps spend their time.
+ * without recording in evaluation mode.  --warm steps are not measured.  img_s is computed from
+ * the median step (ms).  gflops counts convolutions and linear layers, two operations per
+ * multiply-add, three times that for training.  peak_share is its share of the peak of
+ * multiply-adds in registers with as many threads (above 1 is possible, because Winograd
+ * convolutions need fewer operations).  rss_mb is the peak resident memory, rss_import_mb its
+ * value before the model is made.  --profile prints on standard error where a few further steps
+ * spend their time.
  */
 #include "bench.h"
 #include "demos/cli.h"
@@ -94,7 +95,7 @@ static options parse(int argc, char **argv)
 	return o;
 }
 
-/* Normal images in the memory order of a loader's, and random labels. */
+/* Fills a batch with normal images, in the memory order of a loader, and random labels. */
 static void fill_batch(run *r)
 {
 	const net_kind *k = r->o->kind;
@@ -125,14 +126,14 @@ static void step(run *r)
 	ebb_tape_reset(r->t);
 }
 
-/* An observer's: what the forward pass multiplies. */
+/* Observer: counts the operations of the forward pass. */
 static void count(void *ctx, const ebb_run *call)
 {
 	if (!call->gradient_of && (!strcmp(call->op, "conv2d") || !strcmp(call->op, "linear")))
 		*(double *)ctx += call->flops;
 }
 
-/* The operations of a step, which this takes. */
+/* Takes a step and returns its operations. */
 static double flops_of_step(run *r)
 {
 	double flops = 0;
@@ -159,7 +160,7 @@ static void report(const options *o, double *seconds, double flops, double rss_i
 		speed / bench_fma_peak(isa), rss, rss_import, isa);
 }
 
-/* What no op did, the optimizer for one, is the difference to the whole. */
+/* Time outside ops, as in the optimizer, is the difference between the table and the whole. */
 static void profile(run *r)
 {
 	enum { STEPS = 5 };

@@ -1,5 +1,5 @@
 /*
- * archives.c - readers of archives, as readers.c has those of images and data sets.
+ * archives.c - the fuzz targets for archives.
  */
 #include "readers.h"
 
@@ -20,7 +20,7 @@ static void must_say(bool ok, const ebb_error *e)
 	must(ok == (e->status == EBB_OK) && ok == (e->message[0] == '\0'));
 }
 
-/* Reads every entry that is no larger than this. */
+/* Only entries of at most so many elements are read. */
 enum { MOST_ELEMENTS = 1 << 16 };
 
 static void look_at_entry(const ebb_archive *a, int64_t index)
@@ -61,7 +61,7 @@ static void look_at_archive(const uint8_t *bytes, size_t size)
 
 /* ---- safetensors ---------------------------------------------------------------------------- */
 
-/* Writes a file whose header is text, with its length before it and some values behind it. */
+/* Writes a file: the length of the header, the header `text`, and some values. */
 static void look_at_header(const char *name, const uint8_t *text, size_t size, size_t values)
 {
 	uint8_t *all = calloc(1, 8 + size + values), *to = all;
@@ -78,8 +78,9 @@ static void look_at_header(const char *name, const uint8_t *text, size_t size, s
 	free(all);
 }
 
-/* A file as it is, and as a header: chance does not hit upon its length.  The last byte is the
- * number of bytes of values, which have to be as many as the header says. */
+/* Reads the bytes as a file, and as the header of a file, because random changes rarely produce
+ * its length.  The last byte is the number of bytes of values, which must be as many as the header
+ * says. */
 void read_safetensors(const uint8_t *bytes, size_t size)
 {
 	look_at_archive(bytes, size);
@@ -87,7 +88,7 @@ void read_safetensors(const uint8_t *bytes, size_t size)
 		look_at_header("archive", bytes, size - 1, bytes[size - 1]);
 }
 
-/* An index beside two shards, a.safetensors and b.safetensors. */
+/* The bytes are an index of two shards, a.safetensors and b.safetensors. */
 void read_index(const uint8_t *bytes, size_t size)
 {
 	static const char a[] = "{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}";
@@ -99,7 +100,7 @@ void read_index(const uint8_t *bytes, size_t size)
 	look_at_archive(bytes, size);
 }
 
-/* ---- A zip file around bytes ---------------------------------------------------------------- */
+/* ---- A zip file with given members ---------------------------------------------------------- */
 
 typedef struct zipped {
 	uint8_t *at;
@@ -114,7 +115,8 @@ static void add_number(uint8_t **to, uint64_t x, int width)
 		*(*to)++ = (uint8_t)(x >> (8 * i));
 }
 
-/* What a member's two headers have in common, from the version on. */
+/* The fields that the local and the central header of a member have in common, from the version
+ * on. */
 static void add_fields(uint8_t **to, const char *name, const uint8_t *bytes, size_t size)
 {
 	add_number(to, 0, 8);
@@ -166,7 +168,8 @@ static void finish(zipped *z)
 
 /* ---- NumPy's -------------------------------------------------------------------------------- */
 
-/* A file as it is; what is no .npy file also as the header of one, with values behind it. */
+/* Reads the bytes as a file; if they are no .npy file, also as the header of one, with values
+ * behind it. */
 void read_npy(const uint8_t *bytes, size_t size)
 {
 	static const uint8_t start[8] = "\x93NUMPY\1";
@@ -184,7 +187,7 @@ void read_npy(const uint8_t *bytes, size_t size)
 	free(all);
 }
 
-/* A file as it is; what is no zip file also as two members of one. */
+/* Reads the bytes as a file; if they are no zip file, also as two members of one. */
 void read_npz(const uint8_t *bytes, size_t size)
 {
 	zipped z = {.at = malloc(2 * size + 4000)};
@@ -202,8 +205,8 @@ void read_npz(const uint8_t *bytes, size_t size)
 
 /* ---- PyTorch's ------------------------------------------------------------------------------ */
 
-/* A file as it is; what is no zip file also as the pickle of one, whose checksums chance does
- * not hit upon. */
+/* Reads the bytes as a file; if they are no zip file, also as the pickle of one, because random
+ * changes never produce valid checksums. */
 void read_torch(const uint8_t *bytes, size_t size)
 {
 	static const uint8_t numbers[64] = {0, 0, 0x80, 0x3f, 1, 2, 3, 4, 0xff, 0x7f};
@@ -222,7 +225,7 @@ void read_torch(const uint8_t *bytes, size_t size)
 	free(z.at);
 }
 
-/* The interpreter alone, without a file. */
+/* The pickle interpreter alone, without a file. */
 void read_pickle(const uint8_t *bytes, size_t size)
 {
 	ebb_error e = {0};

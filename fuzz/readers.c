@@ -1,7 +1,8 @@
 /*
- * readers.c - what the fuzzers and the test that replays their finds call.
+ * readers.c - the fuzz targets for images and data sets; a test replays inputs that once failed.
  *
- * A reader either succeeds or says why not; a result is looked at from end to end.
+ * A target asserts that a reader either succeeds or reports an error, and accesses every element
+ * of the result.
  */
 #include "readers.h"
 
@@ -11,7 +12,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-/* Enough to see every path, and not to wait for it. */
+/* Most pixels per image: enough for every code path, and fast. */
 enum { MOST_PIXELS = 1 << 18 };
 
 static void must(bool so)
@@ -25,7 +26,7 @@ static void must_say(bool ok, const ebb_error *e)
 	must(ok == (e->status == EBB_OK) && ok == (e->message[0] == '\0'));
 }
 
-/* ---- Files that are not read from memory ---------------------------------------------------- */
+/* ---- Files, for readers that do not read from memory ---------------------------------------- */
 
 static char directory[32];
 
@@ -49,7 +50,7 @@ const char *put_file(const char *name, const uint8_t *bytes, size_t size)
 	FILE *f;
 
 	if (!directory[0]) {
-		/* In memory where that can be: the disk would be waited for at every run. */
+		/* In memory if possible, because every run would wait for the disk. */
 		strcpy(directory, access("/dev/shm", W_OK) == 0 ? "/dev/shm/ebb-fuzz-XXXXXX"
 								: "/tmp/ebb-fuzz-XXXXXX");
 		must(mkdtemp(directory) != NULL);
@@ -105,7 +106,8 @@ static void put_checksum(uint8_t *at, uLong sum)
 		at[k] = (uint8_t)(sum >> (24 - 8 * k));
 }
 
-/* Once as it is, and once with the checksum of every chunk mended: chance does not hit upon one. */
+/* Reads the bytes as they are, and once more with the checksum of every chunk corrected, because
+ * random changes never produce a valid one. */
 void read_png(const uint8_t *bytes, size_t size)
 {
 	static const uint8_t magic[8] = "\x89PNG\r\n\x1a\n";
@@ -131,7 +133,7 @@ void read_png(const uint8_t *bytes, size_t size)
 	free(all);
 }
 
-/* The magic number is given, so that no run is spent on finding it. */
+/* Prepends the magic number, so that no run is spent on finding it. */
 void read_jpeg(const uint8_t *bytes, size_t size)
 {
 	uint8_t *all = malloc(size + 3);

@@ -1,4 +1,4 @@
-/* readers.h - one function per format: reads the bytes, whatever they are, and gives all back. */
+/* readers.h - one fuzz target per file format: reads arbitrary bytes and frees everything. */
 #ifndef EBB_FUZZ_READERS_H
 #define EBB_FUZZ_READERS_H
 
@@ -19,7 +19,8 @@ void read_npz(const uint8_t *bytes, size_t size);
 void read_torch(const uint8_t *bytes, size_t size);
 void read_pickle(const uint8_t *bytes, size_t size);
 
-/* A file of these bytes, in memory where the system has such a directory; its path. */
+/* Writes the bytes to a file, in memory if the system has such a directory, and returns its
+ * path. */
 const char *put_file(const char *name, const uint8_t *bytes, size_t size);
 
 #endif

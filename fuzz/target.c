@@ -1,4 +1,4 @@
-/* target.c - libFuzzer's entry, for the reader that the build names. */
+/* target.c - the entry point of libFuzzer, which calls the target that the build names. */
 #include "readers.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);

@@ -3,13 +3,13 @@
  */
 #include "pool.h"
 
-/* Taps that are summed in the real type before they go into doubles, as windows may be whole
- * images; vectors of channels side by side. */
+/* RUN: taps that are summed in real before that sum is added to a double accumulator, because a
+ * window may be a whole image.  VECTORS: vectors of channels at a time. */
 enum { RUN = 32, VECTORS = 4 };
 
 typedef double double_vec __attribute__((vector_size(EBB_VLEN * sizeof(double))));
 
-/* The sums over the window of count vectors of channels of x. */
+/* The sums over a window of count vectors of channels of x. */
 EBB_INLINE void window_sums(int count, const ebb_pool_shape *s, const real *x, const real *x_end,
 	struct ebb_window rows, struct ebb_window cols, ebb_vec *sum)
 {
@@ -80,7 +80,7 @@ void EBB_NAME(avgpool)(const ebb_pool_shape *s, const void *x, void *y)
 	ebb_pool_run(&j, s->n * s->oh, s->ow * s->c, avgpool_rows);
 }
 
-/* gx = by*gy for a pixel, or += where windows do not tile. */
+/* One pixel: gx = by*gy, or gx += by*gy where windows do not tile the image. */
 EBB_INLINE void spread(const ebb_pool_shape *s, real by, const real *gy, bool tiled, real *gx)
 {
 	EBB_IVDEP

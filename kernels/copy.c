@@ -1,11 +1,11 @@
 /*
- * copy.c - copying between any two strides.
+ * copy.c - copies between arrays of any strides.
  */
 #include "real.h"
 
 #include <string.h>
 
-/* Elements as words of their size, whatever their type. */
+/* An element is copied as a word of its size, whatever its type. */
 typedef uint8_t word1;
 typedef uint32_t __attribute__((may_alias)) word4;
 typedef uint64_t __attribute__((may_alias)) word8;
@@ -16,7 +16,7 @@ struct copy_job {
 	int64_t shape[EBB_KERNEL_DIMS], ss[EBB_KERNEL_DIMS], ds[EBB_KERNEL_DIMS];
 	const char *src;
 	char *dst;
-	int64_t rows, chunk; /* rows: all axes but the last two, and the last but one */
+	int64_t rows, chunk; /* rows: product of all axes but the last */
 };
 
 static int64_t magnitude(int64_t s)
@@ -24,8 +24,9 @@ static int64_t magnitude(int64_t s)
 	return s < 0 ? -s : s;
 }
 
-/* Sorts axes by the destination's strides, drops those of size 1, merges neighbours, and leaves at
- * least two.  False if nothing is to be copied. */
+/* Sorts the axes by the strides of the destination, drops axes of size 1, merges adjacent axes
+ * where strides permit it, and leaves at least two axes.  False if there are no elements to
+ * copy. */
 static bool normalise(
 	struct copy_job *j, int ndim, const int64_t *shape, const int64_t *ss, const int64_t *ds)
 {
@@ -75,7 +76,8 @@ static bool normalise(
 	return true;
 }
 
-/* A plane of rows x cols.  A transposition goes by squares, so that both sides use whole lines. */
+/* Copies a plane of rows x cols.  A transposed copy goes by squares of 16 x 16, so that both sides
+ * use whole cache lines. */
 #define PLANE(type)                                                                                \
 	static void plane_##type(int64_t rows, int64_t cols, const type *src, int64_t sr,          \
 		int64_t sc, type *dst, int64_t dr, int64_t dc)                                     \

@@ -1,6 +1,6 @@
 /*
- * dispatch.c - picks the table of kernels, once, by what the processor has; EBB_ISA lowers it.
- * Keeps the algorithm of convolutions, which EBB_CONV forces.
+ * dispatch.c - chooses the table of kernels once, by what the processor has; EBB_ISA lowers the
+ * choice.  Keeps the algorithm of convolutions that EBB_CONV or ebb_choose_conv names.
  */
 #include "environment.h"
 
@@ -16,7 +16,8 @@ extern const ebb_kernels ebb_kernels_f32_avx2, ebb_kernels_f64_avx2;
 extern const ebb_kernels ebb_kernels_f32_avx512, ebb_kernels_f64_avx512;
 #endif
 
-/* What -march=x86-64-v3 and -v4 let the compiler use, as far as both compilers can ask for it. */
+/* The features that -march=x86-64-v3 and -v4 enable, as far as __builtin_cpu_supports of both
+ * compilers knows them. */
 static bool always(void)
 {
 	return true;
@@ -55,8 +56,8 @@ static const struct {
 };
 enum { TABLES = sizeof tables / sizeof tables[0] };
 
-/* Valgrind emulates fused multiply-adds in software, some hundred times slower than the rest.  It
- * can be told by what it preloads. */
+/* Valgrind emulates fused multiply-adds in software, some hundred times slower than other
+ * instructions.  It is recognised by the library that it preloads. */
 static bool under_valgrind(void)
 {
 	const char *preloaded = getenv("LD_PRELOAD");
@@ -66,7 +67,7 @@ static bool under_valgrind(void)
 
 static int pick(void)
 {
-	static atomic_int picked; /* 1 + its number; two threads at once find the same */
+	static atomic_int picked; /* 1 + index of the table; concurrent calls find the same one */
 	int n = atomic_load_explicit(&picked, memory_order_relaxed);
 
 	if (n == 0) {
@@ -103,9 +104,9 @@ const ebb_kernels *ebb_kernels_named(const char *isa, bool f64)
 	return NULL;
 }
 
-/* ---- Ways of convolutions -------------------------------------------------------------------- */
+/* ---- The algorithm of convolutions ----------------------------------------------------------- */
 
-static atomic_int conv_choice = -1; /* -1: not asked yet; two threads at once find the same */
+static atomic_int conv_choice = -1; /* -1: not read yet; concurrent calls read the same */
 
 ebb_conv_choice ebb_conv_chosen(void)
 {

@@ -1,7 +1,7 @@
 /*
- * environment.c - what EBB_THREADS, EBB_ISA and EBB_CONV say, and which values of these and of
- * EBB_DEBUG make sense.  An empty value is none; one that makes no sense is none, too, and a
- * complaint tells of it.
+ * environment.c - reads EBB_THREADS, EBB_ISA, EBB_CONV and EBB_DEBUG from the environment.  An
+ * empty value counts as not set.  An invalid value is ignored, and ebb_environment_complaint
+ * describes it.
  */
 #include "environment.h"
 

@@ -1,12 +1,12 @@
 /*
  * float_state.h - the floating-point control word that kernels run under.
  *
- * A kernel rounds to nearest, traps nothing, and treats subnormal numbers (below 2^-126 in
- * float, 2^-1022 in double) as its caller says: with flushing, a subnormal operand counts as
- * zero and a subnormal result becomes zero.  Without flushing, many processors take a hundred
- * cycles or more for each. The control word belongs to a thread: ebb_parallel sets that of its
- * caller in every thread that takes part.  Where flush is not known for a processor, subnormal
- * numbers are kept.
+ * A kernel rounds to nearest with all exceptions masked.  The caller chooses how it treats
+ * subnormal numbers (below 2^-126 in float, 2^-1022 in double).  With flushing, a subnormal
+ * operand counts as zero and a subnormal result becomes zero.  Without flushing, many processors
+ * take a hundred cycles or more for each.  The control word belongs to a thread: ebb_parallel sets
+ * the word of its caller in every thread that takes part.  On processors for which EBB_CAN_FLUSH
+ * is 0, subnormal numbers are kept.
  */
 #ifndef EBB_KERNELS_FLOAT_STATE_H
 #define EBB_KERNELS_FLOAT_STATE_H
@@ -66,8 +66,8 @@ static inline void ebb_float_set(ebb_float_state s)
 
 #endif
 
-/* Before and after a kernel: the calling thread's own state comes back, exception flags
- * included. */
+/* ebb_float_enter sets the control word for a kernel and returns the previous one; ebb_float_leave
+ * restores that, exception flags included. */
 static inline ebb_float_state ebb_float_enter(bool flush)
 {
 	ebb_float_state own = ebb_float_get();
@@ -81,7 +81,7 @@ static inline void ebb_float_leave(ebb_float_state own)
 	ebb_float_set(own);
 }
 
-/* The table's statistics of x, whose subnormal numbers count. */
+/* The statistics of x (ebb_kernels.stats) without flushing, so that subnormal numbers count. */
 static inline void ebb_exact_stats(const ebb_kernels *k, int64_t n, const void *x, double below,
 	double above, ebb_kernel_stats *s)
 {

@@ -1,5 +1,6 @@
 /*
- * index.c - taking and putting back elements along the middle axis of [outer,len,inner].
+ * index.c - selecting and accumulating elements by index along the middle axis of
+ * [outer,len,inner].
  */
 #include "real.h"
 
@@ -12,7 +13,8 @@ struct index_job {
 	real *y;
 };
 
-/* Pieces are of whole outer indices: within one, additions meet. */
+/* A task takes whole outer indices, because additions within one outer index may go to the same
+ * element. */
 static void run(struct index_job *j, void (*fn)(void *, int64_t, int))
 {
 	int64_t row = i64_max(1, j->count * j->inner);

@@ -1,19 +1,21 @@
 /*
- * kernels.h - loops over plain pointers.  Kernels know no tensor and no tape, do not allocate,
- * and do not fail.
+ * kernels.h - the table of kernels: loops over plain pointers.  A kernel knows no tensor and no
+ * tape; it allocates nothing and cannot fail.
  *
- * Every kernel is compiled for float and for double from one source text.  Both fill the struct
- * ebb_kernels of function pointers, whose data arguments are void * and point to the table's
- * type, "real" below.  The table is chosen once, at run time, by the instruction sets of the
- * processor.  EBB_ISA=baseline, avx2 or avx512 in the environment selects a lower instruction
- * set; one that the processor lacks selects the highest that it has.
+ * struct ebb_kernels is the table of function pointers.  Every kernel is compiled from one source
+ * text for float and for double, and each type has its table.  "real" below is the type of the
+ * table; its void * arguments point to arrays of real.  The table is chosen once, at run time, by
+ * what the processor has.  The environment variable EBB_ISA (baseline, avx2 or avx512) chooses a
+ * lower instruction set; if the processor or the build lacks this set, the highest available set is
+ * used.
  *
- * Memory: "dense" is one contiguous block.  "NHWC" is channels-last: element (n,c,h,w) of a
- * [N,C,H,W] tensor is at ((n*H + h)*W + w)*C + c.  Strides count elements.  A kernel overwrites
- * its whole output and does not read it, unless its name ends in _acc.  Outputs do not overlap
- * inputs; only the dense elementwise kernels may write to an input of the same extent.
+ * Memory: "dense" is one block without gaps.  "NHWC" is channels-last: element (n,c,h,w) of a
+ * [N,C,H,W] tensor lies at ((n*H + h)*W + w)*C + c.  Strides count elements.  A kernel overwrites
+ * all elements of its output and reads none of them, unless its name ends in _acc (accumulate).
+ * Outputs do not alias inputs, except that the flat elementwise kernels may work in place: the
+ * output may be the same array as an input.
  *
- * Threads: a kernel splits its work into tasks whose number depends on the shape alone, so
+ * Threads: kernels split their work into tasks whose number depends on the shape alone, so that
  * results do not depend on the number of threads.
  */
 #ifndef EBB_KERNELS_H
@@ -30,27 +32,30 @@ enum { EBB_KERNEL_DIMS = 8 };
 /* ---- Threads (threads.c) --------------------------------------------------------------------- */
 
 /*
- * Runs fn(ctx, piece, worker) for every task piece in [0, pieces), on the calling thread and the
- * threads of the pool, and returns when all tasks are done.  worker is in [0, ebb_threads()); no
- * two tasks run at once with the same worker, so worker may index scratch memory.  A second
- * caller at the same time, or a task that calls ebb_parallel, runs its tasks on its own thread
- * as worker 0.  All threads run under the caller's floating-point control word (float_state.h).
+ * Calls fn(ctx, piece, worker) for every task number piece in [0, pieces), on the calling thread
+ * and on the threads of the pool, and returns when all calls have returned.  worker is in [0,
+ * ebb_threads()), and tasks that run at the same time have different workers, so that worker may
+ * index scratch memory.  If the pool is in use, because of another caller or because a task itself
+ * calls ebb_parallel, the calling thread runs all tasks of this call alone, as worker 0.  So worker
+ * 0 may be running in several calls at once, and every call needs scratch memory of its own.  All
+ * threads run under the caller's floating-point control word (float_state.h).
  */
 void ebb_parallel(int64_t pieces, void (*fn)(void *ctx, int64_t piece, int worker), void *ctx);
 
-/* The number of threads that kernels use, from 1 to EBB_MOST_THREADS: EBB_THREADS in the
- * environment, else the number of processors that this process may run on. */
+/* The number of threads that kernels use: EBB_THREADS in the environment, else the number of
+ * processors that this process may run on.  At least 1, at most EBB_MOST_THREADS. */
 int ebb_threads(void);
 enum { EBB_MOST_THREADS = 256 };
 
-/* Sets that number; n < 1 means the default.  No kernel may run on another thread meanwhile. */
+/* Sets the number of threads; n < 1 restores the default.  Not while kernels run on another
+ * thread. */
 void ebb_set_threads(int n);
 
 /* ---- The environment (environment.c) --------------------------------------------------------- */
 
 /* Whether EBB_THREADS, EBB_ISA, EBB_CONV or EBB_DEBUG (autograd.h) in the environment has an
- * invalid value, which the library ignores.  text receives the name, the value and what is
- * expected. */
+ * invalid value, which the library ignores.  text then receives a message with the variable, its
+ * value and the values that are expected. */
 bool ebb_environment_complaint(char *text, size_t size);
 
 /* ---- Elementwise functions ------------------------------------------------------------------- */
@@ -89,8 +94,9 @@ typedef enum ebb_reduce_fn {
 /* ---- Shapes ---------------------------------------------------------------------------------- */
 
 /* A 2-d convolution.  y[n,o,i,j] = b[o] + sum over c,u,v of w[o,c,u,v] * x[n, g*C/G + c,
- * i*stride_h + u*dilation_h - pad_top, j*stride_w + v*dilation_w - pad_left], g the group of o;
- * x outside the image is 0.  Bottom and right padding follow from oh and ow. */
+ * i*stride_h + u*dilation_h - pad_top, j*stride_w + v*dilation_w - pad_left], where g is the group
+ * of o and x is 0 outside the image.  oh and ow determine the padding at the bottom and at the
+ * right. */
 typedef struct ebb_conv_shape {
 	int64_t n, c, h, w; /* x [N,C,H,W], NHWC */
 	int64_t o, kh, kw;  /* weight [O,C/groups,Kh,Kw], plain row-major */
@@ -107,8 +113,8 @@ typedef enum ebb_conv_pass {
 	EBB_CONV_GRAD_WEIGHT
 } ebb_conv_pass;
 
-/* The algorithm of convolutions: chosen by shape (conv/conv.c), or one algorithm wherever it
- * applies. */
+/* The algorithm of convolutions: chosen by shape (see conv/conv.c), or one algorithm for every
+ * shape that it supports. */
 typedef enum ebb_conv_choice {
 	EBB_CONV_BY_SHAPE,
 	EBB_CONV_DIRECT,
@@ -116,33 +122,35 @@ typedef enum ebb_conv_choice {
 	EBB_CONV_IM2COL
 } ebb_conv_choice;
 
-/* EBB_CONV in the environment ("direct", "winograd", "im2col"), else EBB_CONV_BY_SHAPE. */
+/* The algorithm that EBB_CONV in the environment names ("direct", "winograd", "im2col"), else
+ * EBB_CONV_BY_SHAPE; or what ebb_choose_conv has set. */
 ebb_conv_choice ebb_conv_chosen(void);
-/* Sets the algorithm, for tests and experiments.  No kernel may run meanwhile. */
+/* Sets the algorithm, for tests and experiments.  Not while kernels run. */
 void ebb_choose_conv(ebb_conv_choice choice);
 
-/* A pooling over windows: window (i,j) starts at row i*stride_h - pad_top, column j*stride_w -
- * pad_left. Rows and columns outside the image are ignored (max) or count as zeros (average,
- * see divisor). */
+/* A pooling over windows.  Window (i,j) starts at row i*stride_h - pad_top and column j*stride_w -
+ * pad_left.  Elements outside the image are ignored by maximum pooling and count as zeros in
+ * average pooling, whose divisor count_include_pad determines. */
 typedef struct ebb_pool_shape {
 	int64_t n, c, h, w; /* x, NHWC */
 	int64_t oh, ow;     /* y, NHWC */
 	int64_t kh, kw, stride_h, stride_w, pad_top, pad_left;
 	int64_t dilation_h, dilation_w; /* max pooling only */
-	/* Average pooling divides by the window's extent inside the image padded by
-	 * pad_top/pad_left on all sides (PyTorch's count_include_pad), or inside the image
-	 * alone. */
+	/* Average pooling divides by the area of the window inside the padded image if true
+	 * (pad_top rows above and below, pad_left columns at both sides; PyTorch's
+	 * count_include_pad), else by the area inside the image. */
 	bool count_include_pad;
-	/* Adaptive: window i covers rows floor(i*h/oh) to ceil((i+1)*h/oh) - 1, columns alike;
-	 * kernel, stride, pad and dilation are not read, and the divisor is the window's area. */
+	/* Adaptive: window i covers rows floor(i*h/oh) to ceil((i+1)*h/oh) - 1, columns likewise.
+	 * Kernel, stride, pad and dilation are not read, and the divisor is the area of the
+	 * window. */
 	bool adaptive;
-	/* Positions of maxima are uint16_t, for images of at most 2^16 pixels; else int32_t. */
+	/* Indices of maxima are uint16_t, for images of at most 2^16 pixels; else int32_t. */
 	bool narrow;
 } ebb_pool_shape;
 
-/* Upsampling.  Nearest: row i of y is row floor(i*step_h) of x.  Bilinear: row i interpolates at
- * position (i + 1/2)*step_h - 1/2, at least 0, or at i*step_h with align_corners.  Columns
- * alike. */
+/* Upsampling.  Nearest: row i of y is row floor(i*step_h) of x.  Bilinear: row i of y interpolates
+ * between the two rows of x around position max(0, (i + 1/2)*step_h - 1/2), with align_corners
+ * around i*step_h.  Columns likewise. */
 typedef struct ebb_upsample_shape {
 	int64_t n, c, h, w; /* x, NHWC */
 	int64_t oh, ow;     /* y, NHWC */
@@ -157,18 +165,17 @@ typedef struct ebb_norm_grad {
 
 enum { EBB_OUTER_TERMS = 128 };
 
-/* One parameter in an optimizer's step.  Its gradient is g; or, if gy is not NULL, the outer_sum
- * of gy and x, which the step computes tile by tile. */
+/* One parameter in an optimizer's step.  The gradient is g if gy is NULL.  Else the gradient is a
+ * deferred outer product, outer_sum of gy and x, which the step computes tile by tile and never
+ * holds as a whole. */
 typedef struct ebb_kernel_step {
-	/* Elements; and the elements of all parameters before it in the list whose gradient is
-	 * g. */
-	int64_t n, before;
+	int64_t n, before; /* elements of w; sum of n over the earlier parameters with gy NULL */
 	void *w, *m, *v;
 	const void *g;
 	const void *gy, *x; /* [terms,n/columns], [terms,columns] */
 	int64_t terms, columns;
 	double lr, decay;
-	int64_t step; /* the number of the step, from 1 */
+	int64_t step; /* how many steps the parameter has taken, this one included */
 } ebb_kernel_step;
 
 /* ---- The table ------------------------------------------------------------------------------- */
@@ -183,16 +190,17 @@ typedef struct ebb_kernels {
 	 * binary.def). */
 	void (*unary)(ebb_unary_fn f, int64_t n, const void *x, void *y, double a, double b);
 	void (*binary)(ebb_binary_fn f, int64_t n, const void *a, const void *b, void *y, double p);
-	/* The same over shape[ndim] with a stride per axis and operand; a stride of 0 broadcasts.
+	/* binary over shape[ndim], with a stride per axis and operand; a stride of 0 broadcasts.
 	 * ndim may be 0. */
 	void (*binary_strided)(ebb_binary_fn f, int ndim, const int64_t *shape, const void *a,
 		const int64_t *as, const void *b, const int64_t *bs, void *y, const int64_t *ys,
 		double p);
-	/* y = c != 0 ? a : b, c of U8 (c_size 1) or I64 (c_size 8) */
+	/* y = c ? a : b.  c has elements of U8 (c_size 1) or I64 (c_size 8); any nonzero value is
+	 * true. */
 	void (*where_strided)(int ndim, const int64_t *shape, const void *c, int c_size,
 		const int64_t *cs, const void *a, const int64_t *as, const void *b,
 		const int64_t *bs, void *y, const int64_t *ys);
-	/* y = 1 where the relation holds for a and b, else 0; for NaN only not_equal holds. */
+	/* y = 1 where the comparison f of a and b holds, else 0.  NaN is unequal to everything. */
 	void (*compare_strided)(ebb_compare_fn f, int ndim, const int64_t *shape, const void *a,
 		const int64_t *as, const void *b, const int64_t *bs, uint8_t *y, const int64_t *ys);
 	void (*fill)(int64_t n, double value, void *y);
@@ -202,27 +210,29 @@ typedef struct ebb_kernels {
 	void (*from_f32)(int64_t n, const float *x, void *y);
 	void (*from_f64)(int64_t n, const double *x, void *y);
 
-	/* y[k] = scale*sum over the reduced axes, where ys is 0.  Sums accumulate in double, or
-	 * pairwise with the same accuracy.  ndim may be 0. */
+	/* Reductions accumulate in double (or pairwise, where that is as accurate).  reduce: y[k] =
+	 * scale * sum over the reduced axes.  An axis is reduced if its stride in ys is 0.  ndim
+	 * may be 0. */
 	void (*reduce)(ebb_reduce_fn f, int ndim, const int64_t *shape, const void *x,
 		const int64_t *xs, void *y, const int64_t *ys, double scale);
-	/* y[k] = scale*(sum |x|^p)^(1/p), p > 0 and finite, axes as for reduce.  The root is
-	 * computed before the rounding to real.  Where the sum of powers overflows or underflows
-	 * a double, a second pass divides the elements by the largest of them first. */
+	/* y[k] = scale*(sum |x|^p)^(1/p), p > 0 and finite, axes as for reduce.  The root is taken
+	 * before the result is rounded to real.  If the sum of powers overflows or underflows a
+	 * double, a second pass divides the elements by the largest one first. */
 	void (*norm)(double p, int ndim, const int64_t *shape, const void *x, const int64_t *xs,
 		void *y, const int64_t *ys, double scale);
-	/* x [outer,len,inner] row-major: the maximum (sign +1) or minimum (sign -1) along len >= 1,
-	 * and its position: the first of equal elements, or the first NaN.  index may be NULL. */
+	/* y: the maximum (sign +1) or minimum (sign -1) of x [outer,len,inner] along len, len >=
+	 * 1.  index: its position, the first of equal elements; may be NULL.  If x has a NaN along
+	 * len, the result is the first NaN. */
 	void (*extreme)(int sign, int64_t outer, int64_t len, int64_t inner, const void *x, void *y,
 		int64_t *index);
-	/* y[o,k,i] = sum of x[o,j,i] over j <= k (reverse: j >= k), summed in double */
+	/* y[o,k,i] = sum of x[o,j,i] over j <= k (reverse: j >= k), accumulated in double */
 	void (*cumsum)(
 		bool reverse, int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
-	/* y = max + log(sum exp(x - max)) along len.  Where all elements along len are
-	 * -infinity, y is -infinity, softmax is 0 and log_softmax -infinity. */
+	/* y = max + log(sum exp(x - max)) along len.  If all elements of a line are -inf,
+	 * logsumexp is -inf, softmax is 0 and log_softmax is -inf. */
 	void (*logsumexp)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
-	/* The derivative of logsumexp, p = exp(x - max)/sum exp(x - max).  Where max is
-	 * infinity, p is 1/k for the k infinite elements; where max is -infinity, p is 0. */
+	/* The derivative of logsumexp, p = exp(x - max)/sum exp(x - max).  If max is +inf, the
+	 * elements that are +inf get equal shares of 1 and the others 0; if max is -inf, p is 0. */
 	void (*logsumexp_slope)(int64_t outer, int64_t len, int64_t inner, const void *x, void *p);
 	/* y may be x */
 	void (*softmax)(int64_t outer, int64_t len, int64_t inner, const void *x, void *y);
@@ -232,17 +242,18 @@ typedef struct ebb_kernels {
 		int64_t outer, int64_t len, int64_t inner, const void *gy, const void *y, void *gx);
 	void (*log_softmax_grad)(
 		int64_t outer, int64_t len, int64_t inner, const void *gy, const void *y, void *gx);
-	/* Softmax cross-entropy of rows x [n,classes]: loss[i] = logsumexp(x[i]) -
-	 * x[i,label[i]], and its gradient d[i,k] = softmax(x[i])[k] - [k == label[i]], in one
-	 * pass.  A label equal to ignore gives loss 0; every other label is in range. */
+	/* Softmax cross-entropy of the rows of x [n,classes], in one pass: loss[i] =
+	 * logsumexp(x[i]) - x[i,label[i]], and its gradient d[i,k] = softmax(x[i])[k] - [k ==
+	 * label[i]].  A label equal to ignore yields loss 0; the caller has checked that all other
+	 * labels are in range. */
 	void (*cross_entropy)(int64_t n, int64_t classes, const void *x, const int64_t *label,
 		int64_t ignore, void *loss, void *d);
-	/* gx[i,k] = g[i*gs]*scale*d[i,k], 0 where label[i] is ignore; gs is 0 or 1. */
+	/* gx[i,k] = g[i*gs]*scale*d[i,k], and 0 in ignored rows; gs is 0 or 1. */
 	void (*cross_entropy_grad)(int64_t n, int64_t classes, const void *d, const int64_t *label,
 		int64_t ignore, const void *g, int64_t gs, double scale, void *gx);
 
-	/* Indexing along the middle axis; indices are in range.  x [outer,len,inner],
-	 * row-major.  index_select: y[o,k,i] = x[o,index[k],i], k < count.  gather: y[o,k,i] =
+	/* Indexing along the middle axis of x [outer,len,inner], row-major; all indices are in
+	 * range.  index_select: y[o,k,i] = x[o,index[k],i], k < count.  gather: y[o,k,i] =
 	 * x[o,index[o,k,i],i]. */
 	void (*index_select)(int64_t outer, int64_t len, int64_t inner, int64_t count,
 		const void *x, const int64_t *index, void *y);
@@ -256,18 +267,19 @@ typedef struct ebb_kernels {
 		const int64_t *index, void *gx);
 
 	/* Matrix product: C = op(A)*op(B) + beta*C, row-major, op(A) [m,k], op(B) [k,n].  With ta,
-	 * op(A) is the transpose of A [k,m]; with tb, op(B) is the transpose of B [n,k].  beta is 0
-	 * (C is not read) or 1; k = 0 gives beta*C.  ws: gemm_workspace bytes, 64-byte aligned. */
+	 * A is transposed in memory: [k,m]; with tb, B is: [n,k].  beta is 0 (C is not read) or 1.
+	 * k = 0 yields beta*C.  ws: gemm_workspace bytes, 64-byte aligned.  Runs on the thread
+	 * pool. */
 	size_t (*gemm_workspace)(int64_t m, int64_t n, int64_t k);
 	void (*gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
 		const void *b, int64_t ldb, double beta, void *c, int64_t ldc, void *ws);
 
-	/* c[i,j] = sum over t < terms of a[t,i]*b[t,j], a [terms,m], b [terms,n], c [m,n]: a sum of
-	 * outer products, 1 <= terms <= EBB_OUTER_TERMS. */
+	/* c[i,j] = sum over t < terms of a[t,i]*b[t,j], a [terms,m], b [terms,n], c [m,n]: a sum
+	 * of outer products, 1 <= terms <= EBB_OUTER_TERMS. */
 	void (*outer_sum)(
 		int64_t terms, int64_t m, int64_t n, const void *a, const void *b, void *c);
 
-	/* Convolution; ws: conv_workspace bytes, 64-byte aligned, contents undefined.  b may be
+	/* Convolution.  ws: conv_workspace bytes, 64-byte aligned, contents undefined.  b may be
 	 * NULL. */
 	size_t (*conv_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass);
 	void (*conv_forward)(const ebb_conv_shape *s, const void *x, const void *w, const void *b,
@@ -277,39 +289,47 @@ typedef struct ebb_kernels {
 	void (*conv_grad_weight)(
 		const ebb_conv_shape *s, const void *x, const void *gy, void *gw, void *ws);
 
-	/* Pooling.  index[n,i,j,c] is the position h*W + w of the maximum in its image (the
-	 * first of equal elements, or the first NaN), NHWC like y.  Every window has an element
-	 * in the image.  index may be NULL.  y may be x where maxpool_goes_over is true. */
+	/* Pooling.  index[n,i,j,c] is the position h*W + w of the maximum in its image (the first
+	 * of equal elements; the first NaN is the maximum), NHWC like y.  index may be NULL.
+	 * Every window has an element inside the image.  maxpool may work in place, with y equal
+	 * to x, if maxpool_goes_over returns true. */
 	void (*maxpool)(const ebb_pool_shape *s, const void *x, void *y, void *index);
 	bool (*maxpool_goes_over)(const ebb_pool_shape *s);
-	/* gx = 0, then gx at index += gy.  A kernel of 0 x 0 is an index that may be any
-	 * position in the image. */
+	/* gx = 0, then gx at index[i] += gy[i].  kh = kw = 0: an index may be any position of the
+	 * image, not only one in its window. */
 	void (*maxpool_scatter)(
 		const ebb_pool_shape *s, const void *gy, const void *index, void *gx);
+	/* y[i] = x at index[i] */
 	void (*maxpool_gather)(const ebb_pool_shape *s, const void *x, const void *index, void *y);
-	/* y = 0, then y at index = x, in row-major order */
+	/* y = 0, then y at index[i] = x[i], in the order of i: the last of equal indices
+	 * remains. */
 	void (*maxpool_put)(const ebb_pool_shape *s, const void *x, const void *index, void *y);
 	void (*avgpool)(const ebb_pool_shape *s, const void *x, void *y);
 	void (*avgpool_grad)(const ebb_pool_shape *s, const void *gy, void *gx);
 
-	/* Upsampling and its transpose, NHWC. */
+	/* Upsampling and its gradient (the transposed operation), NHWC. */
 	void (*upsample)(const ebb_upsample_shape *s, const void *x, void *y);
 	void (*upsample_grad)(const ebb_upsample_shape *s, const void *gy, void *gx);
 
 	/* y[r,k] = sum of x[r,j], k - before <= j <= k + after, over rows of x [rows,c] */
 	void (*window_sums)(
 		int64_t rows, int64_t c, int64_t before, int64_t after, const void *x, void *y);
-	/* y[r,k] = sqrt(plus + scale*sum of x[r,j]^2) over the same window, in double */
+	/* y[r,k] = sqrt(plus + scale*sum of x[r,j]^2) over the same window, summed in double */
 	void (*window_norms)(int64_t rows, int64_t c, int64_t before, int64_t after, double scale,
 		double plus, const void *x, void *y);
 
-	/* Batch normalisation over rows of x [rows,c].  A mean is centre[k] + rest[k] with a
-	 * real centre, so that x - centre is exact; x - centre must be finite.
-	 * batchnorm_stats: the mean, and std[k], the root of the biased variance.  Float rows
-	 * are summed in float over short runs, as deviations from a mean of the preceding rows,
-	 * and the runs in double.  Where the squares overflow or underflow the real type, and
-	 * eps, which the caller adds to the variance, is not larger, the column is summed again
-	 * in double, scaled. */
+	/*
+	 * Batch normalisation over the rows of x [rows,c].  The statistics and coefficients may
+	 * come from batchnorm_stats or from elsewhere.  The mean of column k is centre[k] +
+	 * rest[k]: centre[k] is the nearest real, rest[k] the remainder.  So x - centre[k] has no
+	 * rounding error if x is near the mean.  x - centre[k] must be finite.
+	 *
+	 * batchnorm_stats computes centre, rest and std[k], the root of the biased variance.  The
+	 * float kernel sums deviations from the mean of the preceding rows: over a short run of
+	 * rows in float, and the sums of the runs in double.  If the squares of a column overflow
+	 * or underflow the real type, the column is summed again in double, scaled; an underflow is
+	 * ignored if the variance is negligible beside eps, which the caller adds to the variance.
+	 */
 	void (*batchnorm_stats)(int64_t rows, int64_t c, const void *x, double eps, double *centre,
 		double *rest, double *std);
 	/* y = (x - centre[k])*scale[k] + shift[k] */
@@ -319,27 +339,29 @@ typedef struct ebb_kernels {
 	 * NULL. */
 	void (*scale_shift_relu)(int64_t rows, int64_t c, const void *x, const void *residual,
 		const double *centre, const double *scale, const double *shift, void *y);
-	/* sum_gy[k] = sum g;  sum_gyx[k] = sum g*(x - centre[k] - rest[k])*inv[k].  g is gy
-	 * where y > 0, else 0; gy if y is NULL.  Sums are computed as in batchnorm_stats: g*(x -
-	 * centre) and its sums over 32 rows must be in the range of the real type. */
+	/* sum_gy[k] = sum g;  sum_gyx[k] = sum g*(x - centre[k] - rest[k])*inv[k].  g is gy where
+	 * y > 0, else 0; if y is NULL, g is gy.  Rows are summed as by batchnorm_stats: g*(x -
+	 * centre[k]) and its sums over 32 rows must not overflow a real. */
 	void (*batchnorm_sums)(int64_t rows, int64_t c, const void *x, const void *gy,
 		const void *y, const double *centre, const double *rest, const double *inv,
 		double *sum_gy, double *sum_gyx);
-	/* gx = scale[k]*(by_g[k]*g + by_x[k]*(x - centre[k]) + plus[k]), the gradient of batch
-	 * norm, with g as above.  If x is NULL, gx = by_g[k]*g, and the other coefficients are
-	 * not read.  masked receives g; it may be NULL, and y is not NULL if it is not.  gx or
-	 * masked may be gy. */
+	/* The gradient of batch norm: gx = scale[k]*(by_g[k]*g + by_x[k]*(x - centre[k]) +
+	 * plus[k]), with the g of batchnorm_sums.  If x is NULL, gx = by_g[k]*g, and the other
+	 * coefficients are not read.  If masked is not NULL, it receives g; y must then not be NULL
+	 * either.  gx or masked may be gy. */
 	void (*batchnorm_gx)(int64_t rows, int64_t c, const void *x, const void *gy, const void *y,
 		const ebb_norm_grad *k, void *gx, void *masked);
 
-	/* Normalisation of each row of x [rows,len].  centred: the mean is mean[r] + rest[r],
-	 * the nearest double and the remainder (0 for floats), and inv[r] = 1/sqrt(biased
-	 * variance + eps). Else mean[r] = rest[r] = 0 and inv[r] = 1/sqrt(mean x^2 + eps).  Rows
-	 * whose squares overflow or underflow a double are scaled first.  With xh = (x - mean -
-	 * rest)*inv: y = xh*w + b, w and b [len] or NULL.  If len is 0, nothing is written. */
+	/* Normalisation of each row of x [rows,len].  centred (layer norm): the mean is mean[r] +
+	 * rest[r], the nearest double and the remainder (0 for float), and inv[r] = 1/sqrt(biased
+	 * variance + eps).  Not centred (RMS norm): mean[r] = rest[r] = 0 and inv[r] = 1/sqrt(mean
+	 * x^2 + eps).  Rows whose squares overflow or underflow a double are scaled first.  With
+	 * xh = (x - mean - rest)*inv: y = xh*w + b, w and b [len] or NULL.  If len is 0, nothing
+	 * is written. */
 	void (*rownorm)(bool centred, int64_t rows, int64_t len, const void *x, const void *w,
 		const void *b, double eps, void *y, double *mean, double *rest, double *inv);
-	/* gx = inv*(g - mean g - xh*mean(g*xh)), g = gy*w; not centred: without mean g */
+	/* gx = inv*(g - mean g - xh*mean(g*xh)), g = gy*w; if not centred, the term mean g is left
+	 * out */
 	void (*rownorm_grad)(bool centred, int64_t rows, int64_t len, const void *x, const void *gy,
 		const void *w, const double *mean, const double *rest, const double *inv, void *gx);
 	/* gw[k] = sum over rows of gy*xh;  gb[k] = sum gy */
@@ -347,35 +369,35 @@ typedef struct ebb_kernels {
 		const double *mean, const double *rest, const double *inv, double *gw, double *gb);
 
 	/* Random numbers: Philox4x32-10 (Salmon et al. 2011), key = seed, counter = {i, stream}.
-	 * Element i of a stream does not depend on the thread, and not on the type but for its
-	 * rounding.  uniform in [lo,hi); normal by Box-Muller; dropout: y = u < p ? 0 : x/(1-p). */
+	 * Element i depends on seed, stream and i alone, never on the thread; float and double
+	 * tables differ by rounding only.  uniform in [lo,hi); normal by Box-Muller; dropout: y =
+	 * u < p ? 0 : x/(1-p), u uniform in [0,1). */
 	void (*uniform)(int64_t n, uint64_t seed, uint64_t stream, double lo, double hi, void *y);
 	void (*normal)(int64_t n, uint64_t seed, uint64_t stream, double mean, double std, void *y);
 	void (*dropout)(
 		int64_t n, uint64_t seed, uint64_t stream, double p, const void *x, void *y);
 
-	/* Resizing of images, in fixed point with 22 fractional bits; byte(s) is s/2^22, rounded
-	 * and clamped to a byte.  Across rows: y[b] = byte(sum over k of weight[k]*x[k*stride +
-	 * b]). */
+	/* Resizing of images, in fixed point with 22 fractional bits; byte(s) is s / 2^22, rounded
+	 * and clamped.  Across rows: y[b] = byte(sum over k of weight[k]*x[k*stride + b]). */
 	void (*blend_rows)(int64_t n, int64_t taps, const int32_t *weight, const uint8_t *x,
 		int64_t stride, uint8_t *y);
-	/* Along a row of length pixels of 1 to 4 bytes: y[i,c] = byte(sum over k < count[i] of
-	 * weight[i*taps + k]*x[first[i] + k,c]), i < n. */
+	/* Along a row x of `length` pixels, each of 1 to 4 bytes: y[i,c] = byte(sum over k <
+	 * count[i] of weight[i*taps + k]*x[first[i] + k,c]), i < n. */
 	void (*blend_pixels)(int channels, int64_t n, int64_t taps, const int64_t *first,
 		const int64_t *count, const int32_t *weight, const uint8_t *x, int64_t length,
 		uint8_t *y);
 
-	/* Optimizer steps, in place, over count parameters.  g is first multiplied by gscale, which
-	 * clips gradients.
+	/* Optimizer steps, in place, over count parameters in one call.  g is multiplied by gscale
+	 * first (clipping).
 	 * sgd: g += decay*w; m = momentum*m + g (m = g in step 1); w -= lr*(nesterov ? g +
 	 * momentum*m : m); m may be NULL when momentum is 0. */
 	void (*sgd)(int64_t count, const ebb_kernel_step *p, double gscale, double momentum,
 		bool nesterov);
-	/* Adam (Kingma & Ba 2015), AdamW where decoupled (Loshchilov & Hutter 2019) */
+	/* Adam (Kingma & Ba 2015), AdamW if decoupled (Loshchilov & Hutter 2019) */
 	void (*adam)(int64_t count, const ebb_kernel_step *p, double gscale, double beta1,
 		double beta2, double eps, bool decoupled);
-	/* v = alpha*v + (1-alpha)*g^2; m = momentum*m + g/(sqrt(v)+eps); w -= lr*m.  m NULL: no
-	 * momentum. */
+	/* v = alpha*v + (1-alpha)*g^2; m = momentum*m + g/(sqrt(v)+eps); w -= lr*m.  m is NULL
+	 * without momentum. */
 	void (*rmsprop)(int64_t count, const ebb_kernel_step *p, double gscale, double alpha,
 		double eps, double momentum);
 
@@ -384,9 +406,9 @@ typedef struct ebb_kernels {
 		ebb_kernel_stats *s);
 } ebb_kernels;
 
-/* Statistics of n values; nan counts the NaN values, which the others leave out.  deviation is
- * the root of sum (x - mean)^2, l2 the root of sum x^2; the squares may overflow or underflow a
- * double. */
+/* Statistics of n values.  nan counts the NaNs; the other members except n leave them out.
+ * deviation is sqrt(sum (x - mean)^2) and l2 is sqrt(sum x^2), without overflow or underflow of the
+ * squares. */
 struct ebb_kernel_stats {
 	int64_t n, nan, zeros, saturated; /* saturated: x < below or x > above */
 	double sum, sum_abs, deviation, l2, max_abs, min, max;
@@ -395,14 +417,14 @@ struct ebb_kernel_stats {
 /* The tables for this processor (or for EBB_ISA). */
 const ebb_kernels *ebb_kernels_f32(void);
 const ebb_kernels *ebb_kernels_f64(void);
-/* The table of an instruction set by name, for tests; NULL if the build or the processor lacks
- * it. */
+/* The table of one instruction set by name, or NULL if the build or the processor lacks it; for
+ * tests. */
 const ebb_kernels *ebb_kernels_named(const char *isa, bool f64);
 
 /* ---- Independent of the real type (copy.c) --------------------------------------------------- */
 
-/* dst[..] = src[..] over shape[ndim], elements of 1, 4 or 8 bytes, a stride per axis (src's may
- * be 0 or negative). */
+/* dst[..] = src[..] over shape[ndim], elements of 1, 4 or 8 bytes, with a stride per axis (a
+ * stride of src may be 0 or negative). */
 void ebb_copy_strided(size_t elem, int ndim, const int64_t *shape, const void *src,
 	const int64_t *ss, void *dst, const int64_t *ds);
 

@@ -1,5 +1,6 @@
 /*
- * lanes.h - the first n lanes of a vector, n at most its length, in memory that ends behind them.
+ * lanes.h - loads and stores of vectors: whole, streaming, and of the first n lanes, where memory
+ * ends behind them (tails).
  */
 #ifndef EBB_KERNELS_LANES_H
 #define EBB_KERNELS_LANES_H
@@ -10,7 +11,7 @@
 #include <immintrin.h>
 #endif
 
-enum { EBB_STREAM_FROM = 4 << 20 };
+enum { EBB_STREAM_FROM = 4 << 20 }; /* bytes of output */
 
 typedef real ebb_half_vec
 	__attribute__((vector_size(EBB_VBYTES / 2), aligned(sizeof(real)), may_alias));
@@ -25,9 +26,10 @@ EBB_INLINE void ebb_store(real *p, ebb_vec v)
 	*(ebb_vec *)(void *)p = v;
 }
 
-/* Past the caches, to memory that is read again only when they have long held other things: a line
- * that is not read first is half of the traffic.  p is aligned to a vector.  ebb_stream_end comes
- * before anybody else is told of it. */
+/* A streaming (non-temporal) store, which bypasses the caches.  It is for memory that is read
+ * again only when the caches have long replaced it.  It halves the memory traffic, because an
+ * ordinary store reads the cache line first.  p is aligned to a vector.  ebb_stream_end must
+ * precede whatever tells another thread about the data. */
 EBB_INLINE void ebb_stream(real *p, ebb_vec v)
 {
 #if defined __AVX512F__ && EBB_F64
@@ -50,7 +52,8 @@ EBB_INLINE void ebb_stream_end(void)
 #endif
 }
 
-/* Whether results of that many elements are better streamed: they fill the nearer caches. */
+/* Whether an output of that many elements should be written by streaming stores, because it would
+ * fill the nearer caches. */
 static inline bool ebb_streams(int64_t elements)
 {
 	return elements * (int64_t)sizeof(real) >= EBB_STREAM_FROM;
@@ -64,11 +67,11 @@ EBB_INLINE bool ebb_is_aligned(const real *p)
 #if defined __AVX512F__
 #define EBB_LANES(n) ((1U << (n)) - 1)
 #elif defined __AVX2__
-/* All ones, then zeros: read from so far before the middle. */
+/* Eight set lanes, then eight clear ones: the mask of n lanes begins n lanes before the middle. */
 static const int ebb_lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #endif
 
-/* The other lanes are 0. */
+/* Loads the first n lanes, n <= EBB_VLEN; the other lanes are 0. */
 EBB_INLINE ebb_vec ebb_load_part(const real *p, int64_t n)
 {
 #if defined __AVX512F__ && EBB_F64
@@ -90,8 +93,8 @@ EBB_INLINE ebb_vec ebb_load_part(const real *p, int64_t n)
 #endif
 }
 
-/* What lies behind them stays as it is.  (AVX2 has masked stores too; some processors take
- * longer over one than over the loop.) */
+/* Stores the first n lanes; the memory behind them stays as it is.  (AVX2 has masked stores, too,
+ * but on some processors they are slower than the loop.) */
 EBB_INLINE void ebb_store_part(real *p, ebb_vec v, int64_t n)
 {
 #if defined __AVX512F__ && EBB_F64
@@ -107,7 +110,7 @@ EBB_INLINE void ebb_store_part(real *p, ebb_vec v, int64_t n)
 #endif
 }
 
-/* Half a vector as the lower half of one; the upper half is not read. */
+/* A vector whose lower half is v.  The upper half must not be used. */
 EBB_INLINE ebb_vec ebb_widen(ebb_half_vec v)
 {
 	union {

@@ -1,13 +1,13 @@
 /*
  * layernorm.c - normalisation of each row of [rows,len]: layer norm, and root mean square norm,
- * which leaves the mean alone.
+ * which does not subtract the mean.
  */
 #include <float.h>
 
 #include "functions.h"
 
-/* Sums go in this many lanes, so that they vectorise and stay the same on every processor; columns
- * of one piece of the sums over rows. */
+/* LANES: accumulators of a sum on every processor, so that sums vectorise and have the same order
+ * everywhere.  COLUMNS: columns per task of the sums over rows. */
 enum { LANES = 16, COLUMNS = 64 };
 
 struct row_job {
@@ -34,14 +34,14 @@ static double total(const double *lane)
 	return s;
 }
 
-/* A mean of floats needs no rest: a double holds it to 2^-29 of their spacing. */
+/* The mean of floats needs no rest: a double is 2^29 times as precise as a float. */
 EBB_INLINE double deviation(real x, double mean, double rest)
 {
 	return EBB_F64 ? (x - mean) - rest : x - mean;
 }
 
-/* The mean; of equal elements exactly that element.  A sum of floats is as good as exact, one of
- * doubles is of deviations from the first. */
+/* The mean; if all elements are equal, exactly that element.  Floats are summed directly, which in
+ * double is accurate enough; doubles are summed as deviations from the first element. */
 static void row_mean(int64_t len, const real *x, struct row *row)
 {
 	double lane[LANES] = {0}, first = EBB_F64 ? x[0] : 0, d, part;
@@ -56,7 +56,7 @@ static void row_mean(int64_t len, const real *x, struct row *row)
 		lane[k] += x[i + k] - first;
 	d = total(lane) / (double)len;
 	row->mean = first + d;
-	/* What the sum has lost (Knuth). */
+	/* The rounding error of first + d (Knuth). */
 	part = row->mean - first; /* NOLINT(clang-analyzer-deadcode.DeadStores): for double */
 	row->rest = EBB_F64 ? (first - (row->mean - part)) + (d - part) : 0;
 }
@@ -83,7 +83,8 @@ static double row_square(int64_t len, const real *x, const struct row *row)
 	return total(lane) / (double)len;
 }
 
-/* The statistics of x/2^e of at most 1, scaled back; not of infinities or NaN. */
+/* The statistics of x/2^e, whose elements are at most 1, scaled back.  A row with an infinity or
+ * NaN is left as it is. */
 static void scaled_row(const struct row_job *j, const real *x, struct row *row)
 {
 	double most = 0, first, sum = 0, squares = 0;
@@ -241,7 +242,7 @@ void EBB_NAME(rownorm_grad)(bool centred, int64_t rows, int64_t len, const void 
 	run_rows(&j, grad_piece);
 }
 
-/* Whole columns to a piece: no sums to be joined. */
+/* A task sums whole columns, so that there are no partial sums to add. */
 static void sums_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct row_job *j = ctx;

@@ -1,28 +1,29 @@
 /*
  * norm.c - batch normalisation over the rows of [rows,c]: its sums and its elementwise passes.
  *
- * Narrow rows are taken several at a time, so that vectors are full whatever c is.  Sums run
- * through registers, in the real type over short runs and in double from run to run.  A mean is
- * centre + rest, centre a real: x - centre is exact where x is near the mean, and rest is what a
- * real cannot hold.
+ * Several narrow rows are processed as one wide row, so that vectors are full whatever c is.  Sums
+ * accumulate in registers: in real over short runs of rows, in double from run to run.  A mean is
+ * centre + rest.  centre is a real, so that x - centre is exact where x is near the mean; rest is
+ * the remainder, which is too small for a real.
  */
 #include <float.h>
 
 #include "functions.h"
 #include "lanes.h"
 
-/* Columns of one pass, and pieces of its rows: what fits the stack. */
+/* Columns per pass, and most tasks over its rows; both are limited by the stack. */
 enum { COLUMNS = 256, PIECES = 16 };
-/* Reals of a wide row that is summed, wide rows of a run, vectors side by side in registers. */
+/* WIDE: reals in a wide row of a sum.  RUN: wide rows in a run.  VECTORS: vectors at a time, in
+ * registers. */
 enum { WIDE = 64, RUN = 32, VECTORS = 4 };
 
-/* How many rows make one wide row. */
+/* The number of rows in one wide row. */
 static int64_t copies(int64_t rows, int64_t cols, int64_t stride, int64_t width)
 {
 	return stride == cols ? i64_max(1, i64_min(rows, width / cols)) : 1;
 }
 
-/* Columns of each pass over c, about the same for all. */
+/* Columns per pass over c columns, about the same for all passes. */
 static int64_t columns_of(int64_t c)
 {
 	return ebb_ceil_div(c, i64_max(1, ebb_ceil_div(c, COLUMNS)));
@@ -41,15 +42,15 @@ enum terms {
 	MASKED      /* g = gy where y > 0, else 0 */
 };
 
-/* A run of wide rows; sums of some of its columns. */
+/* A run of wide rows, and the sums of some of its columns. */
 struct run {
 	const real *x, *gy, *y, *shift;
 	int64_t rows, step, width, at;
 	real *sum, *dot;
 };
 
-/* Sums of count vectors of columns.  The last one ends where the row does: it may sum columns of
- * the one before once more. */
+/* Sums count vectors of columns.  The last vector ends where the row does, so it may overlap the
+ * vector before and compute some sums twice. */
 EBB_INLINE void sum_vectors(const struct run *j, enum terms terms, int count)
 {
 	ebb_vec sum[VECTORS] = {{0}}, dot[VECTORS] = {{0}}, shift[VECTORS] = {{0}};
@@ -96,7 +97,7 @@ static void sum_run(const struct run *j, enum terms terms, int64_t count)
 	}
 }
 
-/* Rows of cols columns, and where their sums go; shift is one value per column. */
+/* Rows of cols columns, and the destination of their sums.  shift has one value per column. */
 struct block {
 	enum terms terms;
 	int64_t rows, cols, stride;
@@ -156,7 +157,7 @@ static void sum_block(const struct block *b)
 }
 
 struct sum_job {
-	struct block all; /* of all rows; what its sums are is the piece's */
+	struct block all; /* all rows; each task sets rows and sums of its copy */
 	int64_t chunk;
 	const double *centre; /* one value per column */
 	struct moments {
@@ -184,7 +185,7 @@ static int64_t split(struct sum_job *j)
 
 /* ---- Statistics ------------------------------------------------------------------------------ */
 
-/* Adds rows to what is known (Chan, Golub & LeVeque 1979). */
+/* Merges the moments of n more rows into *to (Chan, Golub & LeVeque 1979). */
 static void merge(struct moments *to, int64_t cols, double n, const double *rest, const double *m2)
 {
 	double all = to->n + n;
@@ -198,8 +199,8 @@ static void merge(struct moments *to, int64_t cols, double n, const double *rest
 	to->n = all;
 }
 
-/* Deviations are from the mean of the rows before, at least as many as are summed (at first from
- * that of the same rows): their squares stay of the variance's size. */
+/* Each step sums as many rows as came before, as deviations from the mean of those; the first step
+ * uses the mean of its own rows.  So squares of deviations stay of the size of the variance. */
 static void stats_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct sum_job *j = ctx;
@@ -240,14 +241,15 @@ static void stats_piece(void *ctx, int64_t piece, int worker)
 	}
 }
 
-/* x[i*stride], i < rows. */
+/* A column x[i*stride], i < rows, and the destination of its statistics. */
 struct column {
 	int64_t rows, stride;
 	const real *x;
 	double *centre, *rest, *std;
 };
 
-/* The same once more in double, of x/2^e of at most 1; not of infinities or NaN. */
+/* The statistics of a column in double, of x/2^e, whose elements are at most 1.  A column with an
+ * infinity or NaN is left as it is. */
 static void scaled_stats(const struct column *c)
 {
 	double most = 0, first, sum = 0, squares = 0, rest;
@@ -275,14 +277,14 @@ static void scaled_stats(const struct column *c)
 	*c->std = ldexp(sqrt(squares / (double)c->rows), e);
 }
 
-/* Squares beyond the real type's range leave no finite variance; ones below it are lost, which
- * matters where eps is as small. */
+/* Whether squares may have left the range of real.  After an overflow, the variance is not finite.
+ * After an underflow, it is too small, which matters if eps is as small. */
 static bool is_out_of_range(double var, double eps)
 {
 	return !isfinite(var) || var + eps < (EBB_F64 ? 0x1p-960 : 0x1p-100);
 }
 
-/* A mean as the nearest real and what that leaves. */
+/* Splits a mean into the nearest real and the remainder. */
 static void split_mean(double *centre, double *rest)
 {
 	double nearest = (double)(real)(*centre + *rest);
@@ -380,17 +382,17 @@ void EBB_NAME(batchnorm_sums)(int64_t rows, int64_t c, const void *x, const void
 	}
 }
 
-/* ---- The passes: y = b*d + c and the like, gx = s*(a*g + b*d + c), d = x - m ----------------- */
+/* ---- Elementwise passes, with d = x - m: y = b*d + c, gx = s*(a*g + b*d + c) ----------------- */
 
 struct affine_job {
 	int64_t rows, cols, chunk;
 	const real *x, *gy, *y, *residual; /* each may be NULL */
-	const double *m, *a, *b, *c, *s;   /* a: with gy; s: with gy and x */
+	const double *m, *a, *b, *c, *s;   /* a is read with gy; s with gy and x */
 	real *out, *masked;                /* masked may be NULL */
 	bool relu, stream;
 };
 
-/* Coefficients of a row. */
+/* Coefficients of a wide row. */
 struct coefficients {
 	real m[COLUMNS], a[COLUMNS], b[COLUMNS], c[COLUMNS], s[COLUMNS];
 };
@@ -454,7 +456,7 @@ EBB_INLINE void grad_row(int64_t n, const real *x, const real *gy, const real *y
 	}
 }
 
-/* n reals from i on. */
+/* Processes n elements from element i on. */
 static void affine_row(
 	const struct affine_job *j, int64_t n, int64_t i, const struct coefficients *q)
 {
@@ -481,7 +483,7 @@ static void affine_row(
 		shift_row(n, x, NULL, q, false, j->stream, out);
 }
 
-/* cols values, over and over until there are width. */
+/* Repeats cols values until there are `width` of them. */
 static void fill(real *to, const double *from, int64_t cols, int64_t width)
 {
 	for (int64_t k = 0; k < cols; k++)
@@ -522,7 +524,7 @@ static void affine(struct affine_job j)
 	if (j.rows == 0 || j.cols == 0)
 		return;
 	j.chunk = j.rows * j.cols < EBB_PARALLEL_FROM ? j.rows : i64_max(1, EBB_PIECE / j.cols);
-	/* Rows of whole vectors, so that each begins at one. */
+	/* Streaming stores need alignment: every row must be whole vectors. */
 	j.stream = ebb_streams(j.rows * j.cols) && j.cols % EBB_VLEN == 0 &&
 	           ebb_is_aligned(j.out) && j.out != j.gy && j.out != j.x;
 	ebb_run_pieces(ebb_ceil_div(j.rows, j.chunk), affine_piece, &j);

@@ -1,5 +1,5 @@
 /*
- * optim.c - the steps of the optimizers, in place, over all parameters in one job.
+ * optim.c - the steps of the optimizers, in place, over all parameters in one call.
  */
 #include "functions.h"
 #include "kernels/gemm/outer.h"
@@ -12,8 +12,8 @@ struct step_job {
 	bool nesterov, decoupled;
 };
 
-/* Elements [from, to) of all parameters whose gradient is whole, end to end, however many of them
- * they belong to. */
+/* Steps elements [from, to) of the list of all parameters whose gradient is g, laid end to end.
+ * They may belong to several parameters. */
 static void step_elements(const struct step_job *j, int64_t from, int64_t to)
 {
 	int64_t low = 0, high = j->count - 1;
@@ -48,7 +48,7 @@ struct outer_product_step {
 	const ebb_kernel_step *p;
 };
 
-/* A tile of a gradient that is never whole. */
+/* Steps the elements of one tile of a deferred outer product. */
 static void step_tile(
 	const struct ebb_outer *o, int64_t i, int64_t j, int64_t rows, int64_t cols, const real *g)
 {
@@ -154,7 +154,7 @@ static void adam_range(const struct step_job *j, const ebb_kernel_step *p, int64
 {
 	real *w = p->w, *m = p->m, *v = p->v;
 	const real *grad = p->g;
-	/* 1 - beta in double: a float should not compute it */
+	/* 1 - beta in double, because it would lose digits in float */
 	real beta1 = (real)j->beta1, rest1 = (real)(1 - j->beta1);
 	real beta2 = (real)j->beta2, rest2 = (real)(1 - j->beta2);
 	real gscale = (real)j->gscale, eps = (real)j->eps;

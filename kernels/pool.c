@@ -1,7 +1,10 @@
 /*
- * pool.c - maximum pooling over windows of NHWC images, and what goes by its positions.
+ * pool.c - maximum pooling over windows of NHWC images, and the kernels that use the positions of
+ * the maxima.
  */
 #include "pool.h"
+
+#include <assert.h>
 
 /* ---- Maximum --------------------------------------------------------------------------------- */
 
@@ -10,7 +13,8 @@ struct span {
 	int64_t first, end;
 };
 
-/* Where an adaptive window is, as a window that starts at 0 and steps by 1. */
+/* The elements [first,end) of an adaptive window along an axis: the taps of a window that starts
+ * at 0 with dilation 1. */
 static struct span adaptive(const ebb_pool_shape *s, bool vertical, int64_t i)
 {
 	struct ebb_window w = ebb_window_of(s, vertical, i);
@@ -23,7 +27,7 @@ static struct span inside(int64_t start, int64_t taps, int64_t dilation, int64_t
 	struct span r = {0, taps};
 
 	if (start >= 0 && start + (taps - 1) * dilation < size)
-		return r; /* most are, and a division is slow */
+		return r; /* the usual case, without a division */
 	r.first = start >= 0 ? 0 : ebb_ceil_div(-start, dilation);
 	r.end = start >= size ? 0 : i64_min(taps, ebb_ceil_div(size - start, dilation));
 	return r;
@@ -34,7 +38,8 @@ typedef int32_t index_vec __attribute__((
 typedef uint16_t narrow_vec __attribute__((
 	vector_size(EBB_VLEN * sizeof(uint16_t)), aligned(sizeof(uint16_t)), may_alias));
 
-/* Positions from number i on, of 16 or 32 bits, as far as there are rest or room. */
+/* A vector of positions from element i on, 16 or 32 bits each; at most `rest` or `remaining` of
+ * them are loaded or written. */
 EBB_INLINE index_vec load_index(const struct pool_job *j, int64_t i, int64_t rest)
 {
 	size_t n = (size_t)i64_min(rest, EBB_VLEN);
@@ -49,9 +54,10 @@ EBB_INLINE index_vec load_index(const struct pool_job *j, int64_t i, int64_t res
 	return wide;
 }
 
-EBB_INLINE void store_index(bool narrow, ebb_whole_vec where, void *index, int64_t i, int64_t room)
+EBB_INLINE void store_index(
+	bool narrow, ebb_whole_vec where, void *index, int64_t i, int64_t remaining)
 {
-	size_t n = (size_t)i64_min(room, EBB_VLEN);
+	size_t n = (size_t)i64_min(remaining, EBB_VLEN);
 	narrow_vec two = __builtin_convertvector(where, narrow_vec);
 	index_vec four = __builtin_convertvector(where, index_vec);
 
@@ -72,7 +78,7 @@ EBB_INLINE int64_t position(const struct pool_job *j, int64_t i)
 	return j->s->narrow ? ((const uint16_t *)j->from)[i] : ((const int32_t *)j->from)[i];
 }
 
-/* The maximum so far and where it is. */
+/* The maximum of each lane so far, and its position. */
 struct best {
 	ebb_vec value;
 	ebb_whole_vec where;
@@ -80,15 +86,15 @@ struct best {
 
 EBB_INLINE void take_larger(struct best *b, ebb_vec value, int64_t at)
 {
-	/* larger, or the first NaN */
-	/* NOLINTNEXTLINE(misc-redundant-expression): a NaN differs from itself */
+	/* A larger value, or the first NaN: a NaN differs from itself.
+	 * NOLINTNEXTLINE(misc-redundant-expression) */
 	ebb_whole_vec take = ~(value <= b->value) & (b->value == b->value);
 
 	b->value = (ebb_vec)((take & (ebb_whole_vec)value) | (~take & (ebb_whole_vec)b->value));
 	b->where = (take & (ebb_whole)at) | (~take & b->where);
 }
 
-/* A window of any extent: its taps inside the image. */
+/* The maximum of a window of any size, over its taps inside the image. */
 static struct best window_max(const ebb_pool_shape *s, const real *image, const real *x_end,
 	int64_t top, int64_t left, struct span rows, struct span cols)
 {
@@ -110,8 +116,8 @@ static struct best window_max(const ebb_pool_shape *s, const real *image, const 
 	return b;
 }
 
-/* The taps of a small square window, in reading order, from its first one: how far they are in
- * memory and in positions. */
+/* The taps of a small square window in row-major order: the distance of each from the first tap,
+ * in memory and in positions. */
 struct square {
 	int count;
 	int64_t offset[9], position[9];
@@ -139,11 +145,11 @@ struct pool_row {
 	struct span rows, channels;
 	real *y;
 	void *index;
-	int64_t first; /* number of its first output */
+	int64_t first; /* index of its first output */
 };
 
-/* Windows of a row, of count taps, all of them inside the image; the vectors are inside x and
- * the row of y.  left is where the first window, number o, begins. */
+/* Windows of a row whose count taps all lie inside the image, and whose vectors lie inside x and
+ * inside the row of y. */
 EBB_INLINE void whole_windows(int count, const ebb_pool_shape *s, const struct square *q,
 	const struct pool_row *r, struct span windows)
 {
@@ -169,7 +175,7 @@ EBB_INLINE void whole_windows(int count, const ebb_pool_shape *s, const struct s
 	}
 }
 
-/* Those of a row's windows that whole_windows can take. */
+/* The windows of a row that satisfy the conditions of whole_windows. */
 static struct span whole_span(
 	const ebb_pool_shape *s, const struct square *q, const struct pool_row *r)
 {
@@ -198,11 +204,11 @@ static void any_window(const ebb_pool_shape *s, const struct pool_row *r, int64_
 		s->adaptive ? adaptive(s, false, o) : inside(left, s->kw, s->dilation_w, s->w);
 
 	for (int64_t c = r->channels.first; c < r->channels.end; c += EBB_VLEN) {
-		int64_t room = (s->ow - o) * s->c - c;
+		int64_t remaining = (s->ow - o) * s->c - c;
 		struct best b = window_max(s, r->image + c, r->x_end, r->top, left, r->rows, cols);
 
-		ebb_store_within(b.value, r->y + o * s->c + c, room);
-		store_index(s->narrow, b.where, r->index, r->first + o * s->c + c, room);
+		ebb_store_within(b.value, r->y + o * s->c + c, remaining);
+		store_index(s->narrow, b.where, r->index, r->first + o * s->c + c, remaining);
 	}
 }
 
@@ -254,13 +260,13 @@ static void maxpool_rows(void *ctx, int64_t piece, int worker)
 		(struct span){0, j->s->c});
 }
 
-/* ---- Over its own input ---------------------------------------------------------------------- */
+/* ---- In place -------------------------------------------------------------------------------- */
 
 /* Channels in a cache line. */
 enum { LINE = 64 / (int)sizeof(real) };
 
-/* All windows, in reading order, of some lines of channels, which no other piece reads or
- * writes. */
+/* All windows, in row-major order, of some cache lines of channels, which no other task
+ * accesses. */
 static void maxpool_lines(void *ctx, int64_t piece, int worker)
 {
 	const struct pool_job *j = ctx;
@@ -271,7 +277,7 @@ static void maxpool_lines(void *ctx, int64_t piece, int worker)
 		(struct span){first, i64_min(j->s->c, first + j->chunk)});
 }
 
-/* All windows of an image, to where the image begins. */
+/* All windows of an image.  The output begins where the image begins. */
 static void maxpool_image(void *ctx, int64_t image, int worker)
 {
 	struct pool_job j = *(const struct pool_job *)ctx;
@@ -282,8 +288,9 @@ static void maxpool_image(void *ctx, int64_t image, int worker)
 	maxpool_part(&j, (struct span){image * s->oh, (image + 1) * s->oh}, (struct span){0, s->c});
 }
 
-/* With fewer images than threads, each takes some of the channels: memory that is read in short
- * runs is slower than moving the results of images together. */
+/* With at least as many images as threads, each task takes an image, and the outputs are moved
+ * together at the end: that is faster than reading memory in short runs.  With fewer images, each
+ * task takes some of the channels. */
 static void maxpool_over(struct pool_job *j)
 {
 	const ebb_pool_shape *s = j->s;
@@ -300,8 +307,9 @@ static void maxpool_over(struct pool_job *j)
 		memmove(j->y + i * out, j->y + i * in, (size_t)out * sizeof(real));
 }
 
-/* Output i along an axis takes the place of element i.  That is safe if no later window begins
- * there: if window i begins at i or later, as an adaptive one does, at i*in/out. */
+/* In place, output i along an axis overwrites element i.  That is safe if no later window reads
+ * element i, which holds if window i begins at i or later.  An adaptive window does: it begins at
+ * i*in/out. */
 static bool begins_late(
 	const ebb_pool_shape *s, int64_t in, int64_t out, int64_t stride, int64_t pad)
 {
@@ -321,16 +329,17 @@ void EBB_NAME(maxpool)(const ebb_pool_shape *s, const void *x, void *y, void *in
 	struct pool_job j = {.s = s, .x = x, .y = y, .index = index};
 
 	if (x == y && s->n && s->c) {
+		assert(EBB_NAME(maxpool_goes_over)(s));
 		maxpool_over(&j);
 		return;
 	}
 	ebb_pool_run(&j, s->n * s->oh, s->ow * s->c, maxpool_rows);
 }
 
-/* ---- The gradients, window by window --------------------------------------------------------- */
+/* ---- The gradients --------------------------------------------------------------------------- */
 
-/* A window of windows that tile: gy to the pixel it is from, and zeros around.  whole: channels
- * fill vectors. */
+/* One of the windows that tile the image: writes gy at the position of its maximum, and zeros
+ * elsewhere in the window.  whole: the channels fill whole vectors. */
 EBB_INLINE void place_window(const struct pool_job *j, int64_t n, int64_t i, int64_t o,
 	struct ebb_window rows, bool whole)
 {

@@ -1,6 +1,6 @@
 /*
- * pool.h - what maximum and average pooling share: windows, pieces of work, vectors at the end of a
- * tensor.
+ * pool.h - what maximum and average pooling share: windows, splitting into tasks, and vectors at
+ * the end of a tensor.
  */
 #ifndef EBB_KERNELS_POOL_H
 #define EBB_KERNELS_POOL_H
@@ -30,7 +30,8 @@ static inline void ebb_pool_run(
 	for (int64_t i = piece * (job)->chunk, i##_end = i64_min((job)->count, i + (job)->chunk);  \
 		i < i##_end; i++)
 
-/* A window along one axis: the elements inside the image, and how long it counts. */
+/* A window along one axis: the elements [first,end) inside the image, and the length that counts
+ * in the divisor of average pooling. */
 struct ebb_window {
 	int64_t first, end, length;
 };
@@ -57,7 +58,8 @@ static inline struct ebb_window ebb_window_of(const ebb_pool_shape *s, bool vert
 	return r;
 }
 
-/* A vector of channels of one pixel.  It may reach into the next pixels, not beyond the tensor. */
+/* Loads a vector of channels of one pixel.  The vector may extend into the next pixels, but not
+ * beyond `end`, the end of the tensor. */
 EBB_INLINE ebb_vec ebb_load_within(const real *x, const real *end)
 {
 	ebb_vec v = {0};
@@ -69,16 +71,17 @@ EBB_INLINE ebb_vec ebb_load_within(const real *x, const real *end)
 	return v;
 }
 
-/* What it stores beyond the pixel's channels, within the row, the next pixels overwrite. */
-EBB_INLINE void ebb_store_within(ebb_vec v, real *y, int64_t room)
+/* Stores a vector of channels of one pixel.  It may extend into the next pixels of the row, which
+ * has `remaining` elements left; the next pixels overwrite these lanes. */
+EBB_INLINE void ebb_store_within(ebb_vec v, real *y, int64_t remaining)
 {
-	if (room >= EBB_VLEN)
+	if (remaining >= EBB_VLEN)
 		*(ebb_vec *)(void *)y = v;
 	else
-		memcpy(y, &v, (size_t)room * sizeof(real));
+		memcpy(y, &v, (size_t)remaining * sizeof(real));
 }
 
-/* Whether every pixel is in one window. */
+/* Whether the windows tile the image: every pixel is in exactly one window. */
 static inline bool ebb_pool_tiles(const ebb_pool_shape *s)
 {
 	if (s->adaptive)
@@ -88,7 +91,9 @@ static inline bool ebb_pool_tiles(const ebb_pool_shape *s)
 	       s->ow * s->kw == s->w;
 }
 
-/* Rows below which an image holds zeros or sums; up to where window row i reaches, zeros follow. */
+/* Zeros the rows of an image that windows of row i reach and that no earlier call has zeroed.
+ * Rows [0, below) are already initialised; returns the new number of such rows.  i = oh zeros all
+ * remaining rows. */
 static inline int64_t ebb_zero_rows(const ebb_pool_shape *s, real *image, int64_t below, int64_t i)
 {
 	int64_t end = s->h;

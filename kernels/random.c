@@ -1,6 +1,6 @@
 /*
- * random.c - Philox4x32-10 (Salmon, Moraes, Dror & Shaw 2011): a block cipher on a counter, so that
- * element i needs nothing but i.
+ * random.c - the counter-based random generator Philox4x32-10 (Salmon, Moraes, Dror & Shaw 2011):
+ * element i is computed from i, seed and stream alone.
  */
 #include "functions.h"
 
@@ -13,7 +13,8 @@ enum { LENGTH = EBB_VBYTES / (int)sizeof(uint64_t), VECTORS = 4, LANES = LENGTH 
 typedef uint64_t word __attribute__((vector_size(EBB_VBYTES)));
 typedef double dvec __attribute__((vector_size(EBB_VBYTES)));
 
-/* 32 by 32 bits to 64.  A compiler does not see that the upper halves are 0. */
+/* Multiplies 32 by 32 bits to 64.  The compiler does not know that the upper halves of the lanes
+ * are 0, so the instruction is named. */
 EBB_INLINE word multiply(word a, uint32_t by)
 {
 #if EBB_VBYTES == 64
@@ -27,7 +28,8 @@ EBB_INLINE word multiply(word a, uint32_t by)
 #endif
 }
 
-/* Two words as a number of 53 bits in [0,1): the halves go through the bits of 2^84 and 2^52. */
+/* Two words as a number of 53 bits in [0,1).  The upper and the lower half become the mantissas of
+ * doubles with the exponents of 2^84 and 2^52, because AVX2 cannot convert 64-bit integers. */
 EBB_INLINE dvec unit(word high, word low)
 {
 	word bits = (high << 32 | low) >> 11;
@@ -37,7 +39,7 @@ EBB_INLINE dvec unit(word high, word low)
 	return (upper + lower) * 0x1p-53;
 }
 
-/* ---- Functions of whole vectors, to about 1e-16 of 1 or of their value ----------------------- */
+/* ---- Functions of vectors, absolute or relative error about 1e-16 ---------------------------- */
 
 /* x = 2^n m with sqrt(1/2) <= m < sqrt(2); log m = 2 artanh s = 2 (s + s^3/3 + ..), s =
  * (m-1)/(m+1), |s| < 0.172.  For positive normal x. */
@@ -55,7 +57,8 @@ EBB_INLINE dvec logarithm(dvec x)
 	return n * 0.69314718055994530942 + 2 * (s + s * sum);
 }
 
-/* cos(2 pi v) for 0 <= v <= 1, as the sine of an angle within a quarter turn: x - x^3/3! + .. */
+/* cos(2 pi v) for 0 <= v <= 1, as the sine of an angle x of at most a quarter turn: x - x^3/3! +
+ * .. */
 EBB_INLINE dvec cosine_of_turns(dvec v)
 {
 	dvec from = v - 0.5, turns = (dvec)((word)from & UINT64_C(0x7fffffffffffffff)) - 0.25;
@@ -74,7 +77,7 @@ EBB_INLINE dvec square_root(dvec x)
 	return x;
 }
 
-/* ---- The cipher ------------------------------------------------------------------------------ */
+/* ---- The generator --------------------------------------------------------------------------- */
 
 /* Two numbers in [0,1) for each of the counters {first + k, stream}. */
 static void philox(uint64_t seed, uint64_t stream, uint64_t first, double *u, double *v)
@@ -119,10 +122,11 @@ struct random_job {
 	double a, b;
 	const real *x;
 	real *y;
-	real last; /* uniform: the largest below b */
+	real last; /* uniform: the largest real below b */
 };
 
-/* Each makes a block of y of the numbers u and v, and for dropout of x. */
+/* Each function computes a block of y from the uniform numbers u and v; dropout_block also reads
+ * x. */
 EBB_INLINE void uniform_block(
 	const struct random_job *j, const double *u, const double *v, const real *x, real *y)
 {
@@ -132,7 +136,7 @@ EBB_INLINE void uniform_block(
 	for (int k = 0; k < LANES; k++) {
 		real value = (real)(j->a + (j->b - j->a) * u[k]);
 
-		/* rounding may reach the end, which is excluded */
+		/* rounding may yield the end of the interval, which is excluded */
 		y[k] = value < end ? value : j->last;
 	}
 }
@@ -201,7 +205,7 @@ void EBB_NAME(uniform)(int64_t n, uint64_t seed, uint64_t stream, double lo, dou
 {
 	struct random_job j = {n, 0, seed, stream, lo, hi, NULL, y, 0};
 
-	/* an empty interval is lo */
+	/* an empty interval yields lo */
 	j.last = (real)hi;
 	if (lo < hi)
 		j.last = EBB_F64 ? (real)nextafter(j.last, -INFINITY)

@@ -1,7 +1,7 @@
 /*
- * real.h - what every kernel file is written in: "real" is float or double, and EBB_NAME(f) is f's
- * symbol in this instruction set.  The build compiles each file once per pair, with EBB_F64 and
- * EBB_ISA defined.
+ * real.h - the types and macros that every kernel file uses.  real is float or double; EBB_NAME(f)
+ * is the symbol of f for this type and instruction set.  The build compiles each file once per
+ * pair of these, with EBB_F64 and EBB_ISA defined.
  */
 #ifndef EBB_KERNELS_REAL_H
 #define EBB_KERNELS_REAL_H
@@ -23,7 +23,7 @@ typedef float real;
 #define EBB_STRING_(x) #x
 #define EBB_STRING(x) EBB_STRING_(x)
 
-/* Declares a kernel with the type of its place in the table. */
+/* Declares a kernel with the type of its member of ebb_kernels. */
 #define EBB_DECLARE(name) __typeof__(*((const ebb_kernels *)0)->name) EBB_NAME(name)
 
 /* The widest vector of this instruction set, in bytes. */
@@ -35,7 +35,7 @@ typedef float real;
 #define EBB_VBYTES 16
 #endif
 
-/* Unaligned: kernels take any pointer to real. */
+/* A vector without an alignment of its own, because kernels take any pointer to real. */
 typedef real ebb_vec __attribute__((vector_size(EBB_VBYTES), aligned(sizeof(real)), may_alias));
 enum { EBB_VLEN = EBB_VBYTES / (int)sizeof(real) };
 
@@ -57,11 +57,13 @@ typedef ebb_whole ebb_whole_vec __attribute__((vector_size(EBB_VBYTES)));
 #define EBB_UNROLL(n) EBB_PRAGMA(GCC unroll n)
 #endif
 
-/* The compiler cannot see what x is: it keeps the address instead of computing it again. */
+/* Hides the value of x from the compiler, so that it keeps an address in a register instead of
+ * computing it again. */
 #define EBB_HIDE(x) __asm__("" : "+r"(x))
 
-/* Below this many elements a flat loop is not worth waking a thread; above, it goes in such
- * pieces. */
+/* A flat loop over fewer than EBB_PARALLEL_FROM elements runs on the calling thread, because
+ * waking a thread would take longer.  Other flat loops are split into tasks of EBB_PIECE
+ * elements. */
 enum { EBB_PIECE = 16384, EBB_PARALLEL_FROM = 32768 };
 
 static inline int64_t i64_min(int64_t a, int64_t b)
@@ -79,7 +81,7 @@ static inline int64_t ebb_ceil_div(int64_t a, int64_t b)
 	return (a + b - 1) / b;
 }
 
-/* Calls fn(ctx, piece, worker) for all pieces, without the pool when there is only one. */
+/* Calls fn(ctx, piece, worker) for all tasks; a single task does not use the pool. */
 static inline void ebb_run_pieces(int64_t pieces, void (*fn)(void *, int64_t, int), void *ctx)
 {
 	if (pieces == 1)

@@ -1,17 +1,19 @@
 /*
- * reduce.c - sums and norms over any set of axes, in double; and the extreme along one axis.
+ * reduce.c - sums and norms over any set of axes, accumulated in double, and the maximum or
+ * minimum along one axis.
  */
 #include "functions.h"
 
 #include <float.h>
 
-/* Pieces of one sum, and columns that one pass sums: what the partial sums on the stack allow. */
+/* Most tasks of a total sum, most tasks of sums of columns, and columns per pass.  They bound the
+ * partial sums, which lie on the stack. */
 enum { SUM_PIECES = 64, COLUMN_PIECES = 16, COLUMNS = 512 };
 
 typedef double dvec __attribute__((vector_size(8 * sizeof(double))));
 typedef real rvec __attribute__((vector_size(8 * sizeof(real)), aligned(sizeof(real)), may_alias));
 
-/* What is summed: an ebb_reduce_fn, or |x|^p. */
+/* reduce_job.f is an ebb_reduce_fn, or SUM_POWERS for |x|^p. */
 enum { SUM_POWERS = EBB_REDUCE_SUM_SQ + 1 };
 
 static double power(double x, double p)
@@ -26,7 +28,7 @@ static inline double term(int f, double x)
 	return f == EBB_REDUCE_SUM_SQ ? x * x : f == EBB_REDUCE_SUM_ABS ? fabs(x) : x;
 }
 
-/* The sum of n elements, next to each other: eight lanes, twice. */
+/* The sum of n contiguous elements, with two accumulators of eight lanes. */
 #define ROW_SUM(name, one, many)                                                                   \
 	static double name(int64_t n, const real *x)                                               \
 	{                                                                                          \
@@ -70,7 +72,8 @@ static int64_t magnitude(int64_t s)
 	return s < 0 ? -s : s;
 }
 
-/* Sorts by x's strides and merges neighbours of the same kind. */
+/* Sorts the axes by the strides of x, and merges adjacent axes if both are kept or both are
+ * reduced. */
 static void normalise(
 	struct axes *a, int ndim, const int64_t *shape, const int64_t *xs, const int64_t *ys)
 {
@@ -110,13 +113,13 @@ static void normalise(
 
 struct reduce_job {
 	int f;
-	double p; /* the sum's p-th root is wanted; 0: the sum itself */
+	double p; /* norm: the exponent, whose root is taken; 0: no root */
 	const real *x;
 	real *y;
 	double scale;
-	struct axes kept, gone;
-	int64_t count, chunk;           /* of kept elements or rows */
-	int64_t rows, cols, row_stride; /* columns */
+	struct axes kept, gone;         /* axes of y, and reduced axes */
+	int64_t count, chunk;           /* elements of y, or elements of a total sum */
+	int64_t rows, cols, row_stride; /* for sums of columns */
 	double (*partial)[COLUMNS];
 	double *sums;
 };
@@ -141,7 +144,8 @@ static double sum_row(const struct reduce_job *j, int64_t n, const real *x, int6
 	return s;
 }
 
-/* Steps an odometer over the first n axes; false at the end. */
+/* Advances the index `at` over the first n axes in row-major order, and the offsets x and y; false
+ * after the last index. */
 static bool step(const struct axes *a, int n, int64_t *at, int64_t *x, int64_t *y)
 {
 	for (int d = n - 1; d >= 0; d--) {
@@ -163,8 +167,8 @@ static double root(double s, double p)
 	return p == 2 ? sqrt(s) : pow(s, 1 / p);
 }
 
-/* Below 2^-900 the powers that were summed may have lost digits, or vanished.  No power of a float
- * up to its square leaves the range of a double. */
+/* Whether the sum s of powers may have lost digits to underflow (below 2^-900) or has overflowed.
+ * The powers of floats up to p = 2 never leave the range of a double. */
 static bool out_of_range(const struct reduce_job *j, double s)
 {
 	bool never = sizeof(real) == sizeof(float) && j->p <= 2;
@@ -172,7 +176,8 @@ static bool out_of_range(const struct reduce_job *j, double s)
 	return !never && (s < 0x1p-900 || s > DBL_MAX);
 }
 
-/* Over the elements that go, from x on: the largest |x|, or with a unit the sum of (|x|/unit)^p. */
+/* Over the elements that are reduced to one result, from x on: the largest |x| if unit is 0, else
+ * the sum of (|x|/unit)^p. */
 static double norm_pass(const struct reduce_job *j, const real *x, double unit)
 {
 	const struct axes *a = &j->gone;
@@ -194,7 +199,7 @@ static double norm_pass(const struct reduce_job *j, const real *x, double unit)
 	return unit > 0 ? s : most;
 }
 
-/* The root of s, the sum over the elements that go, from x on. */
+/* scale times the p-th root of s, the sum over the elements that are reduced, from x on. */
 static double root_of(const struct reduce_job *j, double s, const real *x)
 {
 	double most;
@@ -207,13 +212,13 @@ static double root_of(const struct reduce_job *j, double s, const real *x)
 	return j->scale * root(norm_pass(j, x, most), j->p) * most;
 }
 
-/* What is made of the sum s over the elements that go, from x on. */
+/* The result for s, the sum over the elements that are reduced, from x on. */
 EBB_INLINE real finished(const struct reduce_job *j, double s, const real *x)
 {
 	return (real)(j->p == 0 ? j->scale * s : root_of(j, s, x));
 }
 
-/* ---- Everything into one --------------------------------------------------------------------- */
+/* ---- All elements to one result -------------------------------------------------------------- */
 
 static void total_piece(void *ctx, int64_t piece, int worker)
 {
@@ -240,9 +245,10 @@ static void total(struct reduce_job job, int64_t n)
 	*j->y = finished(j, s, j->x);
 }
 
-/* ---- Rows into one --------------------------------------------------------------------------- */
+/* ---- Sums of columns ------------------------------------------------------------------------- */
 
-/* acc[k] += the sum of column k over the rows.  Narrow rows go several at a time. */
+/* acc[k] += the sum of column k over the rows.  Several narrow rows are added as one wide row, so
+ * that vectors are full. */
 EBB_INLINE void sum_columns(
 	int f, int64_t rows, int64_t cols, const real *x, int64_t stride, double *acc)
 {
@@ -291,7 +297,7 @@ static void columns_piece(void *ctx, int64_t piece, int worker)
 	}
 }
 
-/* y[k*ys] = what the sum of column k becomes; columns next to each other. */
+/* y[k*ys] = the result for column k; the columns are contiguous. */
 static void columns(struct reduce_job job, const real *x, int64_t rows, int64_t row_stride,
 	int64_t cols, real *y, int64_t ys)
 {
@@ -320,7 +326,7 @@ static void columns(struct reduce_job job, const real *x, int64_t rows, int64_t 
 	}
 }
 
-/* ---- Any other ------------------------------------------------------------------------------- */
+/* ---- Any other axes -------------------------------------------------------------------------- */
 
 static double sum_gone(const struct reduce_job *j, const real *x)
 {
@@ -391,7 +397,7 @@ static void reduce_axes(
 		static const real zero;
 		int64_t none[EBB_KERNEL_DIMS] = {0};
 
-		/* As if each sum had one element, which is 0. */
+		/* A sum over no elements is computed as the sum over one element, which is 0. */
 		memcpy(j.kept.xs, none, sizeof none);
 		j.x = &zero;
 		j.gone.ndim = 0;
@@ -403,8 +409,8 @@ static void reduce_axes(
 		total(j, all.shape[0]);
 		return;
 	} else if (all.ys[last] && all.xs[last] == 1 && j.gone.ndim == 1 && !all.ys[last - 1]) {
-		/* The last axis stays and the one before goes: columns, once per index of the
-		 * others. */
+		/* The last axis is kept and the axis before it is reduced: sums of columns, once
+		 * per index of the other axes. */
 		struct axes outer = j.kept;
 		int64_t at[EBB_KERNEL_DIMS] = {0}, xo = 0, yo = 0;
 
@@ -442,7 +448,7 @@ void EBB_NAME(norm)(double p, int ndim, const int64_t *shape, const void *x, con
 	reduce_axes(j, ndim, shape, xs, ys);
 }
 
-/* ---- Extremes -------------------------------------------------------------------------------- */
+/* ---- Maximum and minimum --------------------------------------------------------------------- */
 
 struct extreme_job {
 	bool max;

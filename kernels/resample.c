@@ -9,7 +9,7 @@
 #include <smmintrin.h>
 #endif
 
-/* Bits of a weight behind the point, and half a unit of the result. */
+/* Fractional bits of a weight, and the half that rounds to nearest. */
 enum { FRACTION = 22, HALF = 1 << (FRACTION - 1) };
 
 static inline uint8_t to_byte(int32_t sum)
@@ -20,7 +20,7 @@ static inline uint8_t to_byte(int32_t sum)
 
 /* ---- Across rows ---------------------------------------------------------------------------- */
 
-/* Sums that stay in registers. */
+/* Bytes whose sums stay in registers. */
 enum { BLOCK = EBB_VBYTES };
 
 EBB_INLINE void sum_rows(const int64_t n, int64_t taps, const int32_t *weight, const uint8_t *x,
@@ -65,7 +65,8 @@ EBB_INLINE void sum_bytes(
 }
 
 #if defined __SSE4_1__
-/* The same, four bytes at a time, of which some may be the next pixel's. */
+/* sum_bytes with four bytes at a time.  With fewer than four channels, the last bytes belong to
+ * the next pixel and are dropped. */
 EBB_INLINE void sum_pixel(
 	const int channels, int64_t taps, const int32_t *weight, const uint8_t *x, uint8_t *y)
 {
@@ -77,7 +78,7 @@ EBB_INLINE void sum_pixel(
 		sum = _mm_add_epi32(sum, _mm_mullo_epi32(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(four)),
 						 _mm_set1_epi32(weight[k])));
 	}
-	/* Both packings clamp. */
+	/* Both pack instructions saturate. */
 	sum = _mm_srai_epi32(sum, FRACTION);
 	sum = _mm_packus_epi32(sum, sum);
 	four = _mm_cvtsi128_si32(_mm_packus_epi16(sum, sum));
@@ -87,7 +88,8 @@ EBB_INLINE void sum_pixel(
 #define sum_pixel sum_bytes
 #endif
 
-/* The last pixel has no neighbour. */
+/* sum_pixel reads four bytes, which for 2 or 3 channels extend into the next pixel.  The last
+ * pixel of the row has no next one, so windows that end there use sum_bytes. */
 EBB_INLINE void along(const int channels, int64_t n, int64_t taps, const int64_t *first,
 	const int64_t *count, const int32_t *weight, const uint8_t *x, int64_t length, uint8_t *y)
 {

@@ -1,16 +1,16 @@
 /*
- * scan.c - running sums along the middle axis of [outer,len,inner], carried in double.
+ * scan.c - cumulative sums along the middle axis of [outer,len,inner], accumulated in double.
  */
 #include "real.h"
 
-/* Columns that one pass carries: their sums stay in the nearest cache. */
+/* Columns per pass: their sums stay in the first-level cache. */
 enum { COLUMNS = 256 };
 
 struct scan_job {
 	bool reverse;
 	int64_t outer, len, inner;
-	int64_t blocks; /* of columns, per outer index */
-	int64_t chunk;  /* blocks per piece */
+	int64_t blocks; /* blocks of columns per outer index */
+	int64_t chunk;  /* blocks per task */
 	const real *x;
 	real *y;
 };

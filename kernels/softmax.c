@@ -1,11 +1,12 @@
 /*
  * softmax.c - logsumexp, softmax, log-softmax along one axis, their gradients, and cross-entropy.
  *
- * One line of x is the elements along the axis; a line that is not dense is taken through a block
- * of elements at a time, so that both kinds share one text and one order of summation.
+ * A line is the elements of x along the axis.  Lines are processed in blocks of EBB_BLOCK
+ * elements; a block that is not contiguous is copied to a dense array.  So contiguous and strided
+ * lines share one text and one order of summation.
  *
- * Where one element holds most of a line, what is left of 1 beside it is the sum of the others: its
- * logarithm and its gradients are made of that sum, as 1 - p would be nothing but rounding errors.
+ * If one element has nearly all of the probability p of a line, 1 - p has only rounding errors.
+ * Its logarithm and its gradients are then computed from the sum of the other elements.
  */
 #include "functions.h"
 #include "lanes.h"
@@ -16,7 +17,7 @@ struct lines {
 	real *y;
 };
 
-/* The blocks of a line.  Each loads up to EBB_BLOCK elements, stride apart, into a dense array. */
+/* Loops over the blocks of a line: m elements from element `at` on. */
 #define EACH_BLOCK(at, m, len)                                                                     \
 	for (int64_t at = 0, m; at < (len) && (m = i64_min(EBB_BLOCK, (len)-at), true);            \
 		at += EBB_BLOCK)
@@ -76,7 +77,7 @@ EBB_INLINE double sum_block(const real *block)
 	return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
-/* A block where it lies, if it lies densely, or loaded. */
+/* A block in place if it is whole and contiguous, else copied to `block`. */
 EBB_INLINE const real *block_of(int64_t m, const real *x, int64_t stride, real pad, real *block)
 {
 	if (m == EBB_BLOCK && stride == 1)
@@ -85,7 +86,7 @@ EBB_INLINE const real *block_of(int64_t m, const real *x, int64_t stride, real p
 	return block;
 }
 
-/* The largest element of each lane of the blocks seen; a NaN does not count. */
+/* The largest element of each lane over several blocks; NaN is ignored. */
 struct most {
 	ebb_vec part[PARTS];
 };
@@ -133,7 +134,7 @@ static real line_max(int64_t len, const real *x, int64_t stride)
 	return largest_of(&most);
 }
 
-/* The maximum, as what to subtract from a line: 0 where all is -inf. */
+/* The value to subtract from a line: its maximum, or 0 if all elements are -inf. */
 EBB_INLINE real line_shift(int64_t len, const real *x, int64_t stride)
 {
 	real m = line_max(len, x, stride);
@@ -180,14 +181,14 @@ EBB_INLINE double line_exp(int64_t len, const real *x, int64_t stride, real shif
 	return exp_of_line(len, x, stride, shift, y, false);
 }
 
-/* That sum less 1, for log1p: the terms that are 1, of which the maximum's is one, are counted
- * apart from the small ones. */
+/* line_exp less 1, for log1p.  The terms that are 1, such as that of the maximum, are counted
+ * separately from the smaller terms. */
 EBB_INLINE double line_exp_less_one(int64_t len, const real *x, int64_t stride, real shift, real *y)
 {
 	return exp_of_line(len, x, stride, shift, y, true);
 }
 
-/* Where in a line that holds it a value is first. */
+/* The first position of a value in a line that contains it. */
 static int64_t line_find(int64_t len, const real *x, int64_t stride, real value)
 {
 	real block[EBB_BLOCK];
@@ -223,8 +224,8 @@ static void logsumexp_line(const struct lines *j, int64_t line, int64_t from)
 	j->y[line] = (real)(m + log1p(line_exp_less_one(j->len, j->a + from, j->inner, m, NULL)));
 }
 
-/* softmax, but where the largest is infinite: its equals share, and among nothing but -infinity
- * nobody has a part. */
+/* Softmax, unless the maximum is infinite.  If it is +inf, the elements that are +inf get equal
+ * shares of 1.  If it is -inf, all results are 0. */
 static void logsumexp_slope_line(const struct lines *j, int64_t line, int64_t from)
 {
 	const real *x = j->a + from;
@@ -261,15 +262,15 @@ static void log_softmax_line(const struct lines *j, int64_t line, int64_t from)
 	const real *x = j->a + from;
 	real m = line_shift(j->len, x, j->inner), *y = j->y + from;
 	double rest = line_exp_less_one(j->len, x, j->inner, m, NULL);
-	real s = (real)(rest == -1 ? 0 : log1p(rest)); /* -1: all is -inf, and stays */
+	real s = (real)(rest == -1 ? 0 : log1p(rest)); /* -1: all is -inf, and so is y */
 
 	(void)line;
 	for (int64_t i = 0; i < j->len; i++)
 		y[i * j->inner] = x[i * j->inner] - m - s;
 }
 
-/* An element of more than 1/2 has the gradient y*sum y[k]*(its gy - gy[k]), where its own term is
- * 0. */
+/* An element y > 1/2 has the gradient y * sum over k of y[k]*(gy - gy[k]), in which its own term
+ * is 0. */
 static void softmax_grad_line(const struct lines *j, int64_t line, int64_t from)
 {
 	const real *gy = j->a + from, *y = j->b + from;
@@ -306,8 +307,8 @@ static void softmax_grad_line(const struct lines *j, int64_t line, int64_t from)
 	}
 }
 
-/* An element of more than 1/2 has the gradient gy*(1 - exp y) - exp(y)*(the sum of the others'
- * gy). */
+/* An element with exp(y) > 1/2 has the gradient gy*(1 - exp(y)) - exp(y)*(sum of the other
+ * elements' gy). */
 static void log_softmax_grad_line(const struct lines *j, int64_t line, int64_t from)
 {
 	const real *gy = j->a + from, *y = j->b + from;
@@ -403,8 +404,8 @@ struct entropy_job {
 	real *loss, *d;
 };
 
-/* A label's probability less 1 is -(the sum of the other terms)/(the sum of all), even where the
- * label's own term is nearly all of it. */
+/* The probability of the label less 1 is -(sum of the other terms)/(sum of all terms), which is
+ * accurate even if the term of the label is nearly the whole sum. */
 static void entropy_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct entropy_job *j = ctx;
@@ -416,7 +417,7 @@ static void entropy_piece(void *ctx, int64_t piece, int worker)
 		int64_t label = j->label[i];
 		real m = line_shift(j->classes, x, 1), *d = j->d + i * j->classes;
 		double rest = line_exp_less_one(j->classes, x, 1, m, d), s = 1 + rest;
-		bool none = s == 0; /* all is -inf: every probability is 0 */
+		bool none = s == 0; /* all elements are -inf: every probability is 0 */
 		double own = label == j->ignore ? 0 : (double)d[label];
 
 		scale_line(j->classes, d, 1, (real)(none ? 0 : 1 / s));

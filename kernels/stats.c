@@ -1,9 +1,9 @@
 /*
- * stats.c - what the observers want to know of a tensor, in one pass.
+ * stats.c - the statistics of a tensor that observers read, in one pass.
  */
 #include "functions.h"
 
-/* Lanes of the accumulators, pieces of one tensor. */
+/* Lanes of the accumulators, and most tasks. */
 enum { LANES = EBB_VBYTES / (int)sizeof(double), PIECES = 64 };
 
 typedef double dvec __attribute__((vector_size(LANES * sizeof(double))));
@@ -19,9 +19,9 @@ struct stats_job {
 	ebb_kernel_stats *part;
 };
 
-/* The middle one of the first, middle and last element: near the mean unless two of them are far
- * off.  Sums of deviations from it, unlike sums of squares, keep the digits in which large numbers
- * differ. */
+/* The median of the first, middle and last element, which is near the mean unless two of them are
+ * far off.  Sums of deviations from this pivot, unlike sums of squares, keep the digits in which
+ * large numbers differ. */
 static double pivot_of(int64_t n, const real *x)
 {
 	double v[3], lo, hi;
@@ -38,8 +38,8 @@ static double pivot_of(int64_t n, const real *x)
 	return v[2] < lo ? lo : v[2] > hi ? hi : v[2];
 }
 
-/* Of a piece: s->sum is that of the deviations from the pivot, s->deviation that of their
- * squares. */
+/* The statistics of one task.  s->sum is the sum of the deviations from the pivot, s->deviation
+ * the sum of their squares. */
 static void stats_range(
 	int64_t n, const real *x, const struct stats_job *j, ebb_kernel_stats *restrict s)
 {
@@ -55,7 +55,8 @@ static void stats_range(
 		ivec bad, bits;
 
 		if (i + LANES > n) {
-			/* NaN is left out of everything; its count is corrected below. */
+			/* The tail is padded with NaN, which no sum includes; s->nan is corrected
+			 * below. */
 			for (int k = 0; k < LANES; k++)
 				tail[k] = i + k < n ? x[i + k] : NAN;
 			at = tail;
@@ -97,7 +98,7 @@ static void stats_piece(void *ctx, int64_t piece, int worker)
 	stats_range(i64_min(j->chunk, j->n - from), j->x + from, j, &j->part[piece]);
 }
 
-/* The sum of ((x - mean)/unit)^2 */
+/* The sum of ((x - mean)/unit)^2, without NaN. */
 static void far_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct stats_job *j = ctx;
@@ -113,7 +114,7 @@ static void far_piece(void *ctx, int64_t piece, int worker)
 	j->part[piece].deviation = square;
 }
 
-/* The root of sum (x - mean)^2, off the mean's distance from the pivot. */
+/* The root of sum (x - mean)^2, where off is the mean less the pivot. */
 static double deviation_of(
 	struct stats_job *j, int64_t pieces, const ebb_kernel_stats *all, double used, double off)
 {
@@ -122,7 +123,7 @@ static double deviation_of(
 
 	j->mean = j->pivot + off;
 	if (isfinite(j->mean) && (large || small)) {
-		/* The squares have no place in the range of a double, but the quotients have. */
+		/* The squares would overflow or underflow a double; squares of quotients do not. */
 		j->unit = large ? all->max_abs : spread;
 		ebb_run_pieces(pieces, far_piece, j);
 		for (int64_t i = 0; i < pieces; i++)

@@ -1,14 +1,14 @@
 /*
- * threads.c - the pool of threads that kernels share.
+ * threads.c - the thread pool that kernels share.
  *
- * One job at a time: the caller that gets the pool publishes it and works along; a caller that
- * finds the pool taken does its pieces alone.  Threads join an open job, claim pieces by a
- * counter, and leave; the caller closes the job and waits only for those who joined, so a thread
- * that the system has not scheduled delays nobody.  An idle thread spins for some microseconds,
- * then sleeps.
+ * One job runs at a time.  The caller that locks the pool publishes its job and takes part in it;
+ * a caller that finds the pool locked runs its tasks alone.  Worker threads join an open job,
+ * claim tasks by a counter, and leave.  The caller then closes the job and waits only for the
+ * threads that joined, so that a thread that the system has not scheduled delays no caller.  An
+ * idle thread spins for some microseconds, then sleeps.
  *
- * All data passes under the mutex; the atomics are hints that say when taking it is worth while,
- * and the counter of pieces.
+ * All data passes under the mutex.  The atomics are the counter of tasks, and hints that tell when
+ * locking the mutex is worthwhile.
  */
 #define _GNU_SOURCE
 #include "environment.h"
@@ -34,18 +34,18 @@ enum { MAX_THREADS = EBB_MOST_THREADS, SPINS = 4000, STACK_BYTES = 2 << 20 };
 
 static struct {
 	pthread_mutex_t owner; /* held by the caller whose job runs */
-	pthread_mutex_t mutex; /* guards what follows */
+	pthread_mutex_t mutex; /* guards the members below */
 	pthread_cond_t wake, done;
 	pthread_t thread[MAX_THREADS];
 	int created, sleeping, active;
 	bool open, stop;
 	void (*fn)(void *, int64_t, int);
 	void *ctx;
-	ebb_float_state state; /* of the owner */
+	ebb_float_state state; /* floating-point control word of the owner */
 	int64_t pieces;
-	_Alignas(64) atomic_uint job;   /* counts jobs: what idle threads watch */
-	atomic_int busy;                /* mirrors active */
-	_Alignas(64) atomic_llong next; /* the next piece to claim */
+	_Alignas(64) atomic_uint job;   /* number of the last job, which idle threads watch */
+	atomic_int busy;                /* copy of active that is read without the mutex */
+	_Alignas(64) atomic_llong next; /* the next task to claim */
 } pool = {
 	.owner = PTHREAD_MUTEX_INITIALIZER,
 	.mutex = PTHREAD_MUTEX_INITIALIZER,
@@ -140,7 +140,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* A child of fork has none of the threads: it starts with an empty pool. */
+/* A child process after fork has none of the threads, so it starts with an empty pool. */
 static void after_fork(void)
 {
 	pthread_mutex_init(&pool.owner, NULL);
@@ -161,8 +161,8 @@ static void set_up(void)
 	pthread_atfork(NULL, NULL, after_fork);
 }
 
-/* Creates the threads that are missing; the owner calls it.  Signals stay with the program's own
- * threads.  Where the system refuses a thread, the pool is that much smaller. */
+/* Creates the missing threads; only the owner calls it.  The threads block all signals, so that
+ * the program's own threads handle them.  If the system refuses a thread, the pool is smaller. */
 static void create_threads(int wanted)
 {
 	pthread_attr_t attr;
@@ -185,7 +185,7 @@ static void create_threads(int wanted)
 	pthread_attr_destroy(&attr);
 }
 
-/* The owner calls it. */
+/* Only the owner calls it. */
 static void join_threads(void)
 {
 	pthread_mutex_lock(&pool.mutex);
@@ -245,7 +245,8 @@ void ebb_parallel(int64_t pieces, void (*fn)(void *ctx, int64_t piece, int worke
 	pthread_mutex_unlock(&pool.owner);
 }
 
-/* At exit: leak checkers want the threads joined.  Not from inside a job. */
+/* At exit, joins the threads, because leak checkers report threads that still run.  Does nothing
+ * if a job is running. */
 __attribute__((destructor)) static void shut_down(void)
 {
 	if (pthread_mutex_trylock(&pool.owner))

@@ -1,13 +1,15 @@
 /*
- * transpose.h - a block of a matrix, transposed.
+ * transpose.h - transposes a block of a matrix.
  */
 #ifndef EBB_KERNELS_TRANSPOSE_H
 #define EBB_KERNELS_TRANSPOSE_H
 
 #include "real.h"
 
-/* One step of turning a square of vectors: of blocks of side by side the upper right and the lower
- * left change places.  Lane j of the upper vector of a pair, and of the lower one: */
+/* One step of transposing a square of vectors: in each block of 2*side x 2*side elements, the
+ * upper right and the lower left quarter change places.  EBB_UPPER and EBB_LOWER are the source of
+ * lane j of the upper and of the lower vector of a pair, as __builtin_shufflevector counts
+ * lanes. */
 #define EBB_UPPER(j, side) ((j) & (side) ? EBB_VLEN + (j) - (side) : (j))
 #define EBB_LOWER(j, side) ((j) & (side) ? EBB_VLEN + (j) : (j) + (side))
 #define EBB_ORDER_2(f, j, side) f(j, side), f((j) + 1, side)
@@ -36,7 +38,7 @@
 		}                                                                                  \
 	}
 
-/* to[c][r] = from[r*ld + c], as many rows and columns as a vector has lanes. */
+/* to[c][r] = from[r*ld + c], EBB_VLEN rows and columns. */
 EBB_INLINE void ebb_transpose_vectors(const real *from, int64_t ld, ebb_vec *to)
 {
 	EBB_UNROLL(16)

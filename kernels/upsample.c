@@ -1,9 +1,11 @@
 /*
- * upsample.c - nearest and bilinear upsampling of NHWC images, and the transpose of either.
+ * upsample.c - nearest and bilinear upsampling of NHWC images, and the gradients, which are the
+ * transposed operations.
  */
 #include "functions.h"
 
-/* Channels whose sums the transpose keeps at a time, in double: one pixel may have had many. */
+/* Channels whose sums the gradient computes at a time, in double, because many outputs may read
+ * one pixel. */
 enum { CHANNELS = 64 };
 
 struct upsample_job {
@@ -36,8 +38,8 @@ static struct tap tap_of(const ebb_upsample_shape *s, bool vertical, int64_t i)
 	struct tap t = {i, i, 0};
 
 	if (!s->bilinear) {
-		/* By algorithm of float, as PyTorch: (i*step) just below a whole number counts as
-		 * it. */
+		/* Rounded to float as in PyTorch, so that i*step just below a whole number counts
+		 * as that number. */
 		t.at = i64_min((int64_t)floorf((float)((double)i * step)), size - 1);
 		t.next = t.at;
 	} else if (size != out) {
@@ -98,7 +100,7 @@ void EBB_NAME(upsample)(const ebb_upsample_shape *s, const void *x, void *y)
 	run(&j, s->n * s->oh, s->ow * s->c, upsample_rows);
 }
 
-/* ---- Transpose: each pixel of gx collects from the ones that read it ------------------------- */
+/* ---- Gradient: each pixel of gx sums over the outputs that read it --------------------------- */
 
 /* The first output position that reads position p or one beyond it. */
 static int64_t first_reader(const ebb_upsample_shape *s, bool vertical, int64_t p)
@@ -116,7 +118,7 @@ static int64_t first_reader(const ebb_upsample_shape *s, bool vertical, int64_t 
 	return low;
 }
 
-/* How much output position i has of position p; -1 if p and all that follows have none. */
+/* The weight of position p in output position i; -1 if neither i nor any later output reads p. */
 static double share(const ebb_upsample_shape *s, bool vertical, int64_t i, int64_t p)
 {
 	struct tap t;
@@ -129,7 +131,7 @@ static double share(const ebb_upsample_shape *s, bool vertical, int64_t i, int64
 	return (t.at == p ? 1 - t.part : 0) + (t.next == p ? t.part : 0);
 }
 
-/* Channels c .. c + n - 1 of pixel (p,q) of an image's gradient. */
+/* Computes channels c .. c + n - 1 of pixel (p,q) of gx. */
 static void collect(const ebb_upsample_shape *s, const real *gy, int64_t p, int64_t top, int64_t q,
 	int64_t left, int64_t c, int64_t n, real *gx)
 {

@@ -3,17 +3,17 @@
  */
 #include "functions.h"
 
-/* Channels whose sums are kept at a time, in double: a window may span all of them. */
+/* Channels whose sums are computed at a time, in double; a window may span all channels. */
 enum { CHANNELS = 64 };
 
 struct window_job {
 	int64_t rows, c, before, after, chunk;
 	const real *x;
 	real *y;
-	double scale, plus; /* of norms */
+	double scale, plus; /* for window_norms */
 };
 
-/* y[c0 .. c0+n-1] of a row: one shifted run of x after the other, cut to the row. */
+/* y[c0 .. c0+n-1] of a row: adds x at each offset of the window in turn, limited to the row. */
 EBB_INLINE void sum_block(
 	const struct window_job *j, bool norm, const real *x, int64_t c0, int64_t n, real *y)
 {

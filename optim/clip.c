@@ -1,5 +1,5 @@
 /*
- * clip.c - keeping gradients within bounds, over a whole store.
+ * clip.c - clips the gradients of a whole store.
  */
 #include <float.h>
 #include <math.h>
@@ -45,7 +45,7 @@ double ebb_clip_grad_norm(ebb_params *p, double max_norm)
 		if (factor >= least) {
 			apply(p, EBB_UNARY_mul_scalar, factor, 0);
 		} else {
-			/* The factor has no place in the range of the type, but its root has. */
+			/* The factor would underflow the type, but its root does not. */
 			factor = sqrt(max_norm) / sqrt(norm + 1e-6);
 			apply(p, EBB_UNARY_mul_scalar, factor, 0);
 			apply(p, EBB_UNARY_mul_scalar, factor, 0);

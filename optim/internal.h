@@ -1,5 +1,5 @@
 /*
- * internal.h - what an optimizer is made of: for optim/ only.
+ * internal.h - the struct of an optimizer: for optim/ only.
  */
 #ifndef EBB_OPTIM_INTERNAL_H
 #define EBB_OPTIM_INTERNAL_H
@@ -9,13 +9,13 @@
 
 typedef enum ebb_algorithm { EBB_SGD, EBB_ADAM, EBB_ADAMW, EBB_RMSPROP } ebb_algorithm;
 
-/* A parameter and what is kept of it. */
+/* A parameter and its optimizer state. */
 typedef struct ebb_optim_slot {
 	ebb_tensor *w;
 	double lr_scale, decay_scale;
-	int64_t steps;  /* that this parameter took part in */
-	void *state[2]; /* momentum and second moment, as the algorithm has them */
-	size_t bytes;   /* of each */
+	int64_t steps;  /* steps of this parameter */
+	void *state[2]; /* momentum and second moment, if the algorithm has them */
+	size_t bytes;   /* bytes of each state */
 } ebb_optim_slot;
 
 struct ebb_optim {
@@ -27,14 +27,14 @@ struct ebb_optim {
 	int64_t steps;
 	ebb_optim_slot *slots;
 	int64_t count, capacity;
-	ebb_kernel_step *parts; /* room for those of a step */
+	ebb_kernel_step *parts; /* the arguments of a step */
 	int64_t parts_capacity;
 	ebb_error error;
 };
 
-/* "adam" */
+/* The name of an algorithm, such as "adam". */
 const char *ebb_algorithm_name(ebb_algorithm kind);
-/* State for the parameters that have none yet.  False without memory. */
+/* Allocates state for the parameters that have none yet.  False without memory. */
 bool ebb_optim_take_slots(ebb_optim *o);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * optim.c - SGD, Adam, AdamW and RMSprop over a parameter store.
  *
- * A step first looks at everything that could stop it, and only then touches the first parameter:
- * a step that fails has changed nothing.
+ * A step checks all its conditions before it changes the first parameter, so that a failed step
+ * has changed nothing.
  */
 #include <math.h>
 
@@ -17,7 +17,8 @@ _Static_assert(
 	sizeof NAMES / sizeof NAMES[0] == EBB_RMSPROP + 1, "one name for each ebb_algorithm");
 
 static const ebb_error NO_OPTIMIZER = {.status = EBB_INVALID,
-	.message = "the optimizer is NULL: it could not be made, its parameter store says why"};
+	.message =
+		"the optimizer is NULL: it could not be made, see ebb_params_error of its store"};
 
 /* ---- Errors --------------------------------------------------------------------------------- */
 
@@ -41,13 +42,12 @@ const char *ebb_algorithm_name(ebb_algorithm kind)
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
-/* Asked at every step: a store that was empty may have changed its type since. */
+/* Called at every step, because a store that was empty may have changed its type since. */
 static const ebb_kernels *kernels_of(const ebb_optim *o)
 {
 	return ebb_params_dtype(o->p) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
 }
 
-/* State for the parameters that have none yet. */
 bool ebb_optim_take_slots(ebb_optim *o)
 {
 	int64_t wanted = ebb_params_count(o->p);
@@ -98,7 +98,7 @@ static bool within(ebb_params *p, const char *site, ebb_algorithm kind, const ch
 	return false;
 }
 
-/* Copies a checked description to the heap and gives it its state. */
+/* Copies checked options to the heap and allocates the state. */
 static ebb_optim *make(const ebb_optim *checked, const char *site)
 {
 	ebb_optim *o;
@@ -255,7 +255,8 @@ int64_t ebb_optim_scale(ebb_optim *o, const char *glob, double lr_scale, double 
 
 /* ---- The step ------------------------------------------------------------------------------- */
 
-/* The gradient that a step would use, or NULL; f: its factors, if nobody looks at its values. */
+/* The gradient that a step uses, or NULL if there is none.  Unless its values are to be checked, a
+ * deferred outer product is not computed: *f receives its operands. */
 static const ebb_tensor *gradient(const ebb_optim *o, const ebb_optim_slot *s, ebb_outer_product *f)
 {
 	*f = (ebb_outer_product){0};
@@ -264,7 +265,7 @@ static const ebb_tensor *gradient(const ebb_optim *o, const ebb_optim_slot *s, e
 	return o->check_finite ? ebb_grad_of(s->w) : ebb_grad_or_outer_product(s->w, f);
 }
 
-/* Whether there is something to do and nothing against it. */
+/* Whether a step can be taken: some parameter has a gradient, and no check fails. */
 static bool ready(ebb_optim *o)
 {
 	const char *name = NAMES[o->kind];
@@ -306,7 +307,7 @@ static bool ready(ebb_optim *o)
 	return found > 0;
 }
 
-/* The parameters that take part, end to end. */
+/* Lists the parameters that have a gradient, for the kernel; returns how many. */
 static int64_t list_parts(ebb_optim *o)
 {
 	int64_t count = 0, before = 0;
@@ -349,7 +350,7 @@ bool ebb_optim_step(ebb_optim *o)
 		return false;
 	k = kernels_of(o);
 	n = list_parts(o);
-	/* Moments of parameters without gradients become subnormal. */
+	/* Flushes subnormal numbers, into which moments decay while gradients are zero. */
 	own = ebb_float_enter(true);
 	switch (o->kind) {
 	case EBB_SGD:

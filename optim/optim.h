@@ -1,8 +1,8 @@
 /*
  * optim.h - optimizers over a parameter store, learning-rate schedules, gradient clipping.
  *
- * Formulas, names and defaults are PyTorch's.  A number left out takes its default; EBB_ZERO says a
- * real zero.
+ * Formulas, names and defaults are PyTorch's.  A number that is left out takes its default;
+ * EBB_ZERO stands for the number 0.
  */
 #ifndef EBB_OPTIM_H
 #define EBB_OPTIM_H
@@ -17,17 +17,19 @@ extern "C" {
 
 /* ---- Optimizers (optim.c) ----------------------------------------------------------------------
  *
- * Each is made over a store, or a view of one, and updates the parameters that are not frozen and
- * have a gradient; the others, and their state, stay as they are.  NULL on failure, with the error
- * in the store: a number out of its range or no memory.  State is allocated when the optimizer is
- * made, so that steps allocate nothing (parameters added later get theirs at the next step).
- * .check_finite: a step refuses gradients with a NaN or an infinity. */
+ * An optimizer belongs to a parameter store, or to a view of a store (ebb_params_sub).  A step
+ * updates the parameters that are not frozen and have a gradient; other parameters and their state
+ * stay unchanged.  In the formulas, w is a parameter and g its gradient.  The functions that create
+ * an optimizer return NULL on failure (a number out of its range, or out of memory), with the error
+ * in the store.  They allocate the state, so that steps allocate nothing; a parameter that is added
+ * later gets its state at the next step.  With .check_finite, a step fails if a gradient has a NaN
+ * or an infinity. */
 
 typedef struct ebb_optim ebb_optim;
 
-/* g += weight_decay*w; m = momentum*m + g (m = g at first); w -= lr*m, with .nesterov
- * w -= lr*(g + momentum*m) (Sutskever et al. 2013), which needs a momentum.  lr defaults to 1e-3,
- * the others to 0. */
+/* g += weight_decay*w; m = momentum*m + g (m = g in the first step of a parameter); w -= lr*m.
+ * With .nesterov: w -= lr*(g + momentum*m) (Sutskever et al. 2013); momentum must then be > 0.
+ * lr defaults to 1e-3, the others to 0. */
 typedef struct ebb_sgd_args {
 	ebb_params *p;
 	double lr, momentum, weight_decay;
@@ -60,61 +62,67 @@ typedef struct ebb_rmsprop_args {
 } ebb_rmsprop_args;
 EBB_API ebb_optim *ebb_rmsprop(const ebb_rmsprop_args *a);
 
-/* Frees the optimizer, not the store; either may be freed first. */
+/* Frees the optimizer but not the store; either may be freed first. */
 EBB_API void ebb_optim_free(ebb_optim *o);
 
-/* One step with the gradients of the store.  False, and nothing is changed, if no parameter has a
- * gradient (no ebb_backward succeeded since the last ebb_params_zero_grad), if .check_finite finds
- * a NaN or an infinity, if there is no memory, or after an earlier error: it stays until
- * ebb_optim_clear_error. */
+/* Takes one step with the gradients of the store.  Returns false and changes nothing if no
+ * parameter has a gradient (no ebb_backward succeeded since the last ebb_params_zero_grad), if
+ * .check_finite finds a NaN or an infinity, if there is no memory, or if the optimizer has an
+ * earlier error, which stays until ebb_optim_clear_error. */
 EBB_API bool ebb_optim_step(ebb_optim *o);
 EBB_API int64_t ebb_optim_steps(const ebb_optim *o); /* steps taken */
-/* The base rate.  False (an error in o) if it is negative or not finite. */
+/* Sets the base learning rate.  Returns false (error in o) if it is negative or not finite. */
 EBB_API bool ebb_optim_set_lr(ebb_optim *o, double lr);
 EBB_API double ebb_optim_lr(const ebb_optim *o); /* NaN for NULL */
-/* Parameters whose names (below the optimizer's store) match the glob get lr*lr_scale and
- * weight_decay*decay_scale: "*.bias", 1, 0 leaves biases without decay.  The last match holds.
- * Returns how many parameters matched, -1 (an error in o) for a negative or not finite scale.
- * Concerns the parameters that exist now. */
+/* The parameters whose names, relative to the optimizer's store, match the glob use lr*lr_scale
+ * and weight_decay*decay_scale: "*.bias", 1, 0 disables weight decay of biases.  If several calls
+ * match a parameter, the last of them applies.  Returns the number of parameters that matched, or
+ * -1 (error in o) if a scale is negative or not finite.  Parameters that are added later have the
+ * scales 1. */
 EBB_API int64_t ebb_optim_scale(
 	ebb_optim *o, const char *glob, double lr_scale, double decay_scale);
 
-/* The optimizer's first error, or NULL if there was none.  For a NULL optimizer: that there is
- * none. */
+/* The first error of the optimizer, or NULL if it has none.  For a NULL optimizer, an error that
+ * says so. */
 EBB_API const ebb_error *ebb_optim_error(const ebb_optim *o);
 EBB_API void ebb_optim_clear_error(ebb_optim *o);
 
-/* ---- To archives and back (state.c)
- * -----------------------------------------------------------
+/* ---- Saving and loading (state.c) -------------------------------------------------------------
  *
- * What an optimizer keeps, below a prefix ("optimizer."), by the names of the parameters below
- * its store: NAME.momentum_buffer, .exp_avg, .exp_avg_sq and .square_avg (PyTorch's names, of
- * the parameters' type and shape), NAME.step, and NAME.lr_scale and .decay_scale where they are
- * not 1; the rate lr, and steps.  The metadata "optimizer" is "adam", and so on.  A saver
- * (training.h) does all this.
+ * These functions save the state of an optimizer as entries of an archive, and load it.  The names
+ * of the entries begin with a prefix such as "optimizer.".  NAME stands for the name of a
+ * parameter, relative to the optimizer's store.
+ * - NAME.momentum_buffer, .exp_avg, .exp_avg_sq and .square_avg (PyTorch's names): the state, with
+ *   the type and shape of the parameter;
+ * - NAME.step, and NAME.lr_scale and .decay_scale where they are not 1;
+ * - lr and steps; the metadata "optimizer" is the algorithm, such as "adam".
+ * A saver (training.h) saves and loads all of them.
  *
- * What an optimizer was made with (weight_decay, momentum, nesterov, betas, eps, alpha) is in
- * the archive to be compared: another value is an error, since steps would then differ from
- * those of the run that was saved.  The rate and the scales, which a program may change at any
+ * The options of the optimizer (weight_decay, momentum, nesterov, betas, eps, alpha) are saved as
+ * well.  Loading fails if an option differs, because the next steps would then differ from those of
+ * the run that was saved.  The learning rate and the scales, which a program may change at any
  * step, are restored. */
 
-/* Adds it to an archive, which refers to the optimizer's memory until it is written or freed. 
- * False (an error in e) for an optimizer with an error, and without memory. */
+/* Adds the entries to an archive, which refers to the memory of the optimizer until the archive is
+ * written or freed.  Returns false (error in e) if the optimizer has an error, or if there is no
+ * memory. */
 EBB_API bool ebb_optim_put(ebb_optim *o, ebb_archive *a, const char *prefix, ebb_error *e);
-/* Whether the optimizer can take all of it, and it is all that the optimizer has: the algorithm,
- * its options, every parameter's state with its shape and type.  Else e says what is wrong, as
- * much as its message holds.  Changes nothing. */
+/* Whether the optimizer can load its entries from an archive: the algorithm and the options are
+ * equal, the archive has the state of every parameter, with the parameter's shape and type, and no
+ * other entry has the prefix.  If not, the message of e lists the differences, as many as fit.
+ * Changes nothing. */
 EBB_API bool ebb_optim_fits(ebb_optim *o, const ebb_archive *a, const char *prefix, ebb_error *e);
-/* Takes it.  False with an error as above, and nothing is changed; only if the file fails while
- * values are read, or there is no memory, are they lost, and the optimizer has that error: it
- * makes no step. */
+/* Loads the entries.  Returns false if ebb_optim_fits does, and changes nothing.  Also returns
+ * false if the file fails while values are read, or if there is no memory.  The state may then be
+ * lost in part: the optimizer has that error, and takes no step. */
 EBB_API bool ebb_optim_take(ebb_optim *o, const ebb_archive *a, const char *prefix, ebb_error *e);
 
 /* ---- Clipping (clip.c) ---------------------------------------------------------------------- */
 
-/* Scales all gradients by max_norm/(norm + 1e-6) if that is below 1, norm the 2-norm of all
- * together (Pascanu et al. 2013).  Returns the norm before.  A norm that is not finite changes
- * nothing; a max_norm that is not positive is an error in the store and gives NaN. */
+/* Scales all gradients by c = max_norm/(norm + 1e-6) if c < 1, where norm is the 2-norm of all
+ * gradients together (Pascanu et al. 2013).  Returns the norm before scaling.  If the norm is
+ * not finite, nothing is scaled.  A max_norm that is not positive is an error in the store, and
+ * NaN is returned. */
 EBB_API double ebb_clip_grad_norm(ebb_params *p, double max_norm);
 /* Clamps every element of every gradient to [-limit, limit]; NaN stays.  A limit that is not
  * positive is an error in the store. */
@@ -122,9 +130,10 @@ EBB_API bool ebb_clip_grad_value(ebb_params *p, double limit);
 
 /* ---- Schedules (schedule.c) --------------------------------------------------------------------
  *
- * Pure functions of the step, from 0: factors of a base rate, so that they compose by
- * multiplication: 0.1 * ebb_schedule_warmup(i, 500) * ebb_schedule_cosine(i, 20000, 0).  A negative
- * step counts as 0, a length below 1 as 1. */
+ * A schedule is a pure function of the step, counted from 0.  It returns a multiplier of the base
+ * learning rate, so that schedules compose by multiplication:
+ * 0.1 * ebb_schedule_warmup(i, 500) * ebb_schedule_cosine(i, 20000, 0).  A negative step counts as
+ * 0; every and steps below 1 count as 1. */
 
 /* gamma^floor(step/every) */
 EBB_API double ebb_schedule_step(int64_t step, int64_t every, double gamma);
@@ -133,10 +142,10 @@ EBB_API double ebb_schedule_step(int64_t step, int64_t every, double gamma);
 EBB_API double ebb_schedule_cosine(int64_t step, int64_t steps, double last);
 /* min((step + 1)/steps, 1) (Goyal et al. 2017) */
 EBB_API double ebb_schedule_warmup(int64_t step, int64_t steps);
-/* With q = warm*steps - 1 and e = steps - 1: by half a cosine from 1/start_div up to 1 at step q,
- * then down to 1/(start_div*end_div) at step e, and constant after it (Smith & Topin 2018;
- * PyTorch's OneCycleLR, whose defaults are warm 0.3, start_div 25, end_div 1e4).  0 takes these
- * defaults. */
+/* The multiplier rises from 1/start_div at step 0 to 1 at step warm*steps - 1, and falls to
+ * 1/(start_div*end_div) at step steps - 1, each time along half a period of a cosine; after that it
+ * is constant (Smith & Topin 2018; PyTorch's OneCycleLR).  An argument of 0 takes its default: warm
+ * 0.3, start_div 25, end_div 1e4. */
 EBB_API double ebb_schedule_one_cycle(
 	int64_t step, int64_t steps, double warm, double start_div, double end_div);
 

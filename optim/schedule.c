@@ -1,5 +1,6 @@
 /*
- * schedule.c - learning-rate factors as pure functions of the step.
+ * schedule.c - learning-rate schedules: multipliers of the base rate as pure functions of the
+ * step.
  */
 #include <math.h>
 
@@ -51,6 +52,6 @@ double ebb_schedule_one_cycle(
 		return last;
 	if (s < top)
 		return half_cosine(first, 1, s / top);
-	/* A warm part shorter than one step: the top lies before the beginning. */
+	/* If warming up takes less than one step, its top lies before step 0. */
 	return half_cosine(1, last, (s - top) / (end - top));
 }

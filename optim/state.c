@@ -1,8 +1,8 @@
 /*
- * state.c - what an optimizer keeps, to archives and back.
+ * state.c - saves the state of an optimizer in archives, and loads it.
  *
- * The parameters' state stands under their names, spelt as PyTorch spells it.  The options that the
- * optimizer was made with are in the archive too, to be compared.
+ * The state of a parameter has the name of the parameter and PyTorch's suffix.  The options that
+ * the optimizer was made with are saved too, for comparison.
  */
 #include <math.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "nn/internal.h"
 #include "optim/internal.h"
 
-/* The names of an algorithm's states. */
+/* The suffix of state i of an algorithm. */
 static const char *state_name(ebb_algorithm kind, int i)
 {
 	if (kind == EBB_ADAM || kind == EBB_ADAMW)
@@ -19,9 +19,9 @@ static const char *state_name(ebb_algorithm kind, int i)
 	return i == 0 ? ".momentum_buffer" : ".square_avg";
 }
 
-/* An option that changes what steps do. */
+/* An option that determines the steps. */
 typedef struct setting {
-	const char *name; /* NULL: the algorithm has no more */
+	const char *name; /* NULL ends the list */
 	double value;
 } setting;
 
@@ -49,7 +49,7 @@ static void settings_of(const ebb_optim *o, setting s[MOST_SETTINGS])
 
 /* ---- To an archive --------------------------------------------------------------------------- */
 
-/* An archive that is added to, and the names in it. */
+/* The archive that entries are added to, and a buffer for names. */
 typedef struct sink {
 	ebb_archive *a;
 	const char *prefix;
@@ -136,13 +136,13 @@ bool ebb_optim_put(ebb_optim *o, ebb_archive *a, const char *prefix, ebb_error *
 
 /* ---- From an archive ------------------------------------------------------------------------- */
 
-/* Numbers of the archive, for the optimizer or one parameter. */
+/* The numbers of one parameter in an archive. */
 typedef struct numbers {
 	double lr, decay;
 	int64_t steps;
 } numbers;
 
-/* An archive that is read; known counts the entries that belong to the optimizer. */
+/* The archive that is read; known counts its entries that belong to the optimizer. */
 typedef struct source {
 	const ebb_archive *a;
 	const char *prefix;
@@ -162,7 +162,8 @@ static const char *source_key(source *s, const char *name, const char *suffix)
 	return k;
 }
 
-/* A rate or a factor: missing ones are otherwise, unless that is NaN. */
+/* Reads a learning rate or a scale.  If it is missing, the result is `otherwise`; a missing one is
+ * an error if that is NaN. */
 static double get_factor(source *s, const char *name, const char *suffix, double otherwise)
 {
 	const char *k = source_key(s, name, suffix);
@@ -178,7 +179,7 @@ static double get_factor(source *s, const char *name, const char *suffix, double
 	return x;
 }
 
-/* More are a file's mistake, and counting on from there would overflow. */
+/* The largest number of steps that is accepted: counting on from a larger number might overflow. */
 static const int64_t MOST_STEPS = INT64_C(1) << 62;
 
 static int64_t get_steps(source *s, const char *name, const char *suffix)
@@ -245,7 +246,7 @@ static bool is_one_of(const char *text, size_t n, const char *const *list)
 	return false;
 }
 
-/* Whether the optimizer knows a name, without the prefix. */
+/* Whether the optimizer has an entry of that name, which is without the prefix. */
 static bool knows(const ebb_optim *o, const char *name)
 {
 	const char *const own[] = {"lr", "steps", "weight_decay", "beta1", "beta2", "momentum",
@@ -269,7 +270,7 @@ static bool knows(const ebb_optim *o, const char *name)
 	return false;
 }
 
-/* Entries below the prefix that the optimizer has no place for. */
+/* Reports the entries with the prefix that do not belong to the optimizer. */
 static void check_rest(source *s, const ebb_optim *o)
 {
 	size_t n = strlen(s->prefix);
@@ -283,7 +284,7 @@ static void check_rest(source *s, const ebb_optim *o)
 		const char *name = ebb_archive_name_at(s->a, i);
 
 		if (strncmp(name, s->prefix, n) == 0 && !knows(o, name + n))
-			ebb_complain_of(&s->all, name, "is of no parameter");
+			ebb_complain_of(&s->all, name, "belongs to no parameter");
 	}
 }
 
@@ -308,7 +309,7 @@ bool ebb_optim_fits(ebb_optim *o, const ebb_archive *a, const char *prefix, ebb_
 		return false;
 	}
 	k = source_key(&s, "optimizer", "");
-	/* Of another algorithm nothing would fit, name by name. */
+	/* With another algorithm, every single entry would be reported. */
 	if (k && ebb_state_is(a, k, ebb_algorithm_name(o->kind), &s.all)) {
 		check_settings(&s, o);
 		get_factor(&s, "lr", "", NAN);
@@ -362,7 +363,7 @@ bool ebb_optim_take(ebb_optim *o, const ebb_archive *a, const char *prefix, ebb_
 		ok = ebb_complaints_end(&s.all, a, &own);
 	}
 	ebb_key_free(&s.name);
-	/* The values that were read are in place: no step may be made with them. */
+	/* Some values have been overwritten, so no step may be taken with them. */
 	if (!ok) {
 		ebb_error_set(&o->error, own.status, NULL, "%s", own.message);
 		ebb_error_set(e, own.status, NULL, "%s", own.message);

@@ -1,8 +1,9 @@
 /*
- * conv.c - which algorithm a convolution goes.
+ * conv.c - chooses the algorithm of a convolution.
  *
- * The rule: depthwise filters by themselves; else Winograd's algorithm where it fits and costs less
- * (winograd_wins); else the direct one.  EBB_CONV forces a algorithm wherever it fits.
+ * Depthwise convolutions have an algorithm of their own.  Other shapes use Winograd transforms
+ * where these apply and cost less (winograd_wins), else the direct algorithm.  EBB_CONV in the
+ * environment forces an algorithm for every shape that it supports.
  */
 #include "kernels/conv/conv.h"
 

@@ -1,9 +1,9 @@
 /*
- * depthwise.c - convolutions with one channel per group: vectors run over the channels.
+ * depthwise.c - depthwise convolutions, with one channel per group: vectors run over the channels.
  */
 #include "kernels/conv/conv.h"
 
-/* Partial sums of a weight gradient. */
+/* Most partial sums of the gradient of the weights, one per chunk of the batch. */
 enum { CHUNKS = 16 };
 
 struct depthwise_job {
@@ -22,7 +22,7 @@ size_t EBB_NAME(depthwise_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass
 	return ebb_bytes_of(taps, sizeof(real));
 }
 
-/* The weights tap by tap, as vectors over the channels need them. */
+/* to[tap][channel], so that a vector loads the weights of adjacent channels. */
 static void pack(const ebb_conv_shape *s, const real *w, real *to)
 {
 	int64_t taps = s->kh * s->kw;
@@ -79,7 +79,7 @@ void EBB_NAME(depthwise_forward)(
 	ebb_run_pieces(s->n * s->oh, forward_row, &j);
 }
 
-/* The output that meets tap k of the input at position at, or -1. */
+/* The output to which the input at position `at` contributes through filter tap `tap`, or -1. */
 static int64_t meets(
 	int64_t at, int64_t pad, int64_t tap, int64_t dilation, int64_t stride, int64_t out)
 {

@@ -1,13 +1,14 @@
 /*
- * direct.c - 2-d convolutions of NHWC images and their two gradients, without unfolding the image.
+ * direct.c - 2-d convolutions of NHWC images and their gradients, without im2col.
  *
- * The channels under one row of a filter lie next to each other in memory, so an output pixel is
- * a sum over kh runs of kw*c terms, and the micro-kernel reads the image as it lies.  What
- * padding there is is copied in, a few rows at a time, into a worker's scratch memory.
+ * The channels under one row of a filter are contiguous in memory.  So an output pixel is a sum
+ * over kh runs of kw*c terms, and the micro-kernel reads the image in place.  Where there is
+ * padding, a task first copies a few rows of the image and their padding to the scratch memory of
+ * its worker.
  *
- * The input gradient is the same convolution of gy with the filter transposed round; with a stride,
- * one convolution for each phase of the input's rows and columns modulo the stride, by the taps
- * that meet that phase.
+ * The gradient of the input is a convolution of gy with the rotated filter.  With a stride, it is
+ * one convolution for each phase (row and column of the input, modulo the stride), with the taps
+ * that reach inputs of that phase.
  */
 #include "kernels/conv/direct.h"
 #include "kernels/gemm/gemm.h"
@@ -15,11 +16,12 @@
 #include <string.h>
 
 enum {
-	PIECE_WORK = 1 << 18, /* multiply-adds that are worth a piece */
-	PIECES = 16
+	PIECE_WORK = 1 << 18, /* least multiply-adds per task */
+	PIECES = 16           /* number of tasks aimed at */
 };
 
-/* Elements that no allocation gives: padding may be so wide that its size would overflow. */
+/* A number of elements that every allocation refuses.  source_size returns it where wide padding
+ * would overflow the product. */
 static const int64_t TOO_MANY = INT64_C(1) << 46;
 
 static int64_t source_size(const struct ebb_loop_nest *w, int64_t rows)
@@ -41,7 +43,7 @@ void ebb_block_nest(struct ebb_loop_nest *w, int64_t block, int64_t most)
 	w->scratch = w->in_place ? 0 : ebb_lines(source_size(w, w->src_rows));
 }
 
-/* Chooses the rows of a piece, and says what scratch it needs. */
+/* Chooses the rows per task, and computes the scratch memory that a task needs. */
 static void plan(struct ebb_loop_nest *w)
 {
 	int64_t tall = (w->kh - 1) * w->dilation_h + 1, wide = (w->kw - 1) * w->dilation_w + 1;
@@ -71,7 +73,7 @@ const real *ebb_nest_source(const struct ebb_loop_nest *w, int64_t image, int64_
 		return x + (top * w->w + left) * w->c;
 	}
 	*row_stride = w->src_cols * w->k;
-	/* Columns [first,end) of the scratch come from the image. */
+	/* Columns [first,end) of the scratch are copied from the image; the others are padding. */
 	first = i64_min(w->src_cols, i64_max(0, -left));
 	end = i64_max(first, i64_min(w->src_cols, w->w - left));
 	for (int64_t r = 0; r < tall; r++) {
@@ -134,7 +136,7 @@ static void nest_piece(void *ctx, int64_t piece, int worker)
 	}
 }
 
-/* ---- The passes as walks --------------------------------------------------------------------- */
+/* ---- The loop nests of the passes ------------------------------------------------------------ */
 
 struct ebb_loop_nest ebb_forward_nest(const ebb_conv_shape *s)
 {
@@ -163,8 +165,10 @@ struct ebb_loop_nest ebb_forward_nest(const ebb_conv_shape *s)
 	return w;
 }
 
-/* The taps of an axis that meet inputs i = phase (mod stride), from the one that reads the earliest
- * output; that output, relative to i/stride; and the distance of outputs from tap to tap. */
+/* One axis of the gradient of the input, at the inputs i with i mod stride = phase.  The taps
+ * first, first + step, ... (count of them, step < 0) contribute to these inputs.  Tap `first`
+ * reads the output at i/stride + start; each further tap reads the output `dilation` positions
+ * later. */
 struct phase {
 	int64_t first, step, count, start, dilation;
 };
@@ -301,7 +305,7 @@ void EBB_NAME(direct_forward)(
 	ebb_run_pieces(k.n * k.groups * k.blocks, nest_piece, &k);
 }
 
-/* ---- The input's gradient -------------------------------------------------------------------- */
+/* ---- Gradient of the input ------------------------------------------------------------------- */
 
 void EBB_NAME(direct_grad_input)(
 	const ebb_conv_shape *s, const void *gy, const void *w, void *gx, void *ws)

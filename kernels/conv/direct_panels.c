@@ -1,27 +1,27 @@
 /*
- * direct_panels.c - the direct algorithm forward where few output positions meet many filters.
+ * direct_panels.c - the direct convolution forward, for few output positions and many filters.
  *
- * There the filters are most of what is read, and packing all of them beforehand would send them
- * through memory three times instead of once.  Here a piece is a panel of output channels: it packs
- * its filters for some input channels at a time, into a buffer that stays in the cache, and
- * multiplies them with all positions before it goes on to the next channels.
+ * Most of what such a convolution reads are the filters.  Packing all of them beforehand would
+ * move them through memory three times: read, write, read again.  So a task is a panel of output
+ * channels: it packs its filters for some input channels into a buffer that stays in the cache,
+ * multiplies them with all positions, and goes on to the next input channels.
  */
 #include "kernels/conv/prefetch.h"
 #include "kernels/conv/direct.h"
 #include "kernels/transpose.h"
 
 enum {
-	FEW_POSITIONS = 512,
-	PANELS = 8,            /* of a group: enough to share out */
-	MOST_SOURCE = 1 << 17, /* elements that every piece reads: they stay in the cache, too */
-	BUFFER = 1 << 13,      /* elements of packed filters, or 16 channels */
+	FEW_POSITIONS = 512,   /* most output positions */
+	PANELS = 8,            /* least panels per group, so that there are enough tasks */
+	MOST_SOURCE = 1 << 17, /* most source elements: every task reads all of them */
+	BUFFER = 1 << 13,      /* elements of packed filters, unless 16 channels need more */
 	MOST_TAPS = 49
 };
 
 struct job {
-	struct ebb_loop_nest w; /* one block per image */
+	struct ebb_loop_nest w; /* block: all output rows of an image */
 	const real *filters;
-	int64_t panels, channels; /* of a group; to a buffer */
+	int64_t panels, channels; /* panels per group; input channels per buffer */
 	int64_t buffer;
 	real *padded, *buffers;
 };
@@ -34,7 +34,7 @@ static struct job job_of(const ebb_conv_shape *s)
 
 	ebb_block_nest(w, w->rows, MOST_SOURCE);
 	j.panels = ebb_ceil_div(w->o, wide);
-	/* As equal as whole cache lines allow. */
+	/* Buffers of equal size, rounded to cache lines. */
 	times = ebb_ceil_div(w->k * taps * wide, BUFFER);
 	j.channels = i64_min(ebb_lines(ebb_ceil_div(w->k, times)), w->k);
 	j.buffer = ebb_lines(j.channels * taps * wide);
@@ -73,7 +73,8 @@ static void pad_piece(void *ctx, int64_t piece, int worker)
 		j->padded + piece * w->scratch, &row_stride);
 }
 
-/* Lines of (tap, channel), of the columns' filters from this channel on. */
+/* Packs a panel: row (tap, channel) of `to` holds that term of all columns.  from points to the
+ * first column's weights of the first channel; the weights of a channel's taps are contiguous. */
 static void pack(const struct job *j, const real *from, int64_t channels, int64_t cols,
 	int64_t width, real *to)
 {
@@ -106,7 +107,7 @@ static void pack(const struct job *j, const real *from, int64_t channels, int64_
 	}
 }
 
-/* What these channels add to one panel of all outputs. */
+/* Adds the terms of channels [from, from+channels) to one panel of all outputs. */
 static void multiply(const struct job *j, int64_t group, int64_t at,
 	const struct ebb_gemm_panel *panel, int64_t from, int64_t channels, const real *packed,
 	struct ebb_prefetch *prefetch)

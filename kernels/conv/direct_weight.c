@@ -1,14 +1,15 @@
 /*
- * direct_weight.c - the direct algorithm to the gradient of a convolution's weights.
+ * direct_weight.c - the direct convolution's gradient of the weights.
  *
- * It sums over pixels instead of channels: the micro-kernel reads the image term by term, and gives
- * partial sums over fixed chunks of the batch, which are added in order.
+ * The micro-kernel sums over pixels instead of channels, and reads the image by term
+ * (microkernel.h).  It computes partial sums over fixed chunks of the batch, which are then added
+ * in order.
  */
 #include "kernels/conv/direct.h"
 
 enum {
-	PIECES = 16,
-	PARTIAL = 1 << 22 /* elements of partial sums in all */
+	PIECES = 16,      /* number of tasks aimed at */
+	PARTIAL = 1 << 22 /* most elements of all partial sums */
 };
 
 struct job {
@@ -24,7 +25,8 @@ static struct job job_of(const ebb_conv_shape *s)
 	struct ebb_loop_nest *w = &j.w;
 	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width, size = ebb_packed_filters(s, false);
 
-	/* The whole image, if the cache takes it: fewer additions to the partial sums. */
+	/* A unit is the whole image if the cache holds it, so that partial sums are updated less
+	 * often. */
 	ebb_block_nest(w, w->rows, EBB_NEST_SOURCE);
 	j.gy_scratch = ebb_lines(w->block * w->cols * i64_min(wide, ebb_panel_columns(w->o)));
 	j.panels = ebb_ceil_div(w->o, wide);
@@ -43,7 +45,7 @@ size_t EBB_NAME(direct_weight_workspace)(const ebb_conv_shape *s)
 		j.chunks * ebb_packed_filters(s, false) + ebb_threads() * scratch, sizeof(real));
 }
 
-/* Adds to one panel of one chunk's sum what the output rows of one unit give. */
+/* Adds the terms of the output rows of one unit to one panel of the partial sum of a chunk. */
 static void weight_unit(const struct job *j, int64_t unit, int64_t group, int64_t at,
 	const struct ebb_gemm_panel *panel, real *scratch, bool add, real *to)
 {
@@ -66,8 +68,9 @@ static void weight_unit(const struct job *j, int64_t unit, int64_t group, int64_
 		.add = add};
 
 	if (cols < panel->width) {
-		/* A row read whole ends in the next ones, in columns that nobody reads; after
-		 * the last of them there may be nothing. */
+		/* The micro-kernel reads whole panels of gy.  The last panel of a pixel extends
+		 * into the next pixels; these columns of the result are never read.  The panels of
+		 * the last pixels would extend beyond gy, so their rows are copied. */
 		int64_t pixels = (image * w->rows + from + rows) * w->cols;
 		int64_t end = (pixels - 1) * all + group * w->o + at + panel->width;
 		bool last = end > w->n * w->rows * w->cols * all;
@@ -105,7 +108,8 @@ static void weight_piece(void *ctx, int64_t piece, int worker)
 			w->space + worker * (w->scratch + j->gy_scratch), unit > from, sum);
 }
 
-/* Adds the chunks' sums of one panel, in order, and puts them where weights lie. */
+/* Adds the partial sums of all chunks for one panel, in the order of the chunks, and writes the
+ * weights. */
 static void sum_panel(void *ctx, int64_t piece, int worker)
 {
 	const struct job *j = ctx;

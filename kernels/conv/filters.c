@@ -1,5 +1,5 @@
 /*
- * filters.c - the filters of a convolution in panels, as the micro-kernel reads them.
+ * filters.c - packs the filters of a convolution into panels, as the micro-kernel reads them.
  */
 #include "kernels/conv/direct.h"
 #include "kernels/transpose.h"
@@ -15,7 +15,7 @@ struct pack_job {
 	int64_t panels;
 };
 
-/* Which of the pass's taps tap number u along an axis is, or -1. */
+/* The index of tap u among the count taps first, first+step, ...; -1 if it is none of them. */
 static int64_t place_of(int64_t u, int64_t first, int64_t step, int64_t count)
 {
 	if (count < 2 || step == 0)
@@ -25,8 +25,8 @@ static int64_t place_of(int64_t u, int64_t first, int64_t step, int64_t count)
 	               : -1;
 }
 
-/* Puts count lines of a panel, transposed from rows of weights, where terms of (k, tap) and on
- * lie. */
+/* Copies count transposed rows of a panel to their places.  The first row is term (k, tap), the
+ * next rows are the following taps and channels; taps that the pass does not use are skipped. */
 static void put_lines(const struct pack_job *j, int64_t count, const real *lines, int64_t width,
 	int64_t k, int64_t tap, int64_t terms, real *to)
 {
@@ -61,7 +61,8 @@ static void pack_panel(void *ctx, int64_t piece, int worker)
 	int64_t taps = j->t.count_u * j->t.count_v;
 	const real *w = j->w + group * og * cg * khw + at * col_stride;
 	real *to = j->to + taps * terms * (group * ebb_panel_columns(columns) + at);
-	/* A column's weights lie together: all of them, or those of one term. */
+	/* The weights of a column are contiguous for all terms; in the transposed form, for one
+	 * term. */
 	int64_t length = j->transposed ? khw : terms * khw, rows = j->transposed ? terms : 1;
 	real lines[LINES * WIDE] = {0};
 
@@ -84,7 +85,7 @@ void ebb_pack_filters(
 	int64_t columns = (transposed ? s->c : s->o) / s->groups;
 
 	j.panels = ebb_ceil_div(columns, ebb_gemm_panels[EBB_PANELS - 1].width);
-	/* A few weights are packed sooner than a thread is woken. */
+	/* Packing few weights takes less time than waking a thread. */
 	if (s->o * (s->c / s->groups) * s->kh * s->kw < EBB_PARALLEL_FROM) {
 		for (int64_t i = 0; i < s->groups * j.panels; i++)
 			pack_panel(&j, i, 0);

@@ -1,9 +1,10 @@
 /*
- * im2col.c - convolutions as the textbook has them: every window unfolded to a row, and a product
- * of matrices.  Serves any shape; here to be compared with.
+ * im2col.c - convolution by im2col: every window is unfolded to a row of a matrix, and a matrix
+ * product follows.  It supports any shape, and is the reference that the other algorithms are
+ * compared with.
  *
- * Image by image and group by group, with columns[pixel][c,u,v] in the order of the weights, so
- * that these are read as they lie.
+ * Each image and each group is unfolded by itself, to columns[pixel][c,u,v].  This is the order of
+ * the weights, so the weights need no packing.
  */
 #include "kernels/conv/conv.h"
 #include "kernels/gemm/gemm.h"
@@ -29,7 +30,7 @@ static size_t column_bytes(const ebb_conv_shape *s)
 	return (ebb_bytes_of(s->oh * s->ow * columns_of(s), sizeof(real)) + 63) / 64 * 64;
 }
 
-/* The products of one image and one group: [pixels,o] by [o,columns], and both transposed. */
+/* Workspace of the matrix product of one image and one group, in each pass. */
 static size_t product_workspace(const ebb_conv_shape *s, ebb_conv_pass pass)
 {
 	int64_t pixels = s->oh * s->ow, o = s->o / s->groups, columns = columns_of(s);
@@ -49,7 +50,7 @@ size_t EBB_NAME(im2col_workspace)(const ebb_conv_shape *s, ebb_conv_pass pass)
 	return column_bytes(s) + product_workspace(s, pass);
 }
 
-/* One row of outputs: fills their rows of the matrix. */
+/* Writes the rows of the matrix that belong to output row i. */
 static void unfold_row(void *ctx, int64_t i, int worker)
 {
 	const struct unfold *u = ctx;
@@ -74,7 +75,7 @@ static void unfold_row(void *ctx, int64_t i, int worker)
 	}
 }
 
-/* Adds the matrix back to one image. */
+/* Adds the matrix to one image (col2im): the transpose of unfolding. */
 static void fold(const struct unfold *u)
 {
 	const ebb_conv_shape s = *u->s;

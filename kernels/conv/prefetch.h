@@ -1,6 +1,6 @@
 /*
- * prefetch.h - a block of a matrix that will be read next comes near while something else is
- * computed: memory takes as long as that.
+ * prefetch.h - prefetches a block of a matrix in small shares while something else is computed, so
+ * that the latency of memory overlaps with the computation.
  */
 #ifndef EBB_KERNELS_CONV_PREFETCH_H
 #define EBB_KERNELS_CONV_PREFETCH_H
@@ -9,11 +9,11 @@
 
 struct ebb_prefetch {
 	const real *from;
-	int64_t ld, rows, lines; /* cache lines of a row */
-	int64_t row, line;       /* where it has come to */
+	int64_t ld, rows, lines; /* cache lines per row */
+	int64_t row, line;       /* the next cache line to prefetch */
 };
 
-/* rows runs of len elements, ld apart. */
+/* A block of `rows` rows of len elements, ld elements apart.  Nothing is prefetched yet. */
 static inline struct ebb_prefetch ebb_prefetch_of(
 	const real *from, int64_t ld, int64_t rows, int64_t len)
 {
@@ -23,7 +23,7 @@ static inline struct ebb_prefetch ebb_prefetch_of(
 		.lines = ebb_ceil_div(len * (int64_t)sizeof(real), 64)};
 }
 
-/* The next one of so many equal shares. */
+/* Prefetches the next of `shares` equal shares of the block. */
 static inline void ebb_prefetch_share(struct ebb_prefetch *a, int64_t shares)
 {
 	int64_t count = ebb_ceil_div(a->rows * a->lines, shares);

@@ -1,9 +1,10 @@
 /*
- * scatter.c - the input's gradient of a convolution from few channels, such as an image's.
+ * scatter.c - the gradient of the input of a convolution whose input has few channels, such as an
+ * image.
  *
- * As a convolution of gy it would leave most of a vector empty.  So each pixel of gy is
- * multiplied by all weights, its products for one row of the filter being a run of neighbours in
- * a row of gx, and the runs are added up where they overlap.
+ * A convolution of gy, as in direct.c, would leave most lanes of a vector unused.  So each pixel
+ * of gy is multiplied by all weights.  Its products for one row of the filter are a contiguous run
+ * in a row of gx; runs are added where they overlap.
  */
 #include "kernels/conv/conv.h"
 #include "kernels/gemm/microkernel.h"
@@ -16,7 +17,7 @@ struct job {
 	const real *gy, *weight; /* weight: o terms of kh*kw*c columns, by panels */
 	real *gx, *space;
 	int64_t columns, padded;
-	int64_t block, blocks; /* rows of gx of one piece, pieces of one image */
+	int64_t block, blocks; /* rows of gx per task, tasks per image */
 };
 
 bool EBB_NAME(scatter_fits)(const ebb_conv_shape *s)
@@ -36,7 +37,7 @@ static struct job job_of(const ebb_conv_shape *s)
 	int64_t wanted = ebb_ceil_div(PIECES, s->n);
 
 	j.padded = ebb_panel_columns(j.columns);
-	/* Output rows that reach into two pieces are computed for both. */
+	/* An output row that contributes to the rows of two tasks is computed by both. */
 	j.block = i64_max(ebb_ceil_div(s->h, wanted), i64_min(s->h, 4 * s->kh * s->dilation_h));
 	j.blocks = ebb_ceil_div(s->h, j.block);
 	return j;
@@ -57,7 +58,8 @@ size_t EBB_NAME(scatter_workspace)(const ebb_conv_shape *s)
 	return ebb_bytes_of(weight_size(&j) + ebb_threads() * line(s->ow * j.padded), sizeof(real));
 }
 
-/* Columns in the order of gx: rows of the filter, pixels, channels. */
+/* Packs the weights into panels.  Columns have the order of gx: filter row, filter column,
+ * channel. */
 static void pack(const struct job *j, const real *w, real *to)
 {
 	const ebb_conv_shape s = *j->s;
@@ -79,7 +81,7 @@ static void pack(const struct job *j, const real *w, real *to)
 	}
 }
 
-/* y += x, for runs of n elements. */
+/* y += x, for `runs` runs of n elements. */
 EBB_INLINE void add_runs(
 	int64_t runs, int64_t n, const real *x, int64_t x_step, real *y, int64_t y_step)
 {
@@ -95,9 +97,10 @@ EBB_INLINE void add_runs(
 	}
 }
 
-/* Adds the products of output row i to rows [from,to) of an image: of each pixel the rows of the
- * filter, and first of pixels whose runs do not meet.  A load waits for a store that it lies
- * askew to. */
+/* Adds the products of output row i to rows [from,to) of an image.  Pixels are taken in phases,
+ * `apart` pixels from one to the next, so that consecutive runs do not overlap: store-to-load
+ * forwarding fails for a load that overlaps a recent store at another alignment, and the load
+ * stalls until the store has reached the cache. */
 static void add_row(
 	const struct job *j, int64_t i, const real *products, int64_t from, int64_t to, real *gx)
 {

@@ -1,27 +1,27 @@
 /*
- * winograd.c - stride-1 convolutions of 3 x 3 and 5 x 5 filters by products of transformed tiles:
- * forward, and the input's gradient as a convolution of gy with the filter transposed round.
+ * winograd.c - stride-1 convolutions of 3 x 3 and 5 x 5 filters by Winograd transforms: forward,
+ * and the gradient of the input as a convolution of gy with the rotated filter.
  *
- * Filters are transformed once.  Then each piece takes a block of tiles through three stages that
- * stay in its own cache: its inputs' values at the 36 points; at every point a product of matrices,
- * tiles by channels; the outputs.  The products of a point take the place of the values of the one
- * before it, which are no longer read.
+ * Filters are transformed once.  Then each task takes a block of tiles through three steps, whose
+ * data stay in the cache of its core: the input transform; at each of the 36 points a matrix
+ * product, tiles by channels; the output transform.  The products at a point overwrite the
+ * transformed inputs of the point before, which are no longer needed.
  */
 #include "kernels/conv/winograd.h"
 #include "kernels/gemm/microkernel.h"
 
 #if !EBB_F64
 
-enum { LEAST = 16 }; /* fewer channels leave vectors empty */
-enum { PIECE_CHANNELS = 16 };
+enum { LEAST = 16 };          /* least channels: fewer leave vector lanes unused */
+enum { PIECE_CHANNELS = 16 }; /* whose filters a task transforms */
 
 struct job {
 	struct ebb_tiling t;
 	struct ebb_filters f;
 	const real *x, *bias;
 	real *y;
-	real *u;     /* filters' values: u[point*plane + column*c + ..] by panels */
-	real *space; /* of all workers */
+	real *u;     /* transformed filters by panels: u[point*plane + column*c + ..] */
+	real *space; /* scratch memory of all workers */
 	int64_t worker_space;
 };
 
@@ -128,8 +128,9 @@ bool EBB_NAME(winograd_fits)(const ebb_conv_shape *s)
 	       s->stride_w == 1 && s->dilation_h == 1 && s->dilation_w == 1 && s->c >= 1;
 }
 
-/* Multiply-adds of the products, and what the transforms cost in the same measure: about 6 for
- * each value of a tile, 24 for each of the filters; by panels 8 more than packing them for the
+/* Compares the multiply-adds of the direct algorithm with those of the products and the
+ * transforms.  A transform costs about as much as 6 multiply-adds per value of a tile and 24 per
+ * value of a filter; with winograd_panels, 8 more per value of a filter than the packing of the
  * direct algorithm. */
 bool EBB_NAME(winograd_wins)(const ebb_conv_shape *s)
 {

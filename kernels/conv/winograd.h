@@ -1,19 +1,19 @@
 /*
- * winograd.h - transforms of tiles for Winograd's algorithm to a convolution (Winograd 1980;
- * Lavin & Gray 2016).
+ * winograd.h - tile transforms of the Winograd convolution (Winograd 1980; Lavin & Gray 2016).
  *
- * m x m outputs of an r x r filter, m + r = 7, come from 6 x 6 inputs.  Along one axis inputs d,
- * taps g and outputs y are polynomials, multiplied by their values at six points: 0, +-a, +-b and
- * infinity.  With E_n the values at the points of a polynomial of n coefficients (6 x n, its
- * last row the leading coefficient), N the products of the distances between points, and B^T the
+ * A tile of m x m outputs of an r x r filter, m + r = 7, is computed from 6 x 6 inputs.  Along one
+ * axis, inputs d, taps g and outputs y are the coefficients of polynomials, which are multiplied
+ * by their values at six points: 0, +-a, +-b and infinity.  The 6 x n matrix E_n evaluates a
+ * polynomial of n coefficients at the points; its last row selects the leading coefficient.  N is
+ * the diagonal matrix of the products of the distances from a point to the others.  B^T has the
  * coefficients of the polynomials that vanish at all points but one:
  *
  *   y  = E_m^T ((N^-1 E_r g) . (B^T d))            two axes: the same from both sides
- *   gg = E_r^T N^-1 ((E_m gy) . (B^T d))           the weights' gradient
+ *   gg = E_r^T N^-1 ((E_m gy) . (B^T d))           the gradient of the weights
  *
- * A tile then costs 36 products per pair of channels instead of (m r)^2: a quarter for 3 x 3,
- * under half for 5 x 5 (100).  Rounding depends on the points: of all pairs of sixteenths, 11/16
- * and 23/16 are among the best, with a fifth of the error of the usual 1 and 2.
+ * A tile costs 36 products per pair of channels instead of (m r)^2, which is 144 for 3 x 3 filters
+ * and 100 for 5 x 5.  The rounding error depends on the points: among all pairs of multiples of
+ * 1/16, 11/16 and 23/16 are among the best, with a fifth of the error of the usual 1 and 2.
  */
 #ifndef EBB_KERNELS_CONV_WINOGRAD_H
 #define EBB_KERNELS_CONV_WINOGRAD_H
@@ -27,27 +27,29 @@ enum { EBB_TILE = 6, EBB_POINTS = EBB_TILE * EBB_TILE, EBB_MAX_TAPS = 5 };
 #define EBB_POINT_B ((real)1.4375)
 #define EBB_AA (EBB_POINT_A * EBB_POINT_A)
 #define EBB_BB (EBB_POINT_B * EBB_POINT_B)
-/* N: of 0, of +-a, of +-b. */
+/* The diagonal of N: at 0, at +-a, at +-b. */
 #define EBB_N_0 (EBB_AA * EBB_BB)
 #define EBB_N_A (2 * EBB_AA * (EBB_AA - EBB_BB))
 #define EBB_N_B (2 * EBB_BB * (EBB_BB - EBB_AA))
 
-/* One convolution of stride 1: tiles of outputs from tiles of a source. */
+/* A stride-1 convolution, split into tiles of outputs that are computed from tiles of a source. */
 struct ebb_tiling {
 	int64_t n, h, w, c; /* source */
 	int64_t oh, ow, o;  /* outputs */
-	int64_t r, m;       /* taps, outputs of a tile along one axis */
+	int64_t r, m;       /* taps of a filter and outputs of a tile along one axis */
 	int64_t pad_top, pad_left;
 	int64_t across, per_image, tiles;
-	int64_t block;  /* tiles of one piece */
-	int64_t cp, op; /* channels of a row of tiles' values: whole vectors, whole panels */
-	int64_t c_plane, o_plane; /* distance of points */
+	int64_t block; /* tiles per task */
+	/* Padded channels of a transformed tile: of the source to whole vectors, of the outputs to
+	 * whole panels. */
+	int64_t cp, op;
+	int64_t c_plane, o_plane; /* distances of the planes of two points */
 };
 
 /* The part of a tile that lies inside its image. */
 struct ebb_tile_part {
 	const real *row[EBB_TILE]; /* at the first column inside; zeros for a row outside */
-	int64_t from, to;          /* columns inside */
+	int64_t from, to;          /* columns inside the image */
 };
 
 static inline int64_t ebb_round_up(int64_t n, int64_t to)
@@ -55,8 +57,9 @@ static inline int64_t ebb_round_up(int64_t n, int64_t to)
 	return ebb_ceil_div(n, to) * to;
 }
 
-/* Elements of a row or a plane of n, in cache lines: planes an odd number of them apart, and rows
- * not by a multiple of sixteen, so that they do not meet in a few sets of the cache. */
+/* Elements of a plane or a row, rounded up to whole cache lines.  The distance of two planes is an
+ * odd number of lines, and the distance of two rows is not a multiple of 16 lines, so that they do
+ * not all fall into a few sets of the cache. */
 static inline int64_t ebb_plane(int64_t n)
 {
 	return (ebb_round_up(n, 16) / 16 | 1) * 16;
@@ -70,8 +73,8 @@ static inline int64_t ebb_row(int64_t n)
 
 /* ---- One axis -------------------------------------------------------------------------------- */
 
-/* out = B^T d: one value at 0 (and from one element further, at infinity), two at +-p, where qq
- * is the square of the other points. */
+/* out = B^T d.  ebb_tile_first yields the value at 0, or at infinity if it starts one element
+ * later.  ebb_tile_pair yields the values at +-p; qq is the square of the other two points. */
 EBB_INLINE ebb_vec ebb_tile_first(ebb_vec d0, ebb_vec d2, ebb_vec d4)
 {
 	return EBB_N_0 * d0 + (d4 - (EBB_AA + EBB_BB) * d2);
@@ -153,10 +156,11 @@ EBB_INLINE void ebb_divide_by_distances(ebb_vec *e, const int es)
 #define ebb_transform_filters EBB_NAME(transform_filters)
 #define ebb_transform_output EBB_NAME(transform_output)
 
-/* The forward convolution of a shape, or the convolution of gy that is its input's gradient. */
+/* The tiling of the forward convolution, or in the transposed form of the gradient of the input,
+ * which is a convolution of gy. */
 struct ebb_tiling ebb_tiling_of(const ebb_conv_shape *s, bool transposed);
-/* The values of count tiles from first on at all points: v[point*c_plane + i*cp + channel].  zeros:
- * EBB_TILE*c of them. */
+/* Transforms count source tiles from number first on: v[point*c_plane + i*cp + channel] for tile
+ * first + i.  zeros: EBB_TILE*c zeros, which are read for rows outside the image. */
 void ebb_transform_input(const struct ebb_tiling *t, const real *x, int64_t first, int64_t count,
 	const real *zeros, real *v);
 
@@ -170,15 +174,15 @@ struct ebb_filters {
 	const struct ebb_tiling *t;
 	bool transposed;
 	const real *w;
-	int64_t plane; /* distance of points of their values */
+	int64_t plane; /* distance of the planes of two points */
 };
 
-/* The values of the filters from source channels [c,c+count) to a panel of columns:
- * to[point*plane + k*width + i]. */
+/* Transforms the filters from source channels [c,c+count) to the panel of output channels from
+ * `column` on: to[point*plane + k*width + i]. */
 void ebb_transform_filters(const struct ebb_filters *f, int64_t column, int64_t width, int64_t c,
 	int64_t count, real *to);
-/* Output channels [channel,channel+channels) of count tiles from first on, from their values at all
- * points: values[point*o_plane + i*op + k].  bias may be NULL. */
+/* Computes output channels [channel,channel+channels) of count tiles from number first on, from
+ * values[point*o_plane + i*op + k].  bias may be NULL. */
 void ebb_transform_output(const struct ebb_tiling *t, const real *bias, int64_t first,
 	int64_t count, int64_t channel, int64_t channels, const real *values, real *result);
 
@@ -189,29 +193,26 @@ size_t EBB_NAME(winograd_panels_workspace)(const struct ebb_tiling *t);
 void EBB_NAME(winograd_panels)(const struct ebb_tiling *t, bool transposed, const real *x,
 	const real *w, const real *bias, real *y, real *ws);
 
-/* ---- The weights' gradient (winograd_gradient.c, winograd_weight.c) -------------------------- */
+/* ---- Gradient of the weights (winograd_gradient.c, winograd_weight.c) ------------------------ */
 
 #define ebb_transform_gradient EBB_NAME(transform_gradient)
 #define ebb_put_weights EBB_NAME(put_weights)
 
-/* The values of count tiles of gy from first on at all points: values[point*o_plane + i*op +
- * channel]. */
+/* Transforms count tiles of gy from number first on: values[point*o_plane + i*op + channel]. */
 void ebb_transform_gradient(
 	const struct ebb_tiling *t, const real *gy, int64_t first, int64_t count, real *values);
 
-/* Sums over tiles, at[point*plane + channel*width + column], of one panel; as many times as
- * there are chunks, EBB_POINTS planes apart. */
+/* The products summed over tiles, of one panel: at[point*plane + channel*width + column].  There
+ * is one such array per chunk of tiles, EBB_POINTS*plane elements apart. */
 struct ebb_sums {
 	const real *at;
 	int64_t plane, chunks;
-	bool add; /* to the weights that are there */
+	bool add; /* to gw, instead of overwriting it */
 };
-enum {
-	EBB_WEIGHT_CHANNELS = 28
-}; /* source channels at a time, by whole rows of the micro-kernel */
+enum { EBB_WEIGHT_CHANNELS = 28 }; /* source channels per task: whole tiles of the micro-kernel */
 
-/* From them the weights of source channels [c,c+count) to the panel that begins at a column, of
- * which the sums are from channel c on. */
+/* Transforms the sums s to the weights from source channels [c,c+count) to the panel of output
+ * channels that begins at `column`.  s->at points to the sums of channel c. */
 void ebb_put_weights(const struct ebb_tiling *t, const struct ebb_sums *s, int64_t column,
 	int64_t c, int64_t count, real *gw);
 

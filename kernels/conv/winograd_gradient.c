@@ -1,6 +1,6 @@
 /*
- * winograd_gradient.c - what the weights' gradient transforms: tiles of gy to their values at all
- * points, and sums at all points to weights.
+ * winograd_gradient.c - the transforms for the gradient of the weights: tiles of gy to their
+ * values at all points, and sums at all points to weights.
  */
 #include "kernels/conv/winograd.h"
 #include "kernels/gemm/microkernel.h"
@@ -8,12 +8,12 @@
 
 #if !EBB_F64
 
-/* ---- Values of gy ---------------------------------------------------------------------------- */
+/* ---- Tiles of gy ----------------------------------------------------------------------------- */
 
 /* One vector of channels of one tile of gy: rows x cols of it lie in the image. */
 struct patch {
 	const real *gy;
-	int64_t row, pixel; /* distances */
+	int64_t row, pixel; /* strides */
 	int64_t rows, cols, lanes;
 };
 
@@ -27,7 +27,8 @@ EBB_INLINE void put_row(const int m, const ebb_vec *e, real *to, int64_t plane, 
 		ebb_store(to + (EBB_TILE * i + j) * plane, out[j]);
 }
 
-/* The columns by pairs of points; the formulas are ebb_evaluate's. */
+/* Evaluates the columns for one pair of points at a time; the formulas are those of
+ * ebb_evaluate. */
 EBB_INLINE void gradient_channels(
 	const int m, const bool inner, const struct patch *p, real *to, int64_t plane)
 {
@@ -99,7 +100,7 @@ void ebb_transform_gradient(
 
 /* ---- From sums to weights -------------------------------------------------------------------- */
 
-/* The taps of one vector of columns. */
+/* Transforms the sums of one vector of columns to filter taps. */
 EBB_INLINE void taps_of(
 	const int r, const real *sums, const struct ebb_sums *s, int64_t lanes, real *to)
 {

@@ -1,9 +1,9 @@
 /*
- * winograd_panels.c - Winograd's algorithm where few tiles meet many filters.
+ * winograd_panels.c - the Winograd convolution for few tiles and many filters.
  *
- * The values of filters at 36 points are four times as many as the filters, and would go through
- * memory between their making and their use.  Here all tiles are transformed first; then a piece is
- * a panel of output channels: it transforms its filters for some source channels at a time, into a
+ * A transformed 3 x 3 filter has four times as many values as the filter, and all of them would be
+ * written to memory and read back before they are used.  So all tiles are transformed first.  Then
+ * a task is a panel of output channels: it transforms its filters for some source channels into a
  * buffer that stays in the cache, and multiplies them with all tiles.
  */
 #include "kernels/conv/prefetch.h"
@@ -13,14 +13,14 @@
 #if !EBB_F64
 
 enum {
-	MOST_VALUES = 1 << 21, /* elements of all tiles' values, which every piece reads */
-	PANELS = 4,
-	TILES = 4,    /* transformed together */
-	CHANNELS = 32 /* of a buffer of filters */
+	MOST_VALUES = 1 << 21, /* most elements of all transformed tiles, which every task reads */
+	PANELS = 4,            /* least panels, so that there are enough tasks */
+	TILES = 4,             /* transformed by one task */
+	CHANNELS = 32          /* source channels in a buffer of filters */
 };
 
 struct job {
-	struct ebb_tiling t; /* planes hold all tiles, those of values one panel */
+	struct ebb_tiling t; /* c_plane: all tiles; o_plane: one panel of all tiles */
 	struct ebb_filters f;
 	const real *x, *bias;
 	real *y, *v, *space;
@@ -42,7 +42,7 @@ static struct job job_of(const struct ebb_tiling *t, bool transposed)
 	j.t.o_plane = ebb_plane(t->tiles * j.t.op);
 	j.f.transposed = transposed;
 	j.f.plane = ebb_plane(CHANNELS * j.t.op);
-	/* Zeros for transforming inputs, and later filters and values. */
+	/* First zeros, while inputs are transformed; then filters and products. */
 	j.worker_space =
 		i64_max(ebb_plane(EBB_TILE * t->c), EBB_POINTS * (j.f.plane + j.t.o_plane));
 	return j;
@@ -66,7 +66,7 @@ static void input_piece(void *ctx, int64_t piece, int worker)
 	ebb_transform_input(&j->t, j->x, first, count, zeros, j->v + first * j->t.cp);
 }
 
-/* The filters of channels from c on to one panel. */
+/* The filters to prefetch: from source channels c on to the panel of output channels at `at`. */
 static struct ebb_prefetch filters_prefetch(
 	const struct job *j, int64_t at, int64_t width, int64_t c)
 {

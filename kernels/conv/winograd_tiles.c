@@ -1,5 +1,5 @@
 /*
- * winograd_tiles.c - the transforms of tiles and filters, and how an image is cut into tiles.
+ * winograd_tiles.c - how an image is split into tiles, and the transforms of tiles and filters.
  */
 #include "kernels/conv/winograd.h"
 #include "kernels/gemm/microkernel.h"
@@ -9,10 +9,10 @@
 
 #if !EBB_F64
 
-/* Tiles whose values at all points fill about half of the second-level cache, by whole rows of the
- * micro-kernel; and pieces enough for all threads. */
+/* A task transforms as many tiles as fill about half of the second-level cache: a multiple of the
+ * rows of a micro-kernel tile, and few enough that there are tasks for all threads. */
 enum { CACHE = 1 << 17, ROWS = EBB_VBYTES == 64 ? 14 : 6, MOST_ROWS = 4 * 14, PIECES = 16 };
-enum { CHANNELS = 16 }; /* of filters, transformed together */
+enum { CHANNELS = 16 }; /* channels whose filters are transformed together */
 
 struct ebb_tiling ebb_tiling_of(const ebb_conv_shape *s, bool transposed)
 {
@@ -74,7 +74,7 @@ static struct ebb_tile_part part_of(
 	return p;
 }
 
-/* Where one vector of channels of one tile is read: `lanes` channels from number k on. */
+/* A vector of channels of one source tile: `lanes` channels from channel k on, of c. */
 struct column {
 	const struct ebb_tile_part *p;
 	int64_t c, k, lanes;
@@ -99,8 +99,9 @@ EBB_INLINE void put_row(const ebb_vec *e, real *v, int64_t plane, int i)
 		ebb_store(v + (EBB_TILE * i + j) * plane, out[j]);
 }
 
-/* B^T along the columns by rows that need the same pixels, so that all stays in registers: reading
- * a pixel again costs less than keeping it.  The formulas are ebb_tile_input's. */
+/* Applies B^T along the columns, grouping output rows that need the same pixels, so that all
+ * values stay in registers: loading a pixel again costs less than spilling it.  The formulas are
+ * those of ebb_tile_input. */
 EBB_INLINE void input_channels(
 	const struct column *at, const bool inner, const bool whole, real *v, int64_t plane)
 {
@@ -156,7 +157,7 @@ void ebb_transform_input(const struct ebb_tiling *t, const real *x, int64_t firs
 
 /* ---- Filters --------------------------------------------------------------------------------- */
 
-/* Values at the points of one channel's taps, from[tap][lane]. */
+/* Transforms the taps of one channel, from[tap][lane]. */
 EBB_INLINE void weight_values(const int r, const bool transposed, const real *from, real *to,
 	int64_t plane, int64_t lanes)
 {
@@ -189,7 +190,7 @@ EBB_INLINE void weight_values(const int r, const bool transposed, const real *fr
 	}
 }
 
-/* Filters of `lanes` columns from `column` on: source channels [c,c+count). */
+/* Transforms the filters of `lanes` columns from `column` on, for source channels [c,c+count). */
 static void transform_columns(const struct ebb_filters *f, int64_t column, int64_t lanes, int64_t c,
 	int64_t count, int64_t width, real *to)
 {
@@ -230,10 +231,10 @@ void ebb_transform_filters(const struct ebb_filters *f, int64_t column, int64_t 
 
 /* ---- Outputs --------------------------------------------------------------------------------- */
 
-/* Where one vector of channels of a tile goes: `lanes` channels, rows x cols outputs. */
+/* The destination of a vector of channels of one tile: `lanes` channels of rows x cols outputs. */
 struct place {
 	real *y;
-	int64_t row, pixel; /* distances */
+	int64_t row, pixel; /* strides */
 	int64_t rows, cols, lanes;
 	bool stream;
 	ebb_vec bias;
@@ -262,8 +263,8 @@ EBB_INLINE void put_outputs(
 	}
 }
 
-/* The columns by even and by odd rows, so that all stays in registers; the formulas are
- * ebb_combine's. */
+/* Combines the columns for even output rows first, then for odd ones, so that all values stay in
+ * registers.  The formulas are those of ebb_combine. */
 EBB_INLINE void output_channels(
 	const int m, const bool inner, const real *values, int64_t plane, const struct place *to)
 {

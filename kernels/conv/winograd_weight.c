@@ -1,12 +1,15 @@
 /*
- * winograd_weight.c - the weights' gradient of stride-1 convolutions by products of transformed
- * tiles: at every point, channels by channels, summed over tiles.
+ * winograd_weight.c - the gradient of the weights of stride-1 convolutions by Winograd transforms:
+ * at every point a matrix product, source channels by output channels, summed over tiles.
  *
- * In one of three algorithms.  Few weights: each chunk of tiles keeps sums of its own, block by
- * block in its cache, and the chunks are added in order.  Many weights: rounds of tiles are
- * transformed, and the sums at one point are a piece, which reads no other point.  Many weights
- * and few tiles: the sums at all points would be far more than what they are made of; the sums
- * of some channels at all points are a piece, and become weights where they lie in its cache.
+ * There are three algorithms:
+ * - BY_CHUNKS, for few weights: a task is a chunk of tiles with sums of its own, computed block by
+ * block in its cache; then the sums of the chunks are added in order.
+ * - BY_POINTS, for many weights: tiles are transformed in rounds, and a task computes the sums at
+ * one point, which needs no other point.
+ * - BY_CHANNELS, for many weights and few tiles: the sums at all points would take far more memory
+ * than the tiles.  A task computes the sums of some channels at all points, and transforms them to
+ * weights while they are in its cache.
  */
 #include "kernels/conv/winograd.h"
 #include "kernels/gemm/microkernel.h"
@@ -14,33 +17,33 @@
 #if !EBB_F64
 
 enum {
-	CHUNKS = 8,         /* of tiles, each with sums of its own ... */
-	FEW = 1 << 21,      /* ... of at most so many elements in all */
-	CHUNK_BLOCKS = 6,   /* at least, so that sums are not mostly moved */
-	TOGETHER = 6 << 20, /* elements of values of tiles that are transformed at a time */
-	GROUP = 8           /* tiles of a piece of the transform */
+	CHUNKS = 8,         /* most chunks of tiles */
+	FEW = 1 << 21,      /* most elements of the sums of all chunks */
+	CHUNK_BLOCKS = 6,   /* least blocks per chunk: fewer would mostly move sums */
+	TOGETHER = 6 << 20, /* elements of the transformed tiles of a round */
+	GROUP = 8           /* tiles that a task transforms */
 };
 
 enum algorithm { BY_CHUNKS, BY_POINTS, BY_CHANNELS };
 
 struct job {
 	enum algorithm algorithm;
-	struct ebb_tiling t; /* block: tiles of a round, or of a chunk's block */
+	struct ebb_tiling t; /* block: tiles of a round, or of a block of a chunk */
 	const real *x, *gy;
 	real *gw;
 
-	real *sums;    /* at every point, by panels; of every chunk */
-	int64_t plane; /* distance of points in them */
+	real *sums;    /* sums at every point, by panels, of every chunk */
+	int64_t plane; /* distance of the planes of two points in sums */
 	int64_t blocks, chunks;
 
-	real *v, *values; /* of the tiles of a round */
+	real *v, *values; /* the transformed tiles of x and of gy of a round */
 	int64_t first, count;
 
-	real *space; /* of all workers */
+	real *space; /* scratch memory of all workers */
 	int64_t worker_space;
 };
 
-/* The sums at one point over p->len tiles. */
+/* The sums at one point over p.len tiles. */
 static void multiply_point(const struct ebb_tiling *t, struct ebb_product p, const real *v,
 	const real *values, real *sums)
 {
@@ -80,7 +83,7 @@ static void chunk_piece(void *ctx, int64_t chunk, int worker)
 	}
 }
 
-/* The weights of some source channels, from the sums of all chunks. */
+/* Transforms the sums of all chunks to the weights of some source channels. */
 static void weights_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct job *j = ctx;
@@ -157,14 +160,15 @@ static enum algorithm algorithm_of(const struct ebb_tiling *t, int64_t sums)
 {
 	if (2 * sums <= FEW)
 		return BY_CHUNKS;
-	/* Sums at all points go to memory and back in each round; measured. */
+	/* BY_POINTS reads and writes the sums at all points in each round.  The limit is
+	 * measured. */
 	return 2 * (double)t->tiles * (double)(t->c + t->o) >= 3 * (double)t->c * (double)t->o
 	               ? BY_POINTS
 	               : BY_CHANNELS;
 }
 
-/* Their number depends on the shape alone, as the order of a sum does; a power of two is shared out
- * evenly. */
+/* The number of chunks.  It depends on the shape alone, because it determines the order of
+ * summation; a power of two is divided evenly among threads. */
 static int64_t chunks_of(int64_t blocks, int64_t sums)
 {
 	int64_t most = i64_min(FEW / sums, i64_max(blocks / CHUNK_BLOCKS, i64_min(blocks, 2)));
@@ -175,7 +179,8 @@ static int64_t chunks_of(int64_t blocks, int64_t sums)
 	return chunks;
 }
 
-/* Tiles of a round: about as many values as sums, which each round reads and writes. */
+/* Tiles per round.  BY_POINTS takes about as many elements of tiles as of sums, because each round
+ * reads and writes all sums. */
 static int64_t round_of(const struct ebb_tiling *t, enum algorithm algorithm)
 {
 	int64_t most = TOGETHER / (EBB_POINTS * (t->cp + t->op));
@@ -211,7 +216,7 @@ static struct job job_of(const ebb_conv_shape *s)
 	return j;
 }
 
-/* Sums and, of a round, values. */
+/* Elements of the sums and, except BY_CHUNKS, of the transformed tiles of a round. */
 static int64_t shared_space(const struct job *j)
 {
 	int64_t sums = j->chunks * j->plane;

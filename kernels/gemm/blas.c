@@ -1,8 +1,9 @@
 /*
- * blas.c - OpenBLAS behind the kernels' own threads; nothing of it where the build leaves it out.
+ * blas.c - calls OpenBLAS from the tasks of the thread pool; stubs if the build leaves OpenBLAS
+ * out.
  *
- * It is loaded when the first product comes that is large enough: it brings three megabytes and a
- * thread per processor into a process, of which most processes here have no use.
+ * The first product that is large enough loads OpenBLAS, because it adds three megabytes and a
+ * thread per processor to a process, and most processes never need it.
  */
 #include "kernels/gemm/blas.h"
 
@@ -17,10 +18,11 @@
 #include <link.h>
 #endif
 
-/* From so many rows, columns and terms on; see blas.h. */
+/* Least rows, columns and terms for OpenBLAS (see blas.h); number of tasks and least rows of a
+ * task. */
 enum { LARGE_F32 = 512, LARGE_F64 = 256, PIECES = 16, PIECE_ROWS = 64 };
 
-/* What is called of it. */
+/* The functions of OpenBLAS that are called. */
 static struct {
 	__typeof__(openblas_get_corename) *get_corename;
 	__typeof__(openblas_set_num_threads) *set_num_threads;
@@ -31,8 +33,8 @@ static struct {
 static bool known_core;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* A program without a dynamic linker: what dlopen loads there brings a second C library along,
- * whose threads crash. */
+/* Whether the program is linked statically, without a dynamic linker.  dlopen would then load a
+ * second C library, whose threads crash. */
 #ifdef __APPLE__
 static bool is_static(void)
 {
@@ -57,7 +59,7 @@ static bool is_static(void)
 }
 #endif
 
-/* It stays loaded: its threads, too, would have to end first. */
+/* Loads OpenBLAS.  It is never unloaded, because its threads would have to end first. */
 static bool load(void)
 {
 #ifdef __APPLE__
@@ -70,12 +72,13 @@ static bool load(void)
 	if (is_static())
 		return false;
 	library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-	/* The one that the build saw may lie off the usual path. */
+	/* The library that the build found may lie outside the search path. */
 	if (!library)
 		library = dlopen(EBB_OPENBLAS_DIR "/" LIBRARY, RTLD_NOW | RTLD_LOCAL);
 	if (!library)
 		return false;
-	/* POSIX: what dlsym returns may be a function's address, which C has no conversion for. */
+	/* dlsym returns void *, which C cannot convert to a function pointer; POSIX permits this
+	 * form. */
 	*(void **)&blas.get_corename = dlsym(library, "openblas_get_corename");
 	*(void **)&blas.set_num_threads = dlsym(library, "openblas_set_num_threads");
 	*(void **)&blas.sgemm = dlsym(library, "cblas_sgemm");
@@ -83,7 +86,8 @@ static bool load(void)
 	return blas.get_corename && blas.set_num_threads && blas.sgemm && blas.dgemm;
 }
 
-/* OpenBLAS's own threads would fight with ours: it gets one, for the whole process. */
+/* OpenBLAS is limited to one thread in the whole process, because its own threads would compete
+ * with those of the pool. */
 static void ask(void)
 {
 	static const char *const cores[] = {
@@ -93,7 +97,7 @@ static void ask(void)
 	for (size_t i = 0; i < sizeof cores / sizeof cores[0]; i++)
 		known_core |= strcmp(core, cores[i]) == 0;
 #if defined __x86_64__
-	/* Haswell's kernels have half of AVX-512's width. */
+	/* The vectors of the Haswell kernels have half the width of AVX-512. */
 	if (strcmp(core, "Haswell") == 0 && __builtin_cpu_supports("avx512f"))
 		known_core = false;
 #endif

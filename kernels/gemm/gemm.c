@@ -1,21 +1,23 @@
 /*
- * gemm.c - matrix products.  C is cut into pieces by its shape alone; each piece packs what it
- * needs of A and B, a block of terms at a time, and leaves the rest to the micro-kernel.
+ * gemm.c - matrix products.  C is split into tasks by its shape alone.  A task packs the blocks of
+ * A and B that need packing, one block of terms at a time, and calls the micro-kernel.
  */
 #include "kernels/gemm/gemm.h"
 #include "kernels/gemm/blas.h"
 #include "kernels/gemm/microkernel.h"
 #include "kernels/transpose.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Terms, columns and rows of a block: a block of B and one of A fit the second-level cache. */
 enum { BLOCK_K = EBB_F64 ? 192 : 256, BLOCK_N = 512, BLOCK_M = EBB_F64 ? 224 : 112 };
 
-/* Multiply-adds that are worth a piece, and enough pieces. */
+/* Least multiply-adds per task, and the number of tasks aimed at. */
 enum { PIECE_WORK = 1 << 18, PIECES = 16 };
 
-/* Up to so many rows, A*B^T goes by dot products along both: packing B would cost more. */
+/* A*B^T of at most so many rows is computed by dot products of rows of A and of B, because packing
+ * B would cost more. */
 enum { DOT_ROWS = 4 };
 
 struct gemm_job {
@@ -25,7 +27,7 @@ struct gemm_job {
 	bool add;
 	real *c;
 	char *ws;
-	size_t ws_bytes; /* of one worker */
+	size_t ws_bytes; /* workspace of one worker */
 };
 
 static size_t align_up(size_t bytes)
@@ -33,7 +35,7 @@ static size_t align_up(size_t bytes)
 	return (bytes + 63) / 64 * 64;
 }
 
-/* How C is cut, and what one worker needs. */
+/* Chooses the block of C per task, and computes the workspace of a worker. */
 static void plan(struct gemm_job *j)
 {
 	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width,
@@ -88,7 +90,7 @@ void EBB_NAME(pack_columns)(int64_t kc, int64_t nc, const real *b, int64_t ldb, 
 	}
 }
 
-/* Terms [k0,k0+kc) of columns [n0,n0+nc) of op(B), panel by panel, padded with zeros. */
+/* Packs terms [k0,k0+kc) of columns [n0,n0+nc) of op(B) into panels, padded with zeros. */
 static void pack_b(
 	const struct gemm_job *j, int64_t k0, int64_t kc, int64_t n0, int64_t nc, real *to)
 {
@@ -111,7 +113,7 @@ static void pack_b(
 	}
 }
 
-/* Rows [m0,m0+mc) of op(A) by tiles, each term by term. */
+/* Packs terms [k0,k0+kc) of the rows [m0,m0+n) of op(A), which are one tile: to[term][row]. */
 static void pack_a(
 	const struct gemm_job *j, int64_t k0, int64_t kc, int64_t m0, int64_t n, real *to)
 {
@@ -127,7 +129,7 @@ static void pack_a(
 	}
 }
 
-/* All tiles of one panel; A is packed tile by tile, as ebb_multiply cuts it. */
+/* Multiplies all tiles by one panel.  A is packed tile by tile, split as by ebb_multiply. */
 static void multiply_packed(const struct ebb_gemm_panel *panel, int64_t tall, int64_t rows,
 	int64_t kc, struct ebb_product *p, const real *a, const real *b, real *c)
 {
@@ -268,6 +270,7 @@ void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, cons
 		.ldc = ldc,
 		.ws = ws};
 
+	assert(!bias || beta == 0);
 	if (m <= 0 || n <= 0)
 		return;
 	if (k <= 0) {
@@ -283,7 +286,8 @@ void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, cons
 		return;
 	}
 	plan(&j);
-	/* Rows whose distance is a multiple of half a page meet in the same few cache sets. */
+	/* Rows whose distance is a multiple of half a page fall into the same few sets of the
+	 * cache. */
 	j.pack_a = lda * (int64_t)sizeof(real) % 2048 == 0 || (ta && n > 4 * EBB_VLEN);
 	j.pack_b = tb || m > 2 * ebb_gemm_panels[EBB_PANELS - 1].rows;
 	ebb_run_pieces(ebb_ceil_div(m, j.mc) * j.across, gemm_piece, &j);

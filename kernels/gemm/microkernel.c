@@ -1,16 +1,16 @@
 /*
- * microkernel.c - the inner loops of matrix products and convolutions, one for each number of rows,
- * width of panel and algorithm to read a.
+ * microkernel.c - the micro-kernels of matrix products and convolutions: one for each number of
+ * rows, width of the panel, and rule of indexing a.
  */
 #include "kernels/gemm/microkernel.h"
 #include "kernels/lanes.h"
 
-/* By row, addresses go from one of three bases, so that few registers hold all rows: base + {0,
- * 1, 2, 3, 4} strides. */
+/* Indexing by row, the address of row t is base t/5 plus t%5 strides.  Three base registers so
+ * serve up to 14 rows. */
 
 #define LOAD(type, from) (*(const type *)(const void *)(from))
 
-/* n columns of c = (or +=) acc. */
+/* Writes n columns: c = acc, or c += acc. */
 EBB_INLINE void full_part(ebb_vec acc, int n, bool add, real *c)
 {
 	if (add)
@@ -26,11 +26,11 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 #endif
 
 #define MICRO(name, vec, length)                                                                         \
-	/* The rows of sums, when a panel is wider than the columns to store. */                         \
+	/* Writes a tile whose panel is wider than the columns to write. */                              \
 	static __attribute__((noinline)) void name##_edge(                                               \
 		int rows, int vecs, const struct ebb_product *p, const vec *sums, real *c)               \
 	{                                                                                                \
-		/* Where rows lie back to back, a whole vector ends in rows that are stored after it. */ \
+		/* If rows of c are contiguous, a vector may extend into rows that are written later. */ \
 		const bool packed = vecs == 1 && !p->add && p->ldc == p->cols;                           \
                                                                                                          \
 		for (int t = 0; t < rows; t++, c += p->ldc) {                                            \
@@ -47,7 +47,7 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 			}                                                                                \
 		}                                                                                        \
 	}                                                                                                \
-	/* What one term adds to the sums. */                                                            \
+	/* Adds one term to the accumulators. */                                                         \
 	EBB_INLINE void name##_term(const int rows, const int vecs, const bool by_row,                   \
 		const int64_t as, const real *b, const real *run, const char *base0,                     \
 		const char *base1, const char *base2, vec(*acc)[2])                                      \
@@ -69,7 +69,7 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 	EBB_INLINE void name##_core(const int rows, const int vecs, const bool by_row,                   \
 		const struct ebb_product *p, const real *a, const real *b, real *c)                      \
 	{                                                                                                \
-		/* So few sums that each would wait for itself are made in two parts. */                 \
+		/* Few accumulators are bound by the latency of an addition: use two sets of them. */    \
 		const int parts = rows * vecs < 8 ? 2 : 1;                                               \
 		vec acc[2][EBB_MAX_ROWS][2];                                                             \
 		const int64_t len = p->len, bs = p->b_stride, ldc = p->ldc;                              \
@@ -155,7 +155,7 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 		}                                                                                        \
 	}
 
-/* The kernels of one kind of panel, for up to so many rows. */
+/* The micro-kernels of one kind of panel, for n rows and both rules of indexing. */
 #define KERNEL(name, core, vecs, n)                                                                \
 	static void name##_row_##n(                                                                \
 		const struct ebb_product *p, const real *a, const real *b, real *c)                \

@@ -1,17 +1,19 @@
 /*
- * outer.c - sums of few outer products: the gradient of a fully connected weight, which is large
- * where the batch is small.
+ * outer.c - sums of few outer products: the gradient of the weight of a fully connected layer,
+ * which is large compared to a small batch.
  *
- * Each element is the sum of its terms in their order, whatever the tile: written at once or
- * handed on tile by tile, the bits are the same.  What a piece needs beside its operands lies on
- * the stack.
+ * Each element adds its terms in their order, whatever the tile, so that the result has the same
+ * bits if c is written as a whole or handed on tile by tile.  Tasks need no workspace, because
+ * packed operands and tiles lie on the stack.
  */
 #include "kernels/gemm/outer.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/gemm/microkernel.h"
 
-/* Bytes of the terms packed for a piece, and of a row of its tiles: with a tile they fit the
- * second-level cache. */
+#include <assert.h>
+
+/* Bytes of the terms that a task packs, and of a row of its tiles; together with a tile they fit
+ * into the second-level cache. */
 enum { PACKED_BYTES = 64 * 1024, TILE_ROW_BYTES = 2048 };
 
 enum { TILES_DOWN = 8 };
@@ -20,10 +22,11 @@ _Static_assert(PACKED_BYTES / EBB_OUTER_TERMS >= 2 * EBB_VBYTES, "a panel of mos
 
 struct outer_job {
 	const struct ebb_outer *o;
-	int64_t tall, rows, cols, across; /* rows of a tile; rows and columns of a piece */
+	int64_t tall, rows, cols, across; /* rows per tile; rows, columns per task; tasks per row */
 };
 
-/* Columns [j, j+cols) of rows [i, i+rows) of what will be read, on their algorithm to the cache. */
+/* Prefetches rows [i, i+rows) of columns [j, j+cols) of the arrays that take will access, for
+ * writing. */
 static void fetch(const struct ebb_outer *o, int64_t i, int64_t j, int64_t rows, int64_t cols)
 {
 	enum { LINE = 64 / sizeof(real) };
@@ -84,6 +87,7 @@ void EBB_NAME(outer_tiles)(const struct ebb_outer *o)
 	struct outer_job job = {
 		.o = o, .tall = wide->rows, .rows = (int64_t)TILES_DOWN * wide->rows};
 
+	assert(o->terms >= 1 && o->terms <= EBB_OUTER_TERMS);
 	job.cols =
 		i64_min(most, TILE_ROW_BYTES / (int64_t)sizeof(real)) / wide->width * wide->width;
 	job.across = ebb_ceil_div(o->n, job.cols);

@@ -1,5 +1,5 @@
 /*
- * outer.h - sums of few outer products as other kernels use them: tile by tile.
+ * outer.h - sums of few outer products, as a whole or tile by tile for other kernels.
  */
 #ifndef EBB_KERNELS_GEMM_OUTER_H
 #define EBB_KERNELS_GEMM_OUTER_H
@@ -12,12 +12,14 @@ EBB_DECLARE(outer_sum);
 struct ebb_outer {
 	int64_t terms, m, n; /* terms in [1, EBB_OUTER_TERMS] */
 	const real *a, *b;
-	real *c; /* [m,n], or NULL: take gets it, tile by tile, and nothing else does */
-	/* Rows [i, i+rows) of columns [j, j+cols), row-major without gaps; any worker calls it. */
+	real *c; /* [m,n]; or NULL: the result goes tile by tile to take only */
+	/* Receives rows [i, i+rows) of columns [j, j+cols) of the result, row-major without gaps.
+	 * Any worker thread may call it. */
 	void (*take)(const struct ebb_outer *o, int64_t i, int64_t j, int64_t rows, int64_t cols,
 		const real *tile);
-	const void *ctx; /* take's */
-	/* [m,n] like c, or NULL: what take will read, fetched while the tile is computed */
+	const void *ctx; /* for take */
+	/* [m,n] like c: arrays that take will access, prefetched while a tile is computed; the
+	 * first NULL ends the list */
 	const real *reads[3];
 };
 void EBB_NAME(outer_tiles)(const struct ebb_outer *o);

@@ -1,5 +1,5 @@
 /*
- * kernel_test.h - what the kernel tests share: a small random generator, buffers, comparison, and
+ * kernel_test.h - what the kernel tests share: a small random generator, buffers, comparisons, and
  * running a test for every instruction set and real type.
  */
 #ifndef EBB_KERNEL_TEST_H
@@ -14,19 +14,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The table under test and whether it is of doubles. */
+/* The table under test, and whether its real type is double. */
 extern const ebb_kernels *K;
 extern bool f64;
 
-/* Calls fn for every table that this processor has. */
+/* Calls fn for every table that the processor supports. */
 void each_table(void (*fn)(void));
 
-/* Pseudo-random: an integer in [lo,hi], a real in [-1,1). */
+/* Pseudo-random numbers: an integer in [lo,hi], a real in [-1,1). */
 int64_t any(int64_t lo, int64_t hi);
 double any_real(void);
 
-/* Memory for n reals of the table's type, exactly (a byte more is out of bounds for a
- * sanitizer).  All is released by release_all. */
+/* Memory for exactly n reals of the table's type, so that a sanitizer detects an access beyond.
+ * release_all frees all of it. */
 void *reals(int64_t n);
 void *random_reals(int64_t n);
 void *bytes(size_t n);
@@ -36,13 +36,13 @@ void release_all(void);
 double get(const void *x, int64_t i);
 void set(void *x, int64_t i, double v);
 
-/* The table's precision. */
+/* The rounding error of the table's type, relative to 1. */
 double epsilon(void);
 
-/* |a-b| <= tol*(1 + |b|) in units of epsilon, equal infinities and NaN with NaN. */
+/* Whether |a-b| <= tol*(1 + |b|)*epsilon(), or both are the same infinity, or both are NaN. */
 bool near(double a, double b, double tol);
 
-/* Check's own assertion writes to a file each time: too slow for every element. */
+/* Assertions of Check write to a file each time, which is too slow for every element. */
 #define expect(condition)                                                                          \
 	do {                                                                                       \
 		if (!(condition))                                                                  \
@@ -61,7 +61,8 @@ bool near(double a, double b, double tol);
 		}                                                                                  \
 	} while (0)
 
-/* fn writes n bytes of result; the results for 1, 2 and 3 threads must be the same bits. */
+/* fn writes n bytes of result.  Asserts that the results with 1, 2 and 3 threads have the same
+ * bits. */
 void same_for_all_threads(size_t n, void (*fn)(void *result, void *ctx), void *ctx);
 
 TCase *tests_threads(void);

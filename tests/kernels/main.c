@@ -124,8 +124,8 @@ void same_for_all_threads(size_t n, void (*fn)(void *result, void *ctx), void *c
 		memset(again, 0x5a, n);
 		fn(threads == 1 ? first : again, ctx);
 		if (threads > 1 && memcmp(first, again, n) != 0)
-			ck_abort_msg("%s %s: %d threads give another result", K->isa,
-				f64 ? "f64" : "f32", threads);
+			ck_abort_msg("%s %s: the result with %d threads differs from that with 1",
+				K->isa, f64 ? "f64" : "f32", threads);
 	}
 	ebb_set_threads(2);
 }

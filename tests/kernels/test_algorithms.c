@@ -1,6 +1,6 @@
 /*
- * test_algorithms.c - every algorithm to a convolution against the plain one, the textbook's in
- * double precision, over random shapes.
+ * test_algorithms.c - every algorithm of convolution against im2col in double precision, over
+ * random shapes.
  */
 #include "kernel_test.h"
 
@@ -14,7 +14,7 @@ static int64_t sizes(const ebb_conv_shape *s, int64_t size[3])
 	return size[0] > size[1] ? size[0] : size[1];
 }
 
-/* Any shape; every other one such that Winograd's algorithm fits. */
+/* A random shape; if square, one that the Winograd algorithm supports. */
 static bool random_shape(bool square, ebb_conv_shape *s)
 {
 	int64_t g = square || any(0, 2) ? 1 : any(1, 4), k = any(0, 1) ? 3 : 5, h, w;
@@ -33,7 +33,7 @@ static bool random_shape(bool square, ebb_conv_shape *s)
 		.pad_top = any(0, 5),
 		.pad_left = any(0, 5),
 		.groups = g};
-	/* unlike padding below and to the right */
+	/* different padding below and to the right */
 	h = s->h + s->pad_top + any(0, 4) - (s->kh - 1) * s->dilation_h - 1;
 	w = s->w + s->pad_left + any(0, 4) - (s->kw - 1) * s->dilation_w - 1;
 	s->oh = h / s->stride_h + 1;
@@ -54,7 +54,7 @@ static void run(const ebb_kernels *k, const ebb_conv_shape *s, ebb_conv_pass pas
 		k->conv_grad_weight(s, x, gy, result, ws);
 }
 
-/* The same numbers as doubles. */
+/* Converts to double. */
 static double *doubles(const void *x, int64_t n)
 {
 	double *y = bytes((size_t)n * sizeof *y);
@@ -64,8 +64,8 @@ static double *doubles(const void *x, int64_t n)
 	return y;
 }
 
-/* Rounding is relative to the largest entry: tiles mix what lies near each other, and the errors
- * of 2340 sums in a row, the most here, grow like the root of their number. */
+/* The tolerance is relative to the largest entry, because Winograd tiles mix neighbouring entries.
+ * The errors of 2340 additions, the most here, grow like the square root of their number. */
 static void compare(const ebb_conv_shape *s, ebb_conv_choice choice, ebb_conv_pass pass,
 	const void *result, const double *want, int64_t n)
 {
@@ -86,8 +86,7 @@ static void compare(const ebb_conv_shape *s, ebb_conv_choice choice, ebb_conv_pa
 	}
 }
 
-/* Where a sanitizer watches, large shapes are only run: smaller ones are compared there, and
- * take the algorithm by copies of the image's rows. */
+/* Under a sanitizer, large shapes are run but not compared: smaller shapes are compared there. */
 static void check_algorithms(const ebb_conv_shape *s, bool large)
 {
 	bool only_run = large && SANITIZED;
@@ -122,7 +121,7 @@ static void check_algorithms(const ebb_conv_shape *s, bool large)
 
 static void random_shapes(void)
 {
-	/* A share of them for each of up to six tables. */
+	/* Each of up to six tables gets a share of them. */
 	for (int i = 0; i < SHAPES / 6 + 1;) {
 		ebb_conv_shape s;
 
@@ -139,8 +138,8 @@ START_TEST(algorithms_agree)
 }
 END_TEST
 
-/* Shapes whose weights' gradient goes by channels, by points, also in several rounds of tiles,
- * and by several chunks. */
+/* Shapes whose gradient of the weights is computed BY_CHANNELS, BY_POINTS in one or several rounds
+ * of tiles, and BY_CHUNKS (winograd_weight.c). */
 static void large_shapes(void)
 {
 	static const ebb_conv_shape shapes[] = {
@@ -150,17 +149,17 @@ static void large_shapes(void)
 		{7, 130, 19, 19, 230, 3, 3, 19, 19, 1, 1, 1, 1, 1, 1, 1},
 		{9, 17, 20, 22, 33, 5, 5, 20, 22, 1, 1, 1, 1, 2, 2, 1},
 		{5, 48, 31, 8, 16, 3, 3, 29, 6, 1, 1, 1, 1, 0, 0, 1},
-		/* large enough to be streamed */
+		/* large enough for streaming stores */
 		{66, 16, 32, 32, 16, 3, 3, 32, 32, 1, 1, 1, 1, 1, 1, 1}};
 
 	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && !f64; i++)
 		check_algorithms(&shapes[i], true);
 }
 
-/* Few positions and many filters, of which the last panel is not whole. */
+/* Few positions and many filters, whose last panel is partial. */
 static void many_filters(void)
 {
-	/* read as it lies */
+	/* read in place, without padding */
 	check_algorithms(
 		&(ebb_conv_shape){2, 20, 5, 6, 270, 3, 3, 3, 4, 1, 1, 1, 1, 0, 0, 1}, false);
 	for (int i = 0; i < MANY_FILTERS / 6 + 1;) {
@@ -242,7 +241,7 @@ static void threads(void)
 	}
 }
 
-START_TEST(winograd_is_the_same_for_any_threads)
+START_TEST(winograd_does_not_depend_on_the_number_of_threads)
 {
 	each_table(threads);
 }
@@ -255,6 +254,6 @@ TCase *tests_algorithms(void)
 	tcase_add_test(c, algorithms_agree);
 	tcase_add_test(c, algorithms_agree_on_many_filters);
 	tcase_add_test(c, algorithms_agree_on_large_shapes);
-	tcase_add_test(c, winograd_is_the_same_for_any_threads);
+	tcase_add_test(c, winograd_does_not_depend_on_the_number_of_threads);
 	return c;
 }

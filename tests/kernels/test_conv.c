@@ -1,6 +1,6 @@
 /*
- * test_conv.c - convolutions and their gradients against the defining loops, the direct algorithm;
- * test_algorithms.c has the others.
+ * test_conv.c - the direct convolution and its gradients against the defining loops. 
+ * test_algorithms.c compares the other algorithms.
  */
 #include "kernel_test.h"
 
@@ -30,7 +30,7 @@ static struct conv random_conv(ebb_conv_shape s)
 		random_reals(s.o), random_reals(size_y(&s))};
 }
 
-/* The definition: each product goes to the three sums that it belongs to. */
+/* The definition: adds each product to the three sums that it is part of. */
 static void define(const struct conv *k, double *y, double *gx, double *gw)
 {
 	const ebb_conv_shape s = k->s;
@@ -91,7 +91,7 @@ static void check_conv(ebb_conv_shape s)
 	release_all();
 }
 
-/* Output extents from the usual arguments. */
+/* Computes the output size from the usual arguments. */
 static ebb_conv_shape shape(int64_t n, int64_t c, int64_t h, int64_t w, int64_t o, int64_t kh,
 	int64_t kw, int64_t stride, int64_t dilation, int64_t pad, int64_t groups)
 {
@@ -117,12 +117,12 @@ static void usual_shapes(void)
 	check_conv(shape(20, 4, 5, 5, 4, 3, 3, 1, 1, 2, 1));
 	check_conv(shape(1, 2, 1, 1, 3, 3, 3, 1, 1, 1, 1));
 	check_conv(shape(2, 40, 8, 8, 70, 3, 3, 1, 1, 1, 1));
-	/* so few outputs that a vector reaches beyond the next image's */
+	/* so few output channels that a vector extends beyond the next image */
 	for (int o = 1; o < 4; o++) {
 		check_conv(shape(2, 4, 3, 3, o, 3, 3, 1, 1, 0, 1));
 		check_conv(shape(16, 2, 3, 4, 2 * o, 3, 3, 1, 1, 0, 2));
 	}
-	/* more padding than the filter reaches, and a stride beyond it */
+	/* padding beyond the extent of the filter, and a stride beyond it */
 	check_conv(shape(2, 3, 5, 6, 4, 2, 2, 1, 1, 3, 1));
 	check_conv(shape(2, 3, 9, 11, 4, 2, 1, 4, 1, 1, 1));
 	check_conv(shape(0, 3, 9, 11, 4, 3, 3, 1, 1, 1, 1));
@@ -130,7 +130,7 @@ static void usual_shapes(void)
 	check_conv(shape(2, 3, 5, 5, 0, 3, 3, 1, 1, 1, 1));
 }
 
-START_TEST(shapes)
+START_TEST(convolutions_of_usual_shapes_equal_the_formula)
 {
 	each_table(usual_shapes);
 }
@@ -154,7 +154,7 @@ static void random_shapes(void)
 			.pad_top = any(0, 4),
 			.pad_left = any(0, 4),
 			.groups = g};
-		/* unlike padding below and to the right, and rows that no window meets */
+		/* different padding below and to the right, and rows that no window contains */
 		int64_t h = s.h + s.pad_top + any(0, 3) - (s.kh - 1) * s.dilation_h - 1;
 		int64_t w = s.w + s.pad_left + any(0, 3) - (s.kw - 1) * s.dilation_w - 1;
 
@@ -167,7 +167,7 @@ static void random_shapes(void)
 	}
 }
 
-START_TEST(random_convolutions)
+START_TEST(random_convolutions_equal_the_formula)
 {
 	each_table(random_shapes);
 }
@@ -214,13 +214,13 @@ static void threads(void)
 	}
 }
 
-START_TEST(same_for_any_threads)
+START_TEST(results_do_not_depend_on_the_number_of_threads)
 {
 	each_table(threads);
 }
 END_TEST
 
-/* A NaN pixel reaches the outputs whose windows hold it, and no other: padding is zeros. */
+/* A NaN pixel reaches only the outputs whose windows contain it, because padding is zeros. */
 static void nan_pixel(void)
 {
 	ebb_conv_shape s = shape(2, 3, 9, 9, 5, 3, 3, 1, 1, 1, 1);
@@ -289,9 +289,9 @@ TCase *tests_conv(void)
 	TCase *c = tcase_create("conv");
 
 	tcase_add_checked_fixture(c, choose_direct, choose_by_shape);
-	tcase_add_test(c, shapes);
-	tcase_add_test(c, random_convolutions);
-	tcase_add_test(c, same_for_any_threads);
+	tcase_add_test(c, convolutions_of_usual_shapes_equal_the_formula);
+	tcase_add_test(c, random_convolutions_equal_the_formula);
+	tcase_add_test(c, results_do_not_depend_on_the_number_of_threads);
 	tcase_add_test(c, nan_stays_in_its_windows);
 	tcase_add_test(c, workspace_does_not_overflow);
 	return c;

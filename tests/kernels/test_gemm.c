@@ -1,5 +1,5 @@
 /*
- * test_gemm.c - matrix products against three loops.
+ * test_gemm.c - matrix products and sums of outer products against three loops.
  */
 #include "kernel_test.h"
 
@@ -29,7 +29,8 @@ static void run(const struct product *p, void *c)
 		workspace(K->gemm_workspace(p->m, p->n, p->k)));
 }
 
-/* c against three loops; before: what it was, for beta and what lies between the rows. */
+/* Compares c with three loops.  before: the content of c before the product, for beta and for the
+ * gaps between rows. */
 static void compare_product(const struct product *p, const void *before, const void *c)
 {
 	for (int64_t i = 0; i < p->m; i++) {
@@ -86,7 +87,7 @@ static void some_products(void)
 			any(0, 1), (double)any(0, 1)));
 }
 
-START_TEST(products)
+START_TEST(products_equal_three_loops)
 {
 	each_table(some_products);
 }
@@ -107,13 +108,13 @@ static void threads(void)
 	same_for_all_threads((size_t)(p.m * p.n) * K->real_size, product_result, &p);
 }
 
-START_TEST(same_for_any_threads)
+START_TEST(results_do_not_depend_on_the_number_of_threads)
 {
 	each_table(threads);
 }
 END_TEST
 
-/* A is a and transposed, B is b: no row is longer than it need be. */
+/* As a product, A is transposed; no row is longer than necessary. */
 static void some_outer_sums(void)
 {
 	for (int i = 0; i < 16; i++) {
@@ -128,7 +129,7 @@ static void some_outer_sums(void)
 	}
 }
 
-START_TEST(outer_sums)
+START_TEST(outer_sums_equal_three_loops)
 {
 	each_table(some_outer_sums);
 }
@@ -149,13 +150,13 @@ static void outer_threads(void)
 	same_for_all_threads((size_t)(p.m * p.n) * K->real_size, outer_result, &p);
 }
 
-START_TEST(outer_sums_are_the_same_for_any_threads)
+START_TEST(outer_sums_do_not_depend_on_the_number_of_threads)
 {
 	each_table(outer_threads);
 }
 END_TEST
 
-/* A NaN of A reaches its row and nothing else, although zeros pad the panels. */
+/* A NaN in A reaches only its row of C, although panels are padded with zeros. */
 static void nan_rows(void)
 {
 	struct product p = random_product(20, 21, 22, false, false, 0);
@@ -178,10 +179,10 @@ TCase *tests_gemm(void)
 {
 	TCase *c = tcase_create("gemm");
 
-	tcase_add_test(c, products);
-	tcase_add_test(c, same_for_any_threads);
-	tcase_add_test(c, outer_sums);
-	tcase_add_test(c, outer_sums_are_the_same_for_any_threads);
+	tcase_add_test(c, products_equal_three_loops);
+	tcase_add_test(c, results_do_not_depend_on_the_number_of_threads);
+	tcase_add_test(c, outer_sums_equal_three_loops);
+	tcase_add_test(c, outer_sums_do_not_depend_on_the_number_of_threads);
 	tcase_add_test(c, nan_stays_in_its_row);
 	return c;
 }

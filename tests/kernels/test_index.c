@@ -1,5 +1,5 @@
 /*
- * test_index.c - taking elements by index, and putting them back.
+ * test_index.c - selecting elements by index, and accumulating by index.
  */
 #include "kernel_test.h"
 
@@ -43,7 +43,7 @@ static void indices(void)
 	check_index(40, 30, 7, 200, true);
 }
 
-START_TEST(select_and_gather)
+START_TEST(select_and_gather_equal_loops)
 {
 	each_table(indices);
 }
@@ -53,6 +53,6 @@ TCase *tests_index(void)
 {
 	TCase *c = tcase_create("index");
 
-	tcase_add_test(c, select_and_gather);
+	tcase_add_test(c, select_and_gather_equal_loops);
 	return c;
 }

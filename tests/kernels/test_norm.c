@@ -1,16 +1,16 @@
 /*
- * test_norm.c - the sums and passes of batch normalisation, and normalisation of rows.
+ * test_norm.c - the sums and elementwise passes of batch normalisation, and normalisation of rows.
  */
 #include "kernel_test.h"
 
-/* Deviations are summed in the table's type over short runs: a few units of it, of what is
- * summed. */
+/* Short runs of deviations are summed in the table's type, so the error is a few units of its
+ * precision, relative to the sum of magnitudes `terms`. */
 static void expect_sum(double got, double want, double terms)
 {
 	expect(fabs(got - want) <= 4 * epsilon() * terms + 1e-13 * (1 + fabs(want)));
 }
 
-/* One value per column each. */
+/* Arrays with one value per column. */
 struct columns {
 	double *centre, *rest, *std, *inv, *sum, *dot, *by_g, *by_x, *plus;
 };
@@ -54,7 +54,7 @@ static void check_stats(int64_t rows, int64_t c, const void *x, const struct col
 	}
 }
 
-/* y NULL: without a mask. */
+/* Checks the gradient; if y is NULL, without a mask. */
 static void check_gradient(int64_t rows, int64_t c, const void *x, const void *gy, const void *y,
 	const struct columns *d, bool keep)
 {
@@ -128,7 +128,7 @@ static void check_passes(
 	}
 }
 
-/* Now and then NaN, which stays, and is never above 0. */
+/* Random reals with some NaN, which is not greater than 0, and some zeros. */
 static void *some_nan(int64_t n)
 {
 	void *x = random_reals(n);
@@ -154,7 +154,7 @@ static void check_norm(int64_t rows, int64_t c, double offset)
 	release_all();
 }
 
-/* A first row far from the rest, a large mean, a trend, no spread at all. */
+/* Columns with an outlier in the first row, with a large mean, with a trend, and constant. */
 static void hard_statistics(void)
 {
 	enum { ROWS = 5000, COLS = 6 };
@@ -176,8 +176,8 @@ static void hard_statistics(void)
 	release_all();
 }
 
-/* Columns of a constant, and of two neighbouring numbers, whose mean no real may hold: normalised
- * they are zeros, and -1 and 1. */
+/* Columns of a constant, and of two neighbouring reals, whose mean may not be a real.  Normalised,
+ * they are 0, and -1 and 1. */
 static void large_constants(int64_t rows, int64_t c, double about)
 {
 	void *x = reals(rows * c), *y = reals(rows * c);
@@ -203,7 +203,7 @@ static void large_constants(int64_t rows, int64_t c, double about)
 	release_all();
 }
 
-/* Deviations whose squares leave the range of the type, unless eps hides them. */
+/* Deviations whose squares overflow or underflow the type, and eps = 0 does not hide that. */
 static void squares_out_of_range(int64_t rows, int64_t c, int size)
 {
 	void *x = random_reals(rows * c), *same = reals(rows * c);
@@ -221,7 +221,7 @@ static void squares_out_of_range(int64_t rows, int64_t c, int size)
 			       e.rest[k]) <= 4 * epsilon() + 1e-12);
 		expect(fabs(ldexp(d.std[k], -size) / e.std[k] - 1) <= 16 * epsilon() + 1e-12);
 	}
-	set(x, 0, INFINITY); /* of that column alone */
+	set(x, 0, INFINITY); /* affects that column only */
 	K->batchnorm_stats(rows, c, x, 0, d.centre, d.rest, d.std);
 	for (int64_t k = 0; k < c; k++)
 		expect(isfinite(d.std[k]) == (k > 0));
@@ -261,7 +261,7 @@ static void norms(void)
 	}
 }
 
-START_TEST(batch_norm)
+START_TEST(batch_norm_equals_its_formulas)
 {
 	each_table(norms);
 }
@@ -337,8 +337,7 @@ static void check_rows(bool centred, int64_t rows, int64_t len, double offset, b
 	release_all();
 }
 
-/* Rows of a constant, of two neighbouring numbers, of squares out of range: normalised they are
- * zeros, -1 and 1, and what the row is of moderate size. */
+/* Rows of a constant and of two neighbouring reals: normalised, they are 0, and -1 and 1. */
 static void hard_row(int64_t len, double about)
 {
 	void *x = reals(2 * len), *y = reals(2 * len), *gy = random_reals(2 * len);
@@ -365,6 +364,7 @@ static void hard_row(int64_t len, double about)
 	release_all();
 }
 
+/* Rows whose squares overflow or underflow the type, against the same rows of moderate size. */
 static void scaled_rows(bool centred, int64_t len, int size)
 {
 	void *x = random_reals(len), *y = reals(len), *gx = reals(len), *gy = random_reals(len);
@@ -413,19 +413,19 @@ static void row_norms(void)
 	}
 }
 
-START_TEST(row_norm)
+START_TEST(row_norm_equals_its_formulas)
 {
 	each_table(row_norms);
 }
 END_TEST
 
-START_TEST(same_for_any_threads)
+START_TEST(results_do_not_depend_on_the_number_of_threads)
 {
 	each_table(threads);
 }
 END_TEST
 
-/* Large results are streamed, their halves are not. */
+/* Large results are written by streaming stores, their halves are not. */
 static void streamed(void)
 {
 	enum { ROWS = 70000, COLS = 16, HALF = ROWS / 2 };
@@ -459,7 +459,7 @@ static void streamed(void)
 	}
 }
 
-START_TEST(large_results)
+START_TEST(streaming_stores_write_the_same_results)
 {
 	each_table(streamed);
 }
@@ -469,9 +469,9 @@ TCase *tests_norm(void)
 {
 	TCase *c = tcase_create("norm");
 
-	tcase_add_test(c, batch_norm);
-	tcase_add_test(c, row_norm);
-	tcase_add_test(c, same_for_any_threads);
-	tcase_add_test(c, large_results);
+	tcase_add_test(c, batch_norm_equals_its_formulas);
+	tcase_add_test(c, row_norm_equals_its_formulas);
+	tcase_add_test(c, results_do_not_depend_on_the_number_of_threads);
+	tcase_add_test(c, streaming_stores_write_the_same_results);
 	return c;
 }

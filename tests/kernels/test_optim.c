@@ -1,12 +1,12 @@
 /*
- * test_optim.c - three steps of each optimizer against the published rules, element by element,
+ * test_optim.c - three steps of each optimizer against the published formulas, element by element,
  * over several parameters at once.
  */
 #include "kernel_test.h"
 
 enum { PARAMETERS = 7 };
 
-/* The parameters and, in double, what the rules make of them. */
+/* The parameters, and in double the values that the formulas yield. */
 static ebb_kernel_step part[PARAMETERS];
 static double *w[PARAMETERS], *m[PARAMETERS], *v[PARAMETERS];
 static const double gscale = 0.5;
@@ -16,7 +16,7 @@ static void *zeros(int64_t n)
 	return bytes((size_t)n * K->real_size);
 }
 
-/* Some empty, most small, now and then more than a piece. */
+/* Makes parameters: some empty, most small, some larger than a task. */
 static void make(bool has_m, bool has_v)
 {
 	int64_t before = 0;
@@ -40,7 +40,7 @@ static void make(bool has_m, bool has_v)
 	}
 }
 
-/* The next gradient; parameters have taken part in unlike numbers of steps. */
+/* Sets the next gradients.  Parameters have taken different numbers of steps. */
 static void next_step(int step)
 {
 	for (int k = 0; k < PARAMETERS; k++) {
@@ -128,7 +128,7 @@ static void rmsprop(double momentum)
 	release_all();
 }
 
-/* ---- Factored gradients ---- */
+/* ---- Deferred outer products ---- */
 
 enum { OUTER = 4, TERMS = 5 };
 
@@ -145,10 +145,11 @@ static void run_step(int kind, ebb_kernel_step *list)
 static void expect_same(const void *a, const void *b, int64_t n, int kind)
 {
 	for (int64_t i = 0; a && i < n; i++)
-		expect_near(get(a, i), get(b, i), 40, "outer_products, kind %d", kind);
+		expect_near(get(a, i), get(b, i), 40, "deferred outer product, kind %d", kind);
 }
 
-/* Every second parameter as factors, against the same with whole gradients. */
+/* Every second parameter has a deferred outer product as gradient; compares with steps by whole
+ * gradients. */
 static void deferred_kind(int kind)
 {
 	ebb_kernel_step whole[OUTER], mixed[OUTER];
@@ -208,7 +209,7 @@ static void outer_products(void)
 		deferred_kind(kind);
 }
 
-START_TEST(deferred_gradients)
+START_TEST(steps_by_deferred_outer_products_equal_steps_by_whole_gradients)
 {
 	each_table(outer_products);
 }
@@ -228,7 +229,7 @@ static void steps(void)
 	K->sgd(0, NULL, 1, 0, false);
 }
 
-START_TEST(rules)
+START_TEST(steps_equal_the_published_formulas)
 {
 	each_table(steps);
 }
@@ -238,7 +239,7 @@ TCase *tests_optim(void)
 {
 	TCase *c = tcase_create("optim");
 
-	tcase_add_test(c, rules);
-	tcase_add_test(c, deferred_gradients);
+	tcase_add_test(c, steps_equal_the_published_formulas);
+	tcase_add_test(c, steps_by_deferred_outer_products_equal_steps_by_whole_gradients);
 	return c;
 }

@@ -1,10 +1,10 @@
 /*
- * test_pool.c - maximum and average pooling against their windows.
+ * test_pool.c - maximum and average pooling against loops over windows.
  */
 #include "kernel_test.h"
 
-/* The rows (or columns) of window i inside the image: first, first+step, ... below end; and how
- * long it counts for the average. */
+/* The rows (or columns) [first,end) of window i inside the image, and the length that counts in
+ * the average. */
 static void window(const ebb_pool_shape *s, bool rows, int64_t i, int64_t *first, int64_t *end,
 	int64_t *length)
 {
@@ -69,7 +69,7 @@ static int64_t position(const ebb_pool_shape *s, const void *index, int64_t i)
 	return s->narrow ? ((const uint16_t *)index)[i] : ((const int32_t *)index)[i];
 }
 
-/* Over its own input, where that may be: y are the maxima of x. */
+/* In place, if the shape permits it: the result is y, the maxima of x. */
 static void check_over(const ebb_pool_shape *s, const void *x, const void *y)
 {
 	size_t size = (size_t)(s->n * s->h * s->w * s->c) * K->real_size;
@@ -128,7 +128,7 @@ static void check_maximum(ebb_pool_shape s)
 	}
 	for (int64_t i = 0; i < nx; i++)
 		expect_near(get(gx, i), want[i], 16, "maxpool_scatter");
-	/* of several at one place the last stays */
+	/* of several values for one position the last remains */
 	K->maxpool_put(&s, gy, index, gx);
 	memset(want, 0, (size_t)nx * sizeof *want);
 	for (int64_t i = 0; i < ny; i++)
@@ -139,7 +139,7 @@ static void check_maximum(ebb_pool_shape s)
 	release_all();
 }
 
-/* An index that is of no window, as of an unpooling. */
+/* Indices outside their windows, as of an unpooling. */
 static void check_anywhere(void)
 {
 	ebb_pool_shape s = {.n = any(0, 3),
@@ -184,9 +184,9 @@ static ebb_pool_shape random_pool(void)
 
 		s.pad_top = any(0, s.kh / 2);
 		s.pad_left = any(0, s.kw / 2);
-		if (!any(0, 2)) /* whole cache lines */
+		if (!any(0, 2)) /* channels of whole cache lines */
 			s.c = 16 * any(1, 3);
-		if (!any(0, 3)) { /* windows that tile */
+		if (!any(0, 3)) { /* windows that tile the image */
 			s.stride_h = s.kh;
 			s.stride_w = s.kw;
 			s.h = s.kh * any(1, 5);
@@ -200,10 +200,10 @@ static ebb_pool_shape random_pool(void)
 			continue;
 		s.oh = h / s.stride_h + 1;
 		s.ow = w / s.stride_w + 1;
-		/* as with a rounded-up extent: one more window if it starts inside */
+		/* as with a rounded-up output size: one more window if it starts inside */
 		if (any(0, 1) && s.oh * s.stride_h < s.h + s.pad_top && s.dilation_h == 1)
 			s.oh++;
-		/* every window must meet the image, as the callers see to */
+		/* every window must contain an element of the image: callers check that */
 		for (int64_t i = 0; i < s.oh; i++) {
 			bool meets = false;
 
@@ -250,7 +250,7 @@ static void pools(void)
 		check_average(s);
 		check_maximum(s);
 	}
-	/* the last position of a narrow one, and the first beyond */
+	/* the last position that fits 16 bits, and the first that does not */
 	for (int64_t w = 256; w <= 257; w++)
 		check_maximum((ebb_pool_shape){.n = 1,
 			.c = 1,
@@ -279,7 +279,7 @@ static void pools(void)
 		.dilation_w = 1});
 }
 
-START_TEST(windows)
+START_TEST(pooling_equals_loops_over_windows)
 {
 	each_table(pools);
 }
@@ -289,6 +289,6 @@ TCase *tests_pool(void)
 {
 	TCase *c = tcase_create("pool");
 
-	tcase_add_test(c, windows);
+	tcase_add_test(c, pooling_equals_loops_over_windows);
 	return c;
 }

@@ -1,9 +1,9 @@
 /*
- * test_random.c - Philox by its published vectors, and the distributions.
+ * test_random.c - Philox against its published vectors, and the distributions.
  */
 #include "kernel_test.h"
 
-/* Philox4x32-10, one counter. */
+/* Philox4x32-10 for one counter. */
 static void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
 	uint32_t c[4], k0 = key[0], k1 = key[1];
@@ -21,9 +21,9 @@ static void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t ou
 	memcpy(out, c, sizeof c);
 }
 
-START_TEST(reference)
+START_TEST(philox_reproduces_published_vectors)
 {
-	/* Random123's kat_vectors */
+	/* From kat_vectors of Random123. */
 	static const uint32_t zero[4], ones[] = {~0u, ~0u, ~0u, ~0u};
 	static const uint32_t of_zero[] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
 	static const uint32_t of_ones[] = {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd};
@@ -46,7 +46,7 @@ static double unit(uint64_t i, uint64_t seed, uint64_t stream, bool second)
 	return (double)(((uint64_t)w[second ? 2 : 0] << 32 | w[second ? 3 : 1]) >> 11) * 0x1p-53;
 }
 
-/* In long double, as a double cannot hold the angle exactly enough. */
+/* In long double, because a double does not represent the angle exactly enough. */
 static long double normal_of(long double v, long double w)
 {
 	return sqrtl(-2 * logl(1 - v)) * cosl(2 * acosl(-1) * w);
@@ -78,7 +78,7 @@ static void distributions(void)
 	K->uniform(0, seed, stream, 0, 1, NULL);
 }
 
-START_TEST(by_definition)
+START_TEST(distributions_equal_their_definitions)
 {
 	each_table(distributions);
 }
@@ -95,7 +95,7 @@ static void threads(void)
 	same_for_all_threads(20001 * K->real_size, normal_result, NULL);
 }
 
-START_TEST(same_for_any_threads)
+START_TEST(results_do_not_depend_on_the_number_of_threads)
 {
 	each_table(threads);
 }
@@ -105,8 +105,8 @@ TCase *tests_random(void)
 {
 	TCase *c = tcase_create("random");
 
-	tcase_add_test(c, reference);
-	tcase_add_test(c, by_definition);
-	tcase_add_test(c, same_for_any_threads);
+	tcase_add_test(c, philox_reproduces_published_vectors);
+	tcase_add_test(c, distributions_equal_their_definitions);
+	tcase_add_test(c, results_do_not_depend_on_the_number_of_threads);
 	return c;
 }

@@ -1,9 +1,10 @@
 /*
- * test_reduce.c - sums and norms over any axes, extremes, and the observers' statistics.
+ * test_reduce.c - sums and norms over any axes, maximum and minimum, and the statistics for
+ * observers.
  */
 #include "kernel_test.h"
 
-/* A sum, or where p is given a norm of elements of this magnitude. */
+/* A sum, or if p > 0 a norm, of elements of this magnitude. */
 struct what {
 	ebb_reduce_fn f;
 	double p, magnitude;
@@ -16,7 +17,7 @@ static long double term(const struct what *w, long double x)
 	return w->f == EBB_REDUCE_SUM ? x : w->f == EBB_REDUCE_SUM_ABS ? fabsl(x) : x * x;
 }
 
-/* Sums x[shape] (strides of the axes in the given order) over the axes of a mask. */
+/* Sums x[shape] over the axes of a mask; `order` is the order of the axes in memory. */
 static void check(struct what w, int ndim, const int64_t *shape, const int *order, unsigned mask)
 {
 	int64_t xs[EBB_KERNEL_DIMS], ys[EBB_KERNEL_DIMS], nx = 1, ny = 1, n = 1;
@@ -70,7 +71,7 @@ static void check_reduce(
 	check((struct what){f, 0, 1}, ndim, shape, order, mask);
 }
 
-/* Any number of axes of any sizes, some of them 0, in any order; and any mask. */
+/* Random axes: any number, size (some 0) and order, and a random mask. */
 static void check_any(struct what w)
 {
 	int ndim = (int)any(0, 5), order[] = {0, 1, 2, 3, 4};
@@ -106,7 +107,7 @@ static void reductions(void)
 		check_any((struct what){(ebb_reduce_fn)any(0, 2), 0, 1});
 }
 
-/* The sums of squares and powers leave the range of a double where the magnitude is not 1. */
+/* Sums of squares and powers overflow or underflow a double unless the magnitude is 1. */
 static void norms(void)
 {
 	static const int64_t total[] = {17001}, columns[] = {2401, 7}, rows[] = {7, 2401};
@@ -127,7 +128,7 @@ static void norms(void)
 	}
 }
 
-START_TEST(norms_of_any_magnitude)
+START_TEST(norms_neither_overflow_nor_underflow)
 {
 	each_table(norms);
 }
@@ -154,13 +155,13 @@ static void norms_of_special_numbers(void)
 	release_all();
 }
 
-START_TEST(norms_of_infinities_and_zeros)
+START_TEST(norms_of_infinities_nan_and_zeros)
 {
 	each_table(norms_of_special_numbers);
 }
 END_TEST
 
-START_TEST(sums)
+START_TEST(sums_over_any_axes_equal_loops)
 {
 	each_table(reductions);
 }
@@ -194,7 +195,7 @@ static void threads(void)
 	same_for_all_threads(sizeof(ebb_kernel_stats), stats_result, x);
 }
 
-START_TEST(same_for_any_threads)
+START_TEST(results_do_not_depend_on_the_number_of_threads)
 {
 	each_table(threads);
 }
@@ -232,13 +233,13 @@ static void extremes(void)
 	check_extreme(-1, 30, 17, 90);
 }
 
-START_TEST(largest_and_smallest)
+START_TEST(extremes_are_the_first_of_equals_or_the_first_nan)
 {
 	each_table(extremes);
 }
 END_TEST
 
-/* Elements of this magnitude around a mean, some of them 0, some NaN. */
+/* Elements of this magnitude around a mean; some equal the mean, some are NaN. */
 static void check_statistics(int64_t n, double magnitude, double mean)
 {
 	void *x = random_reals(n);
@@ -292,13 +293,13 @@ static void statistics(void)
 		check_statistics(sizes[k], 1, 0);
 		check_statistics(sizes[k], large, 0);
 		check_statistics(sizes[k], 1 / large, 0);
-		/* The digits of the deviations lie below those of the squares' sum. */
+		/* The sum of squares has no digits left for the deviations. */
 		check_statistics(sizes[k], 1, f64 ? 1e10 : 1e6);
 		check_statistics(sizes[k], 0, 0.1);
 	}
 }
 
-START_TEST(stats)
+START_TEST(statistics_equal_their_definitions)
 {
 	each_table(statistics);
 }
@@ -308,11 +309,11 @@ TCase *tests_reduce(void)
 {
 	TCase *c = tcase_create("reduce");
 
-	tcase_add_test(c, sums);
-	tcase_add_test(c, norms_of_any_magnitude);
-	tcase_add_test(c, norms_of_infinities_and_zeros);
-	tcase_add_test(c, largest_and_smallest);
-	tcase_add_test(c, stats);
-	tcase_add_test(c, same_for_any_threads);
+	tcase_add_test(c, sums_over_any_axes_equal_loops);
+	tcase_add_test(c, norms_neither_overflow_nor_underflow);
+	tcase_add_test(c, norms_of_infinities_nan_and_zeros);
+	tcase_add_test(c, extremes_are_the_first_of_equals_or_the_first_nan);
+	tcase_add_test(c, statistics_equal_their_definitions);
+	tcase_add_test(c, results_do_not_depend_on_the_number_of_threads);
 	return c;
 }

@@ -1,4 +1,5 @@
-/* Weighted sums of bytes, across rows and along a row, against plain loops in 64 bits. */
+/* test_resample.c - weighted sums of bytes, across rows and along a row, against plain loops in 64
+ * bits. */
 #include "kernel_test.h"
 
 static uint8_t *random_bytes(int64_t n)
@@ -10,7 +11,7 @@ static uint8_t *random_bytes(int64_t n)
 	return x;
 }
 
-/* n times taps weights, whose sums overshoot now and then. */
+/* n times taps random weights; some sums exceed a byte. */
 static int32_t *random_weights(int64_t n, int64_t taps)
 {
 	int32_t *w = bytes((size_t)(n * taps) * sizeof *w);
@@ -59,7 +60,8 @@ static void pixels(void)
 			count[i] = any(1, taps);
 			first[i] = any(0, length - count[i]);
 		}
-		/* The very end, where a step beyond it would be out of bounds. */
+		/* The last window ends at the last pixel, beyond which a read would be out of
+		 * bounds. */
 		first[n - 1] = length - count[n - 1];
 		K->blend_pixels(channels, n, taps, first, count, w, x, length, y);
 		for (int64_t i = 0; i < n * channels; i++) {
@@ -74,13 +76,13 @@ static void pixels(void)
 	}
 }
 
-START_TEST(blend_rows)
+START_TEST(blend_rows_equals_sums_in_64_bits)
 {
 	each_table(rows);
 }
 END_TEST
 
-START_TEST(blend_pixels)
+START_TEST(blend_pixels_equals_sums_in_64_bits)
 {
 	each_table(pixels);
 }
@@ -90,7 +92,7 @@ TCase *tests_resample(void)
 {
 	TCase *c = tcase_create("resample");
 
-	tcase_add_test(c, blend_rows);
-	tcase_add_test(c, blend_pixels);
+	tcase_add_test(c, blend_rows_equals_sums_in_64_bits);
+	tcase_add_test(c, blend_pixels_equals_sums_in_64_bits);
 	return c;
 }

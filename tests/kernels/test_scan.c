@@ -1,5 +1,5 @@
 /*
- * test_scan.c - running sums.
+ * test_scan.c - cumulative sums.
  */
 #include "kernel_test.h"
 
@@ -39,7 +39,7 @@ static void running_sums(void)
 	}
 }
 
-START_TEST(cumsum)
+START_TEST(cumsum_equals_a_loop)
 {
 	each_table(running_sums);
 }
@@ -66,7 +66,7 @@ static void sums_in_threads(void)
 	release_all();
 }
 
-START_TEST(the_same_for_all_threads)
+START_TEST(results_do_not_depend_on_the_number_of_threads)
 {
 	each_table(sums_in_threads);
 }
@@ -76,7 +76,7 @@ TCase *tests_scan(void)
 {
 	TCase *c = tcase_create("scan");
 
-	tcase_add_test(c, cumsum);
-	tcase_add_test(c, the_same_for_all_threads);
+	tcase_add_test(c, cumsum_equals_a_loop);
+	tcase_add_test(c, results_do_not_depend_on_the_number_of_threads);
 	return c;
 }

@@ -1,9 +1,9 @@
 /*
- * test_sizes.c - numbers of bytes up to the largest allocation, and beyond.
+ * test_sizes.c - sizes in bytes up to the limit of allocations, and beyond.
  */
 #include "kernel_test.h"
 
-START_TEST(bytes_do_not_wrap)
+START_TEST(sizes_in_bytes_do_not_overflow)
 {
 	const size_t most = EBB_MOST_BYTES, sizes[] = {1, 4, 8, 48};
 
@@ -27,6 +27,6 @@ TCase *tests_sizes(void)
 {
 	TCase *c = tcase_create("sizes");
 
-	tcase_add_test(c, bytes_do_not_wrap);
+	tcase_add_test(c, sizes_in_bytes_do_not_overflow);
 	return c;
 }

@@ -1,5 +1,6 @@
 /*
- * test_softmax.c - logsumexp, the softmaxes and cross-entropy against their definitions.
+ * test_softmax.c - logsumexp, softmax, log_softmax, their gradients and cross-entropy against
+ * their definitions.
  */
 #include "kernel_test.h"
 
@@ -63,7 +64,7 @@ static void all_lines(void)
 	check_lines(1000, 40, 1, 5);
 }
 
-START_TEST(lines)
+START_TEST(softmaxes_and_gradients_equal_their_definitions)
 {
 	each_table(all_lines);
 }
@@ -80,7 +81,8 @@ static void infinities(void)
 	K->logsumexp(5, 1, 1, x, y);
 	for (int i = 0; i < 5; i++)
 		expect(get(y, i) == -INFINITY);
-	/* Of nothing but -inf, in whole lines and in strides: no distribution, and no gradient. */
+	/* If all elements are -inf, softmax and its gradient are 0; contiguous and strided
+	 * lines. */
 	for (int inner = 1; inner <= 5; inner += 4) {
 		K->softmax(1, 5 / inner, inner, x, y);
 		for (int i = 0; i < 5; i++)
@@ -109,7 +111,7 @@ static void infinities(void)
 		expect(isnan(get(y, i)));
 }
 
-START_TEST(infinite_lines)
+START_TEST(infinite_elements_give_limits_or_nan)
 {
 	each_table(infinities);
 }
@@ -156,7 +158,7 @@ static void entropies(void)
 	entropy(500, 101);
 }
 
-START_TEST(cross_entropy)
+START_TEST(cross_entropy_equals_its_definition)
 {
 	each_table(entropies);
 }
@@ -172,7 +174,7 @@ static void threads(void)
 	same_for_all_threads(2000 * 25 * K->real_size, softmax_result, random_reals(2000 * 25));
 }
 
-START_TEST(same_for_any_threads)
+START_TEST(results_do_not_depend_on_the_number_of_threads)
 {
 	each_table(threads);
 }
@@ -182,9 +184,9 @@ TCase *tests_softmax(void)
 {
 	TCase *c = tcase_create("softmax");
 
-	tcase_add_test(c, lines);
-	tcase_add_test(c, infinite_lines);
-	tcase_add_test(c, cross_entropy);
-	tcase_add_test(c, same_for_any_threads);
+	tcase_add_test(c, softmaxes_and_gradients_equal_their_definitions);
+	tcase_add_test(c, infinite_elements_give_limits_or_nan);
+	tcase_add_test(c, cross_entropy_equals_its_definition);
+	tcase_add_test(c, results_do_not_depend_on_the_number_of_threads);
 	return c;
 }

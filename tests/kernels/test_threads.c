@@ -1,5 +1,6 @@
 /*
- * test_threads.c - the pool: every piece once, workers apart, nested and rival callers, fork.
+ * test_threads.c - the thread pool: every task runs once, concurrent tasks have different workers,
+ * nested and concurrent callers, fork.
  */
 #define _DEFAULT_SOURCE
 #include "../support/fork.h"
@@ -41,7 +42,7 @@ static void check_run(int64_t pieces)
 	free(c);
 }
 
-START_TEST(every_piece_once)
+START_TEST(every_task_runs_once)
 {
 	for (int threads = 1; threads <= 5; threads++) {
 		ebb_set_threads(threads);
@@ -57,7 +58,7 @@ START_TEST(every_piece_once)
 }
 END_TEST
 
-START_TEST(sleepers_wake)
+START_TEST(sleeping_threads_wake_for_a_job)
 {
 	ebb_set_threads(3);
 	for (int i = 0; i < 10; i++) {
@@ -87,7 +88,7 @@ static void *rival(void *arg)
 	return arg;
 }
 
-START_TEST(rival_callers)
+START_TEST(concurrent_callers_complete_all_their_tasks)
 {
 	pthread_t t[3];
 
@@ -122,7 +123,7 @@ START_TEST(a_fork_has_its_own_pool)
 }
 END_TEST
 
-START_TEST(tables)
+START_TEST(tables_are_found_by_name)
 {
 	const ebb_kernels *a = ebb_kernels_f32(), *b = ebb_kernels_f64();
 
@@ -140,12 +141,12 @@ TCase *tests_threads(void)
 {
 	TCase *c = tcase_create("threads");
 
-	tcase_add_test(c, every_piece_once);
-	tcase_add_test(c, sleepers_wake);
+	tcase_add_test(c, every_task_runs_once);
+	tcase_add_test(c, sleeping_threads_wake_for_a_job);
 	tcase_add_test(c, nested_calls_run_alone);
-	tcase_add_test(c, rival_callers);
+	tcase_add_test(c, concurrent_callers_complete_all_their_tasks);
 	if (child_may_start_threads())
 		tcase_add_test(c, a_fork_has_its_own_pool);
-	tcase_add_test(c, tables);
+	tcase_add_test(c, tables_are_found_by_name);
 	return c;
 }

@@ -1,9 +1,9 @@
 /*
- * test_upsample.c - upsampling against its formula and its own transpose, and window sums.
+ * test_upsample.c - upsampling and its gradient against the formula, and window sums.
  */
 #include "kernel_test.h"
 
-/* The share of input position p in output position i along an axis. */
+/* The weight of input position p in output position i along an axis. */
 static double share(const ebb_upsample_shape *s, bool rows, int64_t i, int64_t p)
 {
 	int64_t in = rows ? s->h : s->w, out = rows ? s->oh : s->ow;
@@ -66,7 +66,7 @@ static void upsamples(void)
 		}
 		check_upsample(s);
 	}
-	/* enough for several pieces */
+	/* large enough for several tasks */
 	check_upsample((ebb_upsample_shape){.n = 2,
 		.c = 24,
 		.h = 9,
@@ -107,13 +107,13 @@ static void sums(void)
 	check_sums(2000, 40, 2, 2);
 }
 
-START_TEST(upsampling)
+START_TEST(upsampling_and_its_gradient_equal_the_formula)
 {
 	each_table(upsamples);
 }
 END_TEST
 
-START_TEST(window_sums)
+START_TEST(window_sums_and_norms_equal_loops)
 {
 	each_table(sums);
 }
@@ -123,7 +123,7 @@ TCase *tests_upsample(void)
 {
 	TCase *c = tcase_create("upsample");
 
-	tcase_add_test(c, upsampling);
-	tcase_add_test(c, window_sums);
+	tcase_add_test(c, upsampling_and_its_gradient_equal_the_formula);
+	tcase_add_test(c, window_sums_and_norms_equal_loops);
 	return c;
 }

@@ -1,4 +1,5 @@
-/* Optimizers against their formulas in plain double loops, and what a step refuses. */
+/* Optimizers against their formulas in plain double loops, and the conditions under which a step
+ * fails. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -6,8 +7,7 @@
 
 enum { N = 37, STEPS = 5 };
 
-/* A store with one parameter w of N numbers, one of the biases, and gradients written straight
- * into them. */
+/* A store with a parameter w of N numbers and a parameter b that gets no gradient. */
 typedef struct fixture {
 	ebb_tape *t;
 	ebb_params *p;
@@ -31,7 +31,7 @@ static void teardown(fixture *f)
 	ebb_params_free(f->p);
 }
 
-/* Zeroes the gradients and deposits g = a*w^2 + c for w (from the loss a/3*w^3 + c*w). */
+/* Zeroes the gradients, then accumulates g = a*w^2 + c for w (from the loss a/3*w^3 + c*w). */
 static void accumulate(fixture *f, double a, double c)
 {
 	ebb_tape *t = f->t;
@@ -101,14 +101,14 @@ static void follow(fixture *f, ebb_optim *o, update_fn update, const rule *r)
 				w[i]);
 	}
 	ck_assert_int_eq(ebb_optim_steps(o), STEPS);
-	/* b never had a gradient: decay and momentum leave it alone. */
+	/* b never has a gradient, so decay and momentum leave it unchanged. */
 	ck_assert(ebb_at(f->b, 0) == 1 && ebb_at(f->b, 2) == 1);
 	ebb_optim_free(o);
 }
 
 static const ebb_dtype DTYPES[] = {EBB_F32, EBB_F64};
 
-START_TEST(sgd_formula)
+START_TEST(sgd_follows_its_formula)
 {
 	const rule rules[] = {
 		{.lr = 1e-3},
@@ -131,7 +131,7 @@ START_TEST(sgd_formula)
 }
 END_TEST
 
-START_TEST(adam_formula)
+START_TEST(adam_follows_its_formula)
 {
 	const rule standard = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
 	const rule chosen = {.lr = 0.1, .beta1 = 0.5, .beta2 = 0.9, .eps = 1e-3, .decay = 0.1};
@@ -146,7 +146,7 @@ START_TEST(adam_formula)
 }
 END_TEST
 
-START_TEST(adamw_formula)
+START_TEST(adamw_follows_its_formula)
 {
 	const rule standard = {.lr = 1e-3,
 		.beta1 = 0.9,
@@ -172,7 +172,7 @@ START_TEST(adamw_formula)
 }
 END_TEST
 
-START_TEST(rmsprop_formula)
+START_TEST(rmsprop_follows_its_formula)
 {
 	const rule standard = {.lr = 1e-2, .beta2 = 0.99, .eps = 1e-8};
 	const rule chosen = {.lr = 0.01, .beta2 = 0.9, .eps = 1e-4, .momentum = 0.7, .decay = 0.1};
@@ -187,7 +187,7 @@ START_TEST(rmsprop_formula)
 }
 END_TEST
 
-/* The optimizer has failed with this status and these words; it is cleared. */
+/* Asserts that the optimizer has failed with this status and these words, and clears the error. */
 static void optim_refused(ebb_optim *o, ebb_status status, const char *word)
 {
 	const ebb_error *e = ebb_optim_error(o);
@@ -214,13 +214,13 @@ START_TEST(a_step_needs_a_gradient)
 	ck_assert_uint_eq(params_hash(f.p), before);
 	ck_assert(ebb_optim_step(o));
 	ck_assert_uint_ne(params_hash(f.p), before);
-	/* The same gradient again is the user's choice; a zeroed one is not. */
+	/* A second step with the same gradient is allowed; one after zeroing is not. */
 	ck_assert(ebb_optim_step(o));
 	before = params_hash(f.p);
 	ebb_params_zero_grad(f.p);
 	ck_assert(!ebb_optim_step(o));
 	optim_refused(o, EBB_BAD_STATE, "no ebb_backward succeeded");
-	/* A backward that fails deposits nothing. */
+	/* A failed ebb_backward accumulates nothing. */
 	ck_assert(!ebb_backward(f.t, ebb_mul(f.t, f.w, f.w)));
 	ck_assert(!ebb_optim_step(o));
 	ck_assert_uint_eq(params_hash(f.p), before);
@@ -230,7 +230,7 @@ START_TEST(a_step_needs_a_gradient)
 }
 END_TEST
 
-START_TEST(frozen_parameters_stand_still)
+START_TEST(frozen_parameters_are_not_updated)
 {
 	fixture f = setup(EBB_F64);
 	ebb_optim *o = ebb_adamw(f.p, .lr = 0.1);
@@ -256,7 +256,7 @@ START_TEST(frozen_parameters_stand_still)
 }
 END_TEST
 
-START_TEST(an_optimizer_over_a_view)
+START_TEST(an_optimizer_over_a_view_updates_the_view_alone)
 {
 	fixture f = setup(EBB_F64);
 	ebb_tensor *other = ebb_params_add(
@@ -272,7 +272,7 @@ START_TEST(an_optimizer_over_a_view)
 }
 END_TEST
 
-START_TEST(scales_by_glob)
+START_TEST(scales_apply_to_matching_names)
 {
 	fixture f = setup(EBB_F64);
 	ebb_optim *o = ebb_sgd(f.p, .lr = 0.5, .weight_decay = 0.5);
@@ -295,7 +295,7 @@ START_TEST(scales_by_glob)
 }
 END_TEST
 
-START_TEST(parameters_added_later)
+START_TEST(parameters_added_later_get_their_state)
 {
 	fixture f = setup(EBB_F32);
 	ebb_optim *o = ebb_adam(f.p, .lr = 0.1);
@@ -306,7 +306,7 @@ START_TEST(parameters_added_later)
 	late = ebb_params_add(f.p, "late", EBB_SHAPE(4), EBB_INIT(EBB_INIT_ZEROS));
 	ck_assert(ebb_backward(f.t, ebb_sum(f.t, late)));
 	ck_assert(ebb_optim_step(o));
-	/* Adam's first step is lr, whatever the gradient: the step counts per parameter. */
+	/* Adam's first step is lr for any gradient, so the parameter counts its own steps. */
 	ck_assert_double_eq_tol(ebb_at(late, 3), -0.1, 1e-6);
 	ebb_optim_free(o);
 	teardown(&f);
@@ -314,7 +314,7 @@ START_TEST(parameters_added_later)
 END_TEST
 
 /* The store was empty, and F32, when the optimizer was made. */
-START_TEST(a_type_chosen_later)
+START_TEST(an_empty_store_may_change_its_type_later)
 {
 	ebb_params *p = ebb_params_new(1);
 	ebb_optim *o = ebb_sgd(p, .lr = 0.5);
@@ -333,7 +333,7 @@ START_TEST(a_type_chosen_later)
 }
 END_TEST
 
-START_TEST(checks_for_finite_gradients)
+START_TEST(check_finite_refuses_nan_and_infinity)
 {
 	for (int dtype = 0; dtype < 2; dtype++) {
 		for (int infinite = 0; infinite < 2; infinite++) {
@@ -359,7 +359,7 @@ START_TEST(checks_for_finite_gradients)
 }
 END_TEST
 
-START_TEST(bad_numbers)
+START_TEST(options_out_of_range_are_refused)
 {
 	fixture f = setup(EBB_F32);
 	ebb_optim *o;
@@ -405,8 +405,8 @@ START_TEST(bad_numbers)
 }
 END_TEST
 
-/* A saved value that a step overwrites is an error for the gradient that wanted to read it. */
-START_TEST(a_step_raises_the_version)
+/* ebb_backward fails if a step has overwritten a value that is saved for the gradient. */
+START_TEST(backward_detects_a_saved_value_that_a_step_overwrote)
 {
 	fixture f = setup(EBB_F32);
 	ebb_optim *o = ebb_sgd(f.p);
@@ -422,7 +422,7 @@ START_TEST(a_step_raises_the_version)
 }
 END_TEST
 
-START_TEST(memory)
+START_TEST(failed_allocations_change_nothing)
 {
 	counting_allocator a;
 	bool done = false;
@@ -443,12 +443,13 @@ START_TEST(memory)
 			calls = a.calls;
 			ck_assert(ebb_optim_step(o) && ebb_optim_step(o));
 			ck_assert_int_eq(a.calls, calls);
-			/* State for a late parameter is refused: nothing has changed. */
+			/* If the state of a late parameter cannot be allocated, nothing is
+			 * changed. */
 			ebb_params_add(f.p, "late", EBB_SHAPE(4), EBB_INIT(EBB_INIT_ZEROS));
 			for (int k = 0; k < 3; k++) {
 				uint64_t before = params_hash(f.p);
 
-				/* the list; the first state; the second state */
+				/* fails at the list, at the first state, at the second state */
 				a.fail_at = a.calls + (k > 0);
 				ck_assert(!ebb_optim_step(o));
 				a.fail_at = -1;
@@ -474,22 +475,22 @@ int main(void)
 	Suite *s = suite_create("optim");
 	TCase *c = tcase_create("formulas");
 
-	tcase_add_loop_test(c, sgd_formula, 0, 2);
-	tcase_add_loop_test(c, adam_formula, 0, 2);
-	tcase_add_loop_test(c, adamw_formula, 0, 2);
-	tcase_add_loop_test(c, rmsprop_formula, 0, 2);
+	tcase_add_loop_test(c, sgd_follows_its_formula, 0, 2);
+	tcase_add_loop_test(c, adam_follows_its_formula, 0, 2);
+	tcase_add_loop_test(c, adamw_follows_its_formula, 0, 2);
+	tcase_add_loop_test(c, rmsprop_follows_its_formula, 0, 2);
 	suite_add_tcase(s, c);
 	c = tcase_create("steps");
 	tcase_add_test(c, a_step_needs_a_gradient);
-	tcase_add_test(c, frozen_parameters_stand_still);
-	tcase_add_test(c, an_optimizer_over_a_view);
-	tcase_add_test(c, scales_by_glob);
-	tcase_add_test(c, parameters_added_later);
-	tcase_add_test(c, a_type_chosen_later);
-	tcase_add_test(c, checks_for_finite_gradients);
-	tcase_add_test(c, bad_numbers);
-	tcase_add_test(c, a_step_raises_the_version);
-	tcase_add_test(c, memory);
+	tcase_add_test(c, frozen_parameters_are_not_updated);
+	tcase_add_test(c, an_optimizer_over_a_view_updates_the_view_alone);
+	tcase_add_test(c, scales_apply_to_matching_names);
+	tcase_add_test(c, parameters_added_later_get_their_state);
+	tcase_add_test(c, an_empty_store_may_change_its_type_later);
+	tcase_add_test(c, check_finite_refuses_nan_and_infinity);
+	tcase_add_test(c, options_out_of_range_are_refused);
+	tcase_add_test(c, backward_detects_a_saved_value_that_a_step_overwrote);
+	tcase_add_test(c, failed_allocations_change_nothing);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

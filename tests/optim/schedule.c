@@ -1,4 +1,4 @@
-/* Schedules at points that are known, and clipping. */
+/* Learning-rate schedules at points with known values, and clipping. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -6,7 +6,7 @@
 
 #define close_to(x, y) ck_assert_double_eq_tol(x, y, 1e-12)
 
-START_TEST(step)
+START_TEST(step_multiplies_by_gamma_every_n_steps)
 {
 	close_to(ebb_schedule_step(0, 30, 0.1), 1);
 	close_to(ebb_schedule_step(29, 30, 0.1), 1);
@@ -17,7 +17,7 @@ START_TEST(step)
 }
 END_TEST
 
-START_TEST(cosine)
+START_TEST(cosine_falls_from_1_to_last)
 {
 	close_to(ebb_schedule_cosine(0, 100, 0), 1);
 	close_to(ebb_schedule_cosine(50, 100, 0), 0.5);
@@ -33,7 +33,7 @@ START_TEST(cosine)
 }
 END_TEST
 
-START_TEST(warmup)
+START_TEST(warmup_rises_to_1)
 {
 	close_to(ebb_schedule_warmup(0, 5), 0.2);
 	close_to(ebb_schedule_warmup(3, 5), 0.8);
@@ -41,13 +41,13 @@ START_TEST(warmup)
 	close_to(ebb_schedule_warmup(1000, 5), 1);
 	close_to(ebb_schedule_warmup(0, 0), 1);
 	close_to(ebb_schedule_warmup(-3, 4), 0.25);
-	/* Composed */
+	/* Schedules multiply. */
 	close_to(ebb_schedule_warmup(1, 4) * ebb_schedule_cosine(1, 2, 0), 0.25);
 }
 END_TEST
 
-/* 0.1 * 10 - 1 is 0 where the product is rounded first; fused, it is 5.6e-17, and the peak would
- * come a step late. */
+/* 0.1 * 10 - 1 is 0 if the product is rounded first.  With a fused multiply-add it is 5.6e-17, and
+ * the peak would come a step late. */
 START_TEST(one_cycle_peaks_at_its_step)
 {
 	ck_assert_double_eq(ebb_schedule_one_cycle(0, 10, 0.1, 0, 0), 1);
@@ -55,9 +55,9 @@ START_TEST(one_cycle_peaks_at_its_step)
 }
 END_TEST
 
-/* PyTorch's OneCycleLR(max_lr=1, total_steps=10), and with pct_start=0.5, div_factor=10,
- * final_div_factor=100. */
-START_TEST(one_cycle)
+/* The values of PyTorch's OneCycleLR(max_lr=1, total_steps=10), and with pct_start=0.5,
+ * div_factor=10, final_div_factor=100. */
+START_TEST(one_cycle_equals_pytorch)
 {
 	const double standard[10] = {0.04, 0.52, 1.0, 0.9504846320134737, 0.8117456539497631,
 		0.6112620219362893, 0.38874197806371075, 0.18825834605023697, 0.049519367986526286,
@@ -111,7 +111,7 @@ static double grad(ebb_params *p, const char *name, int64_t i)
 	return ebb_at(ebb_grad_of(ebb_params_find(p, name)), i);
 }
 
-START_TEST(clipping_by_norm)
+START_TEST(clipping_by_norm_scales_all_gradients_alike)
 {
 	double norm = sqrt(9 + 0.25 + 16);
 	ebb_params *p = gradients(_i ? EBB_F64 : EBB_F32);
@@ -123,7 +123,7 @@ START_TEST(clipping_by_norm)
 	ck_assert_double_eq_tol(grad(p, "b.w", 0), 4 / (norm + 1e-6), 1e-7);
 	ck_assert_double_eq_tol(ebb_params_grad_norm(p), 1, 1e-6);
 	ck_assert_ptr_null(ebb_grad_of(ebb_params_find(p, "without")));
-	/* Of a view alone */
+	/* A view clips its own gradients only. */
 	ck_assert_double_eq_tol(
 		ebb_clip_grad_norm(ebb_params_sub(p, "b"), 0.5), 4 / (norm + 1e-6), 1e-7);
 	ck_assert_double_eq_tol(grad(p, "a", 0), 3 / (norm + 1e-6), 1e-7);
@@ -134,8 +134,9 @@ START_TEST(clipping_by_norm)
 }
 END_TEST
 
-/* Squares of the gradients leave the range of a double, the factor that of a float. */
-START_TEST(clipping_gradients_of_any_magnitude)
+/* The squares of the gradients overflow or underflow a double, and the factor underflows a
+ * float. */
+START_TEST(clipping_by_norm_works_for_any_magnitude)
 {
 	static const struct {
 		ebb_dtype dtype;
@@ -166,7 +167,7 @@ START_TEST(clipping_gradients_of_any_magnitude)
 }
 END_TEST
 
-START_TEST(clipping_by_value)
+START_TEST(clipping_by_value_clamps_every_element)
 {
 	ebb_params *p = gradients(_i ? EBB_F64 : EBB_F32);
 
@@ -178,7 +179,7 @@ START_TEST(clipping_by_value)
 }
 END_TEST
 
-START_TEST(clipping_what_is_not_finite)
+START_TEST(clipping_by_norm_leaves_what_is_not_finite)
 {
 	const double bad[] = {NAN, INFINITY};
 
@@ -197,7 +198,7 @@ START_TEST(clipping_what_is_not_finite)
 }
 END_TEST
 
-START_TEST(clipping_to_nonsense)
+START_TEST(limits_that_are_not_positive_are_refused)
 {
 	const double bad[] = {0, -1, NAN};
 	ebb_params *p = gradients(EBB_F32);
@@ -221,18 +222,18 @@ int main(void)
 	Suite *s = suite_create("optim-schedule");
 	TCase *c = tcase_create("schedules");
 
-	tcase_add_test(c, step);
-	tcase_add_test(c, cosine);
-	tcase_add_test(c, warmup);
+	tcase_add_test(c, step_multiplies_by_gamma_every_n_steps);
+	tcase_add_test(c, cosine_falls_from_1_to_last);
+	tcase_add_test(c, warmup_rises_to_1);
 	tcase_add_test(c, one_cycle_peaks_at_its_step);
-	tcase_add_test(c, one_cycle);
+	tcase_add_test(c, one_cycle_equals_pytorch);
 	suite_add_tcase(s, c);
 	c = tcase_create("clipping");
-	tcase_add_loop_test(c, clipping_by_norm, 0, 2);
-	tcase_add_loop_test(c, clipping_gradients_of_any_magnitude, 0, 7);
-	tcase_add_loop_test(c, clipping_by_value, 0, 2);
-	tcase_add_test(c, clipping_what_is_not_finite);
-	tcase_add_test(c, clipping_to_nonsense);
+	tcase_add_loop_test(c, clipping_by_norm_scales_all_gradients_alike, 0, 2);
+	tcase_add_loop_test(c, clipping_by_norm_works_for_any_magnitude, 0, 7);
+	tcase_add_loop_test(c, clipping_by_value_clamps_every_element, 0, 2);
+	tcase_add_test(c, clipping_by_norm_leaves_what_is_not_finite);
+	tcase_add_test(c, limits_that_are_not_positive_are_refused);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,11 +1,11 @@
-/* What optimizers keep goes to archives and comes back, or is refused as a whole. */
+/* Optimizer state is saved in archives and loaded, or refused as a whole. */
 #include "tests/support/support.h"
 
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* One more step of a small model, with gradients that depend on k. */
+/* Takes a step of a small model, with gradients that depend on k. */
 static void step(ebb_tape *t, ebb_params *p, ebb_optim *o, int k)
 {
 	ebb_tensor *loss = ebb_full(t, EBB_SCALAR_SHAPE, 0);
@@ -56,7 +56,7 @@ static ebb_optim *make(int kind, ebb_params *p)
 	}
 }
 
-/* An optimizer's archive, written and read again. */
+/* The archive of an optimizer, written to a file and read again. */
 static ebb_archive *archive_of(ebb_optim *o, const char *prefix)
 {
 	ebb_archive *a = ebb_archive_new();
@@ -71,7 +71,7 @@ static ebb_archive *archive_of(ebb_optim *o, const char *prefix)
 	return a;
 }
 
-/* A checksum of all that the optimizer keeps. */
+/* A checksum of all entries of the optimizer. */
 static uint64_t state_of(ebb_optim *o)
 {
 	ebb_archive *a = archive_of(o, "");
@@ -108,7 +108,7 @@ static uint64_t state_of(ebb_optim *o)
 		ck_assert(state_of(o) == before_ && !ebb_optim_error(o));                          \
 	} while (0)
 
-START_TEST(a_taken_state_steps_as_the_first)
+START_TEST(a_loaded_optimizer_continues_bit_for_bit)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = model(1), *q = model(1);
@@ -195,7 +195,7 @@ START_TEST(another_optimizer_is_refused)
 }
 END_TEST
 
-/* A rate may change while a program runs; what an optimizer was made with may not. */
+/* The learning rate may change while a program runs; the options of an optimizer may not. */
 START_TEST(other_options_are_refused_and_named)
 {
 	ebb_params *p = model(1);
@@ -231,7 +231,7 @@ START_TEST(other_parameters_are_refused_and_named)
 	ebb_linear_new(wide, "b.fc", 4, 2);
 	shaped = ebb_adam(wide);
 	refused_take(shaped, a, "o.", "\"o.b.fc.weight.exp_avg\" is F32 [2,3], expected F32 [2,4]",
-		"\"o.empty.exp_avg\" is of no parameter");
+		"\"o.empty.exp_avg\" belongs to no parameter");
 	ebb_archive_free(a);
 	ebb_optim_free(o);
 	ebb_optim_free(renamed);
@@ -260,7 +260,7 @@ START_TEST(another_type_is_refused)
 }
 END_TEST
 
-/* Numbers that no optimizer has. */
+/* Numbers that no optimizer can have. */
 START_TEST(numbers_out_of_their_range_are_refused)
 {
 	ebb_params *p = ebb_params_new(1);
@@ -282,7 +282,7 @@ START_TEST(numbers_out_of_their_range_are_refused)
 		"\"w.step\" is -3", "\"w.lr_scale\" is inf",
 		"\"w.decay_scale\" is I64 [], expected F64");
 	ebb_archive_free(a);
-	/* The next step would count beyond any number. */
+	/* Counting the next step would overflow. */
 	a = ebb_archive_new();
 	ebb_archive_set_metadata(a, "optimizer", "sgd", NULL);
 	ebb_archive_add_i64(a, "steps", INT64_MAX, NULL);
@@ -295,7 +295,7 @@ START_TEST(numbers_out_of_their_range_are_refused)
 }
 END_TEST
 
-START_TEST(views_put_names_below_their_prefix)
+START_TEST(a_view_saves_names_relative_to_its_prefix)
 {
 	ebb_params *p = model(1), *q = ebb_params_new(2);
 	ebb_optim *o = ebb_adam(ebb_params_sub(p, "a")), *r;
@@ -331,7 +331,7 @@ START_TEST(failed_and_missing_optimizers_are_refused)
 }
 END_TEST
 
-/* The numbers are there, but not all of the moments. */
+/* The file is truncated: it has the numbers, but not all moments. */
 START_TEST(a_file_that_fails_while_it_is_read_fails_the_optimizer)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -357,8 +357,8 @@ START_TEST(a_file_that_fails_while_it_is_read_fails_the_optimizer)
 }
 END_TEST
 
-/* Whichever allocation fails: an error, and nothing is changed or lost. */
-START_TEST(without_memory_nothing_is_changed)
+/* Each allocation of saving fails in turn: an error is reported, and nothing leaks. */
+START_TEST(a_failed_allocation_fails_saving_and_leaks_nothing)
 {
 	ebb_params *p = model(1);
 	ebb_optim *o = ebb_adam(p);
@@ -401,16 +401,16 @@ int main(void)
 
 	suite_add_tcase(s, c);
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
-	tcase_add_loop_test(c, a_taken_state_steps_as_the_first, 0, KINDS);
+	tcase_add_loop_test(c, a_loaded_optimizer_continues_bit_for_bit, 0, KINDS);
 	tcase_add_test(c, names_are_those_of_pytorch);
 	tcase_add_test(c, another_optimizer_is_refused);
 	tcase_add_test(c, other_options_are_refused_and_named);
 	tcase_add_test(c, other_parameters_are_refused_and_named);
 	tcase_add_test(c, another_type_is_refused);
 	tcase_add_test(c, numbers_out_of_their_range_are_refused);
-	tcase_add_test(c, views_put_names_below_their_prefix);
+	tcase_add_test(c, a_view_saves_names_relative_to_its_prefix);
 	tcase_add_test(c, failed_and_missing_optimizers_are_refused);
 	tcase_add_test(c, a_file_that_fails_while_it_is_read_fails_the_optimizer);
-	tcase_add_test(c, without_memory_nothing_is_changed);
+	tcase_add_test(c, a_failed_allocation_fails_saving_and_leaks_nothing);
 	return run_suite(s);
 }
