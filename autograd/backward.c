@@ -1,16 +1,17 @@
 /*
- * backward.c - a sweep whose gradients are accumulated in variables and persistent tensors.
+ * backward.c - ebb_backward: a sweep that accumulates into the gradients of leaves.
  *
- * A persistent tensor's gradient is summed where it will stay, if there is none from an earlier
- * sweep: to be there only takes a flag, which is set when the whole sweep has succeeded.  A
- * large weight's may be there as its deferred (deferred.c).
+ * A leaf's gradient changes only after the whole sweep has succeeded.  If a persistent tensor has
+ * no gradient, the sweep uses the memory of its gradient as the accumulator, so that no copy is
+ * needed.  ebb_grad_of returns the gradient only when the flag EBB_F_HAS_GRAD is set, at the end.
+ * The gradient of a large weight may be a deferred outer product (tensor/product.c).
  */
 #include "autograd/internal.h"
 
 #include <string.h>
 
-/* Memory for the gradient of a persistent tensor, in the tensor's own order; it is written whole
- * before anybody sees it. */
+/* Allocates the gradient of a persistent tensor, in the tensor's memory order.  Its elements are
+ * uninitialised, and all are written before EBB_F_HAS_GRAD is set. */
 static bool make_grad(const ebb_sweep *s, ebb_tensor *persistent)
 {
 	ebb_error e = {0};
@@ -37,14 +38,16 @@ ebb_tensor *ebb_accumulation_target(const ebb_sweep *s, const ebb_tensor *x)
 	if (!s->accumulates || !persistent || (persistent->flags & EBB_F_HAS_GRAD) ||
 		(!persistent->grad && !make_grad(s, persistent)))
 		return NULL;
-	/* Another sweep may be filling it; the recording may read what was there before. */
+	/* The memory is in use if the gradient is the accumulator of a sweep in progress (holds is
+	 * not 0), or if this tape has a handle for it: an op has read the gradient of an earlier
+	 * sweep, and a node may have saved that value. */
 	if (persistent->grad->holds || ebb_imported(&s->t->ctx, persistent->grad))
 		return NULL;
 	return persistent->grad;
 }
 
-/* The gradient of leaf n in the memory order of what it will be added to, or handed out as; NULL
- * if there is no memory. */
+/* The gradient of leaf n, in the memory order of the gradient that it will be added to, or of the
+ * leaf.  NULL: the tape has failed. */
 static ebb_tensor *arrange(ebb_sweep *s, ebb_node *n)
 {
 	ebb_tape *t = s->t;
@@ -54,8 +57,8 @@ static ebb_tensor *arrange(ebb_sweep *s, ebb_node *n)
 
 	ebb_open_frame(t, &frame, n->site, NULL, false);
 	g = ebb_same_memory(*slot, like) ? *slot : ebb_linear_dense_like(t, *slot, like, s->site);
-	/* A variable's gradient is handed to its user: it must not be somebody else's tensor as
-	 * well. */
+	/* A variable keeps this tensor as its gradient, which later sweeps add to in place: no
+	 * other tensor may share its memory. */
 	if (g && like == n->out && !persistent && !ebb_is_sole(g))
 		g = ebb_linear_copy(t, g, s->site);
 	if (g && g != *slot) {
@@ -65,7 +68,8 @@ static ebb_tensor *arrange(ebb_sweep *s, ebb_node *n)
 	return g;
 }
 
-/* Leaves' gradients in the leaves' memory order, and memory to put them in: all that can fail. */
+/* Does everything in the accumulation that can fail: brings gradients into the right memory order,
+ * and allocates new gradients. */
 static bool prepare_accumulation(ebb_sweep *s)
 {
 	ebb_tape *t = s->t;
@@ -89,6 +93,7 @@ static bool prepare_accumulation(ebb_sweep *s)
 	return true;
 }
 
+/* g becomes the gradient of the variable x. */
 static void keep_grad(ebb_tape *t, ebb_tensor *x, ebb_tensor *g)
 {
 	if (x->grad)
@@ -100,6 +105,7 @@ static void keep_grad(ebb_tape *t, ebb_tensor *x, ebb_tensor *g)
 	t->grads[t->ngrads++] = (ebb_kept_grad){x, g};
 }
 
+/* Accumulates into the gradients of all leaves; cannot fail. */
 static void accumulate_leaves(ebb_sweep *s)
 {
 	ebb_tape *t = s->t;
@@ -115,7 +121,8 @@ static void accumulate_leaves(ebb_sweep *s)
 		if (persistent && g == persistent->grad) {
 			persistent->flags |= EBB_F_HAS_GRAD;
 		} else if (ebb_accumulated(leaf) || (persistent && persistent->grad->holds)) {
-			/* An outer sweep that sums there will say so when it is done. */
+			/* With holds > 0, the gradient is the accumulator of an outer sweep, which
+			 * sets EBB_F_HAS_GRAD at its end. */
 			ebb_present(leaf->grad->storage);
 			ebb_linear_accumulate(leaf->grad, g);
 		} else if (persistent) {

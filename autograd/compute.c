@@ -23,7 +23,7 @@ bool ebb_check_same_type(ebb_call *c, int i, const char *a, int j, const char *b
 	assert(c->t);
 	if (!c->in[i] || !c->in[j] || c->in[i]->dtype == c->in[j]->dtype)
 		return true;
-	ebb_call_fail(c, EBB_BAD_DTYPE, "types do not promote: %s is %s, %s is %s", a,
+	ebb_call_fail(c, EBB_BAD_DTYPE, "%s is %s, %s is %s; expected the same type", a,
 		ebb_describe(c->in[i], x, sizeof x), b, ebb_describe(c->in[j], y, sizeof y));
 	return false;
 }

@@ -1,23 +1,24 @@
 /*
- * give.c - the gradients that a rule gives, and how the sweep adds them up.
+ * give.c - the contributions of a vjp, and how the sweep adds them to the accumulators.
  *
- * A rule's gifts are noted while it runs, and added in the order in which they were given when
- * it has returned, while its frame and its view are still open; while gradients are recorded, at
- * once.  A first one is moved into the accumulator (or written where it will be accumulated); a
- * later one is added in place only where the accumulator alone holds the buffer.
+ * ebb_give appends a contribution to a list while the vjp runs.  When the vjp has returned, and
+ * while its frame and its view are still open, ebb_add_given adds them in the order of the ebb_give
+ * calls.  (While gradients are recorded, ebb_give adds at once.)  The first contribution moves into
+ * the accumulator without a copy, or is written into the gradient of a leaf.  A later one is added
+ * in place if nothing but the accumulator uses its memory, else the sum is a new tensor.
  */
 #include "autograd/compute.h"
 
 #include <string.h>
 
-/* ---- What a rule may ask and give ------------------------------------------------------------ */
+/* ---- The functions that a vjp calls ---------------------------------------------------------- */
 
 bool ebb_wants(const ebb_vjp *v, int k)
 {
 	return k >= 0 && k < v->nin && v->wanted[k];
 }
 
-/* Room for more gifts; false: no memory, and the tape has failed. */
+/* Doubles the capacity of the list.  False: no memory, and the tape has failed. */
 static bool grow(ebb_vjp *v)
 {
 	ebb_visit *w = v->visit;
@@ -25,7 +26,7 @@ static bool grow(ebb_vjp *v)
 	ebb_storage *larger = ebb_pool_take(&v->t->ctx.pool, 2 * size);
 
 	if (!larger) {
-		ebb_no_memory(v->t, NULL, "the gradients given", 2 * size);
+		ebb_no_memory(v->t, NULL, "a vjp's list of gradients", 2 * size);
 		return false;
 	}
 	memcpy(ebb_storage_data(larger), w->given, size);
@@ -37,7 +38,9 @@ static bool grow(ebb_vjp *v)
 	return true;
 }
 
-/* A gift keeps its tensor until it is added.  What the view shows stays as long as the view. */
+/* The list of contributions holds each tensor until the tensor is added.  A dropped tensor that the
+ * open view makes readable (EBB_F_SHOWN) needs no hold, because the view is closed after
+ * ebb_add_given. */
 static void keep(ebb_tensor *g)
 {
 	if (g && !(g->flags & EBB_F_SHOWN))
@@ -50,7 +53,7 @@ static void let_go(ebb_tensor *g)
 		ebb_unhold(g);
 }
 
-/* Notes a gift of a kind; NULL: the tape has failed. */
+/* Appends a contribution to the gradient of input k.  NULL: the tape has failed. */
 static inline ebb_gift *note(
 	ebb_vjp *v, ebb_gift_kind kind, int k, ebb_tensor *g, ebb_tensor *other)
 {
@@ -69,8 +72,8 @@ static inline ebb_gift *note(
 	return e;
 }
 
-/* Whether x broadcasts to g, so that g can be summed to x's shape; same: it has that shape
- * already. */
+/* Whether x broadcasts to g's shape, so that g can be summed to x's shape.  *same: the shapes
+ * agree. */
 static bool broadcasts_to(const ebb_tensor *x, const ebb_tensor *g, bool *same)
 {
 	int lead = g->ndim - x->ndim;
@@ -104,17 +107,19 @@ void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 			return;
 	}
 	if (!broadcasts_to(x, g, &same))
-		ebb_fail(t, EBB_BAD_SHAPE, NULL, "gave input %d (%s) a gradient of %s", k,
+		ebb_fail(t, EBB_BAD_SHAPE, NULL,
+			"give: input %d (%s) does not broadcast to its gradient (%s)", k,
 			ebb_describe(x, a, sizeof a), ebb_describe(g, b, sizeof b));
 	else if (!t->anomaly || t->anomaly->gradient(v, k, g))
 		note(v, same ? EBB_GIFT_WHOLE : EBB_GIFT_TO_SUM, k, g, NULL);
-	/* What adding records lies behind what the rule has recorded so far: a second sweep adds
-	 * in the order of giving. */
+	/* While gradients are recorded, each contribution is added at once.  The additions are then
+	 * recorded in the order of the ebb_give calls, so that a second-order sweep always adds in
+	 * the same order. */
 	if (v->recording)
 		ebb_add_given(v->visit, v);
 }
 
-/* Whether g is the gradient of such a part of x. */
+/* Whether g has the type and shape of the part p of x, and p lies within x. */
 static bool is_part(const ebb_tensor *x, const ebb_tensor *g, const ebb_selection *p)
 {
 	const ebb_tensor *index = p->index;
@@ -145,8 +150,8 @@ static void fail_part(
 		snprintf(which, sizeof which, "start %lld, step %lld", (long long)p->start,
 			(long long)p->step);
 	ebb_fail(t, EBB_BAD_SHAPE, NULL,
-		"gave input %d (%s) a gradient of %s as that of a part along axis %d: %s", k,
-		ebb_describe(x, a, sizeof a), ebb_describe(g, b, sizeof b), p->axis, which);
+		"give_part: the part of input %d (%s) along axis %d does not fit a gradient %s: %s",
+		k, ebb_describe(x, a, sizeof a), p->axis, ebb_describe(g, b, sizeof b), which);
 }
 
 bool ebb_give_part(ebb_vjp *v, int k, ebb_tensor *g, ebb_selection part)
@@ -175,7 +180,7 @@ bool ebb_give_part(ebb_vjp *v, int k, ebb_tensor *g, ebb_selection part)
 	return true;
 }
 
-/* Whether a gift for the same node as input k's is waiting. */
+/* Whether the list has a contribution to the same accumulator as input k's. */
 static bool is_waiting(const ebb_vjp *v, int k)
 {
 	for (int i = 0; i < v->visit->count; i++)
@@ -184,8 +189,8 @@ static bool is_waiting(const ebb_vjp *v, int k)
 	return false;
 }
 
-/* The persistent tensor that the gradient of input k would be summed in, if nothing else reached
- * it yet and no rule has been handed the memory; else NULL. */
+/* The persistent gradient that would be the accumulator of input k, if the input has no
+ * contribution yet and the vjp computes no gradient in that memory; else NULL. */
 static ebb_tensor *free_place(const ebb_vjp *v, int k)
 {
 	if (!ebb_wants(v, k) || v->visit->place ||
@@ -207,7 +212,8 @@ ebb_tensor *ebb_new_gradient(ebb_call *c, ebb_vjp *v, int k)
 	return ebb_new_view(c, place, ebb_shape_of(place), place->strides, 0);
 }
 
-/* Below this many elements a product costs nothing; and so many times smaller deferred must be. */
+/* A product is deferred only if it has at least LARGE elements, and at least SMALLER times as many
+ * elements as both operands together. */
 enum { LARGE = 1 << 20, SMALLER = 8 };
 
 bool ebb_is_outer(int64_t rows, int64_t out, int64_t in)
@@ -240,27 +246,33 @@ bool ebb_give_outer(ebb_vjp *v, int k, ebb_tensor *a, ebb_tensor *b)
 
 /* ---- Accumulators ---------------------------------------------------------------------------- */
 
+/* Whether the accumulator's tensor g may be added to in place. */
 static bool may_add_to(const ebb_tensor *g)
 {
 	return ebb_owns_gradient(g) && (g->flags & EBB_F_DENSE);
 }
 
-/* Where the first contribution to x's gradient goes; NULL: into a tensor of its own. */
+/* The persistent gradient that becomes the accumulator of x, into which the first contribution g is
+ * written.  NULL: another tensor becomes the accumulator. */
 static ebb_tensor *place_for(ebb_visit *w, const ebb_tensor *x, const ebb_tensor *g)
 {
 	ebb_tensor *place = ebb_accumulation_target(w->sweep, x);
 
-	/* A rule computes something else there, or what it gives is another view of that. */
+	/* If ebb_new_gradient has made a view of place for the vjp, the only contribution that may
+	 * be accumulated in place is this view. */
 	return place && place == w->place &&
 	                       (!g || g->data != place->data || !ebb_same_memory(g, place))
 	               ? NULL
 	               : place;
 }
 
+/* Sets the accumulator to the first contribution g.  If place is not NULL, copies g into this
+ * persistent gradient, which becomes the accumulator. */
 static void move_in(ebb_visit *w, ebb_tensor **slot, ebb_tensor *g, ebb_tensor *place)
 {
 	if (!place) {
-		/* What lies in a persistent gradient's memory changes with that. */
+		/* g shares the memory of the persistent gradient w->place, which will be
+		 * overwritten. */
 		if (w->place && g->storage == w->place->storage)
 			g = ebb_linear_copy(w->sweep->t, g, NULL);
 		if (g)
@@ -278,7 +290,8 @@ static void add_whole(ebb_visit *w, ebb_tensor **slot, const ebb_tensor *x, ebb_
 {
 	ebb_tape *t = w->sweep->t;
 
-	/* Its memory goes with this node. */
+	/* g is a dropped tensor that the view makes readable; its memory is freed when the sweep
+	 * has passed the node. */
 	if ((g->flags & EBB_F_SHOWN) && !(g = ebb_linear_copy(t, g, NULL)))
 		return;
 	if (!*slot) {
@@ -295,7 +308,8 @@ static void add_whole(ebb_visit *w, ebb_tensor **slot, const ebb_tensor *x, ebb_
 	}
 }
 
-/* g, the newest handle of the running frame, belongs to its accumulator from now on. */
+/* Removes g, one of the newest handles of the open frame, from the list of live handles.  Then only
+ * the accumulator holds g, so that later contributions are added in place. */
 static void take_from_frame(ebb_tape *t, ebb_tensor *g)
 {
 	int64_t i = t->ctx.nlive - 1;
@@ -308,8 +322,9 @@ static void take_from_frame(ebb_tape *t, ebb_tensor *g)
 	ebb_unhold(g);
 }
 
-/* The accumulator for parts of x, in memory that it alone holds, row-major if rows.  empty: it
- * is all zero. False: the tape has failed. */
+/* Makes sure that parts can be added to x's accumulator in place: the accumulator exists, nothing
+ * else uses its memory, and it is row-major if rows.  *empty: the accumulator is new, and all its
+ * elements are zero.  False: the tape has failed. */
 static bool open_accumulator(
 	ebb_visit *w, ebb_tensor **slot, const ebb_tensor *x, bool rows, bool *empty)
 {
@@ -340,7 +355,7 @@ static bool open_accumulator(
 	return true;
 }
 
-/* acc += g at the index along an axis, both row-major. */
+/* acc[.., index, ..] += g along an axis, both row-major. */
 static void add_indexed(ebb_tensor *acc, int axis, const ebb_tensor *index, const ebb_tensor *g)
 {
 	const int64_t *at = (const int64_t *)(const void *)index->data;
@@ -353,7 +368,7 @@ static void add_indexed(ebb_tensor *acc, int axis, const ebb_tensor *index, cons
 		RUN(g, gather_acc, s.outer, s.len, s.inner, count, g->data, at, acc->data);
 }
 
-/* acc += g at start, start + step, .. along an axis; empty: acc is zero, and the part is copied. */
+/* acc += g at start, start + step, .. along an axis.  empty: acc is zero, and g is copied. */
 static void add_range(ebb_tensor *acc, const ebb_selection *p, const ebb_tensor *g, bool empty)
 {
 	size_t size = ebb_dtype_size((ebb_dtype)g->dtype);
@@ -364,7 +379,7 @@ static void add_range(ebb_tensor *acc, const ebb_selection *p, const ebb_tensor 
 		return;
 	at = acc->data + p->start * acc->strides[p->axis] * (int64_t)size;
 	memcpy(strides, acc->strides, sizeof strides);
-	/* With one element the step does not matter, and could overflow. */
+	/* With one element the step has no effect, and the product could overflow. */
 	if (g->shape[p->axis] > 1)
 		strides[p->axis] *= p->step;
 	if (empty)
@@ -382,7 +397,7 @@ static bool in_range(ebb_tape *t, const ebb_tensor *index, const ebb_tensor *x, 
 
 	if (at >= 0)
 		ebb_fail(t, EBB_INVALID, NULL,
-			"give_part: index[%lld] is %lld, along axis %d of %s", (long long)at,
+			"give_part: index[%lld] is %lld, outside axis %d of %s", (long long)at,
 			(long long)((const int64_t *)(const void *)index->data)[at], axis,
 			ebb_describe(x, text, sizeof text));
 	return at < 0;
@@ -395,7 +410,8 @@ static void add_part(ebb_visit *w, ebb_tensor **slot, const ebb_tensor *x, const
 
 	if (!open_accumulator(w, slot, x, index != NULL, &empty))
 		return;
-	/* A part of what was given as a whole, at another place. */
+	/* If the vjp has passed the memory of g to ebb_give before, the accumulator may be that
+	 * memory. */
 	if (g->storage == (*slot)->storage && !(g = ebb_linear_copy(w->sweep->t, g, NULL)))
 		return;
 	if (!index)
@@ -405,8 +421,9 @@ static void add_part(ebb_visit *w, ebb_tensor **slot, const ebb_tensor *x, const
 		add_indexed(*slot, e->part.axis, index, g);
 }
 
-/* In the place that ebb_give_outer has found, unless a sweep inside the rule has accumulated there
- * since. */
+/* Adds an outer product.  The product is deferred in the persistent gradient, which was unused when
+ * the vjp called ebb_give_outer.  If an ebb_backward inside the vjp has used this gradient since,
+ * place is NULL and the product is computed. */
 static void add_outer(ebb_visit *w, ebb_tensor **slot, const ebb_tensor *x, const ebb_gift *e)
 {
 	const ebb_tensor *a = e->g, *b = e->other;
@@ -419,7 +436,7 @@ static void add_outer(ebb_visit *w, ebb_tensor **slot, const ebb_tensor *x, cons
 		product = ebb_linear_full_like(w->sweep->t, x, 0.0, NULL);
 	if (!product)
 		return;
-	/* Without memory for the deferred it is computed at once. */
+	/* Without memory for copies of the operands, the product is computed at once. */
 	if (!place || place->storage->handed_out ||
 		!ebb_keep_product(place->storage, (ebb_dtype)x->dtype, sizes, a->data, b->data,
 			ebb_flushes(a)))

@@ -1,9 +1,9 @@
-/* grad.c - a sweep whose gradients are handed to the caller. */
+/* grad.c - ebb_grad: a sweep that returns gradients to its caller. */
 #include "autograd/internal.h"
 
 #include <string.h>
 
-/* needed: bit 0, the node leads to a target; bit 1, it is one. */
+/* Fills s->needed for the nodes up to last, and sets s->first to the oldest target. */
 static bool mark_needed(ebb_sweep *s, int64_t last, int n, ebb_tensor **targets)
 {
 	ebb_tape *t = s->t;
@@ -34,7 +34,7 @@ static bool mark_needed(ebb_sweep *s, int64_t last, int n, ebb_tensor **targets)
 	return true;
 }
 
-/* The sweep had taken it out of the list. */
+/* Puts g, which ebb_close_frame has removed, back in the list of live handles. */
 static void list_again(ebb_tape *t, ebb_tensor *g)
 {
 	g->flags |= EBB_F_LISTED;
@@ -42,7 +42,8 @@ static void list_again(ebb_tape *t, ebb_tensor *g)
 	t->ctx.live[t->ctx.nlive++] = g;
 }
 
-/* The gradient of target i, as a tensor of the user's. */
+/* The gradient of the target x, for the caller of ebb_grad: the accumulator's tensor if nothing
+ * else uses its memory, else a copy; zeros if the sweep has not reached x. */
 static ebb_tensor *result(ebb_sweep *s, ebb_tensor *x)
 {
 	ebb_tape *t = s->t;
@@ -69,7 +70,8 @@ static ebb_tensor *result(ebb_sweep *s, ebb_tensor *x)
 	return mine;
 }
 
-/* The tensors to differentiate by, checked and on this tape. */
+/* Checks the tensors to differentiate by; targets[i] is x[i], or the tape's handle for a persistent
+ * x[i]. */
 static bool find_targets(const ebb_grad_args *a, const char *what, ebb_tensor **targets)
 {
 	ebb_tape *t = a->t;

@@ -1,9 +1,10 @@
 /*
  * linear.c - the linear ops that gradients themselves need.
  *
- * The sweep sums, arranges and copies gradients with them.  Their own gradients need no others:
- * add and expand give gy, which ebb_give sums by sum_to; sum_to gives gy expanded, dense gives
- * gy, copy a copy. So derivatives of any order stay within the engine.
+ * The sweep sums, reorders and copies gradients with these ops.  The vjps of these ops use only ops
+ * of this file, so that their derivatives of any order need no op of ops/.  The vjps of add, expand
+ * and dense pass gy to ebb_give; the sweep sums gy with sum_to if the input was broadcast.  The vjp
+ * of sum_to expands gy; the vjp of copy copies gy.
  */
 #include "autograd/compute.h"
 
@@ -70,7 +71,7 @@ ebb_tensor *ebb_linear_expand(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const
 	return ebb_record(&c, ebb_new_view(&c, x, shape, strides, 0));
 }
 
-/* ---- sum_to: x summed down to a shape that broadcasts to its own ----------------------------- */
+/* ---- sum_to: x summed to a shape that broadcasts to x's -------------------------------------- */
 
 static void sum_to_vjp(ebb_vjp *v)
 {
@@ -79,7 +80,7 @@ static void sum_to_vjp(ebb_vjp *v)
 static const ebb_op SUM_TO = {
 	.name = "sum_to", .vjp = sum_to_vjp, .takes = {EBB_STRIDED}, .gy_strided = true};
 
-/* Whether the shape broadcasts to x's; *changes: it is another one. */
+/* Whether the shape broadcasts to x's.  *changes: the two shapes differ. */
 static bool sums_to(const ebb_tensor *x, const ebb_shape *shape, bool *changes)
 {
 	int lead = x->ndim - shape->ndim;
@@ -130,7 +131,7 @@ ebb_tensor *ebb_linear_sum_to(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const
 	return ebb_record(&c, y);
 }
 
-/* ---- dense: x copied into one block of a given order ----------------------------------------- */
+/* ---- dense: x copied to a given memory order without gaps ------------------------------------ */
 
 static void dense_vjp(ebb_vjp *v)
 {
@@ -153,7 +154,8 @@ ebb_tensor *ebb_linear_dense(ebb_tape *t, ebb_tensor *x, ebb_order order, const 
 	uint16_t flag = ebb_order_flag(order);
 
 	if ((unsigned)order > EBB_STRIDED)
-		return ebb_call_fail(&c, EBB_INVALID, "there is no order number %d", (int)order);
+		return ebb_call_fail(
+			&c, EBB_INVALID, "%d is not a memory order (ebb_order)", (int)order);
 	if (!c.t || !flag || (x->flags & flag))
 		return c.t ? x : NULL;
 	if (order == EBB_DENSE)
@@ -181,7 +183,8 @@ static void copy_vjp(ebb_vjp *v)
 }
 static const ebb_op COPY = {.name = "copy", .vjp = copy_vjp};
 
-/* A product by 1, so that the tape's treatment of subnormal numbers holds for it as for a sum. */
+/* Multiplies by 1 instead of copying bytes: subnormal numbers are then flushed to zero as by an
+ * addition, if the tape flushes them. */
 ebb_tensor *ebb_linear_copy(ebb_tape *t, ebb_tensor *x, const char *site)
 {
 	ebb_call c = ebb_begin(t, &COPY, site, 1, &x);
@@ -192,7 +195,7 @@ ebb_tensor *ebb_linear_copy(ebb_tape *t, ebb_tensor *x, const char *site)
 	return ebb_record(&c, y);
 }
 
-/* ---- Without a gradient ---------------------------------------------------------------------- */
+/* ---- full: a constant, which has no derivative ----------------------------------------------- */
 
 static const ebb_op FULL = {.name = "full"};
 

@@ -1,4 +1,4 @@
-/* op.c - one call of an op: checking its inputs, making its result, recording it. */
+/* op.c - one call of an op: checking its inputs, creating its result, recording it as a node. */
 #include "autograd/internal.h"
 
 #include <string.h>
@@ -73,7 +73,7 @@ static ebb_tensor *new_storage(
 	return y;
 }
 
-/* Elements of a result, or -1 when the call has failed. */
+/* The number of elements of that shape; -1: the call has failed. */
 static int64_t count_of(ebb_call *c, ebb_shape shape, ebb_dtype dtype)
 {
 	int64_t count = ebb_checked_count(shape, dtype);
@@ -81,7 +81,8 @@ static int64_t count_of(ebb_call *c, ebb_shape shape, ebb_dtype dtype)
 
 	if (count < 0)
 		ebb_call_fail(c, EBB_BAD_SHAPE,
-			"a result of %d axes, shape %s, is negative or too large", shape.ndim,
+			"a result of %d axes, shape %s, has a negative size or is too large",
+			shape.ndim,
 			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS
 				? ebb_shape_text(shape, text, sizeof text)
 				: "?");
@@ -128,8 +129,8 @@ ebb_tensor *ebb_new_like(ebb_call *c, const ebb_tensor *x)
 	return y;
 }
 
-/* Whether this call's input k is read by nobody else, and neither a gradient nor the other run of a
- * checkpoint will want it. */
+/* Whether the result of this call may overwrite input k: the call is the only reader of the input's
+ * memory, and neither a gradient nor a run of a checkpoint will read the input later. */
 static bool is_last_reader(const ebb_call *c, int k)
 {
 	const ebb_tape *t = c->t;
@@ -143,7 +144,7 @@ static bool is_last_reader(const ebb_call *c, int k)
 	return (x->flags & EBB_F_COMPUTED) && (x->flags & EBB_F_DENSE) && ebb_is_sole(x);
 }
 
-/* A result in the memory of input k, which it is the last to read. */
+/* A result in the memory of input k; only if is_last_reader(c, k). */
 static ebb_tensor *take_over(ebb_call *c, int k, ebb_shape shape, const int64_t *strides)
 {
 	ebb_tensor *x = c->in[k], *y = ebb_new_view(c, x, shape, strides, 0);
@@ -213,9 +214,10 @@ void *ebb_scratch(ebb_call *c, size_t size)
 			c->scratch[i] = ebb_pool_take(&c->t->ctx.pool, size);
 			if (c->scratch[i])
 				return ebb_storage_data(c->scratch[i]);
-			break;
+			ebb_call_fail(c, EBB_NO_MEMORY, "no memory for scratch (%zu bytes)", size);
+			return NULL;
 		}
-	ebb_call_fail(c, EBB_NO_MEMORY, "no memory for scratch (%zu bytes)", size);
+	ebb_call_fail(c, EBB_INVALID, "ebb_scratch: a call has at most %d blocks", EBB_MAX_SAVED);
 	return NULL;
 }
 
@@ -243,7 +245,7 @@ void ebb_save(ebb_call *c, ebb_tensor *x)
 		c->saved[c->nsaved++] = x;
 }
 
-/* ---- After it -------------------------------------------------------------------------------- */
+/* ---- After the computation ------------------------------------------------------------------- */
 
 ebb_node *ebb_push_node(ebb_tape *t, const ebb_op *op, const char *site, int nin, int nsaved)
 {
@@ -296,8 +298,8 @@ void ebb_consume(ebb_node *n)
 		ebb_unref_saved(n->saved[k]->storage);
 }
 
-/* What the gradients that will be asked for read; all: what any of them would, as a result that is
- * made again may read that. */
+/* The set of tensors that the gradients of this call read.  Only inputs with a history have a
+ * gradient.  all: as if every input had one, because .recompute may read any tensor in .reads. */
 static unsigned reads_of(const ebb_call *c, bool all)
 {
 	unsigned reads = 0;
@@ -308,7 +310,7 @@ static unsigned reads_of(const ebb_call *c, bool all)
 	return reads;
 }
 
-/* A node refers to it: its struct may not be handed out again, nor its value added to. */
+/* A node refers to x from now on, so that x's struct must not be recycled when x is dropped. */
 static ebb_tensor *lasting(ebb_tensor *x)
 {
 	if (x)
@@ -316,7 +318,9 @@ static ebb_tensor *lasting(ebb_tensor *x)
 	return x;
 }
 
-/* n, just recorded, reads these of its inputs: what a maker reads stays in memory. */
+/* Makes n, just recorded, a saver of the inputs that its gradients read, and notes their versions.
+ * ebb_keep keeps the inputs of a maker in memory, so that a recomputation never needs another
+ * recomputation. */
 static void save_inputs(ebb_node *n)
 {
 	for (int k = 0; k < n->nin; k++) {
@@ -352,7 +356,8 @@ static bool push(ebb_call *c, ebb_tensor *y)
 	n->out = lasting(y);
 	n->attrs = attrs;
 	n->saves_inputs = t->anomaly;
-	/* A result in another's memory cannot be made again there. */
+	/* Only a result with a storage of its own can be recomputed; a view's storage is its
+	 * base's. */
 	n->makes = c->op->recompute && !t->anomaly && y->storage->pool &&
 	           y->storage->readers == 1 && !y->storage->savers;
 	n->reads = reads_of(c, n->makes);
@@ -384,13 +389,15 @@ ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y)
 		c->t = NULL;
 		return NULL;
 	}
-	/* Unless what is recorded is another's view of it. */
+	/* The storage shrinks to the result.  If y is a view of the result of ebb_new_within, both
+	 * are readers, and the storage keeps its size. */
 	if (c->shrinks && y->storage->readers == 1 && !y->storage->savers)
 		ebb_storage_trim(
 			y->storage, (size_t)y->count * ebb_dtype_size((ebb_dtype)y->dtype));
 	if (c->start && t->watch)
 		t->watch->ran(c, y);
-	/* What a gradient computes on its way may be masked: what it gives is looked at. */
+	/* An intermediate value of a vjp may be infinite and be masked out later.  Anomaly
+	 * detection checks the contributions of a vjp instead (ebb_give). */
 	if (t->anomaly && !t->frame && !t->anomaly->result(c, y))
 		return NULL;
 	y->flags |= EBB_F_COMPUTED;
@@ -402,7 +409,7 @@ ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y)
 	}
 	if (t->watch)
 		t->watch->recorded(c, y, pushed);
-	/* The node holds what it saved; nobody else may read it. */
+	/* Only the node, as a saver, keeps a saved tensor's value from now on. */
 	for (int k = 0; k < c->nsaved; k++)
 		ebb_drop_value(c->saved[k]);
 	c->t = NULL;

@@ -1,21 +1,25 @@
 /*
- * recompute.c - results whose memory goes before the gradients that read them, and which their
- * nodes make again.
+ * recompute.c - results that are freed in the forward pass and recomputed in the sweep.
  *
- * A node of an op with .recompute is the maker of its result's storage: the memory goes when
- * nobody may read the value any more, and the savers of the storage wait.  The sweep, when it
- * comes to one of them, has the value made again, and reads it until the sweep has passed the
- * maker.  What is made again reads only what is in memory: a maker keeps the values that it
- * reads, so that one is never made from another.
+ * A node of an op with .recompute is the maker of its result's storage.  When no handle can read
+ * the result any more, its memory is freed, although savers (nodes whose gradients read it)
+ * remain: the value is absent.  Before the sweep runs the vjp of a saver, the maker recomputes
+ * the value.  The sweep is then a reader of the value until it has passed the maker, which is
+ * older than all savers.
+ *
+ * While a maker exists, the values that its recomputation reads are in memory (save_inputs calls
+ * ebb_keep), so that one recomputation never needs another.
  */
 #include "autograd/internal.h"
 
-/* Whether n could make its result again, if it is gone. */
+/* Whether n is still the maker of its result's storage; ebb_keep and ebb_overwrite end this
+ * role. */
 static bool is_maker(const ebb_node *n)
 {
 	return n->makes && n->out->storage->of.maker == n;
 }
 
+/* The sweep is no longer a reader of the recomputed value s. */
 static void unread(ebb_tape *t, ebb_storage *s)
 {
 	ebb_storage **at = &t->made;
@@ -61,18 +65,21 @@ bool ebb_make_again(ebb_storage *s)
 	if (!ebb_saved_values_stand(t, n, n->site))
 		return false;
 	if (!ebb_storage_refill(s)) {
-		ebb_no_memory(t, n->site, "a result that is made again", s->bytes);
+		ebb_no_memory(t, n->site, "a recomputed result", s->bytes);
 		return false;
 	}
 	ebb_ref(s);
 	s->made = true;
 	s->next = t->made;
 	t->made = s;
+	for (int k = 0; k < n->nin; k++)
+		assert(!ebb_reads(n, k) || n->in[k]->storage->presence != EBB_ABSENT);
 	if (ebb_open_view(n, &w, &v, true)) {
 		t->ctx.flushed = n->flushed;
 		n->op->recompute(&v);
 		t->ctx.flushed = flushed;
-		/* It may have written through ebb_data_mutable: still the same value. */
+		/* .recompute may have called ebb_data_mutable, which increments the version and
+		 * ends the role of the maker.  Neither is meant, because the value is the same. */
 		s->version = n->out_version;
 		s->of.maker = n;
 		ebb_close_view(n, &w);
@@ -88,7 +95,8 @@ bool ebb_make_readable(const ebb_sweep *s, ebb_node *n)
 	for (int k = 0; k < n->nin; k++)
 		if (ebb_reads(n, k) && !ebb_present(n->in[k]->storage))
 			return false;
-	/* Other savers than n still find it when n is consumed. */
+	/* A consumed node cannot recompute its result.  So if the sweep consumes n and the result
+	 * has other savers, the result must be in memory before. */
 	if (is_maker(n) && ((n->reads & EBB_OUT) || (s->consume && n->out->storage->savers)))
 		return ebb_present(n->out->storage);
 	return true;

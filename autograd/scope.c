@@ -1,4 +1,4 @@
-/* scope.c - names for what happens inside, and the end of what was made there. */
+/* scope.c - scopes: their names and paths, and the values that are dropped at their end. */
 #include "autograd/internal.h"
 
 #include <string.h>
@@ -30,8 +30,8 @@ void ebb_scopes_free(ebb_scope *s)
 	}
 }
 
-/* How much of name's beginning, in whole parts, is the end of path: "a.layer1.0" and
- * "layer1.0.conv1" share 8. */
+/* The length of the longest beginning of name that is also the end of path, in whole parts between
+ * dots: 8, for "layer1.0", with the path "a.layer1.0" and the name "layer1.0.conv1". */
 static size_t overlap(const char *path, const char *name)
 {
 	size_t n = strlen(path), best = 0;
@@ -77,7 +77,7 @@ ebb_scope *ebb_scope_inside(ebb_scope *parent, const char *name)
 	}
 	s->size = size;
 	s->parent = parent;
-	/* In order of first use, which is the order of depth. */
+	/* Children are in the order of first use, which is the order of depth in a model. */
 	for (end = &parent->children; *end; end = &(*end)->sibling)
 		;
 	*end = s;
@@ -92,7 +92,9 @@ void(ebb_scope_begin)(ebb_tape *t, const char *name, const char *site)
 		return;
 	if (!t->nopen && !t->nnodes)
 		ebb_ask_later(t);
-	/* Begin and end stay paired on a failed tape too. */
+	/* A tape that has failed opens scopes, too, so that each ebb_scope_end closes the scope of
+	 * its own ebb_scope_begin.  unopened counts the scopes that were not opened for lack of
+	 * memory, and the scopes inside them. */
 	s = t->unopened ? NULL : ebb_scope_inside(t->scope, name ? name : "");
 	if (!s || !ebb_grow(&t->open, &t->open_capacity, t->nopen + 1, sizeof *t->open)) {
 		if (!t->unopened)
@@ -124,7 +126,8 @@ ebb_tensor *(ebb_scope_end)(ebb_tape *t, ebb_tensor *y, const char *site)
 	for (int64_t i = kept; i < t->ctx.nlive; i++) {
 		ebb_tensor *x = t->ctx.live[i];
 
-		/* What a vjp gave inside a scope of its own is the sweep's until it has passed. */
+		/* If a vjp has opened the scope, its sweep may hold x as well, and drops x
+		 * later. */
 		if (x == y || x->holds > 1) {
 			t->ctx.live[kept++] = x;
 		} else if (!(x->flags & EBB_F_DROPPED)) {
@@ -139,7 +142,7 @@ ebb_tensor *(ebb_scope_end)(ebb_tape *t, ebb_tensor *y, const char *site)
 
 void ebb_release(ebb_tape *t, ebb_tensor *x)
 {
-	/* What a sweep holds, or shows to a rule, goes when the sweep lets go of it. */
+	/* If a sweep holds x as well, or shows a dropped x to a vjp, the sweep drops x later. */
 	if (!t || !x || x->tape != t || x->holds != 1 || !(x->flags & EBB_F_LISTED) ||
 		ebb_is_given(t, x))
 		return;

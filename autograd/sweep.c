@@ -1,9 +1,10 @@
 /*
- * sweep.c - the reverse sweep.
+ * sweep.c - the reverse sweep (backward pass).
  *
- * The tape is in topological order already: the sweep walks its nodes from the last to the
- * first, with one accumulator per node that has received a gradient.  Accumulators belong to
- * the sweep, so sweeps nest.
+ * The inputs of a node are older than the node, so that the tape is in topological order.  The
+ * sweep visits the nodes from the last to the first.  When it reaches a node, the gradient of the
+ * node's result is complete in the node's accumulator, because all nodes that read the result are
+ * younger.  Accumulators belong to the sweep, not to the tensors, so that sweeps nest.
  */
 #include "autograd/internal.h"
 
@@ -13,6 +14,8 @@
 
 bool ebb_is_needed(const ebb_sweep *s, int64_t node)
 {
+	/* The outer sweep visits the nodes older than base.  It has already reached node number
+	 * limit, and has passed all younger nodes. */
 	for (; node < s->base && s->outer; s = s->outer)
 		if (node >= s->limit)
 			return false;
@@ -65,7 +68,9 @@ void ebb_open_frame(ebb_tape *t, ebb_frame *f, const char *site, const char *op,
 	t->recording = create_graph;
 }
 
-/* Drops what was made inside, but for what accumulators hold. */
+/* Drops the handles that were created inside the frame.  A handle that an accumulator holds as well
+ * (holds > 1) is not dropped.  With create_graph it stays in the list of live handles; otherwise
+ * only the accumulator holds it. */
 void ebb_close_frame(ebb_tape *t, const ebb_frame *f)
 {
 	int64_t kept = f->live;
@@ -88,15 +93,18 @@ void ebb_close_frame(ebb_tape *t, const ebb_frame *f)
 	t->recording = f->recording;
 }
 
+/* Whether the gradient of n's input k is needed. */
 static bool is_wanted(const ebb_sweep *s, const ebb_node *n, int k)
 {
 	const ebb_tensor *x = n->in[k];
 
-	/* A persistent tensor that was a constant to this node may have become a leaf after it. */
+	/* A persistent tensor that was a constant in this call may have become a leaf after it:
+	 * then x->node > n->index. */
 	return x && x->node >= 0 && x->node < n->index && ebb_is_needed(s, x->node);
 }
 
-/* Whether the gradient of any input is; of few inputs which are. */
+/* Whether the gradient of any input is needed.  For a node of at most EBB_MAX_READS inputs, sets
+ * few[k] if the gradient of input k is needed. */
 static bool find_wanted(const ebb_sweep *s, const ebb_node *n, bool few[EBB_MAX_READS])
 {
 	bool any = false;
@@ -111,7 +119,7 @@ static bool find_wanted(const ebb_sweep *s, const ebb_node *n, bool few[EBB_MAX_
 	return any;
 }
 
-/* Runs n's rule with the gradient gy of its result, and adds what it gives. */
+/* Runs n's vjp with gy, the gradient of n's result, and adds its contributions. */
 static void apply_rule(ebb_sweep *s, ebb_node *n, ebb_tensor *gy, const bool *few)
 {
 	ebb_tape *t = s->t;
@@ -125,7 +133,7 @@ static void apply_rule(ebb_sweep *s, ebb_node *n, ebb_tensor *gy, const bool *fe
 	for (int k = 0; k < n->nin; k++)
 		view.wanted[k] = n->nin <= EBB_MAX_READS ? few[k] : is_wanted(s, n, k);
 	v.gy = gy;
-	/* An anomaly is told with its range. */
+	/* A message of anomaly detection names gy's range, so that gy must stay as it is. */
 	v.owns_gy = !s->create_graph && !t->anomaly && !asked_for && ebb_owns_gradient(gy);
 	v.recording = s->create_graph;
 	v.visit = &w;
@@ -140,6 +148,7 @@ static void apply_rule(ebb_sweep *s, ebb_node *n, ebb_tensor *gy, const bool *fe
 	ebb_close_view(n, &view);
 }
 
+/* Visits a node whose accumulator has a gradient.  False: the tape has failed. */
 static bool visit(ebb_sweep *s, ebb_node *n)
 {
 	ebb_tape *t = s->t;
@@ -181,7 +190,7 @@ void ebb_sweep_end(ebb_sweep *s)
 		ebb_unref(s->needed_memory);
 }
 
-/* The first contribution to y, or one more. */
+/* Adds gy (NULL: ones) to y's accumulator. */
 static void seed(ebb_sweep *s, ebb_tensor *y, ebb_tensor *gy)
 {
 	ebb_tensor **slot = ebb_accumulator_of(s, y->node);
@@ -297,7 +306,7 @@ bool ebb_sweep_check(
 		if ((*y)->count == 1)
 			return true;
 		ebb_fail(t, EBB_BAD_SHAPE, site,
-			"%s: y has %lld elements (%s); give .gy, or reduce it to one", what,
+			"%s: y has %lld elements (%s); pass .gy, or reduce y to one element", what,
 			(long long)(*y)->count, ebb_describe(*y, a, sizeof a));
 		return false;
 	}

@@ -1,4 +1,4 @@
-/* tape.c - the recording: its life, its nodes and handles, marks, modes. */
+/* tape.c - a tape: creation and reset, marks and rewinding, modes, and its leaves. */
 #include "autograd/internal.h"
 #include "kernels/kernels.h"
 
@@ -28,7 +28,7 @@ ebb_tape *ebb_tape_new(void)
 	return t;
 }
 
-/* Lets go of what was recorded from a mark on (or from the start). */
+/* Discards the nodes, the live handles and the variables' gradients from these numbers on. */
 static void forget(ebb_tape *t, int64_t nodes, int64_t live, int64_t grads)
 {
 	for (int64_t i = nodes; i < t->nnodes; i++)
@@ -43,7 +43,8 @@ static void forget(ebb_tape *t, int64_t nodes, int64_t live, int64_t grads)
 	t->nnodes = nodes;
 	t->ctx.nlive = live;
 	t->ngrads = grads;
-	t->ctx.spare = NULL; /* may lie in the part of the arena that goes */
+	t->ctx.spare =
+		NULL; /* recycled structs may lie in the part of the arena that is discarded */
 }
 
 void ebb_tape_reset(ebb_tape *t)
@@ -85,6 +86,7 @@ void ebb_tape_free(ebb_tape *t)
 
 /* ---- Marks ----------------------------------------------------------------------------------- */
 
+/* Whether nothing was created or recorded between the two marks. */
 static bool same_place(const ebb_mark *a, const ebb_mark *b)
 {
 	return a->arena == b->arena && a->live == b->live && a->grads == b->grads &&
@@ -96,7 +98,8 @@ ebb_mark ebb_tape_mark(const ebb_tape *t)
 	ebb_mark m = {0};
 	int64_t k;
 
-	/* Inside a gradient, structs are handed out again: such a mark never holds. */
+	/* Inside a frame, handles reuse older structs, so that a position in the arena does not
+	 * tell older handles from younger ones.  A mark taken there is never valid. */
 	if (!t || t->frame)
 		return m;
 	m.tape = t;
@@ -109,15 +112,16 @@ ebb_mark ebb_tape_mark(const ebb_tape *t)
 	m.tracked = t->ctx.ntracked;
 	m.generation = t->generation;
 	m.scope = t->nopen ? t->open[t->nopen - 1].serial : 0;
-	/* The start of an epoch is the end of the one before. */
+	/* A mark at the start of an epoch gets the number of the epoch before, because a rewind
+	 * that removes the newer epoch may leave the older one. */
 	for (k = t->nepochs - 1; k >= 0 && same_place(&m, &t->epochs[k].start); k--)
 		;
 	m.epoch = k < 0 ? 0 : t->epochs[k].number;
 	return m;
 }
 
-/* How many epochs are left when the tape is rewound to m; -1 if m is of a part that has been
- * forgotten. */
+/* The number of epochs that are left after a rewind to m; -1 if the part of the recording in which
+ * m was taken has been discarded. */
 static int64_t epochs_before(const ebb_tape *t, const ebb_mark *m)
 {
 	int64_t k = t->nepochs;
@@ -139,15 +143,14 @@ static int64_t epochs_before(const ebb_tape *t, const ebb_mark *m)
 	               : k;
 }
 
-/* False: the tape has failed, and nothing is forgotten. */
 bool ebb_rewind_to(ebb_tape *t, ebb_mark m)
 {
 	int64_t epochs = epochs_before(t, &m);
 
 	if (epochs < 0 || t->frame) {
 		ebb_fail(t, EBB_BAD_STATE, NULL,
-			"rewind: the mark is of a recording that was reset or rewound, or of "
-			"another tape or scope");
+			"rewind: the mark is of a recording that was reset or rewound, of another "
+			"tape or scope, or was taken or used inside a vjp");
 		return false;
 	}
 	if (!ebb_grow(&t->epochs, &t->epochs_capacity, epochs + 1, sizeof *t->epochs)) {
@@ -156,7 +159,8 @@ bool ebb_rewind_to(ebb_tape *t, ebb_mark m)
 	}
 	t->epochs[epochs] = (ebb_epoch){++t->rewinds, m};
 	t->nepochs = epochs + 1;
-	/* Handles of persistent tensors made before the mark may have become leaves after it. */
+	/* A persistent tensor's handle older than the mark may have become a leaf after the mark:
+	 * its node is discarded. */
 	for (int64_t i = 0; i < m.imported; i++)
 		if (t->ctx.imported[i]->node >= m.nodes)
 			t->ctx.imported[i]->node = -1;
@@ -221,7 +225,7 @@ void ebb_memory_reset_peak(ebb_tape *t)
 		t->ctx.pool.peak = t->ctx.pool.in_use;
 }
 
-/* ---- Stored tensors on this tape ------------------------------------------------------------- */
+/* ---- Persistent tensors on this tape --------------------------------------------------------- */
 
 ebb_tensor *ebb_import(ebb_tape *t, ebb_tensor *persistent, const char *site)
 {
@@ -273,7 +277,7 @@ ebb_tensor *ebb_usable(ebb_tape *t, ebb_tensor *x, const char *what, int k, cons
 
 /* ---- Leaves ---------------------------------------------------------------------------------- */
 
-/* Another handle on x's memory, without its history. */
+/* A new handle on x's memory, without x's history. */
 static ebb_tensor *alias(ebb_tape *t, ebb_tensor *x, const char *what, const char *site)
 {
 	ebb_tensor *y;

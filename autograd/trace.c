@@ -1,6 +1,6 @@
 /*
- * trace.c - what a checkpoint's two runs share: the tensors older than the run, which the first
- * run notes as they are read.
+ * trace.c - the tensors that both runs of a checkpoint read: those older than the run.  During the
+ * first run, ebb_begin lists each of them once.
  */
 #include "autograd/internal.h"
 

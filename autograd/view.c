@@ -1,8 +1,8 @@
 /*
- * view.c - what a rule sees of its node.
+ * view.c - the tensors of a node as its vjp sees them.
  *
- * What it did not declare to read is a shadow: shape but no data.  What it did declare, it can
- * read though its user has dropped it.
+ * In place of a tensor that the op does not declare in .reads, the vjp gets a shadow: a copy of the
+ * struct without data.  A tensor that the op declares can be read even if its user has dropped it.
  */
 #include "autograd/internal.h"
 
@@ -19,10 +19,11 @@ static ebb_tensor *show(ebb_tensor *x, bool declared, ebb_shown *s)
 		s->shadow.data = NULL;
 		return &s->shadow;
 	}
-	/* Where it is may have changed, though its maker be consumed by now. */
+	/* A recomputed value may lie in other memory than before. */
 	if (x->storage->pool)
 		x->data = x->storage->data + x->offset;
-	/* A sweep inside the rule may be done with it. */
+	/* A sweep inside the vjp may pass the maker and release the recomputed value: as a reader,
+	 * the view keeps the value in memory. */
 	if (x->storage->pool && x->storage->of.maker) {
 		s->read = x->storage;
 		ebb_ref(s->read);

@@ -1,7 +1,8 @@
 /*
- * arena.c - memory for structs that all go at once.
+ * arena.c - a bump allocator: structs that are all discarded at once, or from a mark on.
  *
- * After the first step of a loop an arena takes nothing from the system: its chunks are rewound.
+ * A rewind keeps the chunks, so that an arena takes no memory from the system after the first step
+ * of a loop.
  */
 #include "tensor/memory.h"
 

@@ -1,9 +1,10 @@
 /*
- * check.c - whether what storages and blocks say of themselves is so.
+ * check.c - for tests and debugging: whether the reference counts of storages and the sums of a
+ * pool are right.
  *
- * For tests and debugging: the counts of readers and savers, which are put aside meanwhile, are
- * compared with those that the caller counts in their place, and the pool's lists and sums with
- * the blocks.
+ * ebb_tally_begin saves the reference counts of all storages of a pool and sets them to 0.  The
+ * caller counts anew, from its handles and nodes.  ebb_tally_end compares both, restores the saved
+ * counts, and compares the pool's sums with its storages and blocks.
  */
 #include <stdlib.h>
 
@@ -18,7 +19,7 @@ bool ebb_tally_begin(ebb_tally *y, ebb_pool *p)
 		y->n += EBB_DESCRIPTORS;
 	if (!y->n)
 		return true;
-	/* Not through the hook: tests that count what it is asked for are not disturbed. */
+	/* calloc, not ebb_alloc, because tests count the calls of the allocation hook. */
 	y->readers = calloc(2 * (size_t)y->n, sizeof *y->readers);
 	if (!y->readers)
 		return false;

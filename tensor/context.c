@@ -1,5 +1,5 @@
-/* context.c - what a tape is to its tensors: its memory, its type and random numbers, and how
- * its kernels treat subnormal numbers. */
+/* context.c - the part of a tape that tensors need: its memory, its default type, its random
+ * generator, and its setting of subnormal numbers. */
 #include "tensor/internal.h"
 
 enum { FLUSHES_F32 = 1 << EBB_F32, FLUSHES_ALL = 1 << EBB_F32 | 1 << EBB_F64 };
@@ -37,7 +37,7 @@ ebb_dtype ebb_set_default_dtype(ebb_tape *t, ebb_dtype dtype)
 	if (!t)
 		return was;
 	if (dtype != EBB_F32 && dtype != EBB_F64)
-		ebb_fail(t, EBB_BAD_DTYPE, NULL, "set_default_dtype: F32 or F64 compute, got %s",
+		ebb_fail(t, EBB_BAD_DTYPE, NULL, "set_default_dtype: expected F32 or F64, got %s",
 			ebb_dtype_name(dtype));
 	else
 		ebb_context_of(t)->dtype = dtype;

@@ -1,9 +1,9 @@
-/* device.c - the processor as a device, and what there is to know of each type. */
+/* device.c - the CPU as a device, and the properties of the element types. */
 #include <string.h>
 
 #include "tensor/memory.h"
 
-/* Integers have no kernels of their own; those of F32 that take a type's size move them. */
+/* Integer types use kernels of the F32 table that only move elements and take the element size. */
 const ebb_dtype_traits ebb_dtypes[] = {
 	[EBB_DEFAULT] = {"default", 0, false, EBB_DEFAULT, ebb_kernels_f32},
 	[EBB_F32] = {"F32", sizeof(float), true, EBB_F64, ebb_kernels_f32},
@@ -29,7 +29,7 @@ static void copy(void *to, const void *from, size_t bytes)
 	memcpy(to, from, bytes);
 }
 
-/* A kernel returns when its work is done. */
+/* Does nothing, because a CPU kernel returns after its work is done. */
 static void sync(void)
 {
 }

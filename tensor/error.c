@@ -5,10 +5,10 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* Errors of several tapes and stores are told apart by when they happened. */
+/* The number of the next error in this process, by which ebb_earliest_error compares. */
 static uint64_t next_order(void)
 {
-	static atomic_ulong count; /* not 64 bits on machines that have no such atomics */
+	static atomic_ulong count; /* of long, because not every machine has 64-bit atomics */
 
 	return atomic_fetch_add_explicit(&count, 1, memory_order_relaxed) + 1;
 }
@@ -70,8 +70,8 @@ const ebb_error *ebb_earliest_error(int n, const ebb_error *const *e)
 {
 	const ebb_error *first = NULL;
 
-	/* Order 0 is that of the constant error for a NULL handle: the error that explains it
-	 * wins. */
+	/* The constant errors for NULL objects have the order 0; any error with an order is
+	 * preferred, because it may be the cause of the NULL. */
 	for (int i = 0; i < n; i++)
 		if (e[i] && e[i]->status != EBB_OK &&
 			(!first || (e[i]->order && (!first->order || e[i]->order < first->order))))

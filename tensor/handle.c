@@ -1,9 +1,11 @@
 /*
- * handle.c - the structs that users hold: where they come from, and when their value goes.
+ * handle.c - handles, the ebb_tensor structs that users hold: where they are allocated, and when
+ * their value is dropped.
  *
- * Outside debug mode handles lie in the tape's arena among its nodes, and a reset or a rewind
- * hands their memory out again.  In debug mode each lies in an arena that is never rewound, with
- * what made it beside it, and a reset or a rewind marks those it forgets as stale.
+ * Without debug mode, handles lie in the tape's arena beside its nodes, and their memory is reused
+ * after a reset or a rewind.  In debug mode, each handle lies in an arena that is never rewound,
+ * followed by the op and the line that created it; a reset or a rewind marks the discarded handles
+ * as stale.
  */
 #include <string.h>
 
@@ -13,7 +15,7 @@
 /* ---- Debug mode ------------------------------------------------------------------------------ */
 
 typedef struct tracked {
-	ebb_tensor x; /* first: a handle of a tape in debug mode is one of these */
+	ebb_tensor x; /* must be first: in debug mode, a handle is cast to this struct */
 	const char *op, *site;
 } tracked;
 

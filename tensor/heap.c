@@ -1,16 +1,17 @@
 /*
- * heap.c - where the pool takes large blocks from.
+ * heap.c - the large blocks of a pool.
  *
- * A heap is a few large regions, each cut into blocks that lie back to back: what one shape gives
- * back serves another, and neighbours that are free become one.  The search takes regions from the
- * oldest to the youngest, and the smallest sufficient block of a region, the lowest of equals.  A
- * region is made only when none of the older ones had room, so a step that starts with everything
- * free finds each block where the same step found it before, and needs no more.
+ * A heap is a few large regions.  Each region is divided into adjacent blocks, of which free
+ * neighbours are merged, so that memory freed by a tensor of one shape serves tensors of other
+ * shapes.  The search takes the regions from the oldest to the youngest, and in a region the
+ * smallest sufficient block, the lowest address among equals (best fit).  A new region is allocated
+ * only if no region has a sufficient block.  So a training step that starts with all blocks free
+ * gets the same addresses as the same step before, and takes no more memory.
  */
 #include "tensor/internal.h"
 
 struct ebb_region {
-	ebb_region *next; /* younger */
+	ebb_region *next; /* the next younger region */
 	ebb_block *free;
 	ebb_block *lowest;
 	char *memory;
@@ -42,8 +43,8 @@ static void unlink_free(ebb_block *b)
 	b->free = false;
 }
 
-/* Memory of at least so many bytes, or as many as would be wanted: rather a small region than
- * none. */
+/* Allocates a region for a block of that many bytes: half as large as all regions so far, if the
+ * system has that much memory, else just large enough. */
 static bool find_memory(ebb_pool *p, ebb_region *r, size_t bytes)
 {
 	size_t wanted = p->heap.reserved / 2 > LEAST_REGION ? p->heap.reserved / 2 : LEAST_REGION;
@@ -56,7 +57,7 @@ static bool find_memory(ebb_pool *p, ebb_region *r, size_t bytes)
 	return r->memory != NULL;
 }
 
-/* One free block from end to end. */
+/* Adds a region that is one free block of at least that many bytes.  NULL: no memory. */
 static ebb_region *add_region(ebb_pool *p, size_t bytes)
 {
 	ebb_region *r = ebb_alloc_zeroed(sizeof *r), **end = &p->heap.regions;
@@ -85,6 +86,7 @@ static ebb_region *add_region(ebb_pool *p, size_t bytes)
 	return r;
 }
 
+/* The smallest sufficient free block of a region, or NULL. */
 static ebb_block *best_of(const ebb_region *r, size_t bytes)
 {
 	ebb_block *best = NULL;
@@ -96,8 +98,8 @@ static ebb_block *best_of(const ebb_region *r, size_t bytes)
 	return best;
 }
 
-/* The block becomes its lower end.  The rest, unless it is next to nothing or there is no memory to
- * describe it, is another, in no list. */
+/* Shrinks b to that many bytes, and returns the rest as a block that is in no list.  NULL: the rest
+ * would be smaller than LEAST_REST, or there is no memory for a descriptor; b is unchanged. */
 static ebb_block *split(ebb_pool *p, ebb_block *b, size_t bytes)
 {
 	ebb_block *rest;
@@ -139,7 +141,7 @@ ebb_block *ebb_heap_take(ebb_pool *p, size_t bytes)
 	return b;
 }
 
-/* The upper of two neighbours becomes part of the lower. */
+/* Merges the upper of two adjacent blocks into the lower one. */
 static void merge(ebb_pool *p, ebb_block *lower, ebb_block *upper)
 {
 	assert(lower->above == upper && lower->data + lower->bytes + EBB_REDZONE == upper->data);

@@ -1,4 +1,4 @@
-/* hook.c - the allocation hook, and arrays that grow. */
+/* hook.c - the allocation hook, and growing arrays. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /*
- * import.c - a tape's handles for persistent tensors: one for each, found by its address.
+ * import.c - a tape's handles for persistent tensors: one for each tensor, in a hash table by its
+ * address.
  */
 #include <string.h>
 
@@ -33,7 +34,7 @@ ebb_tensor *ebb_imported(const ebb_context *c, const ebb_tensor *persistent)
 	return NULL;
 }
 
-/* Room for one more; at most half of the table is used. */
+/* Reserves memory for one more handle; at most half of the slots are used.  False: no memory. */
 static bool reserve(ebb_context *c)
 {
 	int64_t wanted = c->table_capacity ? c->table_capacity * 2 : 128;
@@ -60,8 +61,8 @@ ebb_tensor *ebb_import_new(ebb_tape *t, ebb_tensor *persistent)
 	ebb_context *c = ebb_context_of(t);
 	ebb_tensor *x;
 
-	/* It outlives the sweep that first meets it: never a recycled struct, nor one in the
-	 * list of a frame. */
+	/* The handle outlives the sweep that may create it: it is no recycled struct, and not in
+	 * the list of live handles, which ebb_close_frame cuts. */
 	if (!reserve(c) || !(x = ebb_handle_take(c)))
 		return NULL;
 	*x = *persistent;

@@ -1,5 +1,4 @@
-/* layout.c - shapes, strides, and which memory orders they amount to.  Axes of size 1 do not
- * count. */
+/* layout.c - shapes, strides and memory orders.  The stride of an axis of size 1 never matters. */
 #include "tensor/internal.h"
 
 int64_t ebb_checked_count(ebb_shape shape, ebb_dtype dtype)
@@ -9,7 +8,7 @@ int64_t ebb_checked_count(ebb_shape shape, ebb_dtype dtype)
 
 	if (shape.ndim < 0 || shape.ndim > EBB_MAX_DIMS)
 		return -1;
-	/* Strides count an axis of size 0 as 1: they must not overflow either. */
+	/* An axis of size 0 counts as 1, as in strides, which must not overflow either. */
 	for (int i = 0; i < shape.ndim; i++) {
 		empty |= shape.dims[i] == 0;
 		if (shape.dims[i] < 0 ||
@@ -21,7 +20,7 @@ int64_t ebb_checked_count(ebb_shape shape, ebb_dtype dtype)
 	return empty ? 0 : n;
 }
 
-/* The axes from the outermost to the innermost in memory, for one of the named orders. */
+/* The axes from the outermost to the innermost in memory, for row-major or channels-last order. */
 static void order_of(ebb_order order, int ndim, int *axes)
 {
 	int n = 0;
@@ -47,6 +46,7 @@ static void fill_strides(int ndim, const int64_t *shape, const int *axes, int64_
 	}
 }
 
+/* Whether the strides are those of a dense tensor with its axes in this order, outermost first. */
 static bool has_strides(int ndim, const int64_t *shape, const int64_t *strides, const int *axes)
 {
 	int64_t s = 1;
@@ -61,7 +61,7 @@ static bool has_strides(int ndim, const int64_t *shape, const int64_t *strides, 
 	return true;
 }
 
-/* By falling stride; equal strides keep their order. */
+/* The axes in the order of decreasing stride; axes of equal stride keep their order. */
 static void axes_by_stride(int ndim, const int64_t *strides, int *axes)
 {
 	for (int i = 0; i < ndim; i++) {
@@ -89,8 +89,7 @@ uint16_t ebb_layout_of(int ndim, const int64_t *shape, const int64_t *strides)
 		flags |= EBB_F_DENSE | EBB_F_CHANNELS_LAST;
 	if (!flags) {
 		axes_by_stride(ndim, strides, axes);
-		/* A size-1 axis may carry any stride: it must not disturb the order of the
-		 * others. */
+		/* has_strides skips axes of size 1, which may have any stride. */
 		if (has_strides(ndim, shape, strides, axes))
 			flags |= EBB_F_DENSE;
 	}

@@ -1,7 +1,7 @@
-/* life.c - when a value is in memory, and who may read or overwrite it. */
+/* life.c - the lifetime of values: when a value is in memory, and when its memory is reused. */
 #include "tensor/internal.h"
 
-/* ---- Values on a pool ------------------------------------------------------------------------ */
+/* ---- Storages of a pool ---------------------------------------------------------------------- */
 
 static ebb_storage *spare_storage(ebb_pool *p)
 {
@@ -20,6 +20,7 @@ static void give_storage(ebb_pool *p, ebb_storage *s)
 	p->spare_storages = s;
 }
 
+/* Counts the memory of s as in use. */
 static void count(ebb_pool *p, ebb_storage *s)
 {
 	EBB_UNPOISON(s->data, s->bytes);
@@ -28,6 +29,7 @@ static void count(ebb_pool *p, ebb_storage *s)
 		p->peak = p->in_use;
 }
 
+/* b becomes the memory of s. */
 static void attach(ebb_storage *s, ebb_pool *p, ebb_block *b)
 {
 	s->pool = p;
@@ -55,8 +57,8 @@ static ebb_storage *take_new(ebb_pool *p, size_t bytes, int size_class, size_t r
 	return s;
 }
 
-/* After the first step of a loop everything is found again: a small value in the free list of
- * its size class, the memory of a large one on the heap. */
+/* After the first step of a training loop no memory is taken from the system: a small storage comes
+ * from the free list of its size class, the memory of a large one from the heap's free blocks. */
 ebb_storage *ebb_pool_take(ebb_pool *p, size_t bytes)
 {
 	size_t rounded = 0;
@@ -74,7 +76,8 @@ ebb_storage *ebb_pool_take(ebb_pool *p, size_t bytes)
 	return s;
 }
 
-/* s, of which all else is as a new one's, waits for a value of its size. */
+/* Frees the memory of s: a small storage goes to the free list of its size class, the block of a
+ * large one to the heap.  All other members of s are those of a new storage. */
 static void wait_for_value(ebb_pool *p, ebb_storage *s)
 {
 	assert(p->in_use >= s->bytes);
@@ -90,6 +93,7 @@ static void wait_for_value(ebb_pool *p, ebb_storage *s)
 	give_storage(p, s);
 }
 
+/* Returns a storage without readers and savers to the pool. */
 static void end(ebb_storage *s)
 {
 	assert(!s->readers && !s->savers && !s->made);
@@ -103,8 +107,8 @@ static void end(ebb_storage *s)
 	give_storage(s->pool, s);
 }
 
-/* The value's memory waits under a descriptor of its own.  Without memory for that the value
- * stays. */
+/* Frees the memory of s, for which a free list needs another descriptor.  Without memory for a
+ * descriptor the value stays present. */
 static void become_absent(ebb_storage *s)
 {
 	ebb_storage *other = spare_storage(s->pool);
@@ -143,7 +147,7 @@ void ebb_storage_trim(ebb_storage *s, size_t bytes)
 	s->pool->in_use -= before - s->bytes;
 }
 
-/* ---- Values of persistent tensors ------------------------------------------------------------ */
+/* ---- Storages of persistent tensors ---------------------------------------------------------- */
 
 typedef struct persistent_value {
 	ebb_storage storage;
@@ -181,14 +185,15 @@ void ebb_storage_free(ebb_storage *s)
 	ebb_free(v, sizeof *v);
 }
 
-/* ---- The doors ------------------------------------------------------------------------------- */
+/* ---- Access to a value ----------------------------------------------------------------------- */
 
 bool ebb_make_present(ebb_storage *s)
 {
 	if (s->presence == EBB_PRODUCT) {
 		ebb_compute_product(s);
 	} else if (s->presence == EBB_ABSENT) {
-		/* A maker that is consumed has its value in memory if there are other savers. */
+		/* A consumed node is no maker; the sweep has recomputed its result before if there
+		 * are other savers (ebb_make_readable). */
 		assert(s->of.maker);
 		return s->of.maker && s->pool->make(s);
 	}
@@ -204,7 +209,7 @@ void ebb_overwrite(ebb_storage *s)
 		ebb_keep(s);
 }
 
-/* ---- Values that their nodes make again ------------------------------------------------------ */
+/* ---- Recomputed values ----------------------------------------------------------------------- */
 
 void ebb_set_maker(ebb_storage *s, struct ebb_node *n)
 {

@@ -1,4 +1,4 @@
-/* locale.c - text that no locale changes. */
+/* locale.c - text formatting that does not depend on the locale. */
 #include <locale.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -14,8 +14,8 @@ static void make_plain(void)
 	plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
 }
 
-/* The C locale for this thread; returns what was there, or 0 if the system has no memory for a
- * locale: then the program's own stays. */
+/* Sets this thread's locale to "C" and returns the former one.  0: the system had no memory for a
+ * locale, and the thread's locale is unchanged. */
 static locale_t enter(void)
 {
 	pthread_once(&once, make_plain);

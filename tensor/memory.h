@@ -1,8 +1,8 @@
 /*
  * memory.h - where memory comes from: devices, blocks, the pool and its heap, arenas.
  *
- * A block is a piece of a device's memory.  Descriptors of blocks lie apart from what they
- * describe, in the processor's memory.
+ * A block is a contiguous range of a device's memory.  Its descriptor, an ebb_block, lies apart
+ * from it, in the processor's memory.
  */
 #ifndef EBB_TENSOR_MEMORY_H
 #define EBB_TENSOR_MEMORY_H
@@ -11,7 +11,7 @@
 #include "kernels/sizes.h"
 #include "tensor/host.h"
 
-/* Memory that nobody may read now, for the address sanitizer. */
+/* For the address sanitizer: memory that must not be read or written now. */
 #if defined(__SANITIZE_ADDRESS__)
 #define EBB_ASAN 1
 #elif defined(__has_feature)
@@ -28,7 +28,7 @@
 #define EBB_UNPOISON(p, n) ((void)(p), (void)(n))
 #endif
 
-/* 1 in a build whose compiler announces its sanitizer: address, thread or memory. */
+/* 1 in a build with the address, thread or memory sanitizer, if the compiler has a macro for it. */
 #if defined(EBB_ASAN) || defined(__SANITIZE_THREAD__)
 #define EBB_SANITIZED 1
 #elif defined(__has_feature)
@@ -40,7 +40,7 @@
 #define EBB_SANITIZED 0
 #endif
 
-/* EBB_REDZONE: poisoned bytes behind each block's data, which the next block's begins after. */
+/* EBB_REDZONE: the number of poisoned bytes between a block's data and the next block's. */
 #ifdef EBB_ASAN
 enum { EBB_ALIGN = 64, EBB_POOL_CLASSES = 65, EBB_REDZONE = 64 };
 #else
@@ -52,7 +52,7 @@ static inline size_t ebb_align_up(size_t bytes)
 	return (bytes + EBB_ALIGN - 1) & ~(size_t)(EBB_ALIGN - 1);
 }
 
-/* The first cache line that begins at p or behind it. */
+/* The first address from p on that is a multiple of EBB_ALIGN. */
 static inline char *ebb_align_pointer(void *p)
 {
 	return (char *)p + (ebb_align_up((size_t)(uintptr_t)p) - (size_t)(uintptr_t)p);
@@ -67,26 +67,26 @@ typedef struct ebb_device {
 	void (*free)(void *p, size_t bytes);
 	/* Copies between this device's memory and the processor's, in either direction. */
 	void (*copy)(void *to, const void *from, size_t bytes);
-	/* Returns when all that was asked of the device is done. */
+	/* Waits until the device has finished all kernels and copies. */
 	void (*sync)(void);
-	/* The kernels that compute in a type. */
+	/* The table of kernels for an element type. */
 	const ebb_kernels *(*kernels)(ebb_dtype dtype);
 } ebb_device;
 
-/* Its memory passes the allocation hook. */
+/* The CPU.  Its memory comes from the allocation hook. */
 extern const ebb_device ebb_processor;
 
-/* What there is to know of a type: EBB_DEFAULT's row is zero. */
+/* The properties of an element type, by ebb_dtype; EBB_DEFAULT has the size 0. */
 typedef struct ebb_dtype_traits {
 	const char *name;
 	size_t size;           /* bytes of an element */
-	bool real;             /* computes, and is differentiated */
-	ebb_dtype accumulator; /* what sums of it are kept in */
+	bool real;             /* ops compute in it and differentiate it */
+	ebb_dtype accumulator; /* the type that sums of it are computed in */
 	const ebb_kernels *(*kernels)(void);
 } ebb_dtype_traits;
 extern const ebb_dtype_traits ebb_dtypes[];
 
-/* The processor's, without a call in between. */
+/* The CPU's kernels for an element type. */
 static inline const ebb_kernels *ebb_kernels_of(ebb_dtype dtype)
 {
 	return ebb_dtypes[dtype].kernels();
@@ -99,7 +99,7 @@ typedef struct ebb_chunk {
 	size_t size;
 } ebb_chunk;
 
-/* The processor's memory for structs, which all go at once. */
+/* A bump allocator for structs that are all discarded at once, or from a mark on. */
 typedef struct ebb_arena {
 	ebb_chunk *chunks;
 	int64_t count, capacity, current;
@@ -122,10 +122,10 @@ typedef struct ebb_pool ebb_pool;
 typedef struct ebb_block {
 	char *data;
 	size_t bytes;
-	uint8_t size_class;              /* or EBB_ON_HEAP */
-	bool free;                       /* on the heap alone */
-	struct ebb_block *next, *prev;   /* in a free list; prev on the heap alone */
-	struct ebb_block *below, *above; /* the neighbours on the heap, or NULL */
+	uint8_t size_class;              /* of a small block; EBB_ON_HEAP: a block of the heap */
+	bool free;                       /* used by the heap only */
+	struct ebb_block *next, *prev;   /* in a free list; prev is used by the heap only */
+	struct ebb_block *below, *above; /* the adjacent blocks of the heap, or NULL */
 	ebb_region *region;
 } ebb_block;
 
@@ -141,26 +141,29 @@ typedef struct ebb_storage ebb_storage;
 
 struct ebb_pool {
 	const ebb_device *device;
-	ebb_storage *free[EBB_POOL_CLASSES]; /* with a small block each */
+	ebb_storage *free[EBB_POOL_CLASSES]; /* free storages with their blocks, by size class */
 	ebb_heap heap;                       /* for large blocks */
-	ebb_chunk *slabs;                    /* small blocks are cut from these */
+	ebb_chunk *slabs;                    /* memory that small blocks are cut from */
 	int64_t nslabs, slabs_capacity;
 	char *slab_at, *slab_end;
 	ebb_descriptors *descriptors;
-	ebb_block *spare_blocks; /* descriptors of nothing, through next */
+	ebb_block *spare_blocks; /* lists by next: unused descriptors */
 	ebb_storage *spare_storages;
 	size_t reserved, in_use, peak;
-	int64_t absent; /* values that their makers can compute again, and that have no memory */
-	/* Makes the value of s again, in memory that is there; false: its tape has failed. */
+	int64_t absent; /* the number of absent values */
+	/* Recomputes the absent value of s.  False: its tape has failed. */
 	bool (*make)(ebb_storage *s);
 };
 
-/* Which class a small size is of, and what that holds; EBB_ON_HEAP: it is the heap's. */
+/* The size class of a small block, and the size of its blocks; EBB_ON_HEAP: the heap allocates
+ * it. */
 int ebb_size_class(size_t bytes, size_t *rounded);
-/* Each returns NULL without an error if there is no memory.  A new block of a class: */
+/* A new block of a size class.  NULL without an error if there is no memory, as for the next
+ * ones. */
 ebb_block *ebb_class_block(ebb_pool *p, int size_class, size_t rounded);
 ebb_block *ebb_heap_take(ebb_pool *p, size_t bytes);
 void ebb_heap_give(ebb_pool *p, ebb_block *b);
+/* Shrinks a block in use to that many bytes. */
 void ebb_heap_trim(ebb_pool *p, ebb_block *b, size_t bytes);
 void ebb_heap_free(ebb_pool *p);
 const ebb_region *ebb_region_next(const ebb_region *r);

@@ -1,11 +1,11 @@
-/* pool.c - where descriptors and small blocks come from. */
+/* pool.c - the descriptors and the small blocks of a pool. */
 #include "tensor/internal.h"
 
 /* ---- Descriptors ----------------------------------------------------------------------------- */
 
 enum { DESCRIPTORS_SIZE = sizeof(ebb_descriptors) + EBB_ALIGN };
 
-/* As many storages as blocks: most values have memory. */
+/* Allocates descriptors: as many storages as blocks, because most storages have a block. */
 bool ebb_add_descriptors(ebb_pool *p)
 {
 	char *memory = ebb_alloc_zeroed(DESCRIPTORS_SIZE);
@@ -48,7 +48,8 @@ void ebb_descriptor_give(ebb_pool *p, ebb_block *b)
 
 enum { SLAB = 128 * 1024, CLASS_LIMIT = 64 * 1024, LARGEST_CUT = 4096 };
 
-/* Up to 512 bytes in steps of 64, beyond that eight sizes to every power of two. */
+/* Size classes: multiples of 64 up to 512 bytes, then eight sizes between consecutive powers of
+ * two. */
 int ebb_size_class(size_t bytes, size_t *rounded)
 {
 	size_t units = bytes ? (bytes + EBB_ALIGN - 1) / EBB_ALIGN : 1;
@@ -67,7 +68,7 @@ int ebb_size_class(size_t bytes, size_t *rounded)
 	return 9 + (log - 3) * 8 + step;
 }
 
-/* A slab of a size, aligned; NULL if there is no memory. */
+/* The first aligned address in a new slab of that size.  NULL: no memory. */
 static char *add_slab(ebb_pool *p, size_t size)
 {
 	char *memory;
@@ -84,7 +85,7 @@ static char *cut_from_slab(ebb_pool *p, size_t bytes)
 {
 	char *data;
 
-	/* Larger ones are slabs of their own. */
+	/* A block of more than LARGEST_CUT bytes has a slab to itself. */
 	if (bytes > LARGEST_CUT)
 		return add_slab(p, bytes + EBB_ALIGN);
 	if ((size_t)(p->slab_end - p->slab_at) < bytes) {
@@ -116,7 +117,7 @@ ebb_block *ebb_class_block(ebb_pool *p, int size_class, size_t rounded)
 	return b;
 }
 
-/* ---- The end of all -------------------------------------------------------------------------- */
+/* ---- Freeing the pool ------------------------------------------------------------------------ */
 
 void ebb_pool_free(ebb_pool *p)
 {

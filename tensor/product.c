@@ -1,12 +1,13 @@
 /*
- * product.c - values of persistent gradients that are sums of few outer products, kept as the
- * deferred.
+ * product.c - deferred outer products: gradients of persistent tensors that are kept as their
+ * operands.
  *
- * g = a^T b with a [rows,out] and b [rows,in] is far larger than both when rows is small.  The
- * value's own memory is there from the start, so that computing it later cannot fail; what
- * nobody has written to takes addresses alone.  It is computed by the call that would have
- * computed it at once.  Once its user has got the tensor, who may keep it or its address or make
- * views of it, nothing is put off any more.
+ * With few rows, g = a^T b is far larger than its operands a [rows,out] and b [rows,in].  The
+ * storage keeps copies of a and b until g is read.  The memory of g is allocated from the start, so
+ * that computing g later cannot fail; until it is written, it takes address space but no physical
+ * memory.  The product is computed by the same kernel as without deferring, so that the result is
+ * bit-identical.  Once ebb_grad_of has returned the gradient, the user may keep its address, so
+ * that the storage never defers a product again.
  */
 #include <string.h>
 
@@ -15,12 +16,13 @@
 
 bool ebb_defer_products = true;
 
-/* Copies of both: a at the next multiple of EBB_ALIGN behind this, b at the one behind a. */
+/* Followed by copies of both operands: a at the next multiple of EBB_ALIGN, b at the next one after
+ * a. */
 struct ebb_deferred {
-	size_t room; /* of this allocation */
+	size_t capacity; /* the size of this allocation */
 	int64_t rows, out, in;
 	ebb_dtype dtype;
-	bool flush; /* how the tape that gave them treats subnormal numbers */
+	bool flush; /* whether the kernel flushes subnormal numbers, as the sweep's tape did */
 };
 
 static size_t size_of_a(const struct ebb_deferred *k)
@@ -55,18 +57,18 @@ void ebb_compute_product(ebb_storage *s)
 	s->presence = EBB_PRESENT;
 }
 
-/* Room for the deferred, once for all steps of a loop. */
-static bool reserve(ebb_storage *s, size_t room)
+/* Allocates memory for the operands, which later steps of a loop reuse.  False: no memory. */
+static bool reserve(ebb_storage *s, size_t capacity)
 {
 	struct ebb_deferred *k;
 
-	if (s->of.deferred && s->of.deferred->room >= room)
+	if (s->of.deferred && s->of.deferred->capacity >= capacity)
 		return true;
-	k = ebb_alloc(room);
+	k = ebb_alloc(capacity);
 	if (!k)
 		return false;
 	ebb_free_deferred(s);
-	k->room = room;
+	k->capacity = capacity;
 	s->of.deferred = k;
 	return true;
 }
@@ -80,10 +82,10 @@ bool ebb_keep_product(ebb_storage *s, ebb_dtype dtype, const int64_t sizes[3], c
 	char *at;
 
 	assert(!s->pool && !s->handed_out);
-	k.room = ebb_align_up(sizeof k) + ebb_align_up(bytes_of_a) + bytes_of_b;
-	if (!reserve(s, k.room))
+	k.capacity = ebb_align_up(sizeof k) + ebb_align_up(bytes_of_a) + bytes_of_b;
+	if (!reserve(s, k.capacity))
 		return false;
-	k.room = s->of.deferred->room;
+	k.capacity = s->of.deferred->capacity;
 	*s->of.deferred = k;
 	at = (char *)s->of.deferred + ebb_align_up(sizeof k);
 	memcpy(at, a, bytes_of_a);
@@ -105,6 +107,6 @@ void ebb_free_deferred(ebb_storage *s)
 {
 	assert(!s->pool);
 	if (s->of.deferred)
-		ebb_free(s->of.deferred, s->of.deferred->room);
+		ebb_free(s->of.deferred, s->of.deferred->capacity);
 	s->of.deferred = NULL;
 }

@@ -1,4 +1,4 @@
-/* tensor.c - what a tensor is and what its user may ask of it. */
+/* tensor.c - accessors of tensors, persistent tensors, and the gradients of leaves. */
 #include "tensor/internal.h"
 
 #include <math.h>
@@ -39,7 +39,7 @@ int64_t ebb_count(const ebb_tensor *x)
 	return x && !ebb_is_stale(x, "count") ? x->count : 0;
 }
 
-/* Of a stale handle too. */
+/* ebb_shape_of, which accepts a stale handle. */
 static ebb_shape any_shape_of(const ebb_tensor *x)
 {
 	ebb_shape s = {x->ndim, {0}};
@@ -153,7 +153,7 @@ const char *ebb_dropped_how(const ebb_tensor *x)
 	return x->dropped_by ? "was dropped at the end of scope " : "was released";
 }
 
-/* Reading a dropped value fails its tape: never stale data. */
+/* Whether x's value can be read; if not, its tape fails.  who: the accessor. */
 static bool readable(const ebb_tensor *x, const char *who)
 {
 	char text[240];
@@ -252,7 +252,7 @@ void *ebb_data_mutable(ebb_tensor *x)
 	return x->data;
 }
 
-/* ---- Stored tensors -------------------------------------------------------------------------- */
+/* ---- Persistent tensors ---------------------------------------------------------------------- */
 
 ebb_tensor *ebb_persistent_new(
 	ebb_dtype dtype, ebb_shape shape, bool channels_last, bool zeroed, ebb_error *e)
@@ -277,7 +277,7 @@ ebb_tensor *ebb_persistent_new(
 	}
 	if (count < 0) {
 		ebb_error_set(e, EBB_BAD_SHAPE, NULL,
-			"tensor: %d axes (at most %d), shape %s: negative, or too large",
+			"tensor: %d axes (at most %d), shape %s: negative sizes, or too many bytes",
 			shape.ndim, EBB_MAX_DIMS,
 			shape.ndim >= 0 && shape.ndim <= EBB_MAX_DIMS
 				? ebb_shape_text(shape, text, sizeof text)

@@ -1,6 +1,6 @@
 /*
- * write.c - files that are written whole or not at all: a temporary file beside the target takes
- * the bytes, and its rename is the only change that another process can see.
+ * write.c - files that are replaced atomically.  The bytes are written to a temporary file in the
+ * target's directory; renaming it to the target is the only change that another process can see.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +14,8 @@
 
 #include "tensor/host.h"
 
-/* As many links as Linux follows; room for ".ebb-" and two numbers in a temporary file's name. */
+/* MOST_LINKS: as many symbolic links as Linux follows.  NAME_ROOM: enough for a temporary file's
+ * name, ".ebb-" and two numbers. */
 enum { MOST_LINKS = 40, NAME_ROOM = 48, ATTEMPTS = 1000 };
 
 typedef struct path {
@@ -41,7 +42,7 @@ static void path_free(path *p)
 	*p = (path){0};
 }
 
-/* How much of a path is its directory, with the slash. */
+/* The length of a path's directory with its slash; 0 if there is none. */
 static size_t directory_length(const char *text)
 {
 	const char *slash = strrchr(text, '/');
@@ -49,7 +50,8 @@ static size_t directory_length(const char *text)
 	return slash ? (size_t)(slash - text) + 1 : 0;
 }
 
-/* Whether it lies in /proc, where links lead to open files whose paths they do not tell. */
+/* Whether st is of a file in /proc, where a link to an open file may have a target that is not a
+ * path. */
 static bool in_proc(const struct stat *st)
 {
 	struct stat proc;
@@ -57,8 +59,8 @@ static bool in_proc(const struct stat *st)
 	return stat("/proc/self", &proc) == 0 && st->st_dev == proc.st_dev;
 }
 
-/* Follows the symbolic links that p ends in, to a name that is none.  *direct is set for one that
- * must be opened as it stands. */
+/* Replaces p by the target of its symbolic links, which is no link.  *direct is set for a link in
+ * /proc, which must be opened itself.  False: errno says why. */
 static bool follow(path *p, bool *direct)
 {
 	char target[4096];
@@ -106,7 +108,8 @@ static bool write_all(int fd, const char *bytes, size_t size)
 	return true;
 }
 
-/* close reports some errors of the writes before it.  errno is the first failure's. */
+/* Closes fd.  close may report an error of an earlier write.  Returns false if that fails or ok is
+ * false; errno is that of the first failure. */
 static bool close_after(int fd, bool ok)
 {
 	int reason = errno;
@@ -121,7 +124,7 @@ static bool close_after(int fd, bool ok)
 
 static const char PREFIX[] = ".ebb-";
 
-/* Whether a name is one that open_temporary makes: ".ebb-" and two numbers. */
+/* Whether a name is one that open_temporary chooses: ".ebb-" and two numbers. */
 static bool is_temporary(const char *name)
 {
 	size_t n = sizeof PREFIX - 1;
@@ -132,15 +135,15 @@ static bool is_temporary(const char *name)
 	return *name == '-' && name[1] && name[1 + strspn(name + 1, "0123456789")] == '\0';
 }
 
-/* A writer holds a lock on its temporary file (flock), which ends with its process.  A temporary
- * file that can be locked has no writer any more. */
+/* Locks fd without waiting.  A writer holds a lock (flock) on its temporary file, which the system
+ * releases when the process ends: a temporary file that can be locked is abandoned. */
 static bool lock(int fd)
 {
 	return flock(fd, LOCK_EX | LOCK_NB) == 0;
 }
 
-/* Whether a name in a directory still leads to the open file: another writer may have removed it
- * before it was locked. */
+/* Whether a name in a directory is still that of the open file: another writer may have removed the
+ * file before it was locked. */
 static bool is_there(int fd, int directory, const char *name)
 {
 	struct stat open_one, named;
@@ -150,7 +153,7 @@ static bool is_there(int fd, int directory, const char *name)
 	       open_one.st_ino == named.st_ino && open_one.st_dev == named.st_dev;
 }
 
-/* Removes temporary files in the directory of to whose writers are gone. */
+/* Removes abandoned temporary files in the directory of the path to. */
 static void remove_abandoned(const char *to)
 {
 	size_t n = directory_length(to);
@@ -177,15 +180,16 @@ static void remove_abandoned(const char *to)
 	path_free(&directory);
 }
 
-/* Whether a new file is this writer's.  A lock that is held is held by a writer that takes the
- * file for abandoned, and removes it.  A file system without locks has none to lose: nothing is
- * removed there. */
+/* Locks a new temporary file.  False: another writer has locked it first, because it took the file
+ * for abandoned, and removes it.  True without a lock on a file system that has no locks, where
+ * remove_abandoned removes nothing. */
 static bool is_mine(int fd, const char *name)
 {
 	return lock(fd) ? is_there(fd, AT_FDCWD, name) : errno != EWOULDBLOCK;
 }
 
-/* A new file beside to, open for writing and locked. */
+/* Creates a temporary file in the directory of the path to, open for writing and locked.  -1: errno
+ * says why not. */
 static int open_temporary(const char *to, path *temporary)
 {
 	static atomic_uint count;
@@ -212,8 +216,9 @@ static int open_temporary(const char *to, path *temporary)
 	return -1;
 }
 
-/* Without the right to change the owner the new file keeps its own, and gets the group if that
- * is permitted. EINVAL: a user namespace does not know the owner. */
+/* Gives the new file the owner and the group of the old one.  Without the permission to change the
+ * owner, the new file keeps its own owner, and gets the group if that is permitted.  EINVAL: the
+ * owner is unknown in this user namespace. */
 static bool hand_on(int fd, const struct stat *old)
 {
 	if (fchown(fd, old->st_uid, old->st_gid) == 0)
@@ -223,7 +228,7 @@ static bool hand_on(int fd, const struct stat *old)
 	return fchown(fd, (uid_t)-1, old->st_gid) == 0 || errno == EPERM || errno == EINVAL;
 }
 
-/* Mode and owner of the file that is replaced. */
+/* Gives the new file the mode and owner of the file that it will replace. */
 static bool resemble(int fd, const struct stat *old)
 {
 	struct stat now;
@@ -235,8 +240,8 @@ static bool resemble(int fd, const struct stat *old)
 	return now.st_mode == old->st_mode || fchmod(fd, old->st_mode & 07777) == 0;
 }
 
-/* Puts the names of the directory of to on the disk.  Some file systems cannot do that for a
- * directory, and say EINVAL. */
+/* Writes the directory entries of the path to to the disk (fsync).  Some file systems cannot do
+ * that for a directory (EINVAL). */
 static bool sync_directory(const char *to)
 {
 	size_t n = directory_length(to);
@@ -248,7 +253,7 @@ static bool sync_directory(const char *to)
 		return false;
 	fd = open(directory.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	path_free(&directory);
-	/* A directory that may be written to but not read cannot be synchronised. */
+	/* A directory with write but without read permission cannot be opened for fsync. */
 	if (fd < 0)
 		return errno == EACCES;
 	ok = fsync(fd) == 0 || errno == EINVAL;
@@ -258,9 +263,9 @@ static bool sync_directory(const char *to)
 /* ---- Outputs -------------------------------------------------------------------------------- */
 
 struct ebb_output {
-	path name;      /* as the caller gave it */
-	path to;        /* what its links lead to */
-	path temporary; /* empty: the target itself is written to */
+	path name;      /* the caller's path, for messages */
+	path to;        /* the same with symbolic links followed */
+	path temporary; /* empty: the target is written directly */
 	int fd;
 	int64_t at;
 	bool durable;
@@ -274,7 +279,7 @@ static bool fail(const char *name, ebb_error *e)
 	return false;
 }
 
-/* Whether the file may be written to, which a rename does not ask. */
+/* Whether there is permission to write the file, which rename does not check. */
 static bool may_write(const char *to)
 {
 	int fd = open(to, O_WRONLY | O_CLOEXEC);
@@ -288,7 +293,7 @@ static bool open_directly(ebb_output *o)
 	return o->fd >= 0;
 }
 
-/* old is NULL where there is no file yet. */
+/* Opens a temporary file in the target's directory.  old is NULL if there is no file to replace. */
 static bool open_beside(ebb_output *o, const struct stat *old)
 {
 	if (o->durable)
@@ -373,8 +378,8 @@ void ebb_output_discard(ebb_output *o)
 	errno = reason;
 }
 
-/* A close may report an error that no write did.  It is a second descriptor that is closed: the
- * first one holds the lock until the temporary file has its name. */
+/* Whether close reports no error of an earlier write.  Closes a duplicate descriptor, because the
+ * first one holds the lock until the temporary file is renamed. */
 static bool is_written(const ebb_output *o)
 {
 	int second = fcntl(o->fd, F_DUPFD_CLOEXEC, 0);
@@ -382,13 +387,14 @@ static bool is_written(const ebb_output *o)
 	return second < 0 || close_after(second, true);
 }
 
-/* What is no regular file cannot be synchronised, and says EINVAL. */
+/* A file that is not a regular one cannot be synchronised (EINVAL). */
 static bool sync_file(const ebb_output *o)
 {
 	return !o->durable || fsync(o->fd) == 0 || (!o->temporary.text && errno == EINVAL);
 }
 
-/* The file is on the disk before its name is, so that a crash between them leaves the old file. */
+/* The file's data is on the disk before the rename, so that a crash between them leaves the old
+ * file. */
 static bool commit(ebb_output *o)
 {
 	if (!sync_file(o) || !is_written(o))

@@ -1,11 +1,12 @@
 /*
- * checkpoint.c - memory for compute: a segment that keeps its inputs alone and runs again when the
- * sweep comes to it (Chen et al. 2016).
+ * checkpoint.c - gradient checkpointing: a segment that saves only its inputs and is recomputed in
+ * the sweep (Chen et al. 2016).
  *
- * The first run records as usual, so that what it reads is known; then the recording is rewound to
- * one node, whose inputs are all older tensors that the segment read.  The second run happens in
- * that node's gradient: the sweep goes on into what it recorded, with the outer sweep's own
- * accumulators for everything older, and so adds in the same order as without a checkpoint.
+ * The first run records as usual, while an open trace lists the older tensors that the segment
+ * reads.  Then the recording of the segment is rewound and replaced by one node, whose inputs are
+ * these tensors.  The node's vjp is the second run: it records the segment again, and an inner
+ * sweep visits that recording.  The inner sweep adds to the outer sweep's accumulators of the older
+ * tensors, in the same order as without a checkpoint, so that gradients are bit-identical.
  */
 #include "autograd/internal.h"
 
@@ -18,10 +19,12 @@ typedef struct segment {
 	ebb_dtype dtype;
 	bool training;
 	uint8_t flushed;
-	int reads; /* of its inputs, how many that require a gradient were read for one */
+	int reads; /* inputs_read of the first run */
 } segment;
 
-/* How many of in[0..n-1], older than node limit, the nodes from first on read. */
+/* The number of tensors in in[0..n-1] that are an input of a node from number first on and are not
+ * constants there.  A tensor counts as a constant unless it is the result of a node that is older
+ * than the reading node and than node number limit. */
 static int inputs_read(
 	const ebb_tape *t, int64_t first, int64_t limit, int n, ebb_tensor *const *in)
 {
@@ -55,7 +58,7 @@ static const ebb_op CHECKPOINT = {.name = "checkpoint",
 	.takes = {EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED,
 		EBB_STRIDED, EBB_STRIDED}};
 
-/* One node for all that was rewound: y from the n tensors traced from start on. */
+/* Records the rewound segment as one node, with the result y and the inputs t->traced[start ..]. */
 static ebb_tensor *record_segment(
 	ebb_tape *t, const segment *s, int64_t start, ebb_tensor *y, const char *site)
 {
@@ -63,13 +66,14 @@ static ebb_tensor *record_segment(
 	ebb_tensor **in = ebb_arena_take(&t->ctx.arena, (size_t)n * sizeof *in);
 	ebb_call c;
 
-	/* An outer checkpoint's list goes on where this one began. */
+	/* Removes this trace's entries from t->traced.  If an outer trace is open, ebb_begin lists
+	 * the inputs of the new node there. */
 	t->ntraced = start;
 	if (!in)
 		return ebb_no_memory(t, site, "a checkpoint's inputs", (size_t)n * sizeof *in);
 	memcpy(in, t->traced + start, (size_t)n * sizeof *in);
 	c = ebb_begin(t, &CHECKPOINT, site, n, in);
-	c.start = 0; /* its work was told of, op by op */
+	c.start = 0; /* observers have been notified of each call of the segment */
 	ebb_attach(&c, s, sizeof *s);
 	return ebb_record(&c, y);
 }
@@ -81,7 +85,8 @@ static ebb_tensor *first_run(ebb_tape *t, segment *s, ebb_tensor *x, const char 
 	ebb_tensor *spare = t->ctx.spare, *y;
 	bool differentiable;
 
-	/* What is made from here on lies behind the mark: structs are not handed out again. */
+	/* An empty list of recycled structs makes sure that every handle of the segment lies behind
+	 * the mark in the arena. */
 	t->ctx.spare = NULL;
 	t->trace = &trace;
 	ebb_trace_input(t, x);
@@ -126,13 +131,13 @@ ebb_tensor *(ebb_checkpoint)(ebb_tape *t, ebb_checkpoint_fn fn, void *ctx, ebb_t
 	x = ebb_usable(t, x, "checkpoint", 0, site);
 	if (!x)
 		return NULL;
-	/* Inside a gradient marks do not hold; the result is the same without. */
+	/* Inside a vjp no mark is valid: fn runs without a checkpoint, with the same result. */
 	return t->frame ? fn(t, x, ctx) : first_run(t, &s, x, site);
 }
 
 /* ---- The second run -------------------------------------------------------------------------- */
 
-/* What a second run changes on the tape and gives back. */
+/* The state of the tape that a second run changes, and restores at its end. */
 typedef struct state {
 	const ebb_frame *frame;
 	ebb_random random;
@@ -181,7 +186,8 @@ static bool is_input(const ebb_vjp *v, const ebb_tensor *x)
 	return false;
 }
 
-/* Which of the second run's nodes lead to a gradient that is asked for. */
+/* Marks the nodes of the second run that depend on a tensor whose gradient the outer sweep
+ * needs. */
 static bool mark_needed(ebb_sweep *s, const ebb_vjp *v, int64_t last)
 {
 	ebb_tape *t = s->t;
@@ -205,8 +211,8 @@ static bool mark_needed(ebb_sweep *s, const ebb_vjp *v, int64_t last)
 				continue;
 			if (x->node < s->base && !is_input(v, x)) {
 				ebb_fail(t, EBB_BAD_STATE, n->site,
-					"checkpoint: the second run reads what the first did not, "
-					"in %s",
+					"checkpoint: the second run reads a tensor that the first "
+					"did not read, in %s",
 					n->op->name);
 				return false;
 			}
@@ -217,7 +223,7 @@ static bool mark_needed(ebb_sweep *s, const ebb_vjp *v, int64_t last)
 	return true;
 }
 
-/* The sweep goes on from y, with gradient v->gy, down to what is older than base. */
+/* The inner sweep: from y, with the gradient v->gy, down to the node number base. */
 static void sweep_on(ebb_vjp *v, ebb_tensor *y, int64_t base)
 {
 	ebb_sweep s = {.t = v->t,
@@ -235,9 +241,10 @@ static void sweep_on(ebb_vjp *v, ebb_tensor *y, int64_t base)
 	ebb_sweep_end(&s);
 }
 
-/* Accumulators of what is older than the segment, made inside it, move to home, which the rewind
- * leaves alone.  A first contribution that is a value of the segment's own is held in its own
- * right. */
+/* The rewind at the end of checkpoint_vjp discards the handles that were created in the second run.
+ * So if the accumulator of input k is such a handle, copies it to home[k], an older handle, which
+ * becomes the accumulator.  A handle without EBB_F_TEMPORARY is a value of the segment, which the
+ * rewind drops; its copy therefore becomes a reader of the storage, too. */
 static void bring_home(ebb_vjp *v, uint64_t mark, ebb_tensor *const *home)
 {
 	ebb_tape *t = v->t;
@@ -252,7 +259,7 @@ static void bring_home(ebb_vjp *v, uint64_t mark, ebb_tensor *const *home)
 		g = *slot;
 		if (!g || !ebb_arena_is_after(t->ctx.handles, mark, g))
 			continue;
-		/* Two slots may hold the same one. */
+		/* Two accumulators may hold the same handle: g->grad is the copy of g. */
 		if (!g->grad) {
 			ebb_tensor *h = home[k];
 
@@ -274,8 +281,8 @@ static void bring_home(ebb_vjp *v, uint64_t mark, ebb_tensor *const *home)
 	}
 }
 
-/* Whether the second run, recorded from base on, read what the first did for a gradient: otherwise
- * one would silently be zero. */
+/* Whether the second run, recorded from node base on, reads as many inputs that require a gradient
+ * as the first.  If not, a gradient would silently be zero. */
 static bool depends_as_before(const ebb_vjp *v, const segment *s, const ebb_tensor *y, int64_t base)
 {
 	int reads = 0;
@@ -292,7 +299,7 @@ static bool depends_as_before(const ebb_vjp *v, const segment *s, const ebb_tens
 	return false;
 }
 
-/* A handle for the accumulator of each input, older than the second run.  NULL: the tape has
+/* For each input, a handle that is older than the second run (see bring_home).  NULL: the tape has
  * failed. */
 static ebb_tensor **make_homes(ebb_tape *t, int n)
 {
@@ -323,7 +330,7 @@ static void checkpoint_vjp(ebb_vjp *v)
 	was = enter(t, s);
 	m = ebb_tape_mark(t);
 	y = s->fn(t, v->in[0], s->ctx);
-	t->ctx.flushed = was.flushed; /* the rest is this sweep's */
+	t->ctx.flushed = was.flushed; /* for the inner sweep: the outer sweep's setting */
 	if (!ebb_failed(t) && (!y || !ebb_same_shape(y, v->out) || y->dtype != v->out->dtype))
 		ebb_fail(t, EBB_BAD_STATE, v->node->site,
 			"checkpoint: the second run gave %s, the first %s",

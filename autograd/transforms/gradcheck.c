@@ -1,8 +1,9 @@
-/* gradcheck.c - gradients against central differences, in double precision. */
+/* gradcheck.c - ebb_gradcheck: gradients against central differences, in double precision. */
 #include "autograd/internal.h"
 #include "tensor/option.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_INPUTS = 8 };
@@ -11,9 +12,9 @@ typedef struct check {
 	const ebb_gradcheck_args *a;
 	ebb_tape *t;
 	double eps, rtol, atol;
-	ebb_tensor *x[MAX_INPUTS]; /* copies, perturbed in place */
-	ebb_tensor *u;             /* the cotangent of y */
-	ebb_tensor *v[MAX_INPUTS]; /* directions for the gradients (second) */
+	ebb_tensor *x[MAX_INPUTS]; /* copies of the inputs, perturbed in place */
+	ebb_tensor *u;             /* the random cotangent of y */
+	ebb_tensor *v[MAX_INPUTS]; /* the random cotangents of the gradients, for .second */
 	double *analytic[MAX_INPUTS + 1];
 	uint64_t random;
 	bool nonzero;
@@ -24,7 +25,7 @@ static ebb_error *sink(check *c)
 	return c->a->error;
 }
 
-/* Says why there is no result: always false. */
+/* Fills the caller's error with the reason why fn has no result.  Returns false. */
 static bool no_result(check *c)
 {
 	if (ebb_failed(c->t))
@@ -41,7 +42,8 @@ static bool is_real(const ebb_tensor *x)
 	return x->dtype == EBB_F64;
 }
 
-/* Roughly normal numbers away from zero: splitmix64 (Steele et al. 2014), sum of uniforms. */
+/* A roughly normal number of magnitude 0.1 or more: a sum of uniform numbers of splitmix64 (Steele
+ * et al. 2014). */
 static double draw(check *c)
 {
 	double sum = 0;
@@ -69,7 +71,8 @@ static ebb_tensor *random_like(check *c, const ebb_tensor *x)
 	return r;
 }
 
-/* Evaluates fn on fresh variables; u becomes one too (the last of vars) when it exists. */
+/* Evaluates fn on an empty tape, with new variables vars[0..n-1] for the inputs.  vars[n] is a
+ * variable for u, or NULL before there is a u. */
 static ebb_tensor *evaluate(check *c, ebb_tensor **vars)
 {
 	const ebb_gradcheck_args *a = c->a;
@@ -93,7 +96,7 @@ static double dot(const ebb_tensor *a, const ebb_tensor *b)
 	return sum;
 }
 
-/* The gradients of the real inputs with cotangent u; out[k] is NULL for integers. */
+/* The gradients of the F64 inputs with the cotangent u; out[k] is NULL for an integer input. */
 static bool gradients(
 	check *c, ebb_tensor *y, ebb_tensor **vars, ebb_tensor **out, bool create_graph)
 {
@@ -111,7 +114,8 @@ static bool gradients(
 	return true;
 }
 
-/* The number whose derivative is being checked: sum u*y, or sum over inputs of v*gradient. */
+/* The number whose derivative is checked: sum u*y, or (second) the sum over inputs of sum
+ * v*gradient. */
 static double scalar_value(check *c, bool second)
 {
 	ebb_tensor *vars[MAX_INPUTS + 1], *g[MAX_INPUTS], *y;
@@ -125,7 +129,8 @@ static double scalar_value(check *c, bool second)
 	if (!y || ebb_failed(c->t))
 		return NAN;
 	if (!ebb_same_shape(y, c->u)) {
-		ebb_fail(c->t, EBB_BAD_SHAPE, NULL, "the function's result is %s now, and was %s",
+		ebb_fail(c->t, EBB_BAD_SHAPE, NULL,
+			"the function's result is %s; at the first evaluation it was %s",
 			ebb_describe(y, now, sizeof now), ebb_describe(c->u, then, sizeof then));
 		return NAN;
 	}
@@ -139,7 +144,7 @@ static double scalar_value(check *c, bool second)
 	return sum;
 }
 
-/* Fills analytic[k] (k = n: with respect to u) with the derivative of scalar_value. */
+/* Fills analytic[k] with the derivative of scalar_value by input k; k = n: by u. */
 static bool differentiate(check *c, bool second)
 {
 	int n = c->a->n;
@@ -175,9 +180,13 @@ static bool differentiate(check *c, bool second)
 	return true;
 }
 
-/* x (the k-th, n: u) element by element against central differences. */
+/* Compares analytic[k] with central differences for each element of x, which is input k, or u for k
+ * = n.  False: the caller's error says which element differs. */
 static bool compare(check *c, int k, ebb_tensor *x, bool second)
 {
+	char input[24];
+
+	snprintf(input, sizeof input, "input %d", k);
 	for (int64_t i = 0; i < x->count; i++) {
 		int64_t at = ebb_offset_of(x, i);
 		double was = ((double *)(void *)x->data)[at], up, down, numeric,
@@ -195,10 +204,10 @@ static bool compare(check *c, int k, ebb_tensor *x, bool second)
 			if (ebb_failed(c->t))
 				return no_result(c);
 			ebb_error_set(sink(c), EBB_INVALID, c->a->site,
-				"gradcheck: %s of %s %d, element %lld: computed %.12g, central "
+				"gradcheck: %s of %s, element %lld: computed %.12g, central "
 				"difference %.12g",
 				second ? "second derivative" : "gradient",
-				k == c->a->n ? "cotangent" : "input", k, (long long)i, analytic,
+				k == c->a->n ? "the cotangent" : input, (long long)i, analytic,
 				numeric);
 			return false;
 		}
@@ -216,15 +225,27 @@ static bool run_order(check *c, bool second)
 	return !second || compare(c, c->a->n, c->u, second);
 }
 
+static const char *describe_input(const ebb_tensor *x, char *text, size_t size)
+{
+	if (!x)
+		return "NULL";
+	return x->tape ? "a tape's tensor" : ebb_describe(x, text, size);
+}
+
 static bool prepare(check *c)
 {
 	const ebb_gradcheck_args *a = c->a;
 	ebb_tensor *vars[MAX_INPUTS + 1], *y;
+	char text[240];
 	int real = 0;
 
 	if (!a->fn || a->n < 1 || a->n > MAX_INPUTS || !a->x) {
 		ebb_error_set(sink(c), EBB_INVALID, c->a->site,
-			"gradcheck: needs fn and 1 to %d inputs, got n = %d", MAX_INPUTS, a->n);
+			"gradcheck: %s; expected fn, x and n from 1 to %d, got n = %d",
+			!a->fn  ? "fn is NULL"
+			: !a->x ? "x is NULL"
+				: "the number of inputs is out of range",
+			MAX_INPUTS, a->n);
 		return false;
 	}
 	for (int k = 0; k < a->n; k++) {
@@ -232,8 +253,9 @@ static bool prepare(check *c)
 
 		if (!x || x->tape || x->dtype == EBB_F32) {
 			ebb_error_set(sink(c), EBB_BAD_DTYPE, c->a->site,
-				"gradcheck: input %d must be a persistent F64 (or integer) tensor",
-				k);
+				"gradcheck: input %d is %s, expected a persistent F64 or integer "
+				"tensor",
+				k, describe_input(x, text, sizeof text));
 			return false;
 		}
 		c->x[k] = ebb_detach_copy(x);
@@ -298,7 +320,8 @@ bool(ebb_gradcheck)(const ebb_gradcheck_args *a)
 	ok = ok && run_order(&c, false);
 	if (ok && !c.nonzero && !a->allow_zero) {
 		ebb_error_set(sink(&c), EBB_INVALID, a->site,
-			"gradcheck: every gradient is zero; that proves nothing");
+			"gradcheck: every gradient is zero; expected a nonzero one "
+			"(or .allow_zero)");
 		ok = false;
 	}
 	ok = ok && (!a->second || run_order(&c, true));

@@ -1,4 +1,4 @@
-/* keep.c - results of a part of the recording that is rewound. */
+/* keep.c - results that outlive the part of the recording that computed them. */
 #include <string.h>
 
 #include "autograd/internal.h"
@@ -30,8 +30,7 @@ bool ebb_rewind_keeping(ebb_tape *t, ebb_mark m, int n, ebb_tensor **x)
 
 		if (kept && x[i]) {
 			y = ok ? ebb_handle_alias(t, &kept[i]) : NULL;
-			/* The copy's hold on the memory is over: the new handle has its own, or
-			 * none. */
+			/* kept[i] has kept the storage alive; now the new handle does. */
 			ebb_unref(kept[i].storage);
 			if (y) {
 				y->name = kept[i].name;

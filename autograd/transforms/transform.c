@@ -1,13 +1,15 @@
 /*
- * transform.c - derivatives as linear maps: Jacobian and Hessian products, and the matrices.
+ * transform.c - Jacobian and Hessian products, and the Jacobian and the Hessian as matrices.
  *
- * All are made of reverse sweeps.  What a transform records on its way is forgotten when it ends,
- * unless its result is to be differentiated again.
+ * All are composed of reverse sweeps.  What a transform records is discarded when it ends, unless
+ * its result is to be differentiated again (.create_graph).
  */
 #include "autograd/internal.h"
 
 #include <string.h>
 
+/* Whether n >= 1 and neither array is NULL.  If not, the tape fails.  Also false if the tape has
+ * failed already. */
 static bool arrays_given(ebb_tape *t, const char *what, int n, const void *x, const void *second,
 	const char *name, const char *site)
 {
@@ -20,7 +22,7 @@ static bool arrays_given(ebb_tape *t, const char *what, int n, const void *x, co
 	return false;
 }
 
-/* v[i] is of x[i]'s shape and type. */
+/* Whether every v[i] has x[i]'s shape and type; else the tape fails. */
 static bool directions_fit(ebb_tape *t, const char *what, int n, ebb_tensor *const *x,
 	ebb_tensor *const *v, const char *site)
 {
@@ -36,7 +38,7 @@ static bool directions_fit(ebb_tape *t, const char *what, int n, ebb_tensor *con
 	return true;
 }
 
-/* Room for n tensors; NULL fails the tape. */
+/* Memory for a list of n tensors, all NULL.  NULL: the tape has failed. */
 static ebb_storage *list_of(ebb_tape *t, int64_t n, const char *site)
 {
 	size_t bytes = (size_t)n * sizeof(ebb_tensor *);
@@ -49,6 +51,7 @@ static ebb_storage *list_of(ebb_tape *t, int64_t n, const char *site)
 	return s;
 }
 
+/* Sets the results of a failed transform to NULL.  Returns false. */
 static bool forget_all(int64_t n, ebb_tensor **x)
 {
 	for (int64_t i = 0; i < n; i++)
@@ -56,7 +59,8 @@ static bool forget_all(int64_t n, ebb_tensor **x)
 	return false;
 }
 
-/* h[k] = d(sum over i of sum g[i]*v[i])/dx[k].  What does not depend on x counts as zero. */
+/* a->gx[k] = d(sum over i < ng of sum g[i]*v[i])/d a->x[k].  A g[i] without a history has the
+ * derivative zero. */
 static bool grad_along(const ebb_grad_args *a, const char *what, int ng, ebb_tensor *const *g,
 	ebb_tensor *const *v)
 {
@@ -97,7 +101,7 @@ ebb_tensor *(ebb_jvp)(const ebb_jvp_args *a)
 		return NULL;
 	g = ebb_storage_data(memory);
 	m = ebb_tape_mark(t);
-	/* The map u -> J^T u is linear: where it is differentiated does not matter. */
+	/* u -> J^T u is linear in u, so that its derivative is the same at every u. */
 	u = y ? (ebb_variable)(t, ebb_linear_full_like(t, y, 1.0, a->site), a->site) : none;
 	ok = ebb_grad_of_sum(&(ebb_grad_args){.t = t,
 				     .n = a->n,
@@ -158,7 +162,7 @@ bool(ebb_hvp)(const ebb_hvp_args *a)
 
 /* ---- Matrices, row by row -------------------------------------------------------------------- */
 
-/* Zeros of y's axes followed by x's, row-major. */
+/* A row-major tensor of zeros whose axes are y's followed by x's. */
 static ebb_tensor *new_matrix(
 	ebb_tape *t, const char *what, const ebb_tensor *y, const ebb_tensor *x, const char *site)
 {
@@ -183,7 +187,7 @@ static ebb_tensor *new_matrix(
 	return j;
 }
 
-/* 1 at element number at of y's shape, else 0. */
+/* A tensor like y that is 1 at the row-major index at, and 0 elsewhere. */
 static ebb_tensor *unit(ebb_tape *t, const ebb_tensor *y, int64_t at, const char *site)
 {
 	ebb_tensor *u = ebb_linear_full_like(t, y, 0.0, site);
@@ -196,7 +200,7 @@ static ebb_tensor *unit(ebb_tape *t, const ebb_tensor *y, int64_t at, const char
 	return u;
 }
 
-/* Fills the rows of j[k*stride], one per element of y, whose gradient by x is g. */
+/* Fills the Jacobians j[k] of y by x[k], one row for each element of y. */
 static bool fill_rows(ebb_tape *t, const char *what, ebb_tensor *y, int n, ebb_tensor *const *x,
 	ebb_tensor **j, const char *site)
 {
@@ -264,7 +268,8 @@ bool(ebb_hessian)(const ebb_hessian_args *a)
 		const ebb_tensor *row = a->x[i / a->n], *column = a->x[i % a->n];
 
 		if (!row || !column)
-			ebb_fail(t, EBB_INVALID, a->site, "hessian: an x[i] is NULL");
+			ebb_fail(t, EBB_INVALID, a->site, "hessian: x[%lld] is NULL",
+				(long long)(row ? i % a->n : i / a->n));
 		ok = row && column && (a->hx[i] = new_matrix(t, "hessian", row, column, a->site));
 	}
 	m = ebb_tape_mark(t);

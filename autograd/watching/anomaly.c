@@ -1,4 +1,5 @@
-/* anomaly.c - the first NaN or infinity, and where it came from. */
+/* anomaly.c - anomaly detection: finds the first NaN or infinity, and reports the op that computed
+ * it. */
 #include "tensor/host.h"
 #include "autograd/internal.h"
 #include "autograd/watching/parts.h"
@@ -6,7 +7,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-/* The first element that is not finite, in reading order; -1 if there is none. */
+/* The row-major index of the first element that is not finite; -1 if there is none. */
 static int64_t first_anomaly(const ebb_tensor *x)
 {
 	if (!ebb_is_real(x))
@@ -45,8 +46,9 @@ static size_t describe_range(const ebb_tensor *x, char *buffer, size_t size)
 	return (size_t)n;
 }
 
-/* "; input 0 is F32 [3] from 0 to 1; input 1 ..." of as many as there is room for; of a node, those
- * that still have the values they had. */
+/* "; input 0 is F32 [3] from 0 to 1; input 1 ..", of as many inputs as fit into the buffer.  For a
+ * node (else NULL), the range of an input is known only if the node saved the input and the input
+ * was not overwritten since. */
 static void describe_inputs(
 	int n, ebb_tensor *const *x, const ebb_node *node, char *buffer, size_t size)
 {
@@ -68,7 +70,8 @@ static void describe_inputs(
 	}
 }
 
-/* What a rectifier behind it would hide. */
+/* Checks the parts of a fused op before the last: a final relu hides a NaN or -infinity of an
+ * earlier part. */
 static bool parts_are_finite(ebb_call *c, const ebb_tensor *y)
 {
 	for (int k = 0; k < c->op->nparts - 1; k++) {
@@ -82,7 +85,7 @@ static bool parts_are_finite(ebb_call *c, const ebb_tensor *y)
 			continue;
 		describe_inputs(c->nin, c->in, NULL, inputs, sizeof inputs);
 		ebb_call_fail(c, EBB_NOT_FINITE,
-			"element %" PRId64 " of the result of its %s is %g%s", at,
+			"element %" PRId64 " of the value of its part \"%s\" is %g%s", at,
 			c->op->parts[k].op, found, inputs);
 		return false;
 	}

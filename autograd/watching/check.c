@@ -1,4 +1,5 @@
-/* check.c - whether a tape's counts and flags are what its handles and nodes say. */
+/* check.c - ebb_tape_check: whether a tape's reference counts and flags agree with its handles and
+ * nodes. */
 #include "autograd/internal.h"
 
 static bool handle_stands(const ebb_tensor *x, int32_t holds, ebb_error *e)
@@ -9,8 +10,10 @@ static bool handle_stands(const ebb_tensor *x, int32_t holds, ebb_error *e)
 	if ((dropped ? 0 : holds) == x->holds && !(x->flags & (EBB_F_SHOWN | EBB_F_HIDDEN)) &&
 		(x->flags & EBB_F_LISTED))
 		return true;
-	ebb_error_set(e, EBB_BAD_STATE, NULL, "a handle of %s has %d holds and the flags %#x",
-		ebb_describe_any(x, text, sizeof text), (int)x->holds, (unsigned)x->flags);
+	ebb_error_set(e, EBB_BAD_STATE, NULL,
+		"a handle of %s has the hold count %d, expected %d, and the flags %#x",
+		ebb_describe_any(x, text, sizeof text), (int)x->holds, dropped ? 0 : holds,
+		(unsigned)x->flags);
 	return false;
 }
 
@@ -33,7 +36,7 @@ bool ebb_tape_check(const ebb_tape *t, ebb_error *e)
 	bool ok = true;
 
 	if (!t || t->sweeps || t->frame || t->made) {
-		ebb_error_set(e, EBB_BAD_STATE, NULL, "tape_check: a sweep is going on");
+		ebb_error_set(e, EBB_BAD_STATE, NULL, "tape_check: a sweep is in progress");
 		return false;
 	}
 	if (!ebb_tally_begin(&y, &ebb_context_of((ebb_tape *)t)->pool)) {

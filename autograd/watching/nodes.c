@@ -1,4 +1,4 @@
-/* nodes.c - what may be asked of a node, and the graph as a picture. */
+/* nodes.c - the properties of a node, and the recording as a Graphviz graph. */
 #include <inttypes.h>
 
 #include "autograd/internal.h"
@@ -48,7 +48,7 @@ const ebb_node *ebb_node_of(const ebb_tensor *x)
 	return x && x->tape && x->node >= 0 ? x->tape->nodes[x->node] : NULL;
 }
 
-/* A DOT string: quotes and backslashes escaped. */
+/* Writes s with quotes and backslashes escaped, for a DOT string. */
 static void quoted(FILE *out, const char *s)
 {
 	for (; *s; s++) {

@@ -1,4 +1,4 @@
-/* observe.c - observers, and what the engine has them told. */
+/* observe.c - observers, and the notifications that the engine sends to them. */
 #include "autograd/watching/parts.h"
 #include "autograd/internal.h"
 
@@ -20,7 +20,7 @@ bool ebb_is_watched(const ebb_tape *t)
 	return t->anomaly;
 }
 
-/* ---- What they are told ---------------------------------------------------------------------- */
+/* ---- Notifications --------------------------------------------------------------------------- */
 
 static void end_callbacks(ebb_tape *t)
 {
@@ -40,12 +40,12 @@ static void ask(ebb_tape *t)
 	t->asked = true;
 }
 
-/* Observer number i, if it looks. */
+/* Observer number i, or an observer without callbacks if its .looks has returned false. */
 static const ebb_observer *looking(const ebb_tape *t, int i)
 {
-	static const ebb_observer nobody = {.ctx = NULL};
+	static const ebb_observer none = {.ctx = NULL};
 
-	return t->looks[i] ? t->observers[i] : &nobody;
+	return t->looks[i] ? t->observers[i] : &none;
 }
 
 typedef enum event { RECORDED, SCOPE_ENDED, GRADIENT } event;
@@ -57,7 +57,8 @@ static bool sees(const ebb_observer *o, event e)
 	                          : o->gradient != NULL;
 }
 
-/* Whether there is anybody to tell.  A second run of a checkpoint has been told of. */
+/* Whether an observer that looks has a callback for e.  False in the second run of a checkpoint,
+ * because observers have been notified of the first run. */
 static bool somebody_sees(ebb_tape *t, event e)
 {
 	if (!t->nobservers || t->replays)
@@ -83,7 +84,8 @@ bool ebb_name_parts(ebb_tape *t, int n, const char *const *name)
 	return n && somebody_sees(t, SCOPE_ENDED);
 }
 
-/* The parts of a call of the container's own, not of one inside a gradient. */
+/* Computes the values of a fused op's parts for tell_parts.  Does so only for the call that
+ * ebb_name_parts announced, and never for a call inside a vjp. */
 static void keep_parts(ebb_call *c, const ebb_tensor *y)
 {
 	ebb_tape *t = c->t;
@@ -96,7 +98,7 @@ static void keep_parts(ebb_call *c, const ebb_tensor *y)
 
 		if (!value)
 			continue;
-		/* It lives longer than what a callback is shown. */
+		/* Removed from t->shown, the value stays until the scope ends. */
 		t->shown = value->grad;
 		value->grad = NULL;
 		t->part_values[k] = value;
@@ -135,7 +137,7 @@ static void tell_scope(ebb_tape *t, ebb_scope *scope, const ebb_tensor *y)
 	ebb_enter_scope(t, own);
 }
 
-/* The scopes of the parts in place of their call's, in order. */
+/* Notifies observers that the scopes of the parts end, in order, instead of the open scope. */
 static void tell_parts(ebb_tape *t, const ebb_tensor *y)
 {
 	ebb_scope *parent = t->open[t->nopen - 1].scope;
@@ -160,7 +162,7 @@ static void tell_ended(ebb_tape *t, const ebb_tensor *y)
 		tell_scope(t, t->scope, y);
 }
 
-/* In the memory order of n's output, as an op that takes no other is given it. */
+/* g in the memory order of n's output, as a vjp without gy_strided gets it.  NULL: no memory. */
 static const ebb_tensor *in_order(ebb_tape *t, const ebb_node *n, const ebb_tensor *g)
 {
 	if (ebb_same_memory(g, n->out) ||
@@ -175,7 +177,8 @@ static void tell_gradient(ebb_tape *t, const ebb_node *n, const ebb_tensor *g)
 
 	if (!somebody_sees(t, GRADIENT))
 		return;
-	/* It stays a product: an optimizer does the same whether it was looked at or not. */
+	/* ebb_write_product writes the values but leaves the gradient a deferred product, so that
+	 * an optimizer computes the same with and without observers. */
 	if (g->storage->presence == EBB_PRODUCT)
 		ebb_write_product(g->storage);
 	g = in_order(t, n, g);
@@ -198,7 +201,7 @@ static int64_t nanoseconds(void)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-/* What of x lies in memory: a repeated axis counts once. */
+/* The bytes of x in memory: an axis of stride 0 counts once. */
 static double bytes_of(const ebb_tensor *x)
 {
 	double n = (double)ebb_dtype_size((ebb_dtype)x->dtype);
@@ -224,7 +227,7 @@ static void tell_ran(const ebb_call *c, const ebb_tensor *y)
 		r.gradient_of = "checkpoint";
 	for (int k = 0; k < c->nin; k++)
 		view |= c->in[k] && c->in[k] != y && c->in[k]->storage == y->storage &&
-		        !(c->in[k]->flags & EBB_F_DROPPED); /* written over */
+		        !(c->in[k]->flags & EBB_F_DROPPED); /* dropped: an in-place op */
 	if (!view) {
 		r.flops = c->op->flops ? c->op->flops(c, y) : (double)y->count;
 		r.bytes = bytes_of(y);
@@ -238,7 +241,7 @@ static void tell_ran(const ebb_call *c, const ebb_tensor *y)
 	end_callbacks(t);
 }
 
-/* ---- Coming and going ------------------------------------------------------------------------ */
+/* ---- Adding and removing observers ----------------------------------------------------------- */
 
 static const ebb_watch WATCH = {
 	nanoseconds, tell_ran, tell_recorded, tell_ended, tell_gradient, ask};

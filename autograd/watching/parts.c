@@ -1,10 +1,9 @@
 /*
- * parts.c - what observers see of fused ops: the steps that one stands for, their values and their
- * gradients.
+ * parts.c - the parts (steps) of fused ops for observers: their values and their gradients.
  *
- * Nothing of it is kept, and the recording does not know of it: it is computed from what the
- * node keeps for its gradient, when an observer asks or when the scope of a step ends, into
- * memory that goes after the callback.
+ * Neither values nor gradients of parts are recorded.  They are computed from what the node saves
+ * for its gradient, when an observer asks for them or when the scope of a part ends, and are freed
+ * after the callback.
  */
 #include "autograd/internal.h"
 #include "autograd/watching/parts.h"
@@ -13,9 +12,9 @@
 
 #include "kernels/kernels.h"
 
-/* ---- Tensors that observers alone see -------------------------------------------------------- */
+/* ---- Temporary tensors for callbacks --------------------------------------------------------- */
 
-/* The struct lies before the data. */
+/* The ebb_tensor struct lies at the start of the storage, and the data after it. */
 enum { HEAD = (sizeof(ebb_tensor) + EBB_ALIGN - 1) / EBB_ALIGN * EBB_ALIGN };
 
 ebb_tensor *ebb_shown_new(ebb_tape *t, const ebb_tensor *x, const ebb_tensor *like)
@@ -68,7 +67,7 @@ void ebb_shown_free(ebb_tensor **list)
 
 /* ---- Values of a call that has just run ------------------------------------------------------ */
 
-/* Its inputs have their values. */
+/* Whether no input was overwritten by the result (ebb_new_over drops such an input). */
 static bool is_whole(const ebb_call *c)
 {
 	for (int k = 0; k < c->nin; k++)
@@ -95,16 +94,16 @@ ebb_tensor *ebb_part_of_call(ebb_call *c, int k, const ebb_tensor *y)
 	return value;
 }
 
-/* ---- What a node still has ------------------------------------------------------------------- */
+/* ---- Values and gradients of a recorded node ------------------------------------------------- */
 
-/* A node as its part's functions see it. */
+/* A node as the functions of its parts see it: tensors that are not in memory are NULL. */
 typedef struct seen {
 	ebb_vjp v;
 	ebb_tensor out, in[EBB_MAX_READS], saved[EBB_MAX_SAVED];
 	ebb_tensor *inputs[EBB_MAX_READS], *constants[EBB_MAX_SAVED];
 } seen;
 
-/* x as a value that may be read, or NULL. */
+/* A readable copy of x's struct, if there (x's value is in memory); else NULL. */
 static ebb_tensor *see(const ebb_tensor *x, bool there, ebb_tensor *copy)
 {
 	if (!x || !there)
@@ -115,8 +114,8 @@ static ebb_tensor *see(const ebb_tensor *x, bool there, ebb_tensor *copy)
 	return copy;
 }
 
-/* Whether input k has the value that the node had it with: the node holds it, or its maker, or
- * nobody can have written to it since. */
+/* Whether input k is in memory with the value of the call: the node has saved it and it was not
+ * overwritten since, or the node is the newest, so that no later call can have overwritten it. */
 static bool input_is_there(const ebb_node *n, int k)
 {
 	const ebb_tensor *x = n->in[k];
@@ -154,7 +153,7 @@ static bool look(const ebb_node *n, seen *s)
 	return true;
 }
 
-/* The node's tape, in a callback; else NULL. */
+/* The node's tape, if a callback is in progress and there is a part k; else NULL. */
 static ebb_tape *shows_part(const ebb_node *n, int k)
 {
 	ebb_tape *t = n ? n->out->tape : NULL;
@@ -162,7 +161,8 @@ static ebb_tape *shows_part(const ebb_node *n, int k)
 	return t && t->in_callback && k >= 0 && k < n->op->nparts ? t : NULL;
 }
 
-/* The shown tensor that f has written, or NULL. */
+/* A temporary tensor that f has written for part k, with the node's setting of subnormal numbers;
+ * or NULL. */
 static const ebb_tensor *written(ebb_tape *t, const ebb_node *n, int k, const ebb_vjp *v,
 	bool (*f)(const ebb_vjp *v, ebb_tensor *y))
 {
@@ -211,7 +211,7 @@ const ebb_tensor *ebb_node_part_value(const ebb_node *n, int k)
 	return y;
 }
 
-/* Ones in the place of a gradient of n's output. */
+/* A gradient of n's output that is 1 everywhere. */
 static const ebb_tensor *ones(ebb_tape *t, const ebb_node *n)
 {
 	ebb_tensor *g = ebb_shown_new(t, n->out, n->out);
@@ -224,7 +224,7 @@ static const ebb_tensor *ones(ebb_tape *t, const ebb_node *n)
 	return g;
 }
 
-/* g in the memory order of n's output. */
+/* g in the memory order of n's output; NULL if g does not fit the output, or without memory. */
 static const ebb_tensor *ordered(ebb_tape *t, const ebb_node *n, const ebb_tensor *g)
 {
 	if (!ebb_same_shape(g, n->out) || g->dtype != n->out->dtype || !g->data)

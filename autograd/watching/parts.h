@@ -1,25 +1,28 @@
 /*
- * parts.h - the parts of fused ops as results of scopes: for containers that run several of their
- * steps as one op.
+ * parts.h - for containers (ebb_sequential) that run several layers as one fused op: observers are
+ * shown each part as the result of its layer's scope.
  */
 #ifndef EBB_AUTOGRAD_WATCHING_PARTS_H
 #define EBB_AUTOGRAD_WATCHING_PARTS_H
 
 #include "autograd/autograd.h"
 
-/* The next call of a fused op of n parts stands for steps with scopes of their own: name[k] is
- * that of part k, beside the scope that the call is made in (NULL: none).  When that scope ends,
- * observers are told of these in its place, each with the value of its part.  n 0 ends it. 
- * True: an observer looks at them, so that the call must leave its inputs as they are. */
+/* Announces that the next call of a fused op of n parts stands for n layers with scopes of their
+ * own.  name[k] is the name of part k's scope, in the parent of the open scope; NULL: part k has no
+ * scope.  When the open scope ends, observers are notified that these scopes end, each with the
+ * value of its part, instead of the open scope.  n = 0 cancels the announcement.  True: an observer
+ * wants these values, so that the call must not overwrite its inputs. */
 bool ebb_name_parts(ebb_tape *t, int n, const char *const *name);
 
-/* What is shown to observers alone, in the list t->shown: x's shape and type in the memory order
- * of like, contents undefined; and a copy of x in that order.  NULL: no memory. */
+/* Temporary tensors for a callback, in the list t->shown, which are freed when the callback has
+ * returned.  Both have x's shape and type, and the memory order of like; the first has
+ * uninitialised elements, the second x's elements.  NULL: no memory. */
 ebb_tensor *ebb_shown_new(ebb_tape *t, const ebb_tensor *x, const ebb_tensor *like);
 ebb_tensor *ebb_shown_copy(ebb_tape *t, const ebb_tensor *x, const ebb_tensor *like);
-/* All of a list goes. */
+/* Frees all tensors of a list. */
 void ebb_shown_free(ebb_tensor **list);
-/* The value of part k, not the last, of a call with result y that has just run, shown; or NULL. */
+/* The value of part k, not the last one, of a call that has just run with the result y, as a
+ * temporary tensor.  NULL: no memory, or an input was overwritten. */
 ebb_tensor *ebb_part_of_call(ebb_call *c, int k, const ebb_tensor *y);
 
 #endif

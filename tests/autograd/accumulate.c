@@ -1,4 +1,4 @@
-/* The sweep's accumulators: who holds a gradient, who may add to it in place, and when it goes. */
+/* The sweep's accumulators: when a gradient may be added to in place, and when it is freed. */
 #include "fixture.h"
 
 #include <math.h>
@@ -17,11 +17,11 @@ static ebb_tensor *persistent_vector(void)
 
 /* ---- One input twice ---------------------------------------------------------------- */
 
-START_TEST(an_input_given_twice_in_one_gradient)
+START_TEST(two_contributions_of_one_vjp_add_up)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y = x;
 
-	/* x^32, by squaring: every product gives its one input two gradients. */
+	/* x^32 by squaring: the vjp of each product gives its one input two contributions. */
 	for (int i = 0; i < 5; i++)
 		y = ebb_mul(tape, y, y);
 	ck_assert(ebb_backward(tape, ebb_sum(tape, y)));
@@ -30,11 +30,11 @@ START_TEST(an_input_given_twice_in_one_gradient)
 }
 END_TEST
 
-START_TEST(twice_in_many_branches)
+START_TEST(contributions_of_many_branches_add_up)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *sum = ebb_mul(tape, x, x);
 
-	/* sum over k of k x^2 + x^2, with temporaries of every kind between. */
+	/* sum over k of k x^2 + x^2, with temporary tensors of several kinds between. */
 	for (int k = 1; k < 40; k++) {
 		ebb_tensor *h = ebb_mul(tape, x, x);
 
@@ -47,7 +47,7 @@ START_TEST(twice_in_many_branches)
 }
 END_TEST
 
-/* y = a + b + c, whose gradient is one tensor given three times. */
+/* y = a + b + c, with a vjp that gives one tensor to all three inputs. */
 static void add3_vjp(ebb_vjp *v)
 {
 	ebb_tensor *g = ebb_mul_scalar(v->t, v->gy, 1.0);
@@ -69,21 +69,21 @@ static ebb_tensor *add3(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, ebb_tensor *c
 	return ebb_record(&call, y);
 }
 
-START_TEST(one_gradient_for_several_inputs)
+START_TEST(one_tensor_given_to_several_inputs)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *z = ebb_variable(tape, vector());
 
 	ck_assert(ebb_backward(tape, ebb_sum(tape, add3(tape, x, x, z))));
 	assert_value(ebb_grad_of(x), 1, 2);
 	assert_value(ebb_grad_of(z), 1, 1);
-	/* Each has memory of its own. */
+	/* Each gradient has its own memory: adding to x's does not change z's. */
 	ck_assert(ebb_backward(tape, ebb_sum(tape, ebb_mul_scalar(tape, x, 5))));
 	assert_value(ebb_grad_of(x), 1, 7);
 	assert_value(ebb_grad_of(z), 1, 1);
 }
 END_TEST
 
-START_TEST(a_tensor_used_a_hundred_times)
+START_TEST(a_hundred_uses_of_a_tensor_add_up)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *h = ebb_square(tape, x);
 	ebb_tensor *sum = ebb_zeros_like(tape, x), *g, *gg;
@@ -103,13 +103,13 @@ START_TEST(a_tensor_used_a_hundred_times)
 }
 END_TEST
 
-/* ---- Memory that is not the sweep's ------------------------------------------------- */
+/* ---- Memory that belongs to the user ------------------------------------------------ */
 
 START_TEST(a_gradient_never_shares_a_persistent_tensors_memory)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *gy = persistent_vector(), *g;
 
-	/* The gradient of x is a view of gy, which belongs to no tape. */
+	/* The first contribution to x is a view of gy, a persistent tensor. */
 	ck_assert(ebb_backward(tape, ebb_reshape(tape, x, EBB_SHAPE(4)), .gy = gy, .retain = true));
 	ck_assert(ebb_backward(tape, ebb_sum(tape, x)));
 	for (int i = 0; i < 4; i++) {
@@ -150,14 +150,14 @@ START_TEST(a_released_gradient_is_not_written_to)
 	ck_assert(ebb_backward(tape, ebb_sum(tape, ebb_square(tape, x))));
 	ebb_release(tape, ebb_grad_of(x));
 	ck_assert_ptr_null(ebb_grad_of(x));
-	other = ebb_zeros_like(tape, x); /* may well take its place */
+	other = ebb_zeros_like(tape, x); /* may take the memory of the released gradient */
 	ck_assert(ebb_backward(tape, ebb_sum(tape, ebb_square(tape, x))));
 	assert_value(ebb_grad_of(x), 2, 4);
 	assert_value(other, 2, 0);
 }
 END_TEST
 
-START_TEST(a_tensor_that_changes_its_mind)
+START_TEST(a_constant_that_becomes_a_leaf_later)
 {
 	ebb_tensor *p = persistent_vector(), *x = ebb_variable(tape, vector()), *g;
 	ebb_tensor *y = ebb_sum(tape, ebb_mul(tape, x, p)), *z;
@@ -176,10 +176,10 @@ START_TEST(a_tensor_that_changes_its_mind)
 }
 END_TEST
 
-/* ---- Sweeps inside a gradient ------------------------------------------------------- */
+/* ---- Sweeps inside a vjp ------------------------------------------------------------ */
 
-/* y = sin(x)^2 by nothing but its input: the gradient runs the function again on a variable of its
- * own. */
+/* y = sin(x)^2, with a vjp that computes the function again on a new variable and differentiates
+ * it. */
 static ebb_tensor *inner_function(ebb_tape *t, ebb_tensor *x)
 {
 	return ebb_square(t, ebb_sin(t, x));
@@ -211,7 +211,7 @@ static ebb_tensor *again(ebb_tape *t, ebb_tensor *x)
 	return ebb_record(&c, y);
 }
 
-START_TEST(a_sweep_inside_a_gradient)
+START_TEST(a_vjp_may_run_a_sweep)
 {
 	size_t in_use = 0;
 
@@ -233,14 +233,15 @@ START_TEST(a_sweep_inside_a_gradient)
 			assert_value(ebb_grad_of(x), i, d);
 		}
 		ebb_tape_reset(tape);
-		/* Nothing of the inner sweeps is left behind. */
+		/* The inner sweeps have freed all their memory. */
 		in_use = ebb_memory_of(tape).in_use;
 		ck_assert_uint_eq(in_use, 0);
 	}
 }
 END_TEST
 
-/* What a gradient made while recording must stand until the node that refers to it is forgotten. */
+/* A tensor that a vjp creates while it records must stay valid as long as the node that refers to
+ * it. */
 static ebb_tensor *kept_loss;
 
 static void recorder_vjp(ebb_vjp *v)
@@ -256,7 +257,7 @@ static void recorder_vjp(ebb_vjp *v)
 }
 static const ebb_op RECORDER = {.name = "recorder", .vjp = recorder_vjp, .reads = {EBB_IN(0)}};
 
-START_TEST(what_a_gradient_records_stays_whole)
+START_TEST(nodes_that_a_vjp_records_stay_valid)
 {
 	for (int step = 0; step < 3; step++) {
 		ebb_tensor *x = ebb_variable(tape, vector()), *h = ebb_mul(tape, x, x), *y;
@@ -264,7 +265,7 @@ START_TEST(what_a_gradient_records_stays_whole)
 
 		y = ebb_record(&c, ebb_new_like(&c, h));
 		ck_assert(ebb_backward(tape, y, .gy = ebb_ones_like(tape, y)));
-		/* Temporaries that would take the place of recycled ones. */
+		/* Temporary tensors, which would reuse recycled structs. */
 		for (int k = 0; k < 5; k++)
 			ck_assert(ebb_backward(
 				tape, ebb_sum(tape, ebb_mul(tape, x, ebb_exp(tape, x)))));
@@ -292,7 +293,7 @@ static void scoped_vjp(ebb_vjp *v)
 }
 static const ebb_op SCOPED = {.name = "scoped", .vjp = scoped_vjp};
 
-START_TEST(what_was_given_outlives_scopes_and_releases)
+START_TEST(contributions_outlive_scopes_and_releases)
 {
 	ebb_tensor *in[2] = {ebb_variable(tape, vector()), ebb_variable(tape, vector())}, *y;
 	ebb_tensor *x = in[0], *z = in[1];
@@ -309,14 +310,14 @@ START_TEST(what_was_given_outlives_scopes_and_releases)
 }
 END_TEST
 
-/* ---- Memory comes back -------------------------------------------------------------- */
+/* ---- Freed memory ------------------------------------------------------------------- */
 
-START_TEST(backward_gives_everything_back)
+START_TEST(backward_frees_all_memory_but_gradients)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y, *g;
 	size_t before;
 
-	ck_assert(ebb_backward(tape, ebb_sum(tape, x))); /* its gradient exists from here on */
+	ck_assert(ebb_backward(tape, ebb_sum(tape, x))); /* x has a gradient from here on */
 	before = ebb_memory_of(tape).in_use;
 	for (int k = 0; k < 3; k++) {
 		ebb_scope_begin(tape, "f");
@@ -329,8 +330,8 @@ START_TEST(backward_gives_everything_back)
 		if (k == 2)
 			ck_assert(ebb_backward(tape, y));
 		ebb_scope_end(tape, NULL);
-		/* What the second order leaves behind is the part of the first graph that it did
-		 * not reach. */
+		/* After the second order, the part of the first graph that its sweep did not reach
+		 * remains. */
 		if (k != 1)
 			ck_assert_uint_eq(ebb_memory_of(tape).in_use, before);
 		before = ebb_memory_of(tape).in_use;
@@ -346,18 +347,18 @@ int main(void)
 	TCase *c = tcase_create("accumulate");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, an_input_given_twice_in_one_gradient);
-	tcase_add_test(c, twice_in_many_branches);
-	tcase_add_test(c, one_gradient_for_several_inputs);
-	tcase_add_test(c, a_tensor_used_a_hundred_times);
+	tcase_add_test(c, two_contributions_of_one_vjp_add_up);
+	tcase_add_test(c, contributions_of_many_branches_add_up);
+	tcase_add_test(c, one_tensor_given_to_several_inputs);
+	tcase_add_test(c, a_hundred_uses_of_a_tensor_add_up);
 	tcase_add_test(c, a_gradient_never_shares_a_persistent_tensors_memory);
 	tcase_add_test(c, gradients_of_two_targets_are_two_tensors);
 	tcase_add_test(c, a_released_gradient_is_not_written_to);
-	tcase_add_test(c, a_tensor_that_changes_its_mind);
-	tcase_add_test(c, a_sweep_inside_a_gradient);
-	tcase_add_test(c, what_a_gradient_records_stays_whole);
-	tcase_add_test(c, what_was_given_outlives_scopes_and_releases);
-	tcase_add_test(c, backward_gives_everything_back);
+	tcase_add_test(c, a_constant_that_becomes_a_leaf_later);
+	tcase_add_test(c, a_vjp_may_run_a_sweep);
+	tcase_add_test(c, nodes_that_a_vjp_records_stay_valid);
+	tcase_add_test(c, contributions_outlive_scopes_and_releases);
+	tcase_add_test(c, backward_frees_all_memory_but_gradients);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* Anomaly detection: the first NaN or infinity, by op, ranges, scope and line. */
+/* Anomaly detection reports the first NaN or infinity with its op, ranges, scope and line. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -22,7 +22,7 @@ static ebb_tensor *variable(double a, double b)
 	return ebb_variable(tape, ebb_from_f64(tape, EBB_SHAPE(2), (double[]){a, b}));
 }
 
-START_TEST(in_a_result)
+START_TEST(an_infinity_in_a_result_is_reported)
 {
 	ebb_tensor *x = variable(4, 0);
 
@@ -41,8 +41,8 @@ START_TEST(in_a_result)
 }
 END_TEST
 
-/* The value of sqrt at 0 is fine, its slope is not. */
-START_TEST(in_a_gradient)
+/* sqrt is finite at 0, and its derivative is infinite. */
+START_TEST(an_infinity_in_a_gradient_is_reported)
 {
 	ebb_tensor *x = variable(1, 0), *y, *g;
 
@@ -54,7 +54,7 @@ START_TEST(in_a_gradient)
 		"anomaly.c:", "gradient of sqrt: ", "element 1 of the gradient of input 0 is inf",
 		"the output's gradient is F32 [2] from 1 to 1", "input 0 is F32 [2] from 0 to 1",
 		" in net");
-	/* Nothing was deposited. */
+	/* No gradient was accumulated. */
 	ck_assert_ptr_null(ebb_grad_of(x));
 	ebb_detect_anomaly(tape, false);
 	ck_assert(ebb_grad(tape, ebb_sum(tape, y), 1, &x, &g));
@@ -62,9 +62,8 @@ START_TEST(in_a_gradient)
 }
 END_TEST
 
-/* pow's rule takes a logarithm of 0 on its variant, which is masked: the gradient it gives is
- * finite. */
-START_TEST(masked_between)
+/* The vjp of pow computes log(0) and masks it: the gradient that it gives is finite. */
+START_TEST(a_masked_infinity_inside_a_vjp_is_not_reported)
 {
 	ebb_tensor *a = variable(0, 2), *b = variable(2, 3);
 
@@ -74,10 +73,9 @@ START_TEST(masked_between)
 }
 END_TEST
 
-/* sum reads nothing of its input, and says so: neither the overwriting of what is held for the
- * ranges nor an undeclared read may pass for the other. */
-/* A rectifier makes 0 of it, in one op too. */
-START_TEST(inside_a_fused_op)
+/* The final relu of a fused op turns -infinity into 0; anomaly detection checks the parts before
+ * it. */
+START_TEST(an_infinity_inside_a_fused_op_is_reported)
 {
 	ebb_tensor *x = ebb_variable(tape, ebb_from_f64(tape, EBB_SHAPE(2, 1), (double[]){1, 2}));
 	ebb_tensor *bias = ebb_full(tape, EBB_SHAPE(1), -1e38),
@@ -87,12 +85,14 @@ START_TEST(inside_a_fused_op)
 	ck_assert_ptr_nonnull(ebb_batchnorm_relu(tape, x, .bias = bias));
 	assert_refused(tape, EBB_NOT_FINITE,
 		ebb_batchnorm_relu(tape, x, .bias = bias, .residual = r),
-		"anomaly.c:", "batchnorm_relu: element 0 of the result of its add is -inf",
+		"anomaly.c:", "batchnorm_relu: element 0 of the value of its part \"add\" is -inf",
 		"input 3 is F32 [2,1] from -3e+38");
 }
 END_TEST
 
-START_TEST(held_is_not_read)
+/* With anomaly detection a node saves every input.  An input that no gradient declares to read may
+ * still be overwritten, and is still hidden from the vjp. */
+START_TEST(an_input_saved_for_its_range_may_be_overwritten)
 {
 	ebb_tensor *x = variable(1, 2), *c = ebb_ones(tape, EBB_SHAPE(2)), *y;
 
@@ -125,7 +125,7 @@ static ebb_tensor *ones_of(const ebb_op *op, int n, ebb_tensor **in)
 	return ebb_record(&c, y);
 }
 
-START_TEST(held_is_not_shown)
+START_TEST(an_input_saved_for_its_range_stays_undeclared)
 {
 	ebb_tensor *x = variable(1, 2), *in[] = {x};
 
@@ -134,8 +134,8 @@ START_TEST(held_is_not_shown)
 }
 END_TEST
 
-/* The ranges are told of inputs that no gradient reads, if they still have their values. */
-START_TEST(ranges_of_what_is_held)
+/* A message names the ranges of inputs that no gradient reads, unless they were overwritten. */
+START_TEST(ranges_of_inputs_that_no_gradient_reads_are_reported)
 {
 	ebb_tensor *x = variable(1, 2), *c = ebb_ones(tape, EBB_SHAPE(2)), *h = ebb_neg(tape, x);
 	ebb_tensor *in[] = {h, c, NULL}, *y = ebb_sum(tape, ones_of(&BAD, 3, in));
@@ -150,7 +150,7 @@ START_TEST(ranges_of_what_is_held)
 }
 END_TEST
 
-START_TEST(by_default_off)
+START_TEST(anomaly_detection_is_disabled_by_default)
 {
 	ebb_tape *t = ebb_tape_new();
 
@@ -169,14 +169,14 @@ int main(void)
 	TCase *c = tcase_create("anomaly");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, in_a_result);
-	tcase_add_test(c, in_a_gradient);
-	tcase_add_test(c, masked_between);
-	tcase_add_test(c, inside_a_fused_op);
-	tcase_add_test(c, held_is_not_read);
-	tcase_add_test(c, held_is_not_shown);
-	tcase_add_test(c, ranges_of_what_is_held);
-	tcase_add_test(c, by_default_off);
+	tcase_add_test(c, an_infinity_in_a_result_is_reported);
+	tcase_add_test(c, an_infinity_in_a_gradient_is_reported);
+	tcase_add_test(c, a_masked_infinity_inside_a_vjp_is_not_reported);
+	tcase_add_test(c, an_infinity_inside_a_fused_op_is_reported);
+	tcase_add_test(c, an_input_saved_for_its_range_may_be_overwritten);
+	tcase_add_test(c, an_input_saved_for_its_range_stays_undeclared);
+	tcase_add_test(c, ranges_of_inputs_that_no_gradient_reads_are_reported);
+	tcase_add_test(c, anomaly_detection_is_disabled_by_default);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* Checkpoints: the same gradients bit for bit, in less memory. */
+/* Checkpoints: bit-identical gradients in less memory. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -13,7 +13,7 @@ typedef struct net {
 	ebb_conv conv[BLOCKS];
 	ebb_bn norm[BLOCKS];
 	ebb_tensor *shared;
-	ebb_tensor *scale; /* on the tape, read by every block */
+	ebb_tensor *scale; /* a tensor of the tape that every block reads */
 	int from, to;
 	int runs;
 } net;
@@ -64,7 +64,7 @@ static ebb_tensor *run_part(ebb_tape *t, ebb_tensor *x, void *ctx)
 	part *s = ctx;
 
 	if (s->nested && s->to - s->from > 1) {
-		/* The halves outlive the call: the sweep runs them again. */
+		/* The contexts outlive the call, because the sweep runs the halves again. */
 		static part halves[64];
 		static int used;
 		part *half = &halves[used = (used + 2) % 64];
@@ -117,7 +117,7 @@ static ebb_tensor *forward(ebb_tape *t, net *n, how h, part *parts, ebb_tensor *
 	return x;
 }
 
-/* Two steps, so that running statistics and the random stream go on between them. */
+/* Two steps, so that the second depends on running statistics and random state after the first. */
 static void train(how h, results *r)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -148,7 +148,7 @@ static void train(how h, results *r)
 	ebb_params_free(n.p);
 }
 
-START_TEST(the_same_bits)
+START_TEST(training_with_checkpoints_is_bit_identical)
 {
 	static results plain, other;
 
@@ -181,7 +181,7 @@ static ebb_tensor *checked(ebb_tape *t, ebb_tensor **x, void *ctx)
 	return ebb_checkpoint(t, cubic, w, ebb_checkpoint(t, cubic, w, x[0]));
 }
 
-START_TEST(second_order)
+START_TEST(second_derivatives_pass_through_checkpoints)
 {
 	ebb_tensor *x = ebb_tensor_new(EBB_F64, EBB_SHAPE(5), false, NULL),
 		   *w = ebb_tensor_new(EBB_F64, EBB_SHAPE(5), false, NULL), *captured;
@@ -210,7 +210,7 @@ static ebb_tensor *sum_of_many(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return x;
 }
 
-START_TEST(more_inputs_than_bits)
+START_TEST(a_segment_may_have_more_inputs_than_reads_has_bits)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *w[MANY], *x, *y;
@@ -277,7 +277,7 @@ static void expect_error(ebb_tape *t, const char *words)
 	ebb_tape_free(t);
 }
 
-START_TEST(edges)
+START_TEST(inputs_views_and_constants_as_results)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(2, 3))), *y;
@@ -286,7 +286,7 @@ START_TEST(edges)
 	y = ebb_checkpoint(t, reshaped, NULL, x);
 	ck_assert(ebb_backward(t, ebb_sum(t, ebb_square(t, y))));
 	ck_assert_double_eq(ebb_at(ebb_grad_of(x), 5), 2);
-	/* Without recording, and of constants: the value alone. */
+	/* Without recording, and for constants, the result has no history. */
 	ebb_set_recording(t, false);
 	ck_assert(!ebb_requires_grad(ebb_checkpoint(t, reshaped, NULL, x)));
 	ebb_set_recording(t, true);
@@ -311,9 +311,9 @@ static ebb_tensor *dropped(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return y;
 }
 
-/* A persistent tensor that becomes a leaf after the segment gets no gradient through it, as
- * without. */
-START_TEST(unfrozen_between)
+/* A persistent tensor that becomes a leaf after the segment gets no gradient through the segment,
+ * as without a checkpoint. */
+START_TEST(a_tensor_that_becomes_a_leaf_after_the_segment)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *w = ebb_tensor_new(EBB_F32, EBB_SHAPE(3), false, NULL), *x, *y, *z;
@@ -332,7 +332,7 @@ START_TEST(unfrozen_between)
 }
 END_TEST
 
-/* Depends on x in the first run alone. */
+/* The result depends on x in the first run only. */
 static ebb_tensor *forgetful(ebb_tape *t, ebb_tensor *x, void *ctx)
 {
 	int *runs = ctx;
@@ -353,7 +353,7 @@ static ebb_tensor *half_forgetful(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return ebb_mul(t, in->runs++ ? ebb_ones(t, EBB_SHAPE(2, 3)) : x, in->other);
 }
 
-START_TEST(a_second_run_that_forgets)
+START_TEST(a_second_run_that_reads_less_is_an_error)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(2, 3)));
@@ -379,7 +379,7 @@ static ebb_tensor *named(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return y;
 }
 
-START_TEST(a_name_given_inside)
+START_TEST(the_result_keeps_its_name)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(2, 3)));
@@ -390,7 +390,7 @@ START_TEST(a_name_given_inside)
 }
 END_TEST
 
-START_TEST(errors)
+START_TEST(a_second_run_that_differs_is_an_error)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(2, 3))), *others[2], *w;
@@ -411,7 +411,7 @@ START_TEST(errors)
 	others[0] = ebb_variable(t, ebb_ones(t, EBB_SHAPE(2, 3)));
 	others[1] = NULL;
 	ck_assert(!ebb_backward(t, ebb_sum(t, ebb_checkpoint(t, greedy, others, x))));
-	expect_error(t, "the second run reads what the first did not");
+	expect_error(t, "the second run reads a tensor that the first did not read");
 
 	t = ebb_tape_new();
 	w = ebb_tensor_new(EBB_F32, EBB_SHAPE(3), false, NULL);
@@ -452,7 +452,7 @@ static size_t peak_of(int depth, int segment)
 	return peak / (10000 * sizeof(float));
 }
 
-START_TEST(memory_falls_as_the_root)
+START_TEST(memory_grows_as_the_square_root_of_the_depth)
 {
 	ck_assert_uint_ge(peak_of(100, 1), 100);
 	ck_assert_uint_le(peak_of(100, 10), 28);
@@ -466,15 +466,15 @@ int main(void)
 	Suite *s = suite_create("checkpoint");
 	TCase *c = tcase_create("checkpoint");
 
-	tcase_add_test(c, the_same_bits);
-	tcase_add_test(c, second_order);
-	tcase_add_test(c, more_inputs_than_bits);
-	tcase_add_test(c, edges);
-	tcase_add_test(c, unfrozen_between);
-	tcase_add_test(c, a_second_run_that_forgets);
-	tcase_add_test(c, a_name_given_inside);
-	tcase_add_test(c, errors);
-	tcase_add_test(c, memory_falls_as_the_root);
+	tcase_add_test(c, training_with_checkpoints_is_bit_identical);
+	tcase_add_test(c, second_derivatives_pass_through_checkpoints);
+	tcase_add_test(c, a_segment_may_have_more_inputs_than_reads_has_bits);
+	tcase_add_test(c, inputs_views_and_constants_as_results);
+	tcase_add_test(c, a_tensor_that_becomes_a_leaf_after_the_segment);
+	tcase_add_test(c, a_second_run_that_reads_less_is_an_error);
+	tcase_add_test(c, the_result_keeps_its_name);
+	tcase_add_test(c, a_second_run_that_differs_is_an_error);
+	tcase_add_test(c, memory_grows_as_the_square_root_of_the_depth);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* A tape's check of its counts and flags notices each that is wrong. */
+/* ebb_tape_check finds every kind of wrong reference count and flag. */
 #include <string.h>
 
 #include "autograd/internal.h"
@@ -21,16 +21,16 @@ static void tear_down(void)
 	ebb_tape_free(t);
 }
 
-/* The check fails with these words, and is content when the fault is undone. */
+/* Asserts that the check fails with a message that contains these words. */
 static void assert_noticed(const char *words)
 {
 	ebb_error e = {0};
 
-	ck_assert_msg(!ebb_tape_check(t, &e), "nothing was noticed; expected \"%s\"", words);
+	ck_assert_msg(!ebb_tape_check(t, &e), "no error was found; expected \"%s\"", words);
 	ck_assert_msg(strstr(e.message, words), "\"%s\" does not say \"%s\"", e.message, words);
 }
 
-START_TEST(a_wrong_count_of_readers)
+START_TEST(a_wrong_count_of_readers_is_found)
 {
 	y->storage->readers++;
 	assert_noticed("counts 2 readers and 1 savers; there are 1 and 1");
@@ -40,7 +40,7 @@ START_TEST(a_wrong_count_of_readers)
 }
 END_TEST
 
-START_TEST(a_wrong_count_of_savers)
+START_TEST(a_wrong_count_of_savers_is_found)
 {
 	x->storage->savers--;
 	assert_noticed("savers; there are");
@@ -48,15 +48,15 @@ START_TEST(a_wrong_count_of_savers)
 }
 END_TEST
 
-START_TEST(a_wrong_count_of_holds)
+START_TEST(a_wrong_count_of_holds_is_found)
 {
 	y->holds++;
-	assert_noticed("has 2 holds");
+	assert_noticed("has the hold count 2");
 	y->holds--;
 }
 END_TEST
 
-START_TEST(a_flag_that_is_left_over)
+START_TEST(a_leftover_flag_is_found)
 {
 	y->flags |= EBB_F_SHOWN;
 	assert_noticed("flags");
@@ -67,7 +67,7 @@ START_TEST(a_flag_that_is_left_over)
 }
 END_TEST
 
-START_TEST(a_storage_that_is_not_where_its_block_is)
+START_TEST(a_storage_apart_from_its_block_is_found)
 {
 	y->storage->data += 64;
 	assert_noticed("its block do not agree");
@@ -78,7 +78,7 @@ START_TEST(a_storage_that_is_not_where_its_block_is)
 }
 END_TEST
 
-START_TEST(a_wrong_sum_of_memory)
+START_TEST(a_wrong_sum_of_memory_is_found)
 {
 	t->ctx.pool.in_use += 64;
 	assert_noticed("bytes in use");
@@ -89,7 +89,7 @@ START_TEST(a_wrong_sum_of_memory)
 }
 END_TEST
 
-START_TEST(neighbours_on_the_heap_that_do_not_meet)
+START_TEST(a_gap_between_heap_blocks_is_found)
 {
 	ebb_block *b = y->storage->block;
 
@@ -111,7 +111,7 @@ static void nosy_vjp(ebb_vjp *v)
 }
 static const ebb_op NOSY = {.name = "nosy", .vjp = nosy_vjp};
 
-START_TEST(it_is_not_for_the_middle_of_a_sweep)
+START_TEST(tape_check_refuses_a_sweep_in_progress)
 {
 	ebb_call c = ebb_begin(t, &NOSY, EBB_SITE, 1, &x);
 	ebb_tensor *z = ebb_record(&c, ebb_new_like(&c, x));
@@ -127,14 +127,14 @@ int main(void)
 	TCase *c = tcase_create("counts");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, a_wrong_count_of_readers);
-	tcase_add_test(c, a_wrong_count_of_savers);
-	tcase_add_test(c, a_wrong_count_of_holds);
-	tcase_add_test(c, a_flag_that_is_left_over);
-	tcase_add_test(c, a_storage_that_is_not_where_its_block_is);
-	tcase_add_test(c, a_wrong_sum_of_memory);
-	tcase_add_test(c, neighbours_on_the_heap_that_do_not_meet);
-	tcase_add_test(c, it_is_not_for_the_middle_of_a_sweep);
+	tcase_add_test(c, a_wrong_count_of_readers_is_found);
+	tcase_add_test(c, a_wrong_count_of_savers_is_found);
+	tcase_add_test(c, a_wrong_count_of_holds_is_found);
+	tcase_add_test(c, a_leftover_flag_is_found);
+	tcase_add_test(c, a_storage_apart_from_its_block_is_found);
+	tcase_add_test(c, a_wrong_sum_of_memory_is_found);
+	tcase_add_test(c, a_gap_between_heap_blocks_is_found);
+	tcase_add_test(c, tape_check_refuses_a_sweep_in_progress);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

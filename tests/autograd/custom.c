@@ -1,4 +1,4 @@
-/* Ops of one's own: attributes, saved tensors, many inputs, what a gradient may read and give. */
+/* Custom ops: attributes, saved tensors, many inputs, what a vjp may read and give. */
 #include "fixture.h"
 
 #include <math.h>
@@ -8,8 +8,7 @@
 	ck_assert_msg(fabs(ebb_at(x, i) - (expected)) <= 1e-12 * (1 + fabs((double)(expected))),   \
 		"element %d is %.17g, expected %.17g", (int)(i), ebb_at(x, i), (double)(expected))
 
-/* An op whose result is a copy of its first input: what the tests below care about is its
- * gradient. */
+/* An op whose result is a copy of its first input: the tests below look at its gradient. */
 static ebb_tensor *copy_op(ebb_tape *t, const ebb_op *op, int n, ebb_tensor **x)
 {
 	ebb_tensor *in[40], *y;
@@ -31,7 +30,7 @@ typedef struct scale_attrs {
 	int64_t shift;
 } scale_attrs;
 
-/* y[i] = scale * a[i] * b[index[i]]; saves a table of b at the index. */
+/* y[i] = scale * a[i] * b[index[i]]; saves the one-hot matrix of the index. */
 static void pick_mul_vjp(ebb_vjp *v)
 {
 	const scale_attrs *k = v->attrs;
@@ -48,7 +47,7 @@ static void pick_mul_vjp(ebb_vjp *v)
 		/* By rows of a one-hot matrix: [n] x [n,m]. */
 		ebb_give(v, 1, ebb_matmul(v->t, ebb_mul(v->t, gy, v->in[0]), v->saved[0]));
 	}
-	ebb_give(v, 2, gy); /* nobody wants it */
+	ebb_give(v, 2, gy); /* not needed: input 2 is an integer tensor */
 }
 static const ebb_op PICK_MUL = {.name = "pick_mul",
 	.vjp = pick_mul_vjp,
@@ -88,7 +87,7 @@ static ebb_tensor *check_pick_mul(ebb_tape *t, ebb_tensor **x, void *ctx)
 	return pick_mul(t, x[0], x[1], x[2], 1.5);
 }
 
-START_TEST(attributes_saved_tensors_integers)
+START_TEST(a_vjp_reads_attributes_saved_tensors_and_integers)
 {
 	ebb_tensor *a = persistent_random(EBB_F64, EBB_SHAPE(4), 1),
 		   *b = persistent_random(EBB_F64, EBB_SHAPE(3), 2);
@@ -119,7 +118,7 @@ static void product_vjp(ebb_vjp *v)
 static const ebb_op PRODUCT = {
 	.name = "product", .vjp = product_vjp, .reads = {[7] = EBB_OUT | 0x7fffffff}};
 
-START_TEST(many_inputs)
+START_TEST(inputs_from_the_eighth_on_share_their_reads)
 {
 	ebb_tensor *in[MANY], *x[MANY], *y, *g[MANY];
 	double product = 1, *p;
@@ -139,7 +138,7 @@ START_TEST(many_inputs)
 	ebb_scope_end(tape, NULL); /* drops the result */
 	for (int k = 0; k < MANY; k += 2)
 		ebb_release(tape, in[k]);
-	/* All but the first seven are declared by reads[7]. */
+	/* All inputs but the first seven are declared by reads[7]. */
 	ck_assert_msg(ebb_grad(tape, y, MANY, x, g, .gy = ebb_ones_like(tape, x[0]),
 			      .create_graph = true),
 		"%s", ebb_error_message(tape));
@@ -150,7 +149,7 @@ START_TEST(many_inputs)
 }
 END_TEST
 
-/* Reads an input that it did not declare. */
+/* The number of an input that the vjp reads without declaring it. */
 static int undeclared;
 static void nosy_vjp(ebb_vjp *v)
 {
@@ -190,7 +189,7 @@ START_TEST(undeclared_reads_are_refused)
 }
 END_TEST
 
-/* ---- What is given --------------------------------------------------------------------- */
+/* ---- Contributions --------------------------------------------------------------------- */
 
 static int give_case;
 static ebb_tensor *saved_for;
@@ -198,7 +197,7 @@ static ebb_tensor *saved_for;
 static void giver_vjp(ebb_vjp *v)
 {
 	switch (give_case) {
-	case 0: /* the node's own values, which go with the node */
+	case 0: /* tensors of the node, which are freed after the node */
 		ebb_give(v, 0, v->in[1]);
 		ebb_give(v, 1, v->out);
 		ebb_give(v, 2, v->saved[0]);
@@ -215,7 +214,7 @@ static void giver_vjp(ebb_vjp *v)
 	case 4: /* nothing: zero */
 		ebb_give(v, 0, NULL);
 		break;
-	default: /* the same three times over, from views */
+	default: /* views, three times */
 		for (int k = 0; k < 3; k++) {
 			ebb_give(v, 0,
 				ebb_slice(v->t,
@@ -242,7 +241,7 @@ static ebb_tensor *giver(ebb_tensor *a, ebb_tensor *b, ebb_tensor *c)
 	return ebb_record(&call, y);
 }
 
-START_TEST(a_gradient_that_is_a_value_of_the_node)
+START_TEST(a_contribution_may_be_a_tensor_of_the_node)
 {
 	give_case = 0;
 	for (int retain = 0; retain < 2; retain++) {
@@ -257,7 +256,7 @@ START_TEST(a_gradient_that_is_a_value_of_the_node)
 		ebb_release(tape, h[0]);
 		ebb_release(tape, h[1]);
 		ebb_release(tape, y);
-		/* Other values would take the memory of what the node lets go. */
+		/* Later tensors of the sweep would reuse the memory that the node has freed. */
 		ck_assert_msg(ebb_backward(tape, y, .gy = vector(), .retain = retain), "%s",
 			ebb_error_message(tape));
 		for (int i = 0; i < 4; i++) {
@@ -271,7 +270,7 @@ START_TEST(a_gradient_that_is_a_value_of_the_node)
 }
 END_TEST
 
-START_TEST(what_may_be_given)
+START_TEST(contributions_that_do_not_fit_the_input_are_refused)
 {
 	static const struct {
 		int which;
@@ -309,7 +308,7 @@ START_TEST(what_may_be_given)
 }
 END_TEST
 
-/* ---- Where it is given --------------------------------------------------------------------- */
+/* ---- Parts, and gradients in place ---------------------------------------------------------- */
 
 static ebb_selection selection;
 
@@ -347,8 +346,8 @@ START_TEST(parts_beyond_the_end_are_refused)
 }
 END_TEST
 
-/* Gives what it computed where the first input's gradient stays: transposed, or to the second one
- * as well. */
+/* The vjp computes in the memory of the first input's gradient.  It gives the result to the second
+ * input as well; with turns, it gives the transpose to the first. */
 static bool turns;
 
 static void in_place_vjp(ebb_vjp *v)
@@ -367,7 +366,7 @@ static void in_place_vjp(ebb_vjp *v)
 static const ebb_op IN_PLACE = {
 	.name = "in_place", .vjp = in_place_vjp, .takes = {EBB_ROWS, EBB_ROWS}};
 
-START_TEST(a_gradient_computed_where_it_stays_is_one_inputs_alone)
+START_TEST(a_new_gradient_may_be_given_to_two_inputs)
 {
 	for (int transposed = 0; transposed < 2; transposed++) {
 		ebb_tensor *w = persistent_random(EBB_F64, EBB_SHAPE(2, 2), 1), *x, *h, *later, *y;
@@ -377,7 +376,8 @@ START_TEST(a_gradient_computed_where_it_stays_is_one_inputs_alone)
 		ebb_set_requires_grad(w, true);
 		x = ebb_variable(tape, ebb_reshape(tape, vector(), EBB_SHAPE(2, 2)));
 		h = ebb_neg(tape, x);
-		/* Its gradient is added to w's before that of h is read. */
+		/* The vjp of later adds to w's gradient before the vjp of h reads the shared
+		 * result. */
 		later = ebb_mul_scalar(tape, w, 100);
 		y = copy_op(tape, &IN_PLACE, 2, (ebb_tensor *[]){w, h});
 		y = ebb_mul(tape, y, ebb_reshape(tape, vector(), EBB_SHAPE(2, 2)));
@@ -395,11 +395,11 @@ START_TEST(a_gradient_computed_where_it_stays_is_one_inputs_alone)
 }
 END_TEST
 
-/* ---- Ops without a derivative, and calls that go wrong ----------------------------------- */
+/* ---- Ops without a derivative, and failed calls ------------------------------------------ */
 
 static const ebb_op ROUND = {.name = "round"};
 
-START_TEST(an_op_without_a_derivative)
+START_TEST(an_op_without_a_derivative_refuses_variables)
 {
 	ebb_tensor *x = vector(), *v = ebb_variable(tape, x), *in[] = {v};
 	bool was;
@@ -418,7 +418,7 @@ END_TEST
 
 static const ebb_op PLAIN = {.name = "plain", .vjp = nosy_data_vjp, .takes = {EBB_ROWS}};
 
-START_TEST(calls_that_go_wrong)
+START_TEST(failed_calls_free_their_memory)
 {
 	ebb_tensor *x = vector(), *in[] = {x}, *m;
 	ebb_call c = ebb_begin(tape, &PLAIN, "here:1", 1, in);
@@ -448,7 +448,7 @@ START_TEST(calls_that_go_wrong)
 	ck_assert_ptr_null(ebb_call_fail(&c, EBB_INVALID, "again"));
 	assert_healthy(tape);
 
-	/* A call that fails after taking scratch, and is given up without a record. */
+	/* A failed call returns its scratch memory without ebb_record. */
 	c = ebb_begin(tape, &PLAIN, "here:1", 1, in);
 	ck_assert_ptr_nonnull(ebb_scratch(&c, 100));
 	assert_refused(tape, EBB_INVALID, ebb_call_fail(&c, EBB_INVALID, "no"), "plain: no");
@@ -456,7 +456,7 @@ START_TEST(calls_that_go_wrong)
 	ck_assert_ptr_null(ebb_record(&c, NULL));
 	ck_assert_uint_eq(ebb_memory_of(tape).in_use, in_use);
 
-	/* What is not in the order that the op takes is copied, through a recorded op. */
+	/* An input in another memory order than the op takes is copied by a recorded op. */
 	m = ebb_variable(tape, ebb_reshape(tape, vector(), EBB_SHAPE(2, 2)));
 	in[0] = ebb_transpose(tape, m, 0, 1);
 	c = ebb_begin(tape, &PLAIN, NULL, 1, in);
@@ -467,9 +467,10 @@ START_TEST(calls_that_go_wrong)
 }
 END_TEST
 
-START_TEST(an_input_that_wants_nothing_saves_nothing)
+START_TEST(a_constant_input_saves_nothing_for_its_gradient)
 {
-	/* mul reads the other operand: a constant's gradient is nobody's. */
+	/* The gradient of each operand of mul reads the other one; that of a constant is not
+	 * needed. */
 	ebb_tensor *x = ebb_variable(tape, ebb_zeros(tape, EBB_SHAPE(1000))), *c, *h;
 	size_t before;
 
@@ -490,16 +491,16 @@ int main(void)
 	TCase *c = tcase_create("custom");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, attributes_saved_tensors_integers);
-	tcase_add_test(c, many_inputs);
+	tcase_add_test(c, a_vjp_reads_attributes_saved_tensors_and_integers);
+	tcase_add_test(c, inputs_from_the_eighth_on_share_their_reads);
 	tcase_add_test(c, undeclared_reads_are_refused);
-	tcase_add_test(c, a_gradient_that_is_a_value_of_the_node);
-	tcase_add_test(c, what_may_be_given);
+	tcase_add_test(c, a_contribution_may_be_a_tensor_of_the_node);
+	tcase_add_test(c, contributions_that_do_not_fit_the_input_are_refused);
 	tcase_add_test(c, parts_beyond_the_end_are_refused);
-	tcase_add_test(c, a_gradient_computed_where_it_stays_is_one_inputs_alone);
-	tcase_add_test(c, an_op_without_a_derivative);
-	tcase_add_test(c, calls_that_go_wrong);
-	tcase_add_test(c, an_input_that_wants_nothing_saves_nothing);
+	tcase_add_test(c, a_new_gradient_may_be_given_to_two_inputs);
+	tcase_add_test(c, an_op_without_a_derivative_refuses_variables);
+	tcase_add_test(c, failed_calls_free_their_memory);
+	tcase_add_test(c, a_constant_input_saves_nothing_for_its_gradient);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* Graphs of a million nodes: no recursion, no stack, and memory that is flat where it can be. */
+/* Graphs of a million nodes: no recursion, and constant memory where that is possible. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -8,7 +8,7 @@ static ebb_tape *tape;
 
 static void set_up(void)
 {
-	/* What recursed would not get far. */
+	/* A recursive traversal of the graph would overflow so small a stack. */
 	struct rlimit stack;
 
 	ck_assert(getrlimit(RLIMIT_STACK, &stack) == 0);
@@ -22,7 +22,7 @@ static void tear_down(void)
 	ebb_tape_free(tape);
 }
 
-START_TEST(a_million_nodes_in_a_chain)
+START_TEST(a_chain_of_a_million_nodes)
 {
 	int n = 1000000;
 	ebb_tensor *x = ebb_variable(tape, ebb_scalar(tape, 1)), *y = x, *g;
@@ -39,7 +39,7 @@ START_TEST(a_million_nodes_in_a_chain)
 }
 END_TEST
 
-START_TEST(second_order_of_a_long_chain)
+START_TEST(second_derivatives_of_a_long_chain)
 {
 	int n = 100000;
 	ebb_tensor *x, *y, *g, *gg;
@@ -55,7 +55,7 @@ START_TEST(second_order_of_a_long_chain)
 }
 END_TEST
 
-START_TEST(a_hundred_thousand_uses)
+START_TEST(a_hundred_thousand_uses_of_one_tensor)
 {
 	int n = 100000;
 	ebb_tensor *x = ebb_variable(tape, ebb_scalar(tape, 1)), *sum = x;
@@ -67,12 +67,12 @@ START_TEST(a_hundred_thousand_uses)
 	ebb_memory_reset_peak(tape);
 	ck_assert(ebb_backward(tape, sum));
 	ck_assert(ebb_item(ebb_grad_of(x)) == n);
-	/* One slot a node, and no more than a few gradients at a time. */
+	/* The sweep takes one pointer for each node, and few gradients at a time. */
 	ck_assert_uint_lt(ebb_memory_of(tape).peak - in_use, (size_t)n * 10);
 }
 END_TEST
 
-START_TEST(no_grad_is_flat)
+START_TEST(no_grad_mode_uses_constant_memory)
 {
 	ebb_tensor *x = ebb_zeros(tape, EBB_SHAPE(1000)), *y = x;
 	ebb_memory early = {0}, late;
@@ -106,10 +106,10 @@ int main(void)
 
 	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, a_million_nodes_in_a_chain);
-	tcase_add_test(c, second_order_of_a_long_chain);
-	tcase_add_test(c, a_hundred_thousand_uses);
-	tcase_add_test(c, no_grad_is_flat);
+	tcase_add_test(c, a_chain_of_a_million_nodes);
+	tcase_add_test(c, second_derivatives_of_a_long_chain);
+	tcase_add_test(c, a_hundred_thousand_uses_of_one_tensor);
+	tcase_add_test(c, no_grad_mode_uses_constant_memory);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

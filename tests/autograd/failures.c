@@ -1,10 +1,10 @@
-/* Failures in the middle: no memory at every single allocation, errors inside a sweep. */
+/* Failures at every single allocation, and errors inside a sweep. */
 #include "tests/support/support.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- No memory, everywhere ---------------------------------------------------------------- */
+/* ---- Failed allocations ------------------------------------------------------------------- */
 
 static ebb_tensor *param;
 
@@ -33,11 +33,11 @@ static ebb_tensor *again(ebb_tape *t, ebb_tensor *x)
 static void seen(void *ctx, const ebb_node *node, const ebb_tensor *g)
 {
 	(void)ctx;
-	/* NULL: no memory to show it in the node's order. */
+	/* g is NULL without memory for a copy in the order of the node's output. */
 	ck_assert(ebb_node_op(node)[0] && (!g || ebb_count(g) == ebb_count(ebb_node_output(node))));
 }
 
-/* A bit of everything; the result is a number, NaN on failure. */
+/* A program with many features of the engine; its result is a number, NaN on failure. */
 static double scenario(ebb_tape *t)
 {
 	static const double start[] = {0.5, 1, 1.5, -2};
@@ -82,7 +82,7 @@ static double scenario(ebb_tape *t)
 	                     : result + ebb_at(ebb_grad_of(x), 2) + ebb_at(ebb_grad_of(param), 3);
 }
 
-START_TEST(every_allocation_fails_once)
+START_TEST(every_failed_allocation_is_an_error)
 {
 	counting_allocator alloc;
 	ebb_tape *t;
@@ -108,7 +108,7 @@ START_TEST(every_allocation_fails_once)
 			refused++;
 		}
 		alloc.fail_at = -1;
-		/* As good as new. */
+		/* After a reset the tape works again. */
 		ebb_clear_error(t);
 		ebb_tape_reset(t);
 		ck_assert_uint_eq(ebb_memory_of(t).in_use, 0);
@@ -126,8 +126,9 @@ START_TEST(every_allocation_fails_once)
 }
 END_TEST
 
-/* The pool hides most allocations: here it has nothing to give. */
-START_TEST(no_memory_for_large_tensors)
+/* The pool serves most allocations; here it is empty, so that each tensor needs memory of the
+ * system. */
+START_TEST(large_tensors_without_memory_are_an_error)
 {
 	counting_allocator alloc;
 	ebb_tape *t;
@@ -179,7 +180,7 @@ static void moody_vjp(ebb_vjp *v)
 }
 static const ebb_op MOODY = {.name = "moody", .vjp = moody_vjp};
 
-START_TEST(an_error_in_the_middle_of_a_sweep)
+START_TEST(an_error_in_a_sweep_changes_no_gradient)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *p = persistent_random(EBB_F32, EBB_SHAPE(4), 1);
@@ -210,7 +211,7 @@ START_TEST(an_error_in_the_middle_of_a_sweep)
 		ebb_clear_error(t);
 		ck_assert(!ebb_backward(t, z, .retain = true));
 		ebb_clear_error(t);
-		/* The sweep had reached x already; nothing is deposited all the same. */
+		/* The sweep reached x before the error, but no gradient is accumulated. */
 		ck_assert(!ebb_grad_of(x) && !ebb_grad_of(p));
 		broken = false;
 		ck_assert(ebb_backward(t, z, .retain = true));
@@ -261,7 +262,7 @@ START_TEST(the_first_error_stays)
 }
 END_TEST
 
-START_TEST(messages_of_any_length)
+START_TEST(long_messages_are_cut)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_error e = {0};
@@ -292,11 +293,11 @@ int main(void)
 	TCase *c = tcase_create("failures");
 
 	tcase_set_timeout(c, 60);
-	tcase_add_test(c, every_allocation_fails_once);
-	tcase_add_test(c, no_memory_for_large_tensors);
-	tcase_add_test(c, an_error_in_the_middle_of_a_sweep);
+	tcase_add_test(c, every_failed_allocation_is_an_error);
+	tcase_add_test(c, large_tensors_without_memory_are_an_error);
+	tcase_add_test(c, an_error_in_a_sweep_changes_no_gradient);
 	tcase_add_test(c, the_first_error_stays);
-	tcase_add_test(c, messages_of_any_length);
+	tcase_add_test(c, long_messages_are_cut);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* fixture.h - an F64 tape, new for each test, and a vector to work on. */
+/* fixture.h - a new F64 tape for each test, and a vector of four elements. */
 #ifndef EBB_TESTS_AUTOGRAD_FIXTURE_H
 #define EBB_TESTS_AUTOGRAD_FIXTURE_H
 

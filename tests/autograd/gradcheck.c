@@ -1,10 +1,10 @@
-/* ebb_gradcheck passes what is right and refuses every variant of being wrong. */
+/* ebb_gradcheck accepts right gradients and refuses every kind of wrong one. */
 #include "tests/support/support.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- An op whose gradient can be wrong in every variant ------------------------------------ */
+/* ---- An op with a right gradient and many wrong ones ----------------------------------- */
 
 typedef enum mutant {
 	RIGHT,
@@ -44,7 +44,7 @@ static void subject_vjp(ebb_vjp *v)
 		ga = ebb_add_scalar(t, ga, (double)INFINITY);
 	if (kind == ALL_ZERO)
 		ga = ebb_zeros_like(t, a);
-	if (kind == WRONG_SECOND && v->recording) /* the right value, of the wrong history */
+	if (kind == WRONG_SECOND && v->recording) /* the right value with the wrong history */
 		ga = ebb_add(t, ga, ebb_sub(t, ebb_square(t, a), ebb_detach(t, ebb_square(t, a))));
 	if (kind == CUT_SECOND)
 		ga = ebb_detach(t, ga);
@@ -77,7 +77,8 @@ static ebb_tensor *subject(ebb_tape *t, ebb_tensor *a, ebb_tensor *b)
 static ebb_tensor *call_subject(ebb_tape *t, ebb_tensor **x, void *ctx)
 {
 	(void)ctx;
-	/* One use of x[0] counts for nothing: what a sweep that overwrites would give. */
+	/* One use of x[0] has no gradient, as in a sweep that overwrites in place of
+	 * accumulating. */
 	if (kind == DROPPED_ACCUMULATION) {
 		ebb_tensor *lost = ebb_detach(t, ebb_mul(t, x[0], x[0]));
 
@@ -98,7 +99,7 @@ static bool passes(mutant m, bool second, ebb_error *e)
 	ok = ebb_gradcheck(call_subject, NULL, 2, x, .second = second, .error = e);
 	ck_assert(ok == (e->status == EBB_OK));
 	ck_assert(ok ==
-		  ebb_gradcheck(call_subject, NULL, 2, x, .second = second)); /* no error wanted */
+		  ebb_gradcheck(call_subject, NULL, 2, x, .second = second)); /* without .error */
 	ebb_tensor_free(a);
 	ebb_tensor_free(b);
 	return ok;
@@ -113,7 +114,7 @@ START_TEST(the_right_gradient_passes)
 }
 END_TEST
 
-START_TEST(every_mutant_fails)
+START_TEST(every_wrong_gradient_fails)
 {
 	static const struct {
 		mutant kind;
@@ -146,7 +147,7 @@ START_TEST(the_second_derivative_is_checked_too)
 }
 END_TEST
 
-/* ---- Functions at the edge ----------------------------------------------------------------- */
+/* ---- Unusual functions --------------------------------------------------------------------- */
 
 static ebb_tensor *constant_steps(ebb_tape *t, ebb_tensor **x, void *ctx)
 {
@@ -154,7 +155,7 @@ static ebb_tensor *constant_steps(ebb_tape *t, ebb_tensor **x, void *ctx)
 	return ebb_mul_scalar(t, ebb_sign(t, x[0]), 3.0);
 }
 
-START_TEST(zero_throughout_must_be_allowed)
+START_TEST(all_zero_gradients_fail_unless_allowed)
 {
 	ebb_tensor *a = persistent_random(EBB_F64, EBB_SHAPE(5), 1);
 	const ebb_tensor *x[] = {a};
@@ -180,7 +181,7 @@ static ebb_tensor *picks(ebb_tape *t, ebb_tensor **x, void *ctx)
 		ebb_zeros_like(t, x[0]));
 }
 
-START_TEST(integers_are_passed_through)
+START_TEST(integer_inputs_are_constants)
 {
 	ebb_tensor *a = persistent_random(EBB_F64, EBB_SHAPE(3), 1);
 	ebb_tensor *index = ebb_tensor_new(EBB_I64, EBB_SHAPE(3), false, NULL);
@@ -235,7 +236,7 @@ static ebb_tensor *nothing(ebb_tape *t, ebb_tensor **x, void *ctx)
 	return NULL;
 }
 
-START_TEST(functions_that_go_wrong)
+START_TEST(errors_of_the_function_are_reported)
 {
 	ebb_tensor *a = persistent_random(EBB_F64, EBB_SHAPE(5), 1),
 		   *f = persistent_random(EBB_F32, EBB_SHAPE(5), 1);
@@ -282,7 +283,7 @@ static ebb_tensor *noisy(ebb_tape *t, ebb_tensor **x, void *ctx)
 	return ebb_dropout(t, ebb_mul(t, x[0], ebb_randn(t, ebb_shape_of(x[0]))), 0.3);
 }
 
-START_TEST(random_functions_draw_the_same_again)
+START_TEST(every_evaluation_draws_the_same_random_numbers)
 {
 	ebb_tensor *a = persistent_random(EBB_F64, EBB_SHAPE(40), 1);
 	const ebb_tensor *x[] = {a};
@@ -299,7 +300,7 @@ START_TEST(random_functions_draw_the_same_again)
 }
 END_TEST
 
-START_TEST(no_memory)
+START_TEST(every_failed_allocation_is_an_error)
 {
 	counting_allocator alloc;
 	ebb_tensor *a, *b;
@@ -337,13 +338,13 @@ int main(void)
 	TCase *c = tcase_create("gradcheck");
 
 	tcase_add_test(c, the_right_gradient_passes);
-	tcase_add_test(c, every_mutant_fails);
+	tcase_add_test(c, every_wrong_gradient_fails);
 	tcase_add_test(c, the_second_derivative_is_checked_too);
-	tcase_add_test(c, zero_throughout_must_be_allowed);
-	tcase_add_test(c, integers_are_passed_through);
-	tcase_add_test(c, functions_that_go_wrong);
-	tcase_add_test(c, random_functions_draw_the_same_again);
-	tcase_add_test(c, no_memory);
+	tcase_add_test(c, all_zero_gradients_fail_unless_allowed);
+	tcase_add_test(c, integer_inputs_are_constants);
+	tcase_add_test(c, errors_of_the_function_are_reported);
+	tcase_add_test(c, every_evaluation_draws_the_same_random_numbers);
+	tcase_add_test(c, every_failed_allocation_is_an_error);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

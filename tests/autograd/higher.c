@@ -1,4 +1,4 @@
-/* Derivatives of derivatives, and what ebb_grad may be asked. */
+/* Higher derivatives, and the arguments of ebb_grad. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -76,7 +76,7 @@ START_TEST(fourth_derivatives)
 }
 END_TEST
 
-START_TEST(memory_of_repeated_orders_comes_back)
+START_TEST(repeated_higher_derivatives_use_constant_memory)
 {
 	size_t reserved = 0;
 
@@ -150,7 +150,7 @@ START_TEST(hessian_vector_products)
 		for (int64_t i = 0; i < ebb_count(w[k]); i++)
 			assert_near(ebb_at(hv[k], i),
 				(ebb_at(near[0][k], i) - ebb_at(near[1][k], i)) / (2 * eps), 1e-7);
-	/* The same by ebb_backward, which deposits. */
+	/* ebb_backward accumulates the same. */
 	ck_assert(ebb_backward(tape, dot));
 	for (int k = 0; k < PARTS; k++)
 		ck_assert(all_close(ebb_grad_of(w[k]), hv[k], 1e-14));
@@ -166,9 +166,9 @@ START_TEST(hessian_vector_products)
 }
 END_TEST
 
-/* ---- What ebb_grad may be asked ----------------------------------------------------------- */
+/* ---- Arguments of ebb_grad ---------------------------------------------------------------- */
 
-START_TEST(intermediates_and_unreached)
+START_TEST(targets_may_be_intermediate_or_not_reached)
 {
 	ebb_tensor *x = ebb_variable(tape, ebb_scalar(tape, 2)),
 		   *z = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(3, 2)));
@@ -189,7 +189,7 @@ START_TEST(intermediates_and_unreached)
 		ck_assert(ebb_item(g[4]) == 0 && ebb_at(g[5], 1) == 0);
 		ck_assert(ebb_requires_grad(g[0]) == (create == 1) && !ebb_requires_grad(g[3]));
 	}
-	/* It deposits nothing and consumes nothing. */
+	/* ebb_grad accumulates into no gradient and consumes nothing. */
 	ck_assert(!ebb_grad_of(x) && !ebb_grad_of(p));
 	ck_assert(ebb_backward(tape, later));
 	ck_assert_ptr_null(ebb_grad_of(h)); /* not a leaf */
@@ -198,7 +198,7 @@ START_TEST(intermediates_and_unreached)
 }
 END_TEST
 
-START_TEST(a_dropped_target_and_a_dropped_y)
+START_TEST(a_dropped_target_is_accepted_and_a_dropped_y_is_not)
 {
 	ebb_tensor *x = ebb_variable(tape, ebb_scalar(tape, 2)), *h, *y, *g[2];
 
@@ -248,8 +248,9 @@ START_TEST(gy_has_a_gradient_too)
 }
 END_TEST
 
-/* At 0^1 the logarithm in pow's rule is infinite; masked, it must not come back as 0*inf. */
-START_TEST(a_masked_infinity_stays_away)
+/* At 0^1 the vjp of pow computes log(0) and masks it; the second derivative must not be 0*inf =
+ * NaN. */
+START_TEST(a_masked_infinity_does_not_become_nan_in_second_derivatives)
 {
 	ebb_tensor *x[2] = {ebb_variable(tape, ebb_zeros(tape, EBB_SHAPE(1))),
 		ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(1)))},
@@ -262,7 +263,7 @@ START_TEST(a_masked_infinity_stays_away)
 }
 END_TEST
 
-START_TEST(in_no_grad_mode)
+START_TEST(gradients_are_computed_in_no_grad_mode)
 {
 	ebb_tensor *x = ebb_variable(tape, ebb_scalar(tape, 2)),
 		   *y = ebb_mul(tape, x, ebb_square(tape, x)), *g, *gg;
@@ -287,14 +288,14 @@ int main(void)
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_add_test(c, tanh_times_square);
 	tcase_add_test(c, fourth_derivatives);
-	tcase_add_test(c, memory_of_repeated_orders_comes_back);
+	tcase_add_test(c, repeated_higher_derivatives_use_constant_memory);
 	tcase_add_test(c, hessian_vector_products);
-	tcase_add_test(c, intermediates_and_unreached);
-	tcase_add_test(c, a_dropped_target_and_a_dropped_y);
+	tcase_add_test(c, targets_may_be_intermediate_or_not_reached);
+	tcase_add_test(c, a_dropped_target_is_accepted_and_a_dropped_y_is_not);
 	tcase_add_test(c, what_ebb_grad_refuses);
 	tcase_add_test(c, gy_has_a_gradient_too);
-	tcase_add_test(c, a_masked_infinity_stays_away);
-	tcase_add_test(c, in_no_grad_mode);
+	tcase_add_test(c, a_masked_infinity_does_not_become_nan_in_second_derivatives);
+	tcase_add_test(c, gradients_are_computed_in_no_grad_mode);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,9 +1,9 @@
-/* The linear ops that gradients themselves need: their gradients are made of one another. */
+/* The linear ops that gradients themselves need: their gradients are composed of these ops only. */
 #include "tests/autograd/fixture.h"
 
 #include <math.h>
 
-/* ---- Each one's rule ------------------------------------------------------------------------- */
+/* ---- The vjp of each op ---------------------------------------------------------------------- */
 
 typedef ebb_tensor *(*linear_fn)(ebb_tensor *x);
 
@@ -69,7 +69,7 @@ static double dot(const ebb_tensor *a, const ebb_tensor *b)
 	return sum;
 }
 
-/* How many nodes are behind x, each of them one of the engine's ops. */
+/* The number of nodes that x depends on.  Asserts that each is one of the engine's ops. */
 static int closed_behind(const ebb_tensor *x)
 {
 	static const char *const own[] = {"leaf", "add", "sum_to", "expand", "dense", "copy"};
@@ -86,9 +86,10 @@ static int closed_behind(const ebb_tensor *x)
 	return count;
 }
 
-/* For y = Lx: the gradient is L'u, its gradient by u in the direction w is Lw, and the gradient of
- * that by w in the direction u is L'u again (sums of another memory order may round otherwise). */
-START_TEST(gradients_of_any_order)
+/* For y = Lx with the cotangent u, the gradient by x is L'u.  The gradient of L'u by u, with the
+ * cotangent w, is Lw.  The gradient of Lw by w, with the cotangent u, is L'u again (up to the
+ * rounding of sums in another memory order). */
+START_TEST(gradients_of_any_order_use_linear_ops_only)
 {
 	linear_fn f = FUNCTIONS[_i];
 	ebb_shape shape = EBB_SHAPE(2, 3, 2, 4);
@@ -111,8 +112,8 @@ END_TEST
 
 /* ---- copy ------------------------------------------------------------------------------------ */
 
-/* A gradient that its user gave comes back as another tensor, and as any op treats its values. */
-START_TEST(a_copy_is_computed_like_a_sum)
+/* A copy of the user's gy becomes the gradient, with subnormal numbers as the tape treats them. */
+START_TEST(a_copy_flushes_subnormal_numbers_as_a_sum_does)
 {
 	static const float given[2] = {1e-40F, 3};
 
@@ -140,8 +141,8 @@ int main(void)
 	TCase *c = tcase_create("linear");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_loop_test(c, gradients_of_any_order, 0, FUNCTION_COUNT);
-	tcase_add_test(c, a_copy_is_computed_like_a_sum);
+	tcase_add_loop_test(c, gradients_of_any_order_use_linear_ops_only, 0, FUNCTION_COUNT);
+	tcase_add_test(c, a_copy_flushes_subnormal_numbers_as_a_sum_does);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,5 @@
-/* Who observes says at each step whether he looks, and changes nothing either variant. */
+/* .looks of an observer: an observer that does not look is not called, and no observer changes
+ * results. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -17,7 +18,7 @@ static void tear_down(void)
 	ebb_tape_free(tape);
 }
 
-/* ---- Steps that are not looked at ------------------------------------------------------------ */
+/* ---- When observers are asked ---------------------------------------------------------------- */
 
 typedef struct lookout {
 	bool looks;
@@ -70,7 +71,7 @@ static void check_lookout(lookout *l, int asked, int recorded, int ended, int gr
 	l->asked = l->recorded = l->ended = l->gradients = 0;
 }
 
-START_TEST(steps_that_nobody_looks_at)
+START_TEST(observers_that_do_not_look_are_not_called)
 {
 	lookout a = {.looks = true}, b = {.looks = false};
 	const ebb_observer first = {&a, count_recorded, count_ended, count_gradient, NULL,
@@ -80,16 +81,16 @@ START_TEST(steps_that_nobody_looks_at)
 	ebb_mark m;
 
 	ck_assert(ebb_observe(tape, &first) && ebb_observe(tape, &second));
-	/* An empty tape, then a sweep; each answer is for its observer alone. */
+	/* Each observer is asked on an empty tape, and when a sweep begins. */
 	ebb_backward(tape, scoped_square());
 	check_lookout(&a, 2, 1, 1, 2);
 	check_lookout(&b, 2, 0, 0, 0);
-	/* What comes after a sweep. */
+	/* Each observer is asked after a sweep. */
 	b.looks = true;
 	scoped_square();
 	check_lookout(&a, 1, 1, 1, 0);
 	check_lookout(&b, 1, 1, 1, 0);
-	/* A mind is changed between the recording and the sweep. */
+	/* The answer may change between the recording and the sweep. */
 	b.looks = false;
 	ebb_backward(tape, scoped_square());
 	check_lookout(&a, 1, 1, 1, 2);
@@ -99,7 +100,7 @@ START_TEST(steps_that_nobody_looks_at)
 	ebb_backward(tape, scoped_square());
 	check_lookout(&a, 2, 0, 0, 0);
 	check_lookout(&b, 2, 0, 0, 0);
-	/* A rewind; the answers stand for all of a recording. */
+	/* An answer holds for all that is recorded until a rewind. */
 	scoped_square();
 	m = ebb_tape_mark(tape);
 	scoped_square();
@@ -110,13 +111,13 @@ START_TEST(steps_that_nobody_looks_at)
 	scoped_square();
 	check_lookout(&a, 1, 2, 2, 0);
 	check_lookout(&b, 2, 0, 0, 0);
-	/* Who leaves takes his answer along. */
+	/* Removing an observer removes its answer. */
 	b.looks = false;
 	ebb_unobserve(tape, &first);
 	scoped_square();
 	check_lookout(&a, 0, 0, 0, 0);
 	check_lookout(&b, 0, 0, 0, 0);
-	/* Without recording, pass by pass. */
+	/* Without recording, each observer is asked for each outermost scope. */
 	ebb_tape_reset(tape);
 	ebb_set_recording(tape, false);
 	for (int i = 0; i < 4; i++) {
@@ -129,7 +130,7 @@ START_TEST(steps_that_nobody_looks_at)
 }
 END_TEST
 
-/* ---- What is shown is not what the sweep goes on with ---------------------------------------- */
+/* ---- The same ops with and without observers ------------------------------------------------- */
 
 typedef struct run_log {
 	char text[4096];
@@ -156,7 +157,8 @@ static void check_order(void *ctx, const ebb_node *node, const ebb_tensor *g)
 	++*(int *)ctx;
 }
 
-/* Gradients that are views, of ops that take such: expanded, transposed, with gaps. */
+/* A function whose gradients are views with other strides (gy_strided): expanded, transposed, with
+ * gaps. */
 static ebb_tensor *with_views(ebb_tensor *x, ebb_tensor *alone)
 {
 	ebb_tensor *h = ebb_neg(tape, x), *sums;
@@ -170,7 +172,7 @@ static ebb_tensor *with_views(ebb_tensor *x, ebb_tensor *alone)
 		ebb_sum(tape, ebb_mul(tape, h, ebb_expand(tape, sums, EBB_SHAPE(4, 3)))));
 }
 
-START_TEST(the_same_ops_run_whoever_looks)
+START_TEST(observers_do_not_change_which_ops_run)
 {
 	ebb_tensor *persistent = persistent_random(EBB_F64, EBB_SHAPE(4, 3), 1), *g[2];
 	run_log logs[2] = {{.used = 0}, {.used = 0}};
@@ -199,7 +201,7 @@ START_TEST(the_same_ops_run_whoever_looks)
 }
 END_TEST
 
-/* ---- A fused op of one's own ----------------------------------------------------------------- */
+/* ---- A custom fused op ----------------------------------------------------------------------- */
 
 /* y = exp(2x) */
 static void fast_exp_vjp(ebb_vjp *v)
@@ -244,7 +246,7 @@ static ebb_tensor *exp_of_double(ebb_tensor *x)
 
 typedef struct steps {
 	double value[2], gradient[2], slope[2];
-	bool late; /* values are there with the gradient */
+	bool late; /* values were available in the gradient callback */
 } steps;
 
 static void see_values(void *ctx, const ebb_node *n)
@@ -264,7 +266,7 @@ static void see_gradients(void *ctx, const ebb_node *n, const ebb_tensor *g)
 	}
 }
 
-START_TEST(parts_of_an_op_of_ones_own)
+START_TEST(observers_see_the_parts_of_a_custom_fused_op)
 {
 	const double values[] = {0, 0.5, 1};
 	steps s = {.late = false};
@@ -282,7 +284,7 @@ START_TEST(parts_of_an_op_of_ones_own)
 	ck_assert_double_eq(s.gradient[1], 3);
 	ck_assert_double_eq(s.slope[0], exp(1));
 	ck_assert_double_eq(s.slope[1], 1);
-	/* Its input went with the scope. */
+	/* The scope has dropped the op's input. */
 	ck_assert(!s.late);
 	ck_assert_int_eq(ebb_node_parts(ebb_node_of(x)), 0);
 	ck_assert_int_eq(ebb_node_parts(NULL), 0);
@@ -297,9 +299,9 @@ int main(void)
 	TCase *c = tcase_create("looking");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, steps_that_nobody_looks_at);
-	tcase_add_test(c, the_same_ops_run_whoever_looks);
-	tcase_add_test(c, parts_of_an_op_of_ones_own);
+	tcase_add_test(c, observers_that_do_not_look_are_not_called);
+	tcase_add_test(c, observers_do_not_change_which_ops_run);
+	tcase_add_test(c, observers_see_the_parts_of_a_custom_fused_op);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

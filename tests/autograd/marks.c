@@ -1,10 +1,10 @@
-/* Mark and rewind: what is forgotten, what stays, and marks that do not hold. */
+/* Marks and rewinds: what is discarded, what stays, and invalid marks. */
 #include "fixture.h"
 
 #include <math.h>
 #include <string.h>
 
-/* A step's worth of everything: ops, saved values, a sweep of second order, deposits. */
+/* A step with ops, saved tensors, a second-order sweep, and accumulated gradients. */
 static void work(ebb_tensor *x, ebb_tensor *p)
 {
 	ebb_tensor *y, *g;
@@ -17,7 +17,7 @@ static void work(ebb_tensor *x, ebb_tensor *p)
 	assert_healthy(tape);
 }
 
-START_TEST(a_rewind_gives_the_memory_back)
+START_TEST(a_rewind_frees_memory)
 {
 	ebb_tensor *p = persistent_random(EBB_F64, EBB_SHAPE(4), 1),
 		   *x = ebb_variable(tape, vector());
@@ -30,7 +30,7 @@ START_TEST(a_rewind_gives_the_memory_back)
 	m = ebb_tape_mark(tape);
 	for (int k = 0; k < 50; k++) {
 		ebb_zero_grad(p);
-		work(x, p); /* the first use of p lies after the mark */
+		work(x, p); /* the first use of p on this tape is after the mark */
 		ck_assert(ebb_grad_of(x) && ebb_grad_of(p));
 		ebb_rewind(tape, m);
 		assert_healthy(tape);
@@ -40,7 +40,7 @@ START_TEST(a_rewind_gives_the_memory_back)
 		if (k == 0)
 			reserved = after;
 		ck_assert_uint_eq(after.reserved, reserved.reserved);
-		/* x's gradient was deposited after the mark; p's belongs to p. */
+		/* x's gradient was accumulated after the mark; p's gradient belongs to p. */
 		ck_assert_ptr_null(ebb_grad_of(x));
 		ck_assert_ptr_nonnull(ebb_grad_of(p));
 	}
@@ -50,7 +50,7 @@ START_TEST(a_rewind_gives_the_memory_back)
 }
 END_TEST
 
-START_TEST(what_was_before_the_mark_stays)
+START_TEST(tensors_older_than_the_mark_stay)
 {
 	ebb_tensor *p = persistent_random(EBB_F64, EBB_SHAPE(4), 1),
 		   *q = persistent_random(EBB_F64, EBB_SHAPE(4), 2);
@@ -58,7 +58,7 @@ START_TEST(what_was_before_the_mark_stays)
 	ebb_mark m;
 
 	ebb_set_requires_grad(p, true);
-	constant = ebb_mul(tape, q, vector()); /* q is imported, and no leaf yet */
+	constant = ebb_mul(tape, q, vector()); /* q has a handle on the tape, but is no leaf yet */
 	y = ebb_sum(tape, ebb_mul(tape, ebb_mul(tape, x, p), constant));
 	ck_assert(ebb_backward(tape, ebb_sum(tape, ebb_square(tape, x))));
 	m = ebb_tape_mark(tape);
@@ -67,7 +67,7 @@ START_TEST(what_was_before_the_mark_stays)
 		work(x, q);
 		ebb_rewind(tape, m);
 		ck_assert(ebb_at(ebb_grad_of(x), 1) !=
-			  2 * values[1]); /* added in place: values are not undone */
+			  2 * values[1]); /* a rewind does not undo additions in place */
 	}
 	ebb_zero_grad(x);
 	ck_assert(ebb_backward(tape, y));
@@ -84,7 +84,7 @@ START_TEST(what_was_before_the_mark_stays)
 }
 END_TEST
 
-START_TEST(a_name_given_after_the_mark)
+START_TEST(a_name_set_after_the_mark_stays)
 {
 	ebb_tensor *x = ebb_variable(tape, vector());
 	ebb_mark m = ebb_tape_mark(tape);
@@ -97,7 +97,7 @@ START_TEST(a_name_given_after_the_mark)
 }
 END_TEST
 
-START_TEST(rewind_inside_a_scope)
+START_TEST(a_rewind_inside_a_scope)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y;
 	ebb_mark m;
@@ -129,7 +129,7 @@ END_TEST
 		ck_assert(memcmp(&was_, &is_, sizeof is_) == 0);                                   \
 	} while (0)
 
-START_TEST(marks_of_another_time)
+START_TEST(marks_of_a_discarded_recording_are_refused)
 {
 	ebb_tensor *x = ebb_variable(tape, vector());
 	ebb_mark m1 = ebb_tape_mark(tape), m2, m3;
@@ -156,7 +156,7 @@ START_TEST(marks_of_another_time)
 }
 END_TEST
 
-START_TEST(marks_of_another_scope)
+START_TEST(marks_of_another_scope_are_refused)
 {
 	ebb_tensor *x = ebb_variable(tape, vector());
 	ebb_mark outer = ebb_tape_mark(tape), inner;
@@ -167,7 +167,7 @@ START_TEST(marks_of_another_scope)
 	ebb_exp(tape, x);
 	ebb_scope_end(tape, NULL);
 	assert_no_mark(inner);
-	ebb_scope_begin(tape, "a"); /* the same name is not the same scope */
+	ebb_scope_begin(tape, "a"); /* another scope of the same name */
 	for (int k = 0; k < 10; k++)
 		ebb_exp(tape, x);
 	assert_no_mark(inner);
@@ -177,7 +177,7 @@ START_TEST(marks_of_another_scope)
 }
 END_TEST
 
-START_TEST(a_mark_of_another_tape)
+START_TEST(a_mark_of_another_tape_is_refused)
 {
 	ebb_tape *other = ebb_tape_new();
 	ebb_mark m = ebb_tape_mark(other);
@@ -189,8 +189,8 @@ START_TEST(a_mark_of_another_tape)
 }
 END_TEST
 
-/* A loop that keeps one result per turn and forgets how it came about. */
-START_TEST(a_long_loop_of_marks)
+/* A loop that keeps one result of each iteration and discards the recording. */
+START_TEST(a_long_loop_of_rewinds_uses_constant_memory)
 {
 	ebb_tensor *x = ebb_variable(tape, vector());
 	size_t reserved = 0;
@@ -212,8 +212,8 @@ START_TEST(a_long_loop_of_marks)
 }
 END_TEST
 
-/* Random marks and rewinds against a list of which marks hold. */
-START_TEST(random_marks)
+/* Random marks and rewinds, compared with a list of the marks that must be valid. */
+START_TEST(random_rewinds_agree_with_a_list_of_valid_marks)
 {
 	enum { MARKS = 40 };
 	struct {
@@ -245,8 +245,7 @@ START_TEST(random_marks)
 			int k = (int)(r / 64 % (uint64_t)n);
 
 			if (!marks[k].holds) {
-				/* May be refused or mean the same place, but never anything
-				 * else. */
+				/* An invalid mark is refused, unless it is equal to a valid one. */
 				int64_t nodes = ebb_memory_of(tape).nodes;
 
 				ebb_rewind(tape, marks[k].mark);
@@ -275,18 +274,18 @@ int main(void)
 	TCase *c = tcase_create("marks"), *memory = tcase_create("memory");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, what_was_before_the_mark_stays);
-	tcase_add_test(c, a_name_given_after_the_mark);
-	tcase_add_test(c, rewind_inside_a_scope);
-	tcase_add_test(c, marks_of_another_time);
-	tcase_add_test(c, marks_of_another_scope);
-	tcase_add_test(c, a_mark_of_another_tape);
-	tcase_add_loop_test(c, random_marks, 0, 20);
+	tcase_add_test(c, tensors_older_than_the_mark_stay);
+	tcase_add_test(c, a_name_set_after_the_mark_stays);
+	tcase_add_test(c, a_rewind_inside_a_scope);
+	tcase_add_test(c, marks_of_a_discarded_recording_are_refused);
+	tcase_add_test(c, marks_of_another_scope_are_refused);
+	tcase_add_test(c, a_mark_of_another_tape_is_refused);
+	tcase_add_loop_test(c, random_rewinds_agree_with_a_list_of_valid_marks, 0, 20);
 	suite_add_tcase(s, c);
 	tcase_add_checked_fixture(memory, debug_off, debug_as_before);
 	tcase_add_checked_fixture(memory, set_up, tear_down);
-	tcase_add_test(memory, a_rewind_gives_the_memory_back);
-	tcase_add_test(memory, a_long_loop_of_marks);
+	tcase_add_test(memory, a_rewind_frees_memory);
+	tcase_add_test(memory, a_long_loop_of_rewinds_uses_constant_memory);
 	suite_add_tcase(s, memory);
 	return run_suite(s);
 }

@@ -1,6 +1,7 @@
 /*
- * memory.c - sweeps, transforms, checkpoints, observers and scopes while any one request for
- * memory is refused: an error that says so, nothing kept, and the same calls succeed afterwards.
+ * memory.c - runs sweeps, transforms, checkpoints, observers and scopes once for each request for
+ * memory that they make, and refuses this request.  The tape then has the error EBB_NO_MEMORY, no
+ * memory stays in use, and the same calls succeed on the same tape afterwards.
  */
 #include "tests/support/refusals.h"
 
@@ -21,7 +22,7 @@ static ebb_tensor *ramp(ebb_tape *t, ebb_shape shape)
 
 typedef struct inputs {
 	ebb_tensor *x, *w;     /* variables [2,3] and [3,2] */
-	int64_t size;          /* of the parameter, or 0: none */
+	int64_t size;          /* the parameter's number of elements; 0: no parameter */
 	ebb_tensor *parameter; /* persistent */
 } inputs;
 
@@ -78,7 +79,7 @@ START_TEST(sweeps)
 }
 END_TEST
 
-/* ---- What a rule gives ----------------------------------------------------------------------- */
+/* ---- Contributions of a vjp ------------------------------------------------------------------ */
 
 static ebb_tensor *copy_op(ebb_tape *t, const ebb_op *op, int n, ebb_tensor **x)
 {
@@ -90,7 +91,8 @@ static ebb_tensor *copy_op(ebb_tape *t, const ebb_op *op, int n, ebb_tensor **x)
 	return ebb_record(&c, y);
 }
 
-/* Six contributions, of every kind, more than a visit holds without asking for memory. */
+/* Six contributions: whole gradients, a broadcast one, and parts.  A visit has room for fewer, so
+ * it must allocate. */
 static void generous_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
@@ -137,7 +139,8 @@ START_TEST(contributions_of_every_kind)
 }
 END_TEST
 
-/* The node's own values, which go with it; and a part of what stays where it was computed. */
+/* Gives input 0 the node's result, which is freed with the node.  Gives input 1 a gradient in the
+ * memory of ebb_new_gradient, and then a part of the same tensor. */
 static void own_values_vjp(ebb_vjp *v)
 {
 	static const ebb_op ONES = {.name = "ones_in_place"};
@@ -159,7 +162,7 @@ static const ebb_op OWN_VALUES = {.name = "own_values",
 	.reads = {EBB_OUT},
 	.takes = {EBB_ROWS, EBB_ROWS}};
 
-/* The first contribution is one element. */
+/* The only contribution is a part of one element. */
 static void first_vjp(ebb_vjp *v)
 {
 	ebb_give_part(v, 0, ebb_slice(v->t, v->gy, 0, 0, 1, 1), (ebb_selection){0, 0, 1, NULL});
@@ -197,7 +200,8 @@ START_TEST(contributions_that_are_copied)
 }
 END_TEST
 
-/* A sum of few outer products: without memory for its operands it is computed at once. */
+/* A deferred outer product.  If there is no memory for copies of its operands, the product is
+ * computed at once. */
 enum { ROWS = 2, OUT = 1024, IN = 1024 };
 
 static void outer_vjp(ebb_vjp *v)
@@ -366,7 +370,7 @@ static bool transforms(ebb_tape *t, void *ctx)
 	       ebb_hessian(t, s, 2, x, out);
 }
 
-START_TEST(derivatives_as_linear_maps)
+START_TEST(jacobians_hessians_and_their_products)
 {
 	inputs in = {.size = 0};
 
@@ -382,7 +386,8 @@ static ebb_tensor *checked(ebb_tape *t, ebb_tensor **x, void *ctx)
 	return ebb_mul(t, ebb_sin(t, x[0]), x[1]);
 }
 
-/* Whether request n of a check was made; the check then failed, and said why. */
+/* Returns whether ebb_gradcheck made request n.  If so, it must have failed with the error
+ * EBB_NO_MEMORY. */
 static bool check_without(const ebb_tensor *const *x, int64_t n)
 {
 	ebb_error e = {0};
@@ -397,7 +402,7 @@ static bool check_without(const ebb_tensor *const *x, int64_t n)
 	return refused;
 }
 
-START_TEST(a_check_of_gradients)
+START_TEST(gradcheck_without_memory)
 {
 	counting_allocator a;
 	const ebb_tensor *x[2];
@@ -476,7 +481,8 @@ START_TEST(observers_and_anomalies)
 {
 	watched w = {.anomalies = false};
 
-	/* What is shown to an observer alone may be missing. */
+	/* Memory that only an observer needs may be refused without an error: the observer then
+	 * gets NULL. */
 	ck_assert_int_gt(
 		refuse_each(&(attempt){"observed", observed, watched_variables, NULL, &w}), 0);
 	w.anomalies = true;
@@ -545,8 +551,8 @@ int main(void)
 	tcase_add_test(c, an_op_of_many_inputs);
 	tcase_add_test(c, results_that_are_recomputed);
 	tcase_add_test(c, checkpoints);
-	tcase_add_test(c, derivatives_as_linear_maps);
-	tcase_add_test(c, a_check_of_gradients);
+	tcase_add_test(c, jacobians_hessians_and_their_products);
+	tcase_add_test(c, gradcheck_without_memory);
 	tcase_add_test(c, observers_and_anomalies);
 	tcase_add_test(c, marks_and_scopes);
 	tcase_add_test(c, a_tape_without_memory_is_null);

@@ -1,5 +1,5 @@
-/* Gradients of persistent tensors: summed where they will stay, and there only when all has
- * succeeded. */
+/* Gradients of persistent tensors: a sweep accumulates into their memory, and ebb_grad_of returns
+ * them only after a successful sweep. */
 #include "fixture.h"
 
 #include <math.h>
@@ -21,7 +21,7 @@ static ebb_tensor *square_loss(ebb_tensor *w, ebb_tensor *x)
 	return ebb_sum(tape, ebb_mul(tape, y, y));
 }
 
-/* The gradient that a sweep without nested_backward finds, to be freed. */
+/* The gradient by ebb_grad, as a persistent copy; the caller frees it. */
 static ebb_tensor *expected_gradient(ebb_tensor *w, ebb_tensor *x)
 {
 	ebb_tensor *g = NULL;
@@ -32,7 +32,7 @@ static ebb_tensor *expected_gradient(ebb_tensor *w, ebb_tensor *x)
 	return g;
 }
 
-/* 1 for values of g that are k times those of expected. */
+/* Whether g is k times expected. */
 static bool is_times(const ebb_tensor *g, const ebb_tensor *expected, double k)
 {
 	bool ok = g != NULL;
@@ -45,7 +45,7 @@ static bool is_times(const ebb_tensor *g, const ebb_tensor *expected, double k)
 
 /* ---- Memory ------------------------------------------------------------------------- */
 
-START_TEST(a_sweep_holds_no_second_copy)
+START_TEST(a_sweep_holds_no_second_copy_of_gradients)
 {
 	ebb_tensor *w[8], *x = persistent_random(EBB_F64, EBB_SHAPE(ROWS, IN), 1), *y = x;
 	size_t bytes = (size_t)OUT * IN * sizeof(double);
@@ -58,7 +58,8 @@ START_TEST(a_sweep_holds_no_second_copy)
 		for (int i = 0; i < 8; i++)
 			y = ebb_add(tape, y, square_loss(w[i], x));
 		ck_assert(ebb_backward(tape, y));
-		/* Not the eight gradients: the scratch of one product. */
+		/* The peak is below four gradients: the tape has scratch memory for one product,
+		 * but no copies of the eight gradients. */
 		ck_assert_msg(ebb_memory_of(tape).peak < 4 * bytes,
 			"%zu bytes for gradients of %zu", ebb_memory_of(tape).peak, bytes);
 		ebb_tape_reset(tape);
@@ -73,12 +74,13 @@ END_TEST
 
 /* ---- Sums --------------------------------------------------------------------------- */
 
-START_TEST(contributions_of_one_sweep_and_of_several)
+START_TEST(contributions_of_one_sweep_and_of_several_add_up)
 {
 	ebb_tensor *w = weight(1), *x = persistent_random(EBB_F64, EBB_SHAPE(ROWS, IN), 2), *y;
 	ebb_tensor *one = expected_gradient(w, x);
 
-	/* Twice in one sweep, then one more, then from zero. */
+	/* Two contributions in one sweep, a third in a second sweep, and one after
+	 * ebb_zero_grad. */
 	y = ebb_add(tape, square_loss(w, x), square_loss(w, x));
 	ck_assert(ebb_backward(tape, y));
 	ck_assert(is_times(ebb_grad_of(w), one, 2));
@@ -97,13 +99,13 @@ START_TEST(contributions_of_one_sweep_and_of_several)
 }
 END_TEST
 
-START_TEST(gradients_of_other_shapes_arrive)
+START_TEST(gradients_through_views_accumulate)
 {
 	ebb_tensor *b = persistent_random(EBB_F64, EBB_SHAPE(OUT), 1);
 	ebb_tensor *x = ebb_ones(tape, EBB_SHAPE(ROWS, OUT));
 
 	ebb_set_requires_grad(b, true);
-	/* Broadcast, transposed, and seen through a slice. */
+	/* One contribution is broadcast, the other comes from a slice. */
 	ck_assert(ebb_backward(tape, ebb_add(tape, ebb_sum(tape, ebb_mul(tape, x, b)),
 					     ebb_sum(tape, ebb_slice(tape, b, 0, 0, EBB_END, 2)))));
 	for (int i = 0; i < OUT; i++)
@@ -113,7 +115,7 @@ START_TEST(gradients_of_other_shapes_arrive)
 }
 END_TEST
 
-/* ---- All or nothing ----------------------------------------------------------------- */
+/* ---- Failed sweeps ------------------------------------------------------------------ */
 
 static void failing_vjp(ebb_vjp *v)
 {
@@ -138,7 +140,7 @@ START_TEST(a_failed_sweep_leaves_no_gradient)
 	ebb_tensor *one = expected_gradient(w, x), *y;
 
 	for (int had = 0; had < 2; had++) {
-		/* v's has been written when the sweep comes to what fails. */
+		/* v's gradient is complete when the sweep reaches the op that fails. */
 		y = ebb_sum(tape, failing(tape, ebb_mul(tape, w, w)));
 		y = ebb_add(tape, y, ebb_add(tape, square_loss(w, x), square_loss(v, x)));
 		ck_assert(!ebb_backward(tape, y));
@@ -160,9 +162,9 @@ START_TEST(a_failed_sweep_leaves_no_gradient)
 }
 END_TEST
 
-/* ---- What the place held before ----------------------------------------------------- */
+/* ---- The gradient of an earlier sweep as an input ----------------------------------- */
 
-START_TEST(an_old_gradient_in_the_recording_stays_whole)
+START_TEST(a_gradient_that_a_recorded_op_reads_is_not_overwritten)
 {
 	ebb_tensor *w = weight(1), *x = persistent_random(EBB_F64, EBB_SHAPE(ROWS, IN), 2), *old;
 	ebb_tensor *one = expected_gradient(w, x), *y;
@@ -170,7 +172,8 @@ START_TEST(an_old_gradient_in_the_recording_stays_whole)
 	ck_assert(ebb_backward(tape, square_loss(w, x)));
 	ebb_tape_reset(tape);
 	old = ebb_grad_of(w);
-	/* d/dw sum((w + 2w)*old - w*old): two products read old, one after w has its first part. */
+	/* d/dw sum((w + 2w)*old - w*old): two vjps read old, the second of them after the first
+	 * contribution to w's new gradient. */
 	y = ebb_mul(tape, ebb_add(tape, w, ebb_mul_scalar(tape, w, 2)), old);
 	y = ebb_add(tape, y, ebb_mul(tape, ebb_neg(tape, w), old));
 	y = ebb_sum(tape, y);
@@ -184,9 +187,9 @@ START_TEST(an_old_gradient_in_the_recording_stays_whole)
 }
 END_TEST
 
-/* ---- A sweep that nested_backward inside another ------------------------------------------- */
+/* ---- ebb_backward inside a sweep ---------------------------------------------------- */
 
-/* y = x, whose gradient also sends one to w. */
+/* y = x, with a vjp that also accumulates into w's gradient by ebb_backward. */
 static void nested_backward_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
@@ -210,11 +213,11 @@ static ebb_tensor *nested_backward(ebb_tensor *x, ebb_tensor *w)
 	return ebb_record(&c, y);
 }
 
-START_TEST(a_backward_inside_a_sweep_accumulates)
+START_TEST(an_inner_backward_accumulates_into_the_same_gradient)
 {
 	ebb_tensor *w = weight(1), *y = NULL;
 
-	/* The inner sweep comes before, between and after the outer one's own contributions. */
+	/* The inner sweep runs before, between and after the outer sweep's contributions to w. */
 	for (int at = 0; at < 3; at++) {
 		for (int i = 0; i < 3; i++) {
 			ebb_tensor *part = ebb_mul_scalar(tape, w, i + 1);
@@ -235,16 +238,16 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("autograd/nested");
-	TCase *c = tcase_create("nested");
+	Suite *s = suite_create("autograd/persistent gradients");
+	TCase *c = tcase_create("persistent gradients");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, a_sweep_holds_no_second_copy);
-	tcase_add_test(c, contributions_of_one_sweep_and_of_several);
-	tcase_add_test(c, gradients_of_other_shapes_arrive);
+	tcase_add_test(c, a_sweep_holds_no_second_copy_of_gradients);
+	tcase_add_test(c, contributions_of_one_sweep_and_of_several_add_up);
+	tcase_add_test(c, gradients_through_views_accumulate);
 	tcase_add_test(c, a_failed_sweep_leaves_no_gradient);
-	tcase_add_test(c, an_old_gradient_in_the_recording_stays_whole);
-	tcase_add_test(c, a_backward_inside_a_sweep_accumulates);
+	tcase_add_test(c, a_gradient_that_a_recorded_op_reads_is_not_overwritten);
+	tcase_add_test(c, an_inner_backward_accumulates_into_the_same_gradient);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

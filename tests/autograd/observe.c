@@ -1,4 +1,4 @@
-/* Observers see everything, in order, and may not interfere; the graph as a picture. */
+/* Observers see every event in order and cannot run ops; the graph as DOT. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -23,7 +23,7 @@ static void tear_down(void)
 enum { EVENTS = 64 };
 
 typedef struct event {
-	char kind; /* r, s, g */
+	char kind; /* r: recorded, s: scope ended, g: gradient */
 	char name[48];
 	int64_t index;
 	double value; /* of the first element */
@@ -67,7 +67,7 @@ static void free_events(events *e)
 	e->n = 0;
 }
 
-START_TEST(order_and_completeness)
+START_TEST(observers_see_every_event_in_order)
 {
 	static const char *const expected[] = {"r mul", "r sin", "s outer.inner", "r add",
 		"s outer", "r sum", "g sum", "g add", "g sin", "g mul", "g leaf", "g leaf"};
@@ -88,7 +88,7 @@ START_TEST(order_and_completeness)
 	targets[0] = h = ebb_mul(tape, x, p);
 	targets[1] = ebb_sin(tape, h);
 	h = ebb_scope_end(tape, targets[1]);
-	ebb_exp(tape, ebb_ones(tape, EBB_SHAPE(3))); /* nothing to record */
+	ebb_exp(tape, ebb_ones(tape, EBB_SHAPE(3))); /* of a constant: not recorded */
 	targets[2] = ebb_scope_end(tape, ebb_add(tape, h, x));
 	y = ebb_sum(tape, targets[2]);
 	ck_assert(ebb_backward(tape, y, .retain = true));
@@ -100,7 +100,7 @@ START_TEST(order_and_completeness)
 			expected[i]);
 		ck_assert_msg(!isnan(e.list[i].value), "event %d has no value", i);
 	}
-	/* What was seen is what ebb_grad computes. */
+	/* Observers have seen the same gradients that ebb_grad computes. */
 	ebb_unobserve(tape, &o);
 	targets[3] = x;
 	targets[4] = p;
@@ -151,7 +151,7 @@ START_TEST(gradients_are_complete_and_in_the_results_order)
 }
 END_TEST
 
-START_TEST(what_a_node_says)
+START_TEST(accessors_of_nodes)
 {
 	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(3))),
 		   *c = ebb_ones(tape, EBB_SHAPE(3)), *y;
@@ -184,7 +184,7 @@ START_TEST(what_a_node_says)
 }
 END_TEST
 
-/* ---- Callbacks that interfere --------------------------------------------------------------- */
+/* ---- Callbacks that call the tape ----------------------------------------------------------- */
 
 typedef struct meddler {
 	int which, calls;
@@ -289,8 +289,8 @@ static void ignore_scope(void *ctx, const ebb_scope *scope, const ebb_tensor *y)
 	(void)y;
 }
 
-/* Who times calls looks at what runs, and not at steps. */
-START_TEST(being_watched)
+/* An observer with a ran callback only measures calls, for which no values are computed. */
+START_TEST(is_watched_ignores_observers_of_calls_only)
 {
 	const ebb_observer timer = {.ran = ignore_run}, o = {.scope_ended = ignore_scope};
 
@@ -309,7 +309,7 @@ START_TEST(being_watched)
 }
 END_TEST
 
-START_TEST(joining_and_leaving)
+START_TEST(at_most_eight_observers_and_removal_inside_a_callback)
 {
 	int calls = 0;
 	ebb_observer o[9];
@@ -344,7 +344,7 @@ static char *dump(void)
 	return text;
 }
 
-/* Braces and brackets match outside strings, strings end. */
+/* Asserts that braces and brackets outside strings match, and that all strings are closed. */
 static void check_structure(const char *dot)
 {
 	int depth = 0;
@@ -362,7 +362,7 @@ static void check_structure(const char *dot)
 	ck_assert(!string && depth == 0);
 }
 
-START_TEST(the_graph_as_dot)
+START_TEST(the_graph_is_written_as_valid_dot)
 {
 	static const char *const expected[] = {"digraph", "mul", "F64 [3]", "net.block \\\"a\\\"",
 		"observe.c:", "the \\\"x\\\" \\\\ axis", "-> n", "}\n"};
@@ -397,7 +397,7 @@ START_TEST(the_graph_as_dot)
 }
 END_TEST
 
-START_TEST(a_dot_file_that_cannot_be_written)
+START_TEST(a_failed_write_of_dot_is_reported)
 {
 	FILE *full = fopen("/dev/full", "w");
 	ebb_tensor *x = ebb_variable(tape, ebb_scalar(tape, 1));
@@ -417,14 +417,14 @@ int main(void)
 	TCase *c = tcase_create("observe");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, order_and_completeness);
+	tcase_add_test(c, observers_see_every_event_in_order);
 	tcase_add_test(c, gradients_are_complete_and_in_the_results_order);
-	tcase_add_test(c, what_a_node_says);
+	tcase_add_test(c, accessors_of_nodes);
 	tcase_add_test(c, ops_inside_callbacks_are_refused);
-	tcase_add_test(c, being_watched);
-	tcase_add_test(c, joining_and_leaving);
-	tcase_add_test(c, the_graph_as_dot);
-	tcase_add_test(c, a_dot_file_that_cannot_be_written);
+	tcase_add_test(c, is_watched_ignores_observers_of_calls_only);
+	tcase_add_test(c, at_most_eight_observers_and_removal_inside_a_callback);
+	tcase_add_test(c, the_graph_is_written_as_valid_dot);
+	tcase_add_test(c, a_failed_write_of_dot_is_reported);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

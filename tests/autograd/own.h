@@ -1,6 +1,6 @@
 /*
- * own.h - for the tests of what a user's op may do: the public headers alone, and the library as
- * a user links it, without tests/support.
+ * own.h - for tests of custom ops: the public headers only, and the library as users link it,
+ * without tests/support.
  */
 #ifndef EBB_TESTS_AUTOGRAD_OWN_H
 #define EBB_TESTS_AUTOGRAD_OWN_H
@@ -14,7 +14,7 @@
 
 #if defined(EBB_TENSOR_INTERNAL_H) || defined(EBB_AUTOGRAD_INTERNAL_H) ||                          \
 	defined(EBB_TENSOR_MEMORY_H)
-#error "an internal header came in"
+#error "a public header includes an internal one"
 #endif
 
 static ebb_tape *tape;
@@ -32,7 +32,7 @@ static void tear_down(void)
 
 #define assert_healthy() ck_assert_msg(!ebb_failed(tape), "%s", ebb_error_message(tape))
 
-/* Values in [-1, 1) that depend on the seed alone. */
+/* The i-th of a sequence of values in [-1, 1), which depends only on the seed. */
 static inline double value_of(uint64_t seed, int64_t i)
 {
 	uint64_t z = seed * 0x9e3779b97f4a7c15u + (uint64_t)i * 0xbf58476d1ce4e5b9u;
@@ -55,7 +55,7 @@ static inline void fill(ebb_tensor *x, uint64_t seed)
 	free(values);
 }
 
-/* A persistent tensor that wants a gradient. */
+/* A persistent tensor that requires a gradient. */
 static inline ebb_tensor *parameter(
 	ebb_dtype dtype, ebb_shape shape, bool channels_last, uint64_t seed)
 {
@@ -89,7 +89,8 @@ static inline bool same_bits(const ebb_tensor *a, const ebb_tensor *b)
 	return same;
 }
 
-/* Failed with a message that has all of these words; the tape is cleared. */
+/* Asserts that the tape has failed with a message that contains all of these words, and clears the
+ * error. */
 static inline void check_failure(ebb_status status, const char *const *words)
 {
 	ck_assert_msg(ebb_error_status(tape) == status, "status %d: %s", ebb_error_status(tape),

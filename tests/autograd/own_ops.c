@@ -1,15 +1,16 @@
 /*
- * A user's ops through the public headers alone: a rule that writes over its incoming gradient,
- * one that computes a parameter's gradient where it stays, and parts of what others have too.
+ * Custom ops with the public headers only: a vjp that overwrites gy in place (owns_gy), one that
+ * computes in the memory of a parameter's gradient (ebb_new_gradient), and parts that share memory
+ * with other gradients.
  */
 #include "own.h"
 
-/* ---- Writing over the incoming gradient ------------------------------------------------------ */
+/* ---- Overwriting gy in place ----------------------------------------------------------------- */
 
 static int overwrote, composed;
-static const void *gave; /* the memory that the last rule gave on */
+static const void *gave; /* the memory of the gradient that the last vjp has given */
 
-/* y = 3x, and its gradient over the incoming one. */
+/* y = 3x, whose vjp overwrites a gy that it owns. */
 static void triple_vjp(ebb_vjp *v)
 {
 	if (v->owns_gy) {
@@ -27,7 +28,7 @@ static void triple_vjp(ebb_vjp *v)
 }
 static const ebb_op TRIPLE = {.name = "triple", .vjp = triple_vjp, .takes = {EBB_ROWS}};
 
-/* The same, given twice: y = 6x. */
+/* y = 6x, whose vjp does the same and gives the result twice. */
 static void sextuple_vjp(ebb_vjp *v)
 {
 	double *p = v->owns_gy ? ebb_data_mutable(v->gy) : NULL;
@@ -57,8 +58,7 @@ static ebb_tensor *triple(ebb_tape *t, ebb_tensor *x)
 	return times(t, &TRIPLE, 3, x);
 }
 
-/* sum of c*x with a c of its own for each element: the gradient that comes in is the sweep's
- * own. */
+/* The sum of c*x with another c for each element: its gradient, c, is a new tensor of the sweep. */
 static ebb_tensor *weighted(ebb_tape *t, ebb_tensor *x)
 {
 	ebb_tensor *c = ebb_zeros_like(t, x);
@@ -84,7 +84,7 @@ static void reset_counts(void)
 	gave = NULL;
 }
 
-START_TEST(overwrites_what_it_owns)
+START_TEST(a_vjp_may_overwrite_a_gradient_that_it_owns)
 {
 	ebb_tensor *x = variable(EBB_SHAPE(4, 5), 1);
 
@@ -93,12 +93,12 @@ START_TEST(overwrites_what_it_owns)
 	ck_assert_int_eq(overwrote, 3);
 	ck_assert_int_eq(composed, 0);
 	assert_weighted(ebb_grad_of(x), 27);
-	/* What the last one gave on is the variable's gradient, in the same memory. */
+	/* The last vjp's result became the variable's gradient without a copy. */
 	ck_assert_ptr_eq(ebb_data(ebb_grad_of(x)), gave);
 }
 END_TEST
 
-START_TEST(composes_while_gradients_are_recorded)
+START_TEST(recorded_gradients_are_not_owned)
 {
 	ebb_tensor *x = variable(EBB_SHAPE(6), 2), *g, *h;
 
@@ -112,21 +112,20 @@ START_TEST(composes_while_gradients_are_recorded)
 }
 END_TEST
 
-START_TEST(leaves_targets_alone)
+START_TEST(gradients_of_targets_are_not_owned)
 {
 	ebb_tensor *x = variable(EBB_SHAPE(6), 3), *h = triple(tape, x), *y = triple(tape, h);
 	ebb_tensor *targets[] = {h, x, y}, *g[3];
 
 	reset_counts();
-	/* The outer op's gradient is asked for, and so is the inner one's: neither may be
-	 * overwritten. */
+	/* The gradients of both y and h are targets: neither may be overwritten. */
 	ck_assert(ebb_grad(tape, weighted(tape, y), 3, targets, g));
 	ck_assert_int_eq(overwrote, 0);
 	assert_weighted(g[0], 3);
 	assert_weighted(g[1], 9);
 	assert_weighted(g[2], 1);
 	reset_counts();
-	/* That of y alone is the sweep's own now. */
+	/* y is no target now: its gradient may be overwritten. */
 	ck_assert(ebb_grad(tape, weighted(tape, y), 2, targets, g));
 	ck_assert_int_eq(overwrote, 1);
 	ck_assert_int_eq(composed, 1);
@@ -137,7 +136,7 @@ END_TEST
 
 typedef struct seen {
 	int n;
-	double first[8]; /* of each gradient of a "triple" */
+	double first[8]; /* the first element of the gradient of each "triple" */
 } seen;
 
 static void see(void *ctx, const ebb_node *node, const ebb_tensor *g)
@@ -148,7 +147,7 @@ static void see(void *ctx, const ebb_node *node, const ebb_tensor *g)
 		s->first[s->n++] = ebb_at(g, 0);
 }
 
-START_TEST(an_observer_sees_what_came_in)
+START_TEST(an_observer_sees_a_gradient_before_it_is_overwritten)
 {
 	seen s = {0};
 	ebb_observer o = {.ctx = &s, .gradient = see};
@@ -166,13 +165,12 @@ START_TEST(an_observer_sees_what_came_in)
 }
 END_TEST
 
-START_TEST(shared_gradients_are_composed_once)
+START_TEST(the_last_reader_owns_a_shared_gradient)
 {
 	ebb_tensor *x = variable(EBB_SHAPE(7), 5);
 	ebb_tensor *a = triple(tape, x), *b = triple(tape, x);
 
-	/* The sum's gradient reaches both as one tensor; when the second one's turn comes, it is
-	 * alone. */
+	/* a and b get the sum's gradient as one tensor; the second vjp is its only reader. */
 	reset_counts();
 	ck_assert(ebb_backward(tape, weighted(tape, ebb_add(tape, a, b))));
 	ck_assert_int_eq(composed, 1);
@@ -181,7 +179,7 @@ START_TEST(shared_gradients_are_composed_once)
 }
 END_TEST
 
-START_TEST(given_twice_to_one_input)
+START_TEST(a_gradient_given_twice_to_one_input_adds_up)
 {
 	ebb_tensor *x = variable(EBB_SHAPE(7), 6), *h = triple(tape, x);
 
@@ -198,7 +196,7 @@ START_TEST(given_twice_to_one_input)
 }
 END_TEST
 
-START_TEST(a_users_tensor_is_left_alone)
+START_TEST(a_users_gy_is_not_owned)
 {
 	ebb_tensor *persistent = ebb_tensor_new(EBB_F64, EBB_SHAPE(5), false, NULL), *x, *own;
 	double before[5];
@@ -227,7 +225,7 @@ static ebb_tensor *tripled_twice(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return triple(t, triple(t, x));
 }
 
-START_TEST(anomaly_detection_and_checkpoints)
+START_TEST(ownership_under_checkpoints_and_anomaly_detection)
 {
 	ebb_tensor *x = variable(EBB_SHAPE(5), 9);
 
@@ -237,7 +235,7 @@ START_TEST(anomaly_detection_and_checkpoints)
 	ck_assert_int_eq(overwrote + composed, 3);
 	assert_weighted(ebb_grad_of(x), 27);
 	ebb_tape_reset(tape);
-	/* The message has the range of what came in. */
+	/* With anomaly detection no gy is owned, because a message would name its range. */
 	reset_counts();
 	ebb_detect_anomaly(tape, true);
 	x = variable(EBB_SHAPE(5), 9);
@@ -247,26 +245,27 @@ START_TEST(anomaly_detection_and_checkpoints)
 }
 END_TEST
 
-/* ---- A gradient where it stays --------------------------------------------------------------- */
+/* ---- ebb_new_gradient ------------------------------------------------------------------------ */
 
+/* What the vjp does with the result of ebb_new_gradient. */
 typedef enum variant {
 	PLAIN,
-	BOTH,       /* inputs 0 and 1, the same parameter */
-	CROSSWISE,  /* given the other variant round */
-	NEVER,      /* made, and something else given */
-	NOTHING,    /* made, and nothing given */
-	LATE,       /* something else given before it */
-	AFTER,      /* made when something else had been given */
-	TWICE,      /* made twice for input 0, both given */
+	BOTH,       /* one for each of the inputs 0 and 1, the same parameter */
+	CROSSWISE,  /* the same, each given to the other input */
+	NEVER,      /* another tensor is given in its place */
+	NOTHING,    /* nothing is given */
+	LATE,       /* another tensor is given first */
+	AFTER,      /* the same, before ebb_new_gradient is called */
+	TWICE,      /* two for input 0, both given */
 	REPEATED,   /* given twice */
-	TRANSPOSED, /* given as it lies, and its transpose */
-	LEANING,    /* its transpose alone */
-	ELSEWHERE   /* what reaches input 1, another value, is a view of it */
+	TRANSPOSED, /* given, and its transpose given, too */
+	LEANING,    /* only its transpose is given */
+	ELSEWHERE   /* given, and its transpose given to input 1, which is another tensor */
 } variant;
 static variant chosen;
 enum { SIDE = 4 };
 
-/* gy*c, c as in assert_weighted, in memory for the gradient of input k. */
+/* gy*c, with c as in assert_weighted, in the memory of ebb_new_gradient for input k. */
 static ebb_tensor *made(ebb_vjp *v, int k);
 static const ebb_op MADE = {.name = "made", .takes = {EBB_ROWS}};
 
@@ -343,7 +342,7 @@ static void pair_vjp(ebb_vjp *v)
 }
 static const ebb_op PAIR = {.name = "pair", .vjp = pair_vjp, .takes = {EBB_ROWS, EBB_ROWS}};
 
-/* The sweep sees its gradient alone. */
+/* An op whose result does not matter: the tests look at its gradient only. */
 static ebb_tensor *pair(ebb_tensor *a, ebb_tensor *b)
 {
 	ebb_tensor *in[] = {a, b}, *y;
@@ -355,7 +354,7 @@ static ebb_tensor *pair(ebb_tensor *a, ebb_tensor *b)
 	return ebb_record(&c, y);
 }
 
-/* How often c, and how often its transpose, is in the gradient. */
+/* Asserts that g is plain times c plus transposed times c's transpose. */
 static void assert_gradient(const ebb_tensor *g, double plain, double transposed)
 {
 	ck_assert_ptr_nonnull(g);
@@ -364,12 +363,12 @@ static void assert_gradient(const ebb_tensor *g, double plain, double transposed
 		                  transposed * value_of(77, i % SIDE * SIDE + i / SIDE);
 
 		ck_assert_msg(fabs(ebb_at(g, i) - expected) < 1e-12,
-			"variant %d: element %d is %g, expected %g", chosen, (int)i, ebb_at(g, i),
+			"case %d: element %d is %g, expected %g", chosen, (int)i, ebb_at(g, i),
 			expected);
 	}
 }
 
-START_TEST(a_gradient_is_computed_where_it_stays)
+START_TEST(new_gradient_is_a_view_of_the_parameters_gradient)
 {
 	static const struct {
 		variant variant;
@@ -382,7 +381,7 @@ START_TEST(a_gradient_is_computed_where_it_stays)
 		ebb_tensor *w = parameter(EBB_F64, EBB_SHAPE(SIDE, SIDE), false, 5);
 
 		chosen = cases[i].variant;
-		/* One sweep, another that adds, and one after the first was forgotten. */
+		/* A first sweep, a second one that adds, and a third one after ebb_zero_grad. */
 		for (int sweep = 1; sweep <= 3; sweep++) {
 			double times_given = sweep == 2 ? 2 : 1;
 
@@ -399,7 +398,7 @@ START_TEST(a_gradient_is_computed_where_it_stays)
 }
 END_TEST
 
-START_TEST(a_gradient_that_is_never_given)
+START_TEST(a_new_gradient_that_is_not_given_has_no_effect)
 {
 	ebb_tensor *w = parameter(EBB_F64, EBB_SHAPE(SIDE, SIDE), false, 5);
 
@@ -409,7 +408,7 @@ START_TEST(a_gradient_that_is_never_given)
 	chosen = PLAIN;
 	ck_assert(ebb_backward(tape, pair(w, w)));
 	assert_gradient(ebb_grad_of(w), 1, 0);
-	/* What is there already is not touched. */
+	/* An existing gradient is unchanged. */
 	chosen = NOTHING;
 	ck_assert(ebb_backward(tape, pair(w, w)));
 	assert_gradient(ebb_grad_of(w), 1, 0);
@@ -418,11 +417,11 @@ START_TEST(a_gradient_that_is_never_given)
 }
 END_TEST
 
-START_TEST(a_view_of_it_goes_elsewhere)
+START_TEST(a_view_of_a_new_gradient_given_to_another_input_keeps_its_value)
 {
 	ebb_tensor *w = parameter(EBB_F64, EBB_SHAPE(SIDE, SIDE), false, 5), *leaning, *more;
 
-	/* Between the pair's turn and that of the transpose, w's gradient is added to. */
+	/* The sweep adds to w's gradient after the vjp of pair and before that of the transpose. */
 	chosen = ELSEWHERE;
 	leaning = ebb_transpose(tape, w, 0, 1);
 	more = weighted(tape, w);
@@ -435,7 +434,7 @@ END_TEST
 
 /* ---- Parts in shared memory ------------------------------------------------------------------ */
 
-/* A part of what is given as a whole, in the same memory but elsewhere. */
+/* The vjp gives a whole gradient, and then a part of the same memory, for other elements. */
 static int moved;
 
 static void moved_vjp(ebb_vjp *v)
@@ -456,7 +455,7 @@ static void moved_vjp(ebb_vjp *v)
 }
 static const ebb_op MOVED = {.name = "moved", .vjp = moved_vjp, .takes = {EBB_ROWS}};
 
-START_TEST(a_part_of_what_was_given)
+START_TEST(a_part_may_share_memory_with_the_whole)
 {
 	for (moved = 0; moved < 2; moved++) {
 		ebb_tensor *w = parameter(EBB_F64, EBB_SHAPE(6), false, 3), *x = w, *y;
@@ -473,7 +472,7 @@ START_TEST(a_part_of_what_was_given)
 }
 END_TEST
 
-/* What one input got as a whole is another one's too. */
+/* The vjp gives gy to both inputs, and then a part to the first. */
 static void shared_vjp(ebb_vjp *v)
 {
 	ebb_give(v, 0, v->gy);
@@ -483,7 +482,7 @@ static void shared_vjp(ebb_vjp *v)
 }
 static const ebb_op SHARED = {.name = "shared", .vjp = shared_vjp, .takes = {EBB_ROWS, EBB_ROWS}};
 
-START_TEST(a_part_of_a_shared_gradient)
+START_TEST(a_part_changes_one_input_of_a_shared_gradient)
 {
 	ebb_tensor *x[] = {variable(EBB_SHAPE(4), 1), variable(EBB_SHAPE(4), 2)}, *y;
 	ebb_tensor *in[] = {ebb_neg(tape, x[0]), ebb_neg(tape, x[1])};
@@ -505,7 +504,7 @@ static void lost_vjp(ebb_vjp *v)
 }
 static const ebb_op LOST = {.name = "lost", .vjp = lost_vjp};
 
-START_TEST(a_gradient_of_no_input)
+START_TEST(new_gradient_refuses_a_missing_input)
 {
 	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SCALAR_SHAPE));
 	ebb_call c = ebb_begin(tape, &LOST, NULL, 1, &x);
@@ -523,23 +522,23 @@ int main(void)
 	TCase *c = tcase_create("over the incoming gradient");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, overwrites_what_it_owns);
-	tcase_add_test(c, composes_while_gradients_are_recorded);
-	tcase_add_test(c, leaves_targets_alone);
-	tcase_add_test(c, an_observer_sees_what_came_in);
-	tcase_add_test(c, shared_gradients_are_composed_once);
-	tcase_add_test(c, given_twice_to_one_input);
-	tcase_add_test(c, a_users_tensor_is_left_alone);
-	tcase_add_test(c, anomaly_detection_and_checkpoints);
+	tcase_add_test(c, a_vjp_may_overwrite_a_gradient_that_it_owns);
+	tcase_add_test(c, recorded_gradients_are_not_owned);
+	tcase_add_test(c, gradients_of_targets_are_not_owned);
+	tcase_add_test(c, an_observer_sees_a_gradient_before_it_is_overwritten);
+	tcase_add_test(c, the_last_reader_owns_a_shared_gradient);
+	tcase_add_test(c, a_gradient_given_twice_to_one_input_adds_up);
+	tcase_add_test(c, a_users_gy_is_not_owned);
+	tcase_add_test(c, ownership_under_checkpoints_and_anomaly_detection);
 	suite_add_tcase(s, c);
 	c = tcase_create("a gradient where it stays");
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, a_gradient_is_computed_where_it_stays);
-	tcase_add_test(c, a_gradient_that_is_never_given);
-	tcase_add_test(c, a_view_of_it_goes_elsewhere);
-	tcase_add_test(c, a_part_of_what_was_given);
-	tcase_add_test(c, a_part_of_a_shared_gradient);
-	tcase_add_test(c, a_gradient_of_no_input);
+	tcase_add_test(c, new_gradient_is_a_view_of_the_parameters_gradient);
+	tcase_add_test(c, a_new_gradient_that_is_not_given_has_no_effect);
+	tcase_add_test(c, a_view_of_a_new_gradient_given_to_another_input_keeps_its_value);
+	tcase_add_test(c, a_part_may_share_memory_with_the_whole);
+	tcase_add_test(c, a_part_changes_one_input_of_a_shared_gradient);
+	tcase_add_test(c, new_gradient_refuses_a_missing_input);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,5 +1,5 @@
-/* A user's op that gives its weight's gradient as a sum of outer products, through the public
- * headers alone. */
+/* A custom op that gives its weight's gradient as a deferred outer product, with the public headers
+ * only. */
 #include "own.h"
 
 enum { ROWS = 4, OUT = 1024, IN = 1100 };
@@ -40,7 +40,7 @@ static ebb_tensor *dense_rows(ebb_tape *t, ebb_tensor *x, ebb_tensor *w)
 	return ebb_record(&c, y);
 }
 
-/* Eighths: sums of their products are exact, in whatever order. */
+/* Multiples of 1/8, whose products have exact sums in any order. */
 static ebb_tensor *rows_of(int64_t rows, int64_t size, int step)
 {
 	ebb_tensor *x = ebb_cast(tape, ebb_zeros(tape, EBB_SHAPE(rows, size)), EBB_F32);
@@ -58,7 +58,7 @@ static ebb_tensor *loss_of(ebb_tensor *w, int step)
 	return ebb_sum(tape, ebb_mul(tape, y, rows_of(ROWS, OUT, step + 50)));
 }
 
-/* The weight after a few steps. */
+/* The weight after a few optimizer steps, from deferred or computed gradients. */
 static ebb_tensor *trained(bool defer, int optimizer)
 {
 	ebb_params *p = ebb_params_new(3);
@@ -86,7 +86,7 @@ static ebb_tensor *trained(bool defer, int optimizer)
 	return copy;
 }
 
-START_TEST(steps_of_deferred_products_are_the_same)
+START_TEST(optimizer_steps_from_deferred_products_are_bit_identical)
 {
 	ebb_tensor *a = trained(true, _i), *b = trained(false, _i);
 
@@ -111,7 +111,7 @@ static ebb_tensor *gradient(ebb_tensor *w, bool defer, int products)
 	return g;
 }
 
-START_TEST(a_second_product_is_computed)
+START_TEST(a_second_product_for_one_weight_is_computed)
 {
 	for (int products = 1; products <= 2; products++) {
 		ebb_tensor *w = parameter(EBB_F32, EBB_SHAPE(OUT, IN), false, 5);
@@ -131,7 +131,7 @@ START_TEST(a_second_product_is_computed)
 }
 END_TEST
 
-START_TEST(a_gradient_that_is_there_or_handed_out_is_computed)
+START_TEST(no_product_is_deferred_in_an_existing_or_returned_gradient)
 {
 	ebb_tensor *w = parameter(EBB_F32, EBB_SHAPE(OUT, IN), false, 5), *once, *g;
 
@@ -139,12 +139,12 @@ START_TEST(a_gradient_that_is_there_or_handed_out_is_computed)
 	deferred = computed = 0;
 	ck_assert(ebb_backward(tape, loss_of(w, 1)));
 	ck_assert(ebb_backward(tape, loss_of(w, 1)));
-	ck_assert_int_eq(deferred, 1); /* the second sweep adds to what is there */
+	ck_assert_int_eq(deferred, 1); /* the second sweep adds to the gradient of the first */
 	ck_assert_int_eq(computed, 1);
 	g = ebb_grad_of(w);
 	ebb_zero_grad(w);
 	ck_assert(ebb_backward(tape, loss_of(w, 1)));
-	ck_assert_int_eq(deferred, 1); /* g may be read at any time */
+	ck_assert_int_eq(deferred, 1); /* the user may read g at any time */
 	ck_assert_int_eq(computed, 2);
 	ebb_tape_reset(tape);
 	once = parameter(EBB_F32, EBB_SHAPE(OUT, IN), false, 5);
@@ -157,7 +157,7 @@ START_TEST(a_gradient_that_is_there_or_handed_out_is_computed)
 }
 END_TEST
 
-START_TEST(where_a_product_does_not_pay)
+START_TEST(a_product_that_does_not_pay_is_not_deferred)
 {
 	ebb_tensor *w = parameter(EBB_F32, EBB_SHAPE(OUT, IN), false, 5), *g, *h;
 	ebb_tensor *small = parameter(EBB_F32, EBB_SHAPE(16, 20), false, 6), *v;
@@ -167,21 +167,20 @@ START_TEST(where_a_product_does_not_pay)
 	ck_assert(ebb_backward(tape,
 		ebb_mean(tape, ebb_square(tape, dense_rows(tape, rows_of(ROWS, 20, 1), small)))));
 	ck_assert_int_eq(computed, 1);
-	/* A gradient that is asked for by itself, recorded or not, has no place to be deferred
-	 * in. */
+	/* ebb_grad never defers. */
 	ck_assert(ebb_grad(tape, loss_of(w, 1), 1, &w, &g, .create_graph = true));
 	ck_assert(ebb_grad(tape, loss_of(w, 1), 1, &w, &h));
 	ck_assert(same_bits(g, h));
 	v = ebb_variable(tape, w);
 	ck_assert(ebb_backward(tape, loss_of(v, 1)));
 	ck_assert(same_bits(ebb_grad_of(v), h));
-	/* So many terms that the factors are no smaller. */
+	/* With 300 rows the operands are not much smaller than the product. */
 	ck_assert(ebb_backward(
 		tape, ebb_mean(tape, ebb_square(tape, dense_rows(tape, rows_of(300, IN, 1), w)))));
 	ck_assert_int_eq(computed, 5);
 	ck_assert_int_eq(deferred, 0);
 	ebb_tape_reset(tape);
-	/* An anomaly is looked for in the product itself. */
+	/* Anomaly detection must check the product. */
 	ebb_zero_grad(w);
 	ebb_detect_anomaly(tape, true);
 	ck_assert(ebb_backward(tape, loss_of(w, 1)));
@@ -193,7 +192,7 @@ START_TEST(where_a_product_does_not_pay)
 }
 END_TEST
 
-/* Factors that are not what the product is made of. */
+/* Operands that do not fit the weight. */
 static ebb_tensor *strange;
 static bool accepted;
 
@@ -204,7 +203,7 @@ static void strange_vjp(ebb_vjp *v)
 	accepted = ebb_give_outer(v, 1, v->gy, NULL) || ebb_give_outer(v, 1, NULL, x) ||
 	           ebb_give_outer(v, 2, v->gy, x) || ebb_give_outer(v, -1, v->gy, x) ||
 	           ebb_give_outer(v, 1, x, v->gy) ||        /* [IN,OUT] */
-	           ebb_give_outer(v, 0, v->gy, x) ||        /* nobody wants it */
+	           ebb_give_outer(v, 0, v->gy, x) ||        /* not needed */
 	           ebb_give_outer(v, 1, v->gy, v->in[1]) || /* other rows */
 	           ebb_give_outer(v, 1, v->gy, strange) ||
 	           ebb_give_outer(v, 1, v->gy, ebb_cast(v->t, x, EBB_F64));
@@ -214,7 +213,7 @@ static const ebb_op STRANGE = {.name = "strange",
 	.reads = {EBB_IN(1), EBB_IN(0)},
 	.takes = {EBB_ROWS, EBB_ROWS}};
 
-START_TEST(operands_that_do_not_fit)
+START_TEST(operands_that_do_not_fit_are_refused)
 {
 	ebb_tensor *w = parameter(EBB_F32, EBB_SHAPE(OUT, IN), false, 5);
 	ebb_tape *other = ebb_tape_new();
@@ -246,11 +245,11 @@ int main(void)
 
 	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_loop_test(c, steps_of_deferred_products_are_the_same, 0, 3);
-	tcase_add_test(c, a_second_product_is_computed);
-	tcase_add_test(c, a_gradient_that_is_there_or_handed_out_is_computed);
-	tcase_add_test(c, where_a_product_does_not_pay);
-	tcase_add_test(c, operands_that_do_not_fit);
+	tcase_add_loop_test(c, optimizer_steps_from_deferred_products_are_bit_identical, 0, 3);
+	tcase_add_test(c, a_second_product_for_one_weight_is_computed);
+	tcase_add_test(c, no_product_is_deferred_in_an_existing_or_returned_gradient);
+	tcase_add_test(c, a_product_that_does_not_pay_is_not_deferred);
+	tcase_add_test(c, operands_that_do_not_fit_are_refused);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,16 +1,17 @@
-/* A user's op that gives the gradients of parts of its inputs, through the public headers alone. */
+/* A custom op that gives gradients of parts of its inputs (ebb_give_part), with the public headers
+ * only. */
 #include "own.h"
 
-/* ---- An op that reads pieces ----------------------------------------------------------------- */
+/* ---- An op that reads parts of its inputs ---------------------------------------------------- */
 
 enum { MOST = 6, MOST_ELEMENTS = 64 };
 
 typedef enum kind {
-	RANGE,    /* count elements of the axis from start, every step-th */
-	SLICES,   /* those at input 2, of one axis */
-	ELEMENTS, /* those at input 3, of x's axes */
+	RANGE,    /* count elements along the axis: start, start + step, .. */
+	SLICES,   /* the slices at the indices in input 2, of one axis */
+	ELEMENTS, /* the elements at the indices in input 3, of x's axes */
 	WHOLE,
-	SCALAR /* the whole, given as a view of one number */
+	SCALAR /* the whole; its gradient is given as a view of one number */
 } kind;
 
 typedef struct piece {
@@ -26,7 +27,7 @@ typedef struct pieces {
 	piece piece[MOST];
 } pieces;
 
-static bool in_parts; /* else every piece is given as a whole */
+static bool in_parts; /* by ebb_give_part; else each gradient is given as a whole */
 static int parts_given;
 
 /* How often piece p reads each element of x. */
@@ -63,7 +64,7 @@ static void count_reads(
 	}
 }
 
-/* What piece p reads of x, by ops. */
+/* The elements of x that piece p reads, by ops. */
 static ebb_tensor *read_piece(ebb_vjp *v, const piece *p)
 {
 	ebb_tensor *x = v->in[p->input];
@@ -75,7 +76,7 @@ static ebb_tensor *read_piece(ebb_vjp *v, const piece *p)
 	                         : ebb_gather(v->t, x, p->axis, v->in[3]);
 }
 
-/* The same gradient as a whole: zeros beside the piece. */
+/* The same gradient for all of x: zero outside the piece. */
 static ebb_tensor *whole(ebb_vjp *v, const piece *p, ebb_tensor *slope)
 {
 	ebb_tensor *x = v->in[p->input], *reads;
@@ -126,7 +127,8 @@ static const ebb_op PIECES = {.name = "pieces",
 	.optional = EBB_IN(1) | EBB_IN(2) | EBB_IN(3),
 	.takes = {EBB_STRIDED, EBB_STRIDED, EBB_ROWS, EBB_ROWS}};
 
-/* The sum over pieces of c times the sum of squares of what they read (SCALAR: of the elements). */
+/* The sum over all pieces of c times the sum of the squares of the elements that the piece reads
+ * (SCALAR: the sum of the elements). */
 static ebb_tensor *read_pieces(ebb_tape *t, ebb_tensor *x0, ebb_tensor *x1, ebb_tensor *slices,
 	ebb_tensor *elements, const pieces *a)
 {
@@ -154,7 +156,7 @@ static ebb_tensor *read_pieces(ebb_tape *t, ebb_tensor *x0, ebb_tensor *x1, ebb_
 
 /* ---- Cases ----------------------------------------------------------------------------------- */
 
-/* Of an x [3,4,2,2] (axis 1: 4), indices [5] and [3,3,2,2]. */
+/* For x [3,4,2,2], of which axis 1 has LEN elements, and indices [5] and [3,3,2,2]. */
 enum { AXIS = 1, LEN = 4, COUNT = 48 };
 static const int64_t some[] = {2, 0, 2, 3, 2};
 
@@ -165,7 +167,7 @@ static const pieces cases[] = {
 	{1, {{RANGE, 0, 1, -1, 1, 1000, 1}}}, /* one element: any step */
 	{1, {{SLICES, 0, 1, AXIS, 0, 0, 0}}},
 	{1, {{ELEMENTS, 0, 1, AXIS, 0, 0, 0}}},
-	/* several of one input, which overlap, along different axes */
+	/* several parts of one input, which overlap, along different axes */
 	{3, {{RANGE, 0, 1, AXIS, 0, 2, 2}, {RANGE, 0, 0.5, 0, 1, 1, 2},
 		    {RANGE, 0, -2, AXIS, 1, 1, 3}}},
 	{3, {{SLICES, 0, 1, AXIS, 0, 0, 0}, {RANGE, 0, 0.5, 3, 1, 1, 1},
@@ -173,18 +175,18 @@ static const pieces cases[] = {
 	{6, {{RANGE, 0, 1, 0, 0, 1, 1}, {RANGE, 0, 2, 0, 1, 1, 1}, {RANGE, 0, 3, 0, 2, 1, 1},
 		    {RANGE, 0, 4, 2, 0, 1, 1}, {RANGE, 0, 5, 2, 1, 1, 1},
 		    {SLICES, 0, 6, AXIS, 0, 0, 0}}},
-	/* among wholes */
+	/* parts together with whole gradients */
 	{2, {{WHOLE, 0, 1, 0, 0, 0, 0}, {RANGE, 0, 0.5, AXIS, 1, 1, 2}}},
 	{2, {{RANGE, 0, 0.5, AXIS, 1, 1, 2}, {WHOLE, 0, 1, 0, 0, 0, 0}}},
 	{3, {{SCALAR, 0, 1, 0, 0, 0, 0}, {ELEMENTS, 0, 1, AXIS, 0, 0, 0},
 		    {SCALAR, 0, 3, 0, 0, 0, 0}}},
 	{3, {{SLICES, 0, 1, AXIS, 0, 0, 0}, {SCALAR, 0, 3, 0, 0, 0, 0}, {RANGE, 0, 1, 0, 1, 1, 1}}},
-	/* of both inputs */
+	/* parts of both inputs */
 	{4, {{RANGE, 0, 1, AXIS, 1, 1, 2}, {RANGE, 1, 2, AXIS, 0, 1, 2},
 		    {SLICES, 1, 1, AXIS, 0, 0, 0}, {ELEMENTS, 0, 1, AXIS, 0, 0, 0}}},
 	{3, {{WHOLE, 1, 1, 0, 0, 0, 0}, {RANGE, 0, 2, AXIS, 0, 1, 2},
 		    {SLICES, 1, 1, AXIS, 0, 0, 0}}},
-	/* nothing at all */
+	/* an empty part */
 	{1, {{RANGE, 0, 1, AXIS, LEN, 1, 0}}},
 	{2, {{RANGE, 0, 1, AXIS, 0, 1, 0}, {WHOLE, 0, 1, 0, 0, 0, 0}}},
 };
@@ -204,7 +206,7 @@ static ebb_tensor *elements_index(void)
 	return ebb_from_i64(tape, EBB_SHAPE(3, 3, 2, 2), at);
 }
 
-/* What the gradient of input k must be, by the definition alone: n[i] = sum of 2 c reads x. */
+/* The gradient of an input by its definition: g[i] = sum over the pieces of 2 c reads[i] x[i]. */
 static void definition(const pieces *a, int input, const ebb_tensor *x, double *g)
 {
 	const ebb_tensor *const index[] = {slices_index(), elements_index()};
@@ -241,7 +243,7 @@ static int wanted_parts(const pieces *a)
 	return n;
 }
 
-/* ---- Where the input lies -------------------------------------------------------------------- */
+/* ---- Memory orders of the input -------------------------------------------------------------- */
 
 typedef enum input_kind {
 	VARIABLE,
@@ -252,7 +254,7 @@ typedef enum input_kind {
 	INPUT_KINDS
 } input_kind;
 
-/* x [3,4,2,2]; leaf: the variable that it is made of. */
+/* x [3,4,2,2] as a tensor of that kind.  *leaf: the variable that it is computed from. */
 static ebb_tensor *input_of(input_kind from, uint64_t seed, ebb_tensor **leaf)
 {
 	switch (from) {
@@ -270,7 +272,7 @@ static ebb_tensor *input_of(input_kind from, uint64_t seed, ebb_tensor **leaf)
 	}
 }
 
-START_TEST(parts_of_every_input)
+START_TEST(parts_add_up_for_every_kind_of_input)
 {
 	const pieces *a = &cases[_i];
 
@@ -314,8 +316,8 @@ END_TEST
 
 /* ---- Parameters ------------------------------------------------------------------------------ */
 
-/* The same parameter at both inputs, of either type and memory order, over three sweeps. */
-START_TEST(parts_of_parameters)
+/* One parameter is both inputs, in each type and memory order, over three sweeps. */
+START_TEST(parts_add_up_for_parameters)
 {
 	const pieces *a = &cases[_i];
 
@@ -349,12 +351,12 @@ static ebb_tensor *checked(ebb_tape *t, ebb_tensor **x, void *ctx)
 {
 	ebb_tensor *y = read_pieces(t, x[0], x[1], x[2], x[3], ctx);
 
-	/* So that every element has a gradient. */
+	/* The sums of squares give every element a gradient. */
 	return ebb_add(
 		t, y, ebb_add(t, ebb_sum(t, ebb_square(t, x[0])), ebb_sum(t, ebb_square(t, x[1]))));
 }
 
-START_TEST(wholes_under_recording_agree)
+START_TEST(whole_gradients_that_are_recorded_agree)
 {
 	pieces a = cases[_i];
 	ebb_tensor *x[4];
@@ -379,12 +381,12 @@ START_TEST(wholes_under_recording_agree)
 }
 END_TEST
 
-/* ---- Mistakes -------------------------------------------------------------------------------- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 static ebb_selection wrong;
 static ebb_shape wrong_shape;
 static ebb_dtype wrong_type;
-static const int64_t *wrong_index; /* made in the rule, of wrong_index_shape */
+static const int64_t *wrong_index; /* the vjp creates an index of wrong_index_shape from it */
 static ebb_shape wrong_index_shape;
 
 static void wrong_vjp(ebb_vjp *v)
@@ -397,7 +399,7 @@ static void wrong_vjp(ebb_vjp *v)
 }
 static const ebb_op WRONG = {.name = "wrong", .vjp = wrong_vjp, .takes = {EBB_STRIDED}};
 
-/* The sweep's result with this part of an x [4,3]. */
+/* The result of a sweep whose vjp gives this part of an x [4,3]. */
 static bool give(ebb_selection part, ebb_shape shape, ebb_dtype dtype)
 {
 	ebb_tensor *x = variable(EBB_SHAPE(4, 3), 1), *y, *in = x;
@@ -422,7 +424,7 @@ static bool give(ebb_selection part, ebb_shape shape, ebb_dtype dtype)
 		ebb_tape_reset(tape);                                                              \
 	} while (0)
 
-START_TEST(ranges_out_of_the_input)
+START_TEST(ranges_outside_the_input_are_refused)
 {
 	wrong_index = NULL;
 	ck_assert(give((ebb_selection){0, 3, 1, NULL}, EBB_SHAPE(1, 3), EBB_F64));
@@ -432,7 +434,7 @@ START_TEST(ranges_out_of_the_input)
 	ck_assert(give((ebb_selection){0, INT64_MAX, INT64_MAX, NULL}, EBB_SHAPE(0, 3), EBB_F64));
 	ebb_tape_reset(tape);
 	assert_refused(((ebb_selection){0, 4, 1, NULL}), EBB_SHAPE(1, 3), EBB_F64,
-		"gradient of F64 [1,3] as that of a part", "axis 0", "start 4", "step 1");
+		"along axis 0 does not fit a gradient F64 [1,3]", "axis 0", "start 4", "step 1");
 	assert_refused(((ebb_selection){0, 3, 1, NULL}), EBB_SHAPE(2, 3), EBB_F64, "start 3");
 	assert_refused(((ebb_selection){0, 0, 2, NULL}), EBB_SHAPE(3, 3), EBB_F64, "step 2");
 	assert_refused(((ebb_selection){0, -1, 1, NULL}), EBB_SHAPE(1, 3), EBB_F64, "start -1");
@@ -444,7 +446,7 @@ START_TEST(ranges_out_of_the_input)
 }
 END_TEST
 
-START_TEST(parts_of_other_shapes)
+START_TEST(gradients_of_the_wrong_shape_are_refused)
 {
 	wrong_index = NULL;
 	assert_refused(((ebb_selection){2, 0, 1, NULL}), EBB_SHAPE(1, 3), EBB_F64, "axis 2");
@@ -455,7 +457,7 @@ START_TEST(parts_of_other_shapes)
 }
 END_TEST
 
-START_TEST(indices_out_of_the_input)
+START_TEST(indices_outside_the_input_are_refused)
 {
 	static const int64_t high[] = {1, 4}, low[] = {-1, 0}, good[] = {3, 3};
 	ebb_selection rows = {.axis = 0};
@@ -470,7 +472,7 @@ START_TEST(indices_out_of_the_input)
 	wrong_index = high;
 	ck_assert(!give(rows, EBB_SHAPE(2, 3), EBB_F64));
 	assert_failed(EBB_INVALID, "own.c:7: gradient of wrong: give_part: index[1] is 4",
-		"along axis 0 of F64 [4,3]");
+		"outside axis 0 of F64 [4,3]");
 	ebb_tape_reset(tape);
 	wrong_index = low;
 	ck_assert(!give(rows, EBB_SHAPE(2, 3), EBB_F64));
@@ -496,21 +498,23 @@ START_TEST(indices_out_of_the_input)
 }
 END_TEST
 
-static void nobody_vjp(ebb_vjp *v)
+static void undifferentiated_vjp(ebb_vjp *v)
 {
-	/* Not wanted, not there, or NULL: ignored; the rest arrives. */
+	/* Gradients that are not needed, of a missing input, or NULL are ignored; the others
+	 * count. */
 	ck_assert(ebb_give_part(v, 1, v->gy, (ebb_selection){0}));
 	ck_assert(ebb_give_part(v, 2, v->gy, (ebb_selection){0}));
 	ck_assert(ebb_give_part(v, -1, v->gy, (ebb_selection){0}));
 	ck_assert(ebb_give_part(v, 0, NULL, (ebb_selection){0}));
 	ck_assert(ebb_give_part(v, 0, v->gy, (ebb_selection){.start = 1}));
 }
-static const ebb_op NOBODY = {.name = "nobody", .vjp = nobody_vjp, .takes = {EBB_ROWS}};
+static const ebb_op UNDIFFERENTIATED = {
+	.name = "undifferentiated", .vjp = undifferentiated_vjp, .takes = {EBB_ROWS}};
 
-START_TEST(parts_that_nobody_wants)
+START_TEST(parts_that_are_not_needed_are_ignored)
 {
 	ebb_tensor *x = variable(EBB_SHAPE(4), 1), *in[] = {x, ebb_ones(tape, EBB_SHAPE(4))}, *y;
-	ebb_call c = ebb_begin(tape, &NOBODY, NULL, 2, in);
+	ebb_call c = ebb_begin(tape, &UNDIFFERENTIATED, NULL, 2, in);
 
 	y = ebb_new(&c, EBB_F64, EBB_SHAPE(1), EBB_ROWS);
 	*(double *)ebb_data_mutable(y) = 0;
@@ -527,16 +531,16 @@ int main(void)
 
 	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_loop_test(c, parts_of_every_input, 0, CASES);
-	tcase_add_loop_test(c, parts_of_parameters, 0, CASES);
-	tcase_add_loop_test(c, wholes_under_recording_agree, 0, CASES);
-	tcase_add_test(c, parts_that_nobody_wants);
+	tcase_add_loop_test(c, parts_add_up_for_every_kind_of_input, 0, CASES);
+	tcase_add_loop_test(c, parts_add_up_for_parameters, 0, CASES);
+	tcase_add_loop_test(c, whole_gradients_that_are_recorded_agree, 0, CASES);
+	tcase_add_test(c, parts_that_are_not_needed_are_ignored);
 	suite_add_tcase(s, c);
 	c = tcase_create("mistakes");
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, ranges_out_of_the_input);
-	tcase_add_test(c, parts_of_other_shapes);
-	tcase_add_test(c, indices_out_of_the_input);
+	tcase_add_test(c, ranges_outside_the_input_are_refused);
+	tcase_add_test(c, gradients_of_the_wrong_shape_are_refused);
+	tcase_add_test(c, indices_outside_the_input_are_refused);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

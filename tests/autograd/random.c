@@ -1,4 +1,4 @@
-/* Random programs: the same gradient whichever variant it is asked for, and whatever is dropped. */
+/* Random programs have the same gradient by every method, with and without dropped values. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -7,8 +7,8 @@ enum { STEPS = 40, LEAVES = 3, ROWS = 3, COLS = 4 };
 
 typedef struct run {
 	uint64_t seed, random;
-	bool scopes, releases; /* drop what is not needed any more */
-	bool smooth;           /* no detach, which central differences do not know */
+	bool scopes, releases; /* values are dropped by scopes, by ebb_release */
+	bool smooth;           /* without detach, which central differences cannot see */
 } run;
 
 static uint64_t draw(run *r, uint64_t n)
@@ -19,7 +19,7 @@ static uint64_t draw(run *r, uint64_t n)
 	return (r->random >> 11) % n;
 }
 
-/* Keeps values between -1 and 1, so that no program runs away. */
+/* One op of a program; its values stay between -1 and 1, so that no program overflows. */
 static ebb_tensor *one_step(ebb_tape *t, uint64_t op, ebb_tensor *a, ebb_tensor *b)
 {
 	switch (op) {
@@ -31,7 +31,7 @@ static ebb_tensor *one_step(ebb_tape *t, uint64_t op, ebb_tensor *a, ebb_tensor 
 		return ebb_sub(t, ebb_mul(t, a, a), ebb_mul_scalar(t, b, 0.5));
 	case 3:
 		return ebb_sin(t, a);
-	case 4: /* views there and back */
+	case 4: /* views */
 		return ebb_reshape(t,
 			ebb_transpose(t, ebb_reshape(t, a, EBB_SHAPE(COLS, ROWS)), 0, 1),
 			EBB_SHAPE(ROWS, COLS));
@@ -48,7 +48,7 @@ static ebb_tensor *one_step(ebb_tape *t, uint64_t op, ebb_tensor *a, ebb_tensor 
 	case 10:
 		return ebb_expand(
 			t, ebb_mean(t, a, EBB_AXES(0), .keepdim = true), EBB_SHAPE(ROWS, COLS));
-	default: /* far more inputs than can be declared one by one */
+	default: /* more inputs than .reads has entries */
 		return ebb_mean(t,
 			ebb_stack(t, 10, (ebb_tensor *[]){a, b, a, b, a, a, b, a, b, b}, 0),
 			EBB_AXES(0));
@@ -65,7 +65,7 @@ static ebb_tensor *program(ebb_tape *t, ebb_tensor **x, void *ctx)
 	for (int k = 0; k < LEAVES; k++)
 		v[k] = x[k];
 	for (int step = 0; step < STEPS; step++, n++) {
-		/* The newest more often than the old. */
+		/* One of the eight newest values. */
 		int far = n < 8 ? n : 8;
 		ebb_tensor *a = v[n - 1 - (int)draw(r, (uint64_t)far)];
 		ebb_tensor *b = v[n - 1 - (int)draw(r, (uint64_t)far)];
@@ -93,7 +93,8 @@ static void count_gradient(void *ctx, const ebb_node *node, const ebb_tensor *g)
 	ck_assert(!isnan(ebb_at(g, ebb_count(g) - 1)));
 }
 
-/* Gradients of the program in one of many ways, as persistent copies. */
+/* The gradients of the program by one of several methods (bits of an integer), as persistent
+ * copies. */
 static void gradients(
 	ebb_tape *t, ebb_tensor **leaves, uint64_t seed, int variant, ebb_tensor **out)
 {
@@ -113,7 +114,7 @@ static void gradients(
 
 		ebb_zero_grad(leaves[2]);
 		ck_assert_msg(ebb_backward(t, y, .retain = retain), "%s", ebb_error_message(t));
-		if (retain) { /* twice, and halved */
+		if (retain) { /* accumulated twice, then halved */
 			ck_assert(ebb_backward(t, y));
 			for (int k = 0; k < LEAVES; k++)
 				g[k] = ebb_grad_of(x[k]) ? ebb_mul_scalar(t, ebb_grad_of(x[k]), 0.5)
@@ -137,7 +138,7 @@ static void gradients(
 	ck_assert_uint_eq(ebb_memory_of(t).in_use, 0);
 }
 
-START_TEST(one_gradient_by_many_methods)
+START_TEST(every_method_computes_the_same_gradient)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *leaves[LEAVES], *plain[LEAVES], *other[LEAVES];
@@ -152,7 +153,7 @@ START_TEST(one_gradient_by_many_methods)
 			gradients(t, leaves, seed, variant, other);
 			for (int k = 0; k < LEAVES; k++) {
 				ck_assert_msg(all_close(other[k], plain[k], 1e-13),
-					"seed %d, variant %d, leaf %d", (int)seed, variant, k);
+					"seed %d, method %d, leaf %d", (int)seed, variant, k);
 				ebb_tensor_free(other[k]);
 			}
 		}
@@ -165,7 +166,7 @@ START_TEST(one_gradient_by_many_methods)
 }
 END_TEST
 
-START_TEST(and_it_is_the_right_one)
+START_TEST(random_programs_pass_gradcheck)
 {
 	ebb_tensor *leaves[LEAVES];
 
@@ -190,8 +191,8 @@ int main(void)
 	TCase *c = tcase_create("random");
 
 	tcase_set_timeout(c, 60);
-	tcase_add_test(c, one_gradient_by_many_methods);
-	tcase_add_test(c, and_it_is_the_right_one);
+	tcase_add_test(c, every_method_computes_the_same_gradient);
+	tcase_add_test(c, random_programs_pass_gradcheck);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

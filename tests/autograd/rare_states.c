@@ -1,6 +1,6 @@
 /*
- * rare_states.c - rare states of a tape: a full tape, a result that cannot be recomputed,
- * sweeps and transforms inside of rules, parts of fused ops whose values are gone.
+ * rare_states.c - rare states of a tape: a full tape, a recomputation that fails, sweeps and transforms
+ * inside a vjp, steps of fused ops whose values were freed or overwritten.
  */
 #include "fixture.h"
 
@@ -69,7 +69,8 @@ START_TEST(a_result_that_cannot_be_recomputed)
 			ck_assert_ptr_null(ebb_grad_of(x));
 		} else {
 			ck_assert(ebb_backward(tape, y));
-			/* 2x of square, times 2x of the copy. */
+			/* The derivative 2x of ebb_square, times 2x, which the vjp of COPY
+			 * multiplies by. */
 			for (int i = 0; i < 4; i++)
 				ck_assert_double_eq(
 					ebb_at(ebb_grad_of(x), i), 4 * values[i] * values[i]);
@@ -80,9 +81,9 @@ START_TEST(a_result_that_cannot_be_recomputed)
 }
 END_TEST
 
-/* ---- Rules that sweep ------------------------------------------------------------------------ */
+/* ---- Sweeps and transforms inside a vjp ------------------------------------------------------ */
 
-/* The derivative of x^3 by a transform of its own. */
+/* Computes the derivative of x^3 with ebb_jvp. */
 static void cube_vjp(ebb_vjp *v)
 {
 	bool was = ebb_set_recording(v->t, true);
@@ -107,8 +108,8 @@ END_TEST
 enum { ROWS = 2, OUT = 1024, IN = 1024 };
 static ebb_tensor *weight;
 
-/* Defers the weight's gradient, 1 at each element, and then has another sweep accumulate 3
- * there. */
+/* Gives the weight a deferred outer product of ones.  An inner ebb_backward then accumulates 3 into
+ * each element of the same gradient. */
 static void outer_vjp(ebb_vjp *v)
 {
 	ebb_tensor *one = ebb_full(v->t, EBB_SHAPE(1, 1), 1), *a, *b, *w;
@@ -124,7 +125,7 @@ static void outer_vjp(ebb_vjp *v)
 }
 static const ebb_op OUTER = {.name = "outer", .vjp = outer_vjp};
 
-START_TEST(a_deferred_product_beside_another_sweep)
+START_TEST(a_deferred_product_after_an_inner_backward)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *in[2], *y;
 
@@ -143,7 +144,7 @@ END_TEST
 
 /* ---- Checkpoints ----------------------------------------------------------------------------- */
 
-/* The gradient of the first input is a value that the segment has computed. */
+/* Gives input 0 a tensor that the checkpointed segment has computed. */
 static void its_other_input_vjp(ebb_vjp *v)
 {
 	ebb_give(v, 0, v->in[1]);
@@ -158,8 +159,9 @@ static ebb_tensor *segment(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return copy_op(t, &OTHER_INPUT, 2, in);
 }
 
-/* It outlives the segment's second run. */
-START_TEST(a_gradient_that_is_a_value_of_a_checkpoint)
+/* This tensor stays in memory after the segment's second run, as long as the gradient refers to
+ * it. */
+START_TEST(a_gradient_that_is_a_tensor_of_a_checkpoint)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *constant = vector(), *y, *g;
 
@@ -169,7 +171,7 @@ START_TEST(a_gradient_that_is_a_value_of_a_checkpoint)
 			y = ebb_add(tape, y, ebb_checkpoint(tape, segment, &constant, x));
 		ck_assert_msg(
 			ebb_grad(tape, y, 1, &x, &g, vector()), "%s", ebb_error_message(tape));
-		/* Its memory is not taken by what comes next. */
+		/* Other tensors do not get the gradient's memory. */
 		for (int k = 0; k < 8; k++)
 			ebb_full(tape, EBB_SHAPE(4), -1);
 		for (int i = 0; i < 4; i++)
@@ -178,7 +180,7 @@ START_TEST(a_gradient_that_is_a_value_of_a_checkpoint)
 }
 END_TEST
 
-/* ---- Parts of fused ops ---------------------------------------------------------------------- */
+/* ---- Steps of fused ops ---------------------------------------------------------------------- */
 
 static bool twice(const ebb_vjp *v, ebb_tensor *y)
 {
@@ -191,7 +193,7 @@ static const ebb_op STEPPED = {
 	.name = "stepped", .vjp = square_vjp, .reads = {EBB_IN(0)}, .parts = STEPS, .nparts = 2};
 
 typedef struct look {
-	const ebb_node *node; /* the last one that has parts */
+	const ebb_node *node; /* the last node that has steps */
 	int values, gradients, none;
 } look;
 
@@ -208,8 +210,8 @@ static void look_at_parts(void *ctx, const ebb_node *n)
 	l->gradients += ebb_node_part_gradient(l->node, 0, ones) != NULL;
 }
 
-/* The result is one of its parts as long as its handle holds it. */
-START_TEST(parts_of_a_result_that_no_gradient_reads)
+/* The value of the last step is the op's result; it is NULL after the result was released. */
+START_TEST(steps_of_an_op_whose_result_was_released)
 {
 	look l = {NULL, 0, 0, 0};
 	const ebb_observer o = {.ctx = &l, .recorded = look_at_parts};
@@ -227,9 +229,10 @@ START_TEST(parts_of_a_result_that_no_gradient_reads)
 }
 END_TEST
 
-/* Of a batch norm with a rectifier.  Alone it keeps its input, and can recompute its result;
- * with a residual that is itself recomputed it keeps its result, and its input may be gone. */
-START_TEST(parts_whose_values_are_not_in_memory)
+/* Steps of ebb_batchnorm_relu.  Without a residual the op keeps its input, and its result can be
+ * recomputed.  With a residual that can be recomputed the op keeps its result, and its input may be
+ * freed. */
+START_TEST(steps_of_batchnorm_relu_whose_values_are_not_in_memory)
 {
 	look l = {NULL, 0, 0, 0};
 	const ebb_observer o = {.ctx = &l, .recorded = look_at_parts};
@@ -251,7 +254,8 @@ START_TEST(parts_whose_values_are_not_in_memory)
 		ebb_release(tape, y);
 		l.values = l.gradients = 0;
 		ebb_neg(tape, x);
-		/* The norm's or the rectifier's value, and what the rectifier lets pass. */
+		/* Without residual: the value of the batch norm.  With residual: the value and the
+		 * input gradient of ReLU. */
 		ck_assert_int_eq(l.values, 1);
 		ck_assert_int_eq(l.gradients, residual);
 		ebb_unobserve(tape, &o);
@@ -261,7 +265,7 @@ END_TEST
 
 typedef struct pooled {
 	const ebb_node *node;
-	double first, second, beyond, after; /* gradients of the rectifier's input */
+	double first, second, beyond, after; /* elements of the input gradient of ReLU */
 	bool gone;
 } pooled;
 
@@ -282,9 +286,9 @@ static void look_at_pooling(void *ctx, const ebb_node *n)
 	p->after = ebb_at(g, 257 * 256 + 1);
 }
 
-/* Of more than 65536 pixels, whose positions have 32 bits.  A window without a positive value
- * has its maximum, 0, at its first pixel. */
-START_TEST(parts_of_a_large_pooling)
+/* An image of more than 65536 pixels, so that positions have 32 bits.  In a window without a
+ * positive value, the maximum of relu(x) is 0, at the first pixel. */
+START_TEST(steps_of_a_large_pooling)
 {
 	pooled p = {.node = NULL};
 	const ebb_observer o = {.ctx = &p, .recorded = look_at_pooling};
@@ -300,7 +304,7 @@ START_TEST(parts_of_a_large_pooling)
 	ck_assert_double_eq(p.second, 0);
 	ck_assert_double_eq(p.beyond, 1);
 	ck_assert_double_eq(p.after, 0);
-	/* What its user has written over is not the result any more. */
+	/* After the user has overwritten the result, ebb_node_part_gradient returns NULL. */
 	((double *)ebb_data_mutable(y))[0] = 1;
 	ebb_neg(tape, x);
 	ck_assert(p.gone);
@@ -317,8 +321,8 @@ static void note_scope(void *ctx, const ebb_scope *scope, const ebb_tensor *y)
 	l->none += y == NULL;
 }
 
-/* A call that has written over its input cannot show the value of its first step. */
-START_TEST(parts_of_a_call_in_place)
+/* After a call in place, the value of the first step is NULL, because the input was overwritten. */
+START_TEST(steps_of_a_call_in_place)
 {
 	static const char *const names[] = {"norm", "relu"};
 	look l = {NULL, 0, 0, 0};
@@ -342,20 +346,20 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("autograd/seldom");
-	TCase *c = tcase_create("seldom");
+	Suite *s = suite_create("autograd/rare_states");
+	TCase *c = tcase_create("rare_states");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_set_timeout(c, 30);
 	tcase_add_test(c, a_full_tape_is_an_error);
 	tcase_add_test(c, a_result_that_cannot_be_recomputed);
 	tcase_add_test(c, a_transform_inside_a_gradient);
-	tcase_add_test(c, a_deferred_product_beside_another_sweep);
-	tcase_add_test(c, a_gradient_that_is_a_value_of_a_checkpoint);
-	tcase_add_test(c, parts_of_a_result_that_no_gradient_reads);
-	tcase_add_test(c, parts_whose_values_are_not_in_memory);
-	tcase_add_test(c, parts_of_a_large_pooling);
-	tcase_add_test(c, parts_of_a_call_in_place);
+	tcase_add_test(c, a_deferred_product_after_an_inner_backward);
+	tcase_add_test(c, a_gradient_that_is_a_tensor_of_a_checkpoint);
+	tcase_add_test(c, steps_of_an_op_whose_result_was_released);
+	tcase_add_test(c, steps_of_batchnorm_relu_whose_values_are_not_in_memory);
+	tcase_add_test(c, steps_of_a_large_pooling);
+	tcase_add_test(c, steps_of_a_call_in_place);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* Results that are forgotten and made again: the same gradients, bit for bit, in less memory. */
+/* Results that are freed and recomputed in the sweep: bit-identical gradients in less memory. */
 #include "fixture.h"
 
 #include <stdlib.h>
@@ -6,9 +6,9 @@
 
 enum { COUNT = 10000, LAYERS = 16 };
 
-/* ---- y = x^3, which keeps x and can make y again -------------------------------------- */
+/* ---- y = x^3, whose op saves x and can recompute y ------------------------------------ */
 
-static int made; /* again, since the test began */
+static int made; /* the number of recomputations since the test began */
 
 static void write_cube(const ebb_tensor *x, ebb_tensor *y)
 {
@@ -47,9 +47,9 @@ static ebb_tensor *cube(ebb_tape *t, ebb_tensor *x)
 	return ebb_record(&c, y);
 }
 
-/* ---- One function, with every handle kept or none ------------------------------------- */
+/* ---- One function, with all handles kept or all released ------------------------------ */
 
-static bool keeps; /* handles: nothing need be made again */
+static bool keeps; /* handles are kept, so that no result is recomputed */
 
 static ebb_tensor *instead(ebb_tape *t, ebb_tensor *x, ebb_tensor *y)
 {
@@ -68,7 +68,7 @@ static ebb_tensor *layer(ebb_tape *t, ebb_tensor *x, void *ctx)
 	y = ebb_sub(t, a, b);
 	instead(t, a, NULL);
 	y = instead(t, b, y);
-	return instead(t, y, ebb_mul_scalar(t, y, 0.5)); /* at most 1 */
+	return instead(t, y, ebb_mul_scalar(t, y, 0.5)); /* in absolute value at most 1 */
 }
 
 static ebb_tensor *chain(ebb_tape *t, ebb_tensor *x, bool checkpoints)
@@ -133,7 +133,8 @@ static result run(variant how, bool keep)
 	return r;
 }
 
-/* How often each layer's result is made again, when no handle is kept. */
+/* Asserts that gradients are bit-identical with handles kept and released.  With released handles
+ * each layer's result must be recomputed as often as times says. */
 static void compare(variant how, int times)
 {
 	result kept = run(how, true), forgotten = run(how, false);
@@ -146,20 +147,20 @@ static void compare(variant how, int times)
 	free(forgotten.gradient);
 }
 
-START_TEST(backward_makes_each_once)
+START_TEST(backward_recomputes_each_result_once)
 {
 	compare(BACKWARD, 1);
 }
 END_TEST
 
-START_TEST(every_retained_sweep_makes_each_again)
+START_TEST(every_retained_sweep_recomputes_each_result)
 {
 	compare(RETAINED, 2);
 	compare(GRAD, 2);
 }
 END_TEST
 
-START_TEST(higher_derivatives_are_the_same)
+START_TEST(higher_derivatives_are_bit_identical)
 {
 	result kept = run(SECOND, true), forgotten = run(SECOND, false);
 
@@ -170,7 +171,7 @@ START_TEST(higher_derivatives_are_the_same)
 }
 END_TEST
 
-START_TEST(checkpoints_are_the_same)
+START_TEST(gradients_through_checkpoints_are_bit_identical)
 {
 	result plain = run(BACKWARD, true), forgotten = run(CHECKPOINTS, false);
 
@@ -181,12 +182,13 @@ START_TEST(checkpoints_are_the_same)
 }
 END_TEST
 
-START_TEST(memory_falls)
+START_TEST(recomputed_results_take_no_memory_until_the_sweep)
 {
 	size_t bytes = COUNT * sizeof(double);
 	result kept = run(BACKWARD, true), forgotten = run(BACKWARD, false);
 
-	/* Per layer the gradients read its input and the cube: the cube is not held. */
+	/* The gradients of a layer read its input and the cube, of which only the input is in
+	 * memory. */
 	ck_assert_msg(forgotten.peak <= (LAYERS + 8) * bytes, "%.2f vectors",
 		(double)forgotten.peak / (double)bytes);
 	ck_assert_uint_ge(kept.peak, 2 * LAYERS * bytes);
@@ -195,7 +197,7 @@ START_TEST(memory_falls)
 }
 END_TEST
 
-/* ---- Who holds what ------------------------------------------------------------------- */
+/* ---- Reference counts ----------------------------------------------------------------- */
 
 /* d/dx of sum(f) by ebb_grad, at element i. */
 static double slope(ebb_tensor *y, ebb_tensor *x, int64_t i)
@@ -206,7 +208,7 @@ static double slope(ebb_tensor *y, ebb_tensor *x, int64_t i)
 	return ebb_at(g, i);
 }
 
-START_TEST(one_made_from_another_has_that_one_kept)
+START_TEST(the_inputs_of_a_recomputation_stay_in_memory)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y = cube(tape, x), *z = cube(tape, y), *s;
 
@@ -221,7 +223,7 @@ START_TEST(one_made_from_another_has_that_one_kept)
 }
 END_TEST
 
-START_TEST(what_others_read_after_a_graph_was_consumed)
+START_TEST(the_result_of_a_consumed_node_can_be_read_by_other_gradients)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *w = ebb_variable(tape, vector());
 
@@ -232,7 +234,7 @@ START_TEST(what_others_read_after_a_graph_was_consumed)
 			ebb_release(tape, y);
 		ck_assert(ebb_backward(tape, ebb_sum(tape, b)));
 		ebb_release(tape, y);
-		/* The gradient by w reads y, whose own node is consumed. */
+		/* The gradient by w reads y, the result of a consumed node. */
 		ck_assert(slope(a, w, 2) == 8);
 		ck_assert(slope(a, w, 3) == 27);
 		ck_assert_ptr_null(ebb_grad_of(w));
@@ -242,8 +244,9 @@ START_TEST(what_others_read_after_a_graph_was_consumed)
 }
 END_TEST
 
-/* It was made again elsewhere before its node was consumed: a view of it must look there. */
-START_TEST(views_that_others_read_after_a_graph_was_consumed)
+/* The sweep recomputes the result in other memory before it consumes the result's node.  A view of
+ * the result must use this memory. */
+START_TEST(a_view_of_the_result_of_a_consumed_node_can_be_read_by_other_gradients)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *w = ebb_variable(tape, vector());
 	ebb_tensor *y = cube(tape, x), *view = ebb_reshape(tape, y, EBB_SHAPE(2, 2)), *a, *b;
@@ -252,16 +255,16 @@ START_TEST(views_that_others_read_after_a_graph_was_consumed)
 	b = ebb_sin(tape, ebb_mul(tape, y, y));
 	ebb_release(tape, view);
 	ebb_release(tape, y);
-	ebb_full(tape, EBB_SHAPE(4), -1); /* where y was */
+	ebb_full(tape, EBB_SHAPE(4), -1); /* takes the memory that y had */
 	ck_assert(ebb_backward(tape, ebb_sum(tape, b)));
 	ck_assert(slope(a, w, 2) == 8);
 	ck_assert(slope(a, w, 3) == 27);
 }
 END_TEST
 
-/* The counts are checked while its value, kept for others, lies in a block that is larger than
- * it. */
-START_TEST(made_again_in_a_larger_block)
+/* Another node has saved the result, so the recomputed result stays in memory, in a heap block that
+ * is larger than the result. */
+START_TEST(counts_are_right_when_a_result_is_recomputed_in_a_larger_block)
 {
 	enum { LARGE = 20000, BIT = 100 };
 	ebb_tensor *x = ebb_variable(tape, ebb_full(tape, EBB_SHAPE(LARGE), 2));
@@ -269,7 +272,7 @@ START_TEST(made_again_in_a_larger_block)
 	ebb_tensor *y = cube(tape, x), *a = ebb_mul(tape, y, w), *b = ebb_square(tape, y), *hole;
 
 	ebb_release(tape, y);
-	ebb_zeros(tape, EBB_SHAPE(LARGE)); /* where y was */
+	ebb_zeros(tape, EBB_SHAPE(LARGE)); /* takes the memory that y had */
 	hole = ebb_zeros(tape, EBB_SHAPE(LARGE + BIT));
 	ebb_zeros(tape, EBB_SHAPE(LARGE + BIT));
 	ebb_release(tape, hole);
@@ -279,7 +282,7 @@ START_TEST(made_again_in_a_larger_block)
 }
 END_TEST
 
-START_TEST(views_and_aliases_stay_whole)
+START_TEST(views_and_aliases_keep_a_recomputable_result)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y = cube(tape, x), *view, *alias, *s;
 
@@ -294,7 +297,7 @@ START_TEST(views_and_aliases_stay_whole)
 }
 END_TEST
 
-START_TEST(a_rewound_loop_leaves_nothing)
+START_TEST(a_rewind_frees_recomputed_results)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y = cube(tape, x), *first = ebb_sin(tape, y);
 	ebb_mark mark;
@@ -317,7 +320,7 @@ START_TEST(a_rewound_loop_leaves_nothing)
 }
 END_TEST
 
-/* y = x, whose gradient differentiates something older in between, and only then reads x. */
+/* y = x, with a vjp that calls ebb_grad of an earlier result (older) before it reads x. */
 static ebb_tensor *older, *older_input;
 
 static void nosy_vjp(ebb_vjp *v)
@@ -325,12 +328,13 @@ static void nosy_vjp(ebb_vjp *v)
 	ebb_tensor *g = NULL;
 
 	ck_assert(ebb_grad(v->t, older, 1, &older_input, &g));
-	ebb_release(v->t, ebb_full(v->t, ebb_shape_of(v->gy), 7)); /* may well take its place */
+	ebb_release(
+		v->t, ebb_full(v->t, ebb_shape_of(v->gy), 7)); /* overwrites x's memory if freed */
 	ebb_give(v, 0, ebb_mul(v->t, v->gy, v->in[0]));
 }
 static const ebb_op NOSY = {.name = "nosy", .vjp = nosy_vjp, .reads = {EBB_IN(0)}};
 
-START_TEST(a_sweep_inside_does_not_take_it_away)
+START_TEST(an_inner_sweep_does_not_free_what_the_outer_vjp_reads)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y = cube(tape, x), *z, *s;
 	ebb_call c;
@@ -351,26 +355,26 @@ START_TEST(a_sweep_inside_does_not_take_it_away)
 }
 END_TEST
 
-/* ---- What goes wrong ------------------------------------------------------------------ */
+/* ---- Errors --------------------------------------------------------------------------- */
 
-START_TEST(overwritten_values_are_found_out)
+START_TEST(overwriting_a_saved_value_is_an_error)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y = cube(tape, x), *s = ebb_sin(tape, y), *g;
 
-	/* The result, after a gradient had saved it. */
+	/* The result is overwritten after a node has saved it. */
 	((double *)ebb_data_mutable(y))[0] = 5;
 	ebb_release(tape, y);
 	assert_refused(tape, EBB_BAD_STATE, ebb_grad(tape, ebb_sum(tape, s), 1, &x, &g), "sin",
 		"overwritten");
 
-	/* Before one saved it: that one reads what it saw. */
+	/* The result is overwritten before a node saves it: the gradient reads the new value. */
 	y = cube(tape, x);
 	((double *)ebb_data_mutable(y))[2] = 5;
 	s = ebb_square(tape, y);
 	ebb_release(tape, y);
 	ck_assert(slope(s, x, 2) == 2 * 5 * 12);
 
-	/* What it is made from. */
+	/* The input of the recomputation is overwritten. */
 	y = cube(tape, x);
 	s = ebb_sin(tape, y);
 	ebb_release(tape, y);
@@ -380,7 +384,7 @@ START_TEST(overwritten_values_are_found_out)
 }
 END_TEST
 
-START_TEST(a_forgotten_value_is_not_read)
+START_TEST(a_released_value_cannot_be_read_after_its_recomputation)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y = cube(tape, x);
 	ebb_tensor *s = ebb_sin(tape, y);
@@ -394,7 +398,7 @@ START_TEST(a_forgotten_value_is_not_read)
 }
 END_TEST
 
-START_TEST(anomaly_detection_forgets_nothing)
+START_TEST(anomaly_detection_keeps_every_result)
 {
 	ebb_detect_anomaly(tape, true);
 	compare(BACKWARD, 0);
@@ -402,9 +406,9 @@ START_TEST(anomaly_detection_forgets_nothing)
 }
 END_TEST
 
-/* Memory that runs out while a result is made again: an error, and the same sweep with memory
- * finds the same gradient. */
-START_TEST(no_memory_to_make_it_again)
+/* Without memory for a recomputation the sweep fails.  Repeated with memory, the sweep computes the
+ * gradient. */
+START_TEST(a_recomputation_without_memory_fails_and_can_be_repeated)
 {
 	enum { SIZE = 2000 };
 	counting_allocator a;
@@ -420,7 +424,8 @@ START_TEST(no_memory_to_make_it_again)
 		y = cube(t, x);
 		s = ebb_square(t, y);
 		ebb_release(t, y);
-		/* Takes the place of y, and of what else is free. */
+		/* These tensors get the memory that y had, and all other free memory of the
+		 * pool. */
 		for (int i = 0; i < 4; i++)
 			taken[i] = ebb_full(t, EBB_SHAPE(SIZE), i);
 		s = ebb_sum(t, s);
@@ -452,22 +457,22 @@ int main(void)
 	TCase *c = tcase_create("recompute");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, backward_makes_each_once);
-	tcase_add_test(c, every_retained_sweep_makes_each_again);
-	tcase_add_test(c, higher_derivatives_are_the_same);
-	tcase_add_test(c, checkpoints_are_the_same);
-	tcase_add_test(c, memory_falls);
-	tcase_add_test(c, one_made_from_another_has_that_one_kept);
-	tcase_add_test(c, what_others_read_after_a_graph_was_consumed);
-	tcase_add_test(c, views_that_others_read_after_a_graph_was_consumed);
-	tcase_add_test(c, made_again_in_a_larger_block);
-	tcase_add_test(c, views_and_aliases_stay_whole);
-	tcase_add_test(c, a_rewound_loop_leaves_nothing);
-	tcase_add_test(c, a_sweep_inside_does_not_take_it_away);
-	tcase_add_test(c, overwritten_values_are_found_out);
-	tcase_add_test(c, a_forgotten_value_is_not_read);
-	tcase_add_test(c, anomaly_detection_forgets_nothing);
-	tcase_add_test(c, no_memory_to_make_it_again);
+	tcase_add_test(c, backward_recomputes_each_result_once);
+	tcase_add_test(c, every_retained_sweep_recomputes_each_result);
+	tcase_add_test(c, higher_derivatives_are_bit_identical);
+	tcase_add_test(c, gradients_through_checkpoints_are_bit_identical);
+	tcase_add_test(c, recomputed_results_take_no_memory_until_the_sweep);
+	tcase_add_test(c, the_inputs_of_a_recomputation_stay_in_memory);
+	tcase_add_test(c, the_result_of_a_consumed_node_can_be_read_by_other_gradients);
+	tcase_add_test(c, a_view_of_the_result_of_a_consumed_node_can_be_read_by_other_gradients);
+	tcase_add_test(c, counts_are_right_when_a_result_is_recomputed_in_a_larger_block);
+	tcase_add_test(c, views_and_aliases_keep_a_recomputable_result);
+	tcase_add_test(c, a_rewind_frees_recomputed_results);
+	tcase_add_test(c, an_inner_sweep_does_not_free_what_the_outer_vjp_reads);
+	tcase_add_test(c, overwriting_a_saved_value_is_an_error);
+	tcase_add_test(c, a_released_value_cannot_be_read_after_its_recomputation);
+	tcase_add_test(c, anomaly_detection_keeps_every_result);
+	tcase_add_test(c, a_recomputation_without_memory_fails_and_can_be_repeated);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

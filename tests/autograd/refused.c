@@ -1,7 +1,7 @@
 /*
- * refused.c - what the engine refuses, and the paths that models do not take: arguments that are
- * missing, gradients that may not be given or are not deferred, functions of a checkpoint that
- * do odd things.
+ * refused.c - errors and seldom used paths of autograd/: missing arguments, invalid contributions
+ * of a vjp, anomalies, functions of a checkpoint that return unusual tensors, failed calls of ops,
+ * and steps of fused ops whose values were freed.
  */
 #include "fixture.h"
 
@@ -36,7 +36,7 @@ START_TEST(arrays_that_are_missing)
 	assert_refused(tape, EBB_INVALID, ebb_jacobian(tape, y, 1, &null, out), "x[0] is NULL");
 	assert_refused(tape, EBB_INVALID, ebb_hessian(tape, y, 1, &x, NULL), "hx NULL");
 	assert_refused(tape, EBB_INVALID, ebb_hessian(tape, y, 0, &x, out), "n is 0");
-	assert_refused(tape, EBB_INVALID, ebb_hessian(tape, y, 1, &null, out), "x[i] is NULL");
+	assert_refused(tape, EBB_INVALID, ebb_hessian(tape, y, 1, &null, out), "x[0] is NULL");
 	assert_refused(tape, EBB_INVALID, ebb_checkpoint(tape, NULL, NULL, x), "function is NULL");
 }
 END_TEST
@@ -72,7 +72,7 @@ START_TEST(functions_without_a_tape)
 }
 END_TEST
 
-/* ---- What a rule gives ----------------------------------------------------------------------- */
+/* ---- Contributions of a vjp ------------------------------------------------------------------ */
 
 static ebb_tensor *copy_op(ebb_tape *t, const ebb_op *op, int n, ebb_tensor **x)
 {
@@ -117,7 +117,7 @@ static void odd_vjp(ebb_vjp *v)
 	case NOT_AN_INPUT:
 		ck_assert_ptr_null(ebb_new_gradient(&c, v, -1));
 		break;
-	case WIDE: /* an axis too few */
+	case WIDE: /* one axis too few */
 		ebb_give(v, 0, ebb_sum(v->t, g));
 		break;
 	default:
@@ -127,7 +127,7 @@ static void odd_vjp(ebb_vjp *v)
 }
 static const ebb_op ODD = {.name = "odd", .vjp = odd_vjp};
 
-START_TEST(gradients_that_may_not_be_given)
+START_TEST(invalid_contributions_of_a_vjp)
 {
 	static const struct {
 		contribution which;
@@ -153,8 +153,8 @@ START_TEST(gradients_that_may_not_be_given)
 }
 END_TEST
 
-/* No gradient and the gradient of an input that does not exist are zero. */
-START_TEST(parts_of_nothing)
+/* ebb_give_part ignores NULL and an input that does not exist: the gradient is zero. */
+START_TEST(null_parts_and_parts_of_a_missing_input_are_ignored)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y, *g;
 
@@ -199,8 +199,9 @@ START_TEST(anomalies_in_parts_of_gradients)
 }
 END_TEST
 
-/* Integers have no anomaly; ranges count what is no number. */
-START_TEST(ranges_of_anomalies)
+/* The error message has the range of the values and the number of NaNs.  A result of integers is
+ * not checked. */
+START_TEST(anomaly_errors_have_the_range_of_the_values)
 {
 	const double some[] = {1, NAN, -2, 4};
 	ebb_tensor *x = ebb_from_f64(tape, EBB_SHAPE(4), some),
@@ -217,7 +218,7 @@ END_TEST
 
 /* ---- Checkpoints ----------------------------------------------------------------------------- */
 
-/* What a function returns that recorded nothing: what it was given, or a tensor of another's. */
+/* A function of a checkpoint that records nothing: it returns its input, or the tensor ctx. */
 static ebb_tensor *pass(ebb_tape *t, ebb_tensor *x, void *ctx)
 {
 	(void)t;
@@ -236,7 +237,8 @@ START_TEST(a_checkpoint_that_returns_a_parameter)
 	for (int i = 0; i < 4; i++)
 		ck_assert_double_eq(ebb_at(ebb_grad_of(w), i), 2 * ebb_at(w, i));
 	ck_assert_ptr_null(ebb_grad_of(x));
-	/* The tape's handle for it, which the function may know. */
+	/* The input is the parameter itself, and the function returns the tape's handle for the
+	 * parameter. */
 	ebb_zero_grad(w);
 	y = ebb_checkpoint(tape, pass, NULL, w);
 	ck_assert(ebb_backward(tape, ebb_sum(tape, y)));
@@ -246,7 +248,7 @@ START_TEST(a_checkpoint_that_returns_a_parameter)
 }
 END_TEST
 
-/* A rule that runs a checkpoint and differentiates it. */
+/* A vjp that calls ebb_checkpoint, and is itself differentiated. */
 static void nested_vjp(ebb_vjp *v)
 {
 	ebb_tensor *y = ebb_checkpoint(v->t, same, NULL, v->in[0]);
@@ -283,7 +285,8 @@ static ebb_tensor *careless(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return gives_another_type && runs == 2 ? ebb_cast(t, x, EBB_F32) : x;
 }
 
-/* A scope that the second run leaves open is closed, so that the tape goes on where it was. */
+/* If the second run leaves a scope open, the sweep closes this scope; the current scope is the same
+ * as before. */
 START_TEST(a_second_run_that_leaves_a_scope_open)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y;
@@ -319,12 +322,12 @@ END_TEST
 
 static const ebb_op PLAIN = {.name = "plain"};
 
-START_TEST(calls_without_what_they_need)
+START_TEST(null_inputs_failed_calls_and_invalid_shapes)
 {
 	ebb_tensor *x = vector(), *in[2] = {x, NULL};
 	ebb_call c = ebb_begin(tape, &PLAIN, NULL, 1, in);
 
-	/* Of an input that was left out there is nothing to write over. */
+	/* The input is NULL, so there is no memory to use and nothing to copy the shape from. */
 	c.nin = 2;
 	ck_assert(!ebb_new_over(&c, 1));
 	ck_assert(!ebb_new_within(&c, 1, EBB_SHAPE(1), EBB_ROWS));
@@ -337,13 +340,14 @@ START_TEST(calls_without_what_they_need)
 	ebb_save(&c, x);
 	check_error(tape, EBB_INVALID, "ebb_save", (const char *[]){"plain", "saves more", NULL});
 	ebb_clear_error(tape);
-	/* A call that has failed makes nothing. */
+	/* For a call that has failed, these functions return NULL. */
 	ck_assert(!ebb_new_over(&c, 0) && !ebb_new_like(&c, x));
 	ck_assert(!ebb_new_within(&c, 0, EBB_SHAPE(1), EBB_ROWS));
 	ck_assert(!ebb_new_view(&c, x, EBB_SHAPE(1), (const int64_t[]){1}, 0));
 	ck_assert_ptr_null(ebb_record(&c, x));
 	assert_healthy(tape);
-	/* More than the input holds is a result of its own, and what is no shape an error. */
+	/* A result with more elements than the input gets its own memory.  An invalid shape is an
+	 * error. */
 	in[0] = ebb_neg(tape, x);
 	c = ebb_begin(tape, &PLAIN, NULL, 1, in);
 	ck_assert(ebb_data(ebb_new_within(&c, 0, EBB_SHAPE(5), EBB_ROWS)) != ebb_data(in[0]));
@@ -352,7 +356,7 @@ START_TEST(calls_without_what_they_need)
 }
 END_TEST
 
-/* A single-precision Jacobian, as double precision has it. */
+/* The Jacobian of x^2 in F32 is diag(2x), exactly. */
 START_TEST(a_jacobian_in_single_precision)
 {
 	ebb_tensor *x = ebb_variable(tape, ebb_cast(tape, vector(), EBB_F32)), *j;
@@ -364,8 +368,8 @@ START_TEST(a_jacobian_in_single_precision)
 }
 END_TEST
 
-/* Nothing is stale, so a sum over two results of the same node adds both cotangents. */
-START_TEST(a_result_that_counts_twice)
+/* If the same y is passed twice to ebb_grad_of_sum, both incoming gradients are added. */
+START_TEST(a_result_that_is_passed_twice)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y = ebb_square(tape, x), *g, *ys[2] = {y, y},
 		   *gys[2] = {vector(), vector()};
@@ -381,11 +385,12 @@ END_TEST
 
 typedef struct look {
 	const ebb_node *first;
-	const ebb_tensor *wrong; /* gradients of another shape, type */
+	const ebb_tensor *wrong; /* a gradient of the wrong shape and type */
 	int seen, absent;
 } look;
 
-/* In the callback of a later node the part of the first one has no value: its input is gone. */
+/* Counts values of the first node's step.  When a later node is recorded, the step has no value,
+ * because the input was freed. */
 static void look_back(void *ctx, const ebb_node *n)
 {
 	look *l = ctx;
@@ -409,7 +414,7 @@ static void look_at_consumed(void *ctx, const ebb_node *n, const ebb_tensor *g)
 		             !ebb_node_part_gradient(l->first, 0, NULL);
 }
 
-START_TEST(parts_whose_values_are_gone)
+START_TEST(steps_whose_values_were_freed)
 {
 	look l = {.wrong = vector()};
 	const ebb_observer o = {.ctx = &l, .recorded = look_back, .gradient = look_at_consumed};
@@ -421,7 +426,7 @@ START_TEST(parts_whose_values_are_gone)
 	ebb_release(tape, h);
 	y = ebb_neg(tape, y);
 	ck_assert_int_eq(l.seen, 1);
-	/* Of another shape, and after the release. */
+	/* One for the gradient of the wrong shape, one for the value after the release. */
 	ck_assert_int_eq(l.absent, 2);
 	ck_assert(ebb_backward(tape, ebb_sum(tape, y)));
 	ck_assert_int_eq(l.absent, 3);
@@ -438,18 +443,18 @@ int main(void)
 	tcase_add_test(c, arrays_that_are_missing);
 	tcase_add_test(c, a_checkpoint_without_its_input);
 	tcase_add_test(c, functions_without_a_tape);
-	tcase_add_test(c, gradients_that_may_not_be_given);
-	tcase_add_test(c, parts_of_nothing);
+	tcase_add_test(c, invalid_contributions_of_a_vjp);
+	tcase_add_test(c, null_parts_and_parts_of_a_missing_input_are_ignored);
 	tcase_add_test(c, anomalies_in_parts_of_gradients);
-	tcase_add_test(c, ranges_of_anomalies);
+	tcase_add_test(c, anomaly_errors_have_the_range_of_the_values);
 	tcase_add_test(c, a_checkpoint_that_returns_a_parameter);
 	tcase_add_test(c, a_checkpoint_inside_a_gradient);
 	tcase_add_test(c, a_second_run_that_leaves_a_scope_open);
 	tcase_add_test(c, a_second_run_of_another_type);
-	tcase_add_test(c, calls_without_what_they_need);
+	tcase_add_test(c, null_inputs_failed_calls_and_invalid_shapes);
 	tcase_add_test(c, a_jacobian_in_single_precision);
-	tcase_add_test(c, a_result_that_counts_twice);
-	tcase_add_test(c, parts_whose_values_are_gone);
+	tcase_add_test(c, a_result_that_is_passed_twice);
+	tcase_add_test(c, steps_whose_values_were_freed);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

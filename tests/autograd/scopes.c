@@ -1,4 +1,4 @@
-/* Scopes: names, what they drop, what passes through; release. */
+/* Scopes: their paths, the values that they drop, their results; ebb_release. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -17,9 +17,9 @@ static void tear_down(void)
 	ebb_tape_free(tape);
 }
 
-START_TEST(names_and_overlaps)
+START_TEST(a_name_that_overlaps_the_path_continues_it)
 {
-	/* Nested names, and the path that they make. */
+	/* Names of nested scopes, and the path of the innermost. */
 	static const struct {
 		const char *names[4];
 		const char *path;
@@ -66,7 +66,7 @@ static void keep_scope(void *ctx, const ebb_scope *s, const ebb_tensor *y)
 	seen_scope[nseen++ % 2] = s;
 }
 
-START_TEST(the_same_scope_is_one_object_for_life)
+START_TEST(the_same_path_is_always_the_same_scope_object)
 {
 	ebb_observer o = {.scope_ended = keep_scope};
 	char name[] = "block";
@@ -75,7 +75,7 @@ START_TEST(the_same_scope_is_one_object_for_life)
 	ebb_scope_begin(tape, name);
 	ebb_scope_end(tape, NULL);
 	ebb_tape_reset(tape);
-	memcpy(name, "other", 5); /* the tape has a copy */
+	memcpy(name, "other", 5); /* the tape has copied the name */
 	ebb_scope_begin(tape, "block");
 	ebb_scope_end(tape, NULL);
 	ck_assert_int_eq(nseen, 2);
@@ -84,7 +84,7 @@ START_TEST(the_same_scope_is_one_object_for_life)
 }
 END_TEST
 
-START_TEST(the_end_drops_all_but_the_result)
+START_TEST(scope_end_drops_every_value_but_its_result)
 {
 	ebb_tensor *x = ebb_full(tape, EBB_SHAPE(100), 2), *a, *b, *c, *y, *view;
 	size_t before = ebb_memory_of(tape).in_use, one;
@@ -98,7 +98,7 @@ START_TEST(the_end_drops_all_but_the_result)
 	view = ebb_reshape(tape, c, EBB_SHAPE(10, 10));
 	ck_assert_ptr_eq(ebb_scope_end(tape, view), view);
 	ck_assert_uint_eq(
-		ebb_memory_of(tape).in_use, before + 2 * one); /* a, and what the view needs */
+		ebb_memory_of(tape).in_use, before + 2 * one); /* a, and the view's memory */
 	ck_assert(ebb_at(view, 99) == -exp(4) && ebb_at(a, 0) == 4 && ebb_at(x, 0) == 2);
 	ck_assert(isnan(ebb_at(b, 0)));
 	check_error(tape, EBB_BAD_STATE, "at",
@@ -109,7 +109,8 @@ START_TEST(the_end_drops_all_but_the_result)
 	ck_assert(ebb_at(y, 0) == -2 * exp(4));
 	ck_assert_uint_eq(ebb_memory_of(tape).in_use, before + one);
 	assert_refused(tape, EBB_BAD_STATE, ebb_neg(tape, view), "end of scope outer");
-	/* Shapes stay; so do handles from outside, passed through. */
+	/* The shape of a dropped tensor stays readable.  A tensor from outside may be the
+	 * result. */
 	ck_assert_int_eq(ebb_size(view, 0), 10);
 	ebb_scope_begin(tape, "identity");
 	ck_assert_ptr_eq(ebb_scope_end(tape, x), x);
@@ -120,7 +121,7 @@ START_TEST(the_end_drops_all_but_the_result)
 }
 END_TEST
 
-START_TEST(gradients_do_not_mind)
+START_TEST(gradients_do_not_depend_on_scopes)
 {
 	ebb_tensor *p = persistent_random(EBB_F64, EBB_SHAPE(4), 1),
 		   *x = ebb_variable(tape, ebb_full(tape, EBB_SHAPE(4), 2)), *y, *g, *inner;
@@ -131,7 +132,7 @@ START_TEST(gradients_do_not_mind)
 	ebb_scope_begin(tape, "b");
 	inner = ebb_variable(tape, y);
 	ck_assert(ebb_backward(tape,
-		ebb_sum(tape, ebb_square(tape, inner)))); /* its gradient outlives the scope */
+		ebb_sum(tape, ebb_square(tape, inner)))); /* inner's gradient outlives the scope */
 	ebb_scope_end(tape, NULL);
 	ck_assert(ebb_at(ebb_grad_of(inner), 0) == 2 * ebb_at(y, 0));
 	y = ebb_scope_end(tape, ebb_sum(tape, y));
@@ -150,13 +151,13 @@ START_TEST(gradients_do_not_mind)
 }
 END_TEST
 
-START_TEST(persistent_tensors_pass_through)
+START_TEST(a_scope_does_not_drop_persistent_tensors)
 {
 	ebb_tensor *p = persistent_random(EBB_F64, EBB_SHAPE(4), 1), *y;
 
 	ebb_set_training(tape, false);
 	ebb_scope_begin(tape, "eval");
-	y = ebb_dropout(tape, p, 0.5); /* p itself */
+	y = ebb_dropout(tape, p, 0.5); /* in evaluation mode, the handle of p */
 	ck_assert_ptr_eq(ebb_scope_end(tape, y), y);
 	ck_assert(ebb_at(y, 1) == ebb_at(p, 1));
 	ebb_scope_begin(tape, "again");
@@ -170,7 +171,7 @@ START_TEST(persistent_tensors_pass_through)
 }
 END_TEST
 
-START_TEST(in_no_grad_mode_memory_stays_flat)
+START_TEST(no_grad_scopes_use_constant_memory)
 {
 	ebb_tensor *x = ebb_full(tape, EBB_SHAPE(1000), 0.5), *y;
 	size_t one = ebb_memory_of(tape).in_use, early = 0;
@@ -191,7 +192,7 @@ START_TEST(in_no_grad_mode_memory_stays_flat)
 }
 END_TEST
 
-START_TEST(pairs_on_a_failed_tape)
+START_TEST(begin_and_end_stay_paired_on_a_failed_tape)
 {
 	ebb_tensor *x = ebb_ones(tape, EBB_SHAPE(2));
 
@@ -211,7 +212,7 @@ START_TEST(pairs_on_a_failed_tape)
 }
 END_TEST
 
-START_TEST(an_errors_scope)
+START_TEST(an_error_names_the_scope)
 {
 	ebb_tensor *x = ebb_ones(tape, EBB_SHAPE(1, 3, 4, 4)),
 		   *w = ebb_ones(tape, EBB_SHAPE(2, 6, 3, 3));
@@ -227,7 +228,7 @@ END_TEST
 
 /* ---- Release ---------------------------------------------------------------------------- */
 
-START_TEST(release_gives_back_what_no_gradient_needs)
+START_TEST(release_frees_values_that_no_gradient_needs)
 {
 	ebb_tensor *x = ebb_variable(tape, ebb_full(tape, EBB_SHAPE(100), 2)), *h, *s, *y;
 	size_t before = ebb_memory_of(tape).in_use, one;
@@ -236,7 +237,7 @@ START_TEST(release_gives_back_what_no_gradient_needs)
 	one = ebb_memory_of(tape).in_use - before;
 	s = ebb_square(tape, h); /* its gradient reads h */
 	y = ebb_add_scalar(tape, s, 1);
-	ebb_release(tape, s); /* nobody's */
+	ebb_release(tape, s); /* no gradient reads s */
 	ck_assert_uint_eq(ebb_memory_of(tape).in_use, before + 2 * one);
 	ebb_release(tape, s);
 	ebb_release(tape, h);
@@ -244,7 +245,7 @@ START_TEST(release_gives_back_what_no_gradient_needs)
 	assert_refused(tape, EBB_BAD_STATE, ebb_exp(tape, h), "released");
 	ck_assert(ebb_backward(tape, y, .gy = ebb_ones_like(tape, y)));
 	ck_assert(ebb_at(ebb_grad_of(x), 5) == 4);
-	/* y, the ones, and x's gradient. */
+	/* In use: y, the gradient ones, and x's gradient. */
 	ck_assert_uint_eq(ebb_memory_of(tape).in_use, before + 3 * one);
 	ebb_release(tape, NULL);
 	ebb_release(NULL, x);
@@ -254,7 +255,7 @@ START_TEST(release_gives_back_what_no_gradient_needs)
 }
 END_TEST
 
-START_TEST(a_view_keeps_the_memory)
+START_TEST(a_view_keeps_released_memory)
 {
 	ebb_tensor *x = ebb_full(tape, EBB_SHAPE(4, 25), 3), *row = ebb_slice(tape, x, 0, 1, 2, 1);
 	size_t in_use = ebb_memory_of(tape).in_use;
@@ -267,7 +268,7 @@ START_TEST(a_view_keeps_the_memory)
 }
 END_TEST
 
-START_TEST(a_reset_of_an_open_scope_names_the_line_that_began_it)
+START_TEST(reset_with_an_open_scope_names_the_line_that_began_it)
 {
 	char line[200];
 	ebb_tensor *x;
@@ -280,7 +281,7 @@ START_TEST(a_reset_of_an_open_scope_names_the_line_that_began_it)
 		(const char *[]){
 			line, "scope_begin", "reset while this scope was open", "in a.b", NULL});
 	ebb_clear_error(tape);
-	/* Both are closed. */
+	/* The reset has closed both scopes. */
 	ck_assert_str_eq(ebb_current_scope(tape), "");
 	x = ebb_ones(tape, EBB_SHAPE(2));
 	assert_refused(tape, EBB_BAD_STATE, ebb_scope_end(tape, x), "no scope is open");
@@ -300,17 +301,17 @@ int main(void)
 	TCase *c = tcase_create("scopes");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, names_and_overlaps);
-	tcase_add_test(c, the_same_scope_is_one_object_for_life);
-	tcase_add_test(c, the_end_drops_all_but_the_result);
-	tcase_add_test(c, gradients_do_not_mind);
-	tcase_add_test(c, persistent_tensors_pass_through);
-	tcase_add_test(c, in_no_grad_mode_memory_stays_flat);
-	tcase_add_test(c, pairs_on_a_failed_tape);
-	tcase_add_test(c, an_errors_scope);
-	tcase_add_test(c, release_gives_back_what_no_gradient_needs);
-	tcase_add_test(c, a_view_keeps_the_memory);
-	tcase_add_test(c, a_reset_of_an_open_scope_names_the_line_that_began_it);
+	tcase_add_test(c, a_name_that_overlaps_the_path_continues_it);
+	tcase_add_test(c, the_same_path_is_always_the_same_scope_object);
+	tcase_add_test(c, scope_end_drops_every_value_but_its_result);
+	tcase_add_test(c, gradients_do_not_depend_on_scopes);
+	tcase_add_test(c, a_scope_does_not_drop_persistent_tensors);
+	tcase_add_test(c, no_grad_scopes_use_constant_memory);
+	tcase_add_test(c, begin_and_end_stay_paired_on_a_failed_tape);
+	tcase_add_test(c, an_error_names_the_scope);
+	tcase_add_test(c, release_frees_values_that_no_gradient_needs);
+	tcase_add_test(c, a_view_keeps_released_memory);
+	tcase_add_test(c, reset_with_an_open_scope_names_the_line_that_began_it);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

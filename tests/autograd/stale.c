@@ -1,9 +1,11 @@
-/* In debug mode a handle from before a reset or a rewind is an error that names what made it. */
+/* In debug mode, using a handle from before a reset or a rewind is an error that names its
+ * origin. */
 #include "tests/autograd/fixture.h"
 
 #include <math.h>
 
-/* The tape has failed because of a tensor that op made at that line; cleared. */
+/* Asserts that the tape has failed because of a stale tensor that op created at that line, and
+ * clears the error. */
 static void check_stale(const char *call, const char *op, const char *line)
 {
 	char made_by[300];
@@ -17,7 +19,7 @@ static void check_stale(const char *call, const char *op, const char *line)
 static const char *LINE;
 #define HERE(call) (LINE = EBB_SITE, (call))
 
-START_TEST(no_handle_comes_back_as_another_tensor)
+START_TEST(a_handle_is_never_reused_for_another_tensor)
 {
 	ebb_tensor *a = HERE(ebb_full(tape, EBB_SHAPE(3), 1)), *b;
 
@@ -31,7 +33,7 @@ START_TEST(no_handle_comes_back_as_another_tensor)
 }
 END_TEST
 
-START_TEST(every_accessor_refuses_it)
+START_TEST(every_accessor_refuses_a_stale_handle)
 {
 	ebb_tensor *a = HERE(ebb_exp(tape, vector()));
 	double out[4];
@@ -64,14 +66,14 @@ START_TEST(every_accessor_refuses_it)
 	check_stale("zero_grad", "exp", LINE);
 	ck_assert_str_eq(ebb_describe(a, text, sizeof text), "F64 [4]");
 	check_stale("describe", "exp", LINE);
-	/* Its value is gone already. */
+	/* These ignore a stale handle. */
 	ebb_release(tape, a);
 	ck_assert_ptr_null(ebb_node_of(a));
 	assert_healthy(tape);
 }
 END_TEST
 
-START_TEST(every_op_refuses_it)
+START_TEST(every_op_refuses_a_stale_handle)
 {
 	ebb_tensor *a = HERE(ebb_exp(tape, vector())), *b, *g, *list[2];
 
@@ -97,7 +99,7 @@ START_TEST(every_op_refuses_it)
 }
 END_TEST
 
-START_TEST(variables_and_gradients_go_with_the_tape)
+START_TEST(variables_and_gradients_become_stale)
 {
 	ebb_tensor *x = HERE(ebb_variable(tape, vector())), *g, *h;
 	const char *line = LINE;
@@ -118,7 +120,7 @@ START_TEST(variables_and_gradients_go_with_the_tape)
 }
 END_TEST
 
-START_TEST(a_rewind_makes_stale_what_came_after_the_mark)
+START_TEST(a_rewind_makes_handles_after_the_mark_stale)
 {
 	ebb_tensor *kept = ebb_variable(tape, vector()), *old[5], *y;
 	ebb_mark m = ebb_tape_mark(tape);
@@ -140,8 +142,8 @@ START_TEST(a_rewind_makes_stale_what_came_after_the_mark)
 }
 END_TEST
 
-/* Without a node, a mark differs from an older one by the handles alone. */
-START_TEST(marks_of_a_part_that_was_rewound_are_refused)
+/* Without new nodes, two marks differ only by the number of handles. */
+START_TEST(marks_of_a_discarded_part_are_refused)
 {
 	ebb_tensor *s = persistent_random(EBB_F64, EBB_SHAPE(4), 1), *y;
 	ebb_mark first, second;
@@ -159,7 +161,7 @@ START_TEST(marks_of_a_part_that_was_rewound_are_refused)
 		tape, EBB_BAD_STATE, "rewind", (const char *[]){"rewind: the mark is of", NULL});
 	ebb_clear_error(tape);
 	ck_assert(ebb_at(y, 0) == ebb_at(ebb_exp(tape, s), 0));
-	/* A mark at the place that was rewound to is as good as the first. */
+	/* A new mark at the position of the rewind is as valid as the first. */
 	ebb_rewind(tape, first);
 	second = ebb_tape_mark(tape);
 	ebb_exp(tape, s);
@@ -171,14 +173,14 @@ START_TEST(marks_of_a_part_that_was_rewound_are_refused)
 }
 END_TEST
 
-START_TEST(another_tape_refuses_it_in_its_own_name)
+START_TEST(a_stale_handle_fails_the_tape_that_it_is_passed_to)
 {
 	ebb_tape *other = ebb_tape_new();
 	ebb_tensor *a = HERE(ebb_exp(tape, vector())), *x, *y, *g;
 
 	ebb_set_default_dtype(other, EBB_F64);
 	ebb_tape_reset(tape);
-	ebb_add(tape, NULL, NULL); /* an error that has nothing to do with it */
+	ebb_add(tape, NULL, NULL); /* an unrelated error on the handle's own tape */
 	x = ebb_variable(other, ebb_ones(other, EBB_SHAPE(4)));
 	y = ebb_exp(other, x);
 #define OTHER_REFUSES(call)                                                                        \
@@ -206,8 +208,9 @@ static ebb_tensor *segment(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return ebb_sin(t, ebb_exp(t, x));
 }
 
-/* What the engine itself keeps across a rewind, and steps over many chunks of handles. */
-START_TEST(checkpoints_transforms_and_long_loops_are_as_without)
+/* The engine keeps some handles across its own rewinds; the loop takes many chunks of the handles'
+ * arena. */
+START_TEST(debug_mode_does_not_change_checkpoints_transforms_and_long_loops)
 {
 	for (int k = 0; k < 3000; k++) {
 		ebb_tensor *x = ebb_variable(tape, vector()), *v = vector(), *jv,
@@ -258,17 +261,17 @@ int main(void)
 
 	tcase_add_checked_fixture(c, debug_on, debug_as_before);
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, no_handle_comes_back_as_another_tensor);
-	tcase_add_test(c, every_accessor_refuses_it);
-	tcase_add_test(c, every_op_refuses_it);
-	tcase_add_test(c, variables_and_gradients_go_with_the_tape);
-	tcase_add_test(c, a_rewind_makes_stale_what_came_after_the_mark);
-	tcase_add_test(c, marks_of_a_part_that_was_rewound_are_refused);
-	tcase_add_test(c, another_tape_refuses_it_in_its_own_name);
-	tcase_add_test(c, checkpoints_transforms_and_long_loops_are_as_without);
+	tcase_add_test(c, a_handle_is_never_reused_for_another_tensor);
+	tcase_add_test(c, every_accessor_refuses_a_stale_handle);
+	tcase_add_test(c, every_op_refuses_a_stale_handle);
+	tcase_add_test(c, variables_and_gradients_become_stale);
+	tcase_add_test(c, a_rewind_makes_handles_after_the_mark_stale);
+	tcase_add_test(c, marks_of_a_discarded_part_are_refused);
+	tcase_add_test(c, a_stale_handle_fails_the_tape_that_it_is_passed_to);
+	tcase_add_test(c, debug_mode_does_not_change_checkpoints_transforms_and_long_loops);
 	suite_add_tcase(s, c);
 	tcase_add_checked_fixture(lean, set_up_lean, tear_down_lean);
-	tcase_add_test(lean, marks_of_a_part_that_was_rewound_are_refused);
+	tcase_add_test(lean, marks_of_a_discarded_part_are_refused);
 	tcase_add_test(lean, without_debug_mode_a_loop_takes_no_more_memory);
 	suite_add_tcase(s, lean);
 	return run_suite(s);

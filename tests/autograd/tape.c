@@ -1,5 +1,4 @@
-/* The tape's life: reset, consumption, versions, persistent tensors on several tapes, random
- * state. */
+/* The tape: reset, consumed graphs, versions, persistent tensors on several tapes, random state. */
 #include "fixture.h"
 
 #include <math.h>
@@ -15,7 +14,7 @@ static ebb_tensor *persistent_vector(void)
 
 /* ---- Reset --------------------------------------------------------------------------------- */
 
-START_TEST(the_second_step_takes_nothing)
+START_TEST(the_second_step_allocates_nothing)
 {
 	ebb_tensor *p;
 	counting_allocator a;
@@ -61,7 +60,7 @@ START_TEST(the_second_step_takes_nothing)
 }
 END_TEST
 
-START_TEST(modes)
+START_TEST(setters_of_modes_return_the_former_mode)
 {
 	ck_assert(ebb_is_recording(tape) && ebb_is_training(tape));
 	ck_assert(ebb_set_recording(tape, false) && !ebb_set_recording(tape, true));
@@ -78,7 +77,7 @@ END_TEST
 
 /* ---- Consuming and retaining ----------------------------------------------------------------- */
 
-START_TEST(backward_consumes)
+START_TEST(backward_consumes_the_graph)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *h = ebb_square(tape, x),
 		   *y = ebb_sum(tape, h), *z, *g;
@@ -86,11 +85,11 @@ START_TEST(backward_consumes)
 	z = ebb_sum(tape, ebb_mul(tape, h, x));
 	ck_assert(ebb_backward(tape, y));
 	assert_refused(tape, EBB_BAD_STATE, ebb_backward(tape, y), "consumed", "retain");
-	/* z's own nodes are whole; those it shares with y are not. */
+	/* The nodes that z shares with y are consumed. */
 	assert_refused(tape, EBB_BAD_STATE, ebb_backward(tape, z), "consumed", "square");
 	assert_refused(tape, EBB_BAD_STATE, ebb_grad(tape, y, 1, &x, &g), "consumed");
 	ck_assert(ebb_at(ebb_grad_of(x), 1) == 2 * values[1]); /* the failed sweeps added nothing */
-	/* What lies above the consumed part can still be asked for. */
+	/* A gradient that needs no consumed node can still be computed. */
 	z = ebb_sum(tape, ebb_exp(tape, h));
 	ck_assert_msg(ebb_grad(tape, z, 1, &h, &g), "%s", ebb_error_message(tape));
 	ck_assert(ebb_at(g, 1) == exp(values[1] * values[1]));
@@ -98,7 +97,7 @@ START_TEST(backward_consumes)
 }
 END_TEST
 
-START_TEST(retain_and_then_consume)
+START_TEST(a_retained_graph_can_be_swept_again)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y, *g;
 	size_t in_use = 0;
@@ -126,34 +125,34 @@ END_TEST
 
 /* ---- Versions -------------------------------------------------------------------------------- */
 
-START_TEST(an_overwritten_saved_value)
+START_TEST(overwriting_a_saved_value_is_an_error)
 {
 	ebb_tensor *p = persistent_vector(), *c = vector(), *x = ebb_variable(tape, vector()), *y,
 		   *h, *g;
 
-	/* An input. */
+	/* A saved parameter is overwritten. */
 	ebb_set_requires_grad(p, true);
 	y = ebb_sum(tape, ebb_square(tape, p));
 	ck_assert(ebb_copy_in(p, values, sizeof values));
 	assert_refused(tape, EBB_BAD_STATE, ebb_backward(tape, y), "square", "overwritten",
 		"input 0", "tape.c:");
 	ck_assert_ptr_null(ebb_grad_of(p));
-	/* A constant of the tape's. */
+	/* A saved constant of the tape is overwritten. */
 	y = ebb_sum(tape, ebb_mul(tape, x, c));
 	ck_assert(ebb_copy_in(c, values, sizeof values));
 	assert_refused(tape, EBB_BAD_STATE, ebb_grad(tape, y, 1, &x, &g), "mul", "input 1");
-	/* The result. */
+	/* A saved result is overwritten. */
 	h = ebb_exp(tape, x);
 	y = ebb_sum(tape, h);
 	assert_refused(
 		tape, EBB_BAD_STATE, ebb_copy_in(h, values, sizeof values), "result of an op");
 	((double *)ebb_data_mutable(h))[0] = 7;
 	assert_refused(tape, EBB_BAD_STATE, ebb_backward(tape, y), "exp", "result was overwritten");
-	/* Through another handle on the same memory. */
+	/* A saved input is overwritten through a view. */
 	y = ebb_sum(tape, ebb_mul(tape, x, c));
 	ebb_data_mutable(ebb_reshape(tape, c, EBB_SHAPE(2, 2)));
 	assert_refused(tape, EBB_BAD_STATE, ebb_backward(tape, y), "overwritten");
-	/* What no gradient reads may be. */
+	/* An input that no gradient reads may be overwritten. */
 	c = vector();
 	y = ebb_sum(tape, ebb_add(tape, ebb_mul_scalar(tape, x, 3), c));
 	ck_assert(ebb_copy_in(c, values, sizeof values));
@@ -164,7 +163,7 @@ START_TEST(an_overwritten_saved_value)
 }
 END_TEST
 
-START_TEST(accumulation_overwrites_what_was_saved)
+START_TEST(accumulating_overwrites_a_saved_gradient)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *y;
 
@@ -177,7 +176,7 @@ END_TEST
 
 /* ---- Values from outside the graph ----------------------------------------------------------- */
 
-START_TEST(detach_and_variable)
+START_TEST(detach_and_variable_share_memory)
 {
 	ebb_tensor *x = ebb_variable(tape, vector()), *h = ebb_square(tape, x),
 		   *d = ebb_detach(tape, h), *v, *y, *copy;
@@ -186,7 +185,7 @@ START_TEST(detach_and_variable)
 	ck_assert_ptr_eq(ebb_data(d), ebb_data(h));
 	v = ebb_variable(tape, h);
 	y = ebb_sum(tape, ebb_mul(tape, ebb_mul(tape, x, d), v));
-	ebb_release(tape, h); /* the others hold the memory */
+	ebb_release(tape, h); /* the other handles keep the memory */
 	ck_assert(ebb_backward(tape, y));
 	for (int i = 0; i < 4; i++) {
 		double s = values[i] * values[i];
@@ -204,7 +203,7 @@ START_TEST(detach_and_variable)
 }
 END_TEST
 
-START_TEST(a_persistent_tensor_on_several_tapes)
+START_TEST(a_persistent_tensor_may_be_used_on_several_tapes)
 {
 	ebb_tensor *p = persistent_vector(), *p2 = p, *g[2];
 	ebb_tape *other = ebb_tape_new();
@@ -226,7 +225,7 @@ START_TEST(a_persistent_tensor_on_several_tapes)
 	assert_refused(other, EBB_INVALID, ebb_add(other, g[0], p), "another tape", "input 0");
 	ebb_tape_free(other);
 	ck_assert(ebb_at(ebb_grad_of(p), 2) == 16);
-	/* Frozen, it is a constant; the gradient that it has stays until it is zeroed. */
+	/* A frozen tensor is a constant; its gradient stays until ebb_zero_grad. */
 	ebb_tape_reset(tape);
 	ebb_set_requires_grad(p, false);
 	ck_assert(!ebb_requires_grad(ebb_square(tape, p)));
@@ -238,7 +237,7 @@ START_TEST(a_persistent_tensor_on_several_tapes)
 }
 END_TEST
 
-START_TEST(hundreds_of_persistent_tensors)
+START_TEST(a_tape_finds_hundreds_of_persistent_tensors)
 {
 	enum { N = 500 };
 	ebb_tensor *p[N], *sum;
@@ -264,7 +263,7 @@ START_TEST(hundreds_of_persistent_tensors)
 }
 END_TEST
 
-START_TEST(gradients_in_the_leafs_memory_order)
+START_TEST(gradients_have_the_leafs_memory_order)
 {
 	ebb_tensor *p = ebb_tensor_new(EBB_F64, EBB_SHAPE(2, 3, 4, 5), true, NULL), *x, *g;
 
@@ -287,7 +286,7 @@ END_TEST
 
 /* ---- Random state ---------------------------------------------------------------------------- */
 
-START_TEST(the_same_state_draws_the_same)
+START_TEST(the_same_random_state_draws_the_same_numbers)
 {
 	ebb_tensor *x = ebb_variable(tape, ebb_ones(tape, EBB_SHAPE(1000))), *a, *b, *c;
 	ebb_random r;
@@ -301,7 +300,8 @@ START_TEST(the_same_state_draws_the_same)
 	ebb_set_random_state(tape, r);
 	c = ebb_dropout(tape, x, 0.4);
 	ck_assert(all_same(a, c));
-	/* The gradient's mask is the forward's, whatever was drawn between. */
+	/* The gradient uses the mask of the forward pass, although random numbers were drawn
+	 * since. */
 	ck_assert(ebb_backward(tape, ebb_sum(tape, a)));
 	ck_assert(all_same(ebb_grad_of(x), a));
 	ebb_seed(tape, 7);
@@ -312,7 +312,7 @@ START_TEST(the_same_state_draws_the_same)
 }
 END_TEST
 
-START_TEST(shapes_that_overflow_though_empty)
+START_TEST(empty_shapes_whose_sizes_overflow_are_refused)
 {
 	ebb_error e = {0};
 
@@ -331,18 +331,18 @@ int main(void)
 	TCase *c = tcase_create("tape");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, the_second_step_takes_nothing);
-	tcase_add_test(c, modes);
-	tcase_add_test(c, backward_consumes);
-	tcase_add_test(c, retain_and_then_consume);
-	tcase_add_test(c, an_overwritten_saved_value);
-	tcase_add_test(c, accumulation_overwrites_what_was_saved);
-	tcase_add_test(c, detach_and_variable);
-	tcase_add_test(c, a_persistent_tensor_on_several_tapes);
-	tcase_add_test(c, hundreds_of_persistent_tensors);
-	tcase_add_test(c, gradients_in_the_leafs_memory_order);
-	tcase_add_test(c, the_same_state_draws_the_same);
-	tcase_add_test(c, shapes_that_overflow_though_empty);
+	tcase_add_test(c, the_second_step_allocates_nothing);
+	tcase_add_test(c, setters_of_modes_return_the_former_mode);
+	tcase_add_test(c, backward_consumes_the_graph);
+	tcase_add_test(c, a_retained_graph_can_be_swept_again);
+	tcase_add_test(c, overwriting_a_saved_value_is_an_error);
+	tcase_add_test(c, accumulating_overwrites_a_saved_gradient);
+	tcase_add_test(c, detach_and_variable_share_memory);
+	tcase_add_test(c, a_persistent_tensor_may_be_used_on_several_tapes);
+	tcase_add_test(c, a_tape_finds_hundreds_of_persistent_tensors);
+	tcase_add_test(c, gradients_have_the_leafs_memory_order);
+	tcase_add_test(c, the_same_random_state_draws_the_same_numbers);
+	tcase_add_test(c, empty_shapes_whose_sizes_overflow_are_refused);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

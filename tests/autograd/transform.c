@@ -1,4 +1,4 @@
-/* Derivatives as linear maps: products with Jacobians and Hessians, and the matrices. */
+/* Jacobian-vector and Hessian-vector products, and Jacobian and Hessian matrices. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -43,13 +43,13 @@ START_TEST(jvp_of_two_inputs)
 			cos(xs[i]) * ys[i] * ys[i] * us[i] + 2 * sin(xs[i]) * ys[i] * vs[i], 1e-14);
 	ck_assert(!ebb_requires_grad(jv));
 	ck_assert_int_eq(ebb_memory_of(tape).nodes, nodes);
-	/* The recorded one can be differentiated: d/dx of sum(2xv) = 2v. */
+	/* A jv with .create_graph can be differentiated: d/dx of sum(2xv) = 2v. */
 	y = ebb_square(tape, x[0]);
 	jv = ebb_jvp(tape, y, 1, x, v, .create_graph = true);
 	ck_assert(ebb_grad(tape, ebb_sum(tape, jv), 1, x, &y));
 	for (int i = 0; i < 3; i++)
 		assert_near(ebb_at(y, i), 2 * us[i], 1e-14);
-	/* Piecewise constant, and independent of x: zeros. */
+	/* The jv of a piecewise constant y, and of a y that is independent of x, is zero. */
 	jv = ebb_jvp(tape, ebb_sign(tape, x[0]), 1, x, v);
 	ck_assert(!ebb_failed(tape) && ebb_at(jv, 1) == 0);
 	jv = ebb_jvp(tape, ebb_sin(tape, x[1]), 1, x, v);
@@ -57,7 +57,7 @@ START_TEST(jvp_of_two_inputs)
 }
 END_TEST
 
-START_TEST(by_an_intermediate)
+START_TEST(jvp_by_an_intermediate_result)
 {
 	ebb_tensor *x = ebb_variable(tape, vector(2, (double[]){1, 2})), *v, *jv;
 	ebb_tensor *h = ebb_exp(tape, x), *y = ebb_square(tape, h);
@@ -91,7 +91,7 @@ END_TEST
 
 /* ---- The Hessian of a small convolutional net ------------------------------------------------ */
 
-/* 9 + 1 weights and bias of one 3x3 filter, 8 + 2 of the linear layer: 20 parameters. */
+/* 9 weights and 1 bias of a 3x3 filter, 8 weights and 2 biases of a linear layer. */
 enum { TENSORS = 4, PARAMETERS = 20 };
 static const int COUNT[TENSORS] = {9, 1, 8, 2};
 
@@ -185,7 +185,7 @@ START_TEST(hessian_of_a_conv_net)
 }
 END_TEST
 
-START_TEST(refusals)
+START_TEST(bad_arguments_are_refused)
 {
 	ebb_tensor *x = ebb_variable(tape, vector(3, (double[]){1, 2, 3})), *y = ebb_exp(tape, x);
 	ebb_tensor *v = vector(2, (double[]){1, 2}), *out = x, *c = vector(3, (double[]){1, 2, 3});
@@ -206,7 +206,7 @@ START_TEST(refusals)
 }
 END_TEST
 
-/* A parameter, or the gradient of one, is a y as any other. */
+/* y may be a parameter itself. */
 START_TEST(jacobian_of_a_persistent_tensor)
 {
 	ebb_tensor *w = persistent_random(EBB_F64, EBB_SHAPE(3), 1), *j;
@@ -224,8 +224,8 @@ START_TEST(jacobian_of_a_persistent_tensor)
 }
 END_TEST
 
-/* Whether the n-th allocation of the transform was reached and refused.  There is a result on a
- * healthy tape or none on a failed one. */
+/* Makes the n-th allocation of the transform fail, and returns whether it was reached.  Asserts
+ * that there is either a result and a healthy tape, or no result and a failed tape. */
 static bool refused_at(counting_allocator *a, int64_t n, bool second)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -249,7 +249,7 @@ static bool refused_at(counting_allocator *a, int64_t n, bool second)
 	return a->refused > 0;
 }
 
-START_TEST(no_memory_anywhere)
+START_TEST(every_failed_allocation_is_an_error)
 {
 	counting_allocator a;
 
@@ -273,12 +273,12 @@ int main(void)
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_add_test(c, jvp_of_two_inputs);
-	tcase_add_test(c, by_an_intermediate);
+	tcase_add_test(c, jvp_by_an_intermediate_result);
 	tcase_add_test(c, jacobian_of_a_product);
 	tcase_add_test(c, hessian_of_a_conv_net);
-	tcase_add_test(c, refusals);
+	tcase_add_test(c, bad_arguments_are_refused);
 	tcase_add_test(c, jacobian_of_a_persistent_tensor);
-	tcase_add_test(c, no_memory_anywhere);
+	tcase_add_test(c, every_failed_allocation_is_an_error);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

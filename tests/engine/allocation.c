@@ -1,5 +1,5 @@
-/* Memory that runs out at any point of a training step: an error, nothing leaked, nothing half
- * done. */
+/* A failed allocation at any point of a training step is an error, leaks nothing, and leaves no
+ * step half done. */
 #include "tests/support/support.h"
 
 enum { BATCH = 4 };
@@ -47,10 +47,11 @@ static bool step(ebb_tape *t, training *m)
 	return ok && !ebb_failed(t);
 }
 
-/* A region of the heap is asked for once more, smaller: such a refusal alone stops nothing. */
+/* After a refused allocation the heap tries a smaller region, so that a few failures have no
+ * effect. */
 enum { GOT_OVER = 3 };
 
-/* From nothing to a first step and back to nothing. */
+/* A whole program: creates everything, runs one step, and frees everything. */
 static bool whole_program(void)
 {
 	training m;
@@ -70,7 +71,7 @@ static void inject_from_nothing(bool fail_after)
 	counting_allocator_install(&a);
 	ck_assert(whole_program());
 	calls = a.calls;
-	kept = a.live; /* what the process keeps for its life is the same after every run */
+	kept = a.live; /* memory that the process keeps until its end */
 	ck_assert_int_ge(calls, 20);
 	for (int64_t n = 0; n < calls; n++) {
 		a.calls = a.refused = 0;
@@ -88,20 +89,20 @@ static void inject_from_nothing(bool fail_after)
 	counting_allocator_remove();
 }
 
-START_TEST(one_failure_from_nothing)
+START_TEST(one_failed_allocation_fails_the_program)
 {
 	inject_from_nothing(false);
 }
 END_TEST
 
-START_TEST(no_memory_from_then_on)
+START_TEST(failure_of_all_later_allocations_fails_the_program)
 {
 	inject_from_nothing(true);
 }
 END_TEST
 
-/* A step that fails changes neither parameters, nor gradients, nor the optimizer's state: the
- * same step, repeated with memory, ends where it would have ended without the failure. */
+/* A step that fails changes neither parameters, nor gradients, nor the optimizer's state: repeated
+ * with memory, the step has the same result as without the failure. */
 START_TEST(a_failed_step_changes_nothing)
 {
 	counting_allocator a;
@@ -170,8 +171,8 @@ START_TEST(a_failed_step_changes_nothing)
 }
 END_TEST
 
-/* A loop that never checks stands still instead of drifting. */
-START_TEST(an_unchecked_loop_stands_still)
+/* A loop that never checks for errors changes no parameter after one. */
+START_TEST(an_unchecked_loop_changes_no_parameter)
 {
 	counting_allocator a;
 	training m;
@@ -201,10 +202,10 @@ static void add_case(Suite *s, const char *name, void (*debug)(void))
 
 	tcase_add_checked_fixture(c, debug, debug_as_before);
 	tcase_set_timeout(c, 120);
-	tcase_add_test(c, one_failure_from_nothing);
-	tcase_add_test(c, no_memory_from_then_on);
+	tcase_add_test(c, one_failed_allocation_fails_the_program);
+	tcase_add_test(c, failure_of_all_later_allocations_fails_the_program);
 	tcase_add_test(c, a_failed_step_changes_nothing);
-	tcase_add_test(c, an_unchecked_loop_stands_still);
+	tcase_add_test(c, an_unchecked_loop_changes_no_parameter);
 	suite_add_tcase(s, c);
 }
 

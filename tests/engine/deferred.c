@@ -1,5 +1,5 @@
-/* Gradients of large fully connected weights, kept as their deferred: what anybody reads is what
- * would have been computed at once, bit for bit. */
+/* Gradients of large fully connected weights as deferred outer products.  A deferred gradient that
+ * is read is bit-identical to a gradient that was computed at once. */
 #include "tensor/deferred.h"
 #include "kernels/kernels.h"
 #include "tests/engine/deferring.h"
@@ -7,7 +7,9 @@
 #include <math.h>
 #include <string.h>
 
-/* What pass does to the gradients of a new network, by deferred and at once. */
+/* A function that changes the gradients of a new network.  gradients() returns their checksum, with
+ * deferred products if keep is true, else with computed ones; same_deferred_or_not() asserts that
+ * both checksums are equal. */
 typedef void (*pass_fn)(network *n);
 
 static uint64_t gradients(pass_fn pass, ebb_dtype dtype, ebb_shape shape, bool keep)
@@ -36,7 +38,7 @@ static void same_deferred_or_not(pass_fn pass)
 
 /* ---- One sweep ---------------------------------------------------------------------- */
 
-START_TEST(read_they_are_the_product)
+START_TEST(a_deferred_product_that_is_read_is_bit_identical)
 {
 	static const ebb_shape shapes[] = {{2, {1, WIDTH}}, {2, {33, WIDTH}}, {3, {2, 5, WIDTH}}};
 
@@ -47,7 +49,7 @@ START_TEST(read_they_are_the_product)
 }
 END_TEST
 
-START_TEST(and_what_a_sweep_without_accumulation_gives)
+START_TEST(deferred_products_equal_the_gradients_of_ebb_grad)
 {
 	network n = usual();
 	ebb_tensor *w[] = {n.fc1.weight, n.fc2.weight}, *g[2];
@@ -62,8 +64,8 @@ START_TEST(and_what_a_sweep_without_accumulation_gives)
 }
 END_TEST
 
-/* Many rows, a small weight: nothing is gained. */
-START_TEST(only_where_operands_are_far_smaller)
+/* With many rows or a small weight, the operands are not far smaller than the product. */
+START_TEST(products_are_deferred_only_where_operands_are_far_smaller)
 {
 	network n = network_new(EBB_F32, EBB_SHAPE(EBB_OUTER_TERMS + 1, WIDTH));
 	ebb_params *p = ebb_params_new(1);
@@ -106,7 +108,8 @@ static void two_uses(network *n)
 	ck_assert(ebb_backward(tape, ebb_mean(tape, ebb_square(tape, h))));
 }
 
-/* By deferred first and elementwise after it, and the other pass round. */
+/* The weight gets a contribution from an outer product and one from an elementwise op, in both
+ * orders. */
 static void mixed_uses(network *n)
 {
 	ebb_tensor *w = n->fc1.weight, *y = ebb_sum(tape, ebb_square(tape, w));
@@ -126,7 +129,7 @@ static void zeroed_between(network *n)
 	ck_assert(both_deferred(n) == ebb_defer_products);
 }
 
-START_TEST(contributions_add_up)
+START_TEST(sums_of_contributions_are_the_same_without_deferred_products)
 {
 	same_deferred_or_not(two_sweeps);
 	same_deferred_or_not(retained);
@@ -136,7 +139,7 @@ START_TEST(contributions_add_up)
 }
 END_TEST
 
-START_TEST(frozen_weights_get_none)
+START_TEST(frozen_weights_get_no_gradient)
 {
 	network n = usual();
 
@@ -149,14 +152,14 @@ START_TEST(frozen_weights_get_none)
 }
 END_TEST
 
-/* ---- Sweeps that fail, nest, replay, are watched ------------------------------------ */
+/* ---- Failed, nested, recomputed and observed sweeps --------------------------------- */
 
 typedef struct hooked {
 	void (*fn)(ebb_tape *t, ebb_tensor *w);
 	ebb_tensor *w;
 } hooked;
 
-/* y = x, whose gradient calls the function. */
+/* y = x, with a vjp that calls the function. */
 static void hooked_vjp(ebb_vjp *v)
 {
 	const hooked *h = v->attrs;
@@ -184,7 +187,7 @@ static void fails(ebb_tape *t, ebb_tensor *w)
 	ebb_fail(t, EBB_INVALID, NULL, "this gradient fails");
 }
 
-START_TEST(a_failed_sweep_leaves_none)
+START_TEST(a_failed_sweep_leaves_no_deferred_product)
 {
 	network n = usual();
 	uint64_t before;
@@ -195,7 +198,7 @@ START_TEST(a_failed_sweep_leaves_none)
 	ebb_tape_reset(tape);
 	ck_assert(!is_deferred(n.fc1.weight) && !is_deferred(n.fc2.weight));
 	ck_assert(!ebb_grad_of(n.fc1.weight) && !ebb_grad_of(n.fc2.weight));
-	/* One that is there stays. */
+	/* A failed sweep does not change an existing gradient. */
 	one_sweep(&n);
 	ebb_tape_reset(tape);
 	ck_assert(!ebb_backward(
@@ -253,12 +256,12 @@ static void penalised(network *n)
 	ck_assert(ebb_backward(tape, y));
 }
 
-START_TEST(sweeps_in_sweeps)
+START_TEST(nested_sweeps_are_the_same_without_deferred_products)
 {
 	same_deferred_or_not(nested);
 	same_deferred_or_not(checkpointed);
 	same_deferred_or_not(penalised);
-	/* The checkpoint's are those without. */
+	/* Gradients with and without a checkpoint are equal. */
 	ck_assert(gradients(checkpointed, EBB_F32, EBB_SHAPE(ROWS, WIDTH), true) ==
 		  gradients(one_sweep, EBB_F32, EBB_SHAPE(ROWS, WIDTH), true));
 }
@@ -287,7 +290,7 @@ static void observed(network *n)
 	ck_assert(ebb_observe(tape, &o));
 	ck_assert(ebb_backward(tape, loss_of(n, n->x)));
 	ebb_unobserve(tape, &o);
-	/* An optimizer finds what it would have found. */
+	/* The gradients are still deferred after the observer was called. */
 	ck_assert(both_deferred(n) == ebb_defer_products);
 	for (int64_t i = 0; i < WIDTH * WIDTH; i++)
 		sum += fabs(ebb_at(ebb_grad_of(n->fc1.weight), i));
@@ -302,15 +305,15 @@ static void looked_over(network *n)
 	ck_assert(!is_deferred(n->fc1.weight));
 }
 
-START_TEST(watched_sweeps)
+START_TEST(observed_and_checked_sweeps_are_the_same_without_deferred_products)
 {
 	same_deferred_or_not(observed);
 	same_deferred_or_not(looked_over);
 }
 END_TEST
 
-/* Factors that are finite, but not their product. */
-START_TEST(an_anomaly_is_found)
+/* The operands of the deferred product are finite, and the product is infinite. */
+START_TEST(anomaly_detection_finds_an_infinity_in_a_deferred_product)
 {
 	network n = usual();
 	ebb_tensor *y;
@@ -326,7 +329,7 @@ START_TEST(an_anomaly_is_found)
 }
 END_TEST
 
-/* ---- What a user keeps -------------------------------------------------------------- */
+/* ---- Gradients that the user has read ----------------------------------------------- */
 
 START_TEST(a_kept_handle_reads_the_next_gradient)
 {
@@ -349,7 +352,7 @@ START_TEST(a_kept_handle_reads_the_next_gradient)
 	for (int64_t i = 0; i < WIDTH * WIDTH; i += 97)
 		ck_assert(ebb_at(view, i) == ebb_at(expected, i));
 	ck_assert_ptr_eq(ebb_grad_of(w), g);
-	/* The one that nobody has asked for goes on. */
+	/* The gradient that ebb_grad_of has not returned is still deferred. */
 	ck_assert(is_deferred(n.fc2.weight));
 	ebb_tape_free(second);
 	ebb_tape_reset(tape);
@@ -389,7 +392,7 @@ static void clipped(network *n)
 	ck_assert(ebb_clip_grad_value(n->p, 1e-7));
 }
 
-START_TEST(clipping)
+START_TEST(clipped_gradients_are_the_same_without_deferred_products)
 {
 	same_deferred_or_not(clipped);
 }
@@ -397,23 +400,23 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("deferred");
-	TCase *c = tcase_create("deferred");
+	Suite *s = suite_create("deferred products");
+	TCase *c = tcase_create("deferred products");
 
 	tcase_set_timeout(c, 120);
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, read_they_are_the_product);
-	tcase_add_test(c, and_what_a_sweep_without_accumulation_gives);
-	tcase_add_test(c, only_where_operands_are_far_smaller);
-	tcase_add_test(c, contributions_add_up);
-	tcase_add_test(c, frozen_weights_get_none);
-	tcase_add_test(c, a_failed_sweep_leaves_none);
-	tcase_add_test(c, sweeps_in_sweeps);
-	tcase_add_test(c, watched_sweeps);
-	tcase_add_test(c, an_anomaly_is_found);
+	tcase_add_test(c, a_deferred_product_that_is_read_is_bit_identical);
+	tcase_add_test(c, deferred_products_equal_the_gradients_of_ebb_grad);
+	tcase_add_test(c, products_are_deferred_only_where_operands_are_far_smaller);
+	tcase_add_test(c, sums_of_contributions_are_the_same_without_deferred_products);
+	tcase_add_test(c, frozen_weights_get_no_gradient);
+	tcase_add_test(c, a_failed_sweep_leaves_no_deferred_product);
+	tcase_add_test(c, nested_sweeps_are_the_same_without_deferred_products);
+	tcase_add_test(c, observed_and_checked_sweeps_are_the_same_without_deferred_products);
+	tcase_add_test(c, anomaly_detection_finds_an_infinity_in_a_deferred_product);
 	tcase_add_test(c, a_kept_handle_reads_the_next_gradient);
 	tcase_add_test(c, a_saved_gradient_that_is_replaced_is_an_error);
-	tcase_add_test(c, clipping);
+	tcase_add_test(c, clipped_gradients_are_the_same_without_deferred_products);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,6 +1,7 @@
-/* Steps of optimizers from gradients that are kept as deferred: they agree with those from the
- * product to within the rounding of the last multiply-add (a tile's row may end elsewhere in a
- * vector), and neither write to the product's memory nor need more than is there. */
+/* Optimizer steps from deferred outer products.  They agree with steps from computed gradients up
+ * to the rounding of the last multiply-add, because the rows of a tile may be split into vectors
+ * differently.  They do not write to the gradient's memory, and the second step allocates
+ * nothing. */
 #include "tensor/deferred.h"
 #include "tests/engine/deferring.h"
 #include "tests/support/sanitized.h"
@@ -35,7 +36,7 @@ static ebb_optim *optimizer(int kind, ebb_params *p, bool check)
 
 enum { KINDS = 7 };
 
-/* The network after some steps: from the second on an optimizer's state counts. */
+/* The network after some steps; from the second step on, the optimizer's state has an effect. */
 enum { STEPS = SANITIZED ? 2 : 5 };
 
 static network trained(int kind, ebb_dtype dtype, bool keep, bool check)
@@ -71,7 +72,7 @@ static void compare(const network *a, const network *b, double tolerance)
 			"parameter %d", (int)i);
 }
 
-START_TEST(steps_agree)
+START_TEST(steps_from_deferred_and_computed_products_agree)
 {
 	for (int kind = 0; kind < KINDS; kind++) {
 		network deferred = trained(kind, EBB_F32, true, false);
@@ -89,7 +90,7 @@ START_TEST(steps_agree)
 }
 END_TEST
 
-START_TEST(a_checked_step_computes_them)
+START_TEST(a_step_with_check_finite_computes_the_products)
 {
 	network n = trained(1, EBB_F32, true, true), at_once = trained(1, EBB_F32, false, false);
 	ebb_optim *o = ebb_sgd(n.p, .check_finite = true);
@@ -111,11 +112,12 @@ END_TEST
 
 /* ---- Memory ------------------------------------------------------------------------- */
 
-/* An allocator that fills what it gives with a mark, and notes blocks of about a size. */
+/* An allocator that fills new memory with MARK, and lists the blocks of size to size + SLACK
+ * bytes. */
 enum { MARK = 0xab, MOST_NOTED = 8, SLACK = 128 };
 
 typedef struct marking {
-	size_t size; /* to SLACK more */
+	size_t size; /* blocks of size to size + SLACK bytes are listed */
 	int noted;
 	unsigned char *block[MOST_NOTED];
 } marking;
@@ -136,7 +138,8 @@ static void *marked(void *ctx, void *p, size_t old_size, size_t new_size)
 	return p;
 }
 
-/* How many of a block's bytes have been written to, but for those of a header. */
+/* The number of bytes of a block that were written, not counting the first SLACK bytes, which may
+ * be a header. */
 static size_t written(const unsigned char *block, size_t size)
 {
 	size_t n = 0;
@@ -146,7 +149,7 @@ static size_t written(const unsigned char *block, size_t size)
 	return n;
 }
 
-START_TEST(nobody_writes_to_a_gradient_that_nobody_reads)
+START_TEST(a_gradient_that_is_not_read_is_not_written)
 {
 	marking m = {.size = sizeof(float) * OUT * WIDTH};
 	network n;
@@ -162,7 +165,8 @@ START_TEST(nobody_writes_to_a_gradient_that_nobody_reads)
 		ck_assert(ebb_optim_step(o));
 		ebb_tape_reset(tape);
 	}
-	/* fc2's; fc1's has another size. */
+	/* The block of the gradient of fc2's weight.  The gradient of fc1's weight has another
+	 * size. */
 	ck_assert_int_eq(m.noted, 1);
 	ck_assert_uint_eq(written(m.block[0], m.size), 0);
 	ebb_grad_of(n.fc2.weight);
@@ -217,9 +221,9 @@ START_TEST(the_second_step_allocates_nothing)
 }
 END_TEST
 
-/* The first step of a network with memory refused once: it fails and has changed nothing, or it did
- * without, and comes to the same. */
-START_TEST(memory_that_runs_out)
+/* One training step in which one allocation fails: either the step fails and changes no parameter,
+ * or the library does not need the memory and the parameters are the same. */
+START_TEST(a_step_without_memory_fails_or_has_the_same_result)
 {
 	counting_allocator a;
 	uint64_t expected = 0;
@@ -272,16 +276,16 @@ END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("factor steps");
-	TCase *c = tcase_create("factor steps");
+	Suite *s = suite_create("deferred product steps");
+	TCase *c = tcase_create("deferred product steps");
 
 	tcase_set_timeout(c, 120);
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, steps_agree);
-	tcase_add_test(c, a_checked_step_computes_them);
-	tcase_add_test(c, nobody_writes_to_a_gradient_that_nobody_reads);
+	tcase_add_test(c, steps_from_deferred_and_computed_products_agree);
+	tcase_add_test(c, a_step_with_check_finite_computes_the_products);
+	tcase_add_test(c, a_gradient_that_is_not_read_is_not_written);
 	tcase_add_test(c, the_second_step_allocates_nothing);
-	tcase_add_test(c, memory_that_runs_out);
+	tcase_add_test(c, a_step_without_memory_fails_or_has_the_same_result);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,6 +1,6 @@
 /*
- * deferring.h - a network of two fully connected layers that are so large that the gradients of
- * their weights are kept as deferred.
+ * deferring.h - a network of two fully connected layers, large enough that the gradients of their
+ * weights are deferred outer products.
  */
 #ifndef EBB_TESTS_DEFERRING_H
 #define EBB_TESTS_DEFERRING_H
@@ -9,7 +9,7 @@
 
 enum { WIDTH = 1024, OUT = 1048, ROWS = 8 };
 
-/* The tape of a test: fixtures.  Sweeps keep deferred. */
+/* The tape of a test, and its fixtures.  Sweeps defer outer products. */
 extern ebb_tape *tape;
 void set_up(void);
 void tear_down(void);
@@ -28,7 +28,8 @@ ebb_tensor *loss_of(const network *n, ebb_tensor *x);
 bool is_deferred(const ebb_tensor *w);
 bool both_deferred(const network *n);
 
-/* Deposits gradients for x, as deferred if sweeps keep them. */
+/* ebb_backward of the loss for x; the gradients are deferred outer products if
+ * ebb_defer_products. */
 void one_sweep(network *n);
 
 #endif

@@ -1,4 +1,4 @@
-/* What the environment asks for: values that make sense, and those that do not. */
+/* Valid and invalid values of the environment variables. */
 #include "tests/support/support.h"
 
 #include <stdlib.h>
@@ -11,7 +11,7 @@ static void forget_environment(void)
 		unsetenv(variables[i]);
 }
 
-START_TEST(sensible_values_are_taken)
+START_TEST(valid_values_are_accepted)
 {
 	const char *const taken[][2] = {{"EBB_THREADS", "1"}, {"EBB_THREADS", "2"},
 		{"EBB_THREADS", "256"}, {"EBB_THREADS", "007"}, {"EBB_THREADS", ""},
@@ -31,7 +31,7 @@ START_TEST(sensible_values_are_taken)
 }
 END_TEST
 
-START_TEST(values_without_sense_are_an_error_on_every_tape)
+START_TEST(invalid_values_are_an_error_on_every_tape)
 {
 	const char *const refused[][3] = {{"EBB_THREADS", "abc", "from 1 to 256"},
 		{"EBB_THREADS", "0", "from 1 to 256"}, {"EBB_THREADS", "-1", "from 1 to 256"},
@@ -53,7 +53,7 @@ START_TEST(values_without_sense_are_an_error_on_every_tape)
 
 			assert_refused(t, EBB_INVALID, ebb_ones(t, EBB_SHAPE(2)), refused[i][0],
 				refused[i][1], refused[i][2]);
-			/* As if the variable were not set. */
+			/* After ebb_clear_error the variable counts as not set. */
 			ck_assert_double_eq(ebb_item(ebb_sum(t, ebb_ones(t, EBB_SHAPE(2)))), 2);
 			ebb_tape_free(t);
 		}
@@ -67,8 +67,8 @@ int main(void)
 	TCase *c = tcase_create("values");
 
 	tcase_add_checked_fixture(c, forget_environment, forget_environment);
-	tcase_add_test(c, sensible_values_are_taken);
-	tcase_add_test(c, values_without_sense_are_an_error_on_every_tape);
+	tcase_add_test(c, valid_values_are_accepted);
+	tcase_add_test(c, invalid_values_are_an_error_on_every_tape);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* One check of a step finds the failure that came first, whoever noticed it. */
+/* One check for each step (ebb_ok) finds the earliest error of all objects. */
 #include "tests/support/support.h"
 
 #include <string.h>
@@ -40,7 +40,7 @@ static bool step(ebb_optim *opt)
 	return !ebb_failed(tape);
 }
 
-START_TEST(all_is_well)
+START_TEST(without_errors_all_is_ok)
 {
 	ebb_optim *opt = ebb_sgd(store, .lr = 0.1);
 	ebb_loader *loader = ebb_loader_new(.data = digits, .batch = 2);
@@ -55,7 +55,7 @@ START_TEST(all_is_well)
 }
 END_TEST
 
-START_TEST(an_optimizer_that_could_not_be_made_fails_the_tape_at_the_next_step)
+START_TEST(an_optimizer_that_could_not_be_created_fails_the_tape_at_the_next_step)
 {
 	ebb_optim *opt = ebb_sgd(store, .lr = -1);
 	uint64_t before = params_hash(store);
@@ -63,7 +63,7 @@ START_TEST(an_optimizer_that_could_not_be_made_fails_the_tape_at_the_next_step)
 	ck_assert_ptr_null(opt);
 	ck_assert(!is_ok(opt));
 	ck_assert_ptr_eq(ebb_first_error(tape, opt, store), ebb_params_error(store));
-	/* Looking at the tape alone is enough from the next use of a parameter on. */
+	/* From the next use of a parameter on, the tape has the error, too. */
 	ck_assert(!step(opt));
 	check_error(tape, EBB_INVALID, "the forward pass",
 		(const char *[]){"errors.c:", "sgd: lr -1, expected a number >= 0", NULL});
@@ -99,7 +99,7 @@ START_TEST(without_a_store_the_null_optimizer_is_the_error)
 }
 END_TEST
 
-START_TEST(a_refused_step_is_found)
+START_TEST(a_refused_step_is_reported)
 {
 	ebb_optim *opt = ebb_sgd(store, .lr = 0.1);
 
@@ -113,7 +113,7 @@ START_TEST(a_refused_step_is_found)
 }
 END_TEST
 
-START_TEST(the_first_in_time_wins_whatever_the_order_of_arguments)
+START_TEST(the_earliest_error_wins_whatever_the_order_of_arguments)
 {
 	ebb_error file = {0}, never = {0};
 	ebb_loader *loader = ebb_loader_new(.data = digits, .batch = 0, .error = &file);
@@ -127,14 +127,14 @@ START_TEST(the_first_in_time_wins_whatever_the_order_of_arguments)
 	ck_assert_ptr_eq(ebb_first_error(store, tape), ebb_tape_error(tape));
 	ebb_clear_error(tape);
 	ck_assert_ptr_eq(ebb_first_error(tape, store), ebb_params_error(store));
-	/* A tape that meets the store then has the store's place in time. */
+	/* A tape that uses the store's parameters gets the store's error with its order. */
 	ck_assert(!step(NULL));
 	ck_assert_uint_eq(ebb_tape_error(tape)->order, ebb_params_error(store)->order);
 	ck_assert_str_eq(ebb_error_message(tape), ebb_params_error(store)->message);
 }
 END_TEST
 
-START_TEST(several_tapes_at_once)
+START_TEST(several_tapes_are_checked_at_once)
 {
 	ebb_tape *t[7];
 
@@ -155,13 +155,13 @@ int main(void)
 	TCase *c = tcase_create("errors");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, all_is_well);
-	tcase_add_test(c, an_optimizer_that_could_not_be_made_fails_the_tape_at_the_next_step);
+	tcase_add_test(c, without_errors_all_is_ok);
+	tcase_add_test(c, an_optimizer_that_could_not_be_created_fails_the_tape_at_the_next_step);
 	tcase_add_test(c, a_store_that_fails_while_a_tape_uses_it_fails_the_tape);
 	tcase_add_test(c, without_a_store_the_null_optimizer_is_the_error);
-	tcase_add_test(c, a_refused_step_is_found);
-	tcase_add_test(c, the_first_in_time_wins_whatever_the_order_of_arguments);
-	tcase_add_test(c, several_tapes_at_once);
+	tcase_add_test(c, a_refused_step_is_reported);
+	tcase_add_test(c, the_earliest_error_wins_whatever_the_order_of_arguments);
+	tcase_add_test(c, several_tapes_are_checked_at_once);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,5 @@
-/* Where the gradients of parameters lie: a large one is held once, by the sweep or by the store. */
+/* The memory of parameters' gradients: there is one copy of a large one, during and after the
+ * sweep. */
 #include "tests/support/support.h"
 
 enum { SIZE = 1024, WEIGHT = SIZE * SIZE * (int)sizeof(float) };
@@ -34,8 +35,8 @@ static ebb_tensor *loss_of(ebb_tape *t, const model *m, ebb_tensor *x)
 	return ebb_sum(t, ebb_square(t, ebb_linear_forward(t, &m->small, h)));
 }
 
-/* The same numbers in steps that move memory to and fro, and by a fresh store. */
-START_TEST(steps_give_what_a_first_one_does)
+/* Repeated steps, which reuse memory, and a new store compute the same gradients. */
+START_TEST(every_step_computes_the_gradients_of_the_first)
 {
 	ebb_tape *t = ebb_tape_new();
 	model m = model_new();
@@ -57,7 +58,7 @@ START_TEST(steps_give_what_a_first_one_does)
 		ck_assert(grads_hash(m.p) == first[step % 2]);
 		ebb_params_zero_grad(m.p);
 	}
-	/* Two sweeps add up. */
+	/* The gradients of two sweeps add up. */
 	ck_assert(ebb_backward(t, loss_of(t, &m, m.x[0])));
 	ck_assert(ebb_backward(t, loss_of(t, &m, m.x[0])));
 	ck_assert(ebb_at(ebb_grad_of(m.big.weight), 7) != 0);
@@ -66,12 +67,12 @@ START_TEST(steps_give_what_a_first_one_does)
 	ck_assert(grads_hash(m.p) == first[0]);
 	assert_healthy(t);
 	ebb_tape_free(t);
-	ck_assert(grads_hash(m.p) == first[0]); /* the store's, not the tape's */
+	ck_assert(grads_hash(m.p) == first[0]); /* gradients outlive the tape */
 	model_free(&m);
 }
 END_TEST
 
-START_TEST(a_large_gradient_is_held_once)
+START_TEST(a_large_gradient_has_one_copy)
 {
 	counting_allocator a;
 	ebb_tape *t;
@@ -85,7 +86,7 @@ START_TEST(a_large_gradient_is_held_once)
 		ck_assert(ebb_backward(t, loss_of(t, &m, m.x[0])));
 		ebb_tape_reset(t);
 		ebb_params_zero_grad(m.p);
-		/* The tape may hold room in chunks, but never had a gradient of its own in it. */
+		/* The tape's memory, which comes in large chunks, does not count. */
 		ck_assert_msg(a.bytes - (int64_t)ebb_memory_of(t).reserved <
 				      2 * (int64_t)WEIGHT + WEIGHT / 2,
 			"%lld bytes, the weight and its gradient have %d each", (long long)a.bytes,
@@ -105,8 +106,9 @@ START_TEST(a_large_gradient_is_held_once)
 }
 END_TEST
 
-/* A tape that reads a gradient sees the next one too, wherever it would lie. */
-START_TEST(a_gradient_that_a_tape_reads_stays)
+/* The handle of a gradient on another tape reads the gradient of the next sweep, too: it has the
+ * same memory. */
+START_TEST(a_tape_that_reads_a_gradient_reads_the_next_one_too)
 {
 	ebb_tape *t = ebb_tape_new(), *reader = ebb_tape_new();
 	model m = model_new();
@@ -131,8 +133,9 @@ START_TEST(a_gradient_that_a_tape_reads_stays)
 }
 END_TEST
 
-/* A sweep that fails has had the memory: there is no gradient, and the next sweep makes one. */
-START_TEST(after_a_sweep_that_failed)
+/* A failed sweep has written to the gradient's memory, but there is no gradient until the next
+ * sweep. */
+START_TEST(a_failed_sweep_leaves_no_gradient)
 {
 	counting_allocator a;
 	ebb_tape *t;
@@ -149,7 +152,7 @@ START_TEST(after_a_sweep_that_failed)
 	ebb_tape_reset(t);
 	ebb_detect_anomaly(t, true);
 	zero = ebb_mul_scalar(t, ebb_sum(t, m.big.weight), 0);
-	bad = ebb_add(t, loss_of(t, &m, m.x[0]), ebb_sqrt(t, zero)); /* slope infinite */
+	bad = ebb_add(t, loss_of(t, &m, m.x[0]), ebb_sqrt(t, zero)); /* infinite derivative */
 	ck_assert(!ebb_backward(t, bad));
 	ck_assert_int_eq(ebb_error_status(t), EBB_NOT_FINITE);
 	ck_assert_ptr_null(ebb_grad_of(m.big.weight));
@@ -172,10 +175,10 @@ int main(void)
 	TCase *c = tcase_create("memory");
 
 	tcase_set_timeout(c, 60);
-	tcase_add_test(c, steps_give_what_a_first_one_does);
-	tcase_add_test(c, a_large_gradient_is_held_once);
-	tcase_add_test(c, a_gradient_that_a_tape_reads_stays);
-	tcase_add_test(c, after_a_sweep_that_failed);
+	tcase_add_test(c, every_step_computes_the_gradients_of_the_first);
+	tcase_add_test(c, a_large_gradient_has_one_copy);
+	tcase_add_test(c, a_tape_that_reads_a_gradient_reads_the_next_one_too);
+	tcase_add_test(c, a_failed_sweep_leaves_no_gradient);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

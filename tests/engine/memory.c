@@ -1,4 +1,4 @@
-/* What a training loop holds and what it asks the system for. */
+/* The memory that a training loop holds and allocates. */
 #include "tensor/memory.h"
 #include "tests/support/sanitized.h"
 #include "tests/support/support.h"
@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* ---- The C library's allocator, counted: what does not pass the hook is seen too ---- */
+/* ---- The C library's allocator, counted, for allocations that bypass the hook -------- */
 
 static atomic_long system_calls;
 
@@ -48,7 +48,7 @@ int posix_memalign(void **p, size_t alignment, size_t size)
 }
 #endif
 
-START_TEST(the_lenet_loop_allocates_once)
+START_TEST(the_lenet_loop_allocates_in_its_first_step_only)
 {
 	counting_allocator a;
 	ebb_dataset *data;
@@ -79,14 +79,14 @@ START_TEST(the_lenet_loop_allocates_once)
 			ebb_params_zero_grad(p);
 			ebb_backward(t, loss);
 			ebb_optim_step(opt);
-			(ebb_tape_reset)(t); /* not the checked one, which allocates */
+			(ebb_tape_reset)(t); /* not the macro: its check allocates */
 			if (steps++ == 0) {
 				hook = a.calls;
 				direct = atomic_load(&system_calls);
 			}
 		}
 	}
-	direct_at_end = atomic_load(&system_calls); /* before Check's own */
+	direct_at_end = atomic_load(&system_calls); /* before Check allocates */
 	ck_assert_int_eq(a.calls, hook);
 	ck_assert_int_eq(direct_at_end, direct);
 	assert_healthy(t);
@@ -115,7 +115,7 @@ typedef struct residual {
 	net_kind kind;
 } residual;
 
-/* y, when x will not be read again. */
+/* Releases x and returns y. */
 static ebb_tensor *instead(ebb_tape *t, ebb_tensor *x, ebb_tensor *y)
 {
 	ebb_release(t, x);
@@ -185,9 +185,9 @@ static void check_peak(net_kind kind)
 		"no-grad mode holds %.2f activations", (double)ebb_memory_of(t).peak / activation);
 	ebb_tape_reset(t);
 
-	/* Per block the gradients read both convolutions' inputs (which are what ReLU reads as
-	 * well), and with batch norm both convolutions' outputs.  In one op batch norm and ReLU
-	 * make the second convolution's input again. */
+	/* The gradients of a block read the inputs of both convolutions (which those of relu read,
+	 * too).  With batch norm they also read the outputs of both convolutions.  The fused batch
+	 * norm and relu recompute the input of the second convolution. */
 	reads = BLOCKS * (kind == FUSED ? 3 : kind == NORMALISED ? 4 : 2);
 	ebb_set_recording(t, true);
 	ebb_set_training(t, true);
@@ -201,7 +201,7 @@ static void check_peak(net_kind kind)
 	ebb_tensor_free(x);
 }
 
-START_TEST(a_deep_net_holds_what_it_reads)
+START_TEST(a_deep_net_holds_only_what_its_gradients_read)
 {
 	check_peak(PLAIN);
 	check_peak(NORMALISED);
@@ -209,7 +209,7 @@ START_TEST(a_deep_net_holds_what_it_reads)
 }
 END_TEST
 
-/* Gradients of convolutions with batch norm and ReLU behind them, handles kept or not. */
+/* The gradients of convolutions followed by batch norm and relu, with handles kept or released. */
 static uint64_t gradients(bool keep, size_t *peak)
 {
 	enum { DEPTH = 6, WIDTH = 16 };
@@ -244,7 +244,7 @@ static uint64_t gradients(bool keep, size_t *peak)
 	return hash;
 }
 
-START_TEST(what_is_made_again_is_the_same)
+START_TEST(recomputed_results_give_the_same_gradients)
 {
 	size_t kept, forgotten;
 
@@ -253,7 +253,7 @@ START_TEST(what_is_made_again_is_the_same)
 }
 END_TEST
 
-START_TEST(an_inner_loop_forgets_its_part)
+START_TEST(a_rewind_frees_the_memory_of_an_inner_loop)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(1000))), *y = ebb_exp(t, x);
@@ -277,7 +277,7 @@ END_TEST
 
 /* ---- Many shapes --------------------------------------------------------------------- */
 
-/* Branches of several widths, put together; the images shrink and the channels grow. */
+/* Branches of several widths, concatenated; the images shrink and the channels grow. */
 static ebb_tensor *inception(ebb_tape *t, const ebb_conv *branch, ebb_tensor *x)
 {
 	ebb_tensor *y[3];
@@ -289,7 +289,7 @@ static ebb_tensor *inception(ebb_tape *t, const ebb_conv *branch, ebb_tensor *x)
 	return ebb_scope_end(t, ebb_maxpool2d(t, x, .kernel = 3, .stride = 2, .ceil_mode = true));
 }
 
-START_TEST(many_shapes_find_their_memory_again)
+START_TEST(many_shapes_reuse_their_memory)
 {
 	enum { MODULES = 4 };
 	counting_allocator a;
@@ -334,7 +334,8 @@ START_TEST(many_shapes_find_their_memory_again)
 		ck_assert_uint_eq(ebb_memory_of(t).peak, peak);
 		ck_assert_uint_eq(ebb_memory_of(t).in_use, 0);
 	}
-	/* One region grows upon another by half, and little is lost between the blocks. */
+	/* Each region is half as large as all before it, and little memory is lost to
+	 * fragmentation. */
 	ck_assert_msg(reserved <= 2 * peak + 8 * 1024 * 1024, "%zu bytes for a peak of %zu",
 		reserved, peak);
 	ebb_tape_free(t);
@@ -345,8 +346,9 @@ START_TEST(many_shapes_find_their_memory_again)
 }
 END_TEST
 
-/* What one size gave back serves all others: a hundred sizes take no more than the largest. */
-START_TEST(sizes_share_one_memory)
+/* Memory freed by a tensor of one size serves all other sizes: a hundred sizes take no more memory
+ * than the largest. */
+START_TEST(freed_blocks_serve_other_sizes)
 {
 	ebb_tape *t = ebb_tape_new();
 	size_t reserved;
@@ -358,7 +360,7 @@ START_TEST(sizes_share_one_memory)
 		ebb_tensor *mid = ebb_full(t, EBB_SHAPE(17000 + i), -i);
 		ebb_tensor *top = ebb_full(t, EBB_SHAPE(16400 + (100 - i) * 4567), i);
 
-		/* Every second hole in the middle, and each of the three orders of giving back. */
+		/* The blocks are freed in three different orders. */
 		ebb_release(t, i % 3 == 0 ? low : i % 3 == 1 ? mid : top);
 		ebb_release(t, i % 3 == 0 ? top : i % 3 == 1 ? low : mid);
 		ck_assert(ebb_at(i % 3 == 0    ? mid
@@ -374,9 +376,9 @@ START_TEST(sizes_share_one_memory)
 }
 END_TEST
 
-/* So do halves and quarters, exactly as large as what was between two others; unless there are
- * red zones between blocks. */
-START_TEST(parts_fit_where_the_whole_was)
+/* Blocks of a half and of quarters fit exactly into a freed block, unless there are red zones
+ * between blocks. */
+START_TEST(smaller_blocks_fit_into_a_freed_one)
 {
 	enum { WHOLE = 56 * 56 * 64 };
 	ebb_tape *t = ebb_tape_new();
@@ -408,13 +410,13 @@ int main(void)
 
 	tcase_add_checked_fixture(c, debug_off, debug_as_before);
 	tcase_set_timeout(c, 60);
-	tcase_add_test(c, the_lenet_loop_allocates_once);
-	tcase_add_test(c, a_deep_net_holds_what_it_reads);
-	tcase_add_test(c, what_is_made_again_is_the_same);
-	tcase_add_test(c, an_inner_loop_forgets_its_part);
-	tcase_add_test(c, many_shapes_find_their_memory_again);
-	tcase_add_test(c, sizes_share_one_memory);
-	tcase_add_test(c, parts_fit_where_the_whole_was);
+	tcase_add_test(c, the_lenet_loop_allocates_in_its_first_step_only);
+	tcase_add_test(c, a_deep_net_holds_only_what_its_gradients_read);
+	tcase_add_test(c, recomputed_results_give_the_same_gradients);
+	tcase_add_test(c, a_rewind_frees_the_memory_of_an_inner_loop);
+	tcase_add_test(c, many_shapes_reuse_their_memory);
+	tcase_add_test(c, freed_blocks_serve_other_sizes);
+	tcase_add_test(c, smaller_blocks_fit_into_a_freed_one);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,5 @@
-/* Bad input: an error that says what was given, what was expected, and where.  Nothing crashes. */
+/* Bad arguments: an error that says what was passed, what was expected, and where.  Nothing
+ * crashes. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -27,7 +28,7 @@ static ebb_tensor *image(int64_t n, int64_t c, int64_t h, int64_t w)
 	return ebb_zeros(t, EBB_SHAPE(n, c, h, w));
 }
 
-START_TEST(shapes_that_do_not_fit)
+START_TEST(shapes_that_do_not_fit_are_refused)
 {
 	ebb_tensor *x = image(2, 3, 8, 8), *w = ebb_zeros(t, EBB_SHAPE(4, 6, 3, 3)),
 		   *parts[2] = {zeros(2, 3), zeros(3, 2)};
@@ -67,7 +68,7 @@ START_TEST(shapes_that_do_not_fit)
 }
 END_TEST
 
-START_TEST(axes_out_of_range)
+START_TEST(axes_out_of_range_are_refused)
 {
 	ebb_tensor *x = zeros(2, 3), *parts[1] = {x};
 
@@ -90,7 +91,7 @@ START_TEST(axes_out_of_range)
 }
 END_TEST
 
-START_TEST(indices_and_labels_out_of_range)
+START_TEST(indices_and_labels_out_of_range_are_refused)
 {
 	ebb_tensor *x = zeros(3, 4), *labels = ebb_from_i64(t, EBB_SHAPE(3), (int64_t[]){0, 4, 1});
 
@@ -101,7 +102,7 @@ START_TEST(indices_and_labels_out_of_range)
 }
 END_TEST
 
-START_TEST(options_out_of_range)
+START_TEST(options_out_of_range_are_refused)
 {
 	ebb_tensor *x = image(1, 4, 8, 8), *w = ebb_zeros(t, EBB_SHAPE(4, 4, 3, 3));
 
@@ -129,12 +130,13 @@ START_TEST(options_out_of_range)
 		"ignore_index");
 	assert_refused(t, EBB_INVALID, ebb_norm(t, x, .p = -1), "norm");
 	assert_refused(t, EBB_INVALID, ebb_var(t, x, .correction = NAN), "var", "correction");
-	assert_refused(t, EBB_INVALID, ebb_dense(t, x, (ebb_order)9), "dense", "order number 9");
+	assert_refused(
+		t, EBB_INVALID, ebb_dense(t, x, (ebb_order)9), "dense", "9 is not a memory order");
 	ck_assert(!ebb_failed(t));
 }
 END_TEST
 
-START_TEST(wrong_dtypes)
+START_TEST(wrong_dtypes_are_refused)
 {
 	ebb_tensor *f = zeros(2, 2), *labels = ebb_arange(t, 2), *d;
 
@@ -155,7 +157,7 @@ START_TEST(wrong_dtypes)
 }
 END_TEST
 
-START_TEST(null_on_a_healthy_tape)
+START_TEST(null_inputs_are_refused)
 {
 	assert_refused(t, EBB_INVALID, ebb_relu(t, NULL), "misuse.c:", "relu", "NULL");
 	assert_refused(t, EBB_INVALID, ebb_add(t, zeros(1, 1), NULL), "add", "NULL");
@@ -168,7 +170,7 @@ START_TEST(null_on_a_healthy_tape)
 }
 END_TEST
 
-START_TEST(accessors_take_null)
+START_TEST(accessors_accept_null)
 {
 	float x;
 
@@ -194,7 +196,7 @@ START_TEST(accessors_take_null)
 }
 END_TEST
 
-START_TEST(null_tape)
+START_TEST(every_function_accepts_a_null_tape)
 {
 	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(2), 1);
 
@@ -215,7 +217,7 @@ START_TEST(null_tape)
 }
 END_TEST
 
-START_TEST(a_tensor_of_another_tape)
+START_TEST(a_tensor_of_another_tape_is_refused)
 {
 	ebb_tape *other = ebb_tape_new();
 	ebb_tensor *foreign = ebb_ones(other, EBB_SHAPE(2, 2)), *gx;
@@ -231,7 +233,7 @@ START_TEST(a_tensor_of_another_tape)
 }
 END_TEST
 
-START_TEST(sizes_that_overflow)
+START_TEST(sizes_that_overflow_are_refused)
 {
 	ebb_error e = {0};
 	ebb_tensor *x = ebb_ones(t, EBB_SHAPE(1));
@@ -244,7 +246,7 @@ START_TEST(sizes_that_overflow)
 		t, EBB_BAD_SHAPE, ebb_zeros(t, ((ebb_shape){9, {1, 1, 1, 1, 1, 1, 1, 1}})), "9");
 	ck_assert_ptr_null(ebb_tensor_new(EBB_F32, EBB_SHAPE(INT64_MAX / 2, 3), false, &e));
 	ck_assert_int_eq(e.status, EBB_BAD_SHAPE);
-	/* Views have no memory of their own, but what they expand to must still be countable. */
+	/* An expanded view allocates no memory, but its number of elements must not overflow. */
 	assert_refused(t, EBB_BAD_SHAPE, ebb_expand(t, x, EBB_SHAPE(INT64_MAX / 2, INT64_MAX / 2)),
 		"expand");
 	ck_assert_ptr_null(ebb_pad(t, zeros(1, 1), .pads = EBB_PADS(INT64_MAX, INT64_MAX)));
@@ -253,10 +255,10 @@ START_TEST(sizes_that_overflow)
 	ck_assert_ptr_null(ebb_pad(t, zeros(2, 2), .pads = EBB_PADS(-1, -2)));
 	ck_assert(ebb_failed(t));
 	ebb_clear_error(t);
-	/* More than there is: no memory, not a crash. */
+	/* More memory than the machine has. */
 	assert_refused(t, sizeof(size_t) > 4 ? EBB_NO_MEMORY : EBB_BAD_SHAPE,
 		ebb_zeros(t, EBB_SHAPE(INT64_C(1) << 45, 16)), "zeros");
-	/* Bytes that 32 bits would count as none, and as few. */
+	/* Sizes in bytes that overflow 32 bits to 0 and to a small number. */
 	for (int64_t few = 0; few < 2 && sizeof(size_t) == 4; few++) {
 		assert_refused(t, EBB_BAD_SHAPE, ebb_zeros(t, EBB_SHAPE((1 << 30) + few)), "1073");
 		assert_refused(
@@ -265,7 +267,7 @@ START_TEST(sizes_that_overflow)
 }
 END_TEST
 
-START_TEST(empty_batches)
+START_TEST(empty_batches_have_gradients)
 {
 	ebb_params *p = ebb_params_new(1);
 	lenet net = lenet_new(p);
@@ -323,7 +325,7 @@ START_TEST(errors_name_the_scope)
 }
 END_TEST
 
-START_TEST(dropped_values)
+START_TEST(reading_a_dropped_value_is_an_error)
 {
 	ebb_tensor *x = ebb_ones(t, EBB_SHAPE(2, 2)), *inside, *y;
 	float values[4];
@@ -346,7 +348,7 @@ START_TEST(dropped_values)
 }
 END_TEST
 
-START_TEST(consumed_graph)
+START_TEST(a_consumed_graph_cannot_be_swept_again)
 {
 	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(3))), *y = ebb_sum(t, ebb_exp(t, x)),
 		   *gx;
@@ -361,7 +363,7 @@ START_TEST(consumed_graph)
 }
 END_TEST
 
-START_TEST(overwritten_saved_value)
+START_TEST(overwriting_a_saved_value_is_an_error)
 {
 	ebb_tensor *w = persistent_random(EBB_F32, EBB_SHAPE(3), 1), *y;
 	float *data;
@@ -373,7 +375,7 @@ START_TEST(overwritten_saved_value)
 	assert_refused(t, EBB_BAD_STATE, ebb_backward(t, y), "square", "overwritten");
 	ck_assert_ptr_null(ebb_grad_of(w));
 	ebb_tape_reset(t);
-	/* A sum reads nothing: overwriting does not matter to its gradient. */
+	/* The gradient of a sum reads nothing, so that overwriting w has no effect on it. */
 	y = ebb_sum(t, w);
 	data = ebb_data_mutable(w);
 	data[0] = 8;
@@ -383,7 +385,7 @@ START_TEST(overwritten_saved_value)
 }
 END_TEST
 
-START_TEST(backward_of_what_it_cannot)
+START_TEST(backward_refuses_results_without_one_element_or_gradient)
 {
 	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(3)));
 
@@ -411,7 +413,7 @@ static ebb_tensor *stairs(ebb_tensor *x)
 	return ebb_record(&c, ebb_new_like(&c, x));
 }
 
-START_TEST(op_without_derivative)
+START_TEST(an_op_without_derivative_refuses_variables)
 {
 	ck_assert_ptr_nonnull(stairs(zeros(2, 2)));
 	assert_refused(
@@ -421,7 +423,7 @@ START_TEST(op_without_derivative)
 }
 END_TEST
 
-START_TEST(persistent_tensors)
+START_TEST(bad_persistent_tensors_are_refused)
 {
 	ebb_error e = {0};
 	ebb_tensor *labels = ebb_tensor_new(EBB_I64, EBB_SHAPE(2), false, &e),
@@ -435,12 +437,12 @@ START_TEST(persistent_tensors)
 	ck_assert_ptr_null(ebb_tensor_new(EBB_F32, EBB_SHAPE(2, 2), true, &e));
 	ck_assert_int_ne(e.status, EBB_OK);
 	ebb_tensor_free(labels);
-	ebb_tensor_free(x); /* the tape's: left alone */
+	ebb_tensor_free(x); /* no effect on a tape's tensor */
 	ck_assert_double_eq(ebb_at(x, 1), 1);
 }
 END_TEST
 
-START_TEST(scopes_and_marks_out_of_order)
+START_TEST(scopes_and_marks_out_of_order_are_errors)
 {
 	ebb_mark mark;
 
@@ -462,26 +464,26 @@ int main(void)
 	TCase *c = tcase_create("errors");
 
 	tcase_add_checked_fixture(c, setup, teardown);
-	tcase_add_test(c, shapes_that_do_not_fit);
-	tcase_add_test(c, axes_out_of_range);
-	tcase_add_test(c, indices_and_labels_out_of_range);
-	tcase_add_test(c, options_out_of_range);
-	tcase_add_test(c, wrong_dtypes);
-	tcase_add_test(c, null_on_a_healthy_tape);
-	tcase_add_test(c, accessors_take_null);
-	tcase_add_test(c, null_tape);
-	tcase_add_test(c, a_tensor_of_another_tape);
-	tcase_add_test(c, sizes_that_overflow);
-	tcase_add_test(c, empty_batches);
+	tcase_add_test(c, shapes_that_do_not_fit_are_refused);
+	tcase_add_test(c, axes_out_of_range_are_refused);
+	tcase_add_test(c, indices_and_labels_out_of_range_are_refused);
+	tcase_add_test(c, options_out_of_range_are_refused);
+	tcase_add_test(c, wrong_dtypes_are_refused);
+	tcase_add_test(c, null_inputs_are_refused);
+	tcase_add_test(c, accessors_accept_null);
+	tcase_add_test(c, every_function_accepts_a_null_tape);
+	tcase_add_test(c, a_tensor_of_another_tape_is_refused);
+	tcase_add_test(c, sizes_that_overflow_are_refused);
+	tcase_add_test(c, empty_batches_have_gradients);
 	tcase_add_test(c, the_first_error_stays);
 	tcase_add_test(c, errors_name_the_scope);
-	tcase_add_test(c, dropped_values);
-	tcase_add_test(c, consumed_graph);
-	tcase_add_test(c, overwritten_saved_value);
-	tcase_add_test(c, backward_of_what_it_cannot);
-	tcase_add_test(c, op_without_derivative);
-	tcase_add_test(c, persistent_tensors);
-	tcase_add_test(c, scopes_and_marks_out_of_order);
+	tcase_add_test(c, reading_a_dropped_value_is_an_error);
+	tcase_add_test(c, a_consumed_graph_cannot_be_swept_again);
+	tcase_add_test(c, overwriting_a_saved_value_is_an_error);
+	tcase_add_test(c, backward_refuses_results_without_one_element_or_gradient);
+	tcase_add_test(c, an_op_without_derivative_refuses_variables);
+	tcase_add_test(c, bad_persistent_tensors_are_refused);
+	tcase_add_test(c, scopes_and_marks_out_of_order_are_errors);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,6 +1,5 @@
-/* Subnormal numbers are flushed or kept as the tape says, in every thread and at every place
- * alike, and the calling thread's floating-point state is its own again in callbacks and after
- * every call. */
+/* Subnormal numbers are flushed or kept as the tape's setting says, in every thread and every op.
+ * The calling thread's floating-point state is restored in callbacks and after every call. */
 #include "tests/support/support.h"
 
 #include <fenv.h>
@@ -26,7 +25,7 @@ static void tear_down(void)
 
 /* ---- What a tape computes ------------------------------------------------------------------- */
 
-/* 1e-40 in F32, 1e-310 in F64. */
+/* A product that is 1e-40 in F32 and 1e-310 in F64, if subnormal numbers are kept. */
 static double smallest_product(ebb_dtype dtype)
 {
 	double factor = dtype == EBB_F32 ? 1e-20 : 1e-155;
@@ -37,7 +36,7 @@ static double smallest_product(ebb_dtype dtype)
 	return ebb_item(ebb_mul(tape, x, x));
 }
 
-START_TEST(f32_is_flushed_and_f64_is_kept_unless_told_otherwise)
+START_TEST(the_default_flushes_f32_and_keeps_f64)
 {
 	ck_assert_int_eq(ebb_flush_subnormal(tape), EBB_FLUSH_F32);
 	ck_assert(smallest_product(EBB_F32) == 0);
@@ -54,7 +53,7 @@ START_TEST(f32_is_flushed_and_f64_is_kept_unless_told_otherwise)
 }
 END_TEST
 
-START_TEST(a_mode_that_there_is_not_is_refused)
+START_TEST(an_unknown_mode_is_refused)
 {
 	ebb_set_flush_subnormal(tape, (ebb_flush)7);
 	check_error(
@@ -64,7 +63,7 @@ START_TEST(a_mode_that_there_is_not_is_refused)
 }
 END_TEST
 
-START_TEST(values_that_are_kept_and_not_computed_stay)
+START_TEST(values_that_are_only_copied_are_not_flushed)
 {
 	float x[] = {1e-40F, -1e-45F};
 	ebb_tensor *a = ebb_from_f32(tape, EBB_SHAPE(2), x),
@@ -86,7 +85,7 @@ END_TEST
 
 /* ---- Every thread --------------------------------------------------------------------------- */
 
-/* How many elements of x are zero. */
+/* The number of elements of x that are zero. */
 static int64_t zeros(const ebb_tensor *x)
 {
 	ebb_float_state own = ebb_float_enter(false);
@@ -103,7 +102,7 @@ static ebb_tensor *of_1e20(ebb_shape s)
 	return ebb_variable(tape, ebb_full(tape, s, 1e-20));
 }
 
-/* Results large enough for several threads: all zero, or none. */
+/* Asserts the number of zeros in results that are large enough for several threads. */
 static void check_all(int64_t (*expected)(const ebb_tensor *))
 {
 	ebb_tensor *a = of_1e20(EBB_SHAPE(256, 300)), *b = of_1e20(EBB_SHAPE(300, 256)),
@@ -142,7 +141,7 @@ static int64_t none(const ebb_tensor *x)
 	return 0;
 }
 
-START_TEST(all_threads_flush_or_none)
+START_TEST(all_threads_flush_or_none_does)
 {
 	for (int threads = 1; threads <= 7; threads += 3) {
 		ebb_set_threads(threads);
@@ -159,7 +158,7 @@ END_TEST
 
 static volatile float tiny = 1e-20F;
 
-/* Whether this thread flushes; a product that the compiler cannot know. */
+/* Whether this thread flushes, by a product that the compiler cannot evaluate. */
 static bool flushes_here(void)
 {
 	return tiny * tiny == 0;
@@ -170,7 +169,8 @@ static int looks;
 
 static void look(void)
 {
-	/* The control bits; exception flags (the lowest six of MXCSR) come with any arithmetic. */
+	/* Only the control bits: any arithmetic sets exception flags, the lowest six bits of
+	 * MXCSR. */
 	ck_assert_uint_eq(ebb_float_get() & ~UINT64_C(0x3f), expected_state & ~UINT64_C(0x3f));
 	looks++;
 }
@@ -282,7 +282,7 @@ static void a_step_under_every_eye(ebb_flush mode)
 	ck_assert_int_gt(looks, before + 40);
 }
 
-START_TEST(the_callers_state_is_untouched)
+START_TEST(the_callers_floating_point_state_is_restored)
 {
 	for (ebb_flush mode = EBB_FLUSH_NEVER; mode <= EBB_FLUSH_F32; mode++) {
 		expected_state = ebb_float_get();
@@ -293,7 +293,7 @@ START_TEST(the_callers_state_is_untouched)
 }
 END_TEST
 
-START_TEST(a_caller_that_flushes_goes_on_flushing_and_a_tape_that_keeps_keeps)
+START_TEST(the_callers_setting_and_the_tapes_are_independent)
 {
 	ebb_float_state own = ebb_float_get();
 
@@ -331,7 +331,7 @@ START_TEST(results_do_not_depend_on_the_callers_rounding)
 }
 END_TEST
 
-/* ---- Where another mode could slip in ------------------------------------------------------- */
+/* ---- Places that could use the wrong setting ------------------------------------------------ */
 
 static ebb_tensor *product_of_1e20(ebb_tape *t, ebb_tensor *x, void *ctx)
 {
@@ -340,8 +340,8 @@ static ebb_tensor *product_of_1e20(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return ebb_mul(t, ebb_mul_scalar(t, x, 1e20), x);
 }
 
-/* 1e25*d(x*(x*1e-20))/dx at 1e-20: the products of the forward pass and of the gradient with the
- * factor x*1e-20 = 1e-40 are 1e-15 each, unless that factor is flushed. */
+/* 1e25*d(x*(x*1e-20))/dx at 1e-20.  The forward pass and the gradient each contribute a product of
+ * 1e-15 with x*1e-20 = 1e-40, unless 1e-40 is flushed. */
 static double gradient(bool checkpointed, ebb_flush forward, ebb_flush backward)
 {
 	ebb_tensor *x = of_1e20(EBB_SHAPE(1)), *y, *g;
@@ -355,7 +355,7 @@ static double gradient(bool checkpointed, ebb_flush forward, ebb_flush backward)
 	return ebb_item(g);
 }
 
-START_TEST(a_checkpoint_runs_again_as_at_first_and_is_swept_as_the_rest)
+START_TEST(a_recomputation_has_the_setting_of_its_first_run)
 {
 	static const ebb_flush modes[] = {EBB_FLUSH_NEVER, EBB_FLUSH_F32};
 
@@ -370,7 +370,7 @@ START_TEST(a_checkpoint_runs_again_as_at_first_and_is_swept_as_the_rest)
 }
 END_TEST
 
-/* Statistics and coefficients that an op computes beside its kernels. */
+/* Statistics and coefficients that an op computes outside its kernels. */
 START_TEST(norms_do_not_depend_on_the_callers_state)
 {
 	enum { C = 6 };
@@ -457,16 +457,16 @@ int main(void)
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	if (EBB_CAN_FLUSH) {
-		tcase_add_test(c, f32_is_flushed_and_f64_is_kept_unless_told_otherwise);
-		tcase_add_test(c, all_threads_flush_or_none);
+		tcase_add_test(c, the_default_flushes_f32_and_keeps_f64);
+		tcase_add_test(c, all_threads_flush_or_none_does);
 		tcase_add_test(c, optimizers_always_flush);
-		tcase_add_test(c, values_that_are_kept_and_not_computed_stay);
+		tcase_add_test(c, values_that_are_only_copied_are_not_flushed);
 	}
-	tcase_add_test(c, a_mode_that_there_is_not_is_refused);
-	tcase_add_test(c, the_callers_state_is_untouched);
-	tcase_add_test(c, a_caller_that_flushes_goes_on_flushing_and_a_tape_that_keeps_keeps);
+	tcase_add_test(c, an_unknown_mode_is_refused);
+	tcase_add_test(c, the_callers_floating_point_state_is_restored);
+	tcase_add_test(c, the_callers_setting_and_the_tapes_are_independent);
 	tcase_add_test(c, results_do_not_depend_on_the_callers_rounding);
-	tcase_add_test(c, a_checkpoint_runs_again_as_at_first_and_is_swept_as_the_rest);
+	tcase_add_test(c, a_recomputation_has_the_setting_of_its_first_run);
 	tcase_add_test(c, norms_do_not_depend_on_the_callers_state);
 	tcase_add_test(c, statistics_see_subnormal_numbers);
 	suite_add_tcase(s, c);

@@ -14,7 +14,8 @@ typedef struct worker {
 	bool ok;
 } worker;
 
-/* The gradients of a batch of its own, by ebb_grad: nothing is deposited in the store. */
+/* Computes the gradients of the worker's own batch by ebb_grad, which does not write to the
+ * store. */
 static void *differentiate(void *arg)
 {
 	worker *w = arg;
@@ -68,8 +69,9 @@ START_TEST(threads_share_a_model)
 }
 END_TEST
 
-/* The same tensor is a leaf of two tapes at once in one thread; each forgets it by itself. */
-START_TEST(two_tapes_in_one_thread)
+/* The same tensor is a leaf of two tapes in one thread; each tape can be reset without the
+ * other. */
+START_TEST(one_tensor_is_a_leaf_of_two_tapes)
 {
 	ebb_tape *a = ebb_tape_new(), *b = ebb_tape_new();
 	ebb_tensor *w = persistent_random(EBB_F64, EBB_SHAPE(4), 1), *ya, *yb;
@@ -94,7 +96,7 @@ int main(void)
 
 	tcase_set_timeout(c, 60);
 	tcase_add_test(c, threads_share_a_model);
-	tcase_add_test(c, two_tapes_in_one_thread);
+	tcase_add_test(c, one_tensor_is_a_leaf_of_two_tapes);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* Training that converges, and whose result depends on the seed alone. */
+/* Training converges, and its result depends only on the seed. */
 #include "kernels/kernels.h"
 #include "tests/support/support.h"
 
@@ -33,7 +33,7 @@ START_TEST(linear_regression_finds_its_weights)
 }
 END_TEST
 
-START_TEST(xor_is_learnt)
+START_TEST(a_network_learns_xor)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(3);
@@ -121,7 +121,7 @@ START_TEST(threads_do_not_change_the_result)
 	for (int threads = 1; threads <= 3; threads++) {
 		ebb_set_threads(threads);
 		ck_assert_double_eq(train_lenet(200, 1, &hash), accuracy);
-		ck_assert_msg(hash == expected, "%d threads give other parameters", threads);
+		ck_assert_msg(hash == expected, "the parameters differ with %d threads", threads);
 	}
 }
 END_TEST
@@ -133,7 +133,7 @@ int main(void)
 
 	tcase_set_timeout(c, 120);
 	tcase_add_test(c, linear_regression_finds_its_weights);
-	tcase_add_test(c, xor_is_learnt);
+	tcase_add_test(c, a_network_learns_xor);
 	tcase_add_test(c, lenet_learns_digits);
 	tcase_add_test(c, threads_do_not_change_the_result);
 	suite_add_tcase(s, c);

@@ -1,4 +1,4 @@
-/* counts.c - tapes whose counts are checked before they are reset or freed. */
+/* counts.c - checks a tape's reference counts before each reset and each free. */
 #include "autograd/internal.h"
 #include "tests/support/support.h"
 

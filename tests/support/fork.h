@@ -1,4 +1,4 @@
-/* fork.h - whether a child of fork may start threads where these tests run. */
+/* fork.h - whether a child process of fork can start threads in the environment of these tests. */
 #ifndef EBB_TESTS_FORK_H
 #define EBB_TESTS_FORK_H
 
@@ -6,14 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Not under the thread sanitizer. */
+/* The thread sanitizer does not support it. */
 #if defined __has_feature
 #if __has_feature(thread_sanitizer)
 #define __SANITIZE_THREAD__ 1
 #endif
 #endif
 
-/* Nor under qemu's user mode.  Meson says by what it runs programs of another machine. */
+/* Neither does the user mode of qemu.  Meson names the program that runs tests of another
+ * machine. */
 static inline bool child_may_start_threads(void)
 {
 #ifdef __SANITIZE_THREAD__

@@ -1,6 +1,6 @@
 /*
- * sanitized.h - whether the address or the thread sanitizer watches: their runs take many times
- * as long, and look for other faults than wrong numbers.
+ * sanitized.h - whether this is a build with the address or the thread sanitizer.  Such tests take
+ * many times as long, and look for memory errors and data races rather than wrong numbers.
  */
 #ifndef EBB_TESTS_SANITIZED_H
 #define EBB_TESTS_SANITIZED_H
@@ -16,8 +16,8 @@
 #define SANITIZED 0
 #endif
 
-/* How many of n random cases a test takes: all, or a quarter where a sanitizer watches.  The
- * cases that a test spells out, every instruction set and every type are taken in each. */
+/* The number of n random cases that a test runs: all, or a quarter in a sanitizer build.  Cases
+ * that a test lists, instruction sets and types are never left out. */
 #define CASES(n) (SANITIZED ? ((n) + 3) / 4 : (n))
 
 #endif

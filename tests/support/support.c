@@ -195,7 +195,7 @@ uint64_t grads_hash(const ebb_params *p)
 	return h;
 }
 
-/* ---- The allocator: each block remembers its size in front -------------------------- */
+/* ---- The allocator: a header in front of each block holds the block's size ---------- */
 
 enum { HEADER = 16 };
 

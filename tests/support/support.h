@@ -1,6 +1,6 @@
 /*
- * support.h - what the tests share: persistent tensors, comparisons, an allocator that counts and
- * fails, and the LeNet of the README.
+ * support.h - functions that the tests share: persistent tensors, comparisons, an allocator that
+ * counts and fails, and the LeNet of the README.
  */
 #ifndef EBB_TESTS_SUPPORT_H
 #define EBB_TESTS_SUPPORT_H
@@ -10,12 +10,12 @@
 
 /* ---- Check -------------------------------------------------------------------------- */
 
-/* Runs the suite and prints Check's summary; what main returns. */
+/* Runs the suite and prints Check's summary.  Returns the exit status for main. */
 int run_suite(Suite *s);
 
 #define assert_healthy(t) ck_assert_msg(!ebb_failed(t), "%s", ebb_error_message(t))
-/* The call gave NULL (or false) and left this status and a message with these words; the tape is
- * cleared. */
+/* Asserts that the call returns NULL (or false) and fails the tape with this status and a message
+ * that contains all of these words.  Then clears the error. */
 #define assert_refused(t, status, call, ...)                                                       \
 	do {                                                                                       \
 		ck_assert_msg(!(call), "%s was accepted", #call);                                  \
@@ -24,11 +24,11 @@ int run_suite(Suite *s);
 	} while (0)
 void check_error(ebb_tape *t, ebb_status status, const char *call, const char *const *words);
 
-/* ---- The tape's counts -------------------------------------------------------------- */
+/* ---- The tape's reference counts ---------------------------------------------------- */
 
-/* Fails the test unless the tape's counts of readers and savers, its flags and its pool's sums
- * are what its handles and nodes say.  Before each reset and at the end of each tape: what a
- * test's steps did. */
+/* Fails the test unless the tape's reference counts, its flags and its pool's sums agree with its
+ * handles and nodes (ebb_tape_check).  The macros check before each ebb_tape_reset and
+ * ebb_tape_free. */
 void check_tape_counts(const ebb_tape *t);
 #define ebb_tape_reset(t) reset_checked(t)
 #define ebb_tape_free(t) free_checked(t)
@@ -37,48 +37,49 @@ void free_checked(ebb_tape *t);
 
 /* ---- Debug mode --------------------------------------------------------------------- */
 
-/* Fixtures: tapes made from here on are in debug mode, or are not whatever the suite's environment
- * says (tests that count memory); and the environment as it was before. */
+/* Fixtures that set EBB_DEBUG for the tapes created from then on, and restore the environment.
+ * Tests that count memory disable debug mode. */
 void debug_on(void);
 void debug_off(void);
 void debug_as_before(void);
 
 /* ---- Files -------------------------------------------------------------------------- */
 
-/* A directory for one test: a checked fixture.  Its name, and names inside it (each call of
- * temp_path overwrites the result of the last but one). */
+/* A checked fixture: an empty directory for one test.  temp_path returns the path of a file in it,
+ * valid until the second next call. */
 void make_temp_dir(void);
 void remove_temp_dir(void);
 extern char temp_dir[64];
 const char *temp_path(const char *name);
-/* Writes a file in it, and the directories on the variant; returns its path. */
+/* Writes a file in the directory, creates the folders of its name, and returns its path. */
 const char *write_temp(const char *name, const void *bytes, size_t n);
 
 /* ---- Tensors ------------------------------------------------------------------------ */
 
-/* A persistent tensor with values in (-1, 1) that depend on the seed alone; the caller frees it. */
+/* A persistent tensor with values in (-1, 1) that depend only on the seed; the caller frees it. */
 ebb_tensor *persistent_random(ebb_dtype dtype, ebb_shape shape, uint64_t seed);
-/* |a - b| <= tolerance * (1 + |b|) for every element, and the same shapes; NaN is not close. */
+/* Whether the shapes are equal and |a - b| <= tolerance * (1 + |b|) for every element; false for
+ * NaN. */
 bool all_close(const ebb_tensor *a, const ebb_tensor *b, double tolerance);
-/* The same shape and the same bits. */
+/* Whether the shapes and the bits of all elements are equal. */
 bool all_same(const ebb_tensor *a, const ebb_tensor *b);
-/* A checksum of the values of every parameter and buffer of a store. */
+/* A checksum of the values of all parameters and buffers of a parameter store. */
 uint64_t params_hash(const ebb_params *p);
-/* The same of the gradients (0 for a parameter without one). */
+/* A checksum of the gradients of all parameters; a parameter without a gradient counts as 0. */
 uint64_t grads_hash(const ebb_params *p);
 
 /* ---- The allocator ------------------------------------------------------------------ */
 
 typedef struct counting_allocator {
-	int64_t calls;   /* that ask for memory */
-	int64_t fail_at; /* the call (from 0) that is refused; -1: none */
-	bool fail_after; /* and every later one too */
-	int64_t refused;
-	int64_t live;  /* blocks */
-	int64_t bytes; /* in them */
-	int64_t wrong; /* blocks given back with another size than they were taken with */
+	int64_t calls;   /* the number of calls that asked for memory */
+	int64_t fail_at; /* the number (from 0) of the call that fails; -1: none */
+	bool fail_after; /* all later calls fail, too */
+	int64_t refused; /* the number of calls that failed */
+	int64_t live;    /* the number of blocks in use */
+	int64_t bytes;   /* the bytes of these blocks */
+	int64_t wrong;   /* the number of blocks that were freed with a wrong size */
 } counting_allocator;
-/* Puts it into ebb_set_allocator, with everything at zero and fail_at -1.  One thread only. */
+/* Makes it the allocation hook, with all counts 0 and fail_at -1.  For one thread only. */
 void counting_allocator_install(counting_allocator *a);
 void counting_allocator_remove(void);
 

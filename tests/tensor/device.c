@@ -1,10 +1,10 @@
-/* The table of types, and the processor as a device. */
+/* The table of element types, and the CPU as a device. */
 #include <string.h>
 
 #include "tensor/internal.h"
 #include "tests/support/support.h"
 
-START_TEST(each_type_has_its_traits)
+START_TEST(every_dtype_has_its_properties)
 {
 	static const size_t sizes[] = {0, 4, 8, 8, 1};
 
@@ -14,7 +14,7 @@ START_TEST(each_type_has_its_traits)
 		ck_assert_str_eq(ebb_dtype_name((ebb_dtype)d), t->name);
 		ck_assert_uint_eq(ebb_dtype_size((ebb_dtype)d), sizes[d]);
 		ck_assert(t->real == (d == EBB_F32 || d == EBB_F64));
-		/* No narrower than what it sums. */
+		/* An accumulator is no narrower than the type that it sums. */
 		ck_assert(ebb_dtypes[t->accumulator].size >= t->size);
 	}
 	ck_assert(ebb_kernels_of(EBB_F32) == ebb_kernels_f32());
@@ -46,7 +46,7 @@ int main(void)
 	Suite *s = suite_create("tensor/device");
 	TCase *c = tcase_create("device");
 
-	tcase_add_test(c, each_type_has_its_traits);
+	tcase_add_test(c, every_dtype_has_its_properties);
 	tcase_add_test(c, the_processor_allocates_and_copies);
 	suite_add_tcase(s, c);
 	return run_suite(s);

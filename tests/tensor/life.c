@@ -1,4 +1,4 @@
-/* The life of a value: who keeps it, when its memory goes, how it comes back. */
+/* The lifetime of a value: reference counts, when its memory is freed, and recomputation. */
 #include <string.h>
 
 #include "tensor/internal.h"
@@ -7,7 +7,7 @@
 enum { SMALL = 64, LARGE = 256 * 1024 };
 
 static ebb_pool pool;
-static int made; /* by the pool's make */
+static int made; /* the number of calls of the pool's make */
 
 static bool make(ebb_storage *s)
 {
@@ -29,7 +29,7 @@ static void tear_down(void)
 	ebb_pool_free(&pool);
 }
 
-/* The counts of a pool that has these storages. */
+/* Asserts that the pool's reference counts are right: s has these, all other storages none. */
 static void assert_tally(ebb_storage *s, int readers, int savers)
 {
 	ebb_error e = {0};
@@ -50,7 +50,7 @@ static struct ebb_node *a_maker(void)
 	return (struct ebb_node *)(void *)&node;
 }
 
-START_TEST(the_last_of_readers_and_savers_ends_it)
+START_TEST(a_storage_without_readers_and_savers_is_freed)
 {
 	static const size_t sizes[] = {SMALL, LARGE};
 
@@ -73,7 +73,7 @@ START_TEST(the_last_of_readers_and_savers_ends_it)
 }
 END_TEST
 
-START_TEST(one_that_can_be_made_again_waits_without_memory)
+START_TEST(a_recomputable_value_without_readers_has_no_memory)
 {
 	static const size_t sizes[] = {SMALL, LARGE};
 
@@ -105,7 +105,7 @@ START_TEST(one_that_can_be_made_again_waits_without_memory)
 }
 END_TEST
 
-START_TEST(one_that_is_kept_or_overwritten_stays_in_memory)
+START_TEST(a_kept_or_overwritten_value_stays_in_memory)
 {
 	for (int overwritten = 0; overwritten < 2; overwritten++) {
 		ebb_storage *s = ebb_pool_take(&pool, LARGE);
@@ -128,7 +128,7 @@ START_TEST(one_that_is_kept_or_overwritten_stays_in_memory)
 }
 END_TEST
 
-START_TEST(memory_that_is_given_back_is_found_again)
+START_TEST(freed_memory_is_reused)
 {
 	ebb_storage *s[40];
 	size_t reserved = 0;
@@ -151,7 +151,7 @@ START_TEST(memory_that_is_given_back_is_found_again)
 }
 END_TEST
 
-START_TEST(a_large_value_gives_a_part_back)
+START_TEST(trimming_a_large_value_frees_the_rest)
 {
 	ebb_storage *s = ebb_pool_take(&pool, LARGE), *t;
 	size_t reserved = pool.heap.reserved;
@@ -169,7 +169,7 @@ START_TEST(a_large_value_gives_a_part_back)
 END_TEST
 
 /* [3,2]^T [3,4] */
-START_TEST(a_product_is_computed_when_it_is_read)
+START_TEST(a_deferred_product_is_computed_when_it_is_read)
 {
 	static const double a[] = {1, 2, 3, 4, 5, 6}, b[] = {1, 0, 2, 0, 0, 1, 0, 2, 1, 1, 1, 1};
 	static const double want[] = {6, 8, 7, 11, 8, 10, 10, 14};
@@ -197,7 +197,7 @@ START_TEST(a_product_is_computed_when_it_is_read)
 }
 END_TEST
 
-START_TEST(no_memory_loses_nothing)
+START_TEST(failed_allocations_leak_nothing)
 {
 	counting_allocator a;
 	int failed = 0;
@@ -240,13 +240,13 @@ int main(void)
 	TCase *c = tcase_create("life");
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
-	tcase_add_test(c, the_last_of_readers_and_savers_ends_it);
-	tcase_add_test(c, one_that_can_be_made_again_waits_without_memory);
-	tcase_add_test(c, one_that_is_kept_or_overwritten_stays_in_memory);
-	tcase_add_test(c, memory_that_is_given_back_is_found_again);
-	tcase_add_test(c, a_large_value_gives_a_part_back);
-	tcase_add_test(c, a_product_is_computed_when_it_is_read);
-	tcase_add_test(c, no_memory_loses_nothing);
+	tcase_add_test(c, a_storage_without_readers_and_savers_is_freed);
+	tcase_add_test(c, a_recomputable_value_without_readers_has_no_memory);
+	tcase_add_test(c, a_kept_or_overwritten_value_stays_in_memory);
+	tcase_add_test(c, freed_memory_is_reused);
+	tcase_add_test(c, trimming_a_large_value_frees_the_rest);
+	tcase_add_test(c, a_deferred_product_is_computed_when_it_is_read);
+	tcase_add_test(c, failed_allocations_leak_nothing);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }
