@@ -1,6 +1,6 @@
 /*
- * A ResNet-20 (He et al. 2016) on CIFAR-10, with or without virtual training examples: random
- * crops, mirrored images and cutout, made by worker threads while the network trains.
+ * A ResNet-20 (He et al. 2016) on CIFAR-10, with or without data augmentation: random crops, flips
+ * and cutout, computed by worker threads while the network trains.
  */
 #include <ebb.h>
 #include <getopt.h>
@@ -23,7 +23,7 @@ typedef struct settings {
 	keeping keep;
 } settings;
 
-/* Of every epoch. */
+/* The mean loss and the accuracies of every epoch. */
 typedef struct curves {
 	int n;
 	double loss[MOST_EPOCHS], accuracy[MOST_EPOCHS];
@@ -72,13 +72,13 @@ static bool save_figure(const char *path, const curves *c, const settings *s, eb
 
 	snprintf(title, sizeof title, "ResNet-%d on CIFAR-10", s->depth);
 	snprintf(subtitle, sizeof subtitle, "%s, test accuracy %.2f %%",
-		s->augment ? "augmented" : "images as they are", percent[1][c->n - 1]);
+		s->augment ? "augmented" : "not augmented", percent[1][c->n - 1]);
 	return ebb_figure_save(
 		&(ebb_figure){.title = title, .subtitle = subtitle, .n = 2, .panels = panels}, path,
 		e);
 }
 
-/* After every epoch, so that a run that is stopped leaves what it had. */
+/* Called after every epoch, so that a run that is stopped leaves its curves so far. */
 static bool save(const curves *c, const settings *s, ebb_error *e)
 {
 	char path[1100];
@@ -155,7 +155,7 @@ static bool train_epoch(ebb_tape *t, const ebb_cifar_resnet *net, ebb_params *p,
 	return passed_on(ebb_first_error(t, p, opt, loader), e);
 }
 
-/* Everything that the next step depends on, and what has been measured. */
+/* Adds to the checkpoint all state that the next step depends on, and the curves so far. */
 static bool keep_all(settings *s, ebb_params *p, ebb_optim *opt, ebb_tape *t, ebb_loader *loader,
 	progress *now, curves *c)
 {
@@ -222,7 +222,8 @@ static bool train(settings *s, ebb_loader *training, ebb_loader *testing, ebb_er
 
 /* ---- Data ----------------------------------------------------------------------------------- */
 
-/* What the network sees of each image; the holes of cutout are 0 once normalised. */
+/* Adds the augmentation of each image.  Cutout fills its square with the mean colour, which is 0
+ * after normalisation. */
 static bool add_transforms(ebb_augment *a, const settings *s, const double *mean)
 {
 	ebb_augment_cutout_args hole = {.a = a, .side = s->cutout};
@@ -273,18 +274,19 @@ static const char help[] =
 	"\n"
 	"  --data DIR        CIFAR-10's binary version: data_batch_1.bin to _5.bin, "
 	"test_batch.bin\n"
-	"  --augment on|off  random crops with 4 pixels around, flips and cutout (default on)\n"
+	"  --augment on|off  random crops of the image padded by 4 pixels, flips, cutout (default "
+	"on)\n"
 	"  --cutout N        side of the square that is cut out; 0: none (default 8)\n"
-	"  --limit N         of the training images, the first N (default all)\n"
+	"  --limit N         use only the first N training images (default all)\n"
 	"  --epochs N        (default 20)\n"
 	"  --batch N         (default 128)\n"
 	"  --lr X            the highest learning rate of the cosine schedule (default 0.1)\n"
 	"  --depth N         6n + 2 (default 20)\n"
-	"  --seed N          of initial weights, order and draws (default 1)\n"
-	"  --workers N       threads that make batches ahead (default 1)\n"
-	"  --threads N       of the kernels (default: all processors)\n"
+	"  --seed N          for initial weights, order and augmentation (default 1)\n"
+	"  --workers N       threads that prefetch batches (default 1)\n"
+	"  --threads N       number of threads of the network (default: all processors)\n"
 	"  --out DIR         writes curves.csv and curves.png there after every epoch\n" KEEP_HELP
-	"  --every N         saves every N steps, too, not only after every epoch\n"
+	"  --every N         saves a checkpoint also every N steps, not only after every epoch\n"
 	"  --help            this text\n";
 
 static settings parse(int argc, char **argv, int *status)

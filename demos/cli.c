@@ -1,4 +1,4 @@
-/* cli.c - what the demos' command lines share. */
+/* cli.c - functions for the demos' command lines: options, terminal, signals, directories. */
 #include "cli.h"
 
 #include <errno.h>
@@ -21,8 +21,8 @@ static void check_output(void)
 	errno = 0;
 	if (fflush(stdout) != 0)
 		failed = true;
-	/* A stdout that was closed from the beginning is no failure of a program that wrote
-	 * nothing. */
+	/* EBADF: stdout was closed before the program started, which is no error if nothing was
+	 * written. */
 	if (fclose(stdout) != 0 && errno != EBADF)
 		failed = true;
 	if (!failed)
@@ -131,7 +131,7 @@ int cli_width(int fd)
 	return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-/* The same of the first size bytes. */
+/* cli_columns of the first size bytes. */
 static int columns_of(const char *text, size_t size)
 {
 	int n = 0;
@@ -180,18 +180,18 @@ void cli_wrap(int indent, const char *text)
 
 void cli_bar(const char *before, double share, int widest, const char *after)
 {
-	/* In the last column some terminals go to the next line. */
-	int room = cli_width(STDOUT_FILENO) - 1,
-	    left = room - (int)strlen(before) - (int)strlen(after),
+	/* The last column stays empty, because some terminals wrap after it. */
+	int width = cli_width(STDOUT_FILENO) - 1,
+	    left = width - (int)strlen(before) - (int)strlen(after),
 	    length = left < 4        ? 0
 	             : left < widest ? left
 	                             : widest;
 
-	printf("\r\033[K%.*s", room, before);
+	printf("\r\033[K%.*s", width, before);
 	for (int i = 0; i < length; i++)
 		fputs(i < (int)(length * share) ? "█" : "░", stdout);
-	room -= (int)strlen(before) + length;
-	printf("%.*s", room > 0 ? room : 0, after);
+	width -= (int)strlen(before) + length;
+	printf("%.*s", width > 0 ? width : 0, after);
 	fflush(stdout);
 }
 
@@ -242,7 +242,7 @@ bool cli_make_directory(const char *path)
 	struct stat st;
 
 	if (n == 0 || n >= sizeof part) {
-		fprintf(stderr, "'%s' is not a name for a directory\n", path);
+		fprintf(stderr, "'%s' is not a valid directory name\n", path);
 		return false;
 	}
 	for (size_t i = 1; i <= n; i++) {
@@ -259,7 +259,7 @@ bool cli_make_directory(const char *path)
 		fprintf(stderr, "%s: is not a directory\n", path);
 		return false;
 	}
-	/* Better said now than after the training. */
+	/* Checks now, and not after the training, that files can be written. */
 	snprintf(part, sizeof part, "%.*s/.ebb-XXXXXX", PATH_MAX - 20, path);
 	int file = mkstemp(part);
 	if (file < 0) {

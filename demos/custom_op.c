@@ -1,6 +1,6 @@
 /*
- * An op of one's own: compute, then record.  Its derivative is written in ops, so that it has
- * derivatives of its own; ebb_gradcheck compares both with central differences.
+ * A custom op: compute, then record.  Its derivative is written in ops, so that it can be
+ * differentiated again; ebb_gradcheck compares both orders with central differences.
  */
 #include <ebb.h>
 #include <getopt.h>
@@ -14,7 +14,7 @@ static void cube_vjp(ebb_vjp *v) /* d(x^3) = 3 x^2 */
 }
 static const ebb_op CUBE = {.name = "cube", .vjp = cube_vjp, .reads = {EBB_IN(0)}};
 
-/* The same with its sign lost: what a gradient check is for. */
+/* The derivative with a wrong sign, which the gradient check must detect. */
 static void wrong_vjp(ebb_vjp *v)
 {
 	ebb_give(
@@ -103,7 +103,7 @@ int main(int argc, char **argv)
 		return fprintf(stderr, "cube: the gradient check failed: %s\n", e.message), 1;
 	printf("gradient check of cube, first and second order: passed\n");
 	if (check(&WRONG, &caught))
-		return fprintf(stderr, "the gradient check did not see a wrong sign\n"), 1;
+		return fprintf(stderr, "the gradient check did not detect a wrong sign\n"), 1;
 	printf("gradient check of a cube with a wrong sign: caught\n  %s\n", caught.message);
 	return 0;
 }

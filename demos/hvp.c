@@ -1,10 +1,10 @@
 /*
  * Newton's method without a Hessian: f is Rosenbrock's function in n dimensions,
  *
- * 	f(x) = sum 100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2,
+ *	f(x) = sum 100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2,
  *
- * and each step solves H s = -g by conjugate gradients, which needs only products H v.  Such a
- * product is the gradient of (g . v), so it costs about as much as two gradients, whatever n is.
+ * and each step solves H s = -g by conjugate gradients, which needs only products H v.  The product
+ * H v is the gradient of (g . v), so it costs about as much as two gradients for any n.
  */
 #include <ebb.h>
 #include <getopt.h>
@@ -33,7 +33,7 @@ static double dot(int64_t n, const double *a, const double *b)
 	return sum;
 }
 
-/* f at x + length*s. */
+/* f(x + length*s); point is scratch of n numbers. */
 static double value_along(
 	ebb_tape *t, int64_t n, const double *x, double length, const double *s, double *point)
 {
@@ -46,7 +46,8 @@ static double value_along(
 	return f;
 }
 
-/* out = H v: the gradient of g.v, on the graph that computed g.  Forgotten at once. */
+/* out = H v, computed as the gradient of g.v on the graph that computed g.  The tape is then
+ * rewound. */
 static bool hessian_times(
 	ebb_tape *t, ebb_tensor *x, ebb_tensor *g, int64_t n, const double *v, double *out)
 {
@@ -61,8 +62,8 @@ static bool hessian_times(
 
 /*
  * Conjugate gradients for H s = -g, until the residual is small enough for quadratic convergence
- * (Dembo, Eisenstat & Steihaug 1982), or the curvature is not positive: then the best direction
- * so far. Returns the number of products with H.
+ * (Dembo, Eisenstat & Steihaug 1982).  If the curvature is not positive, s is the best direction so
+ * far.  Returns the number of products with H.
  */
 static int solve(ebb_tape *t, ebb_tensor *x, ebb_tensor *g, int64_t n, const double *grad,
 	double *s, double *work)
@@ -103,7 +104,7 @@ static int newton(ebb_tape *t, int64_t n, int steps, double tolerance, double *m
 	double *work = memory + 4 * n;
 
 	for (int64_t i = 0; i < n; i++)
-		x[i] = 0; /* f = n - 1, on the far side of a curved valley */
+		x[i] = 0; /* f = n - 1; a curved valley leads from here to the minimum */
 	printf("step            f      |gradient|   products H v   step length\n");
 	for (int k = 0; k <= steps; k++) {
 		ebb_tensor *at = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(n), x)), *g = NULL;
@@ -119,8 +120,8 @@ static int newton(ebb_tape *t, int64_t n, int steps, double tolerance, double *m
 			return 0;
 		}
 		int products = solve(t, at, g, n, grad, s, work);
-		/* Backtracking until f falls by a fraction of what the slope promises (Armijo
-		 * 1966). */
+		/* Backtracking line search until f falls by a fraction of what the slope predicts
+		 * (Armijo 1966). */
 		double length = 1, slope = dot(n, grad, s);
 		while (length > 1e-10 &&
 			!(value_along(t, n, x, length, s, point) <= value + 1e-4 * length * slope))
@@ -136,12 +137,13 @@ static int newton(ebb_tape *t, int64_t n, int steps, double tolerance, double *m
 	return 1;
 }
 
-static const char help[] = "hvp: Newton steps by Hessian-vector products and conjugate gradients\n"
-			   "\n"
-			   "  --dimensions N   of Rosenbrock's function, 2 to 100000 (default 10)\n"
-			   "  --steps N        give up after so many (default 200)\n"
-			   "  --tolerance X    of the gradient's norm (default 1e-10)\n"
-			   "  --help           this text\n";
+static const char help[] =
+	"hvp: Newton steps by Hessian-vector products and conjugate gradients\n"
+	"\n"
+	"  --dimensions N   dimensions of Rosenbrock's function, 2 to 100000 (default 10)\n"
+	"  --steps N        largest number of Newton steps (default 200)\n"
+	"  --tolerance X    converged if the gradient's norm is at most X (default 1e-10)\n"
+	"  --help           this text\n";
 
 int main(int argc, char **argv)
 {

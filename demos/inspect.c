@@ -1,6 +1,6 @@
 /*
- * What is in a file of tensors: safetensors, .npy, .npz, .pt, .pth, a training checkpoint.  With
- * --values the range of each, and how many of its numbers are not finite.
+ * Lists the tensors in a file: safetensors, .npy, .npz, .pt, .pth, or a training checkpoint.  With
+ * --values also the range of each tensor, and how many of its numbers are not finite.
  */
 #include <ebb.h>
 #include <getopt.h>
@@ -10,7 +10,7 @@
 
 #include "cli.h"
 
-/* Bytes that a terminal would act on are shown as '?'. */
+/* Prints control characters, which could change the terminal's state, as '?'. */
 static void put_text(const char *text)
 {
 	for (; *text; text++)
@@ -84,11 +84,11 @@ static bool show(const char *path, bool values, ebb_error *e)
 	return ok;
 }
 
-static const char help[] = "inspect: what is in a file of tensors\n"
+static const char help[] = "inspect: lists the tensors in a file\n"
 			   "\n"
 			   "  inspect [--values] FILE...\n"
 			   "\n"
-			   "  --values       the range of each tensor's numbers, too\n"
+			   "  --values       prints the range of each tensor's numbers, too\n"
 			   "  --help         this text\n";
 
 int main(int argc, char **argv)

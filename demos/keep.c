@@ -1,4 +1,4 @@
-/* keep.c - checkpoints of the demos that train. */
+/* keep.c - checkpoints for the demos that train. */
 #include "keep.h"
 
 #include <math.h>
@@ -30,7 +30,7 @@ void keep_check(const keeping *k)
 {
 	if (k->path || (!k->resume && !k->last && !k->every))
 		return;
-	fprintf(stderr, "%s wants --checkpoint FILE (see --help)\n",
+	fprintf(stderr, "%s requires --checkpoint FILE (see --help)\n",
 		k->resume ? "--resume"
 		: k->last ? "--keep"
 			  : "--every");
@@ -54,7 +54,8 @@ bool keep_open(keeping *k, ebb_params *p, ebb_optim *opt)
 	return true;
 }
 
-/* A message for each error, so that a later one has its own. */
+/* Prints the saver's error, if there is one, and clears it, so that a later error is printed
+ * too. */
 static bool say_error(keeping *k)
 {
 	const ebb_error *e = ebb_saver_error(k->saver);
@@ -85,7 +86,7 @@ static bool settings_agree(const keeping *k)
 
 	for (int i = 0; i < k->settings; i++)
 		if (k->setting[i].given != k->setting[i].saved) {
-			fprintf(stderr, "%s: the run was made with %s %g, and is resumed with %g\n",
+			fprintf(stderr, "%s: the run has %s %g and cannot be resumed with %g\n",
 				k->path, k->setting[i].option, k->setting[i].saved,
 				k->setting[i].given);
 			ok = false;
@@ -100,8 +101,8 @@ bool keep_begin(keeping *k)
 	const char *newest = ebb_saver_newest(k->saver);
 	if (newest && !k->resume) {
 		fprintf(stderr,
-			"%s: holds a run already: --resume goes on from there; remove it to begin "
-			"anew\n",
+			"%s: already holds a run: continue it by --resume, or remove it to begin "
+			"a new one\n",
 			newest);
 		return false;
 	}
@@ -109,24 +110,24 @@ bool keep_begin(keeping *k)
 	if (!say_error(k))
 		return false;
 	if (ebb_saver_note(k->saver))
-		fprintf(stderr, "passed over: %s\n", ebb_saver_note(k->saver));
+		fprintf(stderr, "skipped: %s\n", ebb_saver_note(k->saver));
 	if (!settings_agree(k))
 		return false;
 	k->step = step < 0 ? 0 : step;
 	if (step >= 0)
-		printf("goes on after step %lld\n", (long long)step);
+		printf("resumed after step %lld\n", (long long)step);
 	return true;
 }
 
-/* Where it cannot be saved, training goes on nevertheless. */
+/* A checkpoint that cannot be saved does not stop the training. */
 static void save(keeping *k)
 {
 	k->failed = !ebb_saver_save(k->saver, k->step);
 	k->failed = !say_error(k) || k->failed;
 }
 
-/* number: the signal that was caught before the save, or 0.  One that comes later has its own step
- * saved. */
+/* Whether the run goes on.  number: the signal that was caught before the last save, or 0.  A
+ * signal that is caught later is handled after the next step's save. */
 static bool goes_on(keeping *k, int number)
 {
 	if (number == 0)

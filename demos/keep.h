@@ -1,4 +1,4 @@
-/* keep.h - checkpoints of the demos that train, and signals that end a run. */
+/* keep.h - checkpoints for the demos that train, and saving before a signal ends a run. */
 #ifndef EBB_DEMOS_KEEP_H
 #define EBB_DEMOS_KEEP_H
 
@@ -8,15 +8,15 @@
 enum { MOST_SETTINGS = 8 };
 
 typedef struct keeping {
-	/* The command line's. */
+	/* From the command line. */
 	const char *path;
 	bool resume;
 	int last;
 	int64_t every; /* steps */
-	/* The run's. */
+	/* State of the run. */
 	ebb_saver *saver; /* NULL without --checkpoint */
 	int64_t step;     /* steps done */
-	bool ended;       /* a signal has ended the run: all of it is saved */
+	bool ended;       /* a signal has ended the run, after it was saved */
 	bool failed;      /* the last save did not succeed */
 	struct {
 		const char *option;
@@ -32,29 +32,32 @@ typedef struct keeping {
 		"every", required_argument, NULL, 'E'                                              \
 	}
 #define KEEP_HELP                                                                                  \
-	"  --checkpoint FILE  saves the run there; SIGTERM and SIGINT then save and end it\n"      \
-	"  --resume       goes on from FILE, if it is there, as if nothing had been between\n"     \
-	"  --keep N       the last N checkpoints, named by their steps (default: one, FILE)\n"
-/* Whether o is one of these options; takes it. */
+	"  --checkpoint FILE  saves the run to FILE; SIGTERM and SIGINT then save and end it\n"    \
+	"  --resume       continues from FILE if it exists, with the results of an unstopped "     \
+	"run\n"                                                                                    \
+	"  --keep N       keeps the last N checkpoints, named by step (default: one, FILE)\n"
+/* If o is one of these options, sets it and returns true. */
 bool keep_option(keeping *k, int o, const char *argument);
-/* After all options; exits with status 2 if one is given without --checkpoint. */
+/* Call it after all options; exits with status 2 if one is given without --checkpoint. */
 void keep_check(const keeping *k);
 
-/* Makes the saver and adds the model and the optimizer; the caller adds what else there is. 
- * From here on signals are waited for.  Without --checkpoint nothing happens, here and below. 
+/* Creates the saver and adds the model and the optimizer to it; the caller adds all other state.
+ * From here on signals are caught.  Without --checkpoint this function and those below do nothing.
  * False with a message on stderr. */
 bool keep_open(keeping *k, ebb_params *p, ebb_optim *opt);
-/* An option that the run depends on ("--lr"): it is saved, and must be the same when the run is
- * resumed. */
+/* Adds an option that the run depends on ("--lr"): it is saved, and a resumed run must have the
+ * same value. */
 void keep_setting(keeping *k, const char *option, double value);
-/* With --resume: the newest checkpoint, if there is one.  Without: there must be none. */
+/* With --resume: loads the newest checkpoint, if there is one.  Without: fails if there is one. */
 bool keep_begin(keeping *k);
-/* After each step, and at the end of an epoch (NAN: no score).  False if the run ends here. */
+/* Call them after each step and at the end of an epoch (NAN: no score).  False if the run ends
+ * here. */
 bool keep_step(keeping *k);
 bool keep_epoch(keeping *k, double score);
-/* Waits until all is saved.  False if the last checkpoint could not be written. */
+/* Waits until everything is saved.  False if the last checkpoint could not be written. */
 bool keep_close(keeping *k);
-/* Last in main: the status, unless a signal has ended the run; then the process ends by it. */
+/* Call it last in main: returns status, unless a signal has ended the run; then the process ends by
+ * that signal. */
 int keep_exit(const keeping *k, int status);
 
 #endif

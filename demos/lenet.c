@@ -39,7 +39,7 @@ static ebb_tensor *lenet_forward(ebb_tape *t, const lenet *net, ebb_tensor *x)
 
 typedef struct settings {
 	const char *data;
-	int64_t images; /* to draw for training; a fifth as many for testing */
+	int64_t images; /* digits to draw for training; a fifth as many are drawn for testing */
 	int epochs, batch;
 	double lr;
 	uint64_t seed;
@@ -102,7 +102,8 @@ static bool train_epoch(ebb_tape *t, const lenet *net, ebb_params *p, ebb_optim 
 	return said_ok(ebb_first_error(t, p, opt, loader));
 }
 
-/* Everything that the next step depends on, and what the epoch's line will say. */
+/* Adds to the checkpoint all state that the next step depends on, and the sums that progress_report
+ * prints. */
 static bool keep_all(
 	settings *s, ebb_params *p, ebb_optim *opt, ebb_tape *t, ebb_loader *loader, progress *now)
 {
@@ -158,14 +159,14 @@ static const char help[] =
 	"lenet: trains LeNet on handwritten digits\n"
 	"\n"
 	"  --data DIR     MNIST's files, plain or gzipped (default: digits drawn by the program)\n"
-	"  --images N     how many digits to draw for training, and a fifth as many for testing\n"
+	"  --images N     number of digits to draw for training, and a fifth as many for testing\n"
 	"                 (default 20000)\n"
 	"  --epochs N     (default 6)\n"
 	"  --batch N      (default 64)\n"
 	"  --lr X         the highest learning rate of the one-cycle schedule (default 0.05)\n"
-	"  --seed N       of initial weights, drawn digits and order (default 1)\n"
-	"  --threads N    of the kernels (default: all processors)\n" KEEP_HELP
-	"  --every N      saves every N steps, too, not only after every epoch\n"
+	"  --seed N       for initial weights, drawn digits and order (default 1)\n"
+	"  --threads N    number of threads (default: all processors)\n" KEEP_HELP
+	"  --every N      saves a checkpoint also every N steps, not only after every epoch\n"
 	"  --help         this text\n";
 
 static settings parse(int argc, char **argv, int *status)

@@ -1,4 +1,4 @@
-/* progress.c - an epoch under way, on a terminal. */
+/* progress.c - shows the progress of an epoch on a terminal. */
 #include "progress.h"
 
 #include <stdio.h>

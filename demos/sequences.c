@@ -1,11 +1,12 @@
 /*
  * Sequences of different lengths: remember the first symbol (the latch problem of Bengio, Simard &
  * Frasconi 1994; Hochreiter & Schmidhuber 1997 use it too).  The first of T symbols is one of four,
- * the others are noise, and after the last one the network must say what the first was.  T is drawn
- * anew for every batch, so the graph is as deep as the data: the loop over time is C's for.
+ * the others are noise, and after the last one the network must name the first.  T is drawn for
+ * every batch, so the depth of the graph depends on the data: the loop over time is a C for loop.
  *
- * Before and after stands the gradient of the loss with respect to the state k steps back, for the
- * longest sequences: only what reaches the first step can teach the network to remember it.
+ * Before and after training, the program prints the gradient of the loss with respect to the state
+ * k steps back, for the longest sequences.  The network can learn to remember the first symbol only
+ * if the gradient at the first step has not vanished.
  */
 #include <ebb.h>
 #include <getopt.h>
@@ -53,7 +54,8 @@ static uint64_t next_random(uint64_t *state)
 	return *state >> 33;
 }
 
-/* One symbol for each sequence of the batch, as one-hot rows; says which. */
+/* Draws one symbol for each sequence of the batch, as one-hot rows; which[BATCH] receives the
+ * symbols. */
 static ebb_tensor *draw(ebb_tape *t, uint64_t *random, int first, int count, int64_t *which)
 {
 	float rows[BATCH][SYMBOLS] = {{0}};
@@ -70,7 +72,7 @@ typedef struct outcome {
 	double accuracy;
 } outcome;
 
-/* Runs a batch of sequences of one length.  memory[k] receives what step k remembers: h, or the
+/* Runs a batch of sequences of one length.  memory[k] receives the state after step k: h, or the
  * LSTM's c. */
 static outcome run(
 	ebb_tape *t, const model *m, uint64_t *random, int length, ebb_tensor *memory[LONGEST])
@@ -90,8 +92,8 @@ static outcome run(
 	return (outcome){ebb_cross_entropy(t, y, labels), ebb_accuracy(y, labels)};
 }
 
-/* |d loss/d memory| k steps back, for k = 0, 1, 2, 4, .. and the first step, and what share of
- * the last state's it is. */
+/* Prints |d loss/d memory| k steps back, for k = 0, 1, 2, 4, .. and the first step, and its ratio
+ * to that of the last state. */
 static void print_gradients(ebb_tape *t, const model *m, uint64_t random, int length)
 {
 	ebb_tensor *memory[LONGEST], *g[LONGEST];
@@ -113,7 +115,7 @@ static void print_gradients(ebb_tape *t, const model *m, uint64_t random, int le
 	ebb_tape_reset(t);
 }
 
-/* The share of right answers to 10 batches of the longest sequences. */
+/* The accuracy on 10 batches of the longest sequences. */
 static double test(ebb_tape *t, const model *m, uint64_t random, int length)
 {
 	ebb_tensor *memory[LONGEST];
@@ -128,7 +130,7 @@ static double test(ebb_tape *t, const model *m, uint64_t random, int length)
 	return ebb_average_value(&right);
 }
 
-/* False if there is no going on, or a signal has ended the run. */
+/* False after an error, or if a signal has ended the run. */
 static bool train(ebb_tape *t, ebb_params *p, const model *m, uint64_t *random, int steps,
 	int length, uint64_t seed, keeping *keep)
 {
@@ -137,7 +139,8 @@ static bool train(ebb_tape *t, ebb_params *p, const model *m, uint64_t *random, 
 	ebb_average loss = {0}, right = {0};
 	bool ok = keep_open(keep, p, opt);
 
-	/* There is no loader: what is drawn depends on one number. */
+	/* There is no loader to save: the state of the random generator decides all later
+	 * batches. */
 	ebb_saver_add(keep->saver, "random", random);
 	ebb_saver_add(keep->saver, "loss", &loss);
 	ebb_saver_add(keep->saver, "right", &right);
@@ -145,7 +148,7 @@ static bool train(ebb_tape *t, ebb_params *p, const model *m, uint64_t *random, 
 	keep_setting(keep, "--steps", steps);
 	keep_setting(keep, "--seed", (double)seed);
 	ok = ok && keep_begin(keep);
-	/* A file's step may be anything. */
+	/* keep->step may come from a file, and be larger than steps. */
 	int done = keep->step < steps ? (int)keep->step : steps;
 	for (int i = done + 1; ok && i <= steps && !ebb_failed(t); i++) {
 		int drawn = 2 + (int)(next_random(random) % (uint64_t)(length - 1));
@@ -200,13 +203,13 @@ static int show(int kind, const char *name, int steps, int length, uint64_t seed
 }
 
 static const char help[] =
-	"sequences: who remembers the first symbol of a sequence?\n"
+	"sequences: which recurrent cell learns to remember the first symbol of a sequence?\n"
 	"\n"
 	"  --cell NAME    rnn, lstm, gru or all (default all)\n"
-	"  --steps N      batches to train on (default 1000)\n"
-	"  --length N     of the longest sequence, 2 to 500 (default 100)\n"
-	"  --seed N       of weights and sequences (default 1)\n" KEEP_HELP
-	"                 (wants one --cell)\n"
+	"  --steps N      number of batches to train on (default 1000)\n"
+	"  --length N     length of the longest sequence, 2 to 500 (default 100)\n"
+	"  --seed N       for weights and sequences (default 1)\n" KEEP_HELP
+	"                 (--checkpoint requires a single --cell)\n"
 	"  --every N      steps from one checkpoint to the next (default: a quarter "
 	"of all)\n"
 	"  --help         this text\n";
@@ -240,7 +243,7 @@ int main(int argc, char **argv)
 	cli_no_arguments(argc, argv, optind);
 	keep_check(&keep);
 	if (keep.path && cell == ALL)
-		return fputs("--checkpoint wants one --cell (see --help)\n", stderr), 2;
+		return fputs("--checkpoint requires one --cell (see --help)\n", stderr), 2;
 	if (!keep.every)
 		keep.every = (steps + 3) / 4;
 	for (int kind = RNN; kind < ALL; kind++)

@@ -1,4 +1,4 @@
-/* surface.c - a page drawn with Cairo, as a PNG file. */
+/* surface.c - writes a page drawn with Cairo to a PNG file. */
 #include "surface.h"
 
 bool surface_write_png(cairo_surface_t *surface, const char *path, ebb_error *e)

@@ -1,4 +1,5 @@
-/* axis.c - where the ticks of an axis lie: at 1-2-5 steps, or at decades. */
+/* axis.c - the positions of an axis's ticks: at steps of 1, 2 or 5 times a power of ten, or at
+ * decades. */
 #include "flow/internal.h"
 
 #include <float.h>
@@ -12,7 +13,8 @@ static double round_step(double x)
 	return power * (m <= 1.0000001 ? 1 : m <= 2.0000001 ? 2 : m <= 5.0000001 ? 5 : 10);
 }
 
-/* A tick at the end of a fixed axis, unless one is near it or it would need more decimals. */
+/* Adds a tick at the end of a fixed axis, unless a tick is near it or its label needs more
+ * decimals. */
 static void add_end(ebb_axis *a, double end, double step, int nearest)
 {
 	double scaled = end * pow(10, a->decimals);
@@ -22,7 +24,8 @@ static void add_end(ebb_axis *a, double end, double step, int nearest)
 		a->tick[a->n++] = end;
 }
 
-/* A range that ticks can divide: not empty, not beyond what doubles tell apart or hold. */
+/* Widens or replaces [*lo,*hi] so that ticks can divide it: finite, not empty, and wide enough for
+ * different doubles. */
 static void settle(double *lo, double *hi)
 {
 	const double least = 1e8 * DBL_MIN;
@@ -57,8 +60,8 @@ static void fit_linear(ebb_axis *a, double lo, double hi, bool fixed, int want)
 	add_end(a, a->hi, step, a->n - 1);
 }
 
-/* How many decades lie between two labelled ticks, and between two small ones; 0: the small ones
- * divide a decade. */
+/* Decades between two labelled ticks, and between two minor ticks; minor 0: minor ticks divide a
+ * decade. */
 static const struct spacing {
 	int ticks, minor;
 } spacings[] = {{1, 0}, {2, 1}, {3, 1}, {5, 1}, {10, 2}, {20, 5}, {50, 10}, {100, 20}, {200, 50},
@@ -75,7 +78,8 @@ static int round_down(int decade, int step)
 	return (int)floor((double)decade / step) * step;
 }
 
-/* In logarithms throughout: the decades around the smallest and the largest double are none. */
+/* Computes with logarithms only, because the decades next to the smallest and the largest double
+ * are not doubles. */
 static void fit_log(ebb_axis *a, double lo, double hi, bool fixed, int want)
 {
 	const struct spacing *s = spacings,
@@ -92,8 +96,8 @@ static void fit_log(ebb_axis *a, double lo, double hi, bool fixed, int want)
 		high = low + 1;
 	while (s < last && (high - low) / s->ticks > want)
 		s++;
-	/* Labelled decades are multiples of the step, so that 10^0 is among them.  A long axis need
-	 * not reach as far as the next of them. */
+	/* Labelled decades are multiples of the step, so that 10^0 is among them.  A long axis may
+	 * end at a minor tick. */
 	if (!fixed) {
 		int to = s->ticks <= 10 ? s->ticks : s->minor;
 		low = round_down(low, to);
@@ -143,7 +147,7 @@ double ebb_axis_of(const ebb_axis *a, double v)
 
 double ebb_axis_place(const ebb_axis *a, double at)
 {
-	/* By halves, whose differences no double is too small to hold. */
+	/* Halved first, because hi - lo may overflow. */
 	return (at / 2 - a->lo / 2) / (a->hi / 2 - a->lo / 2);
 }
 

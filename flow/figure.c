@@ -149,7 +149,7 @@ static bool render(const ebb_figure *f, format kind, ebb_text *text, ebb_error *
 		return false;
 	}
 	if (status != CAIRO_STATUS_SUCCESS) {
-		ebb_error_set(e, EBB_INVALID, NULL, "figure: Cairo says: %s",
+		ebb_error_set(e, EBB_INVALID, NULL, "figure: Cairo failed: %s",
 			cairo_status_to_string(status));
 		return false;
 	}

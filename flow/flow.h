@@ -1,8 +1,8 @@
 /*
  * flow.h - watching gradients: probes, statistics, verdicts, tables, plots, reports.
  *
- * A probe looks at a training run from outside, through ebb_observe alone: the model is
- * not changed and the recording is not touched.
+ * A probe is an observer of a training run (ebb_observe): it changes neither the model nor what the
+ * tape records.
  *
  *	ebb_probe *probe = ebb_probe_new(t, .scopes = "resnet.layer*", .every = 10);
  *	while (ebb_loader_next(loader, &batch)) {
@@ -27,30 +27,31 @@ extern "C" {
 
 /* ---- Text (text.c) --------------------------------------------------------------------------- */
 
-/* What tables, CSV and pages are appended to; start with {0}.  data ends in a NUL (and is NULL
- * while nothing was appended). When memory runs out it is failed: it takes nothing more, and the
- * function that was writing returns false. */
+/* A growing string that tables, CSV and pages are appended to; initialise it with {0}.  data ends
+ * in a NUL, and is NULL until something is appended.  When memory runs out, failed is set: later
+ * calls append nothing, and the function that was writing returns false. */
 typedef struct ebb_text {
 	char *data;
 	size_t length, capacity;
 	bool failed;
 } ebb_text;
-EBB_API void ebb_text_free(ebb_text *text); /* and back to {0} */
-/* Appends what printf would print in the C locale: a point in numbers and no grouping, whatever
- * locale the program has set. */
+EBB_API void ebb_text_free(ebb_text *text); /* frees data and sets *text to {0} */
+/* Appends what printf prints in the C locale: numbers have a decimal point and no grouping,
+ * whatever locale the program has set. */
 EBB_API bool ebb_text_printf(ebb_text *text, const char *format, ...) EBB_PRINTF(2, 3);
-/* Writes it to a file, over what was there.  A failed write leaves at path what was there before;
- * a symbolic link stays, and a device or FIFO is written to directly.  EBB_BAD_FILE with the path
- * and the system's reason; EBB_NO_MEMORY if the text has failed. */
+/* Writes the text to a file, and replaces the file's content.  A failed write leaves the former
+ * content.  A symbolic link is followed; a device or FIFO is written to directly.  EBB_BAD_FILE
+ * with the path and the system's reason; EBB_NO_MEMORY if the text has failed. */
 EBB_API bool ebb_text_save(const ebb_text *text, const char *path, ebb_error *e);
-/* Appends y[0..n-1] as width characters of eight heights, each the mean of its part (of a range
- * without a number: a blank).  Width is clipped to [1,200]. */
+/* Appends y[0..n-1] as a sparkline of at most width block characters of eight heights.  Each
+ * character is the mean of its share of y's finite values, or a blank if it has none.  width is
+ * clipped to [1,200]. */
 EBB_API bool ebb_text_sparkline(ebb_text *text, int64_t n, const double *y, int width);
 
 /* ---- Statistics (stats.c) -------------------------------------------------------------------- */
 
-/* Of count values, the NaNs among them left out of everything but count and nan.  Of nothing:
- * shares 0, the rest NaN.  With an infinity among them std is NaN. */
+/* Statistics of count values.  The members other than count and nan leave NaNs out.  Without a
+ * value that is not NaN, the shares are 0 and the others NaN.  An infinite value makes std NaN. */
 typedef struct ebb_stats {
 	int64_t count, nan;
 	double mean, std; /* std: of the population, sqrt(mean (x - mean)^2) */
@@ -60,8 +61,8 @@ typedef struct ebb_stats {
 	double zeros;             /* share of values that are exactly 0, in [0,1] */
 	double saturated;         /* share of values below or above the bounds given, in [0,1] */
 } ebb_stats;
-/* Over all of x (F32 or F64, any memory).  False if x is NULL, dropped or of integers, or there is
- * no memory. */
+/* The statistics of all elements of x (F32 or F64, any strides).  False if x is NULL, dropped or of
+ * another type, or there is no memory. */
 EBB_API bool ebb_stats_of(
 	const ebb_tensor *x, double saturated_below, double saturated_above, ebb_stats *s);
 
@@ -69,19 +70,22 @@ EBB_API bool ebb_stats_of(
 
 typedef struct ebb_probe ebb_probe;
 
-/* .scopes: which scopes, as a glob over their paths (* any characters, ? one, [..] one of;
- * several separated by spaces); default all.
- * .every: looks at steps 0, every, 2*every, ...; default 1.  In the steps between the run is as
+/* .scopes: which scopes to observe: one or more globs, separated by spaces, that are matched with
+ * the paths of scopes (* any characters, ? any one, [..] one of these); default all.
+ * .every: samples the steps 0, every, 2*every, ...; default 1.  In the steps between, the run is as
  * without a probe.
- * .max_samples: steps held, default 1000.  When as many are there, every second is forgotten and
- * .every doubles, so that memory stays bounded however long the run is.
+ * .max_samples: how many sampled steps are kept, default 1000.  When there are as many, every
+ * second sample is dropped and .every doubles, so that the memory of the probe is bounded, however
+ * long the run is.
  * .saturated_below, .saturated_above: an activation x < below or x > above counts as
  * saturated.  When both are left out, they follow the op that computed the activation: 0.05 and
- * 0.95 for sigmoid, where its slope is under a fifth of its largest; -0.95 and 0.95 for tanh,
- * where it is under a tenth; for any other op nothing saturates.  If one is left out that side
- * never saturates (EBB_ZERO for a bound of 0).
- * .evaluation: also looks while the tape evaluates (ebb_set_training off); by default such passes
- * are left out, so that a test in the middle of training does not mix with the step. */
+ * 0.95 for sigmoid, whose slope beyond them is less than a fifth of its maximum; -0.95 and 0.95 for
+ * tanh, whose slope beyond them is less than a tenth of its maximum; results of other ops never
+ * count as saturated.  If only one bound is left out, no activation saturates on that side
+ * (EBB_ZERO stands for a bound of 0).
+ * .evaluation: also samples forward passes in evaluation mode (ebb_set_training off).  By default
+ * the probe ignores them, so that a test pass between training steps is not counted as part of a
+ * step. */
 typedef struct ebb_probe_args {
 	ebb_tape *t;
 	const char *scopes;
@@ -92,43 +96,45 @@ typedef struct ebb_probe_args {
 	ebb_error *error;
 	const char *site;
 } ebb_probe_args;
-/* Starts to observe t.  NULL (and .error) if there is no memory, no room for another observer, or
- * an option is out of range. */
+/* Starts to observe t.  NULL with an error in .error if there is no memory, t has its largest
+ * number of observers, or an option is out of range. */
 EBB_API ebb_probe *ebb_probe_new(const ebb_probe_args *a);
-/* Stops observing and forgets all; before the tape is freed.  Accepts NULL. */
+/* Stops observing and frees the probe.  Call it before the tape is freed.  Accepts NULL. */
 EBB_API void ebb_probe_free(ebb_probe *p);
 
-/* Ends the step: call it after the optimizer's step, before or after ebb_tape_reset, while the
- * parameters live.  It compares each parameter with its value when its gradient was completed
- * (before the optimizer changed it).  False if the probe ran out of memory; it then collects
- * nothing more, and training goes on undisturbed. */
+/* Ends the step.  Call ebb_probe_step after the optimizer's step, before or after ebb_tape_reset,
+ * while the parameters exist.  For the ratio of update to weight, it compares each parameter with a
+ * copy; the probe takes this copy in the backward pass, when the parameter's gradient is complete.
+ * False if the probe ran out of memory: the probe then collects nothing more, and the training run
+ * goes on. */
 EBB_API bool ebb_probe_step(ebb_probe *p);
-EBB_API int64_t ebb_probe_steps(const ebb_probe *p); /* ended so far */
+EBB_API int64_t ebb_probe_steps(const ebb_probe *p); /* steps ended so far */
 EBB_API bool ebb_probe_failed(const ebb_probe *p);
 
-/* The scopes seen, in order of depth: the order in which they first ended. */
+/* The observed scopes are the layers of the probe, in the order in which they first ended.  This
+ * order counts as their order of depth: the first layer is the nearest to the input. */
 typedef struct ebb_layer {
-	const char *path; /* "resnet.layer1.0"; lives as long as the probe */
-	bool container; /* a watched scope ends inside it; not in depth fits, verdicts and tables */
+	const char *path; /* "resnet.layer1.0"; valid as long as the probe */
+	bool container;   /* an observed scope ends inside it; not in fits, verdicts and tables */
 } ebb_layer;
 EBB_API int ebb_probe_layers(const ebb_probe *p);
 EBB_API ebb_layer ebb_probe_layer(const ebb_probe *p, int layer); /* {NULL} if there is none */
 
-/* The parameters whose gradients were seen, in the order in which they first came.  With .scopes
- * given: those first used inside a watched scope. */
+/* The parameters whose gradients were observed, in the order of their first gradient.  With .scopes
+ * given: only those whose first use was inside an observed scope. */
 typedef struct ebb_probed_param {
-	const char *name; /* ebb_name of the persistent tensor */
-	int layer;        /* the innermost watched scope of its first use; -1: outside of all */
+	const char *name; /* ebb_name of the parameter */
+	int layer;        /* the innermost observed scope of its first use; -1: outside of all */
 } ebb_probed_param;
 EBB_API int ebb_probe_params(const ebb_probe *p);
 EBB_API ebb_probed_param ebb_probe_param(const ebb_probe *p, int param);
 
-/* Rows: one per sampled step and layer.  A scope that ran several times in a step (a loop, shared
- * weights), or that several sweeps passed, has the statistics of all of it together.  False if
- * there is no such row. */
+/* Rows: one per sampled step and layer, or per sampled step and parameter.  If a scope ran several
+ * times in a step (a loop, shared weights), or several backward passes reached it, its row has the
+ * statistics of all these values together.  False if there is no such row. */
 typedef struct ebb_layer_row {
 	ebb_stats activation; /* of the scope's result; count 0 if it had none */
-	ebb_stats gradient;   /* of the loss with respect to it; count 0 if no sweep came by */
+	ebb_stats gradient;   /* of the loss with respect to it; count 0 without a backward pass */
 } ebb_layer_row;
 typedef struct ebb_param_row {
 	ebb_stats weight; /* before the update */
@@ -140,29 +146,30 @@ EBB_API int64_t ebb_probe_sample_step(const ebb_probe *p, int sample); /* -1 if 
 EBB_API bool ebb_probe_layer_row(const ebb_probe *p, int sample, int layer, ebb_layer_row *row);
 EBB_API bool ebb_probe_param_row(const ebb_probe *p, int sample, int param, ebb_param_row *row);
 
-/* One layer over the samples of steps [from, to): medians over the samples where the value is a
- * number, so that one wild step does not bend them; NaN where there is none. */
+/* One layer, summarised over the samples of steps [from, to).  Each member is the median over the
+ * samples in which the quantity is not NaN, so that one outlier does not distort it; NaN if there
+ * is no such sample. */
 typedef struct ebb_layer_summary {
 	const char *path;
 	int samples;
 	double mean, std, zeros, saturated;                  /* of the activation */
 	double grad_l2, grad_mean_abs, grad_max, grad_zeros; /* with respect to the activation */
-	/* Of all parameters used inside, as one long vector. */
+	/* of the gradients of all parameters used inside the layer, concatenated to one vector */
 	double param_grad_l2, param_grad_mean_abs, param_grad_max, param_grad_zeros;
 	double update_ratio;
 	int64_t nan; /* in activations and gradients, summed over the samples */
 } ebb_layer_summary;
-/* to 0: to the end.  False if there is no such layer or no memory. */
+/* to 0: up to the last sample.  False if there is no such layer or no memory. */
 EBB_API bool ebb_probe_summary(
 	const ebb_probe *p, int layer, int64_t from, int64_t to, ebb_layer_summary *s);
 
 /* ---- Decay and verdict (verdict.c) ----------------------------------------------------------- */
 
 /* How the gradient's norm changes with depth: the least-squares line through log norm[k] against k,
- * k = 0 the layer nearest the input.  factor = exp(-slope): what the norm is multiplied by when the
- * gradient flows back through one layer, below 1 when it fades.  Norms that are 0 (underflow), NaN
- * or infinite have no logarithm: they are left out of the fit and counted.  With fewer than two
- * left, factor, end_to_end and r2 are NaN. */
+ * k = 0 the layer nearest the input.  factor = exp(-slope): the norm is multiplied by it when the
+ * gradient flows back through one layer; below 1 the gradient vanishes with depth.  Norms that are
+ * 0 (underflow), NaN or infinite have no logarithm: they are left out of the fit and counted.  With
+ * fewer than two norms left, factor, end_to_end and r2 are NaN. */
 typedef struct ebb_decay {
 	double factor;
 	double end_to_end; /* factor^(n-1): from the last layer to the first, as fitted */
@@ -183,7 +190,7 @@ typedef enum ebb_verdict_kind {
 } ebb_verdict_kind;
 EBB_API const char *ebb_verdict_name(ebb_verdict_kind kind); /* "vanishing", "dead units" */
 
-/* Zero means the default. */
+/* A limit of 0 means the default. */
 typedef struct ebb_verdict_limits {
 	double vanishing; /* end_to_end below this, default 1e-3; or any gradient exactly 0 */
 	double exploding; /* end_to_end above this, default 1e3 */
@@ -191,31 +198,34 @@ typedef struct ebb_verdict_limits {
 	double saturated; /* a layer with a larger share saturated is saturated, default 0.5 */
 } ebb_verdict_limits;
 
-/* The first that holds of: not finite, vanishing, exploding, dead units (in at least one layer),
- * saturated (at least one layer), healthy. The sentence gives its numbers, and names dead or
- * saturated layers in any case. */
+/* kind is the first that applies of: not finite, vanishing, exploding, dead units (in at least one
+ * layer), saturated (at least one layer), healthy.  sentence states the kind with its numbers; for
+ * every kind, it also gives the number of dead and of saturated layers, if there are any. */
 typedef struct ebb_verdict {
 	ebb_verdict_kind kind;
 	ebb_decay decay; /* of grad_l2 */
 	int dead_layers, saturated_layers;
 	char sentence[300];
 } ebb_verdict;
-/* Of n layers in order of depth.  limits NULL: the defaults.  False if n < 1 or layers is NULL. */
+/* The verdict on n layers in order of depth.  limits NULL: the defaults.  False if n < 1 or layers
+ * is NULL. */
 EBB_API bool ebb_judge(
 	int n, const ebb_layer_summary *layers, const ebb_verdict_limits *limits, ebb_verdict *v);
-/* Of the probe's layers (containers left out) over the samples of steps [from, to); to 0: to the
- * end.  False if nothing was sampled there, or there is no memory. */
+/* The verdict on the probe's layers, without containers, over the samples of steps [from, to); to
+ * 0: up to the last sample.  False if no step in this range was sampled, or there is no memory. */
 EBB_API bool ebb_probe_verdict(const ebb_probe *p, int64_t from, int64_t to,
 	const ebb_verdict_limits *limits, ebb_verdict *v);
 
 /* ---- Tables and CSV (table.c) ---------------------------------------------------------------- */
 
-/* One line per layer: the summary over the samples of steps [.from, .to).  .colour: ANSI
- * colours; .bars: a bar of log gradient norm per line; .ascii: no characters beyond ASCII. 
- * .width: at most so many columns, such as a terminal's, by shorter bars, fewer quantities, and
- * names without their beginnings; the norm of the activation's gradient and eight columns of a
- * name stay.  A last line says so where a sampled gradient was 0 throughout on a tape that
- * flushes its type.  False and .error if nothing was sampled there, or there is no memory. */
+/* One line per layer: the summary over the samples of steps [.from, .to).  .colour: ANSI colours;
+ * .bars: a bar of log gradient norm per line; .ascii: no characters beyond ASCII.  .width: the
+ * largest number of columns of a line, such as a terminal's.  To fit, the table shortens bars,
+ * leaves out quantities and cuts off the beginnings of names; the norm of the activation's gradient
+ * and eight columns of a name always stay.  If all elements of a sampled gradient were 0, and the
+ * tape flushes subnormal numbers of the gradient's type to zero, the last line of the table says
+ * that the gradient may have been flushed.  False with an error in .error if no step in [.from,
+ * .to) was sampled, or there is no memory. */
 typedef struct ebb_probe_table_args {
 	const ebb_probe *probe;
 	ebb_text *text;
@@ -227,10 +237,10 @@ typedef struct ebb_probe_table_args {
 } ebb_probe_table_args;
 EBB_API bool ebb_probe_table(const ebb_probe_table_args *a);
 
-/* RFC 4180, with CRLF and a header line unless .no_header; numbers with a point and no grouping in
- * any locale, NaN as nan.  One line per sample, layer or parameter, and quantity (activation,
- * gradient; weight, gradient).  .network fills the first column, so that several probes go into one
- * file.  False and .error if there is no memory. */
+/* CSV as in RFC 4180, with CRLF and a header line unless .no_header; numbers have a decimal point
+ * and no grouping in any locale, NaN is nan.  One line per sample, layer or parameter, and quantity
+ * (activation, gradient; weight, gradient).  .network fills the first column, so that the lines of
+ * several probes can stand in one file.  False with an error in .error if there is no memory. */
 typedef struct ebb_probe_csv_args {
 	const ebb_probe *probe;
 	ebb_text *text;
@@ -243,14 +253,14 @@ EBB_API bool ebb_probe_csv(const ebb_probe_csv_args *a);
 
 /* ---- Profiles (profile.c) -------------------------------------------------------------------- */
 
-/* Where the time of a run goes: every call of an op on t from here on, with its time,
- * floating-point operations and bytes, forward and backward apart (a checkpoint's second run
- * counts as backward). The time of a call is its own: calls that it makes itself count for
- * themselves. Calls are remembered one by one until the reset.  NULL if there is no memory or t
- * has no room for another observer. */
+/* Profiles a run: records the time, floating-point operations and bytes of every call of an op on t
+ * from ebb_profile_new on, forward and backward separately.  The recomputation of a checkpoint
+ * counts as backward.  If an op calls other ops, these are recorded as calls of their own, and the
+ * time of the outer call does not include theirs.  The profile keeps every call until
+ * ebb_profile_reset.  NULL if there is no memory, or t has its largest number of observers. */
 typedef struct ebb_profile ebb_profile;
 EBB_API ebb_profile *ebb_profile_new(ebb_tape *t);
-EBB_API void ebb_profile_free(ebb_profile *p); /* before the tape */
+EBB_API void ebb_profile_free(ebb_profile *p); /* call it before the tape is freed */
 EBB_API void ebb_profile_reset(ebb_profile *p);
 
 typedef struct ebb_profile_cost {
@@ -261,15 +271,16 @@ typedef struct ebb_profile_row {
 	const char *name;
 	ebb_profile_cost forward, backward;
 } ebb_profile_row;
-/* An op's backward are the calls that its gradient is made of. */
+/* With EBB_BY_OP, the member backward of a row has the calls of all ops that compute the gradient
+ * of the row's op. */
 typedef enum ebb_profile_by { EBB_BY_OP, EBB_BY_SCOPE, EBB_BY_SITE } ebb_profile_by;
-/* The rows in order of time, at most max of them; returns how many there are.  0 for a NULL p, or
- * if some calls could not be remembered (no memory). */
+/* Writes at most max rows, the largest time first, and returns how many rows there are in all.  0
+ * for a NULL p, or if some calls could not be recorded for lack of memory. */
 EBB_API int64_t ebb_profile_rows(
 	const ebb_profile *p, ebb_profile_by by, int64_t max, ebb_profile_row *rows);
-/* The same as a table, appended. */
+/* Appends the rows as a table. */
 EBB_API bool ebb_profile_table(const ebb_profile *p, ebb_profile_by by, ebb_text *text);
-/* Every call as a Chrome trace (JSON, for chrome://tracing and Perfetto), appended: thread 1 is
+/* Appends every call as a Chrome trace (JSON, for chrome://tracing and Perfetto): thread 1 is
  * forward, 2 backward. */
 EBB_API bool ebb_profile_trace(const ebb_profile *p, ebb_text *text);
 
@@ -278,13 +289,13 @@ EBB_API bool ebb_profile_trace(const ebb_profile *p, ebb_text *text);
 /* A curve; points that are not finite, or not positive on a log axis, break the line.  Text is
  * UTF-8. */
 typedef struct ebb_series {
-	const char *label; /* NULL: none; a second line after \n is set smaller */
+	const char *label; /* NULL: none; a second line, after \n, is drawn smaller */
 	int64_t n;
 	const double *x; /* NULL: 0, 1, ..., n-1 */
 	const double *y;
-	int colour;  /* 1 to 8 of the palette; 0: by position */
+	int colour;  /* 1 to 8 of the palette; 0: by the curve's number in the panel */
 	bool points; /* a marker at each point */
-	bool faint;  /* thin, pale, without label: to stand behind another */
+	bool faint;  /* thin, pale, without label: for the background */
 } ebb_series;
 
 typedef enum ebb_legend {
@@ -296,7 +307,7 @@ typedef enum ebb_legend {
 typedef struct ebb_panel {
 	const char *title, *x_label, *y_label;
 	bool x_log, y_log;
-	double x_range[2], y_range[2]; /* both 0: from the data; {24, 1} runs backwards */
+	double x_range[2], y_range[2]; /* both 0: from the data; {24, 1} is a decreasing axis */
 	int n;
 	const ebb_series *series;
 	ebb_legend legend;
@@ -312,19 +323,20 @@ typedef struct ebb_figure {
 	int columns;
 	int n;
 	const ebb_panel *panels;
-	bool dark; /* light on dark */
+	bool dark; /* light lines on a dark background */
 } ebb_figure;
-/* Whether this build can draw; without Cairo the two functions below fail with EBB_BAD_STATE and
- * say so. */
+/* Whether this build can draw.  In a build without Cairo it returns false, and ebb_figure_save and
+ * ebb_figure_svg fail with EBB_BAD_STATE. */
 EBB_API bool ebb_can_plot(void);
-/* Writes path as .png, .svg or .pdf says, as ebb_text_save does.  EBB_INVALID for another
- * ending, no panel, or sizes outside 100 to 10000. */
+/* Writes the figure to path, in the format of path's ending (.png, .svg or .pdf); a failed write
+ * leaves the former file, as ebb_text_save does.  EBB_INVALID for another ending, no panel, or
+ * sizes outside 100 to 10000. */
 EBB_API bool ebb_figure_save(const ebb_figure *f, const char *path, ebb_error *e);
-/* The SVG document, appended. */
+/* Appends the figure as an SVG document. */
 EBB_API bool ebb_figure_svg(const ebb_figure *f, ebb_text *text, ebb_error *e);
-/* Frees the fonts that Cairo and Fontconfig keep until the process ends: for a program at its end
- * that wants nothing left for a leak checker to find.  Not while anybody else in the process uses
- * either. */
+/* Frees the fonts that Cairo and Fontconfig cache until the process ends, so that a leak checker
+ * does not report them.  Call it at the end of a program, while no other code of the process uses
+ * either library. */
 EBB_API void ebb_figures_end(void);
 
 /* ---- The report (report.c) ------------------------------------------------------------------- */
@@ -335,13 +347,13 @@ typedef struct ebb_report_network {
 	const ebb_probe *probe;
 	int64_t from, to; /* the steps that the table and the verdict summarise; 0, 0: all */
 	const ebb_verdict_limits *limits; /* NULL: the defaults */
-	int64_t losses;                   /* of every step; may be 0 */
+	int64_t losses;                   /* the length of loss, one value per step; may be 0 */
 	const double *loss;
 } ebb_report_network;
 
 typedef struct ebb_report_figure {
 	const ebb_figure *figure; /* drawn twice, for light and for dark pages */
-	const char *caption;      /* also what a screen reader says */
+	const char *caption;      /* also the text for screen readers */
 } ebb_report_figure;
 
 typedef struct ebb_report_option {
@@ -361,9 +373,9 @@ typedef struct ebb_report {
 	const ebb_report_option *option;
 	const char *footer;
 } ebb_report;
-/* One HTML page with everything inside it: no scripts, nothing to fetch.  It follows the reader's
- * light or dark setting.  A build without Cairo leaves the figures out and says so in their
- * place.  EBB_INVALID if there is no title or a network has no name or probe. */
+/* Appends one self-contained HTML page: no scripts, no external files.  The page follows the
+ * browser's light or dark setting.  A build without Cairo prints a remark in place of each figure.
+ * EBB_INVALID if there is no title or a network has no name or probe. */
 EBB_API bool ebb_report_html(const ebb_report *r, ebb_text *text, ebb_error *e);
 
 /* ---- The macros ------------------------------------------------------------------------------ */

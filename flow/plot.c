@@ -6,7 +6,7 @@
 
 enum { PALETTE = 8 };
 
-/* Okabe & Ito's colours, darkened on white and lightened on black to keep their contrast. */
+/* Okabe & Ito's colours, darkened for a white and lightened for a black background. */
 static const unsigned light[PALETTE] = {
 	0x0072B2, 0xD55E00, 0x009E73, 0xB8508F, 0xBF7F00, 0x3A97D3, 0x4D4D4D, 0x8F8400};
 static const unsigned dark[PALETTE] = {
@@ -74,7 +74,7 @@ typedef struct frame {
 	bool has_faint;
 } frame;
 
-/* Of a tick. */
+/* The pixel position of an axis coordinate. */
 static double tick_x(const frame *f, double at)
 {
 	return f->x + f->width * ebb_axis_place(&f->ax, at);
@@ -85,7 +85,7 @@ static double tick_y(const frame *f, double at)
 	return f->y + f->height * (1 - ebb_axis_place(&f->ay, at));
 }
 
-/* Of a value. */
+/* The pixel position of a value. */
 static double px(const frame *f, double v)
 {
 	return tick_x(f, ebb_axis_of(&f->ax, v));
@@ -132,7 +132,7 @@ static void fit_axes(frame *f)
 	bool fixed_y = p->y_range[0] != 0 || p->y_range[1] != 0;
 
 	data_range(p, x, y);
-	/* Curves reach from edge to edge: the x axis ends where the data do. */
+	/* A linear x axis ends where the data end, so that curves reach from edge to edge. */
 	bool edges = !p->x_log && x[1] > x[0];
 	ebb_axis_fit(&f->ax, p->x_log, fixed_x ? p->x_range[0] : x[0],
 		fixed_x ? p->x_range[1] : x[1], fixed_x || edges, (int)(f->width / 75));
@@ -140,8 +140,8 @@ static void fit_axes(frame *f)
 		fixed_y ? p->y_range[1] : y[1], fixed_y, (int)(f->height / 42));
 }
 
-/* "10" with a raised exponent, or the plain label; returns its width, and draws it unless
- * measuring. */
+/* Returns the width of a tick's label ("10" with a raised exponent, or plain text), and draws it if
+ * draw. */
 static double tick_label(
 	ebb_canvas *c, const ebb_axis *a, double at, double x, double y, double align, bool draw)
 {
@@ -198,12 +198,12 @@ static void draw_axes(ebb_canvas *c, const frame *f)
 	for (int i = 0; i < f->ax.n; i++) {
 		double x = tick_x(f, f->ax.tick[i]);
 		double half = tick_label(c, &f->ax, f->ax.tick[i], 0, 0, 0, false) / 2;
-		bool room = true;
+		bool fits = true;
 		source(c, c->muted, 0.9);
 		stroke_line(c, x, bottom, x, bottom + 5);
 		for (int k = 0; k < labels; k++)
-			room = room && (x + half + 8 < from[k] || x - half - 8 > to[k]);
-		if (!room)
+			fits = fits && (x + half + 8 < from[k] || x - half - 8 > to[k]);
+		if (!fits)
 			continue;
 		tick_label(c, &f->ax, f->ax.tick[i], x, bottom + 20, 0.5, true);
 		from[labels] = x - half;
@@ -238,7 +238,7 @@ static void trace(ebb_canvas *c, const frame *f, const ebb_series *s)
 		double x = px(f, u), y = py(f, v);
 		if (!pen_down) {
 			cairo_move_to(c->cr, x, y);
-			cairo_line_to(c->cr, x, y); /* a lone point is a dot */
+			cairo_line_to(c->cr, x, y); /* a single point is drawn as a dot */
 		} else if (fabs(x - last_x) >= 0.2 || fabs(y - last_y) >= 0.2 || i == s->n - 1) {
 			cairo_line_to(c->cr, x, y);
 		} else {
@@ -257,7 +257,7 @@ static void draw_curve(ebb_canvas *c, const frame *f, int k)
 
 	cairo_set_line_cap(c->cr, CAIRO_LINE_CAP_ROUND);
 	cairo_set_line_join(c->cr, CAIRO_LINE_JOIN_ROUND);
-	if (!s->faint && !f->has_faint) { /* paper around it, so that crossings stay legible */
+	if (!s->faint && !f->has_faint) { /* an outline separates crossings */
 		trace(c, f, s);
 		source(c, c->paper, 0.85);
 		cairo_set_line_width(c->cr, 5);
@@ -286,7 +286,7 @@ static bool is_labelled(const ebb_series *s)
 	return s->label && *s->label && !s->faint;
 }
 
-/* Where a curve ends to the right; false if none of it can be drawn. */
+/* The rightmost point of a curve; false if no point can be drawn. */
 static bool curve_end(const frame *f, const ebb_series *s, double *x, double *y)
 {
 	*x = -INFINITY;
@@ -298,7 +298,7 @@ static bool curve_end(const frame *f, const ebb_series *s, double *x, double *y)
 	return isfinite(*x);
 }
 
-/* The label's first line in a buffer, and what follows it (or NULL). */
+/* Copies the label's first line to buffer; returns the second line, or NULL. */
 static const char *first_line(const char *label, char *buffer, size_t size)
 {
 	const char *end = strchr(label, '\n');
@@ -312,8 +312,8 @@ typedef struct end_label {
 	double end_x, end_y, y;
 } end_label;
 
-/* Sorted from the top, at least a label's height apart, as near their curves' ends as that
- * allows, within [top,bottom]. */
+/* Sorts the labels from top to bottom and moves them at least apart from each other, within
+ * [top,bottom], as near to their curves' ends as possible. */
 static void push_apart(end_label *l, int n, double apart, double top, double bottom)
 {
 	for (int i = 1; i < n; i++)
@@ -324,7 +324,7 @@ static void push_apart(end_label *l, int n, double apart, double top, double bot
 		}
 	for (int i = 0; i < n; i++)
 		l[i].y = l[i].end_y;
-	for (int pass = 0; pass < 200; pass++) { /* neighbours that touch give way by halves */
+	for (int pass = 0; pass < 200; pass++) { /* overlaps are halved between both */
 		for (int i = 1; i < n; i++) {
 			double overlap = l[i - 1].y + apart - l[i].y;
 			if (overlap > 0) {
@@ -363,7 +363,7 @@ static bool draw_end_labels(ebb_canvas *c, const frame *f)
 			first_line(f->p->series[l[i].series].label, first, sizeof first);
 		ebb_rgb colour = colour_of(c, f->p, l[i].series);
 		double x = f->x + f->width + 12;
-		if (fabs(l[i].y - l[i].end_y) > 3) { /* a leader from the curve to its label */
+		if (fabs(l[i].y - l[i].end_y) > 3) { /* a line from the curve's end to its label */
 			source(c, colour, 0.7);
 			cairo_set_line_width(c->cr, 1);
 			cairo_move_to(c->cr, l[i].end_x + 5, l[i].end_y);
@@ -380,7 +380,7 @@ static bool draw_end_labels(ebb_canvas *c, const frame *f)
 	return true;
 }
 
-/* The room that the labels take; 0 without any. */
+/* The width of the widest label at a curve's end; 0 without labels. */
 static double labels_width(ebb_canvas *c, const ebb_panel *p)
 {
 	double widest = 0;
@@ -397,7 +397,7 @@ static double labels_width(ebb_canvas *c, const ebb_panel *p)
 }
 
 /* How many points of the curves lie in a rectangle. */
-static int64_t crowd(const frame *f, double x, double y, double width, double height)
+static int64_t count_points(const frame *f, double x, double y, double width, double height)
 {
 	int64_t n = 0;
 
@@ -423,10 +423,10 @@ static void draw_legend_box(ebb_canvas *c, const frame *f)
 	double width = labels_width(c, f->p) + 52, height = rows * END_LINE + 12;
 	double x = 0, y = 0;
 	int64_t fewest = INT64_MAX;
-	for (int place = 0; place < 25; place++) { /* from the upper right */
+	for (int place = 0; place < 25; place++) { /* starting at the upper right */
 		double cx = f->x + 10 + (4 - place % 5) / 4.0 * (f->width - width - 20);
 		double cy = f->y + 10 + place / 5 / 4.0 * (f->height - height - 20);
-		int64_t points = crowd(f, cx, cy, width, height);
+		int64_t points = count_points(f, cx, cy, width, height);
 		if (points < fewest) {
 			fewest = points;
 			x = cx;
@@ -475,7 +475,7 @@ bool ebb_panel_draw(
 	f.x = x + left + 12;
 	f.width = width - right - left - 12;
 	if (f.width < 20 || f.height < 20)
-		return true; /* no room for anything that could be read */
+		return true; /* too small for legible text */
 
 	if (p->title)
 		ebb_canvas_text(c, x, y + TITLE_SIZE, 0, TITLE_SIZE, true, c->ink, p->title);

@@ -1,8 +1,10 @@
 /*
- * probe.c - an observer that keeps statistics per step of what passes.
+ * probe.c - an observer that keeps the statistics of activations, gradients and parameters per
+ * step.
  *
- * A scope's result is looked at when the scope ends; the node that computed it is noted, and when a
- * sweep completes that node's gradient, it is the gradient of the scope's result.
+ * When a scope ends, the probe takes the statistics of the scope's result, and notes the node that
+ * computed the result.  When a backward pass has completed the gradient of that node, this is the
+ * gradient of the scope's result.
  */
 #include "tensor/host.h"
 #include "flow/internal.h"
@@ -52,7 +54,8 @@ static void fail(ebb_probe *p)
 
 /* ---- Samples ---- */
 
-/* Forgets every second sample: those whose step the doubled interval does not meet. */
+/* Doubles the interval, and drops the samples whose step is not a multiple of it: every second
+ * one. */
 static void thin(ebb_probe *p)
 {
 	int kept = 0;
@@ -71,7 +74,8 @@ static void thin(ebb_probe *p)
 	p->samples = kept;
 }
 
-/* Room for one more sample, in each array by itself: growing may stop half-way. */
+/* Reserves memory for one more sample.  Each array has its own capacity, because growing may fail
+ * for some of them. */
 static bool room_for_sample(ebb_probe *p)
 {
 	int64_t n = p->samples + 1;
@@ -86,8 +90,8 @@ static bool room_for_sample(ebb_probe *p)
 	return ok;
 }
 
-/* The current step's sample, begun at the first thing seen in it.  -1 if this step is not (or no
- * longer) sampled. */
+/* The number of the current step's sample, which is created at the first observation in the step.
+ * -1 if the step is not sampled, or no longer. */
 static int current_sample(ebb_probe *p)
 {
 	if (p->open)
@@ -152,7 +156,7 @@ static int add_layer(ebb_probe *p, const char *path)
 	return p->layers++;
 }
 
-/* The innermost watched layer around path: its own, or the longest that it lies inside. */
+/* The innermost observed layer that path is equal to or inside of; -1 if there is none. */
 static int layer_around(const ebb_probe *p, const char *path)
 {
 	int best = -1;
@@ -201,7 +205,7 @@ static int add_param(ebb_probe *p, const ebb_tensor *persistent, int layer)
 	return p->params++;
 }
 
-/* ---- What the observer sees ---- */
+/* ---- Observer callbacks ---- */
 
 static void forget_after(ebb_probe *p, int64_t node)
 {
@@ -209,7 +213,8 @@ static void forget_after(ebb_probe *p, int64_t node)
 		p->pendings--;
 }
 
-/* A node of this number is new: what was noted under it, or after it, was reset or rewound. */
+/* The node's number was just assigned: notes of this number or a larger one belong to nodes that
+ * have been reset or rewound. */
 static void on_recorded(void *ctx, const ebb_node *node)
 {
 	ebb_probe *p = ctx;
@@ -218,7 +223,7 @@ static void on_recorded(void *ctx, const ebb_node *node)
 		forget_after(p, ebb_node_index(node));
 }
 
-/* Kept in ascending order of nodes, as they mostly come. */
+/* Inserts in ascending order of nodes; they usually arrive in this order. */
 static bool note(ebb_probe *p, int64_t node, int part, int layer)
 {
 	if (!ebb_grow(&p->pending, &p->pending_capacity, p->pendings + 1, sizeof *p->pending))
@@ -230,7 +235,7 @@ static bool note(ebb_probe *p, int64_t node, int part, int layer)
 	return true;
 }
 
-/* By the op that computed the value, unless the user said bounds. */
+/* The user's bounds, or else those of the op that computed the value. */
 static void saturation_bounds(
 	const ebb_probe *p, const ebb_node *node, int part, double *below, double *above)
 {
@@ -334,7 +339,8 @@ static bool may_be_flushed(const ebb_tape *t, ebb_dtype dtype)
 	return flush == EBB_FLUSH_ALWAYS || (flush == EBB_FLUSH_F32 && dtype == EBB_F32);
 }
 
-/* The gradient that belongs to a result noted: g of the whole node, or of a part of it. */
+/* Adds the gradient of a noted result to its layer's row.  g is the gradient of the whole node; for
+ * a part of a fused op, the part's gradient is computed from g. */
 static bool add_gradient(ebb_probe *p, const struct pending *of, const ebb_node *node,
 	const ebb_tensor *g, const ebb_kernel_stats *whole)
 {
@@ -380,15 +386,16 @@ static void on_gradient(void *ctx, const ebb_node *node, const ebb_tensor *g)
 		param_gradient(p, node, persistent, &sums);
 }
 
-/* In the steps between, nothing is computed for it. */
+/* Between sampled steps the tape computes nothing for this observer. */
 static bool on_asked(void *ctx)
 {
 	return ((const ebb_probe *)ctx)->watching;
 }
 
-/* ---- Beginning, stepping, ending ---- */
+/* ---- Creating, stepping, freeing ---- */
 
-/* How far the parameter moved since its snapshot, which the differences take the place of. */
+/* Computes the norm of the parameter's change since its snapshot.  Overwrites the snapshot with the
+ * differences. */
 static bool compare(struct probe_param *q, struct param_sums *row)
 {
 	int64_t n = ebb_count(q->persistent);
@@ -472,7 +479,7 @@ ebb_probe *(ebb_probe_new)(const ebb_probe_args *a)
 		ebb_error_set(a->error, memory ? EBB_NO_MEMORY : EBB_BAD_STATE, a->site,
 			"probe_new: %s",
 			memory ? "no memory for the scopes' pattern"
-			       : "the tape has no room for another observer");
+			       : "the tape has its largest number of observers");
 		ebb_free(p->scopes, p->scopes_size);
 		ebb_free(p, sizeof *p);
 		return NULL;

@@ -1,4 +1,5 @@
-/* profile.c - where the time goes: calls by op, scope and line, and a trace of all of them. */
+/* profile.c - a profile of a run: the time of all calls by op, scope and line, and a trace of the
+ * calls. */
 #include "tensor/host.h"
 #include "flow/internal.h"
 
@@ -10,7 +11,7 @@ typedef struct call {
 	const char *op, *site, *gradient_of;
 	const ebb_scope *scope;
 	int64_t start, nanoseconds;
-	int64_t own; /* of them, outside the calls that it made itself */
+	int64_t own; /* nanoseconds without those of the calls that it made */
 	double flops, bytes;
 } call;
 
@@ -19,7 +20,7 @@ struct ebb_profile {
 	ebb_observer observer;
 	call *calls;
 	int64_t n, capacity;
-	bool full; /* a call was lost */
+	bool full; /* a call could not be recorded */
 };
 
 static void on_ran(void *ctx, const ebb_run *r)
@@ -31,7 +32,7 @@ static void on_ran(void *ctx, const ebb_run *r)
 		p->full = true;
 		return;
 	}
-	/* Calls are told when they end: those that it made itself come right before it. */
+	/* A call is reported when it ends, so the calls that it made directly precede it. */
 	for (int64_t i = p->n - 1; i >= 0 && p->calls[i].start >= r->start; i--)
 		own -= p->calls[i].own;
 	p->calls[p->n++] = (call){r->op, r->site, r->gradient_of, r->scope, r->start,
@@ -108,7 +109,8 @@ static int by_time(const void *a, const void *b)
 	               : -1;
 }
 
-/* All rows in order of time, to be freed with rows_size; NULL if there are none or no memory. */
+/* All rows, the largest time first, to be freed with free_rows; NULL if there are none or no
+ * memory. */
 static ebb_profile_row *make_rows(const ebb_profile *p, ebb_profile_by by, int64_t *n)
 {
 	keyed *k;
@@ -224,7 +226,7 @@ bool ebb_profile_table(const ebb_profile *p, ebb_profile_by by, ebb_text *text)
 
 /* ---- The trace ---- */
 
-/* A JSON string's inside. */
+/* Appends s escaped as the content of a JSON string. */
 static void add_escaped(ebb_text *text, const char *s)
 {
 	for (; *s; s++) {

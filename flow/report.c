@@ -1,4 +1,4 @@
-/* report.c - one HTML page that holds everything: story, verdicts, figures, tables, options. */
+/* report.c - one self-contained HTML page: story, verdicts, figures, tables, options. */
 #include "flow/internal.h"
 
 #include <math.h>
@@ -67,7 +67,7 @@ static void pretty(ebb_text *t, double x)
 
 /* ---- Cards ---- */
 
-/* The range of all losses, so that the cards can be compared. */
+/* The common range of all networks' losses, so that the cards' curves can be compared. */
 static void loss_range(const ebb_report *r, double *lo, double *hi)
 {
 	*lo = INFINITY;
@@ -80,7 +80,7 @@ static void loss_range(const ebb_report *r, double *lo, double *hi)
 			}
 }
 
-/* The loss as a line without axes, thinned to what such a small picture can show. */
+/* The loss as a small curve without axes, of at most POINTS points. */
 static void loss_line(ebb_text *t, int64_t n, const double *y, double lo, double hi)
 {
 	enum { POINTS = 120, WIDTH = 240, HEIGHT = 40 };
@@ -116,9 +116,9 @@ static void loss_line(ebb_text *t, int64_t n, const double *y, double lo, double
 	}
 	ebb_text_add(t, "\"/></svg>\n<p>loss of a batch: ");
 	pretty(t, first);
-	ebb_text_add(t, " at first, ");
+	ebb_text_add(t, " at the start, ");
 	pretty(t, last);
-	ebb_text_add(t, " at last</p>\n");
+	ebb_text_add(t, " at the end</p>\n");
 }
 
 static const char *mood(ebb_verdict_kind kind)
@@ -179,7 +179,7 @@ static bool data_uri(ebb_text *t, const ebb_figure *figure, bool dark, ebb_error
 static bool figure(ebb_text *t, const ebb_report_figure *f, ebb_error *e)
 {
 	if (!ebb_can_plot()) {
-		element(t, "<p class=\"note\">Figure left out, since this build cannot draw: ",
+		element(t, "<p class=\"note\">Figure left out, because this build cannot draw: ",
 			f->caption, "</p>\n");
 		return true;
 	}
@@ -344,8 +344,9 @@ bool ebb_report_html(const ebb_report *r, ebb_text *text, ebb_error *e)
 			"steps. "
 			"Gradients are of the loss; the bar behind a norm is on a logarithmic "
 			"scale. "
-			"Update/weight is how far an optimizer step moves the layer's parameters, "
-			"relative to their norm.</p>\n");
+			"Update/weight is the norm of an optimizer step's change of the layer's "
+			"parameters, "
+			"divided by their norm.</p>\n");
 	for (int i = 0; ok && i < r->networks; i++)
 		ok = table(text, &r->network[i], e);
 	if (r->options) {

@@ -1,4 +1,4 @@
-/* rows.c - reading a probe: rows, and medians over them. */
+/* rows.c - reading a probe: its rows, and summaries (medians over rows). */
 #include "flow/internal.h"
 
 #include <math.h>
@@ -82,7 +82,7 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Of the numbers among v[0..n-1], which it sorts to the front. */
+/* The median of v[0..n-1] without NaNs.  Reorders v. */
 static double median(double *v, int n)
 {
 	int used = 0;
@@ -96,7 +96,7 @@ static double median(double *v, int n)
 	return used % 2 ? v[used / 2] : v[used / 2 - 1] / 2 + v[used / 2] / 2;
 }
 
-/* The parameters used inside layer, taken together as one long vector, in one sample. */
+/* The sums over all parameters used inside layer, concatenated to one vector, in one sample. */
 static struct param_sums params_inside(const ebb_probe *p, int sample, int layer)
 {
 	struct param_sums all = {0};

@@ -1,4 +1,4 @@
-/* stats.c - statistics of a tensor, and of several together. */
+/* stats.c - statistics of one tensor, or of several as if concatenated. */
 #include "tensor/host.h"
 #include "flow/internal.h"
 #include "kernels/float_state.h"
@@ -43,7 +43,8 @@ void ebb_sums_add(ebb_kernel_stats *into, const ebb_kernel_stats *more)
 	double a = (double)(into->n - into->nan), b = (double)(more->n - more->nan);
 	bool had = a > 0, has = b > 0;
 	if (has) {
-		/* The deviations from the means of the two, and of these means from the whole's. */
+		/* The squared deviations of both parts from their own means, plus those of these
+		 * means from the common mean. */
 		double apart = had ? more->sum / b - into->sum / a : 0;
 		into->deviation = hypot(hypot(into->deviation, more->deviation),
 			apart * sqrt(a) * sqrt(b / (a + b)));

@@ -1,4 +1,4 @@
-/* table.c - a probe as a table for the terminal, and as CSV. */
+/* table.c - prints a probe as a table for the terminal, and as CSV. */
 #include "flow/internal.h"
 
 #include <math.h>
@@ -29,7 +29,7 @@ static bool no_memory(ebb_error *e, const char *site, const char *what)
 #define PLAIN "\033[0m"
 
 struct column {
-	const char *group, *brief; /* brief: over a single one of its columns */
+	const char *group, *brief; /* brief: the heading if only one column of the group is shown */
 	const char *name;
 	int width;
 };
@@ -47,20 +47,20 @@ static const struct column columns[] = {
 };
 enum { COLUMNS = sizeof columns / sizeof *columns, GRAD_NORM = 4 };
 
-/* What is left out first where there is little room; GRAD_NORM never is. */
+/* The columns in the order in which a narrow table leaves them out; GRAD_NORM always stays. */
 static const int least_telling[] = {7, 5, 3, 1, 0, 8, 6, 2};
 
-/* What of it all is shown. */
+/* Which columns are shown, and how wide names and bars are. */
 enum { LONGEST_BAR = 18, SHORTEST_BAR = 7, SHORTEST_NAME = 8 };
 typedef struct layout {
 	const ebb_probe_table_args *a;
-	int name, bar; /* how wide; bar 0: none */
+	int name, bar; /* widths in columns; bar 0: no bars */
 	bool shown[COLUMNS];
 } layout;
 
 static int width_of(const layout *l)
 {
-	/* The words over the longest bar are longer than it. */
+	/* The heading over the longest bar is 8 columns wider than the bar. */
 	int width = l->name + (l->bar == LONGEST_BAR ? 8 + l->bar : l->bar ? 2 + l->bar : 0);
 
 	for (int i = 0; i < COLUMNS; i++)
@@ -98,7 +98,7 @@ static void code(ebb_text *text, bool colour, const char *escape)
 		ebb_text_add(text, escape);
 }
 
-/* A group's name stands over all of its columns that are shown. */
+/* Prints a group's name over all of its columns that are shown. */
 static void group_headings(const layout *l)
 {
 	for (int i = 0; i < COLUMNS;) {
@@ -142,7 +142,7 @@ static void heading(const layout *l)
 	ebb_text_add(text, "\n");
 }
 
-/* A name, or its end: what tells layers apart stands there. */
+/* Prints a name, or its end if it is too long, because names usually differ at the end. */
 static void name(const layout *l, const char *path)
 {
 	int cut = ebb_columns(path) - l->name;
@@ -168,8 +168,8 @@ static void cell(const layout *l, int column, double x)
 	ebb_text_pad(l->a->text, ebb_pretty(number, sizeof number, x), columns[column].width, true);
 }
 
-/* A bar from the smallest norm of the table (one mark) to the largest (the full width), by
- * logarithm. */
+/* Prints a bar on a log scale: one mark for the smallest norm of the table, the full width for the
+ * largest. */
 static void bar(const layout *l, double norm, double lo, double hi)
 {
 	static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};

@@ -1,4 +1,5 @@
-/* text.c - a growing text, and the few ways to write into it that printf has not. */
+/* text.c - a growing string: formatted text, escaping, padding, base64, sparklines, and saving to a
+ * file. */
 #include "tensor/host.h"
 #include "flow/internal.h"
 
@@ -62,14 +63,14 @@ bool ebb_text_printf(ebb_text *text, const char *format, ...)
 	va_end(args);
 	if (!text || text->failed)
 		return false;
-	/* What printf cannot print is not passed over. */
+	/* A format that printf cannot print is a failure. */
 	if (n < 0) {
 		text->failed = true;
 		return false;
 	}
 	if ((size_t)n < sizeof line)
 		return ebb_text_bytes(text, line, (size_t)n);
-	/* Room first, and a NUL behind it; then the text itself. */
+	/* Reserves the length with blanks and a NUL, then formats the text over them. */
 	if (!ebb_text_repeat(text, " ", n))
 		return false;
 	va_start(args, format);
@@ -191,7 +192,7 @@ bool ebb_text_sparkline(ebb_text *text, int64_t n, const double *y, int width)
 	}
 	for (int i = 0; i < width; i++) {
 		double height = hi > lo ? (part[i] - lo) / (hi - lo) : 0;
-		/* hi - lo may be beyond a double. */
+		/* hi - lo may overflow. */
 		height = fmin(fmax(height, 0), 1);
 		ebb_text_add(text, isnan(part[i]) ? " " : bar[(int)lrint(7 * height)]);
 	}

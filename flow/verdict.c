@@ -1,4 +1,4 @@
-/* verdict.c - the decay of the gradient with depth, and what to say about it. */
+/* verdict.c - the fit of the gradient's decay with depth, and the verdict's sentence. */
 #include "tensor/host.h"
 #include "flow/internal.h"
 
@@ -94,7 +94,7 @@ const char *ebb_pretty(char *buffer, size_t size, double x)
 
 double ebb_log_share(double v, double lo, double hi)
 {
-	/* Quotients of doubles may leave their range; logarithms do not. */
+	/* Quotients of v, lo and hi may overflow or underflow; logarithms do not. */
 	return hi > lo ? (log(v) - log(lo)) / (log(hi) - log(lo)) : 1;
 }
 
@@ -129,7 +129,7 @@ static void say_gradient(ebb_verdict *v, int n)
 		return;
 	case EBB_VERDICT_VANISHING:
 		say(v, "vanishing: ");
-		if (!fades) { /* or no line at all: zeros alone say that it vanishes */
+		if (!fades) { /* zeros alone: the fitted line rises, or there is none */
 			say(v, "the gradient is exactly zero in %d of %d %s", d->zeros, n,
 				layers_word(n));
 			return;
@@ -152,7 +152,7 @@ static void say_gradient(ebb_verdict *v, int n)
 	case EBB_VERDICT_SATURATED:
 		say(v, "%s: ", ebb_verdict_name(v->kind));
 		if (d->used < 2)
-			say(v, "one gradient alone tells no decay");
+			say(v, "a single gradient norm shows no decay");
 		else
 			say(v,
 				"the gradient passes %d layers at a factor of %s each, %s-fold %s "
@@ -224,7 +224,7 @@ ebb_finding ebb_find_verdict(const ebb_probe *p, int64_t from, int64_t to,
 
 	if (!s)
 		return bytes ? EBB_NO_MEMORY_TO_LOOK : EBB_NOTHING_SAMPLED;
-	/* A layer that no gradient reaches by design says nothing of decay. */
+	/* Layers that no backward pass reaches are left out of the fit. */
 	for (int i = 0; i < n; i++)
 		if (!isnan(s[i].grad_l2) || s[i].nan)
 			s[with_gradient++] = s[i];

@@ -1,16 +1,16 @@
 /*
  * fuse.c - which steps of a chain run as one op.
  *
- * A rule joins two neighbours into a step that has the same results, gradients and effects to
- * the bit. Nothing else decides what is fused: not the mode of the tape, nor who observes it,
- * who sees the parts of the fused op as results of both steps' scopes.
+ * A rule fuses two adjacent steps into one with bit-identical results, gradients and side effects.
+ * The rules alone decide what is fused: the mode of the tape and its observers have no influence.
+ * An observer sees the parts of a fused op as the results of both steps' scopes.
  */
 #include "nn/internal.h"
 
 typedef struct rule {
 	bool (*first)(const ebb_step *s), (*second)(const ebb_step *s);
 	ebb_step_kind fused;
-	int layer; /* which of the two the fused step has the name and the arguments of */
+	int layer; /* the step (0 or 1) whose name and arguments the fused step takes */
 } rule;
 
 static bool is_bn(const ebb_step *s)
@@ -23,14 +23,15 @@ static bool is_relu(const ebb_step *s)
 	return s->kind == EBB_STEP_FN && s->as.fn == ebb_relu;
 }
 
-/* Positions are those of relu(x), which max x does not have where it is not positive. */
+/* With .index, the steps cannot be fused: the positions of the maxima of relu(x) differ from those
+ * of x where the maximum is not positive. */
 static bool is_maxpool_without_index(const ebb_step *s)
 {
 	return s->kind == EBB_STEP_MAXPOOL && !s->as.pool.index;
 }
 
-/* One op normalises and rectifies; and max(relu(x)) = relu(max(x)), with the same gradient:
- * where the maximum is not positive, none passes. */
+/* ebb_batchnorm_relu computes both steps of the first rule.  For the second, max(relu(x)) =
+ * relu(max(x)) with the same gradient: 0 where the maximum is not positive. */
 static const rule rules[] = {
 	{is_bn, is_relu, EBB_STEP_BN_RELU, 0},
 	{is_relu, is_maxpool_without_index, EBB_STEP_RELU_MAXPOOL, 1},

@@ -1,5 +1,6 @@
 /*
- * init.c - initial values: how large a weight starts decides whether gradients survive depth.
+ * init.c - initial values of parameters.  Their scale decides whether gradients vanish or explode
+ * with depth.
  */
 #include <math.h>
 #include <string.h>
@@ -65,8 +66,7 @@ double ebb_gain(ebb_nonlinearity after, double slope)
 
 /* ---- Orthogonal matrices -------------------------------------------------------------------- */
 
-/* Sixteen sums side by side: independent, so that they vectorise, and always added in the same
- * order. */
+/* Sixteen independent partial sums, so that the loop vectorises, added in a fixed order. */
 static double dot(int64_t n, const double *a, const double *b)
 {
 	double part[16] = {0}, sum = 0;
@@ -83,9 +83,9 @@ static double dot(int64_t n, const double *a, const double *b)
 }
 
 /*
- * Makes the rows of q [k,n], k <= n, orthonormal by Gram-Schmidt, each twice: once is enough in
- * exact arithmetic, twice in floating point (Giraud, Langou & Rozloznik 2005).  For normal q the
- * result is uniform over such matrices.
+ * Makes the rows of q [k,n], k <= n, orthonormal by Gram-Schmidt.  Each row is orthogonalised
+ * twice, which suffices in floating point (Giraud, Langou & Rozloznik 2005).  If q is filled with
+ * normal numbers, the result is distributed uniformly over such matrices.
  */
 static void orthonormalise(int64_t k, int64_t n, double *q)
 {
@@ -108,7 +108,8 @@ static void orthonormalise(int64_t k, int64_t n, double *q)
 	}
 }
 
-/* x [O, rest...] = gain * a random matrix with orthonormal rows, or columns if those are fewer. */
+/* x [O, rest...] = gain * a random matrix whose rows (or columns, if there are fewer) are
+ * orthonormal. */
 static bool fill_orthogonal(
 	ebb_tensor *x, double gain, uint64_t seed, uint64_t stream, ebb_error *e)
 {
@@ -132,7 +133,7 @@ static bool fill_orthogonal(
 		for (int64_t j = 0; j < columns; j++)
 			w[i * columns + j] = gain * (k == rows ? q[i * n + j] : q[j * n + i]);
 	if (ebb_dtype_of(x) == EBB_F32) {
-		float *narrow = (float *)q; /* q is read no more */
+		float *narrow = (float *)q; /* q's memory, which is not read again */
 
 		for (int64_t i = 0; i < k * n; i++)
 			narrow[i] = (float)w[i];
@@ -198,7 +199,7 @@ static bool check(const ebb_tensor *x, const ebb_init *init, ebb_error *e)
 			init->value, init->low, init->high);
 		return false;
 	}
-	/* EBB_ZERO is a negative number on purpose. */
+	/* Through ebb_option: EBB_ZERO, which stands for 0, is itself a negative number. */
 	if (!isfinite(init->mean) || !(ebb_option(init->std, 1) >= 0) || !isfinite(init->std) ||
 		!(ebb_option(init->gain, 1) >= 0) || !isfinite(init->gain) ||
 		!isfinite(init->slope)) {
@@ -226,7 +227,7 @@ bool ebb_init_fill(
 		return true;
 	if (init->kind == EBB_INIT_ORTHOGONAL)
 		return fill_orthogonal(x, gain_of(init), seed, stream, e);
-	/* Initial values depend on the seed, not on the caller's rounding. */
+	/* Initial values do not depend on the rounding mode that the caller has set. */
 	own = ebb_float_enter(false);
 	gain = gain_of(init);
 	if (needs_fan(init->kind)) {
@@ -259,7 +260,7 @@ bool ebb_init_fill(
 		k->normal(n, seed, stream, 0, gain * sqrt(2 / (in + out)), data);
 		break;
 	default:
-		/* Uniform within sqrt(3) standard deviations. */
+		/* U(-b, b) has the standard deviation b/sqrt(3). */
 		std = init->kind == EBB_INIT_XAVIER_UNIFORM ? gain * sqrt(2 / (in + out))
 		      : init->kind == EBB_INIT_KAIMING_UNIFORM
 		              ? gain / sqrt(init->fan_out ? out : in)

@@ -1,5 +1,5 @@
 /*
- * internal.h - the parameter store's struct, and the steps of a chain, for nn/, optim/ and
+ * internal.h - the struct of the parameter store, and the steps of a container, for nn/, optim/ and
  * training/ only.
  */
 #ifndef EBB_NN_INTERNAL_H
@@ -20,17 +20,17 @@ typedef struct ebb_entries {
 	int64_t count, capacity;
 } ebb_entries;
 
-/* Something that is freed with the store. */
+/* An object that is freed with the store. */
 typedef struct ebb_owned {
 	void *object;
 	void (*destroy)(void *object);
 } ebb_owned;
 
 struct ebb_params {
-	ebb_params *root;   /* itself for the store, else the store behind the view */
+	ebb_params *root;   /* the store: of a view the store that it shows, else p itself */
 	const char *prefix; /* "" or "layer1.0." */
 	size_t prefix_length;
-	/* Of the store alone. */
+	/* The following members are used in the store only, not in views. */
 	uint64_t seed;
 	ebb_dtype dtype;
 	ebb_error error;
@@ -43,23 +43,23 @@ struct ebb_params {
 	int64_t owned_count, owned_capacity;
 };
 
-/* The store, or NULL if it is NULL or has failed: then nothing more is made. */
+/* The store of p, or NULL if p is NULL or the store has failed. */
 ebb_params *ebb_params_healthy(ebb_params *p);
-/* ebb_params_full_name for who ("conv_new") was called at site. */
+/* As ebb_params_full_name; an error message begins with site and who ("conv_new"). */
 const char *ebb_params_name_of(ebb_params *p, const char *who, const char *name, const char *site);
-/* object is freed with the store.  False (an error in the store; object is not taken) without
- * memory. */
+/* Frees object with the store, by destroy.  False (an error in the store; the caller keeps object)
+ * without memory. */
 bool ebb_params_own(ebb_params *p, void *object, void (*destroy)(void *object));
 
-/* The name that the first rule which matches makes of name, into buffer (rename.c).  False where
- * that rule leaves the entry out.  One that the buffer is too small for becomes "", which no
- * tensor is called. */
+/* Writes to buffer the name that the first matching rule makes of name, or name itself if none
+ * matches (rename.c).  False if the rule ignores the entry.  A result that is too long for buffer
+ * becomes "", which is no tensor's name. */
 bool ebb_rename_apply(const ebb_rename *rule, const char *name, char *buffer, size_t size);
 bool ebb_rename_matches(const ebb_rename *rule, const char *name); /* this rule alone */
-/* Whether each rule has as many * to give as it takes. */
+/* Checks that no rule has more * in to than in from. */
 bool ebb_rename_check(const ebb_rename *rule, ebb_error *e, const char *site);
 
-/* The names of parameter and buffer number index, which there are, below p's prefix. */
+/* The names of parameter and buffer number index without p's prefix; index must be in range. */
 static inline const char *ebb_params_name_below(const ebb_params *p, int64_t index)
 {
 	return ebb_params_name_at(p, index) + p->prefix_length;
@@ -70,7 +70,7 @@ static inline const char *ebb_buffers_name_below(const ebb_params *p, int64_t in
 	return ebb_buffers_name_at(p, index) + p->prefix_length;
 }
 
-/* ---- Steps of a chain (sequential.c, fuse.c) ------------------------------------------------- */
+/* ---- Steps of a container (sequential.c, fuse.c) --------------------------------------------- */
 
 typedef enum ebb_step_kind {
 	EBB_STEP_CONV,
@@ -82,14 +82,14 @@ typedef enum ebb_step_kind {
 	EBB_STEP_ADAPTIVE,
 	EBB_STEP_FN,
 	EBB_STEP_LAYER,
-	EBB_STEP_BN_RELU,     /* as.bn, then the rectifier */
-	EBB_STEP_RELU_MAXPOOL /* the rectifier, then as.pool */
+	EBB_STEP_BN_RELU,     /* as.bn, then relu */
+	EBB_STEP_RELU_MAXPOOL /* relu, then as.pool */
 } ebb_step_kind;
 
 typedef struct ebb_step {
 	ebb_step_kind kind;
-	const char *name;    /* the full one; of a fused step that of the layer in it */
-	const char *part[2]; /* of a fused step the names of both, in order */
+	const char *name;    /* the full name; of a fused step that of its layer */
+	const char *part[2]; /* of a fused step the names of both steps, in order */
 	union {
 		ebb_conv conv;
 		ebb_linear linear;
@@ -105,7 +105,8 @@ typedef struct ebb_step {
 	} as;
 } ebb_step;
 
-/* The n steps as at most as many that compute the same, to the bit; returns how many. */
+/* Writes to fused at most n steps that compute the same as step[0..n-1], bit-identical; returns how
+ * many. */
 int ebb_fuse(int n, const ebb_step *step, ebb_step *fused);
 
 #endif

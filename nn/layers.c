@@ -1,21 +1,20 @@
 /*
- * layers.c - convolutions, linear, norms, PReLU, embedding and dropout as structs of pointers
- * into a store.
+ * layers.c - the layers: convolutions, linear, norms, PReLU, embedding, dropout.
  */
 #include <math.h>
 #include <string.h>
 
 #include "nn/internal.h"
 
-/* A layer that was never made, or whose store failed, must say so on the tape. */
+/* Fails the tape for a layer that is NULL or zeroed. */
 static ebb_tensor *not_made(ebb_tape *t, const char *what, const void *layer, const char *site)
 {
 	return ebb_fail(t, EBB_INVALID, site,
-		"%s: the layer is %s: it was not made, or its parameter store failed", what,
+		"%s: the layer is %s: it was not created, or its parameter store failed", what,
 		layer ? "empty" : "NULL");
 }
 
-/* Weight and bias [outputs] as PyTorch starts them; false if the store has failed. */
+/* Adds weight and bias [outputs] with PyTorch's initial values; false if the store has failed. */
 static bool add_affine(ebb_params *p, ebb_shape shape, int64_t outputs, bool no_bias, ebb_init init,
 	ebb_init bias_init, ebb_tensor **weight, ebb_tensor **bias, const char *site)
 {
@@ -38,8 +37,8 @@ static bool add_affine(ebb_params *p, ebb_shape shape, int64_t outputs, bool no_
 
 /* ---- Convolutions --------------------------------------------------------------------------- */
 
-/* The members that ops.h lists (EBB_CONV_GEOMETRY and the like), for an initializer: a layer
- * hands on to its op what it was made with. */
+/* Initialisers that copy the members EBB_CONV_GEOMETRY and the like (ops.h) from the struct a: from
+ * a layer's arguments to the layer, and from the layer to its op's arguments. */
 #define PAIR(a, name) .name = {(a)->name[0], (a)->name[1]}
 #define NUMBERS(a)                                                                                 \
 	.stride = (a)->stride, .pad = (a)->pad, .dilation = (a)->dilation, .groups = (a)->groups
@@ -51,12 +50,14 @@ static bool add_affine(ebb_params *p, ebb_shape shape, int64_t outputs, bool no_
 #define CONV_TRANSPOSE_GEOMETRY(a)                                                                 \
 	NUMBERS(a), PAIRS(a), .output_pad = (a)->output_pad, PAIR(a, output_pad_hw)
 
-/* What the weight of a convolution is made from; in and out as the op has them. */
+/* The sizes of a convolution's weight; in and out are the channels of the op that uses the
+ * weight. */
 typedef struct filters {
 	int64_t in, out, kh, kw, groups;
 } filters;
 
-/* NULL: an error in the store, for who ("conv_new"); else the layer's name. */
+/* Returns the layer's full name, or NULL with an error in the store; who ("conv_new") begins its
+ * message. */
 static const char *check_filters(
 	ebb_params *p, const char *who, const char *name, const filters *f, const char *site)
 {
@@ -74,7 +75,7 @@ static const char *check_filters(
 	return NULL;
 }
 
-/* Of the arguments of a layer in two dimensions. */
+/* The filters that the arguments of a 2-d layer ask for. */
 #define FILTERS(a)                                                                                 \
 	{                                                                                          \
 		(a)->in, (a)->out, ebb_option_hw((a)->kernel, (a)->kernel_hw, 0, 0),               \
@@ -161,7 +162,8 @@ ebb_tensor *(ebb_conv_transpose2d_forward)(ebb_tape *t, const ebb_conv_transpose
 
 /* ---- Linear --------------------------------------------------------------------------------- */
 
-/* In parentheses the name would look like a call of the op ebb_linear. */
+/* #undef instead of a name in parentheses: ebb_linear(ebb_linear_new) would expand the op's macro
+ * ebb_linear. */
 #undef ebb_linear_new
 ebb_linear ebb_linear_new(const ebb_linear_new_args *a)
 {
@@ -267,7 +269,7 @@ ebb_tensor *(ebb_bn_relu_forward)(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, e
 
 /* ---- Normalisation by sample ---------------------------------------------------------------- */
 
-/* Ones and zeros; false if the store has failed. */
+/* Adds a weight of ones and a bias of zeros; false if the store has failed. */
 static bool add_scale(ebb_params *p, int64_t size, bool no_affine, ebb_tensor **weight,
 	ebb_tensor **bias, const char *site)
 {

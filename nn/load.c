@@ -1,5 +1,6 @@
 /*
- * load.c - plans a load: which entry of a file goes to which tensor of a store, by names.
+ * load.c - plans the loading of a file: matches the file's entries with the store's tensors by
+ * name.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -8,10 +9,10 @@
 
 static void list(ebb_loading *l, const char ***names, int64_t *count, const char *text)
 {
-	/* A list doubles when its length is a power of two. */
+	/* The capacity is the next power of two, so the list is full when its length is one. */
 	if ((*count & (*count - 1)) == 0) {
-		size_t room = (size_t)(*count ? 2 * *count : 1) * sizeof **names;
-		const char **more = ebb_archive_take(l->memory, room, NULL);
+		size_t size = (size_t)(*count ? 2 * *count : 1) * sizeof **names;
+		const char **more = ebb_archive_take(l->memory, size, NULL);
 
 		if (!more) {
 			l->no_memory = true;
@@ -68,7 +69,7 @@ static ebb_load_target *find_target(const ebb_loading *l, const char *name)
 	return bsearch(&key, l->target, (size_t)l->count, sizeof key, by_name);
 }
 
-/* Gives an entry its place, or lists it. */
+/* Assigns an entry to the tensor of its name, or lists it as unexpected or misfit. */
 static void place(ebb_loading *l, const ebb_archived *from)
 {
 	size_t n = strlen(l->prefix);

@@ -1,5 +1,5 @@
 /*
- * load.h - a load of weights while it is planned: which entry of a file goes where.  For nn/ only.
+ * load.h - the plan for loading weights: which entry of a file goes to which tensor.  For nn/ only.
  */
 #ifndef EBB_NN_LOAD_H
 #define EBB_NN_LOAD_H
@@ -7,12 +7,12 @@
 #include "archive/internal.h"
 #include "nn/internal.h"
 
-/* What becomes of a tensor of the store. */
+/* A tensor of the store, and the entry of the file that it is loaded from. */
 typedef struct ebb_load_target {
-	const char *name; /* below the prefix */
+	const char *name; /* without the store's prefix */
 	ebb_tensor *x;
 	const ebb_archived *from; /* or NULL */
-	bool misfit;              /* an entry of its name does not fit */
+	bool misfit;              /* the entry of this name has another shape or an unknown type */
 } ebb_load_target;
 
 typedef struct ebb_loading {
@@ -23,15 +23,16 @@ typedef struct ebb_loading {
 	ebb_load_target *target; /* [count], sorted by name */
 	int64_t count, loaded;
 	ebb_load_report *report;
-	ebb_archive *memory; /* of the report */
+	ebb_archive *memory; /* that holds the report's names */
 	bool no_memory;
 } ebb_loading;
 
-/* Gives every entry its place, and lists in the report what has none (load.c).  False without
- * memory. */
+/* Assigns every entry to a tensor, and lists the entries and tensors without a match in the report
+ * (load.c).  False without memory. */
 bool ebb_load_plan(ebb_loading *l, ebb_error *e);
-bool ebb_load_ends_in(const char *name, const char *suffix); /* as its last dotted parts */
-/* Fails with what is missing, unexpected or misfit, and what would help (load_advice.c). */
+bool ebb_load_ends_in(const char *name, const char *suffix); /* as whole dotted parts */
+/* Sets the error: what is missing, unexpected or misfit, and what could help (load_advice.c).
+ * Returns false. */
 bool ebb_load_complain(const ebb_loading *l, ebb_error *e);
 
 #endif

@@ -1,11 +1,11 @@
 /*
- * load_advice.c - what is wrong with a load, and what its caller could do.
+ * load_advice.c - the error message of a load that failed, with advice for the caller.
  */
 #include <string.h>
 
 #include "nn/load.h"
 
-/* "2 missing (fc.weight, fc.bias)", with as many names as a message has room for. */
+/* Appends "2 missing (fc.weight; fc.bias)", with at most three names. */
 static void tell(char *text, size_t size, int64_t count, const char *what, const char *const *names)
 {
 	char shown[90];
@@ -20,7 +20,7 @@ static void tell(char *text, size_t size, int64_t count, const char *what, const
 	ebb_append(text, size, "%s)", count > n ? "; .." : "");
 }
 
-/* How many of the store's names the file has after so many bytes of an entry's name. */
+/* How many of the store's names, with the first n bytes of entry before them, are in the file. */
 static int64_t found_under(const ebb_loading *l, const char *entry, size_t n)
 {
 	char name[400];
@@ -42,8 +42,8 @@ static int64_t found_under(const ebb_loading *l, const char *entry, size_t n)
 
 enum { MOST_GUESSES = 100 };
 
-/* An entry whose name begins, for n bytes, with a prefix under which the file has most of the
- * store's names; NULL: there is none. */
+/* Looks for a prefix under which the file has most of the store's names.  Returns the name of an
+ * entry that begins with the prefix, and sets *n to the prefix's length; NULL if there is none. */
 static const char *better_prefix(const ebb_loading *l, size_t *n)
 {
 	const char *wanted = l->report->missing_count ? l->report->missing[0] : "";
@@ -86,7 +86,7 @@ bool ebb_load_complain(const ebb_loading *l, ebb_error *e)
 	tell(text, sizeof text, r->unexpected_count, "unexpected", r->unexpected);
 	tell(text, sizeof text, r->misfit_count, "that do not fit", r->misfit);
 	if (l->loaded == 0 && !*text)
-		ebb_append(text, sizeof text, "neither has a tensor");
+		ebb_append(text, sizeof text, "neither the store nor the file has a tensor");
 	for (const ebb_rename *rule = l->rename; rule && rule->from; rule++)
 		if (!matches_any(l, rule))
 			ebb_append(text, sizeof text, "; no name matches the rename \"%.60s\"",

@@ -2,13 +2,14 @@
  * nn.h - parameters and the layers that use them.
  *
  * A model is a struct of layers and a function.  Its parameters live in a store, under dotted names
- * with torchvision's spelling and layouts ("layer1.0.conv1.weight"), so that published weights load
+ * and with shapes as in torchvision ("layer1.0.conv1.weight"), so that published weights load
  * unchanged.  A layer is a small struct of pointers into the store.
  *
- * Errors of a store are sticky like a tape's: the first stays, later calls on the store return
- * NULL, and a layer made on a failed store is a struct of NULLs, which its forward function
- * reports on the tape.  A tape that meets a parameter of a failed store fails with the store's
- * error, so that one check of the tape, or of all by ebb_ok (ebb.h), is enough.
+ * Errors of a store are sticky, as a tape's are: the store keeps its first error, and later calls
+ * on the store return NULL.  A layer made on a failed store is a zeroed struct, which the layer's
+ * forward function reports on the tape.  An op that uses a parameter of a failed store fails the
+ * tape with the store's error, so that one check of the tape, or of everything by ebb_ok (ebb.h),
+ * is enough.
  */
 #ifndef EBB_NN_H
 #define EBB_NN_H
@@ -24,54 +25,57 @@ extern "C" {
 
 typedef struct ebb_params ebb_params;
 
-/* An empty store.  seed decides every initial value, together with the parameter's name: two models
- * that share names share their start.  NULL if there is no memory; every function accepts NULL. */
+/* An empty store.  The initial value of a parameter depends on seed and on the parameter's name
+ * alone: two models with the same names and seed start with the same values.  NULL if there is no
+ * memory; every function accepts a NULL store. */
 EBB_API ebb_params *ebb_params_new(uint64_t seed);
-/* Frees the store with its tensors, views and containers; a view is left alone.  Reset or free the
- * tapes that used them first. */
+/* Frees the store with its tensors, views and containers (ebb_sequential).  Does nothing for a
+ * view.  Reset or free the tapes that used the tensors first. */
 EBB_API void ebb_params_free(ebb_params *p);
-/* A view of p in which every name continues prefix: what is added to it as "conv1.weight" is
- * "layer1.0.conv1.weight" in the store.  On a view, counts, indices, find, globs, gradients and
- * optimizers concern what lies below its prefix.  Owned by the store; the same prefix gives the
- * same view.  NULL (an error in the store) if the prefix is NULL, empty, or has an empty part, or
- * if there is no memory. */
+/* A view of p that puts prefix and a dot before every name: below the prefix "layer1.0", the
+ * parameter "conv1.weight" is "layer1.0.conv1.weight" in the store.  Counts, indices,
+ * ebb_params_find, globs, gradients and optimizers of a view cover only the parameters below its
+ * prefix.  The store owns the view; the same prefix returns the same view.  NULL (an error in the
+ * store) if the prefix is NULL, empty, or has an empty part, or if there is no memory. */
 EBB_API ebb_params *ebb_params_sub(ebb_params *p, const char *prefix);
-/* EBB_F32 (the default) or EBB_F64, before the first parameter is made; else an error in the
- * store. */
+/* The type of all parameters and buffers: EBB_F32 (the default) or EBB_F64.  An error in the store
+ * for another type, and for a change after the first parameter or buffer was added. */
 EBB_API bool ebb_params_set_dtype(ebb_params *p, ebb_dtype dtype);
 EBB_API ebb_dtype ebb_params_dtype(const ebb_params *p);
 
-/* The store's first error, or NULL if there was none.  For a NULL store: that there is none. */
+/* The store's first error, or NULL if there was none.  For a NULL store: an error that says so. */
 EBB_API const ebb_error *ebb_params_error(const ebb_params *p);
 EBB_API void ebb_params_clear_error(ebb_params *p);
-/* Fails the store, for layers of one's own: "site: text".  The first failure wins.  Returns
- * NULL. */
+/* Fails the store with the message "site: text", unless it has failed before.  For layers that you
+ * write yourself.  Returns NULL. */
 EBB_API ebb_tensor *ebb_params_fail(ebb_params *p, ebb_status status, const char *site,
 	const char *format, ...) EBB_PRINTF(4, 5);
 
-/* Parameters (not buffers), in the order in which they were made. */
+/* Parameters (not buffers), in the order in which they were added. */
 EBB_API int64_t ebb_params_count(const ebb_params *p);    /* tensors */
-EBB_API int64_t ebb_params_elements(const ebb_params *p); /* numbers in them */
-/* Numbers in those that are not frozen. */
+EBB_API int64_t ebb_params_elements(const ebb_params *p); /* elements of all of them */
+/* Elements of the parameters that are not frozen. */
 EBB_API int64_t ebb_params_trainable(const ebb_params *p);
-/* Number index and its full dotted name; NULL if there is none. */
+/* The parameter number index (from 0) and its full dotted name; NULL if index is out of range. */
 EBB_API ebb_tensor *ebb_params_at(const ebb_params *p, int64_t index);
 EBB_API const char *ebb_params_name_at(const ebb_params *p, int64_t index);
-/* Buffers (running statistics: saved, not trained), alike. */
+/* The same for buffers: tensors that are saved to files and not trained, such as running
+ * statistics. */
 EBB_API int64_t ebb_buffers_count(const ebb_params *p);
 EBB_API ebb_tensor *ebb_buffers_at(const ebb_params *p, int64_t index);
 EBB_API const char *ebb_buffers_name_at(const ebb_params *p, int64_t index);
 /* The parameter or buffer of that name (below p's prefix), or NULL. */
 EBB_API ebb_tensor *ebb_params_find(const ebb_params *p, const char *name);
 
-/* Whether parameters train (ebb_set_requires_grad), by glob over names below p's prefix:
- * "layer1.*", "*.bias", "*", as fnmatch(3) reads it, so that * also crosses dots.  Returns how
- * many parameters matched.  A frozen parameter's gradient is forgotten. */
+/* Sets whether parameters train (ebb_set_requires_grad).  glob is matched with the names below p's
+ * prefix: "layer1.*", "*.bias", "*".  It is a pattern of fnmatch(3) without flags, so * also
+ * matches dots.  Returns how many parameters matched.  ebb_params_freeze also clears their
+ * gradients (ebb_zero_grad). */
 EBB_API int64_t ebb_params_freeze(ebb_params *p, const char *glob);
 EBB_API int64_t ebb_params_unfreeze(ebb_params *p, const char *glob);
-/* Whether a glob matches the name, below p's prefix, of parameter number index. */
+/* Whether glob matches the name, below p's prefix, of parameter number index. */
 EBB_API bool ebb_params_match(const ebb_params *p, int64_t index, const char *glob);
-/* Forgets every gradient; the memory stays. */
+/* Clears every gradient (ebb_zero_grad); their memory is kept for the next backward pass. */
 EBB_API void ebb_params_zero_grad(ebb_params *p);
 /* The 2-norm of all gradients together; 0 if there are none. */
 EBB_API double ebb_params_grad_norm(const ebb_params *p);
@@ -79,7 +83,7 @@ EBB_API double ebb_params_grad_norm(const ebb_params *p);
 /* ---- Initial values (init.c) ---------------------------------------------------------------- */
 
 typedef enum ebb_init_kind {
-	EBB_INIT_DEFAULT, /* the layer's own, PyTorch's: see each layer */
+	EBB_INIT_DEFAULT, /* the default of the layer, which is PyTorch's */
 	EBB_INIT_ZEROS,
 	EBB_INIT_CONSTANT, /* .value */
 	EBB_INIT_UNIFORM,  /* U(.low, .high), by default U(0, 1) */
@@ -91,13 +95,16 @@ typedef enum ebb_init_kind {
 	EBB_INIT_XAVIER_UNIFORM,
 	EBB_INIT_XAVIER_NORMAL,
 	EBB_INIT_LECUN_NORMAL, /* N(0, 1/fan_in); LeCun et al. 1998 */
-	/* gain*Q, the rows of w [O,rest] orthonormal, or the columns if fewer; Saxe et al. 2014 */
+	/* gain*Q for w [O,rest]: the rows of Q are orthonormal, or its columns if O > rest; Saxe et
+	 * al. 2014 */
 	EBB_INIT_ORTHOGONAL
 } ebb_init_kind;
 
-/* What the weights feed: the gain that keeps the variance through it. */
+/* The nonlinearity after the layer.  Each nonlinearity has a gain for the initial weights, which
+ * keeps the variance of the activations about constant from layer to layer (PyTorch's
+ * calculate_gain). */
 typedef enum ebb_nonlinearity {
-	EBB_GAIN_DEFAULT,   /* Kaiming: as for ReLU; else 1 */
+	EBB_GAIN_DEFAULT,   /* Kaiming: ReLU's; else 1 */
 	EBB_GAIN_LINEAR,    /* 1 */
 	EBB_GAIN_SIGMOID,   /* 1 */
 	EBB_GAIN_TANH,      /* 5/3 */
@@ -106,54 +113,55 @@ typedef enum ebb_nonlinearity {
 } ebb_nonlinearity;
 
 /* How to fill a tensor: .init = EBB_INIT(EBB_INIT_KAIMING_NORMAL, .fan_out = true).  fan_in = I*K,
- * fan_out = O*K for w [O,I,kernel...], K the kernel's positions; in a grouped convolution I is a
- * group's. */
+ * fan_out = O*K for w [O,I,kernel...], where K is the number of positions of the kernel and, in a
+ * grouped convolution, I is the number of input channels of one group. */
 typedef struct ebb_init {
 	ebb_init_kind kind;
 	double value;           /* constant */
 	double low, high;       /* uniform; both left out: 0 and 1 */
 	double mean, std;       /* normal; std defaults to 1 */
 	bool fan_out;           /* Kaiming: fan is fan_out instead of fan_in */
-	ebb_nonlinearity after; /* decides the gain of Kaiming, Xavier and orthogonal ... */
-	double slope;           /* ... of leaky ReLU, default 0.01 ... */
-	double gain;            /* ... unless given as a number */
+	ebb_nonlinearity after; /* sets the gain of Kaiming, Xavier and orthogonal */
+	double slope;           /* of leaky ReLU, for its gain; default 0.01 */
+	double gain;            /* the gain as a number; replaces the gain of .after */
 } ebb_init;
 #define EBB_INIT(...) ((ebb_init){.kind = __VA_ARGS__})
 
 /* "kaiming_normal", "xavier_uniform", "lecun_normal", "orthogonal", "normal", "zeros", "default",
- * ...; an error in e and the default for an unknown name. */
+ * ...; an unknown name is an error in e, and returns EBB_INIT_DEFAULT. */
 EBB_API ebb_init ebb_init_named(const char *name, ebb_error *e);
-/* The gain after a nonlinearity; slope is read for leaky ReLU alone. */
+/* The gain for a nonlinearity; only that of leaky ReLU depends on slope. */
 EBB_API double ebb_gain(ebb_nonlinearity after, double slope);
-/* Fills a stored F32 or F64 tensor; (seed, stream) decides the values, whatever the number of
- * threads.  The kinds that need a fan or a matrix want at least two axes.  EBB_INIT_DEFAULT is
- * U(-1/sqrt(fan_in), 1/sqrt(fan_in)).  False with an error in e for a bad tensor or bad numbers. */
+/* Fills a persistent F32 or F64 tensor.  The values depend on init, seed and stream, never on the
+ * number of threads.  Kaiming, Xavier, LeCun and orthogonal values need at least two axes.
+ * EBB_INIT_DEFAULT is U(-1/sqrt(fan_in), 1/sqrt(fan_in)).  False with an error in e for a bad
+ * tensor or bad numbers. */
 EBB_API bool ebb_init_fill(
 	ebb_tensor *x, const ebb_init *init, uint64_t seed, uint64_t stream, ebb_error *e);
 
-/* ---- Parameters of one's own ---------------------------------------------------------------- */
+/* ---- Parameters of your own layers ---------------------------------------------------------- */
 
-/* A new parameter called name (dotted, without empty parts) below p's prefix: stored, of the
- * store's dtype, row-major, requiring a gradient.  EBB_INIT_DEFAULT as in ebb_init_fill, but zeros
- * for fewer than two axes.  NULL with an error in the store for a name that is taken, a bad shape,
- * or no memory. */
+/* Adds a parameter called name (dotted, without empty parts) below p's prefix: a persistent,
+ * row-major tensor of the store's dtype that requires a gradient.  EBB_INIT_DEFAULT is as in
+ * ebb_init_fill, but zeros for fewer than two axes.  NULL with an error in the store for a name
+ * that is taken or malformed, a bad shape, or no memory. */
 EBB_API ebb_tensor *ebb_params_add(
 	ebb_params *p, const char *name, ebb_shape shape, ebb_init init, const char *site);
-/* A new buffer: likewise, without a gradient, filled with value. */
+/* Adds a buffer: as ebb_params_add, but without a gradient and filled with value. */
 EBB_API ebb_tensor *ebb_buffers_add(
 	ebb_params *p, const char *name, ebb_shape shape, double value, const char *site);
-/* "prefix.name", kept as long as the store: for the scopes of one's own layers.  NULL if there is
- * no memory. */
+/* The full name "prefix.name", valid as long as the store: for ebb_scope_begin in layers that you
+ * write yourself.  NULL with an error in the store for a malformed name or no memory. */
 EBB_API const char *ebb_params_full_name(ebb_params *p, const char *name);
-/* size bytes, zeroed, freed with the store: for a model's array of layers.  NULL with an error in
- * the store if there is no memory, or the store has failed. */
+/* size zeroed bytes that are freed with the store: for a model's array of layers.  NULL with an
+ * error in the store if there is no memory, or the store has failed. */
 EBB_API void *ebb_params_alloc(ebb_params *p, size_t size, const char *site);
 
 /* ---- Layers (layers.c) -------------------------------------------------------------------------
  *
- * NAME_new makes the parameters below p as "name.weight" and so on, and returns the layer by value:
- * on failure a struct of NULLs, and the error is in the store.  NAME_forward is a scope named by
- * the layer; a NULL or zeroed layer is an error on the tape. */
+ * NAME_new adds the parameters "name.weight" and so on below p, and returns the layer by value.  On
+ * failure the layer is zeroed and the error is in the store.  NAME_forward runs the layer's op in a
+ * scope with the layer's name.  A NULL or zeroed layer is an error on the tape. */
 
 /* y = conv2d(x, weight, bias): x [N,in,H,W] -> [N,out,Oh,Ow].  weight [out, in/groups, Kh, Kw] and
  * bias [out] start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as PyTorch's; with another .init the
@@ -202,7 +210,8 @@ EBB_API ebb_tensor *ebb_linear_forward(
 /* Batch normalisation per channel (ebb_batchnorm): x [N,channels] or [N,channels,..].  Parameters
  * weight (ones, or .init) and bias (zeros) [channels], unless .no_affine; buffers running_mean
  * (zeros) and running_var (ones), unless .no_stats.  eps defaults to 1e-5, momentum to 0.1.
- * inplace: forward releases x, and writes over it where nothing else needs it. */
+ * .inplace: ebb_bn_forward releases x (ebb_release), and writes y into x's memory if nothing else
+ * needs x. */
 typedef struct ebb_bn {
 	const char *name;
 	ebb_tensor *weight, *bias, *running_mean, *running_var;
@@ -220,13 +229,13 @@ typedef struct ebb_bn_new_args {
 } ebb_bn_new_args;
 EBB_API ebb_bn ebb_bn_new(const ebb_bn_new_args *a);
 EBB_API ebb_tensor *ebb_bn_forward(ebb_tape *t, const ebb_bn *l, ebb_tensor *x, const char *site);
-/* relu(bn(x) + residual) as one op (ebb_batchnorm_relu), in the layer's scope; residual may be
+/* relu(bn(x) + residual) as one op (ebb_batchnorm_relu), in the layer's scope.  residual may be
  * NULL. */
 EBB_API ebb_tensor *ebb_bn_relu_forward(
 	ebb_tape *t, const ebb_bn *l, ebb_tensor *x, ebb_tensor *residual, const char *site);
 
-/* Layers of ops that already have the plain name: their types end in _layer (C has one namespace
- * for functions and types).
+/* The types of the following layers end in _layer, because the name without _layer is an op
+ * (ebb_conv1d), and functions and types have one namespace in C.
  *
  * y = conv1d(x, weight, bias): x [N,in,L] -> [N,out,Ol].  weight [out, in/groups, kernel], bias
  * [out]; initial values as for ebb_conv, geometry as for ebb_conv1d. */
@@ -249,9 +258,10 @@ EBB_API ebb_conv1d_layer ebb_conv1d_new(const ebb_conv1d_new_args *a);
 EBB_API ebb_tensor *ebb_conv1d_forward(
 	ebb_tape *t, const ebb_conv1d_layer *l, ebb_tensor *x, const char *site);
 
-/* y = conv_transpose2d(x, weight, bias): x [N,in,H,W] -> [N,out,Oh,Ow].  weight [in, out/groups,
- * Kh, Kw], bias [out]; they start as U(-1/sqrt(f), 1/sqrt(f)), f = out/groups*Kh*Kw, as
- * PyTorch's.  Geometry as for ebb_conv_transpose2d; .kernel_hw takes precedence over kernel. */
+/* y = conv_transpose2d(x, weight, bias): x [N,in,H,W] -> [N,out,Oh,Ow].  weight
+ * [in, out/groups, Kh, Kw], bias [out]; they start as U(-1/sqrt(f), 1/sqrt(f)), f =
+ * out/groups*Kh*Kw, as PyTorch's.  Geometry as for ebb_conv_transpose2d; .kernel_hw takes
+ * precedence over kernel. */
 typedef struct ebb_conv_transpose2d_layer {
 	const char *name;
 	ebb_tensor *weight, *bias;
@@ -313,8 +323,8 @@ EBB_API ebb_groupnorm_layer ebb_groupnorm_new(const ebb_groupnorm_new_args *a);
 EBB_API ebb_tensor *ebb_groupnorm_forward(
 	ebb_tape *t, const ebb_groupnorm_layer *l, ebb_tensor *x, const char *site);
 
-/* ReLU with a slope that is learnt (ebb_prelu): weight [channels], 0.25 at the start; channels is 1
- * or the size of x's axis 1. */
+/* ReLU with a learnt slope for negative x (ebb_prelu): weight [channels] starts at 0.25; channels
+ * is 1 or the size of x's axis 1. */
 typedef struct ebb_prelu_layer {
 	const char *name;
 	ebb_tensor *weight;
@@ -325,7 +335,7 @@ EBB_API ebb_tensor *ebb_prelu_forward(
 	ebb_tape *t, const ebb_prelu_layer *l, ebb_tensor *x, const char *site);
 
 /* y[..,:] = weight[index[..],:] (ebb_embedding): weight [count,size] starts as N(0, 1); index I64.
- * The row .padding_idx (EBB_ZERO: row 0; negative ones count from the end; default: none) starts as
+ * The row .padding_idx (EBB_ZERO: row 0; negative: counted from the end; default: none) starts as
  * zeros and gets no gradient. */
 typedef struct ebb_embedding_layer {
 	const char *name;
@@ -343,8 +353,8 @@ EBB_API ebb_embedding_layer ebb_embedding_new(const ebb_embedding_new_args *a);
 EBB_API ebb_tensor *ebb_embedding_forward(
 	ebb_tape *t, const ebb_embedding_layer *l, ebb_tensor *index, const char *site);
 
-/* Dropout with a name: 0 with probability rate while the tape trains (ebb_dropout).  No
- * parameters.  0 <= rate < 1. */
+/* Dropout as a named layer without parameters (ebb_dropout): while the tape trains, it sets each
+ * element to 0 with probability rate, 0 <= rate < 1. */
 typedef struct ebb_drop {
 	const char *name;
 	double rate;
@@ -353,7 +363,7 @@ EBB_API ebb_drop ebb_drop_new(ebb_params *p, const char *name, double rate, cons
 EBB_API ebb_tensor *ebb_drop_forward(
 	ebb_tape *t, const ebb_drop *l, ebb_tensor *x, const char *site);
 
-/* ---- A chain of layers (sequential.c) ----------------------------------------------------------
+/* ---- A container of layers (sequential.c) ------------------------------------------------------
  *
  *	ebb_sequential *net = ebb_sequential_new(p, "features");
  *	ebb_sequential_conv(net, 1, 6, 5, .pad = 2);        features.0.weight, features.0.bias
@@ -361,12 +371,15 @@ EBB_API ebb_tensor *ebb_drop_forward(
  *	ebb_sequential_maxpool2d(net, .kernel = 2);         features.2
  *	y = ebb_sequential_forward(t, net, x);
  *
- * Owned by the store.  Each addition is called "name.i", i from 0, and runs in a scope of that
- * name.  A batch norm and the ebb_relu after it run as one op in the batch norm's scope, and an
- * ebb_relu and the max pooling after it in the pooling's, with the same results (fuse.c); observers
- * are told of both scopes, each with its part of that op (ebb_part_of).  False (an error in the
- * store; none for a NULL container) if it could not be added: the container then fails the tape
- * instead of running without it. */
+ * The store owns the container.  The step number i, counted from 0, is called "name.i" and runs in
+ * a scope of that name.  Two adjacent steps run as one fused op, with bit-identical results
+ * (fuse.c), if they are a batch norm and an ebb_relu (in the batch norm's scope), or an ebb_relu
+ * and a max pooling (in the pooling's scope).  Observers still see the scopes of both steps;
+ * ebb_part_of returns the part of the fused op that is the result of a scope.
+ *
+ * The functions that add a step return false if they fail.  The error is then in the store, except
+ * for a NULL container.  ebb_sequential_forward then fails the tape instead of running without the
+ * missing step. */
 typedef struct ebb_sequential ebb_sequential;
 typedef ebb_tensor *(*ebb_unary_op)(ebb_tape *t, ebb_tensor *x, const char *site);
 typedef ebb_tensor *(*ebb_layer_fn)(ebb_tape *t, void *ctx, ebb_tensor *x, const char *site);
@@ -379,14 +392,14 @@ EBB_API bool ebb_sequential_dropout(ebb_sequential *s, double rate, const char *
 EBB_API bool ebb_sequential_maxpool2d(ebb_sequential *s, const ebb_pool2d_args *a);
 EBB_API bool ebb_sequential_avgpool2d(ebb_sequential *s, const ebb_pool2d_args *a);
 EBB_API bool ebb_sequential_adaptive_avgpool2d(ebb_sequential *s, const ebb_adaptive_args *a);
-/* Any op of one tensor: ebb_relu, ebb_sigmoid, ebb_flatten, ... */
+/* Adds an op of one tensor: ebb_relu, ebb_sigmoid, ebb_flatten, ... */
 EBB_API bool ebb_sequential_fn(ebb_sequential *s, ebb_unary_op fn, const char *site);
-/* Anything else; ctx must live as long as the container. */
+/* Adds any function; ctx is passed to it and must live as long as the container. */
 EBB_API bool ebb_sequential_layer(ebb_sequential *s, ebb_layer_fn fn, void *ctx, const char *site);
-/* Where the next addition's parameters go: the view "name.i". */
+/* The view "name.i" of the store, for the parameters of step i, which is added next. */
 EBB_API ebb_params *ebb_sequential_params(ebb_sequential *s);
 EBB_API int ebb_sequential_count(const ebb_sequential *s);
-/* All of them in order; an empty container gives x. */
+/* Runs all steps in order; an empty container returns x. */
 EBB_API ebb_tensor *ebb_sequential_forward(
 	ebb_tape *t, const ebb_sequential *s, ebb_tensor *x, const char *site);
 

@@ -1,8 +1,8 @@
 /*
  * params.c - the parameter store: tensors under dotted names, views with a prefix, freezing.
  *
- * Names are few (hundreds) and looked up while a model is built or loaded, so lists are searched
- * linearly.
+ * Lists are searched linearly, because a store has only hundreds of names, and they are looked up
+ * only while a model is built or loaded.
  */
 #include <fnmatch.h>
 #include <math.h>
@@ -125,7 +125,7 @@ static void *no_memory(ebb_params *p, const char *site, const char *name)
 
 /* ---- Names and views ------------------------------------------------------------------------ */
 
-/* The store's copy of prefix + name + suffix. */
+/* Returns the store's own copy of prefix + name + suffix; equal strings return the same pointer. */
 static const char *intern(
 	ebb_params *root, const char *prefix, const char *name, const char *suffix)
 {
@@ -164,7 +164,7 @@ static bool check_name(ebb_params *p, const char *what, const char *name, const 
 	if (is_name(name))
 		return true;
 	ebb_params_fail(p, EBB_INVALID, site,
-		"%s: %s%s%s is no name: expected dotted parts, none of them empty", what,
+		"%s: %s%s%s is not a valid name: expected dotted parts, none of them empty", what,
 		name ? "\"" : "", name ? name : "NULL", name ? "\"" : "");
 	return false;
 }
@@ -226,7 +226,7 @@ bool ebb_params_own(ebb_params *p, void *object, void (*destroy)(void *object))
 	return true;
 }
 
-/* Memory of the user's, behind its size. */
+/* The header before memory that ebb_params_alloc returns: its size, for freeing. */
 typedef union block {
 	size_t size;
 	max_align_t align;
@@ -274,7 +274,8 @@ static const ebb_entry *find_in(
 	return NULL;
 }
 
-/* A zeroed tensor and its name, not yet in a list. */
+/* Creates a zeroed tensor and its name.  The caller appends the entry to list, which has memory for
+ * it. */
 static ebb_entry make(ebb_params *p, ebb_entries *list, const char *what, const char *name,
 	ebb_shape shape, const char *site)
 {
@@ -310,7 +311,8 @@ static ebb_entry make(ebb_params *p, ebb_entries *list, const char *what, const 
 	return entry;
 }
 
-/* FNV-1a: a parameter's random stream depends on its name, not on what was made before it. */
+/* FNV-1a.  A parameter's random stream is the hash of its name, so that it does not depend on the
+ * parameters added before. */
 static uint64_t hash(const char *text)
 {
 	uint64_t h = 14695981039346656037u;
@@ -362,7 +364,7 @@ ebb_tensor *(ebb_buffers_add)(ebb_params *p, const char *name, ebb_shape shape, 
 	return entry.tensor;
 }
 
-/* ---- Looking -------------------------------------------------------------------------------- */
+/* ---- Finding -------------------------------------------------------------------------------- */
 
 static bool below(const ebb_params *p, const ebb_entry *entry)
 {

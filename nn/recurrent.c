@@ -1,13 +1,13 @@
 /*
- * recurrent.c - one step of an Elman network, an LSTM and a GRU, composed from ops.
+ * recurrent.c - recurrent cells composed of ops: Elman network, LSTM and GRU.
  *
- * The gates of a cell share one product for x and one for h.
+ * All gates of a cell are computed by one matrix product with x and one with h.
  */
 #include <math.h>
 
 #include "nn/internal.h"
 
-/* What the three cells have in common. */
+/* The members that the three public cells share. */
 typedef struct cell {
 	const char *name;
 	ebb_tensor *weight_ih, *weight_hh, *bias_ih, *bias_hh;
@@ -15,7 +15,7 @@ typedef struct cell {
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
-/* A cell of so many gates, or of NULLs with the error in the store. */
+/* A cell with the given number of gates; zeroed, with an error in the store, on failure. */
 static cell cell_new(const ebb_cell_new_args *a, int gates, const char *who)
 {
 	cell l = {.name = ebb_params_name_of(a->p, who, a->name, a->site)};
@@ -75,7 +75,7 @@ ebb_gru_cell(ebb_gru_cell_new)(const ebb_cell_new_args *a)
 
 enum { TEXT = 128 };
 
-/* The cell was made and x is [..,in] of its type; else an error that names the cell. */
+/* Checks that the cell was created and that x is [..,in] of the cell's type. */
 static bool check_input(
 	ebb_tape *t, const char *who, const cell *l, const ebb_tensor *x, const char *site)
 {
@@ -83,8 +83,8 @@ static bool check_input(
 
 	if (!l || !l->name || !l->weight_ih || !l->weight_hh) {
 		ebb_fail(t, EBB_INVALID, site,
-			"%s: the cell is %s: it was not made, or its parameter store failed", who,
-			l ? "empty" : "NULL");
+			"%s: the cell is %s: it was not created, or its parameter store failed",
+			who, l ? "empty" : "NULL");
 		return false;
 	}
 	if (!x) {
@@ -106,7 +106,7 @@ static bool check_input(
 	return true;
 }
 
-/* The state h, which must suit the checked x; zeros for NULL. */
+/* Returns h after checking its shape and type against x's, or zeros if h is NULL. */
 static ebb_tensor *state_for(ebb_tape *t, const char *who, const cell *l, const ebb_tensor *x,
 	ebb_tensor *h, const char *what, const char *site)
 {
@@ -147,7 +147,7 @@ static ebb_tensor *products(
 	return (ebb_add)(t, of_x, product(t, h, l->weight_hh, l->bias_hh, site), site);
 }
 
-/* Gates from to to-1 of all of them, for a state of n numbers. */
+/* Slices the gates [from,to) out of all, for a state of n numbers. */
 static ebb_tensor *gates_of(
 	ebb_tape *t, ebb_tensor *all, int64_t n, int from, int to, const char *site)
 {
@@ -180,7 +180,8 @@ static ebb_tensor *lstm_memory(
 	return (ebb_add)(t, (ebb_mul)(t, f, c, site), (ebb_mul)(t, i, g, site), site);
 }
 
-/* A scope keeps one value, and h' and c' must both live on: hence one for each. */
+/* A scope keeps only the value that it ends with.  Three scopes, because gates, c' and h' are all
+ * used later. */
 ebb_lstm_state(ebb_lstm_cell_forward)(
 	ebb_tape *t, const ebb_lstm_cell *l, ebb_tensor *x, ebb_lstm_state s, const char *site)
 {
@@ -227,11 +228,11 @@ ebb_tensor *(ebb_gru_cell_forward)(ebb_tape *t, const ebb_gru_cell *l, ebb_tenso
 		site);
 	r = gates_of(t, rz, n, 0, 1, site);
 	z = gates_of(t, rz, n, 1, 2, site);
-	/* r weighs the whole product with h, bias included. */
+	/* r multiplies W_hh h + b_hh, with the bias (as PyTorch's GRU does). */
 	candidate = (ebb_mul)(t, r, gates_of(t, of_h, n, 2, 3, site), site);
 	candidate = (ebb_add)(t, gates_of(t, of_x, n, 2, 3, site), candidate, site);
 	candidate = (ebb_tanh)(t, candidate, site);
-	/* (1 - z) n + z h, with one product less. */
+	/* (1 - z) n + z h = n + z (h - n), which needs one multiplication less. */
 	h = (ebb_mul)(t, z, (ebb_sub)(t, h, candidate, site), site);
 	return ebb_scope_end(t, (ebb_add)(t, candidate, h, site));
 }

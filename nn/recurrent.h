@@ -1,12 +1,15 @@
 /*
- * recurrent.h - one step of a recurrent network; the loop over a sequence is C's for.
+ * recurrent.h - recurrent cells: one call computes one time step, and the caller loops over the
+ * sequence.
  *
  * A cell holds weight_ih [g*hidden,in], weight_hh [g*hidden,hidden], bias_ih and bias_hh [g*hidden]
- * (unless .no_bias) below its name: PyTorch's names, order of gates and initial values, all of them
- * U(-1/sqrt(hidden), 1/sqrt(hidden)).  NAME_new and NAME_forward behave as the layers' of nn.h.
+ * (unless .no_bias) below its name.  The names, the order of the gates and the initial values are
+ * PyTorch's: U(-1/sqrt(hidden), 1/sqrt(hidden)) for all.  NAME_new and NAME_forward behave as those
+ * of the layers in nn.h.
  *
- * x is [..,in], a state [..,hidden] with x's leading sizes; a state that is NULL is zeros.  Other
- * shapes and types are an error that names the cell.  A step is a scope of the cell's name.
+ * x is [..,in], and a state is [..,hidden] with x's leading sizes; a NULL state means zeros.  Other
+ * shapes and types are an error that names the cell.  NAME_forward runs in a scope with the cell's
+ * name.
  */
 #ifndef EBB_RECURRENT_H
 #define EBB_RECURRENT_H
@@ -44,8 +47,9 @@ typedef struct ebb_cell_new_args {
 
 /* (i,f,g,o) = W_ih x + b_ih + W_hh h + b_hh; c' = sigmoid(f) c + sigmoid(i) tanh(g); h' =
  * sigmoid(o) tanh(c').  Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000.
- * The scopes name.gates, name.c and name end with the gates, c' and h', so that a probe sees the
- * gradient of each.  On failure a state of NULLs. */
+ * ebb_lstm_cell_forward runs three scopes, "name.gates", "name.c" and "name", whose results are the
+ * gates, c' and h', so that a probe observes the gradient of each.  On failure it returns a state
+ * of NULLs. */
 typedef struct ebb_lstm_cell {
 	const char *name, *gates_name, *c_name;
 	ebb_tensor *weight_ih, *weight_hh, *bias_ih, *bias_hh;

@@ -1,5 +1,5 @@
 /*
- * rename.c - rules that turn the names of a file into those of a store.
+ * rename.c - rules that map the names of a file to those of a store.
  */
 #include <string.h>
 
@@ -12,14 +12,15 @@ typedef struct run {
 	size_t n;
 } run;
 
-/* Where the first n bytes of what stand in the size bytes at text, or NULL. */
+/* Finds the first n bytes of what in the size bytes at text; NULL if they do not occur. */
 static const char *find(const char *text, size_t size, const char *what, size_t n)
 {
 	return n == 0 ? text : memmem(text, size, what, n);
 }
 
-/* Whether name matches the pattern, and what each * stands for: the shortest run after which the
- * rest of the pattern goes on, the last one all that is left. */
+/* Whether name matches the pattern.  star[i] becomes the run of characters that the i-th * matches:
+ * the shortest run before the next part of the pattern, or, for the last *, all up to the pattern's
+ * end. */
 static bool match(const char *pattern, const char *name, run *star, int *stars)
 {
 	size_t n = strcspn(pattern, "*");
@@ -51,7 +52,7 @@ static bool match(const char *pattern, const char *name, run *star, int *stars)
 	return name == end;
 }
 
-/* Appends n bytes as far as there is room; the length counts them all. */
+/* Appends n bytes as far as they fit into size; *length counts all of them. */
 static void append(char *to, size_t size, size_t *length, const char *text, size_t n)
 {
 	for (size_t i = 0; i < n; i++, (*length)++)
@@ -117,7 +118,8 @@ bool ebb_rename_check(const ebb_rename *rule, ebb_error *e, const char *site)
 		if (to <= from && from <= MOST_STARS)
 			continue;
 		ebb_error_set(e, EBB_INVALID, site,
-			"params_load: rename \"%s\" to \"%s\": %d and %d times *, expected at most "
+			"params_load: rename \"%s\" to \"%s\" has %d and %d times *, expected at "
+			"most "
 			"%d, "
 			"and no more in the second than in the first",
 			rule->from, rule->to ? rule->to : "", from, to, MOST_STARS);

@@ -1,5 +1,5 @@
 /*
- * sequential.c - layers and functions in a row.
+ * sequential.c - a container that runs layers and functions in order.
  */
 #include <stdio.h>
 
@@ -11,14 +11,14 @@
 enum { NAME_SIZE = 16 };
 
 struct ebb_sequential {
-	ebb_params *p; /* the view of its own name */
+	ebb_params *p; /* the view with the container's name as prefix */
 	const char *name;
-	/* What was added, and what runs: it is rewritten by each addition, as several threads
-	 * may run the chain at once. */
+	/* steps: as they were added.  fused: as they run.  Each addition recomputes fused, and not
+	 * the first run, because several threads may run one container at the same time. */
 	ebb_step *steps, *fused;
 	int count, nfused;
 	int64_t capacity, fused_capacity;
-	bool incomplete; /* an addition failed */
+	bool incomplete; /* adding a step failed */
 };
 
 static void destroy(void *object)
@@ -71,14 +71,14 @@ ebb_params *ebb_sequential_params(ebb_sequential *s)
 	return s ? ebb_params_sub(s->p, next_name(s, name)) : NULL;
 }
 
-/* Room for one step more, in both lists; false without memory. */
+/* Reserves memory for one more step in both lists; false without memory. */
 static bool reserve(ebb_sequential *s)
 {
 	return ebb_grow(&s->steps, &s->capacity, s->count + 1, sizeof *s->steps) &&
 	       ebb_grow(&s->fused, &s->fused_capacity, s->count + 1, sizeof *s->fused);
 }
 
-/* Appends what an addition made, if the store is still healthy. */
+/* Appends a step unless the store has failed. */
 static bool append(ebb_sequential *s, ebb_step made, const char *site)
 {
 	char name[NAME_SIZE];
@@ -96,7 +96,7 @@ static bool append(ebb_sequential *s, ebb_step made, const char *site)
 	return true;
 }
 
-/* ---- Additions ------------------------------------------------------------------------------ */
+/* ---- Adding steps --------------------------------------------------------------------------- */
 
 bool(ebb_sequential_conv)(ebb_sequential *s, const ebb_conv_new_args *a)
 {
@@ -181,7 +181,7 @@ bool(ebb_sequential_layer)(ebb_sequential *s, ebb_layer_fn fn, void *ctx, const 
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
-/* Layers open a scope of that name themselves. */
+/* Whether the step's forward function begins the scope itself, as layers do. */
 static bool is_scope(ebb_step_kind kind)
 {
 	return kind == EBB_STEP_CONV || kind == EBB_STEP_LINEAR || kind == EBB_STEP_BN ||
@@ -198,12 +198,13 @@ static ebb_tensor *run_pool(
 	pool.site = site;
 	if (e->kind == EBB_STEP_AVGPOOL)
 		return (ebb_avgpool2d)(&pool);
-	/* The user's leave is for the rectifier's result; this is its input. */
+	/* The user's .inplace allows overwriting relu's result.  In EBB_STEP_RELU_MAXPOOL x is
+	 * relu's input, so there it does not count. */
 	pool.inplace = own || (pool.inplace && e->kind == EBB_STEP_MAXPOOL);
 	return e->kind == EBB_STEP_MAXPOOL ? (ebb_maxpool2d)(&pool) : ebb_relu_maxpool2d(&pool);
 }
 
-/* own: nobody but the container has x, and it will not read x again. */
+/* own: x is an intermediate value of the container, which is not read again. */
 static ebb_tensor *run(ebb_tape *t, const ebb_step *e, ebb_tensor *x, bool own, const char *site)
 {
 	ebb_adaptive_args adaptive;
@@ -245,8 +246,8 @@ static ebb_tensor *run_in_scope(
 	return ebb_scope_end(t, run(t, e, x, own, site));
 }
 
-/* Two steps as one op, whose parts observers see as the results of their scopes: they are
- * computed from x, which must then stay as it is. */
+/* Runs two steps as one op.  If the tape has observers, they see the parts of the op as the results
+ * of the steps' scopes.  These parts are computed from x, so x must then not be overwritten. */
 static ebb_tensor *run_fused(
 	ebb_tape *t, const ebb_step *e, ebb_tensor *x, bool own, const char *site)
 {
@@ -270,11 +271,11 @@ ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_t
 
 	if (!s)
 		return ebb_fail(t, EBB_INVALID, site,
-			"sequential_forward: the container is NULL: it was not made, or its "
+			"sequential_forward: the container is NULL: it was not created, or its "
 			"parameter store failed");
 	if (s->incomplete)
 		return ebb_fail(t, EBB_INVALID, site,
-			"sequential_forward: \"%s\" lacks number %d, which could not be added",
+			"sequential_forward: \"%s\" lacks step %d, which could not be added",
 			s->name, s->count);
 	(ebb_scope_begin)(t, s->name, site);
 	for (int i = 0; i < s->nfused; i++) {
@@ -283,7 +284,7 @@ ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_t
 		bool own = y != x;
 
 		y = e->part[0] ? run_fused(t, e, y, own, site) : run_in_scope(t, e, y, own, site);
-		/* Nobody else saw it: unless a gradient reads it, it can go. */
+		/* The caller has no handle of an intermediate value. */
 		if (before != x && before != y)
 			ebb_release(t, before);
 	}

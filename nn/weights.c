@@ -1,8 +1,8 @@
 /*
  * weights.c - saves and loads the parameters and buffers of a store by their names.
  *
- * A load first plans which entry goes where, and changes nothing while anything can be wrong
- * with that.
+ * A load first plans which entry goes to which tensor.  It changes no tensor if the plan has an
+ * error.
  */
 #include <string.h>
 
@@ -53,7 +53,7 @@ bool ebb_params_put(const ebb_params *p, ebb_archive *a, const char *prefix, ebb
 	return put_all(p, a, prefix, EBB_FILE_DEFAULT, e);
 }
 
-/* An error goes to the caller's, or to the store. */
+/* Errors are written to own, the caller's .error, or without one to the store. */
 static ebb_error *error_of(ebb_params *p, ebb_error *own)
 {
 	return own || !p ? own : &p->root->error;
@@ -69,8 +69,8 @@ bool(ebb_params_save)(const ebb_params_save_args *s)
 		ebb_error_set(e, a ? EBB_INVALID : EBB_NO_MEMORY, s->site, "params_save: %s",
 			a ? "path is NULL" : "no memory for a list of tensors");
 	else
-		/* Some loaders of safetensors want to be told whose conventions names and layouts
-		 * follow. */
+		/* Some loaders of safetensors require "format": "pt", which says that names and
+		 * layouts are PyTorch's. */
 		ok = put_all(s->p, a, NULL, s->dtype, e) &&
 		     ebb_archive_set_metadata(a, "format", "pt", e) &&
 		     (ebb_archive_write)(&(ebb_archive_write_args){.a = a,
@@ -94,9 +94,10 @@ static bool transfer(ebb_loading *l, ebb_error *e)
 			ebb_archived_values(l->a, to->from, ebb_file_dtype_of(ebb_dtype_of(to->x)),
 				ebb_data_mutable(to->x), &why))
 			continue;
-		/* What has been read stays: nobody may take the store for what it was. */
+		/* Some tensors have new values already, so the store fails too. */
 		ebb_params_fail(l->p, why.status, NULL,
-			"%s (the parameters are loaded in part and cannot be used)", why.message);
+			"%s (only some parameters were loaded: the store cannot be used)",
+			why.message);
 		ebb_error_set(e, why.status, NULL, "%s", why.message);
 		return false;
 	}
@@ -138,14 +139,14 @@ void ebb_load_report_free(ebb_load_report *r)
 	*r = (ebb_load_report){0};
 }
 
-/* False with an error that a call which makes no sense has. */
+/* Checks the arguments; false with an error. */
 static bool check(const ebb_params_load_args *args, ebb_error *e)
 {
 	const ebb_error *fault = ebb_params_error(args->p);
 
 	if (!args->p || !args->path == !args->archive) {
 		ebb_error_set(e, EBB_INVALID, args->site,
-			"params_load: expected a store, and either a path or an archive");
+			"params_load: expected a store, and exactly one of path and archive");
 		return false;
 	}
 	if (fault) {

@@ -1,9 +1,9 @@
 /*
- * weights.h - the parameters and buffers of a store in files (weights.c, rename.c).
+ * weights.h - saving and loading the parameters and buffers of a store (weights.c, rename.c).
  *
- * They go to a file under their names, and come back by them.  archive.h says which formats
- * there are; published safetensors, .npz, .pt and .pth files load alike, as names and layouts
- * are torchvision's.
+ * Entries of a file are matched with tensors by name.  archive.h lists the file formats.  Published
+ * safetensors, .npz, .pt and .pth files load unchanged, because names and layouts are
+ * torchvision's.
  */
 #ifndef EBB_NN_WEIGHTS_H
 #define EBB_NN_WEIGHTS_H
@@ -15,9 +15,10 @@
 extern "C" {
 #endif
 
-/* Writes everything below p's prefix, under the names below it, as ebb_archive_write does: the
- * file is whole and on the disk, or is what it was before.  dtype: what floats are stored as
- * (default: their own type). False with an error in .error, or without one in the store. */
+/* Saves all parameters and buffers below p's prefix, under their names without the prefix, as
+ * ebb_archive_write does: afterwards the file is complete and on the disk, or, after an error,
+ * unchanged.  dtype: the type of floats in the file (default: the tensor's).  False with an error
+ * in .error, or in the store if .error is NULL. */
 typedef struct ebb_params_save_args {
 	ebb_params *p;
 	const char *path;
@@ -28,16 +29,16 @@ typedef struct ebb_params_save_args {
 } ebb_params_save_args;
 EBB_API bool ebb_params_save(const ebb_params_save_args *a);
 
-/* Names that match from get to instead.  A * stands for any run of characters, dots too; the
- * k-th * of to is what the k-th of from stood for: {"features.*.norm.*", "layer*.bn.*"}.  to
- * NULL: the entry is left out. */
+/* A name of a file that matches from is replaced by to.  A * in from matches any run of characters,
+ * also dots; the k-th * in to is replaced by the run that the k-th * in from matched:
+ * {"features.*.norm.*", "layer*.bn.*"}.  to NULL: the entry is ignored. */
 typedef struct ebb_rename {
 	const char *from, *to;
 } ebb_rename;
 
-/* What a load found.  Freed by ebb_load_report_free. */
+/* The result of a load, name by name.  Freed by ebb_load_report_free. */
 typedef struct ebb_load_report {
-	int64_t loaded; /* tensors of the store that got values */
+	int64_t loaded; /* tensors of the store that were loaded */
 	/* parameters and buffers that the file does not have */
 	const char **missing;
 	int64_t missing_count;
@@ -47,26 +48,25 @@ typedef struct ebb_load_report {
 	/* those that do not fit: "fc.weight: F32 [10,512] in the file, [100,512] expected" */
 	const char **misfit;
 	int64_t misfit_count;
-	void *memory; /* that the names lie in */
+	void *memory; /* that holds the names */
 } ebb_load_report;
 EBB_API void ebb_load_report_free(ebb_load_report *r);
 
-/* Fills the parameters and buffers below p's prefix with the entries of the file at path, or of
- * archive, which have their names.  Floats and integers of any size are converted to the store's
- * type.
+/* Loads the parameters and buffers below p's prefix from the entries of the same name in the file
+ * at path, or in archive.  Floats and integers of any size are converted to the store's type.
  *
- * prefix: only entries whose names begin with it (its last dot included: "model.") count, and
- * are known by the rest.  rename: rules for what is left, ended by {0}; the first that matches a
- * name applies.  Entries called num_batches_tracked, PyTorch's counter of batches, are passed
- * over where the store has none of the name.
+ * prefix: only entries whose names begin with it are loaded, and it is removed from their names;
+ * give its last dot too: "model.".  rename: rules for the names without prefix, ended by {0}; the
+ * first that matches a name applies.  Entries called num_batches_tracked, PyTorch's counter of
+ * batches, are ignored if the store has no tensor of that name.
  *
- * Without .partial, every parameter and buffer must get a value and every entry must have a
- * place: names that are missing, unexpected or of another shape are an error, and nothing is
- * changed.  With it, what fits is loaded and the rest left as it is; that nothing fits is an
- * error.  report (zeroed before) gets all names.
+ * Without .partial, every parameter and buffer must have an entry and every entry a tensor: missing
+ * names, unexpected names and other shapes are an error, and no tensor is changed.  With .partial,
+ * the entries that fit are loaded and the other tensors stay unchanged; it is an error if no entry
+ * fits.  report (zeroed first) lists all names.
  *
- * False with an error in .error, or without one in the store.  A file that fails while values
- * are read leaves some loaded: then the store itself has failed as well. */
+ * False with an error in .error, or in the store if .error is NULL.  If reading the values fails
+ * midway, some tensors have new values: the store then fails too. */
 typedef struct ebb_params_load_args {
 	ebb_params *p;
 	const char *path;
@@ -81,9 +81,10 @@ typedef struct ebb_params_load_args {
 } ebb_params_load_args;
 EBB_API bool ebb_params_load(const ebb_params_load_args *a);
 
-/* The parts of these, for files that hold more than one store: put adds every parameter and
- * buffer as prefix and its name; fits says whether take would succeed, and changes nothing; take
- * is a load without .partial. prefix may be NULL. */
+/* Saving and loading for files that hold more than one store.  ebb_params_put adds every parameter
+ * and buffer to a, under prefix and its name.  ebb_params_take loads them, without .partial.
+ * ebb_params_fits says whether ebb_params_take would succeed, and changes nothing.  prefix may be
+ * NULL. */
 EBB_API bool ebb_params_put(const ebb_params *p, ebb_archive *a, const char *prefix, ebb_error *e);
 EBB_API bool ebb_params_fits(ebb_params *p, const ebb_archive *a, const char *prefix, ebb_error *e);
 EBB_API bool ebb_params_take(ebb_params *p, const ebb_archive *a, const char *prefix, ebb_error *e);

@@ -4,7 +4,8 @@
  */
 #include "ops/gradients.h"
 
-/* f(gy, y) for v's gy and y.  The result overwrites gy if v alone holds gy. */
+/* f(gy, y) with gy = v->gy and y = v->out.  The result overwrites gy if v->owns_gy is true and gy
+ * and y have the same memory order. */
 static ebb_tensor *from_result(ebb_vjp *v, const ebb_op *op, ebb_binary_fn f)
 {
 	ebb_tensor *in[] = {v->gy, v->out};
@@ -20,8 +21,8 @@ static ebb_tensor *from_result(ebb_vjp *v, const ebb_op *op, ebb_binary_fn f)
 
 /* ---- Sigmoids -------------------------------------------------------------------------------- */
 
-/* tanh' = 1 - y^2.  tanh_grad(gy, y) = gy*(1 - y^2); its derivative by gy is tanh_grad(g, y), by
- * y it is -2*g*gy*y. */
+/* tanh' = 1 - y^2.  tanh_grad(gy, y) = gy*(1 - y^2).  With g the incoming gradient of tanh_grad,
+ * the gradient of gy is tanh_grad(g, y), and the gradient of y is -2*g*gy*y. */
 static ebb_tensor *tanh_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y);
 
 static void tanh_grad_vjp(ebb_vjp *v)
@@ -48,8 +49,8 @@ ebb_tensor *ebb_tanh_grad_of_result(ebb_vjp *v)
 	return from_result(v, &TANH_GRAD, EBB_BINARY_tanh_grad);
 }
 
-/* sigmoid' = y*(1 - y).  sigmoid_grad(gy, y) = gy*y*(1 - y); its derivative by y is g*gy*(1 -
- * 2y). */
+/* sigmoid' = y*(1 - y).  sigmoid_grad(gy, y) = gy*y*(1 - y).  With g its incoming gradient, the
+ * gradient of y is g*gy*(1 - 2y). */
 static ebb_tensor *sigmoid_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *y);
 
 static void sigmoid_grad_vjp(ebb_vjp *v)
@@ -155,8 +156,8 @@ ebb_tensor *ebb_relu6_grad_of_result(ebb_vjp *v)
 	return from_result(v, &RELU6_GRAD, EBB_BINARY_relu6_grad);
 }
 
-/* hardswish_grad(gy, x) = gy*(x/3 + 1/2) where -3 <= x < 3, 0 for smaller x, gy for larger x.
- * It is linear in gy; its derivative by x is gy/3 inside. */
+/* hardswish_grad(gy, x) = gy*(x/3 + 1/2) where -3 <= x < 3, 0 for smaller x, gy for larger x.  It
+ * is linear in gy; its derivative by x is gy/3 where -3 < x < 3, else 0. */
 static void hardswish_grad_vjp(ebb_vjp *v)
 {
 	if (ebb_wants(v, 0))

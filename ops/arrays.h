@@ -116,9 +116,10 @@ EBB_API ebb_tensor *ebb_var(const ebb_var_args *a);
 EBB_API ebb_tensor *ebb_std(const ebb_var_args *a);
 #define ebb_std(...) EBB_CALL_ARGS(ebb_std, ebb_var_args, __VA_ARGS__)
 
-/* The position of the maximum (minimum) along an axis, as I64 without that axis: the first of equal
- * elements, or the first NaN.  Not differentiable: an x that requires a gradient is an error
- * (ebb_detach removes it from the graph). */
+/* The position of the maximum (minimum) along an axis, as I64; the result lacks this axis.  Of
+ * equal elements the first one is taken; if there is a NaN, the first NaN is taken.  Not
+ * differentiable: an x that requires a gradient is an error (ebb_detach removes it from the
+ * graph). */
 EBB_API ebb_tensor *ebb_argmax(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 #define ebb_argmax(...) EBB_CALL(ebb_argmax, __VA_ARGS__)
 EBB_API ebb_tensor *ebb_argmin(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
@@ -129,9 +130,9 @@ EBB_API ebb_tensor *ebb_cumsum(ebb_tape *t, ebb_tensor *x, int axis, const char 
 #define ebb_cumsum(...) EBB_CALL(ebb_cumsum, __VA_ARGS__)
 
 /* y = (sum |x|^p)^(1/p), p > 0, by default 2.  The powers may overflow or underflow the type
- * without effect on y or its gradient.  The derivative of |x_i| at 0 is 0; of the 2-norm at x =
- * 0 every derivative of any order is 0.  p = INFINITY gives the largest |x|, whose gradient goes
- * to the first of equal elements.  p = EBB_ZERO gives the number of nonzero x. */
+ * without effect on y or its gradient.  The derivative of |x_i| at 0 is 0.  At x = 0 the
+ * derivatives of the 2-norm, of every order, are 0.  p = INFINITY gives the largest |x|, whose
+ * gradient goes to the first of equal elements.  p = EBB_ZERO gives the number of nonzero x. */
 typedef struct ebb_norm_args {
 	ebb_tape *t;
 	ebb_tensor *x;
@@ -151,7 +152,7 @@ EBB_API ebb_tensor *ebb_sum_to(ebb_tape *t, ebb_tensor *x, ebb_shape shape, cons
 
 /* The result is a view of x where strides can express it, else a copy. */
 
-/* x in row-major order with another shape; one size may be -1, and follows from the others */
+/* x in row-major order with another shape; one size may be -1, and is computed from the others */
 EBB_API ebb_tensor *ebb_reshape(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site);
 #define ebb_reshape(...) EBB_CALL(ebb_reshape, __VA_ARGS__)
 /* [N,..] to [N,rest], in row-major order */
@@ -160,17 +161,17 @@ EBB_API ebb_tensor *ebb_flatten(ebb_tape *t, ebb_tensor *x, const char *site);
 /* Axis i of y is axis axes[i] of x. */
 EBB_API ebb_tensor *ebb_permute(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site);
 #define ebb_permute(...) EBB_CALL(ebb_permute, __VA_ARGS__)
-/* The two axes exchanged. */
+/* x with axis_a and axis_b exchanged. */
 EBB_API ebb_tensor *ebb_transpose(
 	ebb_tape *t, ebb_tensor *x, int axis_a, int axis_b, const char *site);
 #define ebb_transpose(...) EBB_CALL(ebb_transpose, __VA_ARGS__)
-/* x broadcast to a shape; a size of -1 keeps that of x */
+/* x broadcast to a shape; a size of -1 is x's size on this axis */
 EBB_API ebb_tensor *ebb_expand(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site);
 #define ebb_expand(...) EBB_CALL(ebb_expand, __VA_ARGS__)
-/* x with a new axis of size 1, at that position of the result */
+/* x with a new axis of size 1; axis is the position of the new axis in the result */
 EBB_API ebb_tensor *ebb_unsqueeze(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 #define ebb_unsqueeze(...) EBB_CALL(ebb_unsqueeze, __VA_ARGS__)
-/* x without that axis, whose size must be 1 */
+/* x without the given axis, whose size must be 1 */
 EBB_API ebb_tensor *ebb_squeeze(ebb_tape *t, ebb_tensor *x, int axis, const char *site);
 #define ebb_squeeze(...) EBB_CALL(ebb_squeeze, __VA_ARGS__)
 #define EBB_END INT64_MAX
@@ -191,7 +192,8 @@ EBB_API ebb_tensor *ebb_triu(ebb_tape *t, ebb_tensor *x, int64_t d, const char *
 /* [..,C*f*f,H,W] -> [..,C,H*f,W*f]: y[c,h*f+i,w*f+j] = x[(c*f+i)*f+j,h,w]; Shi et al. 2016 */
 EBB_API ebb_tensor *ebb_pixel_shuffle(ebb_tape *t, ebb_tensor *x, int64_t f, const char *site);
 #define ebb_pixel_shuffle(...) EBB_CALL(ebb_pixel_shuffle, __VA_ARGS__)
-/* x itself if its memory is contiguous in that order, else a copy that is */
+/* x itself if its elements are contiguous in memory in the given order, else a copy in this
+ * order */
 EBB_API ebb_tensor *ebb_dense(ebb_tape *t, ebb_tensor *x, ebb_order order, const char *site);
 #define ebb_dense(...) EBB_CALL(ebb_dense, __VA_ARGS__)
 
@@ -230,16 +232,17 @@ typedef struct ebb_pad_args {
 	double value;
 	const char *site;
 } ebb_pad_args;
-/* x with elements added around it: .value, or elements of x by .mode.  EBB_PAD_REFLECT pads by
- * less than the size of the axis, EBB_PAD_CIRCULAR by at most the size (after cropping). */
+/* x with elements added around it: .value, or elements of x by .mode.  With EBB_PAD_REFLECT each
+ * pad must be less than the size of the axis; with EBB_PAD_CIRCULAR it must be at most the size
+ * that is left after cropping. */
 EBB_API ebb_tensor *ebb_pad(const ebb_pad_args *a);
 #define ebb_pad(...) EBB_CALL_ARGS(ebb_pad, ebb_pad_args, __VA_ARGS__)
 /* y[..,k,..] = x[..,index[k],..] along axis; index [K], I64, 0 <= index < size */
 EBB_API ebb_tensor *ebb_index_select(
 	ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site);
 #define ebb_index_select(...) EBB_CALL(ebb_index_select, __VA_ARGS__)
-/* y[i,k,j] = x[i,index[i,k,j],j] along axis; index is I64 with x's number of axes, and its other
- * sizes are at most x's */
+/* y[i,k,j] = x[i,index[i,k,j],j] along axis; index is I64 with x's number of axes; its sizes on the
+ * other axes are at most x's */
 EBB_API ebb_tensor *ebb_gather(
 	ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, const char *site);
 #define ebb_gather(...) EBB_CALL(ebb_gather, __VA_ARGS__)
@@ -250,7 +253,8 @@ EBB_API ebb_tensor *ebb_scatter_add(
 	ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, ebb_tensor *src, const char *site);
 #define ebb_scatter_add(...) EBB_CALL(ebb_scatter_add, __VA_ARGS__)
 /* y[..,:] = weight[index[..],:]; index I64 of any shape, weight [V,D].  The gradient of row
- * .padding_idx is 0; none by default, EBB_ZERO for row 0, negative numbers count from the end. */
+ * .padding_idx of weight is 0.  By default there is no such row; EBB_ZERO is row 0, and negative
+ * numbers count from the last row. */
 typedef struct ebb_embedding_args {
 	ebb_tape *t;
 	ebb_tensor *index, *weight;

@@ -1,10 +1,10 @@
-/* attention.c - scaled dot-product attention (Vaswani et al. 2017), composed of two products and
- * one softmax. */
+/* attention.c - scaled dot-product attention (Vaswani et al. 2017), composed of two matrix products
+ * and one softmax. */
 #include "ops/internal.h"
 
 static const ebb_op CHECK = {.name = "attention"};
 
-/* Whether x's leading axes (all but the last two) broadcast with those gathered so far. */
+/* Broadcasts *lead with x's leading axes (all but the last two); false if they do not fit. */
 static bool joins(ebb_shape *lead, const ebb_tensor *x)
 {
 	int n = x->ndim - 2;
@@ -33,7 +33,8 @@ static bool operands_fit(ebb_call *c, ebb_shape *lead)
 	       k->shape[k->ndim - 2] == v->shape[v->ndim - 2];
 	*lead = EBB_SCALAR_SHAPE;
 	if (fits && joins(lead, q) && joins(lead, k)) {
-		ebb_shape scores = *lead; /* without v's: what the mask must fit */
+		/* The mask broadcasts to the leading axes of q and k, without v's. */
+		ebb_shape scores = *lead;
 
 		if (joins(lead, v)) {
 			*lead = scores;
@@ -48,7 +49,7 @@ static bool operands_fit(ebb_call *c, ebb_shape *lead)
 	return false;
 }
 
-/* The mask broadcasts to the scores [lead..,L,S]. */
+/* Checks that the mask broadcasts to the scores [lead..,L,S]. */
 static bool mask_fits(ebb_call *c, ebb_shape scores)
 {
 	const ebb_tensor *q = c->in[0], *k = c->in[1], *mask = c->in[3];

@@ -1,17 +1,17 @@
-/* batchnorm.c - batch normalisation (Ioffe & Szegedy 2015), alone and with a rectifier behind
- * it. */
+/* batchnorm.c - batch normalisation (Ioffe & Szegedy 2015), alone and fused with a residual
+ * addition and ReLU. */
 #include "ops/internal.h"
 
 typedef struct norm_attrs {
 	double eps;
-	bool batch; /* statistics of the batch; else given ones */
+	bool batch; /* normalised by the batch's statistics; else by the running ones */
 } norm_attrs;
 
-/* The inputs of both ops; the last one of batchnorm_relu alone. */
+/* The inputs' numbers; only batchnorm_relu has a RESIDUAL. */
 enum { X, WEIGHT, BIAS, RESIDUAL };
 
-/* What is saved, C doubles each: the mean as centre + rest, 1/sqrt(variance + eps), and y's
- * coefficients: y = (x - centre)*scale + shift. */
+/* Saved for backward, C doubles each: the mean as centre + rest, inv = 1/sqrt(variance + eps), and
+ * the coefficients of y = (x - centre)*scale + shift. */
 typedef struct statistics {
 	double *centre, *rest, *inv, *scale, *shift;
 } statistics;
@@ -25,7 +25,8 @@ static statistics statistics_of(const ebb_tensor *saved, int64_t channels)
 		p + SCALE * channels, p + SHIFT * channels};
 }
 
-/* The output of batchnorm_relu, which says where its gradient passes; NULL: everywhere. */
+/* The mask of ReLU's gradient: the output of batchnorm_relu, where it is positive.  NULL for
+ * batchnorm. */
 static ebb_tensor *mask_of(const ebb_vjp *v)
 {
 	return v->nin > RESIDUAL ? v->out : NULL;
@@ -42,8 +43,8 @@ static const ebb_op FUSED_RELU = {.name = "batchnorm_relu_grad",
 	.optional = EBB_IN(2),
 	.takes = {EBB_CHANNELS_LAST, EBB_CHANNELS_LAST, EBB_ROWS, EBB_CHANNELS_LAST}};
 
-/* Scratch of C doubles each: sum g, sum g*xh, and the coefficients of
- * gx = scale*(by_g*g + by_x*(x - centre) + plus); of given statistics gx = by_g*g. */
+/* Scratch of C doubles each: sum g, sum g*xh, and the coefficients of gx, which is
+ * scale*(by_g*g + by_x*(x - centre) + plus), or by_g*g with running statistics. */
 typedef struct sums {
 	double *g, *dot, *by_g, *by_x, *plus;
 } sums;
@@ -67,7 +68,8 @@ static ebb_norm_grad gx_coefficients(
 }
 
 /* With g = gy (where y > 0), xh = (x - m)*i and n elements per channel, i = 1/sqrt(v + eps):
- *   gb = sum g,  gw = sum g*xh,  gx = w*i*(g - gb/n - xh*gw/n);  with given statistics gx = w*i*g. */
+ *   gb = sum g,  gw = sum g*xh,  gx = w*i*(g - gb/n - xh*gw/n)
+ * With running statistics gx = w*i*g. */
 static void fused_grad(ebb_vjp *v)
 {
 	bool batch = ((const norm_attrs *)v->attrs)->batch;
@@ -90,7 +92,7 @@ static void fused_grad(ebb_vjp *v)
 			gw = ebb_vector(&c, ebb_dtype_of(x), channels, s.dot);
 		if (ebb_wants(v, BIAS))
 			gb = ebb_vector(&c, ebb_dtype_of(x), channels, s.g);
-		/* One of them may lie where gy is. */
+		/* One of gx and gr may be written in-place over gy. */
 		if (ebb_wants(v, X)) {
 			bool over = in[0] == v->gy && v->owns_gy;
 			bool two = ebb_wants(v, RESIDUAL);
@@ -98,7 +100,7 @@ static void fused_grad(ebb_vjp *v)
 			gx = over && !two ? v->gy : ebb_new_like(&c, x);
 			gr = !two ? NULL : over ? v->gy : ebb_new_like(&c, x);
 		}
-		/* A failed call has given its scratch memory back. */
+		/* If the call has failed, its scratch memory is freed already. */
 		if (gx && c.t) {
 			ebb_float_state own = ebb_float_enter(ebb_flushes(x));
 			ebb_norm_grad by = gx_coefficients(v, &of, channels, (double)rows, &s);
@@ -116,9 +118,9 @@ static void fused_grad(ebb_vjp *v)
 		ebb_give(v, RESIDUAL, gr ? gr : ebb_relu_grad(v->t, v->gy, v->out));
 }
 
-/* ---- The same, composed of ops, statistics included: for higher derivatives ------------------ */
+/* ---- The gradient, composed of ops, with the statistics: for higher derivatives -------------- */
 
-/* Part k of what the forward pass has saved, as [1,C,1,..] of x's type. */
+/* Part k (CENTRE, REST, ..) of the saved statistics, as [1,C,1,..] of x's type. */
 static ebb_tensor *saved_part(ebb_vjp *v, int k)
 {
 	int64_t channels = ebb_size(v->in[X], 1);
@@ -128,7 +130,7 @@ static ebb_tensor *saved_part(ebb_vjp *v, int k)
 		v->t, ebb_cast(v->t, s, ebb_dtype_of(v->in[0])), ebb_ndim(v->in[0]), NULL);
 }
 
-/* gy is the gradient of what has been normalised. */
+/* gy is the gradient of the normalised value, before the residual and ReLU. */
 static void composed_grad(ebb_vjp *v, ebb_tensor *gy)
 {
 	const norm_attrs *k = v->attrs;
@@ -207,7 +209,7 @@ static void recompute(ebb_vjp *v)
 	}
 }
 
-/* ---- What batchnorm_relu stands for ---------------------------------------------------------- */
+/* ---- The steps of batchnorm_relu ------------------------------------------------------------- */
 
 static bool part_norm(const ebb_vjp *v, ebb_tensor *y)
 {
@@ -233,7 +235,8 @@ static bool part_sum(const ebb_vjp *v, ebb_tensor *y)
 	return true;
 }
 
-/* Of the norm and of the sum: a sum passes it on. */
+/* The gradient of the value of the step batchnorm or of the step add.  Both equal the input
+ * gradient of ReLU, because an addition does not change its gradient. */
 static bool part_gradient(const ebb_vjp *v, ebb_tensor *g)
 {
 	if (!v->out)
@@ -265,8 +268,9 @@ static const ebb_op BATCHNORM = {.name = "batchnorm",
 		.nparts = sizeof(part) / sizeof *(part)                                            \
 	}
 static const ebb_op BATCHNORM_ONLY_RELU = BATCHNORM_RELU(0, recompute, NORM_RELU);
-/* What is to be made again keeps its residual.  A residual that is itself made again need not be
- * kept if this result is: so of a chain of blocks every other result is. */
+/* An op whose result can be recomputed keeps all that the recomputation reads, and so also the
+ * residual.  If the residual itself can be recomputed, keeping it would gain nothing: the op then
+ * keeps its own result.  So in a chain of residual blocks every other result is recomputed. */
 static const ebb_op BATCHNORM_RESIDUAL_RELU = BATCHNORM_RELU(0, NULL, NORM_ADD_RELU);
 static const ebb_op BATCHNORM_KEPT_RESIDUAL_RELU =
 	BATCHNORM_RELU(EBB_IN(RESIDUAL), recompute, NORM_ADD_RELU);
@@ -316,7 +320,8 @@ static bool checks(ebb_call *c, const ebb_batchnorm_args *a, bool batch)
 		return false;
 	}
 	if (!a->running_mean != !a->running_var) {
-		ebb_call_fail(c, EBB_INVALID, "running_mean and running_var go together");
+		ebb_call_fail(
+			c, EBB_INVALID, "running_mean and running_var must be given together");
 		return false;
 	}
 	if (batch && x->shape[1] && x->count / x->shape[1] < 2) {
@@ -349,8 +354,8 @@ static void update_running(ebb_tensor *running, const double *value, double mome
 	}
 }
 
-/* The batch's statistics, which also go into the running ones; in the tape's floating-point
- * state. */
+/* Computes the batch's statistics, and updates the running statistics while the tape trains.  Runs
+ * in the tape's floating-point state. */
 static void batch_statistics(
 	ebb_call *c, const ebb_batchnorm_args *a, double eps, const statistics *of)
 {
@@ -358,7 +363,7 @@ static void batch_statistics(
 	int64_t channels = x->shape[1], rows = x->count / channels;
 	double momentum = ebb_option(a->momentum, 0.1);
 	double unbiased = (double)rows / (double)(rows - 1);
-	/* Not yet what they will hold. */
+	/* Used as scratch here: coefficients() overwrites inv, scale and shift. */
 	double *std = of->inv, *mean = of->scale, *var = of->shift;
 
 	KERNELS(x)->batchnorm_stats(rows, channels, x->data, eps, of->centre, of->rest, std);
@@ -383,7 +388,7 @@ static void given_statistics(const ebb_batchnorm_args *a, double eps, const stat
 	}
 }
 
-/* What normalises, from mean and 1/sqrt(variance + eps). */
+/* Computes scale and shift from the mean, inv, weight and bias. */
 static void coefficients(const ebb_call *c, const statistics *of)
 {
 	const ebb_tensor *weight = c->in[WEIGHT], *bias = c->in[BIAS];
@@ -394,7 +399,7 @@ static void coefficients(const ebb_call *c, const statistics *of)
 	}
 }
 
-/* The rest of a call that has begun. */
+/* Finishes a call that ebb_begin has started: checks, computes, records. */
 static ebb_tensor *normalise(ebb_call *c, const ebb_batchnorm_args *a)
 {
 	norm_attrs k = {ebb_option(a->eps, 1e-5), ebb_is_training(a->t) || !a->running_mean};
@@ -407,7 +412,8 @@ static ebb_tensor *normalise(ebb_call *c, const ebb_batchnorm_args *a)
 	channels = x->shape[1];
 	saved = ebb_new(c, EBB_F64, EBB_SHAPE(PARTS * channels), EBB_ROWS);
 	y = a->inplace ? ebb_new_over(c, X) : ebb_new_like(c, x);
-	/* Without rows too: the gradient reads the statistics. */
+	/* The statistics are computed also for an x without elements, because the gradient reads
+	 * them. */
 	if (y && saved && channels) {
 		statistics of = statistics_of(saved, channels);
 		ebb_float_state own = ebb_float_enter(ebb_flushes(x));

@@ -27,7 +27,7 @@ ebb_tensor *ebb_mask2(ebb_tape *t, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b
 	return ebb_record(&c, ebb_binary_result(&c, f, 0));
 }
 
-/* ---- Rules that the list of ops does not hold ------------------------------------------------ */
+/* ---- add, mul_or_zero, and the gradients of the rows with RULE ------------------------------- */
 
 ebb_tensor *(ebb_add)(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site)
 {
@@ -82,7 +82,8 @@ static ebb_tensor *share_of(ebb_tape *t, ebb_tensor *a, ebb_tensor *b)
 		ebb_mul_scalar(t, ebb_mask2(t, EBB_BINARY_equal, a, b, NULL), 0.5));
 }
 
-/* Gives gy*share to a and gy*(1 - share) to b; 0 where the factor is 0, also for infinite gy. */
+/* Gives gy*share to a and gy*(1 - share) to b.  Where share or 1 - share is 0, that
+ * gradient is 0, even if gy is infinite. */
 static void give_shares(ebb_vjp *v, ebb_tensor *share)
 {
 	ebb_tape *t = v->t;
@@ -106,7 +107,7 @@ static void give_minimum(ebb_vjp *v)
 
 /* ---- Ops without parameters ------------------------------------------------------------------ */
 
-/* What the column GRADIENT or RULE of a row reads. */
+/* The words for tensors that a gradient reads, in the columns GRADIENT and RULE. */
 #define NOTHING 0
 #define A EBB_IN(0)
 #define B EBB_IN(1)

@@ -48,8 +48,8 @@ bool ebb_check_axes(ebb_call *c, ebb_axes axes, int ndim, bool *chosen)
 		chosen[i] = axes.n == 0;
 	assert(c->t);
 	if (axes.n < 0 || axes.n > EBB_MAX_DIMS) {
-		ebb_call_fail(
-			c, EBB_INVALID, "%d axes given, at most %d can be", axes.n, EBB_MAX_DIMS);
+		ebb_call_fail(c, EBB_INVALID, "%d axes given, at most %d are allowed", axes.n,
+			EBB_MAX_DIMS);
 		return false;
 	}
 	for (int i = 0; i < axes.n; i++) {

@@ -1,7 +1,8 @@
-/* compare.c - comparisons: U8 results, without derivatives. */
+/* compare.c - comparisons: the result is U8 and has no derivative. */
 #include "ops/internal.h"
 
-/* y = 1 where f holds for a and b, in the order of the first full-shape channels-last input. */
+/* y = 1 where f(a, b) is true, else 0.  y is channels-last if an input with as many axes as y is
+ * channels-last. */
 static ebb_tensor *compare(ebb_tape *t, const ebb_op *op, ebb_compare_fn f, ebb_tensor *a,
 	ebb_tensor *b, bool swap, const char *site)
 {
@@ -28,7 +29,7 @@ static ebb_tensor *compare(ebb_tape *t, const ebb_op *op, ebb_compare_fn f, ebb_
 	return ebb_record(&c, y);
 }
 
-/* a > b is b < a. */
+/* With SWAP, a > b is computed as b < a. */
 #define COMPARISON(op, NAME, FN, SWAP)                                                             \
 	static const ebb_op NAME = {.name = #op, .takes = {EBB_STRIDED, EBB_STRIDED}};             \
 	ebb_tensor *(ebb_##op)(ebb_tape * t, ebb_tensor * a, ebb_tensor * b, const char *site)     \

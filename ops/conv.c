@@ -1,8 +1,9 @@
 /*
  * conv.c - 2-d convolution.
  *
- * Convolution, its input gradient and its weight gradient are linear in each of their operands,
- * and differentiate into one another:
+ * Convolution, its input gradient and its weight gradient are linear in each of their operands.
+ * The gradients of each of these three ops are calls of the other two.  In the last two rows, g is
+ * the incoming gradient of gx and of gw:
  *
  *   y  = conv(x, w)           d/dx = grad_input(gy, w)    d/dw = grad_weight(x, gy)
  *
@@ -16,9 +17,9 @@ static ebb_tensor *conv(ebb_tape *t, ebb_tensor *x, ebb_tensor *w, const ebb_con
 static ebb_tensor *grad_input(ebb_tape *t, ebb_tensor *gy, ebb_tensor *w, const ebb_conv_shape *s);
 static ebb_tensor *grad_weight(ebb_vjp *v, ebb_tensor *x, ebb_tensor *gy);
 
-/* ---- The three, as ops ----------------------------------------------------------------------- */
+/* ---- The three ops --------------------------------------------------------------------------- */
 
-/* A multiplication and an addition per weight and output position, whichever way they go. */
+/* One multiplication and one addition per weight and output position, in all three ops. */
 static double conv_flops(const ebb_call *c, const ebb_tensor *y)
 {
 	const ebb_conv_shape *s = c->attrs;
@@ -70,7 +71,8 @@ static const ebb_op GRAD_WEIGHT = {.name = "conv2d_grad_weight",
 	.takes = {EBB_CHANNELS_LAST, EBB_CHANNELS_LAST},
 	.flops = conv_flops};
 
-/* Runs one pass into y, which is complete when it returns; NULL if there is no scratch memory. */
+/* Runs one pass (forward, input gradient, weight gradient) into y and returns y; NULL if there is
+ * no scratch memory. */
 static ebb_tensor *run(ebb_call *c, const ebb_conv_shape *s, ebb_conv_pass pass, ebb_tensor *y)
 {
 	void *ws;
@@ -90,7 +92,7 @@ static ebb_tensor *run(ebb_call *c, const ebb_conv_shape *s, ebb_conv_pass pass,
 	return y;
 }
 
-/* The rest of a call that has begun, its inputs checked. */
+/* Finishes a call whose inputs have been checked: allocates, computes, records. */
 static ebb_tensor *finish(ebb_call *c, ebb_conv_pass pass, const ebb_conv_shape *s)
 {
 	ebb_shape shape = pass == EBB_CONV_FORWARD ? EBB_SHAPE(s->n, s->o, s->oh, s->ow)
@@ -141,7 +143,7 @@ ebb_tensor *(ebb_conv2d)(const ebb_conv2d_args *a)
 	return finish(&c, EBB_CONV_FORWARD, &s);
 }
 
-/* ---- Transposed: the input gradient as a forward --------------------------------------------- */
+/* ---- Transposed convolution: its forward pass is the convolution's input gradient ------------ */
 
 static const ebb_op CONV_TRANSPOSE2D = {.name = "conv_transpose2d",
 	.vjp = grad_input_vjp,

@@ -1,7 +1,7 @@
 /* conv1d.c - 1-d convolution: conv2d of images of one row. */
 #include "ops/geometry.h"
 
-/* ---- [N,C,L] as [N,C,1,L], and back: views of any memory ------------------------------------- */
+/* ---- [N,C,L] as [N,C,1,L], and back: views, whatever the strides ----------------------------- */
 
 static ebb_tensor *as_image(ebb_tape *t, ebb_tensor *x, const char *site);
 static ebb_tensor *as_line(ebb_tape *t, ebb_tensor *x, const char *site);
@@ -42,7 +42,7 @@ static ebb_tensor *as_line(ebb_tape *t, ebb_tensor *x, const char *site)
 				      (int64_t[]){x->strides[0], x->strides[1], x->strides[3]}, 0));
 }
 
-/* ---- The composite, whose errors are its own ------------------------------------------------- */
+/* ---- conv1d: its own checks and errors, then conv2d on [N,C,1,L] ----------------------------- */
 
 static const ebb_op CONV1D = {.name = "conv1d"};
 

@@ -143,7 +143,7 @@ ebb_tensor *(ebb_randn)(ebb_tape *t, ebb_shape shape, const char *site)
 	return y;
 }
 
-/* ---- Other types: y = x as another real type; linear, so the gradient is cast back ----------- */
+/* ---- Cast: y = x as another floating-point type; linear, so the gradient is cast back -------- */
 
 static void cast_vjp(ebb_vjp *v)
 {
@@ -154,15 +154,16 @@ static const ebb_op CAST = {.name = "cast", .vjp = cast_vjp};
 ebb_tensor *(ebb_cast)(ebb_tape *t, ebb_tensor *x, ebb_dtype dtype, const char *site)
 {
 	ebb_call c = ebb_begin(t, &CAST, site, 1, &x);
-	const ebb_kernels *k = ebb_kernels_of(dtype);
+	const ebb_kernels *k;
 	ebb_float_state own;
 	ebb_tensor *y;
 
 	if (!c.t)
 		return NULL;
 	if (dtype != EBB_F32 && dtype != EBB_F64)
-		return ebb_call_fail(
-			&c, EBB_BAD_DTYPE, "casts to F32 or F64, got %s", ebb_dtype_name(dtype));
+		return ebb_call_fail(&c, EBB_BAD_DTYPE, "dtype must be F32 or F64, got %s",
+			ebb_dtype_name(dtype));
+	k = ebb_kernels_of(dtype);
 	y = ebb_new(&c, dtype, ebb_shape_of(x), EBB_ROWS);
 	if (y) {
 		memcpy(y->strides, x->strides, sizeof y->strides);

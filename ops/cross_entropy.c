@@ -14,7 +14,7 @@ static ebb_tensor *fused_grad(ebb_vjp *v, int64_t ignore)
 
 	if (!c.t)
 		return NULL;
-	/* A gradient from a mean or a sum is one number, seen with stride 0. */
+	/* The gradient of a mean or a sum is one number, expanded with stride 0. */
 	if (in[0]->strides[0] != 0 && in[0]->strides[0] != 1 &&
 		!(in[0] = ebb_dense(v->t, in[0], EBB_ROWS)))
 		return NULL;
@@ -26,8 +26,8 @@ static ebb_tensor *fused_grad(ebb_vjp *v, int64_t ignore)
 	return ebb_record(&c, gx);
 }
 
-/* Rows of weight[label]*(1 - e) at the label and weight[c]*e/C everywhere; 0 for an ignored
- * row.  A constant. */
+/* The smoothed targets as a constant.  Each row is weight[c]*e/C, plus weight[label]*(1 - e) at the
+ * label, with e the smoothing.  An ignored row is 0. */
 typedef struct targets_attrs {
 	int64_t classes, ignore;
 	double smoothing;
@@ -64,8 +64,8 @@ static ebb_tensor *target_rows(ebb_tape *t, ebb_tensor *label, ebb_tensor *weigh
 	return ebb_record(&c, q);
 }
 
-/* x [N,C] with rows of zeros in place of those that are ignored: whatever these hold takes no
- * part. */
+/* x [N,C] with zeros in the rows whose label is ignored, so that infinities and NaNs there have no
+ * effect. */
 static ebb_tensor *without_ignored(
 	ebb_tape *t, ebb_tensor *x, ebb_tensor *label, int64_t ignore, const char *site)
 {
@@ -96,7 +96,7 @@ static void cross_entropy_vjp(ebb_vjp *v)
 		return;
 	}
 	onehot = target_rows(t, v->in[1], NULL, ebb_dtype_of(v->in[0]), k, NULL);
-	/* A row counts once, or not at all if ignored: the sum of its onehot. */
+	/* The sum of a row of onehot is 1, or 0 if the row is ignored. */
 	g = ebb_weighted(t, ebb_sum(t, onehot, EBB_AXES(1), .keepdim = true),
 		ebb_unsqueeze(t, v->gy, 1), NULL);
 	others = ebb_add_scalar(t, ebb_neg(t, onehot), 1);
@@ -130,12 +130,12 @@ static ebb_tensor *label_loss(
 	return ebb_record(&c, loss);
 }
 
-/* ---- What both losses take ------------------------------------------------------------------- */
+/* ---- Checks of both losses ------------------------------------------------------------------- */
 
 static const ebb_op CHECK = {.name = "cross_entropy"};
 static const ebb_op NLL_CHECK = {.name = "nll_loss"};
 
-/* The axis of classes: of x [C], one sample, the only one. */
+/* The axis of classes: axis 1, or axis 0 if x [C] is a single sample. */
 static int class_axis(const ebb_tensor *x)
 {
 	return x->ndim == 1 ? 0 : 1;
@@ -208,7 +208,8 @@ static bool arguments_fit(ebb_call *c, const ebb_cross_entropy_args *a, bool sof
 	return true;
 }
 
-/* How much the labels weigh together (ignored ones nothing); false if one is no class. */
+/* Sets *total to the sum of the labels' weights, without ignored labels; false if a label is out of
+ * range. */
 static bool labels_fit(ebb_call *c, const ebb_tensor *label, int64_t classes, int64_t ignore,
 	const ebb_tensor *weight, double *total)
 {
@@ -235,7 +236,7 @@ static ebb_tensor *flat_labels(ebb_tape *t, ebb_tensor *target, const char *site
 	                         : (ebb_reshape)(t, target, EBB_SHAPE(target->count), site);
 }
 
-/* The losses of rows as the caller wants them: total is what the mean divides by. */
+/* Reduces the losses of the rows as a->reduction says; the mean divides by total. */
 static ebb_tensor *finished(const ebb_cross_entropy_args *a, ebb_tensor *loss, double total)
 {
 	ebb_shape shape = ebb_without_axis(ebb_shape_of(a->x), class_axis(a->x));
@@ -249,7 +250,7 @@ static ebb_tensor *finished(const ebb_cross_entropy_args *a, ebb_tensor *loss, d
 
 /* ---- Cross-entropy, all options -------------------------------------------------------------- */
 
-/* -sum q*log_softmax(x) of each row; a class of weight 0 takes no part. */
+/* -sum q*log_softmax(x) of each row, without the classes where q is 0. */
 static ebb_tensor *weighted_loss(ebb_tape *t, ebb_tensor *x, ebb_tensor *q, const char *site)
 {
 	x = ebb_weighted(t, q, (ebb_log_softmax)(t, x, 1, site), site);
@@ -307,7 +308,7 @@ ebb_tensor *(ebb_cross_entropy)(const ebb_cross_entropy_args *a)
 	return finished(a, loss, total);
 }
 
-/* ---- Negative log-likelihood: linear in x, so its gradient's gradient is itself -------------- */
+/* ---- Negative log-likelihood: linear in x; nll and its gradient are each other's gradient ---- */
 
 static ebb_tensor *nll_rows(ebb_tape *t, const ebb_op *op, ebb_tensor *x, ebb_tensor *label,
 	ebb_tensor *weight, const targets_attrs *k, const char *site);
@@ -335,8 +336,8 @@ static void nll_grad_vjp(ebb_vjp *v)
 	ebb_give(v, 0, nll_rows(v->t, &NLL, v->gy, v->in[1], v->in[2], v->attrs, NULL));
 }
 
-/* y[i] = -weight[label[i]]*x[i,label[i]] of rows x [R,C], 0 where ignored or of weight 0; or
- * back: x [R] to rows of zeros but for y[i,label[i]] = -weight[label[i]]*x[i]. */
+/* Forward: y[i] = -weight[label[i]]*x[i,label[i]] for x [R,C], 0 where the label is ignored or has
+ * weight 0.  NLL_GRAD: y [R,C] = 0, but y[i,label[i]] = -weight[label[i]]*x[i] for x [R]. */
 static ebb_tensor *nll_rows(ebb_tape *t, const ebb_op *op, ebb_tensor *x, ebb_tensor *label,
 	ebb_tensor *weight, const targets_attrs *k, const char *site)
 {

@@ -1,5 +1,5 @@
-/* dropout.c - random zeros.  The mask is drawn again from the counter-based generator, never
- * stored. */
+/* dropout.c - dropout.  The mask is not saved for backward: the gradient draws the same mask again
+ * from the counter-based random generator. */
 #include "ops/internal.h"
 
 typedef struct dropout_attrs {
@@ -9,7 +9,8 @@ typedef struct dropout_attrs {
 
 static ebb_tensor *apply(ebb_tape *t, ebb_tensor *x, const dropout_attrs *k, const char *site);
 
-/* y = x*mask, mask of the same stream: linear, and its own gradient. */
+/* y = x*mask.  Linear: the gradient is gy*mask, with the mask drawn again from the same random
+ * stream. */
 static void dropout_vjp(ebb_vjp *v)
 {
 	ebb_give(v, 0, apply(v->t, v->gy, v->attrs, NULL));
@@ -30,7 +31,7 @@ static ebb_tensor *apply(ebb_tape *t, ebb_tensor *x, const dropout_attrs *k, con
 	return ebb_record(&c, y);
 }
 
-/* Checks p; *nothing says that x stays as it is. */
+/* Checks p, and sets *nothing if the op returns x unchanged. */
 static bool applies(ebb_tape *t, const char *op, double p, const char *site, bool *nothing)
 {
 	if (!(p >= 0 && p < 1)) {
@@ -59,7 +60,8 @@ ebb_tensor *(ebb_dropout)(ebb_tape *t, ebb_tensor *x, double p, const char *site
 
 static const ebb_op MASK = {.name = "dropout_mask", .vjp = ebb_zero_vjp};
 
-/* 0 with probability p, else 1/(1-p), over the first lead axes of x, of size 1 along the rest. */
+/* A mask of x's sizes on the first lead axes and of size 1 on the others: 0 with probability p,
+ * else 1/(1-p). */
 static ebb_tensor *mask(ebb_tape *t, const ebb_tensor *x, int lead, double p, const char *site)
 {
 	ebb_call c = ebb_begin(t, &MASK, site, 0, NULL);

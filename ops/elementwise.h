@@ -1,10 +1,10 @@
 /*
  * elementwise.h - functions of each element: of one tensor, of two tensors, and comparisons.
  *
- * Functions of one tensor return a tensor of x's shape and type, in x's memory order; integers
- * are an error.  Derivatives at a kink are as stated; at an infinity the value and the
- * derivatives are their limits, and NaN where there is no limit.  The ops without parameters are
- * rows of kernels/unary.def and kernels/binary.def.
+ * Functions of one tensor return a tensor of x's shape and type, in x's memory order; integers are
+ * an error.  The comment of a function states its derivative at a kink.  For an infinite x the
+ * value and the derivatives are their limits, or NaN if there is no limit.  The ops without
+ * parameters are rows of kernels/unary.def and kernels/binary.def.
  */
 #ifndef EBB_OPS_ELEMENTWISE_H
 #define EBB_OPS_ELEMENTWISE_H
@@ -138,8 +138,8 @@ EBB_API ebb_tensor *ebb_pow_scalar(ebb_tape *t, ebb_tensor *x, double p, const c
 
 /* ---- Functions of two tensors, with broadcasting (binary.c) ---------------------------------- */
 
-/* The shapes of a and b broadcast, and the gradient of an operand is summed to its shape.
- * Operands of two types are an error. */
+/* The shapes of a and b broadcast, and the gradient of an operand is summed to its shape.  Operands
+ * of different types are an error. */
 
 /* y = a + b */
 EBB_API ebb_tensor *ebb_add(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
@@ -170,9 +170,9 @@ EBB_API ebb_tensor *ebb_where(
 
 /* ---- Comparisons (compare.c) ----------------------------------------------------------------- */
 
-/* y = 1 where the relation holds, else 0, as U8.  a and b are F32 or F64 of one type, and their
- * shapes broadcast.  With NaN only not_equal holds.  Not differentiable: an operand that
- * requires a gradient is an error (ebb_detach removes it from the graph). */
+/* y = 1 where the relation holds, else 0, as U8.  a and b are both F32 or both F64, and their
+ * shapes broadcast.  With NaN only not_equal holds.  Not differentiable: an operand that requires a
+ * gradient is an error (ebb_detach removes it from the graph). */
 EBB_API ebb_tensor *ebb_equal(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 #define ebb_equal(...) EBB_CALL(ebb_equal, __VA_ARGS__)
 EBB_API ebb_tensor *ebb_not_equal(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);

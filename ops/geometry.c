@@ -3,20 +3,21 @@
  */
 #include "ops/geometry.h"
 
-/* Of rows, columns and taps: sizes made of these and of options, which are ints, do not
- * overflow. */
+/* The largest number of rows, columns or taps of a kernel.  With this limit and options of type
+ * int, the sizes computed below do not overflow int64_t. */
 enum { MOST = 1 << 30 };
 
 /* ---- Windows along one axis ------------------------------------------------------------------ */
 
-/* Window number i starts at i*stride - before, and its taps are dilation apart. */
+/* The windows of a kernel along one axis of in elements.  Window i starts at i*stride - before, and
+ * its kernel taps are dilation apart; there are out windows. */
 typedef struct windows {
 	int64_t in, kernel, out;
 	int64_t stride, dilation, before, after; /* before and after: padding */
 } windows;
 
-/* What the argument struct a says of axis 0 (rows) or 1 (columns); otherwise: the stride left
- * out. */
+/* The windows along axis 0 (rows) or 1 (columns) of the argument struct a.  The macro's argument
+ * otherwise is the default stride. */
 #define WINDOWS(a, axis, taps, otherwise)                                                          \
 	(windows)                                                                                  \
 	{                                                                                          \
@@ -27,7 +28,7 @@ typedef struct windows {
 		.after = ebb_option_hw((a)->pad, (a)->pad_hw, axis, 0),                            \
 	}
 
-/* Both axes in the shape of a kernel. */
+/* Initialises the members of both axes of an ebb_conv_shape or ebb_pool_shape. */
 #define AXES(rows, columns)                                                                        \
 	.h = (rows).in, .w = (columns).in, .kh = (rows).kernel, .kw = (columns).kernel,            \
 	.oh = (rows).out, .ow = (columns).out, .stride_h = (rows).stride,                          \
@@ -40,15 +41,16 @@ static int64_t extent_of(const windows *w)
 	return w->dilation * (w->kernel - 1) + 1;
 }
 
-/* How many windows fit into so many elements beside the padding; 0: not one. */
+/* The number of windows that fit into an axis of the given number of elements with its padding. */
 static int64_t fitting(const windows *w, int64_t elements)
 {
-	int64_t room = elements + w->before + w->after - extent_of(w);
+	int64_t positions = elements + w->before + w->after - extent_of(w);
 
-	return room < 0 ? 0 : room / w->stride + 1;
+	return positions < 0 ? 0 : positions / w->stride + 1;
 }
 
-/* ceil(in/stride) windows, and the padding for that: the odd element of it comes behind. */
+/* Sets w->out and w->before for EBB_SAME: ceil(in/stride) windows.  If the total padding is odd,
+ * the padding after the axis is one element longer than before it. */
 static void pad_same(windows *w)
 {
 	int64_t total;
@@ -58,8 +60,9 @@ static void pad_same(windows *w)
 	w->before = total > 0 ? total / 2 : 0;
 }
 
-/* The elements of which a convolution makes so many windows, and more; -1: options out of range, or
- * nothing left. */
+/* The output size of a transposed convolution along an axis on which its input has w->out elements;
+ * more is the output padding.  -1 if an option is out of range, or if the size is not from 1 to
+ * MOST. */
 static int64_t transposed(const windows *w, int64_t more)
 {
 	int64_t size;
@@ -71,8 +74,8 @@ static int64_t transposed(const windows *w, int64_t more)
 	return size < 1 || size > MOST ? -1 : size;
 }
 
-/* PyTorch's rule: with ceil, a last window that would start in the right padding is left out, and
- * even the only window may reach beyond it. */
+/* The number of windows of a pooling, by PyTorch's rule.  With ceil_mode, the last window may reach
+ * beyond the right padding, but a window that starts in the right padding is left out. */
 static int64_t pooled(const windows *w, bool ceil_mode)
 {
 	int64_t out = fitting(w, w->in + (ceil_mode ? w->stride - 1 : 0));
@@ -80,8 +83,8 @@ static int64_t pooled(const windows *w, bool ceil_mode)
 	return ceil_mode && (out - 1) * w->stride >= w->in + w->before ? out - 1 : out;
 }
 
-/* Whether every window has an element in the image: the ones that start before it may step over it
- * with a dilation. */
+/* Whether every window has a tap inside the image.  A dilated window that starts in the padding may
+ * step over the whole image. */
 static bool all_meet(const windows *w)
 {
 	for (int64_t i = 0; i < w->out && i * w->stride < w->before; i++) {
@@ -102,7 +105,8 @@ static void describe_both(const ebb_call *c, char xs[240], char ws[240])
 	ebb_describe(c->in[1], ws, 240);
 }
 
-/* x [N,C,..], w [O,C/groups,..], b [O] or NULL, of so many axes; form: how an error puts it. */
+/* Checks x [N,C,..], w [O,C/groups,..] and b [O] or NULL.  x and w must have ndim axes; form
+ * describes their shapes in error messages. */
 static bool operands_fit(ebb_call *c, int ndim, const char *form, int64_t groups)
 {
 	const ebb_tensor *x = c->in[0], *w = c->in[1], *b = c->in[2];
@@ -134,7 +138,7 @@ static bool operands_fit(ebb_call *c, int ndim, const char *form, int64_t groups
 	return c->t != NULL;
 }
 
-/* x [N,C,H,W], w [C,O/groups,Kh,Kw], b [O] or NULL; sets O. */
+/* Checks x [N,C,H,W], w [C,O/groups,Kh,Kw] and b [O] or NULL; sets *filters to O. */
 static bool transposed_operands_fit(ebb_call *c, int64_t groups, int64_t *filters)
 {
 	const ebb_tensor *x = c->in[0], *w = c->in[1], *b = c->in[2];
@@ -162,7 +166,8 @@ static bool transposed_operands_fit(ebb_call *c, int64_t groups, int64_t *filter
 
 /* ---- Convolutions ---------------------------------------------------------------------------- */
 
-/* False if the call has failed; same: padding follows, and is not looked at. */
+/* Checks the options; false if the call has failed.  With same (EBB_SAME), the padding is not
+ * checked, because it is computed later. */
 static bool options_fit(ebb_call *c, const windows *rows, const windows *columns, bool same)
 {
 	if (rows->stride < 1 || columns->stride < 1 || rows->dilation < 1 || columns->dilation < 1)
@@ -263,7 +268,8 @@ bool ebb_conv_transpose_geometry(ebb_call *c, const ebb_conv_transpose2d_args *a
 	}
 	describe_both(c, xs, ws);
 	ebb_call_fail(c, EBB_BAD_SHAPE,
-		"no result of x %s, w %s, stride %lldx%lld, dilation %lldx%lld, padding %lldx%lld, "
+		"the result of x %s, w %s would be empty, or an option is out of range: stride "
+		"%lldx%lld, dilation %lldx%lld, padding %lldx%lld, "
 		"output padding %lldx%lld (which must be below stride or dilation)",
 		xs, ws, (long long)rows.stride, (long long)columns.stride, (long long)rows.dilation,
 		(long long)columns.dilation, (long long)rows.before, (long long)columns.before,
@@ -341,7 +347,7 @@ bool ebb_pool_geometry(ebb_call *c, const ebb_pool2d_args *a, ebb_pool_shape *s)
 			(long long)kh, (long long)kw, ebb_describe(x, text, sizeof text));
 	else if (!all_meet(&rows) || !all_meet(&columns))
 		ebb_call_fail(c, EBB_BAD_SHAPE,
-			"a window of %lldx%lld with dilation %lldx%lld holds nothing but padding "
+			"a window of %lldx%lld with dilation %lldx%lld contains only padding "
 			"of %s",
 			(long long)kh, (long long)kw, (long long)rows.dilation,
 			(long long)columns.dilation, ebb_describe(x, text, sizeof text));

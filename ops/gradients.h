@@ -9,9 +9,9 @@
 
 /* ---- Fused gradients: a kernel of gy and y, or of gy and x (activation.c) -------------------- */
 
-/* The gradient of v's input, computed from v->gy and the output v->out: gy*(1 - y^2), gy*y*(1 - y),
- * and gy where 0 < y < 6, else 0.  The result overwrites v->gy where v alone holds v->gy, and
- * ebb_relu_grad_of_result (internal.h) does so too. */
+/* The gradient of v's input, computed from gy = v->gy and y = v->out.  tanh: gy*(1 - y^2).
+ * sigmoid: gy*y*(1 - y).  relu6: gy where 0 < y < 6, else 0.  These functions and
+ * ebb_relu_grad_of_result (internal.h) overwrite v->gy with the result if v->owns_gy is true. */
 ebb_tensor *ebb_tanh_grad_of_result(ebb_vjp *v);
 ebb_tensor *ebb_sigmoid_grad_of_result(ebb_vjp *v);
 ebb_tensor *ebb_relu6_grad_of_result(ebb_vjp *v);

@@ -1,5 +1,6 @@
-/* groupnorm.c - normalisation of groups of channels, sample by sample (Wu & He 2018), and of single
- * ones (Ulyanov et al. 2016): the kernels of batch normalisation, one image at a time. */
+/* groupnorm.c - group normalisation (Wu & He 2018) and instance normalisation (Ulyanov et al.
+ * 2016), which has one channel per group.  They call the kernels of batch normalisation for one
+ * image at a time. */
 #include "ops/internal.h"
 
 typedef struct group_attrs {
@@ -7,9 +8,9 @@ typedef struct group_attrs {
 	int64_t groups;
 } group_attrs;
 
-/* The sizes of x [N,C,..] with positions in each of N*C planes. */
+/* The sizes of x [N,C,..]: each of the N*C planes has positions elements. */
 typedef struct extent {
-	int64_t n, c, positions, groups, per; /* per: channels of a group */
+	int64_t n, c, positions, groups, per; /* per: the number of channels of a group */
 } extent;
 
 static extent extent_of(const ebb_tensor *x, int64_t groups)
@@ -26,8 +27,8 @@ static unsigned char *image(const ebb_tensor *x, const extent *e, int64_t n)
 	return (unsigned char *)x->data + n * e->positions * e->c * (int64_t)KERNELS(x)->real_size;
 }
 
-/* What is saved of an image, C doubles each: the mean of each channel's group, as centre + rest,
- * and 1/sqrt(variance + eps). */
+/* Saved for backward for each image, C doubles each: the mean of each channel's group, as centre +
+ * rest, and inv = 1/sqrt(variance + eps). */
 typedef struct statistics {
 	double *centre, *rest, *inv;
 } statistics;
@@ -49,8 +50,8 @@ static const ebb_op FUSED = {.name = "groupnorm_grad",
 
 /* Scratch of C doubles each. */
 typedef struct sums {
-	double *sum, *dot;          /* of one image: sum gy, sum gy*xh */
-	double *gw, *gb;            /* of all */
+	double *sum, *dot;          /* of one image: sum of gy, sum of gy*xh */
+	double *gw, *gb;            /* of all images */
 	double *by_g, *by_x, *plus; /* gx = inv*(by_g*gy + by_x*(x - centre) + plus) */
 } sums;
 enum { SUMS = 7 };
@@ -70,7 +71,8 @@ static void group_coefficients(const extent *e, int64_t group, const ebb_tensor 
 		s->by_g[c] = ebb_weight_at(weight, c);
 		s->by_x[c] = -k->inv[c] * gx;
 		s->plus[c] = -g - s->by_x[c] * k->rest[c];
-		/* A single element is its own mean: exactly 0, not what rounding leaves. */
+		/* A group of one element is its own mean: its gradient is exactly 0, without
+		 * rounding errors. */
 		if (e->per * e->positions == 1)
 			s->by_g[c] = s->by_x[c] = s->plus[c] = 0;
 	}
@@ -117,7 +119,7 @@ static void fused_grad(ebb_vjp *v)
 		for (int64_t i = 0; i < e.c; i++)
 			s.gw[i] = s.gb[i] = 0;
 		gx = ebb_wants(v, 0) ? ebb_new_like(&c, in[1]) : NULL;
-		/* A failed call has given its scratch memory back. */
+		/* If the call has failed, its scratch memory is freed already. */
 		if (c.t)
 			sweep_images(&e, in, v->saved[0], &s, gx);
 		gw = ebb_wants(v, 1) ? ebb_vector(&c, (ebb_dtype)in[1]->dtype, e.c, s.gw) : NULL;
@@ -129,9 +131,9 @@ static void fused_grad(ebb_vjp *v)
 	ebb_give(v, 2, gb);
 }
 
-/* ---- The same, composed of ops over x as [N,groups,rest] ------------------------------------- */
+/* ---- The gradient, composed of ops over x as [N,groups,rest] --------------------------------- */
 
-/* Part k of what the forward pass has saved, as [N,groups,1] of x's type. */
+/* Part k (CENTRE, REST, INV) of the saved statistics, as [N,groups,1] of x's type. */
 static ebb_tensor *saved_part(ebb_vjp *v, int k, const extent *e)
 {
 	ebb_tensor *s = ebb_slice(v->t, v->saved[0], 1, k, k + 1, 1);
@@ -150,7 +152,7 @@ static void composed_grad(ebb_vjp *v)
 		  shape = ebb_shape_of(v->in[0]);
 	ebb_tensor *g = NULL, *xh, *gx;
 	ebb_axes axes = ebb_but_channels(shape.ndim);
-	/* Without elements nothing is known. */
+	/* An x without elements has no statistics. */
 	ebb_norm_known known = {ebb_count(v->in[0]) ? saved_part(v, CENTRE, &e) : NULL, NULL};
 
 	for (int64_t n = 0; !known.scale && n < e.n; n++)
@@ -173,7 +175,7 @@ static void composed_grad(ebb_vjp *v)
 
 static void groupnorm_vjp(ebb_vjp *v)
 {
-	if (!ebb_wants(v, 0) && !ebb_wants(v, 1)) /* reads nothing */
+	if (!ebb_wants(v, 0) && !ebb_wants(v, 1)) /* the bias' gradient reads no saved value */
 		ebb_give(v, 2, ebb_sum(v->t, v->gy, ebb_but_channels(ebb_ndim(v->gy))));
 	else if (v->recording)
 		composed_grad(v);
@@ -227,13 +229,14 @@ static bool checks(ebb_call *c, double eps)
 	return is_per_channel(c, c->in[1], "weight") && is_per_channel(c, c->in[2], "bias");
 }
 
-/* The root of the mean square of the deviations in channels [from,to) from m more than base; inv
- * holds the channels' standard deviations. */
+/* The standard deviation of the group of channels [from,to), whose mean is base + m.  of->inv holds
+ * the channels' own standard deviations. */
 static double group_std(const statistics *of, int64_t from, int64_t to, double base, double m)
 {
 	double most = 0, sum = 0;
 
-	/* Scaled: squares may be out of range.  NaN stays. */
+	/* The deviations are divided by the largest one, because their squares may overflow or
+	 * underflow.  A NaN stays NaN. */
 	for (int64_t c = from; c < to; c++) {
 		double d = fabs((of->centre[c] - base) + of->rest[c] - m);
 
@@ -248,8 +251,9 @@ static double group_std(const statistics *of, int64_t from, int64_t to, double b
 	return most * sqrt(sum);
 }
 
-/* Mean and standard deviation (in inv) of each channel become those of its group, the latter as
- * 1/sqrt(variance + eps).  Means are summed as deviations from the first. */
+/* Replaces the mean and standard deviation (in inv) of each channel by the mean of its group and by
+ * 1/sqrt(variance + eps) of its group.  The means are summed as differences from the first
+ * channel's, against cancellation. */
 static void join_groups(const extent *e, ebb_dtype dtype, double eps, const statistics *of)
 {
 	for (int64_t from = 0; from < e->c; from += e->per) {

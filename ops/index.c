@@ -1,4 +1,5 @@
-/* index.c - picking by index; each pick and its scatter are one another's gradient. */
+/* index.c - index_select, gather, scatter_add and embedding.  Reading by index and scatter-add are
+ * each other's gradient. */
 #include "ops/internal.h"
 
 typedef struct index_attrs {
@@ -6,14 +7,14 @@ typedef struct index_attrs {
 	int64_t len; /* of x along the axis */
 } index_attrs;
 
-/* Indices in range, or the call fails with the first that is not. */
+/* Checks that every index is in [0,len); names the first that is not. */
 static bool in_range(ebb_call *c, const ebb_tensor *index, int64_t len)
 {
 	int64_t at = ebb_first_outside(index, len);
 
 	if (at < 0)
 		return true;
-	ebb_call_fail(c, EBB_INVALID, "index[%lld] is %lld; the axis has %lld", (long long)at,
+	ebb_call_fail(c, EBB_INVALID, "index[%lld] is %lld; the axis has size %lld", (long long)at,
 		(long long)((const int64_t *)(const void *)index->data)[at], (long long)len);
 	return false;
 }
@@ -21,7 +22,8 @@ static bool in_range(ebb_call *c, const ebb_tensor *index, int64_t len)
 typedef void (*index_kernel)(int64_t outer, int64_t len, int64_t inner, int64_t count,
 	const void *from, const int64_t *index, void *to);
 
-/* The rest of a pick, its inputs checked: y of that shape, from x = in[0] at index = in[1]. */
+/* Finishes a call whose inputs have been checked: y of the given shape is read from x = in[0] at
+ * index = in[1]. */
 static ebb_tensor *pick(ebb_call *c, const index_attrs *k, ebb_shape shape, index_kernel kernel)
 {
 	const ebb_tensor *x = c->in[0], *index = c->in[1];
@@ -37,7 +39,7 @@ static ebb_tensor *pick(ebb_call *c, const index_attrs *k, ebb_shape shape, inde
 	return ebb_record(c, y);
 }
 
-/* gx of zeros, len long along the axis, with gy added at the index. */
+/* gx of zeros, of size k->len along the axis, with gy added at the positions in index. */
 static ebb_tensor *spread(ebb_tape *t, const ebb_op *op, ebb_tensor *gy, ebb_tensor *index,
 	const index_attrs *k, const char *site);
 
@@ -146,7 +148,7 @@ static void gather_vjp(ebb_vjp *v)
 static const ebb_op GATHER = {
 	.name = "gather", .vjp = gather_vjp, .reads = {EBB_IN(1)}, .takes = {EBB_ROWS, EBB_ROWS}};
 
-/* x cut down to the index's sizes beside the axis. */
+/* x sliced to the index's sizes on all axes but axis. */
 static ebb_tensor *cut_to(
 	ebb_tape *t, ebb_tensor *x, const ebb_tensor *index, int axis, const char *site)
 {
@@ -175,7 +177,9 @@ ebb_tensor *(ebb_gather)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index
 	for (int i = 0; fits && i < in[0]->ndim; i++)
 		fits = i == k.axis || in[1]->shape[i] == in[0]->shape[i];
 	if (!fits)
-		return ebb_call_fail(&c, EBB_BAD_SHAPE, "index %s does not fit x %s beside axis %d",
+		return ebb_call_fail(&c, EBB_BAD_SHAPE,
+			"index %s must have as many axes as x %s and be no larger, "
+			"except on axis %d",
 			ebb_describe(in[1], a, sizeof a), ebb_describe(in[0], b, sizeof b), k.axis);
 	k.len = in[0]->shape[k.axis];
 	if (!in_range(&c, in[1], k.len))
@@ -185,7 +189,7 @@ ebb_tensor *(ebb_gather)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index
 
 /* ---- scatter_add ----------------------------------------------------------------------------- */
 
-/* Whether src and index have one shape, which fits into x beside the axis. */
+/* Whether src and index have the same shape, no larger than x's on all axes but axis. */
 static bool fits_into(const ebb_tensor *x, const ebb_tensor *index, const ebb_tensor *src, int axis)
 {
 	bool fits = ebb_same_shape(index, src) && index->ndim == x->ndim;
@@ -198,7 +202,8 @@ static bool fits_into(const ebb_tensor *x, const ebb_tensor *index, const ebb_te
 static const ebb_op SCATTER_ADD = {
 	.name = "scatter_add", .vjp = ebb_zero_vjp, .takes = {EBB_STRIDED, EBB_ROWS, EBB_STRIDED}};
 
-/* The zeros that src's sums lack beside the axis to be of x's shape. */
+/* The zero padding that enlarges the scattered sums from index's sizes to x's, on all axes but
+ * axis. */
 static ebb_pads pads_to(const ebb_tensor *x, const ebb_tensor *index, int axis)
 {
 	ebb_pads pads = {.n = 2 * x->ndim};
@@ -224,7 +229,8 @@ ebb_tensor *(ebb_scatter_add)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *
 		return NULL;
 	if (!fits_into(in[0], in[1], in[2], k.axis))
 		return ebb_call_fail(&c, EBB_BAD_SHAPE,
-			"index %s must be of src's shape %s and fit into x %s beside axis %d",
+			"index %s must have src's shape %s and be no larger than x %s, "
+			"except on axis %d",
 			ebb_describe(in[1], a, sizeof a), ebb_describe(in[2], s, sizeof s),
 			ebb_describe(in[0], b, sizeof b), k.axis);
 	k.len = in[0]->shape[k.axis];
@@ -260,7 +266,7 @@ static ebb_tensor *unpadded(ebb_tape *t, ebb_tensor *index, int64_t padding)
 	return ebb_record(&c, y);
 }
 
-/* As index_select's, of gy and index as [n,D] and [n]. */
+/* The gradient of index_select, with gy as [n,D] and index as [n]. */
 static void embedding_vjp(ebb_vjp *v)
 {
 	const embedding_attrs *k = v->attrs;
@@ -279,8 +285,8 @@ static const ebb_op EMBEDDING = {.name = "embedding",
 	.reads = {0, EBB_IN(0)},
 	.takes = {EBB_ROWS, EBB_ROWS}};
 
-/* The row that the option means, -1 for none; negative ones count from the end. False if there
- * is no such row. */
+/* Sets *row to the row that .padding_idx names, or -1 if it is left out; negative values count from
+ * the end.  Fails if there is no such row. */
 static bool padding_row(ebb_call *c, double given, int64_t rows, int64_t *row)
 {
 	double p = ebb_option(given, NAN);

@@ -1,7 +1,7 @@
 /* join.c - concatenation, stacking, padding. */
 #include "ops/internal.h"
 
-/* Writes x into y at an offset along one axis. */
+/* Copies x into y: along the axis, x begins at position at of y. */
 static void lay_in(const ebb_tensor *x, ebb_tensor *y, int axis, int64_t at)
 {
 	size_t size = ebb_dtype_size((ebb_dtype)x->dtype);
@@ -11,7 +11,7 @@ static void lay_in(const ebb_tensor *x, ebb_tensor *y, int axis, int64_t at)
 			y->data + at * y->strides[axis] * (int64_t)size, y->strides);
 }
 
-/* ---- concat: the gradient of each part is its slice ------------------------------------------ */
+/* ---- concat: the gradient of each input is a slice of gy ------------------------------------- */
 
 static void concat_vjp(ebb_vjp *v)
 {
@@ -31,7 +31,7 @@ static const ebb_op CONCAT = {.name = "concat",
 	.takes = {EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED, EBB_STRIDED,
 		EBB_STRIDED, EBB_STRIDED}};
 
-/* A list that ebb_begin may put other handles into. */
+/* A copy of the list x, because ebb_begin may replace its elements. */
 static ebb_tensor **own_list(
 	ebb_tape *t, int n, ebb_tensor *const *x, const char *op, const char *site)
 {
@@ -115,7 +115,7 @@ ebb_tensor *(ebb_stack)(ebb_tape *t, int n, ebb_tensor *const *x, int axis, cons
 				ebb_describe(in[k], a, sizeof a), ebb_describe(x[0], b, sizeof b));
 	}
 	if (axis < -x[0]->ndim - 1 || axis > x[0]->ndim || x[0]->ndim == EBB_MAX_DIMS)
-		return ebb_fail(t, EBB_INVALID, site, "stack: no room for axis %d in %s", axis,
+		return ebb_fail(t, EBB_INVALID, site, "stack: cannot insert axis %d into %s", axis,
 			ebb_describe(x[0], a, sizeof a));
 	if (axis < 0)
 		axis += x[0]->ndim + 1;
@@ -126,8 +126,8 @@ ebb_tensor *(ebb_stack)(ebb_tape *t, int n, ebb_tensor *const *x, int axis, cons
 
 /* ---- pad ------------------------------------------------------------------------------------- */
 
-/* Constant padding: y is x between margins.  Negative margins crop, so the gradient is padding
- * by their opposite. */
+/* Constant padding: y is x between margins of a constant.  A negative pad crops, so the gradient is
+ * gy padded by the negated pads. */
 static void pad_vjp(ebb_vjp *v)
 {
 	ebb_pads back = *(const ebb_pads *)v->attrs;
@@ -165,7 +165,7 @@ static ebb_tensor *pad_constant(ebb_call *c, ebb_tensor *x, const ebb_pads *pads
 		begin[axis] = before;
 		part.dims[axis] += (before < 0 ? before : 0) + (after < 0 ? after : 0);
 		if (part.dims[axis] < 0)
-			part.dims[axis] = 0; /* cropped away altogether */
+			part.dims[axis] = 0; /* the pads crop all of x */
 	}
 	y = ebb_new(c, (ebb_dtype)x->dtype, shape, ebb_order_kept(x));
 	if (!y || !y->count)
@@ -182,7 +182,8 @@ static ebb_tensor *pad_constant(ebb_call *c, ebb_tensor *x, const ebb_pads *pads
 	return y;
 }
 
-/* Where padded position i of an axis comes from. */
+/* The position of x along an axis that position i of the padded axis is copied from; i may be
+ * negative or >= size. */
 static int64_t source_of(int64_t i, int64_t size, ebb_pad_mode mode)
 {
 	if (mode == EBB_PAD_REPLICATE)
@@ -192,8 +193,9 @@ static int64_t source_of(int64_t i, int64_t size, ebb_pad_mode mode)
 	return i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i;
 }
 
-/* All but constant padding selects rows of x, axis by axis.  A negative margin crops; what is
- * cropped may still be reflected, but a circle is closed around what is left. */
+/* The other modes are an index_select along each axis in turn.  A negative pad crops.
+ * EBB_PAD_REFLECT and EBB_PAD_REPLICATE may still read the cropped elements; EBB_PAD_CIRCULAR
+ * repeats only the elements that are left. */
 static ebb_tensor *pad_by_index(ebb_call *c, ebb_tensor *x, const ebb_pads *pads, ebb_pad_mode mode)
 {
 	ebb_tape *t = c->t;
@@ -239,13 +241,14 @@ ebb_tensor *(ebb_pad)(const ebb_pad_args *a)
 		return NULL;
 	if (a->pads.n < 0 || a->pads.n % 2 || a->pads.n / 2 > x->ndim)
 		return ebb_call_fail(&c, EBB_INVALID,
-			"%d pads for %s: two per axis, last axis first", a->pads.n,
+			"%d pads for %s: expected two per axis, last axis first", a->pads.n,
 			ebb_describe(x, text, sizeof text));
 	if (a->mode == EBB_PAD_REFLECT || a->mode == EBB_PAD_REPLICATE ||
 		a->mode == EBB_PAD_CIRCULAR)
 		return pad_by_index(&c, x, &a->pads, a->mode);
 	if (a->mode != EBB_PAD_CONSTANT)
-		return ebb_call_fail(&c, EBB_INVALID, "there is no mode number %d", (int)a->mode);
+		return ebb_call_fail(
+			&c, EBB_INVALID, "mode %d is not an ebb_pad_mode", (int)a->mode);
 	y = pad_constant(&c, x, &a->pads, a->value);
 	ebb_attach(&c, &a->pads, sizeof a->pads);
 	return ebb_record(&c, y);

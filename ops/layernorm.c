@@ -1,5 +1,5 @@
 /* layernorm.c - normalisation over the last axes: layer norm (Ba et al. 2016) and root mean square
- * norm (Zhang & Sennrich 2019), which takes no mean away and has no bias. */
+ * norm (Zhang & Sennrich 2019), which does not subtract the mean and has no bias. */
 #include <float.h>
 
 #include "ops/internal.h"
@@ -10,7 +10,7 @@ typedef struct row_attrs {
 	bool centred;
 } row_attrs;
 
-/* What is saved, one of each for every row. */
+/* Saved for backward for every row: the mean as MEAN + REST, and INV = 1/sqrt(variance + eps). */
 enum { MEAN, REST, INV, PARTS };
 
 /* ---- The gradient, fused --------------------------------------------------------------------- */
@@ -34,7 +34,7 @@ static bool wants_bias(const ebb_vjp *v)
 	return v->nin > 2 && ebb_wants(v, 2);
 }
 
-/* A tensor shaped as the last axes of x. */
+/* A tensor of the shape of x's last axes, filled with values. */
 static ebb_tensor *last_axes(ebb_call *c, const ebb_tensor *x, int axes, const double *values)
 {
 	ebb_shape s = {axes, {0}};
@@ -83,7 +83,7 @@ static void fused_grad(ebb_vjp *v)
 		ebb_give(v, 2, gb);
 }
 
-/* ---- The same, composed of ops: for higher derivatives --------------------------------------- */
+/* ---- The gradient, composed of ops: for higher derivatives ----------------------------------- */
 
 bool ebb_norm_needs_scale(const ebb_tensor *x, int64_t n, const double *inv)
 {
@@ -121,7 +121,7 @@ ebb_tensor *ebb_normalised_grad(ebb_tape *t, ebb_tensor *x, const ebb_norm_known
 	return ebb_mul(t, ebb_sub(t, g, x), inv);
 }
 
-/* Part k of what the forward pass has saved, as [..,1,..] of x's type. */
+/* Part k (MEAN, REST, INV) of the saved statistics, as [..,1,..] of x's type. */
 static ebb_tensor *saved_part(ebb_vjp *v, int k, int64_t rows)
 {
 	const row_attrs *attrs = v->attrs;
@@ -143,7 +143,7 @@ static void composed_grad(ebb_vjp *v)
 	int64_t rows = ebb_count(v->saved[0]) / PARTS;
 	ebb_norm_known known = {NULL, NULL};
 
-	/* Without elements nothing is known. */
+	/* An x without elements has no statistics. */
 	if (k->centred && ebb_count(v->in[0]))
 		known.centre = saved_part(v, MEAN, rows);
 	if (ebb_norm_needs_scale(
@@ -157,7 +157,7 @@ static void composed_grad(ebb_vjp *v)
 		g = v->in[1] ? ebb_mul(t, v->gy, v->in[1]) : v->gy;
 	gx = ebb_normalised_grad(t, v->in[0], &known, g, axes, k->eps, &xh);
 	ebb_give(v, 0, gx);
-	/* What is given is summed over the leading axes. */
+	/* ebb_give sums the gradient over the leading axes. */
 	if (ebb_wants(v, 1))
 		ebb_give(v, 1, ebb_mul(t, v->gy, xh));
 	if (wants_bias(v))
@@ -167,7 +167,7 @@ static void composed_grad(ebb_vjp *v)
 static void rownorm_vjp(ebb_vjp *v)
 {
 	if (!ebb_wants(v, 0) && !ebb_wants(v, 1))
-		ebb_give(v, 2, v->gy); /* reads nothing */
+		ebb_give(v, 2, v->gy); /* the bias' gradient reads no saved value */
 	else if (v->recording)
 		composed_grad(v);
 	else
@@ -211,7 +211,7 @@ static bool checks(ebb_call *c, const row_attrs *k)
 	x = c->in[0];
 	if (k->axes < 1 || k->axes > x->ndim) {
 		ebb_call_fail(c, EBB_BAD_SHAPE,
-			"x must have the axes to normalise over, at least 1: %d of x %s", k->axes,
+			"axes is %d; it must be from 1 to the number of axes of x %s", k->axes,
 			ebb_describe(x, text, sizeof text));
 		return false;
 	}

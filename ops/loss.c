@@ -1,4 +1,4 @@
-/* loss.c - losses of single elements. */
+/* loss.c - elementwise losses, and the reductions and weights that all losses use. */
 #include "ops/internal.h"
 
 /* ---- Reductions ------------------------------------------------------------------------------ */
@@ -20,14 +20,15 @@ bool ebb_known_reduction(ebb_tape *t, ebb_reduction r, const char *op, const cha
 		ebb_fail(t, EBB_INVALID, site, "%s: EBB_BATCH_MEAN is a reduction of kl_div only",
 			op);
 	else
-		ebb_fail(t, EBB_INVALID, site, "%s: there is no reduction number %d", op, (int)r);
+		ebb_fail(t, EBB_INVALID, site, "%s: reduction %d is not an ebb_reduction", op,
+			(int)r);
 	return false;
 }
 
 /* ---- Weights --------------------------------------------------------------------------------- */
 
-/* counted(w, x): x, but 0 where w is 0 and x is not finite.  The gradient of w*counted(w, x) by the
- * latter is w*g: where that is 0*inf, it is 0 too. */
+/* counted(w, x) is x, but 0 where w is 0 and x is infinite or NaN.  In the gradient of w*counted(w,
+ * x), 0*infinity is likewise 0. */
 static void counted_vjp(ebb_vjp *v);
 static const ebb_op COUNTED = {.name = "counted",
 	.vjp = counted_vjp,
@@ -85,7 +86,8 @@ ebb_tensor *(ebb_mse_loss)(const ebb_loss_args *a)
 		a->reduction, a->site);
 }
 
-/* bce_slope(x, target) = sigmoid(x) - target; by x: sigmoid(x)*sigmoid(-x) */
+/* bce_slope(x, target) = sigmoid(x) - target, the derivative of binary cross-entropy.  Its own
+ * derivative by x is sigmoid(x)*sigmoid(-x). */
 static void bce_slope_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
@@ -164,8 +166,8 @@ ebb_tensor *(ebb_huber_loss)(const ebb_huber_loss_args *a)
 	return ebb_reduced(a->t, d, a->reduction, a->site);
 }
 
-/* target*(log target - x).  Where target is 0, log 1 - 0 stands in: value and derivatives are 0,
- * even for x = -inf. */
+/* target*(log target - x).  Where target is 0, log 1 - 0 is computed instead, so that the value and
+ * the derivatives are 0 even for x = -inf. */
 static ebb_tensor *divergence(ebb_tape *t, ebb_tensor *x, ebb_tensor *target, const char *site)
 {
 	ebb_tensor *one = ebb_linear_full_like(t, target, 1, site),

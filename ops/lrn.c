@@ -1,14 +1,16 @@
-/* lrn.c - local response normalisation: composed, but for the sum over a window of channels. */
+/* lrn.c - local response normalisation (Krizhevsky et al. 2012), composed of ops and of a sum over
+ * a window of channels. */
 #include "ops/internal.h"
 
-/* A window of channels, from before to after of the channel itself. */
+/* The window of channels [c - before, c + after] around channel c. */
 typedef struct reach {
 	int64_t before, after;
 } reach;
 
 static ebb_tensor *window_sums(ebb_tape *t, ebb_tensor *x, reach r, const char *site);
 
-/* Channel j is in the windows of channels j - after .. j + before: the window mirrored. */
+/* Channel j is in the windows of channels j - after .. j + before, so the gradient sums over the
+ * mirrored window. */
 static void window_vjp(ebb_vjp *v)
 {
 	const reach *r = v->attrs;
@@ -33,8 +35,8 @@ static ebb_tensor *window_sums(ebb_tape *t, ebb_tensor *x, reach r, const char *
 	return ebb_record(&c, y);
 }
 
-/* u = sqrt(k + alpha/size*sum of x^2 over a window): x^2 may be beyond the type's range, u is
- * not. */
+/* u = sqrt(k + alpha/size*sum of x^2 over a window), computed without overflow where x^2
+ * overflows. */
 typedef struct norm_attrs {
 	reach r;
 	double scale, k;
@@ -77,7 +79,7 @@ ebb_tensor *(ebb_local_response_norm)(const ebb_local_response_norm_args *a)
 	ebb_tensor *x = a->x, *u;
 	ebb_call c = {.t = t, .op = &LRN, .site = a->site, .nin = 1, .in = &x};
 	double alpha = ebb_option(a->alpha, 1e-4), beta = ebb_option(a->beta, 0.75);
-	norm_attrs k = {{a->size / 2, (a->size - 1) / 2}, alpha, ebb_option(a->k, 1)};
+	norm_attrs k = {{a->size / 2, ((int64_t)a->size - 1) / 2}, alpha, ebb_option(a->k, 1)};
 	char text[240];
 
 	if (!ebb_given(t, x, "local_response_norm", a->site) || !ebb_check_real(&c, 0, "x"))
@@ -88,7 +90,7 @@ ebb_tensor *(ebb_local_response_norm)(const ebb_local_response_norm_args *a)
 	if (a->size < 1)
 		return ebb_call_fail(&c, EBB_INVALID, "size is %d; it must be at least 1", a->size);
 	k.scale /= a->size;
-	/* The bracket may be negative, and has no root then. */
+	/* With a negative alpha or k, u^2 may be negative and has no root: compute u^2 itself. */
 	if (alpha < 0 || k.k < 0) {
 		u = window_sums(t, (ebb_square)(t, x, a->site), k.r, a->site);
 		u = (ebb_add_scalar)(t, (ebb_mul_scalar)(t, u, k.scale, a->site), k.k, a->site);

@@ -1,14 +1,15 @@
-/* matmul.c - products of matrices, batches of them, and the linear layer. */
+/* matmul.c - matrix products, batched matrix products, and the linear layer. */
 #include "ops/internal.h"
 
-/* ---- One matrix in memory -------------------------------------------------------------------- */
+/* ---- Matrices as the kernels take them ------------------------------------------------------- */
 
 typedef struct matrix {
 	bool transposed;
 	int64_t ld;
 } matrix;
 
-/* Whether the last two axes are a row-major matrix, or one seen transposed. */
+/* Whether the memory of the last two axes is a row-major matrix, or the transpose of one; fills
+ * *m. */
 static bool as_matrix(const ebb_tensor *x, matrix *m)
 {
 	int64_t rows = x->shape[x->ndim - 2], cols = x->shape[x->ndim - 1];
@@ -51,12 +52,14 @@ static ebb_tensor *no_fit(ebb_call *c)
 	char a[240], b[240];
 
 	return ebb_call_fail(c, EBB_BAD_SHAPE,
-		"a %s and b %s do not fit: a's last axis must be b's last but one, and the "
-		"axes before them broadcast",
+		"a %s and b %s do not fit: a's last axis must have the size of b's last but one, "
+		"and the "
+		"axes before must broadcast",
 		ebb_describe(c->in[0], a, sizeof a), ebb_describe(c->in[1], b, sizeof b));
 }
 
-/* Sizes of the leading axes, and each operand's stride along them. */
+/* Sets *out to the broadcast leading axes, and the arrays as and bs to the strides of a and b along
+ * these axes. */
 static bool batch_axes(
 	const ebb_tensor *a, const ebb_tensor *b, ebb_shape *out, int64_t *as, int64_t *bs)
 {
@@ -101,7 +104,7 @@ static void multiply(ebb_call *c, ebb_tensor *y, int64_t k, const matrix *ma, co
 	}
 }
 
-/* Whether a is gy^T and b is x, few dense rows each. */
+/* Whether a b is a sum of few outer products: a is gy^T and b is x, each with few dense rows. */
 static bool is_outer(const ebb_tensor *a, const ebb_tensor *b)
 {
 	int64_t out = a->shape[0], rows = a->shape[1];
@@ -110,7 +113,8 @@ static bool is_outer(const ebb_tensor *a, const ebb_tensor *b)
 	       (b->flags & EBB_F_ROWS) && ebb_is_outer(rows, out, b->shape[1]);
 }
 
-/* of: the node of a linear layer, whose weight's gradient it is; or NULL. */
+/* Returns a b.  of is the vjp of a linear layer if a b is the gradient of the layer's weight, else
+ * NULL. */
 static ebb_tensor *product(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, ebb_vjp *of, const char *site)
 {
 	ebb_tensor *in[] = {a, b}, *y;
@@ -159,11 +163,13 @@ ebb_tensor *(ebb_matmul)(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *
 		return ebb_fail(t, EBB_INVALID, site, "matmul: input %d is NULL", a ? 1 : 0);
 	va = a->ndim == 1;
 	vb = b->ndim == 1;
-	/* Vectors become matrices below: the message shows what was given. */
+	/* Checked before vectors become matrices below, so that the message shows the given
+	 * shapes. */
 	if (a->ndim < 1 || b->ndim < 1 ||
 		((va || vb) && a->shape[a->ndim - 1] != b->shape[vb ? 0 : b->ndim - 2]))
 		return ebb_fail(t, EBB_BAD_SHAPE, site,
-			"matmul: a %s and b %s do not fit: a's last axis must be b's %s",
+			"matmul: a %s and b %s do not fit: a's last axis must have the size of b's "
+			"%s",
 			ebb_describe(a, as, sizeof as), ebb_describe(b, bs, sizeof bs),
 			vb ? "only one" : "last but one");
 	y = product(t, va ? (ebb_unsqueeze)(t, a, 0, site) : a,

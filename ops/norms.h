@@ -13,16 +13,17 @@ extern "C" {
 /* ---- Normalisation (batchnorm.c, layernorm.c, groupnorm.c, lrn.c, reduce.c) ------------------ */
 
 /* y = (x - m)/sqrt(v + eps)*weight + bias per channel (axis 1) of x [N,C] or [N,C,..]; weight,
- * bias [C] or NULL; eps defaults to 1e-5, momentum to 0.1.  Ioffe & Szegedy 2015 While the tape
- * trains, or without running statistics, m and v (biased) are the batch's.  While it trains,
- * running = (1 - momentum)*running + momentum*(m, unbiased v) is updated in place, if the
- * running tensors (persistent, [C]) are given.  In evaluation m and v are the running
- * statistics.  x - m is computed before it is scaled, so for constant x, however large, y is
- * bias; x - m must be finite.  v may overflow the type: the running variance is then infinite
- * and stays so, and evaluation gives y = bias.  In F32 x - m must be below 1e37, because
- * weight/sqrt(v) may not be flushed to 0, and the sums of gy*(x - m) over 32 rows must neither
- * overflow nor underflow the type. .inplace releases x (ebb_release); y overwrites x if no other
- * use needs x's value, as is so while the tape does not record. */
+ * bias [C] or NULL; eps defaults to 1e-5, momentum to 0.1.  Ioffe & Szegedy 2015.
+ * While the tape trains, or if no running statistics are given, m and v are the batch's mean and
+ * biased variance.  Otherwise they are the running statistics.  While the tape trains, the running
+ * tensors (persistent, [C]) are updated in place: running = (1 - momentum)*running + momentum*(m or
+ * the unbiased v).
+ * x - m is computed before it is scaled, so for constant x, however large, y is bias; x - m must be
+ * finite.  If v overflows the type, the running variance becomes and stays infinite, and evaluation
+ * gives y = bias.  In F32 |x - m| must be below 1e37, so that weight/sqrt(v) is not flushed to 0.
+ * The sums of gy*(x - m) over 32 rows must neither overflow nor underflow the type.
+ * .inplace releases x (ebb_release), and y overwrites x's memory if nothing else needs x's value,
+ * for example while the tape does not record. */
 typedef struct ebb_batchnorm_args {
 	ebb_tape *t;
 	ebb_tensor *x, *weight, *bias, *running_mean, *running_var;
@@ -32,9 +33,9 @@ typedef struct ebb_batchnorm_args {
 } ebb_batchnorm_args;
 EBB_API ebb_tensor *ebb_batchnorm(const ebb_batchnorm_args *a);
 #define ebb_batchnorm(...) EBB_CALL_ARGS(ebb_batchnorm, ebb_batchnorm_args, __VA_ARGS__)
-/* y = max(batchnorm(x) + residual, 0), as one pass after the statistics and with one gradient, for
- * residual networks (He et al. 2016).  residual has x's shape, or is NULL.  The other arguments are
- * those of ebb_batchnorm; derivative 0 where y is 0. */
+/* y = max(batchnorm(x) + residual, 0), computed in one pass over x after the statistics, and with a
+ * fused gradient, for residual networks (He et al. 2016).  residual has x's shape, or is NULL.  The
+ * other arguments are those of ebb_batchnorm; derivative 0 where y is 0. */
 typedef struct ebb_batchnorm_relu_args {
 	ebb_tape *t;
 	ebb_tensor *x, *weight, *bias, *running_mean, *running_var;
@@ -70,9 +71,9 @@ typedef struct ebb_rmsnorm_args {
 } ebb_rmsnorm_args;
 EBB_API ebb_tensor *ebb_rmsnorm(const ebb_rmsnorm_args *a);
 #define ebb_rmsnorm(...) EBB_CALL_ARGS(ebb_rmsnorm, ebb_rmsnorm_args, __VA_ARGS__)
-/* y = (x - m)/sqrt(v + eps)*weight + bias for x [N,C,..], with m and v (biased) of each sample
- * over C/groups channels and all positions; weight, bias [C] or NULL; eps defaults to 1e-5.  Wu
- * & He 2018.  ebb_instancenorm is groups = C (Ulyanov et al. 2016). */
+/* y = (x - m)/sqrt(v + eps)*weight + bias for x [N,C,..], with m and v (biased) of each sample over
+ * C/groups channels and all positions; weight, bias [C] or NULL; eps defaults to 1e-5.  Wu & He
+ * 2018.  ebb_instancenorm is ebb_groupnorm with groups = C (Ulyanov et al. 2016). */
 typedef struct ebb_groupnorm_args {
 	ebb_tape *t;
 	ebb_tensor *x;
@@ -106,8 +107,8 @@ EBB_API ebb_tensor *ebb_local_response_norm(const ebb_local_response_norm_args *
 #define ebb_local_response_norm(...)                                                               \
 	EBB_CALL_ARGS(ebb_local_response_norm, ebb_local_response_norm_args, __VA_ARGS__)
 /* y = x/max(|x|_p, eps) with the p-norm along an axis.  p defaults to 2, .axis to 1 (EBB_AXES(0)
- * names another), eps to 1e-12.  An eps below the type's smallest normal number is that number;
- * EBB_ZERO is 0, for which x = 0 gives NaN. */
+ * names another), eps to 1e-12.  An eps > 0 below the smallest normal number of x's type is
+ * replaced by this number.  With .eps = EBB_ZERO, x = 0 gives NaN. */
 typedef struct ebb_normalize_args {
 	ebb_tape *t;
 	ebb_tensor *x;
@@ -125,8 +126,8 @@ EBB_API ebb_tensor *ebb_normalize(const ebb_normalize_args *a);
  * 0 <= p < 1.  Srivastava et al. 2014 */
 EBB_API ebb_tensor *ebb_dropout(ebb_tape *t, ebb_tensor *x, double p, const char *site);
 #define ebb_dropout(...) EBB_CALL(ebb_dropout, __VA_ARGS__)
-/* The same for whole channels of x [N,C,..] (Tompson et al. 2015), and for whole samples of x
- * [N,..] (stochastic depth, Huang et al. 2016). */
+/* Dropout of whole channels of x [N,C,..] (Tompson et al. 2015).  ebb_drop_path drops whole samples
+ * of x [N,..] (stochastic depth, Huang et al. 2016). */
 EBB_API ebb_tensor *ebb_dropout2d(ebb_tape *t, ebb_tensor *x, double p, const char *site);
 #define ebb_dropout2d(...) EBB_CALL(ebb_dropout2d, __VA_ARGS__)
 EBB_API ebb_tensor *ebb_drop_path(ebb_tape *t, ebb_tensor *x, double p, const char *site);

@@ -1,5 +1,5 @@
-/* pool.c - pooling over windows.  Averages and their gradients are one linear pair; maxima
- * remember where they were. */
+/* pool.c - max and average pooling over windows.  Average pooling and its gradient are linear and
+ * each other's gradient.  Max pooling saves the position of each maximum for backward. */
 #include "ops/fused.h"
 #include "ops/geometry.h"
 
@@ -59,9 +59,10 @@ static const ebb_op MAXPOOL2D = {
 static const ebb_op ADAPTIVE_MAX = {
 	.name = "adaptive_maxpool2d", .vjp = maxpool2d_vjp, .takes = {EBB_CHANNELS_LAST}};
 
-/* ---- max of relu(x), taken as relu(max x): the rectifier works on the pooled image alone ----- */
+/* ---- max(relu(x)), computed as relu(max(x)): ReLU then runs on the smaller pooled image ------ */
 
-/* Where max y is not positive no gradient passes, and else both have it at the same place. */
+/* Where max(x) is not positive, the gradient is 0.  Elsewhere max(x) and max(relu(x)) are at the
+ * same position. */
 static void relu_maxpool2d_vjp(ebb_vjp *v)
 {
 	ebb_give(v, 0, scatter(v->t, ebb_relu_grad_of_result(v), v->saved[0], v->attrs));
@@ -83,8 +84,8 @@ static int64_t first_tap(int64_t o, int64_t stride, int64_t pad, int64_t dilatio
 	return at < 0 ? at + (-at + dilation - 1) / dilation * dilation : at;
 }
 
-/* Where relu(x) has its maxima: of a window without a positive value, all of which it makes 0,
- * at the first. */
+/* Changes index from the positions of the maxima of x to those of relu(x).  In a window without a
+ * positive value relu(x) is 0 throughout, and the first position is its maximum. */
 static void rectify_index(const ebb_pool_shape *s, const ebb_tensor *y, void *index)
 {
 	for (int64_t i = 0; i < y->count; i++) {
@@ -116,7 +117,7 @@ static bool part_relu_gradient(const ebb_vjp *v, ebb_tensor *g)
 		return false;
 	if (g->count) {
 		void *rectified = ebb_storage_data(memory);
-		/* What is flushed is no maximum either. */
+		/* A subnormal number that the tape flushes to zero is not a positive maximum. */
 		ebb_float_state own = ebb_float_enter(ebb_flushes(g));
 
 		memcpy(rectified, index->data, (size_t)index->count);
@@ -138,7 +139,7 @@ static const ebb_op RELU_MAXPOOL2D = {.name = "relu_maxpool2d",
 
 /* ---- The forward passes ---------------------------------------------------------------------- */
 
-/* The positions as the user gets them. */
+/* Widens the saved positions to I64 for the caller's .index. */
 static ebb_tensor *positions(ebb_call *c, const ebb_tensor *y, const ebb_tensor *index, bool narrow)
 {
 	const void *from = index->data;
@@ -150,7 +151,7 @@ static ebb_tensor *positions(ebb_call *c, const ebb_tensor *y, const ebb_tensor 
 	return where;
 }
 
-/* The rest of a call that has begun, its input checked.  over: the input may be written over. */
+/* Finishes a call whose input has been checked.  If over is true, y may overwrite x's memory. */
 static ebb_tensor *maximum(ebb_call *c, ebb_pool_shape *s, ebb_tensor **where, bool over)
 {
 	const ebb_tensor *x = c->in[0];
@@ -163,7 +164,8 @@ static ebb_tensor *maximum(ebb_call *c, ebb_pool_shape *s, ebb_tensor **where, b
 		y = ebb_new_within(c, 0, shape, EBB_CHANNELS_LAST);
 	else
 		y = ebb_new(c, ebb_dtype_of(x), shape, EBB_CHANNELS_LAST);
-	/* Positions of 16 or 32 bits, kept as bytes: there is no such dtype. */
+	/* The positions have 16 or 32 bits; a U8 tensor holds them, because there is no such
+	 * dtype. */
 	if (y && wanted)
 		index = ebb_new(c, EBB_U8, EBB_SHAPE(y->count, s->narrow ? 2 : 4), EBB_ROWS);
 	if (y && y->count && (index || !wanted))
@@ -195,7 +197,7 @@ static void average_vjp(ebb_vjp *v)
 	ebb_give(v, 0, average_grad(v->t, v->gy, v->attrs));
 }
 
-/* The rest of a call that has begun, its input checked. */
+/* Finishes a call whose input has been checked. */
 static ebb_tensor *average(ebb_call *c, const ebb_pool_shape *s)
 {
 	const ebb_tensor *x = c->in[0];
@@ -258,8 +260,8 @@ static ebb_tensor *maxpool(const ebb_op *op, const ebb_pool2d_args *a)
 	if (!is_image(&c) || !ebb_pool_geometry(&c, a, &s))
 		return NULL;
 	if (a->exclude_pad)
-		return ebb_call_fail(&c, EBB_INVALID,
-			".exclude_pad is 1; it is for averages: padding never is a maximum");
+		return ebb_call_fail(
+			&c, EBB_INVALID, ".exclude_pad is 1, but is for average pooling only");
 	y = maximum(&c, &s, a->index, a->inplace);
 	if (a->inplace && y)
 		ebb_release(a->t, a->x);
@@ -286,15 +288,15 @@ ebb_tensor *(ebb_avgpool2d)(const ebb_pool2d_args *a)
 		return NULL;
 	if (s.dilation_h != 1 || s.dilation_w != 1)
 		return ebb_call_fail(&c, EBB_INVALID,
-			"there is no dilation for averages, got %lldx%lld", (long long)s.dilation_h,
+			"average pooling has no dilation, got %lldx%lld", (long long)s.dilation_h,
 			(long long)s.dilation_w);
 	if (a->index)
 		return ebb_call_fail(&c, EBB_INVALID,
-			"an average has no .index: it is at no one place of its %lldx%lld",
+			".index is set, but is for max pooling only (an average of %lldx%lld has "
+			"no position)",
 			(long long)s.kh, (long long)s.kw);
 	if (a->inplace)
-		return ebb_call_fail(&c, EBB_INVALID,
-			".inplace is 1; it is for maxima: a mean has a memory of its own");
+		return ebb_call_fail(&c, EBB_INVALID, ".inplace is 1, but is for max pooling only");
 	return average(&c, &s);
 }
 
@@ -335,7 +337,8 @@ ebb_tensor *(ebb_adaptive_avgpool2d)(const ebb_adaptive_args *a)
 		return NULL;
 	if (a->index)
 		return ebb_call_fail(&c, EBB_INVALID,
-			"an average has no .index: none of its %lldx%lld windows is one place",
+			".index is set, but is for max pooling only (the %lldx%lld averages have "
+			"no position)",
 			(long long)s.oh, (long long)s.ow);
 	return average(&c, &s);
 }

@@ -23,7 +23,7 @@ typedef struct ebb_linear_args {
 	const char *site;
 } ebb_linear_args;
 /* C calls this op ebb_linear(t, x, w, b).  ebb_linear without parentheses is the type of a layer
- * (nn.h), so the function has a name of its own, and C++ sees no macro. */
+ * (nn.h), so the function is called ebb_linear_op.  The macro ebb_linear is not defined in C++. */
 EBB_API ebb_tensor *ebb_linear_op(const ebb_linear_args *a);
 #ifndef __cplusplus
 #define ebb_linear(...) EBB_CALL_ARGS(ebb_linear_op, ebb_linear_args, __VA_ARGS__)
@@ -31,9 +31,9 @@ EBB_API ebb_tensor *ebb_linear_op(const ebb_linear_args *a);
 
 /* y = softmax(q k^T*scale + mask) v; q [..,L,E], k [..,S,E], v [..,S,F], y [..,L,F], and the
  * leading axes broadcast.  .scale defaults to 1/sqrt(E).  With .causal, query i attends to keys
- * 0..i.  .mask broadcasts to [..,L,S]: of U8 or I64, a query does not attend to the keys where
- * it is 0; of q's type, it is added.  Where a query attends to no key, or all its sums are
- * -infinity, y and the gradients are 0.  Vaswani et al. 2017 */
+ * 0..i.  .mask broadcasts to [..,L,S]: of U8 or I64, a query does not attend to the keys where it
+ * is 0; of q's type, it is added.  Where a query attends to no key, or all its scores q k^T*scale +
+ * mask are -infinity, y and the gradients are 0.  Vaswani et al. 2017 */
 typedef struct ebb_attention_args {
 	ebb_tape *t;
 	ebb_tensor *q, *k, *v;
@@ -47,13 +47,13 @@ EBB_API ebb_tensor *ebb_attention(const ebb_attention_args *a);
 
 /* ---- Convolution and pooling (conv.c, conv1d.c, pool.c, unpool.c, upsample.c) ---------------- */
 
-/* .pad = EBB_SAME: the output has ceil(H/stride) rows; an odd pixel of padding is at the bottom
- * and at the right. */
+/* .pad = EBB_SAME: the output has ceil(H/stride) rows; if the total padding of an axis is odd, the
+ * bottom (the right) gets one row (column) more. */
 #define EBB_SAME (-1)
-/* The members that say where windows lie, which arguments of ops, arguments of layers, and
- * layers share.  stride, dilation and groups default to 1, pad and output_pad to 0.  Where an
- * element of a _hw pair {height, width} or of pad_tblr {top, bottom, left, right} is not 0, that
- * member takes precedence over the single number. */
+/* The members that determine the positions of the windows.  The arguments of ops, the arguments of
+ * layers and the layers all contain these members.  stride, dilation and groups default to 1, pad
+ * and output_pad to 0.  Where an element of a _hw pair {height, width} or of pad_tblr {top, bottom,
+ * left, right} is not 0, that member takes precedence over the single number. */
 #define EBB_CONV_GEOMETRY int stride, pad, dilation, groups
 #define EBB_CONV_GEOMETRY_HW int stride_hw[2], pad_hw[2], dilation_hw[2], pad_tblr[4]
 #define EBB_CONV_TRANSPOSE_GEOMETRY int stride, pad, output_pad, dilation, groups
@@ -83,9 +83,10 @@ typedef struct ebb_conv1d_args {
 } ebb_conv1d_args;
 EBB_API ebb_tensor *ebb_conv1d(const ebb_conv1d_args *a);
 #define ebb_conv1d(...) EBB_CALL_ARGS(ebb_conv1d, ebb_conv1d_args, __VA_ARGS__)
-/* The transpose of conv2d, which is the linear map of its input gradient: x [N,C,H,W], w
- * [C,O/groups,Kh,Kw], b [O] or NULL -> [N,O,Oh,Ow], Oh = (H-1)*stride - 2 pad +
- * dilation*(Kh-1) + output_pad + 1.  output_pad is less than stride or less than dilation. */
+/* The transpose of conv2d as a linear map: without b, y is the input gradient of a conv2d whose
+ * incoming gradient is x.  x [N,C,H,W], w [C,O/groups,Kh,Kw], b [O] or NULL, y [N,O,Oh,Ow]; Oh =
+ * (H-1)*stride - 2 pad + dilation*(Kh-1) + output_pad + 1.  output_pad is less than stride or less
+ * than dilation. */
 typedef struct ebb_conv_transpose2d_args {
 	ebb_tape *t;
 	ebb_tensor *x, *w, *b;
@@ -98,12 +99,12 @@ EBB_API ebb_tensor *ebb_conv_transpose2d(const ebb_conv_transpose2d_args *a);
 	EBB_CALL_ARGS(ebb_conv_transpose2d, ebb_conv_transpose2d_args, __VA_ARGS__)
 
 /* The maximum (mean) over windows: x [N,C,H,W] -> [N,C,Oh,Ow] with Oh = floor((H + 2 pad -
- * dilation*(kernel-1) - 1)/stride) + 1, or ceil with .ceil_mode, which leaves out a last window
- * that would start beyond the image and its left padding.  stride defaults to kernel; pad is at
- * most kernel/2.
+ * dilation*(kernel-1) - 1)/stride) + 1, or ceil with .ceil_mode; a last window that would start in
+ * the bottom or right padding is then left out.  stride defaults to kernel; pad is at most
+ * kernel/2.
  * maxpool2d: the gradient goes to the first of equal elements.  *.index receives the position
- * h*W + w of each maximum, as I64 [N,C,Oh,Ow].  .inplace releases x (ebb_release); while the
- * tape does not record, y may then overwrite x.
+ * h*W + w of each maximum, as I64 [N,C,Oh,Ow].  .inplace releases x (ebb_release), and y may
+ * overwrite x's memory while the tape does not record.
  * avgpool2d: the divisor counts padding, unless .exclude_pad.  dilation, index and inplace are
  * errors. */
 typedef struct ebb_pool2d_args {
@@ -119,8 +120,9 @@ EBB_API ebb_tensor *ebb_maxpool2d(const ebb_pool2d_args *a);
 #define ebb_maxpool2d(...) EBB_CALL_ARGS(ebb_maxpool2d, ebb_pool2d_args, __VA_ARGS__)
 EBB_API ebb_tensor *ebb_avgpool2d(const ebb_pool2d_args *a);
 #define ebb_avgpool2d(...) EBB_CALL_ARGS(ebb_avgpool2d, ebb_pool2d_args, __VA_ARGS__)
-/* The mean (maximum) over rows floor(i*H/Oh) .. ceil((i+1)*H/Oh) - 1, columns alike.  .size is
- * Oh = Ow, by default 1, or .size_hw is {Oh, Ow}; .index is that of maxpool2d. */
+/* The mean (maximum) over rows floor(i*H/Oh) .. ceil((i+1)*H/Oh) - 1, columns alike.  .size is Oh =
+ * Ow, by default 1, or .size_hw is {Oh, Ow}.  .index is for the maximum only, as in
+ * ebb_maxpool2d. */
 typedef struct ebb_adaptive_args {
 	ebb_tape *t;
 	ebb_tensor *x;

@@ -1,4 +1,4 @@
-/* rearrange.c - the same values in other places: flips, triangles, parts, pixels from channels. */
+/* rearrange.c - ops that only move values: flip, tril and triu, split, pixel_shuffle. */
 #include "ops/internal.h"
 
 /* ---- flip: its own gradient ------------------------------------------------------------------ */
@@ -99,9 +99,9 @@ ebb_tensor *(ebb_triu)(ebb_tape *t, ebb_tensor *x, int64_t d, const char *site)
 	return triangle(&TRIU, t, x, d, site);
 }
 
-/* ---- split: a slice per part ----------------------------------------------------------------- */
+/* ---- split: one slice per part --------------------------------------------------------------- */
 
-/* Whether n parts of those sizes are what there is to cut; else fails. */
+/* Checks that n parts of the given sizes (NULL: equal sizes) exactly fill the axis. */
 static bool parts_fit(
 	ebb_tape *t, const ebb_tensor *x, int axis, int n, const int64_t *sizes, const char *site)
 {
@@ -110,8 +110,8 @@ static bool parts_fit(
 
 	ebb_describe(x, text, sizeof text);
 	if (!sizes && left % n) {
-		ebb_fail(t, EBB_BAD_SHAPE, site, "split: axis %d of %s has no %d equal parts", axis,
-			text, n);
+		ebb_fail(t, EBB_BAD_SHAPE, site,
+			"split: axis %d of %s cannot be split into %d equal parts", axis, text, n);
 		return false;
 	}
 	for (int k = 0; sizes && k < n; k++) {
@@ -125,8 +125,8 @@ static bool parts_fit(
 	}
 	if (sizes && left) {
 		ebb_fail(t, EBB_BAD_SHAPE, site,
-			"split: the %d sizes leave %lld of axis %d of %s over", n, (long long)left,
-			axis, text);
+			"split: the %d sizes do not cover the last %lld elements of axis %d of %s",
+			n, (long long)left, axis, text);
 		return false;
 	}
 	return true;
@@ -148,7 +148,7 @@ bool(ebb_split)(ebb_tape *t, ebb_tensor *x, int axis, int n, const int64_t *size
 		char text[240];
 
 		ebb_fail(t, EBB_INVALID, site, "split: %d parts along axis %d of %s%s", n, axis,
-			ebb_describe(x, text, sizeof text), part ? "" : ", and no place for them");
+			ebb_describe(x, text, sizeof text), part ? "" : ", but part is NULL");
 		return false;
 	}
 	if (!parts_fit(t, x, a, n, sizes, site))

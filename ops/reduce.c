@@ -1,4 +1,4 @@
-/* reduce.c - sums, extremes and what is made of them. */
+/* reduce.c - reductions: sums, means, extremes, logsumexp, products, norms, variances. */
 #include "ops/internal.h"
 
 #include <float.h>
@@ -29,7 +29,7 @@ static int64_t reduced_count(const ebb_tensor *x, const bool *chosen)
 /* ---- Sums ------------------------------------------------------------------------------------ */
 
 typedef struct sum_attrs {
-	ebb_shape kept; /* with the reduced axes as size 1 */
+	ebb_shape kept; /* x's shape, with size 1 for the reduced axes */
 	double scale;
 } sum_attrs;
 
@@ -42,7 +42,7 @@ static void reduced_strides(const ebb_tensor *x, const bool *chosen, ebb_shape k
 			ys[i] = 0;
 }
 
-/* Every element of x has the gradient scale*gy of its sum: a view of stride 0. */
+/* The gradient of every element of x is scale*gy of its sum: an expanded view with stride 0. */
 static void sum_vjp(ebb_vjp *v)
 {
 	const sum_attrs *k = v->attrs;
@@ -97,8 +97,8 @@ ebb_tensor *(ebb_sum_to)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char
 	return ebb_linear_sum_to(t, x, shape, site);
 }
 
-/* x less its mean over axes: less the mean as x's type rounds it, then less the mean of what is
- * left, which is the first one's rounding. */
+/* x minus its mean over axes.  The first subtraction takes the mean rounded to x's type.  The
+ * second takes the mean of the differences, which is the rounding error of the first mean. */
 static ebb_tensor *centred(ebb_tape *t, ebb_tensor *x, ebb_axes axes, const char *site)
 {
 	ebb_tensor *mean = sum(&MEAN, t, (ebb_detach)(t, x, site), axes, true, site);
@@ -122,7 +122,7 @@ static ebb_tensor *as_three(ebb_tape *t, ebb_tensor *x, const bool *chosen, cons
 		last--;
 	for (int i = first; i <= last; i++)
 		if (!chosen[i]) {
-			/* Reduced axes that are not neighbours go to the end. */
+			/* Reduced axes that are not adjacent are permuted to the end. */
 			outer = inner = 1;
 			for (int k = 0; k < x->ndim; k++)
 				if (!chosen[k]) {
@@ -140,7 +140,7 @@ static ebb_tensor *as_three(ebb_tape *t, ebb_tensor *x, const bool *chosen, cons
 	return (ebb_reshape)(t, x, EBB_SHAPE(outer, len, inner), site);
 }
 
-/* extreme: y [outer,inner]; the gradient goes where the extreme was found. */
+/* The gradient of y [outer,inner] goes to the saved position of each extreme. */
 static void extreme_vjp(ebb_vjp *v)
 {
 	ebb_tensor *g = ebb_unsqueeze(v->t, v->gy, 1);
@@ -195,8 +195,7 @@ static ebb_tensor *extreme(const ebb_op *op, const ebb_extreme_args *a)
 		return ebb_call_fail(&c, EBB_INVALID, ".index needs one axis, got %d", n);
 	shape = reduced_shape(x, chosen, a->keepdim);
 	if (reduced_count(x, chosen) == 0 && ebb_checked_count(shape, ebb_dtype_of(x)) > 0)
-		return ebb_call_fail(&c, EBB_BAD_SHAPE,
-			"of nothing: an axis to reduce of %s has size 0",
+		return ebb_call_fail(&c, EBB_BAD_SHAPE, "cannot reduce an axis of size 0: %s",
 			ebb_describe(x, text, sizeof text));
 	y = extreme_of_three(
 		op, a->t, as_three(a->t, x, chosen, a->site), shape, a->index, a->site);
@@ -216,7 +215,7 @@ ebb_tensor *(ebb_min)(const ebb_extreme_args *a)
 	return extreme(&MIN, a);
 }
 
-/* Without a vjp: an x that requires a gradient is refused. */
+/* Without a vjp: an x that requires a gradient is an error. */
 static const ebb_op ARGMAX = {.name = "argmax", .takes = {EBB_ROWS}};
 static const ebb_op ARGMIN = {.name = "argmin", .takes = {EBB_ROWS}};
 
@@ -233,8 +232,8 @@ static ebb_tensor *arg_extreme(
 		return NULL;
 	s = ebb_sizes_around(x, axis);
 	if (s.len == 0 && s.outer * s.inner > 0)
-		return ebb_call_fail(&c, EBB_BAD_SHAPE, "of nothing: axis %d of %s has size 0",
-			axis, ebb_describe(x, text, sizeof text));
+		return ebb_call_fail(&c, EBB_BAD_SHAPE, "cannot reduce axis %d of size 0: %s", axis,
+			ebb_describe(x, text, sizeof text));
 	index = ebb_new(&c, EBB_I64, ebb_without_axis(ebb_shape_of(x), axis), EBB_ROWS);
 	if (index && index->count) {
 		values = ebb_scratch(&c, (size_t)index->count * KERNELS(x)->real_size);
@@ -255,9 +254,9 @@ ebb_tensor *(ebb_argmin)(ebb_tape *t, ebb_tensor *x, int axis, const char *site)
 	return arg_extreme(&ARGMIN, t, x, axis, site);
 }
 
-/* The gradient of logsumexp is p*gy, p the softmax of x, but 0 where all of x is -infinity; x is
- * [outer,len,inner].  dp = p*(dx - sum p*dx).  As sum p = 1, a constant less in dx gives the
- * same: less its element where p is largest, nothing cancels there. */
+/* The gradient of logsumexp is p*gy, with p the softmax of x, but 0 where all of x is -infinity; x
+ * is [outer,len,inner].  dp = p*(dx - sum p*dx).  Because sum p = 1, subtracting a constant from dx
+ * does not change dp.  The constant is dx where p is largest, so that no digits cancel there. */
 static void logsumexp_slope_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
@@ -322,8 +321,8 @@ ebb_tensor *(ebb_logsumexp)(const ebb_reduce_args *a)
 
 static const ebb_op PROD = {.name = "prod"};
 
-/* x [outer,len,inner] to [outer,1,inner]: the halves multiplied until one row is left.  No
- * product is ever divided by a factor, so the gradients hold where factors are 0. */
+/* The product of x [outer,len,inner] along len, as [outer,1,inner]: multiplies the two halves until
+ * one row is left.  The gradient divides by no element, so it is right where elements are 0. */
 static ebb_tensor *product_of_three(ebb_tape *t, ebb_tensor *x, const char *site)
 {
 	int64_t len = ebb_size(x, 1);
@@ -370,15 +369,16 @@ typedef struct norm_attrs {
 	double p, scale;
 } norm_attrs;
 
-/* x with 1 in place of 0. */
+/* x, but 1 where x is 0. */
 static ebb_tensor *nonzero(ebb_tape *t, ebb_tensor *x)
 {
 	return ebb_add(t, x, ebb_mask(t, EBB_UNARY_is_equal, x, 0, 0, NULL));
 }
 
 /* y = c|x|_p has the derivative c*sign(x)*(|x|/|x|_p)^(p-1), which for p = 2 is c^2*x/y; 0 where x
- * or y is 0.  The quotient comes before anything else, as neither 1/y nor a power of y need have a
- * place in the range; but for p < 2 the powers have, while a small quotient might not. */
+ * or y is 0.  The quotient is computed first, because 1/y or a power of y may overflow or
+ * underflow.  For p < 2 the powers are computed first, because they cannot, while a small quotient
+ * might underflow. */
 static void norm_vjp(ebb_vjp *v)
 {
 	const norm_attrs *k = v->attrs;
@@ -400,7 +400,7 @@ static void norm_vjp(ebb_vjp *v)
 	} else if (k->p > 2) {
 		ebb_tensor *size = ebb_abs(t, x);
 
-		/* A third derivative has |x|^(p-3), which is infinite at 0 below 3. */
+		/* A third derivative has the factor |x|^(p-3), infinite at 0 for p < 3. */
 		if (k->p < 3)
 			size = size ? nonzero(t, size) : NULL;
 		slope = ebb_pow_scalar(t, ebb_div(t, size, safe), k->p - 1);
@@ -455,7 +455,7 @@ ebb_tensor *(ebb_norm)(const ebb_norm_args *a)
 
 /* ---- Variance, deviation --------------------------------------------------------------------- */
 
-/* The sum of the squares of d, over a divisor: d has the gradient 2*scale*gy*d. */
+/* y = scale*sum d^2, with d the deviations.  The gradient of d is 2*scale*gy*d. */
 static void var_vjp(ebb_vjp *v)
 {
 	const sum_attrs *k = v->attrs;
@@ -466,7 +466,7 @@ static void var_vjp(ebb_vjp *v)
 static const ebb_op VAR = {
 	.name = "var", .vjp = var_vjp, .reads = {EBB_IN(0)}, .takes = {EBB_STRIDED}};
 
-/* x less its mean, and what the sum of its squares is divided by. */
+/* x minus its mean; sets *divisor to n - correction, which divides the sum of squares. */
 static ebb_tensor *deviations(const ebb_op *op, const ebb_var_args *a, double *divisor)
 {
 	bool chosen[EBB_MAX_DIMS];
@@ -508,7 +508,7 @@ ebb_tensor *(ebb_var)(const ebb_var_args *a)
 	return ebb_record(&c, y);
 }
 
-/* A norm of the deviations, so that no square need have a place in the range. */
+/* Computed as a norm of the deviations, so that no square overflows or underflows. */
 ebb_tensor *(ebb_std)(const ebb_var_args *a)
 {
 	double n = 0;
@@ -523,7 +523,7 @@ ebb_tensor *(ebb_std)(const ebb_var_args *a)
 
 static const ebb_op NORMALIZE = {.name = "normalize"};
 
-/* Where the norm is below eps it is a constant. */
+/* y = x/max(|x|_p, eps).  Where the norm is below eps, the divisor is the constant eps. */
 ebb_tensor *(ebb_normalize)(const ebb_normalize_args *a)
 {
 	ebb_axes axis = a->axis.n ? a->axis : EBB_AXES(1);
@@ -540,7 +540,7 @@ ebb_tensor *(ebb_normalize)(const ebb_normalize_args *a)
 	if (!(p > 0) || !(eps >= 0))
 		return ebb_call_fail(&c, EBB_INVALID,
 			"p is %g, eps %g; p must be positive, eps at least 0", p, eps);
-	if (eps > 0) /* and so it stays in x's type */
+	if (eps > 0) /* an eps > 0 must not underflow in x's type */
 		eps = fmax(eps, ebb_dtype_of(x) == EBB_F64 ? DBL_MIN : (double)FLT_MIN);
 	norm = (ebb_norm)(&(ebb_norm_args){a->t, x, p, axis, true, a->site});
 	return (ebb_div)(a->t, x, (ebb_clamp)(a->t, norm, eps, INFINITY, a->site), a->site);

@@ -1,4 +1,4 @@
-/* scan.c - running sums. */
+/* scan.c - cumulative sums. */
 #include "ops/internal.h"
 
 typedef struct scan_attrs {
@@ -6,8 +6,8 @@ typedef struct scan_attrs {
 	bool reverse;
 } scan_attrs;
 
-/* Each element is in the sums from its own place on, so the gradient is the sum of gy from the
- * other end: a closed pair. */
+/* Element i of x is part of the sums i, i+1, .., so its gradient is the cumulative sum of gy from
+ * the other end. */
 static void cumsum_vjp(ebb_vjp *v);
 static const ebb_op CUMSUM = {.name = "cumsum", .vjp = cumsum_vjp, .takes = {EBB_ROWS}};
 

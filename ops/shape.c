@@ -1,7 +1,7 @@
-/* shape.c - the same values under another shape: views where memory allows, copies where not. */
+/* shape.c - reshape, permute, slice and the like: views where the strides allow it, else copies. */
 #include "ops/internal.h"
 
-/* ---- dense and expand: the engine's, whose gradients they are -------------------------------- */
+/* ---- dense and expand: public functions of the ops that autograd/ itself uses ---------------- */
 
 ebb_tensor *(ebb_dense)(ebb_tape *t, ebb_tensor *x, ebb_order order, const char *site)
 {
@@ -21,7 +21,8 @@ static void reshape_vjp(ebb_vjp *v)
 }
 static const ebb_op RESHAPE = {.name = "reshape", .vjp = reshape_vjp, .takes = {EBB_ROWS}};
 
-/* Puts a number in the place of -1; false if the shape does not hold count elements. */
+/* Replaces a dimension of -1 by the size for which the shape has count elements; false if no size
+ * does. */
 static bool infer(ebb_shape *s, int64_t count)
 {
 	int64_t known = 1;
@@ -54,8 +55,9 @@ ebb_tensor *(ebb_reshape)(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const cha
 
 	if (!c.t)
 		return NULL;
-	if (!infer(&shape, x->count))
-		return ebb_call_fail(&c, EBB_BAD_SHAPE, "%s cannot take the shape %s",
+	/* The strides of an empty shape may overflow. */
+	if (!infer(&shape, x->count) || ebb_checked_count(shape, ebb_dtype_of(x)) < 0)
+		return ebb_call_fail(&c, EBB_BAD_SHAPE, "%s cannot be reshaped to %s",
 			ebb_describe(x, a, sizeof a),
 			wanted.ndim >= 0 && wanted.ndim <= EBB_MAX_DIMS
 				? ebb_shape_text(wanted, b, sizeof b)
@@ -89,8 +91,8 @@ ebb_tensor *(ebb_unsqueeze)(ebb_tape *t, ebb_tensor *x, int axis, const char *si
 		return NULL;
 	at = axis < 0 ? axis + x->ndim + 1 : axis;
 	if (at < 0 || at > x->ndim || x->ndim == EBB_MAX_DIMS)
-		return ebb_fail(t, EBB_INVALID, site, "unsqueeze: no room for axis %d in %s", axis,
-			ebb_describe(x, text, sizeof text));
+		return ebb_fail(t, EBB_INVALID, site, "unsqueeze: cannot insert axis %d into %s",
+			axis, ebb_describe(x, text, sizeof text));
 	return (ebb_reshape)(t, x, ebb_with_axis(ebb_shape_of(x), at, 1), site);
 }
 
@@ -158,8 +160,9 @@ ebb_tensor *(ebb_transpose)(ebb_tape *t, ebb_tensor *x, int axis_a, int axis_b, 
 	a = axis_a < 0 ? axis_a + x->ndim : axis_a;
 	b = axis_b < 0 ? axis_b + x->ndim : axis_b;
 	if (a < 0 || a >= x->ndim || b < 0 || b >= x->ndim)
-		return ebb_fail(t, EBB_INVALID, site, "transpose: axes %d and %d of %s", axis_a,
-			axis_b, ebb_describe(x, text, sizeof text));
+		return ebb_fail(t, EBB_INVALID, site,
+			"transpose: axes %d and %d are not both axes of %s", axis_a, axis_b,
+			ebb_describe(x, text, sizeof text));
 	axes.n = x->ndim;
 	for (int i = 0; i < x->ndim; i++)
 		axes.axis[i] = i;
@@ -168,7 +171,7 @@ ebb_tensor *(ebb_transpose)(ebb_tape *t, ebb_tensor *x, int axis_a, int axis_b, 
 	return (ebb_permute)(t, x, axes, site);
 }
 
-/* ---- slice, and its gradient: gy laid into zeros; each is the other's gradient --------------- */
+/* ---- slice and its gradient (gy copied into zeros): each is the other's gradient ------------- */
 
 typedef struct range {
 	int axis;
@@ -200,7 +203,8 @@ static ebb_tensor *slice_grad(ebb_tape *t, ebb_tensor *gy, const range *r)
 	if (gx && gx->count) {
 		RUN(gx, fill, gx->count, 0.0, gx->data);
 		memcpy(strides, gx->strides, sizeof strides);
-		/* As in slice. */
+		/* As in ebb_slice below: the stride of a single element is not read, and could
+		 * overflow. */
 		if (gy->shape[r->axis] > 1)
 			strides[r->axis] *= r->step;
 		if (gy->count)
@@ -243,7 +247,7 @@ ebb_tensor *(ebb_slice)(ebb_tape *t, ebb_tensor *x, int axis, int64_t start, int
 		return NULL;
 	if (step < 1)
 		return ebb_call_fail(
-			&c, EBB_INVALID, "step %lld is not at least 1", (long long)step);
+			&c, EBB_INVALID, "step is %lld; it must be at least 1", (long long)step);
 	r.size = x->shape[r.axis];
 	r.start = clip_position(start, r.size);
 	r.stop = clip_position(stop, r.size);
@@ -251,7 +255,7 @@ ebb_tensor *(ebb_slice)(ebb_tape *t, ebb_tensor *x, int axis, int64_t start, int
 	shape = ebb_shape_of(x);
 	shape.dims[r.axis] = r.stop > r.start ? (r.stop - r.start - 1) / step + 1 : 0;
 	memcpy(strides, x->strides, (size_t)x->ndim * sizeof *strides);
-	/* With one element left the step does not matter, and could overflow. */
+	/* The stride of a single element is not read, and its product with step could overflow. */
 	if (shape.dims[r.axis] > 1)
 		strides[r.axis] *= step;
 	ebb_attach(&c, &r, sizeof r);

@@ -1,7 +1,7 @@
-/* softmax.c - softmax and its logarithm along one axis, and softmax of what a mask leaves. */
+/* softmax.c - softmax and log-softmax along one axis, and masked softmax for attention. */
 #include "ops/internal.h"
 
-/* The fused gradients, for sweeps that do not record. */
+/* The fused gradients, for backward passes without create_graph. */
 static const ebb_op FUSED = {
 	.name = "softmax_grad", .vjp = ebb_zero_vjp, .takes = {EBB_ROWS, EBB_ROWS}};
 
@@ -33,8 +33,8 @@ ebb_tensor *ebb_at_largest(ebb_tape *t, ebb_tensor *x, ebb_tensor *y, int axis)
 	return ebb_gather(t, ebb_detach(t, x), axis, ebb_unsqueeze(t, index, axis));
 }
 
-/* gx = y*(gy - sum gy*y).  As sum y = 1, gy less a constant gives the same: less its element
- * where y is largest, nothing cancels there. */
+/* gx = y*(gy - sum gy*y).  Because sum y = 1, subtracting a constant from gy does not change gx.
+ * The constant is gy where y is largest, so that no digits cancel there. */
 static void softmax_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
@@ -53,8 +53,9 @@ static void softmax_vjp(ebb_vjp *v)
 static const ebb_op SOFTMAX = {
 	.name = "softmax", .vjp = softmax_vjp, .reads = {EBB_OUT}, .takes = {EBB_ROWS}};
 
-/* gx = gy - exp(y)*sum gy.  As sum exp(y) = 1, gy less a multiple of exp(y) gives the same: less
- * the one that leaves 0 where exp(y) is nearly 1, nothing cancels there. */
+/* gx = gy - exp(y)*sum gy.  Because sum exp(y) = 1, subtracting a multiple of exp(y) from gy does
+ * not change gx.  The multiple makes gy 0 where exp(y) is nearly 1, so that no digits cancel
+ * there. */
 static void log_softmax_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
@@ -70,7 +71,7 @@ static void log_softmax_vjp(ebb_vjp *v)
 		ebb_tensor *above_half = ebb_mask(t, EBB_UNARY_step, largest, -0.693, 0, NULL);
 		ebb_tensor *of = ebb_mul(t, ebb_at_largest(t, g, y, axis), above_half);
 
-		largest = ebb_clamp(t, largest, -1, 0); /* no infinity less itself */
+		largest = ebb_clamp(t, largest, -1, 0); /* avoids infinity - infinity */
 		g = ebb_sub(t, g, ebb_mul(t, ebb_exp(t, ebb_sub(t, y, largest)), of));
 	}
 	total = ebb_sum(t, g, EBB_AXES(axis), .keepdim = true);
@@ -111,15 +112,15 @@ ebb_tensor *(ebb_log_softmax)(ebb_tape *t, ebb_tensor *x, int axis, const char *
 
 /* ---- Masked ---------------------------------------------------------------------------------- */
 
-/* One op, so that no infinity comes onto the tape: the output is 0 where masked, and so is the
- * gradient that softmax's rule makes of it. */
+/* One op, so that the -infinity of masked elements is never a tensor on the tape.  The output is 0
+ * where masked, and softmax_vjp then makes the gradient 0 there. */
 static const ebb_op MASKED_SOFTMAX = {.name = "masked_softmax",
 	.vjp = softmax_vjp,
 	.reads = {EBB_OUT},
 	.optional = EBB_IN(1),
 	.takes = {EBB_ROWS, EBB_STRIDED}};
 
-/* y = mask != 0 ? x : -inf; the shapes have been checked */
+/* y = mask != 0 ? x : -inf.  The caller has checked the shapes. */
 static void fill_masked(const ebb_tensor *x, const ebb_tensor *mask, ebb_tensor *y)
 {
 	const double infinity = -INFINITY;
@@ -135,7 +136,7 @@ static void fill_masked(const ebb_tensor *x, const ebb_tensor *mask, ebb_tensor 
 		y->data, y->strides);
 }
 
-/* -inf where key j > query i */
+/* Sets y to -inf where key j > query i. */
 static void fill_future(ebb_tensor *y)
 {
 	int64_t queries = y->shape[y->ndim - 2], keys = y->shape[y->ndim - 1];

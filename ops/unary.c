@@ -39,7 +39,7 @@ ebb_tensor *ebb_mask(
 
 /* ---- Ops without parameters ------------------------------------------------------------------ */
 
-/* What the column GRADIENT of a row reads. */
+/* The words for tensors that a gradient reads, in the column GRADIENT. */
 #define NOTHING 0
 #define X EBB_IN(0)
 #define Y EBB_OUT
@@ -47,7 +47,7 @@ ebb_tensor *ebb_mask(
 #define READS_GRADIENT(reads, expr) reads
 #define READS_ZERO NOTHING
 #define VALUE_GRADIENT(reads, expr) expr
-/* A zero that is given, so that ebb_backward accumulates it into the parameter. */
+/* ebb_give gets a tensor of zeros, so that ebb_backward gives the parameter a gradient of zeros. */
 #define VALUE_ZERO ebb_zeros_like(t, gy)
 
 #define UNARY(op, domain, torch, exact, value, gradient)                                           \

@@ -1,4 +1,5 @@
-/* unpool.c - max unpooling: what was a maximum goes back to where it was found. */
+/* unpool.c - max unpooling: writes each value to the position of the maximum that max pooling
+ * saved, and 0 elsewhere. */
 #include "ops/internal.h"
 
 static void unpool_vjp(ebb_vjp *v)
@@ -15,14 +16,14 @@ static bool sizes(ebb_call *c, int64_t height, int64_t width, ebb_pool_shape *s)
 
 	if (x->ndim != 4 || !ebb_same_shape(x, index)) {
 		ebb_call_fail(c, EBB_BAD_SHAPE,
-			"x must be [N,C,h,w] and index the same, got %s, %s",
+			"x and index must have the same shape [N,C,h,w], got x %s, index %s",
 			ebb_describe(x, xs, sizeof xs), ebb_describe(index, is, sizeof is));
 		return false;
 	}
 	if (height < 0 || width < 0 || height > INT32_MAX || width > INT32_MAX ||
 		height * width > INT32_MAX) {
 		ebb_call_fail(c, EBB_INVALID,
-			"the result is %lldx%lld; it must be of at most 2^31 pixels",
+			"the result is %lldx%lld; it must have at most 2^31 pixels",
 			(long long)height, (long long)width);
 		return false;
 	}
@@ -35,7 +36,8 @@ static bool sizes(ebb_call *c, int64_t height, int64_t width, ebb_pool_shape *s)
 	return true;
 }
 
-/* The positions in 32 bits, as the kernels take them; NULL if one is out of range. */
+/* Converts the positions to 32 bits for the kernels; fails and returns NULL if one is out of
+ * range. */
 static ebb_tensor *positions(ebb_call *c, int64_t pixels)
 {
 	const ebb_tensor *index = c->in[1];

@@ -1,5 +1,5 @@
-/* upsample.c - nearest and bilinear upsampling: linear, so it and its transpose are each other's
- * gradient. */
+/* upsample.c - nearest and bilinear upsampling.  It is linear: the op and its transpose are each
+ * other's gradient. */
 #include "ops/internal.h"
 
 static ebb_tensor *run(ebb_call *c, const ebb_upsample_shape *s, bool transposed);
@@ -26,7 +26,7 @@ static void upsample_vjp(ebb_vjp *v)
 	ebb_give(v, 0, run(&c, v->attrs, true));
 }
 
-/* The rest of a call that has begun, its input checked. */
+/* Finishes a call whose input has been checked. */
 static ebb_tensor *run(ebb_call *c, const ebb_upsample_shape *s, bool transposed)
 {
 	const ebb_tensor *x = c->in[0];
@@ -43,8 +43,8 @@ static ebb_tensor *run(ebb_call *c, const ebb_upsample_shape *s, bool transposed
 	return ebb_record(c, y);
 }
 
-/* Output size and step along one axis.  A given scale is the step's inverse, even where the size
- * was rounded.  False if there is no such size. */
+/* Sets the output size along one axis, and the step in x per output element.  With .scale, the step
+ * is 1/scale even if the size was rounded.  False if the size is not positive or too large. */
 static bool axis_of(const ebb_upsample_args *a, int which, int64_t in, int64_t *out, double *step)
 {
 	bool scaled = a->scale != 0 || a->scale_hw[0] != 0 || a->scale_hw[1] != 0;
@@ -68,11 +68,13 @@ static bool options_fit(ebb_call *c, const ebb_upsample_args *a)
 	bool scaled = a->scale != 0 || a->scale_hw[0] != 0 || a->scale_hw[1] != 0;
 
 	if (a->mode != EBB_NEAREST && a->mode != EBB_BILINEAR)
-		ebb_call_fail(c, EBB_INVALID, "there is no mode number %d", (int)a->mode);
+		ebb_call_fail(c, EBB_INVALID, "mode %d is not an ebb_upsample_mode", (int)a->mode);
 	else if (a->align_corners && a->mode == EBB_NEAREST)
-		ebb_call_fail(c, EBB_INVALID, ".align_corners is 1; it is for bilinear only");
+		ebb_call_fail(
+			c, EBB_INVALID, ".align_corners is 1, but is for bilinear upsampling only");
 	else if (sized == scaled)
-		ebb_call_fail(c, EBB_INVALID, "one of size and scale must be given, got %d of them",
+		ebb_call_fail(c, EBB_INVALID,
+			"exactly one of size and scale must be given, got %d of them",
 			sized + scaled);
 	return c->t != NULL;
 }

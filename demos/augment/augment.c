@@ -1,5 +1,6 @@
 /*
- * augment: every transform of data/augment.h on one page: rows are transforms, columns are draws.
+ * augment: every transform of data/augment.h on one page.  Rows are transforms, columns are random
+ * draws.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -42,7 +43,8 @@ ROW(mixup, ebb_augment_mixup(a, .alpha = 1))
 ROW(cutmix, ebb_augment_cutmix(a, .alpha = 1))
 #undef ROW
 
-/* How the images of a row are made. */
+/* How the images of a row are computed: by random draws of a transform, as fixed views, or as mixed
+ * batches. */
 typedef enum kind { DRAWS, VIEWS, BATCHES } kind;
 
 static const struct transform {
@@ -56,7 +58,7 @@ static const struct transform {
 	{NULL, "Flip", ".p = 0.5", flip, DRAWS},
 	{NULL, "Vertical flip", ".vertical = true", flip_vertical, DRAWS},
 	{NULL, "Ten-crop", "all ten, for testing", ten_crop, VIEWS},
-	{"SHAPE", "Rotation", "30 degrees either way", rotate, DRAWS},
+	{"SHAPE", "Rotation", "up to 30 degrees", rotate, DRAWS},
 	{NULL, "Affine", ".translate, .scale, .shear", affine, DRAWS},
 	{NULL, "Perspective", ".distortion = 0.5", perspective, DRAWS},
 	{NULL, "Elastic", ".alpha = 300, .sigma = 9", elastic, DRAWS},
@@ -69,7 +71,7 @@ static const struct transform {
 	{NULL, "PCA lighting", ".std = 0.5 (default 0.1)", lighting, DRAWS},
 	{"SHARPNESS AND NOISE", "Gaussian blur", ".sigma = {0.5, 5}", blur, DRAWS},
 	{NULL, "Gaussian noise", ".std = 0.12", noise, DRAWS},
-	{"WHAT IS TAKEN AWAY", "Cutout", "64 pixels", cutout, DRAWS},
+	{"ERASED REGIONS", "Cutout", "64 pixels", cutout, DRAWS},
 	{NULL, "Random erasing", ".noise = true", erase, DRAWS},
 	{"COMBINED", "RandAugment", ".ops = 2, .magnitude = 12", randaugment, DRAWS},
 	{"BATCHES, WITH SOFT LABELS", "Mixup", ".alpha = 1", mixup, BATCHES},
@@ -79,7 +81,7 @@ enum { ROWS = sizeof transforms / sizeof *transforms };
 
 /* ---- The images ----------------------------------------------------------------------------- */
 
-/* The first image of a batch of the two, once per epoch. */
+/* Mixes a batch of the two images, and takes the first image of each epoch's batch. */
 static bool mix(const ebb_augment *a, const ebb_image *x, const ebb_image *other, uint64_t seed,
 	sheet_row *row, ebb_error *e)
 {
@@ -130,7 +132,7 @@ static bool fill(const struct transform *t, const ebb_image *x, const ebb_image 
 	return ok;
 }
 
-/* The middle of the file's image, as a square. */
+/* Loads the file's image and crops a square from its middle. */
 static bool load(const char *path, ebb_image *x, ebb_error *e)
 {
 	ebb_augment *a = ebb_augment_new(e);
@@ -151,9 +153,9 @@ static bool load(const char *path, ebb_image *x, ebb_error *e)
 static const char help[] =
 	"augment: every transform of images on one page\n"
 	"\n"
-	"  --image FILE   a PNG or JPEG to work on (default: one that the program draws)\n"
+	"  --image FILE   the PNG or JPEG to transform (default: one that the program draws)\n"
 	"  --out FILE     the PNG to write (default augment.png)\n"
-	"  --seed N       of the draws (default 1)\n"
+	"  --seed N       for the random draws (default 1)\n"
 	"  --help         this text\n";
 
 int main(int argc, char **argv)

@@ -1,4 +1,4 @@
-/* pictures.c - two pictures to work on, drawn by the program. */
+/* pictures.c - two example pictures, drawn by the program. */
 #include "sheet.h"
 
 #include <cairo.h>
@@ -10,7 +10,8 @@ static void colour(cairo_t *cr, unsigned hex, double alpha)
 		cr, (hex >> 16) / 255.0, (hex >> 8 & 255) / 255.0, (hex & 255) / 255.0, alpha);
 }
 
-/* From top to bottom of a rectangle as wide as the picture (the unit square). */
+/* Fills the picture (the unit square) between top and bottom with a vertical gradient of two
+ * colours. */
 static void shade(cairo_t *cr, double top, double bottom, unsigned from, unsigned to)
 {
 	cairo_pattern_t *p = cairo_pattern_create_linear(0, top, 0, bottom);
@@ -39,7 +40,7 @@ static void polygon(cairo_t *cr, int n, const double (*at)[2])
 	cairo_fill(cr);
 }
 
-/* Lines of foam that come closer towards the horizon. */
+/* Draws lines of foam, closer to each other towards the horizon. */
 static void waves(cairo_t *cr, double top, double bottom, unsigned hex)
 {
 	cairo_set_line_cap(cr, CAIRO_LINE_CAP_ROUND);

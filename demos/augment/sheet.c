@@ -5,7 +5,8 @@
 
 #include "../surface.h"
 
-/* Sizes in points; the page has two pixels to a point, so that an image's pixel is one of them. */
+/* Sizes in points.  A point is two pixels of the page, and a pixel of an image is one pixel of the
+ * page. */
 enum {
 	SCALE = 2,
 	CELL = SIDE / SCALE,

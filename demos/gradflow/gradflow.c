@@ -1,6 +1,6 @@
 /*
- * gradflow - how the gradient vanishes or survives: four networks of equal depth, trained on the
- * same images in the same order, with a probe on every layer.
+ * gradflow - vanishing and surviving gradients: trains four networks of equal depth on the same
+ * images in the same order, with a probe on every layer.
  */
 #include "gradflow.h"
 
@@ -27,14 +27,12 @@ static const char help[] =
 	"  --batch N          images per step (default 64)\n"
 	"  --steps N          training steps (default 400)\n"
 	"  --lr X             learning rate of SGD with momentum 0.9 (default 0.01)\n"
-	"  --every N          look at every n-th step (default: so that about 60 are looked at)\n"
-	"  --images N         how many digits to draw (default: one for each that the steps look "
-	"at,\n"
-	"                     at most 6400)\n"
+	"  --every N          probe every N-th step (default: about 60 steps in all)\n"
+	"  --images N         number of digits to draw (default: batch times steps, at most 6400)\n"
 	"  --data DIR         MNIST's files (or Fashion-MNIST's) instead of drawn digits\n"
-	"  --out DIR          where the report goes (default report)\n"
-	"  --seed N           of initial weights, data and order (default 1)\n"
-	"  --threads N        of the kernels (default: all processors)\n"
+	"  --out DIR          directory of the report (default report)\n"
+	"  --seed N           for initial weights, data and order (default 1)\n"
+	"  --threads N        number of threads (default: all processors)\n"
 	"  --help             this text\n";
 
 static settings parse(int argc, char **argv, bool *done)

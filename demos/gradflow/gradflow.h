@@ -1,5 +1,5 @@
-/* gradflow.h - what the parts of gradflow share: the options, a network, and what its training
- * left. */
+/* gradflow.h - the structs and functions of gradflow's files: options, networks, training runs,
+ * reports. */
 #ifndef EBB_DEMOS_GRADFLOW_H
 #define EBB_DEMOS_GRADFLOW_H
 
@@ -16,13 +16,13 @@ typedef struct settings {
 	const char *init;       /* "default": Xavier for sigmoid and tanh, He for the others */
 	const char *data;       /* a directory with MNIST's files, or NULL */
 	const char *out;
-	bool colour; /* of the terminal */
-	int columns; /* 0: no limit */
+	bool colour; /* whether to print colours */
+	int columns; /* of the terminal; 0: no limit */
 } settings;
 
 /* ---- networks.c ---- */
 
-/* What stands between two convolutions is all that the four networks differ in. */
+/* The four networks differ only in the operations between two convolutions. */
 typedef struct design {
 	char name[64], about[300];
 	ebb_unary_op activation;
@@ -31,7 +31,7 @@ typedef struct design {
 	int colour; /* of the figures' palette */
 } design;
 
-/* The names of the activations, NULL at the end. */
+/* The names of the activations, ended by NULL. */
 extern const char *const activation_names[];
 /* The four designs of the settings; false with a message on stderr for a bad initialiser. */
 bool designs_of(const settings *s, design d[NETWORKS]);
@@ -64,14 +64,14 @@ typedef struct run {
 	ebb_params *params;
 	network net;
 	ebb_probe *probe;
-	int64_t steps;           /* taken */
+	int64_t steps;           /* steps done */
 	double *loss, *accuracy; /* of each step's batch */
 	int64_t parameters;
 	double seconds;
 	ebb_verdict verdict;
 } run;
 
-/* Trains network number index (of NETWORKS) and probes every layer.  False with a message on
+/* Trains network number index (of NETWORKS) with a probe on every layer.  False with a message on
  * stderr. */
 bool train(run *r, const settings *s, const ebb_dataset *data, int index);
 void run_free(run *r);
@@ -82,9 +82,9 @@ double accuracy_at_last(const run *r);
 
 /* ---- report.c ---- */
 
-/* The table of gradient norms, and a verdict per network, on stdout. */
+/* Prints the table of gradient norms and a verdict per network to stdout. */
 bool print_results(const run *r, const settings *s);
-/* The figure, the CSV files and the page, in s->out.  False with a message on stderr. */
+/* Writes the figure, the CSV files and the page to s->out.  False with a message on stderr. */
 bool write_report(const run *r, const settings *s, const ebb_dataset *data);
 
 #endif

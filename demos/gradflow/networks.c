@@ -1,11 +1,11 @@
 /*
- * networks.c - the four networks: depth convolutions 3x3 of the same width, then the mean over
- * the image and one linear layer.  The first convolution and the one after a third of the depth
- * have stride 2.
+ * networks.c - the four networks: s->depth 3x3 convolutions of the same width, then global average
+ * pooling and one linear layer.  The first convolution and the one after a third of the depth have
+ * stride 2.
  *
- * In the residual network every two convolutions behind the first have a way around them (He et
- * al. 2016, with average pooling where the size halves); with an even depth the last one has its
- * own.
+ * In the residual network every two convolutions after the first have a residual connection (He et
+ * al. 2016, with average pooling where the size halves).  With an even depth the last convolution
+ * has one of its own.
  */
 #include "gradflow.h"
 
@@ -80,7 +80,7 @@ bool designs_of(const settings *s, design d[NETWORKS])
 			d[i].batchnorm ? " + batch norm" : "");
 		snprintf(d[i].about, sizeof d[i].about, "Convolution%s, %s%s. Initial weights: %s.",
 			d[i].batchnorm ? ", batch norm" : " with bias", a->title,
-			d[i].residual ? "; a way around every two layers" : "",
+			d[i].residual ? "; a residual connection around every two layers" : "",
 			!by_activation ? s->init
 			: he           ? "normal, scaled by fan-in for ReLU (He et al. 2015)"
 			     : "uniform, scaled by fan-in and fan-out (Glorot & Bengio 2010)");

@@ -1,5 +1,4 @@
-/* report.c - tells the story: a table and verdicts on the terminal; a figure, CSV and a page in
- * files. */
+/* report.c - prints a table and verdicts to the terminal; writes a figure, CSV files and a page. */
 #include "gradflow.h"
 
 #include <limits.h>
@@ -14,7 +13,7 @@
 #define DIM "\033[2m"
 #define PLAIN "\033[0m"
 
-/* Gradient norms of one network, first layer first: NaN where nothing was seen. */
+/* The gradient norms of one network, first layer first; NaN for a layer without samples. */
 static bool norms_of(const run *r, int depth, double *norm)
 {
 	int found = 0;
@@ -34,7 +33,7 @@ static bool norms_of(const run *r, int depth, double *norm)
 
 /* ---- On the terminal ---- */
 
-/* Columns of a layer's number; of a norm with the blanks around it; of the longest bar. */
+/* Widths in columns: a layer's number; a norm with the blanks around it; the longest bar. */
 enum { NUMBER = 5, NORM = 14, BAR = 10 };
 
 static void bar(const settings *s, const run *r, int widest, double norm, double lo, double hi)
@@ -58,7 +57,7 @@ static void bar(const settings *s, const run *r, int widest, double norm, double
 	printf("%*s", blanks > 0 ? blanks : 0, "");
 }
 
-/* The name over a column, on three lines: "plain", "ReLU", "+ batch norm". */
+/* Prints one of the three lines of a column's heading: "plain", "ReLU", "+ batch norm". */
 static void name_part(const char *name, int line, int width)
 {
 	const char *comma = strchr(name, ','), *from = comma ? comma + 2 : name,
@@ -76,7 +75,7 @@ static void name_part(const char *name, int line, int width)
 	printf("   %-*.*s", width, (int)(to - from), from);
 }
 
-/* The networks from first on, n of them, side by side. */
+/* Prints the n networks from number first on side by side. */
 static void print_columns(const run *r, const settings *s, int first, int n, int widest,
 	const double *norm, double lo, double hi)
 {
@@ -98,15 +97,15 @@ static void print_columns(const run *r, const settings *s, int first, int n, int
 	}
 }
 
-/* In a narrow terminal with shorter bars, in a very narrow one with fewer networks side by side. */
+/* A narrow terminal gets shorter bars, a very narrow one fewer networks side by side. */
 static void print_table(const run *r, const settings *s, const double *norm)
 {
-	int room = s->columns ? s->columns - NUMBER : INT_MAX, across = room / (NORM + 1), widest;
+	int width = s->columns ? s->columns - NUMBER : INT_MAX, across = width / (NORM + 1), widest;
 	double lo = INFINITY, hi = 0;
 	char heading[300];
 
 	across = across < 1 ? 1 : across < NETWORKS ? across : NETWORKS;
-	widest = room / across - NORM;
+	widest = width / across - NORM;
 	widest = widest < 1 ? 1 : widest < BAR ? widest : BAR;
 	for (int i = 0; i < NETWORKS * s->depth; i++)
 		if (norm[i] > 0 && isfinite(norm[i])) {
@@ -140,7 +139,7 @@ static void print_verdict(const run *r, const settings *s)
 		ebb_text_free(&line);
 	}
 	ebb_text_sparkline(&curve, r->steps, r->loss, 30);
-	ebb_text_printf(&line, "loss %.3f -> %.3f  %s%s%s  batch accuracy at last %.1f %%  %.0f s",
+	ebb_text_printf(&line, "loss %.3f -> %.3f  %s%s%s  final batch accuracy %.1f %%  %.0f s",
 		loss_at_first(r), loss_at_last(r), s->colour ? DIM : "",
 		curve.data ? curve.data : "", s->colour ? PLAIN : "", 100 * accuracy_at_last(r),
 		r->seconds);
@@ -204,7 +203,7 @@ static bool write_gradients(const run *r, const char *path)
 	return ok;
 }
 
-/* "0.22", "7.9×10¹⁴" */
+/* Formats x as "0.22" or "7.9×10¹⁴". */
 static void number(char *buffer, size_t size, double x)
 {
 	static const char *const raised[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
@@ -224,7 +223,7 @@ static void number(char *buffer, size_t size, double x)
 
 /* ---- The figure ---- */
 
-/* Everything that the figure's curves point to. */
+/* The figure's panels, and the memory that their curves point to. */
 typedef struct curves {
 	double *norm, *depth, *step, *smooth;
 	char labels[NETWORKS][100];
@@ -233,7 +232,7 @@ typedef struct curves {
 	char title[160], subtitle[200];
 } curves;
 
-/* The mean over a window around each step, so that the eye sees the course and not the batches. */
+/* The running mean of the loss, without the noise of single batches. */
 static void smooth(const run *r, double *out)
 {
 	int64_t half = r->steps / 30;
@@ -248,7 +247,7 @@ static void smooth(const run *r, double *out)
 	}
 }
 
-/* The name, and below it the factor if there is one. */
+/* The network's name, and on a second line the factor per layer if there is one. */
 static void label(char *buffer, size_t size, const run *r)
 {
 	double factor = r->verdict.decay.factor;
@@ -301,7 +300,7 @@ static bool curves_new(curves *c, const run *r, const settings *s, const ebb_dat
 			.colour = colour};
 	}
 	c->panels[0] = (ebb_panel){.title = "Gradient against depth",
-		.x_label = "layer  (the gradient flows this way →)",
+		.x_label = "layer  (direction of the gradient →)",
 		.x_range = {s->depth, 1},
 		.y_label = "gradient norm ‖∂L/∂y‖, median over training",
 		.y_log = true,
@@ -332,7 +331,8 @@ static void curves_free(curves *c)
 
 /* ---- The page ---- */
 
-/* What is left of the gradient at the first layer: nothing, if all but one layer got none. */
+/* The gradient at the first layer relative to the last, by the fit; 0 if at most one layer has a
+ * gradient. */
 static double arrives(const run *r)
 {
 	const ebb_decay *d = &r->verdict.decay;
@@ -340,7 +340,7 @@ static double arrives(const run *r)
 	return d->used < 2 && d->zeros > 0 ? 0 : d->end_to_end;
 }
 
-/* How far the norms differ; without bound where a layer has none. */
+/* The largest norm over the smallest; infinite if a layer's norm is zero or not finite. */
 static double unsteadiness(const run *r)
 {
 	const ebb_decay *d = &r->verdict.decay;
@@ -349,13 +349,13 @@ static double unsteadiness(const run *r)
 	return all ? d->spread : INFINITY;
 }
 
-/* Any number is less than NaN. */
+/* x < y, where NaN counts as larger than any number. */
 static bool is_less(double x, double y)
 {
 	return x < y || (isnan(y) && !isnan(x));
 }
 
-/* What happened, from the numbers. */
+/* Writes the page's three paragraphs from the results. */
 static void tell(const run *r, const settings *s, char story[3][700])
 {
 	const run *least = &r[0], *most = &r[0], *best = &r[0];
@@ -371,40 +371,40 @@ static void tell(const run *r, const settings *s, char story[3][700])
 	}
 	snprintf(story[0], 700,
 		"Four networks of %d convolutional layers learn the same images in the same order, "
-		"with the same optimizer. They differ only in what stands between two "
+		"with the same optimizer. They differ only in the operations between two "
 		"convolutions. A probe on every layer measures the gradient of the loss with "
-		"respect to the layer's output: how strongly the loss would answer to a change "
-		"there, and so what the layer can learn from.",
+		"respect to the layer's output: how strongly the loss changes with that output, "
+		"and so how strong a signal the layer can learn from.",
 		s->depth);
 	number(fall, sizeof fall, 1 / arrives(least));
 	number(per_layer, sizeof per_layer, least->verdict.decay.factor);
 	if (arrives(least) == 0 && least->verdict.decay.used < 2)
 		snprintf(story[1], 700,
 			"The gradient enters at the last layer and flows back to the first. It "
-			"fades most in “%s”: in %d of %d layers nothing of it is left. Its loss "
+			"vanishes most in “%s”: in %d of %d layers it is exactly zero. Its loss "
 			"goes from %.2f to %.2f.",
 			least->design.name, least->verdict.decay.zeros, least->verdict.decay.layers,
 			loss_at_first(least), loss_at_last(least));
 	else if (arrives(least) < 1)
 		snprintf(story[1], 700,
 			"The gradient enters at the last layer and flows back to the first. It "
-			"fades most in “%s”: each layer hands on ×%s of what it receives, so that "
-			"the first layer sees a gradient %s times smaller than the last (by the "
+			"vanishes most in “%s”: each layer multiplies it by %s, so that "
+			"the first layer has a gradient %s times smaller than the last (by the "
 			"fitted line). Its loss goes from %.2f to %.2f.",
 			least->design.name, per_layer, fall, loss_at_first(least),
 			loss_at_last(least));
 	else
 		snprintf(story[1], 700,
 			"The gradient enters at the last layer and flows back to the first. By the "
-			"fitted lines it fades in none of the networks.");
+			"fitted lines it vanishes in none of the networks.");
 	number(spread, sizeof spread, most->verdict.decay.spread);
 	if (isfinite(unsteadiness(most)))
 		snprintf(steadiest, sizeof steadiest,
-			"It is steadiest in “%s”: over all layers the largest norm is %s times the "
+			"It varies least in “%s”: over all layers the largest norm is %s times the "
 			"smallest, and the loss goes from %.2f to %.2f. ",
 			most->design.name, spread, loss_at_first(most), loss_at_last(most));
 	snprintf(story[2], 700,
-		"%sThe lowest loss at the end is that of “%s”: %.2f, with %.0f %% of the images of "
+		"%sThe lowest final loss is that of “%s”: %.2f, with %.0f %% of the images of "
 		"a batch classified correctly.",
 		steadiest, best->design.name, loss_at_last(best), 100 * accuracy_at_last(best));
 }

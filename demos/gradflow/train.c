@@ -1,4 +1,4 @@
-/* train.c - trains one network with a probe on every layer, and says how far it is. */
+/* train.c - trains one network with a probe on every layer, and shows its progress. */
 #include "gradflow.h"
 
 #include <math.h>
@@ -73,7 +73,7 @@ static bool loop(run *r, const settings *s, ebb_optim *opt, ebb_loader *loader, 
 	return ok;
 }
 
-/* The same data in the same order for every network: the loader's seed is the same. */
+/* The loader has the same seed for every network, and so the same data in the same order. */
 static ebb_loader *loader_for(const settings *s, const ebb_dataset *data, ebb_error *e)
 {
 	ebb_loader_args a = {.data = data,

@@ -1,5 +1,5 @@
 /*
- * alexnet.c - AlexNet (Krizhevsky et al. 2012) in one tower (Krizhevsky 2014).
+ * alexnet.c - AlexNet (Krizhevsky et al. 2012) in its single-GPU form (Krizhevsky 2014).
  */
 #include "nn/models/internal.h"
 

@@ -1,6 +1,6 @@
 /*
- * cifar_resnet.c - residual networks of 6n+2 layers for small images, and their plain twins (He et
- * al. 2016, section 4.2).
+ * cifar_resnet.c - residual networks of 6n+2 layers for small images, and the same networks without
+ * residual connections (He et al. 2016, section 4.2).
  */
 #include "nn/models/internal.h"
 
@@ -52,7 +52,8 @@ ebb_cifar_resnet(ebb_cifar_resnet_new)(const ebb_cifar_resnet_new_args *a)
 	return net;
 }
 
-/* Every other pixel, between as many new channels of zeros on either side. */
+/* The shortcut at the beginning of a stage: every other pixel of x, with half of the new channels,
+ * all zeros, on either side of x's. */
 static ebb_tensor *shortcut(ebb_tape *t, const ebb_cifar_block *b, ebb_tensor *x, const char *site)
 {
 	if (b->plain)

@@ -3,8 +3,9 @@
  */
 #include "nn/models/internal.h"
 
-/* Channels of the branches: 1x1; 3x3 behind a 1x1; "5x5" behind a 1x1; 1x1 behind a pooling.  Some
- * blocks are followed by a max pooling of a kernel, or feed an intermediate classifier. */
+/* Channels of the branches: 1x1; 1x1 then 3x3; 1x1 then "5x5"; pooling then 1x1.  pool: the kernel
+ * of the max pooling after the block, or 0.  aux: the number of the intermediate classifier that
+ * the block feeds, or 0. */
 static const struct {
 	const char *name;
 	int in, branch1, branch2[2], branch3[2], branch4;
@@ -95,7 +96,8 @@ ebb_googlenet(ebb_googlenet_new)(const ebb_googlenet_new_args *a)
 
 /* ---- Running -------------------------------------------------------------------------------- */
 
-/* From (v - mean)/deviation of each channel, ImageNet's, to (v - 1/2)/(1/2). */
+/* x has values (v - mean)/deviation, with ImageNet's mean and deviation per channel; the result has
+ * (v - 1/2)/(1/2). */
 static ebb_tensor *transform_input(ebb_tape *t, ebb_tensor *x, const char *site)
 {
 	static const double mean[] = {0.485, 0.456, 0.406}, deviation[] = {0.229, 0.224, 0.225};
@@ -112,7 +114,7 @@ static ebb_tensor *conv_forward(ebb_tape *t, const ebb_conv_bn *l, ebb_tensor *x
 	return ebb_scope_end(t, conv_bn_relu(t, &l->conv, &l->bn, x, NULL, site));
 }
 
-/* In the place of x. */
+/* In-place: writes the result into x's memory. */
 static ebb_tensor *pool(ebb_tape *t, ebb_tensor *x, int kernel, const char *site)
 {
 	return ebb_maxpool2d(

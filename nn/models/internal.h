@@ -1,5 +1,5 @@
 /*
- * internal.h - what the models share.
+ * internal.h - functions that several models use.
  */
 #ifndef EBB_MODELS_INTERNAL_H
 #define EBB_MODELS_INTERNAL_H
@@ -7,16 +7,16 @@
 #include "nn/internal.h"
 #include "nn/models/models.h"
 
-/* Every function here has a parameter of that name: errors inside a model are reported at the line
- * that called the model. */
+/* EBB_SITE is the parameter site, which every function in nn/models/ has: an error inside a model
+ * names the line that called the model. */
 #undef EBB_SITE
 #define EBB_SITE site
 
-/* For convolutions that ReLU follows: the gradient keeps its size on the way back (He et al.
- * 2015). */
+/* For convolutions before a ReLU: keeps the variance of the gradient in the backward pass (He et
+ * al. 2015). */
 #define KAIMING_FAN_OUT EBB_INIT(EBB_INIT_KAIMING_NORMAL, .fan_out = true)
 
-/* y in the place of x, which it was computed from and which nobody else reads. */
+/* Returns y and releases x, which y was computed from and which is not read again. */
 static inline ebb_tensor *replace(ebb_tape *t, ebb_tensor *x, ebb_tensor *y)
 {
 	if (x != y)

@@ -16,8 +16,8 @@ ebb_lenet(ebb_lenet_new)(const ebb_lenet_new_args *a)
 	};
 }
 
-/* relu(max(y)) = max(relu(y)), of a quarter of the values: the maxima come first, as subsampling
- * did in LeCun's. */
+/* Pooling before ReLU: relu(max(y)) = max(relu(y)), but ReLU then computes a quarter of the values.
+ * LeCun et al. have the same order. */
 static ebb_tensor *conv_pool_relu(
 	ebb_tape *t, const ebb_conv *conv, ebb_tensor *x, const char *site)
 {

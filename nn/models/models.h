@@ -1,15 +1,15 @@
 /*
  * models.h - well-known convolutional networks, each a struct of layers and a function.
  *
- * Parameters are called and shaped as torchvision's, in the same order, so that its weights load
- * unchanged.  NAME_new makes them below p and returns the model by value; what it points to
- * lives as long as the store.  On failure the error is in the store, and the model's forward
- * function fails the tape.  .classes of 0 means the published number.
+ * Parameters have torchvision's names, shapes and order, so that its weights load unchanged.
+ * NAME_new adds the parameters below p and returns the model by value; the memory that it points to
+ * belongs to the store.  On failure the error is in the store, and the model's forward function
+ * fails the tape.  .classes of 0 means the published number.
  *
- * NAME_forward maps images x [N,channels,H,W] to logits [N,classes].  Blocks are scopes named as
- * their parameters ("layer1.0"), and what no gradient reads is released on the way: without
- * recording, little more than one block is held at a time.  The sources in nn/models/ are meant to
- * be read, and copied as a start for a network of one's own.
+ * NAME_forward maps images x [N,channels,H,W] to logits [N,classes].  Blocks are scopes with the
+ * names of their parameters ("layer1.0").  A value that no gradient reads is released as soon as
+ * the next one is computed: without recording, little more than one block's values are in memory at
+ * a time.  The sources in nn/models/ are examples: copy them to start a network of your own.
  */
 #ifndef EBB_MODELS_H
 #define EBB_MODELS_H
@@ -40,10 +40,11 @@ EBB_API ebb_tensor *ebb_lenet_forward(
 /* ---- Residual networks for CIFAR (cifar_resnet.c) ----------------------------------------------
  *
  * He et al. 2016, section 4.2: depth 6n+2 (20, 32, 44, 56, 110, ...), three stages of n blocks with
- * 16, 32 and 64 channels.  Where a stage begins, the shortcut is every other pixel, with zeros for
- * the channels that x lacks, half of them on either side (option A: no parameters).  .plain leaves
- * the shortcuts out.  x [N,3,H,W]; conv1, bn1, layer1.0.conv1, .. layer3.2.bn2, linear; 10 classes.
- * Convolutions start as Kaiming normal by fan_out.  Another depth is an error. */
+ * 16, 32 and 64 channels.  At the beginning of a stage, the shortcut takes every other pixel of x
+ * and adds channels of zeros, half of them on either side (the paper's option A, without
+ * parameters).  .plain leaves the shortcuts out.  x [N,3,H,W]; conv1, bn1, layer1.0.conv1, ..
+ * layer3.2.bn2, linear; 10 classes. Convolutions start as Kaiming normal by fan_out.  Another depth
+ * is an error. */
 typedef struct ebb_cifar_block {
 	const char *name;
 	ebb_conv conv1;
@@ -123,10 +124,9 @@ EBB_API ebb_vgg ebb_vgg11_new(const ebb_vgg_new_args *a);
 EBB_API ebb_tensor *ebb_vgg_forward(
 	ebb_tape *t, const ebb_vgg *net, ebb_tensor *x, const char *site);
 
-/* ---- AlexNet (alexnet.c)
- * -----------------------------------------------------------------------
+/* ---- AlexNet (alexnet.c) -----------------------------------------------------------------------
  *
- * Krizhevsky et al. 2012, in the one tower of Krizhevsky 2014.  x [N,3,H,W], 224 x 224 as
+ * Krizhevsky et al. 2012, in the single-GPU form of Krizhevsky 2014.  x [N,3,H,W], 224 x 224 as
  * published; features.0 .. features.10, pooled to 6 x 6, classifier.1, .4, .6; 1000 classes,
  * 61,100,840 parameters with PyTorch's initial values.  .dropout defaults to 0.5. */
 typedef struct ebb_alexnet {
@@ -142,15 +142,15 @@ EBB_API ebb_alexnet ebb_alexnet_new(const ebb_alexnet_new_args *a);
 EBB_API ebb_tensor *ebb_alexnet_forward(
 	ebb_tape *t, const ebb_alexnet *net, ebb_tensor *x, const char *site);
 
-/* ---- GoogLeNet (googlenet.c)
- * -------------------------------------------------------------------
+/* ---- GoogLeNet (googlenet.c) -------------------------------------------------------------------
  *
- * Szegedy et al. 2015 as torchvision has it: with batch norm (eps 1e-3), and 3x3 convolutions
- * where the paper has 5x5.  x [N,3,H,W], 224 x 224 as published; conv1 .. conv3, inception3a ..
- * inception5b, aux1, aux2, fc; 1000 classes, 13,004,888 parameters with PyTorch's initial
- * values. .dropout defaults to 0.2, .dropout_aux, of the two intermediate classifiers, to 0.7;
- * .no_aux leaves these out.  .transform_input takes images normalised as for the other models to
- * the range (-1, 1) that torchvision's published weights were trained with. */
+ * Szegedy et al. 2015 in torchvision's version: with batch norm (eps 1e-3), and with 3x3
+ * convolutions instead of the paper's 5x5.  x [N,3,H,W], 224 x 224 as published; conv1 .. conv3,
+ * inception3a .. inception5b, aux1, aux2, fc; 1000 classes, 13,004,888 parameters with PyTorch's
+ * initial values.
+ * .dropout defaults to 0.2, .dropout_aux, of the two intermediate classifiers, to 0.7; .no_aux
+ * leaves these out.  .transform_input converts images that are normalised as for the other models
+ * to the range (-1, 1), which torchvision's published weights expect. */
 typedef struct ebb_conv_bn {
 	const char *name;
 	ebb_conv conv;
@@ -181,8 +181,8 @@ typedef struct ebb_googlenet_new_args {
 	bool no_aux, transform_input;
 	const char *site;
 } ebb_googlenet_new_args;
-/* The network's logits, and those of the intermediate classifiers after 4a and 4d, which are NULL
- * in evaluation and with .no_aux. */
+/* The logits of the network, and of the intermediate classifiers after 4a and 4d.  The latter are
+ * NULL in evaluation mode and with .no_aux. */
 typedef struct ebb_googlenet_logits {
 	ebb_tensor *logits, *aux1, *aux2;
 } ebb_googlenet_logits;
@@ -190,8 +190,8 @@ EBB_API ebb_googlenet ebb_googlenet_new(const ebb_googlenet_new_args *a);
 /* On failure every member is NULL. */
 EBB_API ebb_googlenet_logits ebb_googlenet_forward(
 	ebb_tape *t, const ebb_googlenet *net, ebb_tensor *x, const char *site);
-/* cross_entropy(logits) + 0.3*(cross_entropy(aux1) + cross_entropy(aux2)), the latter where there
- * are any; labels as for ebb_cross_entropy. */
+/* cross_entropy(logits) + 0.3*(cross_entropy(aux1) + cross_entropy(aux2)), without aux1 and aux2 if
+ * they are NULL; labels as for ebb_cross_entropy. */
 EBB_API ebb_tensor *ebb_googlenet_loss(
 	ebb_tape *t, ebb_googlenet_logits y, ebb_tensor *labels, const char *site);
 

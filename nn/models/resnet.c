@@ -61,7 +61,7 @@ ebb_resnet(ebb_resnet_new)(const ebb_resnet_new_args *a)
 	return net;
 }
 
-/* The block's input, or what takes its place: nobody reads it after that. */
+/* The shortcut: the block's input x, or its downsampling, which releases x. */
 static ebb_tensor *shortcut(ebb_tape *t, const ebb_resnet_block *b, ebb_tensor *x, const char *site)
 {
 	if (!b->downsample.weight)

@@ -1,5 +1,5 @@
-/* Demos that are stopped go on where they were: the lines that they print are those of a run
- * without a stop. */
+/* checkpoints.c - a demo that is stopped and resumed prints the same lines as a run without a
+ * stop. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -44,7 +44,7 @@ static int run_and_signal(const char *command, const char *words, int number)
 	shell_command(line, sizeof line, command);
 	snprintf(shell, sizeof shell, "exec %s", line);
 	snprintf(path, sizeof path, "%s/output", directory);
-	/* What a former run has said must not be taken for this one's. */
+	/* Removes the output of the former run, so that it is not read as this run's. */
 	unlink(path);
 	child = fork();
 	if (child == 0) {
@@ -70,7 +70,7 @@ static int run_and_signal(const char *command, const char *words, int number)
 	return status;
 }
 
-/* Lines that begin with "epoch", without the speed that ends them. */
+/* Finds the lines that begin with "epoch"; cuts off the speed at their end. */
 static int epochs_of(const char *text, char lines[][200], int most)
 {
 	int n = 0;
@@ -88,7 +88,8 @@ static int epochs_of(const char *text, char lines[][200], int most)
 
 enum { MOST = 20 };
 
-/* Stops a run as often as it has epochs, each time after the next one's line, and compares. */
+/* Stops and resumes a run after each of its epochs, and compares the printed lines with those of a
+ * run without a stop. */
 static void check_stops(const char *arguments, int epochs, int number)
 {
 	static char whole[MOST][200], part[MOST][200];
@@ -109,7 +110,8 @@ static void check_stops(const char *arguments, int epochs, int number)
 		ck_assert_msg(n > 0, "%s", output);
 		for (int k = 0; k < n; k++)
 			ck_assert_str_eq(part[k], whole[next + k]);
-		/* Killed, it may not have saved the end of the epoch, and says that line again. */
+		/* After SIGKILL the end of the epoch may not have been saved, and its line is
+		 * printed again. */
 		if (number != SIGKILL) {
 			next += n;
 			if (WIFSIGNALED(status))
@@ -129,7 +131,7 @@ static void check_stops(const char *arguments, int epochs, int number)
 		ck_assert_str_eq(part[k - i], whole[epochs - i]);
 }
 
-START_TEST(lenet_goes_on)
+START_TEST(a_resumed_lenet_prints_the_same_epochs)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGKILL};
 
@@ -137,7 +139,7 @@ START_TEST(lenet_goes_on)
 }
 END_TEST
 
-/* Files like CIFAR-10's: 10 images each. */
+/* Writes files in CIFAR-10's format, with 10 images each. */
 static void write_cifar(void)
 {
 	static const char *const names[] = {"data_batch_1", "data_batch_2", "data_batch_3",
@@ -161,7 +163,7 @@ static void write_cifar(void)
 	}
 }
 
-START_TEST(cifar_goes_on_with_its_curves)
+START_TEST(a_resumed_cifar_run_has_all_curves)
 {
 	char arguments[300], curves[200];
 
@@ -170,15 +172,15 @@ START_TEST(cifar_goes_on_with_its_curves)
 		"cifar --depth 8 --epochs 4 --batch 5 --workers 2 --threads 1 --keep 2 --data %s "
 		"--out %s/out",
 		directory, directory);
-	/* --keep wants --checkpoint. */
+	/* --keep requires --checkpoint. */
 	ck_assert_int_eq(WEXITSTATUS(run_and_signal(arguments, "", 0)), 2);
-	assert_says("--keep wants --checkpoint FILE");
+	assert_says("--keep requires --checkpoint FILE");
 	snprintf(arguments, sizeof arguments,
 		"cifar --depth 8 --epochs 4 --batch 5 --workers 2 --threads 1 --data %s --out "
 		"%s/out",
 		directory, directory);
 	check_stops(arguments, 4, SIGTERM);
-	/* The curves are those of all epochs. */
+	/* The curves have all epochs. */
 	snprintf(curves, sizeof curves, "%s/out/curves.csv", directory);
 	read_output(curves);
 	assert_says("\n1,");
@@ -186,7 +188,7 @@ START_TEST(cifar_goes_on_with_its_curves)
 }
 END_TEST
 
-START_TEST(sequences_go_on)
+START_TEST(a_resumed_sequences_run_prints_the_same_results)
 {
 	static char whole[1 << 16];
 	char command[300];
@@ -202,14 +204,14 @@ START_TEST(sequences_go_on)
 	if (WIFSIGNALED(status))
 		assert_says(": saved at step ");
 	ck_assert_int_eq(run_and_signal(command, "", 0), 0);
-	/* From the training's end on the two say the same. */
+	/* From the end of the training on, both runs print the same. */
 	ck_assert(strstr(whole, "  step 40"));
 	if (WIFSIGNALED(status))
 		assert_says(strstr(whole, "  step 40"));
 }
 END_TEST
 
-START_TEST(a_run_is_not_overwritten_by_another)
+START_TEST(a_checkpoint_is_not_overwritten_without_resume)
 {
 	char command[200];
 
@@ -217,10 +219,10 @@ START_TEST(a_run_is_not_overwritten_by_another)
 		"lenet --images 40 --epochs 1 --batch 20 --checkpoint %s/a.safetensors", directory);
 	assert_runs("%s", command);
 	ck_assert_int_eq(run("%s", command), 1);
-	assert_says("a.safetensors: holds a run already: --resume goes on from there");
+	assert_says("a.safetensors: already holds a run: continue it by --resume");
 	strcat(command, " --resume");
 	assert_runs("%s", command);
-	assert_says("goes on after step 2");
+	assert_says("resumed after step 2");
 	snprintf(command, sizeof command,
 		"lenet --images 40 --epochs 1 --batch 10 --checkpoint %s/a.safetensors --resume",
 		directory);
@@ -229,9 +231,9 @@ START_TEST(a_run_is_not_overwritten_by_another)
 	ck_assert_int_eq(run("lenet --images 40 --checkpoint %s/no/a", directory), 1);
 	assert_says("No such file or directory");
 	ck_assert_int_eq(run("lenet --resume%s", ""), 2);
-	assert_says("--resume wants --checkpoint FILE");
+	assert_says("--resume requires --checkpoint FILE");
 	ck_assert_int_eq(run("sequences --checkpoint a%s", ""), 2);
-	assert_says("--checkpoint wants one --cell");
+	assert_says("--checkpoint requires one --cell");
 }
 END_TEST
 
@@ -244,10 +246,10 @@ int main(void)
 	suite_add_tcase(s, c);
 	tcase_set_timeout(c, 100);
 	tcase_add_checked_fixture(c, make_directory, remove_directory);
-	tcase_add_loop_test(c, lenet_goes_on, 0, 3);
-	tcase_add_test(c, cifar_goes_on_with_its_curves);
-	tcase_add_test(c, sequences_go_on);
-	tcase_add_test(c, a_run_is_not_overwritten_by_another);
+	tcase_add_loop_test(c, a_resumed_lenet_prints_the_same_epochs, 0, 3);
+	tcase_add_test(c, a_resumed_cifar_run_has_all_curves);
+	tcase_add_test(c, a_resumed_sequences_run_prints_the_same_results);
+	tcase_add_test(c, a_checkpoint_is_not_overwritten_without_resume);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

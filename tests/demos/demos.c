@@ -1,4 +1,5 @@
-/* The demos run, leave what they promise, and refuse bad input with a message and a status. */
+/* demos.c - the demos run, write their files, and reject bad input with a message and an exit
+ * status. */
 #include <fcntl.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
@@ -8,14 +9,14 @@
 #include "run.h"
 #include <ebb.h>
 
-START_TEST(hello)
+START_TEST(hello_prints_the_derivative)
 {
 	assert_runs("hello%s", "");
 	ck_assert_str_eq(output, "dy/dx = -2.82886\n");
 }
 END_TEST
 
-START_TEST(custom_op)
+START_TEST(custom_op_passes_its_gradient_check)
 {
 	assert_runs("custom_op%s", "");
 	assert_says("first derivative 3x^2 = 12,  second derivative 6x = 12");
@@ -26,7 +27,7 @@ START_TEST(custom_op)
 }
 END_TEST
 
-START_TEST(hvp)
+START_TEST(hvp_converges_to_the_minimum)
 {
 	assert_runs("hvp%s", "");
 	assert_says("converged: x[0] = 1, x[9] = 1");
@@ -36,7 +37,7 @@ START_TEST(hvp)
 }
 END_TEST
 
-START_TEST(inspect)
+START_TEST(inspect_lists_the_tensors)
 {
 	ebb_params *p = ebb_params_new(1);
 	char directory[] = "/tmp/ebb-inspect-XXXXXX", path[300];
@@ -59,7 +60,7 @@ START_TEST(inspect)
 }
 END_TEST
 
-START_TEST(lenet)
+START_TEST(lenet_trains)
 {
 	assert_runs("lenet --images 320 --epochs 2 --batch 32 --threads %s", "1");
 	assert_says("320 images to train, 64 to test");
@@ -68,7 +69,7 @@ START_TEST(lenet)
 }
 END_TEST
 
-START_TEST(sequences)
+START_TEST(sequences_trains_the_chosen_cells)
 {
 	assert_runs("sequences --steps 6 --length %s", "9");
 	assert_says("rnn (gradients of h), lengths 2 to 9");
@@ -87,7 +88,7 @@ static void check_file(const char *directory, const char *name, const char *begi
 
 	snprintf(path, sizeof path, "%s/%s", directory, name);
 	FILE *f = fopen(path, "rb");
-	ck_assert_msg(f != NULL, "%s is not there", path);
+	ck_assert_msg(f != NULL, "%s does not exist", path);
 	size_t n = fread(head, 1, strlen(begins), f);
 	fclose(f);
 	ck_assert_msg(n == strlen(begins) && memcmp(head, begins, n) == 0, "%s begins with %s",
@@ -104,7 +105,7 @@ static bool exists(const char *directory, const char *name)
 	return stat(path, &st) == 0;
 }
 
-START_TEST(gradflow_leaves_its_report)
+START_TEST(gradflow_writes_its_report)
 {
 	char directory[] = "/tmp/ebb-gradflow-XXXXXX", out[100];
 
@@ -118,7 +119,7 @@ START_TEST(gradflow_leaves_its_report)
 	check_file(out, "index.html", "<!DOCTYPE html>");
 	check_file(out, "gradients.csv", "network,step,kind,name,quantity");
 	check_file(out, "loss.csv", "network,step,loss,batch_accuracy\r\n\"plain, sigmoid\",0,");
-	if (exists(out, "gradflow.png")) { /* a build without Cairo has no figure, and said so */
+	if (exists(out, "gradflow.png")) { /* else a message, in a build without Cairo */
 		check_file(out, "gradflow.png", "\x89PNG\r\n");
 		check_file(out, "gradflow.pdf", "%PDF-");
 		check_file(out, "gradflow.svg", "<?xml");
@@ -132,7 +133,7 @@ START_TEST(gradflow_leaves_its_report)
 }
 END_TEST
 
-START_TEST(gradflow_takes_its_options)
+START_TEST(gradflow_accepts_its_options)
 {
 	char directory[] = "/tmp/ebb-gradflow-XXXXXX", command[200];
 
@@ -152,13 +153,13 @@ START_TEST(augment_draws_a_page)
 {
 	char directory[] = "/tmp/ebb-augment-XXXXXX", path[100], both[250];
 
-	if (!ebb_can_plot()) /* Cairo draws it */
+	if (!ebb_can_plot()) /* needs Cairo */
 		return;
 	ck_assert_ptr_nonnull(mkdtemp(directory));
 	snprintf(path, sizeof path, "%s/page.png", directory);
 	assert_runs("augment --out %s", path);
 	assert_says("24 transforms, 10 draws of each");
-	/* A page is a picture, too. */
+	/* The page itself serves as an input image. */
 	snprintf(both, sizeof both, "%s/of-page.png --seed 2 --image %s", directory, path);
 	assert_runs("augment --out %s", both);
 	ck_assert_int_eq(run("augment --out /tmp/nothing.png --image %s/none.png", directory), 1);
@@ -169,7 +170,7 @@ START_TEST(augment_draws_a_page)
 }
 END_TEST
 
-/* Files like CIFAR-10's, with count images each whose colour gives the class away. */
+/* Writes files in CIFAR-10's format with count images each, whose colour depends on the class. */
 static void write_cifar(const char *directory, int count)
 {
 	static const char *const names[] = {"data_batch_1", "data_batch_2", "data_batch_3",
@@ -193,7 +194,7 @@ static void write_cifar(const char *directory, int count)
 	}
 }
 
-START_TEST(cifar_trains_and_leaves_its_curves)
+START_TEST(cifar_trains_and_writes_its_curves)
 {
 	char directory[] = "/tmp/ebb-cifar-XXXXXX", arguments[200], command[100];
 
@@ -218,7 +219,7 @@ START_TEST(cifar_trains_and_leaves_its_curves)
 }
 END_TEST
 
-START_TEST(bad_input_has_a_message_and_a_status)
+START_TEST(bad_input_is_an_error_with_message_and_status)
 {
 	static const struct {
 		const char *command, *words;
@@ -294,7 +295,7 @@ END_TEST
 
 /* ---- On a terminal --------------------------------------------------------------------------- */
 
-/* Runs "demos/COMMAND" on a terminal of its own, of so many columns; its exit status. */
+/* Runs "demos/COMMAND" on a pseudo-terminal with that many columns; returns its exit status. */
 static int run_on_terminal(const char *command, int columns)
 {
 	struct winsize size = {.ws_col = (unsigned short)columns, .ws_row = 40};
@@ -318,7 +319,7 @@ static int run_on_terminal(const char *command, int columns)
 		execl("/bin/sh", "sh", "-c", line, (char *)NULL);
 		_exit(127);
 	}
-	/* Reading fails when the program has ended. */
+	/* read() fails when the program has ended. */
 	while (n < sizeof output - 1 && (got = read(master, output + n, sizeof output - 1 - n)) > 0)
 		n += (size_t)got;
 	output[n] = '\0';
@@ -327,7 +328,7 @@ static int run_on_terminal(const char *command, int columns)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
 
-/* Whether a text chooses colours, or bold and pale letters. */
+/* Whether a text has escape sequences for colours, bold or faint letters. */
 static bool has_colours(const char *text)
 {
 	for (; (text = strstr(text, "\033[")); text++)
@@ -336,7 +337,7 @@ static bool has_colours(const char *text)
 	return false;
 }
 
-/* The most columns between two line ends, escapes left out. */
+/* The width of the widest line in columns, without escape sequences. */
 static int widest_line(const char *text)
 {
 	int most = 0, columns = 0;
@@ -376,7 +377,7 @@ START_TEST(lines_fit_the_terminal)
 		setenv("COLUMNS", "50", 1);
 		ck_assert_int_eq(run_on_terminal(command, 130), 0);
 		ck_assert_int_le(widest_line(output), 50);
-		/* A file is no terminal. */
+		/* Output to a file is not limited to a terminal's width. */
 		ck_assert_int_eq(run("%s", command), 0);
 		ck_assert_int_gt(widest_line(output), i ? 80 : 60);
 		unsetenv("COLUMNS");
@@ -386,7 +387,7 @@ START_TEST(lines_fit_the_terminal)
 }
 END_TEST
 
-START_TEST(no_colour_where_none_is_wanted)
+START_TEST(no_color_and_files_disable_colours)
 {
 	char directory[] = "/tmp/ebb-terminal-XXXXXX", command[300];
 
@@ -396,7 +397,7 @@ START_TEST(no_colour_where_none_is_wanted)
 	setenv("NO_COLOR", "1", 1);
 	ck_assert_int_eq(run_on_terminal(command, 100), 0);
 	ck_assert(!has_colours(output));
-	/* Empty is as if it were not set. */
+	/* An empty NO_COLOR counts as not set. */
 	setenv("NO_COLOR", "", 1);
 	ck_assert_int_eq(run_on_terminal(command, 100), 0);
 	ck_assert(has_colours(output));
@@ -408,7 +409,7 @@ START_TEST(no_colour_where_none_is_wanted)
 }
 END_TEST
 
-START_TEST(help)
+START_TEST(help_begins_with_the_name_and_lists_itself)
 {
 	static const char *const demos[] = {
 		"cifar", "custom_op", "hvp", "lenet", "sequences", "gradflow"};
@@ -429,21 +430,21 @@ int main(void)
 
 	suite_add_tcase(s, c);
 	tcase_set_timeout(c, 100);
-	tcase_add_test(c, hello);
-	tcase_add_test(c, inspect);
-	tcase_add_test(c, custom_op);
-	tcase_add_test(c, hvp);
-	tcase_add_test(c, lenet);
-	tcase_add_test(c, sequences);
-	tcase_add_test(c, gradflow_leaves_its_report);
-	tcase_add_test(c, gradflow_takes_its_options);
+	tcase_add_test(c, hello_prints_the_derivative);
+	tcase_add_test(c, inspect_lists_the_tensors);
+	tcase_add_test(c, custom_op_passes_its_gradient_check);
+	tcase_add_test(c, hvp_converges_to_the_minimum);
+	tcase_add_test(c, lenet_trains);
+	tcase_add_test(c, sequences_trains_the_chosen_cells);
+	tcase_add_test(c, gradflow_writes_its_report);
+	tcase_add_test(c, gradflow_accepts_its_options);
 	tcase_add_test(c, augment_draws_a_page);
-	tcase_add_test(c, cifar_trains_and_leaves_its_curves);
-	tcase_add_test(c, bad_input_has_a_message_and_a_status);
+	tcase_add_test(c, cifar_trains_and_writes_its_curves);
+	tcase_add_test(c, bad_input_is_an_error_with_message_and_status);
 	tcase_add_test(c, output_that_cannot_be_written_is_a_failure);
 	tcase_add_test(c, lines_fit_the_terminal);
-	tcase_add_test(c, no_colour_where_none_is_wanted);
-	tcase_add_test(c, help);
+	tcase_add_test(c, no_color_and_files_disable_colours);
+	tcase_add_test(c, help_begins_with_the_name_and_lists_itself);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

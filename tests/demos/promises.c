@@ -1,10 +1,10 @@
-/* What the demos promise with their defaults: the physics of gradflow, the accuracy of lenet, the
- * memory of the cells in sequences. */
+/* promises.c - the results that the demos reach with their defaults: vanishing gradients in
+ * gradflow, the accuracy of lenet, remembering in sequences. */
 #include <unistd.h>
 
 #include "run.h"
 
-/* The number behind words, in the part of the output that begins with a line of its own. */
+/* The number after words, in the part of the output that begins with the given line. */
 static double number_after(const char *line, const char *words)
 {
 	char whole[200];
@@ -13,11 +13,11 @@ static double number_after(const char *line, const char *words)
 	const char *at = strstr(output, whole);
 	ck_assert_msg(at != NULL, "no line \"%s\" in: %s", line, output);
 	at = strstr(at, words);
-	ck_assert_msg(at != NULL, "no \"%s\" behind \"%s\"", words, line);
+	ck_assert_msg(at != NULL, "no \"%s\" after \"%s\"", words, line);
 	return atof(at + strlen(words));
 }
 
-START_TEST(gradients_vanish_and_survive)
+START_TEST(the_sigmoid_gradient_vanishes_and_the_residual_one_does_not)
 {
 	static const char sigmoid[] = "plain, sigmoid", residual[] = "residual, ReLU + batch norm";
 	char directory[] = "/tmp/ebb-gradflow-XXXXXX", command[200];
@@ -50,7 +50,7 @@ START_TEST(lenet_learns_the_drawn_digits)
 }
 END_TEST
 
-/* The percentage behind words. */
+/* The percentage after words. */
 static double percentage(const char *words)
 {
 	const char *at = strstr(output, words);
@@ -73,12 +73,13 @@ static double share_left(const char *cell)
 	return strtod(at, NULL);
 }
 
-START_TEST(gates_remember)
+START_TEST(lstm_and_gru_remember_and_the_rnn_does_not)
 {
 	assert_runs("sequences%s", "");
 	ck_assert(percentage("\n  lstm: ") > 95);
 	ck_assert(percentage("\n  gru: ") > 95);
-	/* A plain cell may guess right now and then; its gradient does not reach back. */
+	/* The accuracy of a plain rnn is not tested, because it may guess right; but its gradient
+	 * vanishes. */
 	ck_assert_double_lt(share_left("rnn (gradients of h)"), 1e-10);
 	ck_assert_double_gt(share_left("gru (gradients of h)"), 1e-3);
 }
@@ -92,9 +93,9 @@ int main(void)
 
 	suite_add_tcase(s, c);
 	tcase_set_timeout(c, 300);
-	tcase_add_test(c, gradients_vanish_and_survive);
+	tcase_add_test(c, the_sigmoid_gradient_vanishes_and_the_residual_one_does_not);
 	tcase_add_test(c, lenet_learns_the_drawn_digits);
-	tcase_add_test(c, gates_remember);
+	tcase_add_test(c, lstm_and_gru_remember_and_the_rnn_does_not);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
 	srunner_free(runner);

@@ -1,4 +1,4 @@
-/* run.h - runs a demo and keeps what it printed. */
+/* run.h - runs a demo and captures its output. */
 #ifndef EBB_TESTS_DEMOS_RUN_H
 #define EBB_TESTS_DEMOS_RUN_H
 
@@ -14,14 +14,14 @@ static char output[1 << 16]; /* stdout and stderr together */
 static void shell_command(char *line, size_t size, const char *command)
 {
 	const char *directory = getenv("EBB_DEMOS");
-	/* Meson says how it runs programs of another machine. */
+	/* Meson sets MESON_EXE_WRAPPER in cross builds. */
 	const char *wrapper = getenv("MESON_EXE_WRAPPER");
 
 	ck_assert_msg(directory != NULL, "EBB_DEMOS is not set: run this through meson test");
 	snprintf(line, size, "%s '%s'/%s", wrapper ? wrapper : "", directory, command);
 }
 
-/* The exit status of "demos/COMMAND"; a crash is 128 or more. */
+/* Runs "demos/COMMAND"; returns its exit status, 128 or more after a crash. */
 static int run(const char *format, const char *argument)
 {
 	char command[2100], arguments[1000];

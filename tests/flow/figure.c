@@ -1,4 +1,4 @@
-/* Axes, and figures that are read back as pictures. */
+/* figure.c - axes, and figures whose pixels are read back. */
 #include "flow/internal.h"
 #include "tests/support/support.h"
 
@@ -44,7 +44,7 @@ START_TEST(log_ticks_are_decades)
 	ebb_axis_fit(&a, true, 2e-17, 0.05, false, 10);
 	ck_assert(a.powers);
 	ck_assert_int_le(a.n, 12);
-	for (int k = 0; k < a.n; k++) { /* even exponents, so that 10^0 would be among them */
+	for (int k = 0; k < a.n; k++) { /* even exponents, the multiples of the step 2 */
 		ck_assert(fmod(a.tick[k], 2) == 0);
 	}
 	ck_assert(a.lo <= log10(2e-17) && a.hi >= log10(0.05));
@@ -57,8 +57,8 @@ START_TEST(log_ticks_are_decades)
 }
 END_TEST
 
-/* Places against logarithms in long double, ticks inside the axis, in order and neither too few nor
- * too many; the small ones all along it. */
+/* Positions match logarithms in long double.  Ticks are inside the axis, in order, and neither too
+ * few nor too many; minor ticks cover the whole axis. */
 START_TEST(a_log_axis_holds_every_positive_number)
 {
 	static const double ranges[][2] = {{DBL_TRUE_MIN, DBL_TRUE_MIN}, {DBL_TRUE_MIN, DBL_MAX},
@@ -97,7 +97,7 @@ START_TEST(a_log_axis_holds_every_positive_number)
 				gap = fmax(gap, (k < a.minor_n ? a.minor[k] : a.hi) - below);
 			}
 			ck_assert_msg(gap <= 0.31 || gap <= (a.hi - a.lo) / 4,
-				"case %zu: no small tick in %g of %g", i, gap, a.hi - a.lo);
+				"case %zu: no minor tick in %g of %g", i, gap, a.hi - a.lo);
 		}
 	}
 }
@@ -124,7 +124,7 @@ START_TEST(a_linear_axis_holds_every_number)
 }
 END_TEST
 
-START_TEST(odd_ranges)
+START_TEST(axes_of_empty_infinite_and_decreasing_ranges_are_finite)
 {
 	ebb_axis a;
 	const double ranges[][2] = {
@@ -135,7 +135,7 @@ START_TEST(odd_ranges)
 		ck_assert(isfinite(a.lo) && isfinite(a.hi) && a.hi > a.lo);
 		ck_assert_int_ge(a.n, 2);
 	}
-	ebb_axis_fit(&a, false, 24, 1, true, 5); /* backwards, with its ends among the ticks */
+	ebb_axis_fit(&a, false, 24, 1, true, 5); /* decreasing, with its ends among the ticks */
 	ck_assert(a.lo == 24 && a.hi == 1);
 	ck_assert(ebb_axis_place(&a, 24) == 0 && ebb_axis_place(&a, 1) == 1);
 	bool first = false, last = false;
@@ -147,7 +147,7 @@ START_TEST(odd_ranges)
 }
 END_TEST
 
-START_TEST(labels)
+START_TEST(tick_labels_are_short)
 {
 	ebb_axis a;
 	char s[64];
@@ -200,7 +200,7 @@ static void fill(void)
 		noisy[i] = 1 + 0.5 * sin(i * i);
 	}
 	noisy[7] = NAN; /* a gap */
-	noisy[20] = -1; /* nothing on a logarithmic axis */
+	noisy[20] = -1; /* not on a log axis */
 }
 
 #ifdef EBB_HAVE_CAIRO
@@ -215,7 +215,7 @@ static const char *in_directory(const char *name)
 	return path;
 }
 
-/* How many colours a picture has, at most limit. */
+/* The number of colours of a picture, at most limit. */
 static int colours_of(cairo_surface_t *s, int limit)
 {
 	int w = cairo_image_surface_get_width(s), h = cairo_image_surface_get_height(s), n = 0;
@@ -277,7 +277,7 @@ START_TEST(png_has_the_size_and_content)
 }
 END_TEST
 
-/* How many columns of a picture have a pixel of a colour. */
+/* The number of columns of a picture that have a pixel of a colour. */
 static int columns_with(cairo_surface_t *s, uint32_t colour)
 {
 	int w = cairo_image_surface_get_width(s), h = cairo_image_surface_get_height(s), n = 0;
@@ -298,7 +298,7 @@ static int columns_with(cairo_surface_t *s, uint32_t colour)
 	return n;
 }
 
-/* A curve from edge to edge, wherever its numbers lie. */
+/* A curve reaches from edge to edge for numbers of any magnitude. */
 START_TEST(small_and_large_gradients_are_drawn)
 {
 	static const double ends[][2] = {{1, 1e-10}, {1, 1e-299}, {1, 1e-301}, {1, 1e-310},
@@ -335,7 +335,7 @@ START_TEST(small_and_large_gradients_are_drawn)
 }
 END_TEST
 
-START_TEST(svg_and_pdf)
+START_TEST(svg_and_pdf_files_are_written)
 {
 	ebb_error e = {0};
 	char head[8] = "";
@@ -359,7 +359,7 @@ START_TEST(svg_and_pdf)
 }
 END_TEST
 
-START_TEST(strange_data_is_drawn)
+START_TEST(nan_infinite_and_missing_data_is_drawn)
 {
 	static const double none[] = {NAN, INFINITY, -INFINITY}, one[] = {5},
 			    huge[] = {1e308, -1e308, 0};
@@ -390,7 +390,7 @@ START_TEST(strange_data_is_drawn)
 }
 END_TEST
 
-START_TEST(bad_figures_are_refused)
+START_TEST(bad_figures_are_errors)
 {
 	static const ebb_panel curveless = {.n = 1};
 	static const struct {
@@ -422,7 +422,7 @@ START_TEST(bad_figures_are_refused)
 }
 END_TEST
 
-START_TEST(no_memory)
+START_TEST(every_allocation_failure_is_an_error)
 {
 	counting_allocator a;
 	int failures = 0;
@@ -451,7 +451,7 @@ END_TEST
 
 #else
 
-START_TEST(without_cairo_it_says_so)
+START_TEST(without_cairo_drawing_is_an_error)
 {
 	ebb_error e = {0};
 
@@ -472,22 +472,22 @@ int main(void)
 	TCase *c = tcase_create("figure");
 
 	tcase_set_timeout(c, 60);
-	tcase_add_checked_fixture(c, NULL, ebb_figures_end); /* nothing left for a leak checker */
+	tcase_add_checked_fixture(c, NULL, ebb_figures_end); /* for leak checkers */
 	tcase_add_test(c, linear_ticks_are_round);
 	tcase_add_test(c, log_ticks_are_decades);
 	tcase_add_test(c, a_log_axis_holds_every_positive_number);
 	tcase_add_test(c, a_linear_axis_holds_every_number);
-	tcase_add_test(c, odd_ranges);
-	tcase_add_test(c, labels);
+	tcase_add_test(c, axes_of_empty_infinite_and_decreasing_ranges_are_finite);
+	tcase_add_test(c, tick_labels_are_short);
 #ifdef EBB_HAVE_CAIRO
 	tcase_add_test(c, png_has_the_size_and_content);
 	tcase_add_test(c, small_and_large_gradients_are_drawn);
-	tcase_add_test(c, svg_and_pdf);
-	tcase_add_test(c, strange_data_is_drawn);
-	tcase_add_test(c, bad_figures_are_refused);
-	tcase_add_test(c, no_memory);
+	tcase_add_test(c, svg_and_pdf_files_are_written);
+	tcase_add_test(c, nan_infinite_and_missing_data_is_drawn);
+	tcase_add_test(c, bad_figures_are_errors);
+	tcase_add_test(c, every_allocation_failure_is_an_error);
 #else
-	tcase_add_test(c, without_cairo_it_says_so);
+	tcase_add_test(c, without_cairo_drawing_is_an_error);
 #endif
 	suite_add_tcase(s, c);
 	return run_suite(s);

@@ -1,4 +1,5 @@
-/* Every writer leaves a whole file, or what was there before and an error that says why. */
+/* files.c - every function that writes a file leaves the complete file, or the former file and an
+ * error with the reason. */
 #include "flow/internal.h"
 #include "tests/support/support.h"
 
@@ -21,7 +22,7 @@ static bool write_image(const char *path, ebb_error *e)
 	if (!ebb_image_shape(&x, 40, 40, 3, e))
 		return false;
 	for (int i = 0; i < 40 * 40 * 3; i++)
-		x.pixels[i] = (uint8_t)(i * i >> 3); /* what deflate cannot make small */
+		x.pixels[i] = (uint8_t)(i * i >> 3); /* deflate cannot compress it */
 	ok = ebb_image_write_png(path, &x, e);
 	ebb_image_free(&x);
 	return ok;
@@ -48,7 +49,7 @@ static bool write_figure(const char *path, ebb_error *e)
 	return ebb_figure_save(&(ebb_figure){.n = 1, .panels = &p}, path, e);
 }
 
-/* What each of them writes to, and how its files begin. */
+/* The functions that write files: the name of their file, and how it begins. */
 static const struct writer {
 	const char *name, *begins;
 	bool (*write)(const char *path, ebb_error *e);
@@ -66,7 +67,7 @@ static int writer_count(void)
 	return ebb_can_plot() ? (int)(sizeof writers / sizeof *writers) : 2;
 }
 
-/* ---- Looking -------------------------------------------------------------------------------- */
+/* ---- Checking ------------------------------------------------------------------------------- */
 
 static void expect_error(const ebb_error *e, const char *path, const char *why)
 {
@@ -98,7 +99,7 @@ static void expect_content(const char *path, const char *begins)
 	char head[64] = "";
 	int fd = open(path, O_RDONLY);
 
-	ck_assert_msg(fd >= 0, "%s is not there", path);
+	ck_assert_msg(fd >= 0, "%s does not exist", path);
 	ck_assert_int_ge(read(fd, head, strlen(begins)), 0);
 	close(fd);
 	ck_assert_msg(memcmp(head, begins, strlen(begins)) == 0, "%s begins with %s", path, head);
@@ -108,11 +109,11 @@ static mode_t mode_of(const char *path)
 {
 	struct stat st;
 
-	ck_assert_msg(lstat(path, &st) == 0, "%s is not there", path);
+	ck_assert_msg(lstat(path, &st) == 0, "%s does not exist", path);
 	return st.st_mode;
 }
 
-/* How many names there are in temp_dir: a temporary file that stays would be one more. */
+/* The number of files in temp_dir; a temporary file that is left over would be one more. */
 static int names(void)
 {
 	DIR *d = opendir(temp_dir);
@@ -125,9 +126,9 @@ static int names(void)
 	return n - 2;
 }
 
-/* ---- What is no regular file ---------------------------------------------------------------- */
+/* ---- Devices and FIFOs ---------------------------------------------------------------------- */
 
-START_TEST(a_full_device_is_an_error_and_stays)
+START_TEST(a_full_device_is_an_error_and_the_link_to_it_stays)
 {
 	if (access("/dev/full", W_OK) != 0)
 		return;
@@ -137,7 +138,7 @@ START_TEST(a_full_device_is_an_error_and_stays)
 		snprintf(link, sizeof link, "%s", temp_path(writers[i].name));
 		ck_assert_int_eq(symlink("/dev/full", link), 0);
 		expect_refused(&writers[i], link, "No space left on device");
-		ck_assert_msg(S_ISLNK(mode_of(link)), "%s is no link any more", link);
+		ck_assert_msg(S_ISLNK(mode_of(link)), "%s is not a link any more", link);
 		ck_assert(S_ISCHR(mode_of("/dev/full")));
 		ck_assert_int_eq(names(), i + 1);
 	}
@@ -145,7 +146,7 @@ START_TEST(a_full_device_is_an_error_and_stays)
 }
 END_TEST
 
-START_TEST(a_fifo_is_written_into)
+START_TEST(a_fifo_is_written_to_directly)
 {
 	for (int i = 0; i < writer_count(); i++) {
 		char path[300], head[64] = "";
@@ -165,7 +166,7 @@ START_TEST(a_fifo_is_written_into)
 }
 END_TEST
 
-START_TEST(an_open_file_is_written_into_by_its_descriptor)
+START_TEST(dev_fd_paths_write_to_the_open_file)
 {
 	char by_descriptor[64], path[300];
 	struct stat before, after;
@@ -186,7 +187,7 @@ END_TEST
 
 /* ---- Links ---------------------------------------------------------------------------------- */
 
-START_TEST(a_symbolic_link_stays_and_what_it_leads_to_is_written)
+START_TEST(a_symbolic_link_stays_and_its_target_is_written)
 {
 	char link[300], target[300];
 
@@ -200,7 +201,7 @@ START_TEST(a_symbolic_link_stays_and_what_it_leads_to_is_written)
 		expect_written(&writers[i], link);
 		ck_assert(S_ISLNK(mode_of(link)) && S_ISREG(mode_of(target)));
 		expect_content(target, writers[i].begins);
-		/* A link to nothing makes what it names. */
+		/* Writing through a dangling link creates its target. */
 		ck_assert_int_eq(unlink(target), 0);
 		expect_written(&writers[i], link);
 		ck_assert(S_ISLNK(mode_of(link)) && S_ISREG(mode_of(target)));
@@ -234,8 +235,8 @@ START_TEST(a_file_keeps_its_mode_and_a_new_one_follows_the_umask)
 }
 END_TEST
 
-/* Writes while the system stops every file of this process after 500 bytes, as a full disk would.
- * Check keeps a file of its own, to which it writes at every assertion. */
+/* Writes with RLIMIT_FSIZE at 500 bytes, which fails as a full disk would.  Check writes a file of
+ * its own at every assertion, so the limit is lifted before any assertion. */
 static void expect_stopped(const struct writer *w, const char *path)
 {
 	struct rlimit limit, low;
@@ -253,7 +254,7 @@ static void expect_stopped(const struct writer *w, const char *path)
 	expect_error(&e, path, "File too large");
 }
 
-START_TEST(a_write_that_fails_midway_leaves_what_was_there)
+START_TEST(a_write_that_fails_midway_leaves_the_former_file)
 {
 	void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
 
@@ -274,7 +275,7 @@ START_TEST(a_write_that_fails_midway_leaves_what_was_there)
 }
 END_TEST
 
-START_TEST(what_may_not_be_written_is_left_alone)
+START_TEST(files_without_write_permission_are_unchanged)
 {
 	bool root = geteuid() == 0;
 	char path[300];
@@ -282,7 +283,7 @@ START_TEST(what_may_not_be_written_is_left_alone)
 	write_temp("kept.csv", "kept", 4);
 	ck_assert_int_eq(chmod(temp_path("kept.csv"), 0444), 0);
 	ck_assert_int_eq(chmod(temp_dir, 0777), 0);
-	/* Root may write anywhere. */
+	/* root may write anywhere, so drop its rights. */
 	ck_assert(!root || seteuid(65534) == 0);
 	snprintf(path, sizeof path, "%s", temp_path("kept.csv"));
 	expect_refused(&writers[1], path, "Permission denied");
@@ -302,7 +303,7 @@ START_TEST(what_may_not_be_written_is_left_alone)
 }
 END_TEST
 
-START_TEST(no_memory_is_an_error_and_no_file)
+START_TEST(without_memory_no_file_is_written)
 {
 	ebb_text text = {0};
 	counting_allocator a;
@@ -336,14 +337,14 @@ int main(void)
 	TCase *c = tcase_create("files");
 
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
-	tcase_add_test(c, a_full_device_is_an_error_and_stays);
-	tcase_add_test(c, a_fifo_is_written_into);
-	tcase_add_test(c, an_open_file_is_written_into_by_its_descriptor);
-	tcase_add_test(c, a_symbolic_link_stays_and_what_it_leads_to_is_written);
+	tcase_add_test(c, a_full_device_is_an_error_and_the_link_to_it_stays);
+	tcase_add_test(c, a_fifo_is_written_to_directly);
+	tcase_add_test(c, dev_fd_paths_write_to_the_open_file);
+	tcase_add_test(c, a_symbolic_link_stays_and_its_target_is_written);
 	tcase_add_test(c, a_file_keeps_its_mode_and_a_new_one_follows_the_umask);
-	tcase_add_test(c, a_write_that_fails_midway_leaves_what_was_there);
-	tcase_add_test(c, what_may_not_be_written_is_left_alone);
-	tcase_add_test(c, no_memory_is_an_error_and_no_file);
+	tcase_add_test(c, a_write_that_fails_midway_leaves_the_former_file);
+	tcase_add_test(c, files_without_write_permission_are_unchanged);
+	tcase_add_test(c, without_memory_no_file_is_written);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,5 @@
-/* What the library writes is the same in any locale: here one with a decimal comma. */
+/* locale.c - what the library prints is the same in any locale; tested in one with a decimal
+ * comma. */
 #include "flow/internal.h"
 #include "tests/support/support.h"
 
@@ -16,7 +17,8 @@ static bool has_comma(void)
 	return strcmp(text, "0,5") == 0;
 }
 
-/* The system's locales may have none with a comma: one is made in temp_dir, once for all tests. */
+/* Compiles a locale with a decimal comma into temp_dir, once for all tests, because the system may
+ * have none. */
 static void make_locale(void)
 {
 	char command[300];
@@ -28,13 +30,13 @@ static void make_locale(void)
 		setenv("LOCPATH", temp_dir, 1);
 }
 
-/* Sets a locale with a decimal comma.  False, with a word on stderr, where there is none. */
+/* Sets a locale with a decimal comma.  False, with a message on stderr, if there is none. */
 static bool set_comma(void)
 {
 	if (setlocale(LC_ALL, "de_DE.UTF-8") && has_comma())
 		return true;
 	fprintf(stderr,
-		"SKIPPED: the system has no locale with a decimal comma, and no source of one\n");
+		"SKIPPED: the system has no locale with a decimal comma, and cannot compile one\n");
 	return false;
 }
 
@@ -47,7 +49,7 @@ static void add_message(ebb_text *text, ebb_tape *t, const ebb_error *e)
 	ebb_clear_error(t);
 }
 
-/* Messages with numbers in them, of every folder. */
+/* Appends error messages with numbers, from every folder. */
 static void write_messages(ebb_text *text)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -80,7 +82,7 @@ static void write_messages(ebb_text *text)
 	ebb_tape_free(t);
 }
 
-/* Without the numbers that Cairo gives to its surfaces. */
+/* Appends an SVG figure, without the numbers that Cairo assigns to its surfaces. */
 static void write_figure(ebb_text *text)
 {
 	static const double y[] = {0.25, 1.5, 1e-8};
@@ -100,7 +102,7 @@ static void write_figure(ebb_text *text)
 	ebb_text_free(&svg);
 }
 
-/* A run of two steps, told in every variant. */
+/* Appends a run of two steps as table, CSV, verdict and page. */
 static void write_run(ebb_text *text)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -165,8 +167,9 @@ START_TEST(text_and_messages_are_the_same_in_any_locale)
 }
 END_TEST
 
-/* Times differ from run to run.  No comma of a profile stands between two digits. */
-START_TEST(profiles_have_points_in_any_locale)
+/* Times differ from run to run, so this test checks only that no comma of a profile is between two
+ * digits. */
+START_TEST(profiles_have_decimal_points_in_any_locale)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_profile *profile = ebb_profile_new(t);
@@ -188,7 +191,7 @@ START_TEST(profiles_have_points_in_any_locale)
 }
 END_TEST
 
-START_TEST(numbers_have_a_point)
+START_TEST(text_printf_prints_decimal_points)
 {
 	char buffer[64];
 	ebb_text text = {0};
@@ -199,7 +202,7 @@ START_TEST(numbers_have_a_point)
 	ck_assert_str_eq(ebb_number(buffer, sizeof buffer, "%.0f", 3), "3");
 	ck_assert(ebb_text_printf(&text, "%d %.2f\n", 7, 0.25));
 	ck_assert_str_eq(text.data, "7 0.25\n");
-	/* More than any buffer inside. */
+	/* Longer than the function's own buffer. */
 	ck_assert(ebb_text_printf(&text, "%1000d|", 1));
 	ck_assert_int_eq((int)text.length, 7 + 1001);
 	ck_assert_str_eq(text.data + 7 + 998, " 1|");
@@ -216,8 +219,8 @@ int main(void)
 
 	tcase_add_unchecked_fixture(c, make_locale, remove_temp_dir);
 	tcase_add_test(c, text_and_messages_are_the_same_in_any_locale);
-	tcase_add_test(c, profiles_have_points_in_any_locale);
-	tcase_add_test(c, numbers_have_a_point);
+	tcase_add_test(c, profiles_have_decimal_points_in_any_locale);
+	tcase_add_test(c, text_printf_prints_decimal_points);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,5 @@
-/* Text, tables and CSV: what is written can be read back, and memory may run out. */
+/* output.c - text, tables and CSV: CSV can be read back, tables are aligned, and every allocation
+ * may fail. */
 #include "flow/internal.h"
 #include "tests/support/support.h"
 
@@ -8,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Three scopes, one of which has a name that CSV must quote; two steps. */
+/* A probe of two steps with three scopes, one of which has a name that CSV must quote. */
 static ebb_probe *probed(ebb_tape *t)
 {
 	static const char *const names[] = {"first", "comma, \"quote\"", "größe"};
@@ -31,7 +32,7 @@ static ebb_probe *probed(ebb_tape *t)
 
 enum { FIELDS = 17 };
 
-/* Reads one record of RFC 4180; returns what follows it, or NULL at the end. */
+/* Reads one record of RFC 4180; returns the rest of s, or NULL at the end. */
 static const char *record(const char *s, char field[FIELDS][100], int *n)
 {
 	*n = 0;
@@ -64,7 +65,7 @@ static const char *record(const char *s, char field[FIELDS][100], int *n)
 	}
 }
 
-START_TEST(csv_parses_back)
+START_TEST(csv_can_be_parsed)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_probe *p = probed(t);
@@ -102,7 +103,7 @@ START_TEST(csv_parses_back)
 }
 END_TEST
 
-START_TEST(numbers_are_short)
+START_TEST(numbers_are_printed_in_short_form)
 {
 	char buffer[64];
 
@@ -120,7 +121,7 @@ END_TEST
 
 /* ---- Tables ---- */
 
-START_TEST(table_lines_align)
+START_TEST(table_lines_have_one_width)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_probe *p = probed(t);
@@ -136,7 +137,7 @@ START_TEST(table_lines_align)
 		if (lines > 2 && lines < 6)
 			ck_assert_int_eq(ebb_columns(l), width);
 	}
-	ck_assert_int_eq(lines, 7); /* two of headings, a rule, three layers, a note */
+	ck_assert_int_eq(lines, 7); /* two headings, a rule, three layers, a note */
 	ck_assert_ptr_nonnull(strstr(text.data, "zeros %"));
 	ck_assert_ptr_nonnull(strstr(text.data, "größe"));
 	ck_assert_ptr_nonnull(strstr(text.data, "medians over 2 sampled steps of 2"));
@@ -163,7 +164,7 @@ START_TEST(table_lines_align)
 }
 END_TEST
 
-/* The longest line of a text, in columns. */
+/* The width of the longest line of a text, in columns. */
 static int widest(const char *text)
 {
 	char line[400];
@@ -206,7 +207,7 @@ START_TEST(a_table_fits_into_a_width)
 				last = wide;
 			ebb_text_free(&text);
 		}
-		/* No room is wasted that a column could have. */
+		/* A column is left out only if it does not fit. */
 		ck_assert_int_ge(last, (width < full[1] ? width : full[1]) - 14);
 	}
 	{
@@ -221,7 +222,7 @@ START_TEST(a_table_fits_into_a_width)
 }
 END_TEST
 
-START_TEST(bars_have_a_length_for_any_norm)
+START_TEST(bars_have_a_length_for_norms_of_any_magnitude)
 {
 	ck_assert(ebb_log_share(1e-310, 1e-310, 1) == 0);
 	ck_assert(ebb_log_share(1, DBL_TRUE_MIN, 1) == 1);
@@ -234,7 +235,7 @@ END_TEST
 
 /* ---- Text ---- */
 
-START_TEST(sparklines)
+START_TEST(sparklines_show_means_and_blanks)
 {
 	const double y[] = {0, 1, 2, 3, 4, 5, 6, 7}, flat[] = {2, 2}, holes[] = {NAN, 1, NAN, 0};
 	ebb_text text = {0};
@@ -258,7 +259,7 @@ START_TEST(sparklines)
 }
 END_TEST
 
-START_TEST(base64_and_escapes)
+START_TEST(base64_and_xml_escapes)
 {
 	static const char *const pairs[][2] = {{"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
 		{"foobar", "Zm9vYmFy"}, {"\xff\xfe", "//4="}};
@@ -275,7 +276,7 @@ START_TEST(base64_and_escapes)
 }
 END_TEST
 
-START_TEST(files)
+START_TEST(text_is_saved_to_a_file_or_fails_with_an_error)
 {
 	char path[] = "/tmp/ebb-text-XXXXXX", back[64] = "";
 	int fd = mkstemp(path);
@@ -310,7 +311,7 @@ START_TEST(files)
 END_TEST
 
 /* Each allocation of a table and a CSV fails once. */
-START_TEST(no_memory)
+START_TEST(every_allocation_failure_is_an_error)
 {
 	counting_allocator a;
 	int failures = 0;
@@ -341,8 +342,8 @@ START_TEST(no_memory)
 }
 END_TEST
 
-/* Gradients of 1e-40, which F32 flushes unless it is told not to, in a table and on a page. */
-START_TEST(a_gradient_that_may_have_been_flushed_is_noted)
+/* Gradients of 1e-40, which F32 flushes to zero by default: the table and the page have a note. */
+START_TEST(a_gradient_that_may_have_been_flushed_has_a_note)
 {
 	static const struct {
 		ebb_dtype dtype;
@@ -391,16 +392,16 @@ int main(void)
 	Suite *s = suite_create("flow output");
 	TCase *c = tcase_create("output");
 
-	tcase_add_test(c, csv_parses_back);
-	tcase_add_test(c, numbers_are_short);
-	tcase_add_test(c, table_lines_align);
+	tcase_add_test(c, csv_can_be_parsed);
+	tcase_add_test(c, numbers_are_printed_in_short_form);
+	tcase_add_test(c, table_lines_have_one_width);
 	tcase_add_test(c, a_table_fits_into_a_width);
-	tcase_add_test(c, bars_have_a_length_for_any_norm);
-	tcase_add_test(c, a_gradient_that_may_have_been_flushed_is_noted);
-	tcase_add_test(c, sparklines);
-	tcase_add_test(c, base64_and_escapes);
-	tcase_add_test(c, files);
-	tcase_add_test(c, no_memory);
+	tcase_add_test(c, bars_have_a_length_for_norms_of_any_magnitude);
+	tcase_add_test(c, a_gradient_that_may_have_been_flushed_has_a_note);
+	tcase_add_test(c, sparklines_show_means_and_blanks);
+	tcase_add_test(c, base64_and_xml_escapes);
+	tcase_add_test(c, text_is_saved_to_a_file_or_fails_with_an_error);
+	tcase_add_test(c, every_allocation_failure_is_an_error);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

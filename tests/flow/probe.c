@@ -1,13 +1,13 @@
-/* A probe against what ebb_grad and ebb_stats_of say, and what it does in loops, rewinds and
- * shortage. */
+/* probe.c - a probe agrees with ebb_grad and ebb_stats_of, also in loops, after rewinds and without
+ * memory. */
 #include "flow/internal.h"
 #include "tests/support/support.h"
 
 #include <math.h>
 #include <string.h>
 
-/* net: fc1 - sigmoid ("act"), fc2 - relu: scopes net.fc1, net.act, net.fc2, net, and relu outside
- * of all. */
+/* A network fc1, sigmoid, fc2, relu.  Its scopes are net.fc1, net.act (sigmoid), net.fc2 and net;
+ * relu is outside of net. */
 typedef struct model {
 	ebb_params *p;
 	ebb_linear fc1, fc2;
@@ -70,7 +70,7 @@ static int layer_called(const ebb_probe *p, const char *path)
 	return -1;
 }
 
-START_TEST(agrees_with_the_gradients_of_ebb_grad)
+START_TEST(statistics_agree_with_ebb_grad)
 {
 	static const char *const paths[] = {"net.fc1", "net.act", "net.fc2"};
 	model m;
@@ -81,7 +81,8 @@ START_TEST(agrees_with_the_gradients_of_ebb_grad)
 	ebb_tensor *loss = forward(t, &m, out);
 	ebb_stats expected[3], expected_g[3], expected_w[4];
 
-	/* fc1's and act's values are dropped when net ends, so they are looked at without net. */
+	/* The values of fc1 and act are dropped at the end of net, so this forward pass has no
+	 * scope net. */
 	ck_assert(ebb_grad(t, loss, 3, out, g));
 	ck_assert(ebb_grad(t, loss, 4, w, gw));
 	for (int i = 0; i < 3; i++)
@@ -110,7 +111,7 @@ START_TEST(agrees_with_the_gradients_of_ebb_grad)
 		same(&row.gradient, &expected_g[i]);
 		ck_assert(row.activation.saturated == (i == 1 ? expected[1].saturated : 0));
 	}
-	/* net's result is fc2's. */
+	/* The result of net is that of fc2. */
 	ebb_layer_row row;
 	ck_assert_str_eq(ebb_probe_layer(p, 3).path, "net");
 	ck_assert(ebb_probe_layer(p, 3).container);
@@ -168,8 +169,8 @@ START_TEST(update_ratio_is_the_optimizers_step)
 }
 END_TEST
 
-/* Steps and weights whose squares leave the range of a double. */
-START_TEST(update_ratios_of_any_magnitude)
+/* Updates and weights whose squares overflow or underflow in double. */
+START_TEST(update_ratios_are_right_for_any_magnitude)
 {
 	static const double weights[] = {1, 1e-200, 1e200}, gradients[] = {1e-200, 1e-210, 1e190};
 	ebb_params *store = ebb_params_new(1);
@@ -202,7 +203,7 @@ START_TEST(update_ratios_of_any_magnitude)
 }
 END_TEST
 
-START_TEST(globs_choose_scopes)
+START_TEST(globs_select_scopes)
 {
 	static const struct {
 		const char *glob;
@@ -227,7 +228,7 @@ START_TEST(globs_choose_scopes)
 }
 END_TEST
 
-START_TEST(memory_is_bounded)
+START_TEST(the_number_of_samples_is_bounded)
 {
 	model m;
 	model_new(&m);
@@ -255,8 +256,8 @@ START_TEST(memory_is_bounded)
 }
 END_TEST
 
-/* A loop over one layer: x -> 2x, three times, in a scope of one name. */
-START_TEST(a_scope_that_runs_again_is_taken_together)
+/* A loop that runs one layer (x -> 2x) three times, in the same scope. */
+START_TEST(repeated_runs_of_a_scope_are_combined)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_probe *p = ebb_probe_new(t);
@@ -281,7 +282,7 @@ START_TEST(a_scope_that_runs_again_is_taken_together)
 }
 END_TEST
 
-START_TEST(what_was_rewound_gets_no_gradient)
+START_TEST(rewound_nodes_get_no_gradient)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_probe *p = ebb_probe_new(t);
@@ -306,7 +307,7 @@ START_TEST(what_was_rewound_gets_no_gradient)
 }
 END_TEST
 
-START_TEST(evaluation_is_left_out_unless_asked_for)
+START_TEST(evaluation_passes_are_ignored_by_default)
 {
 	model m;
 	model_new(&m);
@@ -336,9 +337,9 @@ static ebb_tensor *other_relu(ebb_tape *t, ebb_tensor *x, const char *site)
 	return (ebb_relu)(t, x, site);
 }
 
-/* Steps that run as one op, and steps that do not: layers, values, gradients and parameters are the
- * same; every third step is looked at, the others take no more memory than without a probe. */
-START_TEST(fused_steps_are_layers_of_their_own)
+/* Fused and separate steps of a container have the same layers, values, gradients and parameters in
+ * the probe.  Every third step is sampled; the others need no more memory than without a probe. */
+START_TEST(fused_steps_are_separate_layers)
 {
 	ebb_text rows[2] = {{0}, {0}};
 	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(8, 3, 12, 12), 1);
@@ -407,7 +408,7 @@ static double saturated_share(ebb_unary_op op, double below, double above)
 	return row.activation.saturated;
 }
 
-START_TEST(saturation_follows_the_op_or_the_user)
+START_TEST(saturation_bounds_come_from_the_op_or_the_user)
 {
 	ck_assert(fabs(saturated_share(ebb_sigmoid, 0, 0) - 3 / 6.0) < 1e-12);
 	ck_assert(fabs(saturated_share(ebb_tanh, 0, 0) - 3 / 6.0) < 1e-12);
@@ -418,7 +419,7 @@ START_TEST(saturation_follows_the_op_or_the_user)
 }
 END_TEST
 
-START_TEST(bad_options_are_refused)
+START_TEST(bad_options_are_errors)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_error e = {0};
@@ -455,8 +456,8 @@ START_TEST(bad_options_are_refused)
 }
 END_TEST
 
-/* Each allocation of the probe fails once: training goes on, the probe says so, nothing is
- * leaked. */
+/* Each allocation of the probe fails once: training goes on, ebb_probe_failed is true, nothing
+ * leaks. */
 START_TEST(no_memory_stops_the_probe_and_not_the_training)
 {
 	counting_allocator a;
@@ -467,7 +468,7 @@ START_TEST(no_memory_stops_the_probe_and_not_the_training)
 		counting_allocator_install(&a);
 		model_new(&m);
 		ebb_tape *t = ebb_tape_new();
-		for (int i = 0; i < 2; i++) /* the tape's own buffers are there */
+		for (int i = 0; i < 2; i++) /* fills the tape's pool of buffers */
 			ck_assert(step(t, &m, NULL, NULL));
 		int64_t before = a.live;
 		a.calls = 0;
@@ -483,7 +484,7 @@ START_TEST(no_memory_stops_the_probe_and_not_the_training)
 		bool refused = a.refused > 0;
 		failures += refused;
 		ck_assert_msg(!refused || !p || ebb_probe_failed(p), "allocation %ld", (long)n);
-		for (int s = 0; s < ebb_probe_samples(p); s++) { /* what is there can be read */
+		for (int s = 0; s < ebb_probe_samples(p); s++) { /* earlier samples can be read */
 			ebb_layer_row row;
 			ebb_param_row param;
 			for (int i = 0; i < ebb_probe_layers(p); i++)
@@ -526,7 +527,7 @@ START_TEST(summaries_are_medians)
 	ck_assert(ebb_probe_summary(p, 0, 0, 0, &s));
 	ck_assert_int_eq(s.samples, 5);
 	ck_assert_int_eq(s.nan, 4);
-	ck_assert(fabs(s.grad_l2 - 5) < 1e-12); /* of 2, 4, 6, 200 */
+	ck_assert(fabs(s.grad_l2 - 5) < 1e-12); /* the median of 2, 4, 6, 200 */
 	ck_assert(s.mean == 1 && s.zeros == 0);
 	ck_assert(isnan(s.param_grad_l2) && isnan(s.update_ratio));
 	ck_assert(ebb_probe_summary(p, 0, 1, 2, &s));
@@ -547,17 +548,17 @@ int main(void)
 	TCase *c = tcase_create("probe");
 
 	tcase_set_timeout(c, 60);
-	tcase_add_test(c, agrees_with_the_gradients_of_ebb_grad);
+	tcase_add_test(c, statistics_agree_with_ebb_grad);
 	tcase_add_test(c, update_ratio_is_the_optimizers_step);
-	tcase_add_loop_test(c, update_ratios_of_any_magnitude, 0, 3);
-	tcase_add_test(c, globs_choose_scopes);
-	tcase_add_test(c, memory_is_bounded);
-	tcase_add_test(c, a_scope_that_runs_again_is_taken_together);
-	tcase_add_test(c, what_was_rewound_gets_no_gradient);
-	tcase_add_test(c, evaluation_is_left_out_unless_asked_for);
-	tcase_add_test(c, fused_steps_are_layers_of_their_own);
-	tcase_add_test(c, saturation_follows_the_op_or_the_user);
-	tcase_add_test(c, bad_options_are_refused);
+	tcase_add_loop_test(c, update_ratios_are_right_for_any_magnitude, 0, 3);
+	tcase_add_test(c, globs_select_scopes);
+	tcase_add_test(c, the_number_of_samples_is_bounded);
+	tcase_add_test(c, repeated_runs_of_a_scope_are_combined);
+	tcase_add_test(c, rewound_nodes_get_no_gradient);
+	tcase_add_test(c, evaluation_passes_are_ignored_by_default);
+	tcase_add_test(c, fused_steps_are_separate_layers);
+	tcase_add_test(c, saturation_bounds_come_from_the_op_or_the_user);
+	tcase_add_test(c, bad_options_are_errors);
 	tcase_add_test(c, no_memory_stops_the_probe_and_not_the_training);
 	tcase_add_test(c, summaries_are_medians);
 	suite_add_tcase(s, c);

@@ -1,4 +1,5 @@
-/* Profiles: what ran, how often, forward and backward apart, as rows, a table and a trace. */
+/* profile.c - profiles count the calls of ops, forward and backward separately, as rows, a table
+ * and a trace. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -30,7 +31,7 @@ static void run(ebb_tape *t)
 	ck_assert_msg(ebb_backward(t, ebb_sum(t, y)), "%s", ebb_error_message(t));
 }
 
-START_TEST(rows)
+START_TEST(rows_count_forward_and_backward_calls)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_profile *p = ebb_profile_new(t);
@@ -56,7 +57,8 @@ START_TEST(rows)
 	ck_assert_int_ge(m->backward.calls, 2);
 	ck_assert_double_ge(m->backward.flops, 2 * 2.0 * 10 * 20 * 30);
 	ck_assert(m->forward.seconds > 0 && m->backward.seconds > 0);
-	/* The first run is forward, the second run and its gradients backward. */
+	/* The checkpoint's first run is forward; its recomputation and its gradients are
+	 * backward. */
 	ck_assert_int_eq(row(r, n, "sin")->forward.calls, 2);
 	ck_assert_int_ge(row(r, n, "checkpoint")->backward.calls, 2);
 	n = ebb_profile_rows(p, EBB_BY_SCOPE, 32, r);
@@ -69,7 +71,7 @@ START_TEST(rows)
 	ebb_profile_reset(p);
 	ck_assert_int_eq(ebb_profile_rows(p, EBB_BY_OP, 32, r), 0);
 	ebb_profile_free(p);
-	/* Nobody listens any more. */
+	/* The profile no longer observes the tape. */
 	run(t);
 	ck_assert(!ebb_failed(t));
 	ebb_tape_free(t);
@@ -78,7 +80,7 @@ START_TEST(rows)
 }
 END_TEST
 
-/* The first run of a checkpoint is told op by op; its node adds no work of its own. */
+/* The ops of a checkpoint's first run are counted; the checkpoint's own node adds no work. */
 START_TEST(a_checkpoint_counts_once)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -100,7 +102,7 @@ END_TEST
 
 static const ebb_op OUTER = {.name = "outer"};
 
-/* An op that runs others between its beginning and its record. */
+/* An op that calls other ops between ebb_begin and ebb_record. */
 static ebb_tensor *outer(ebb_tape *t, ebb_tensor *x)
 {
 	ebb_call c = ebb_begin(t, &OUTER, NULL, 1, &x);
@@ -111,7 +113,7 @@ static ebb_tensor *outer(ebb_tape *t, ebb_tensor *x)
 	return ebb_record(&c, y);
 }
 
-START_TEST(a_call_inside_a_call)
+START_TEST(time_of_nested_calls_is_counted_once)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_profile *p = ebb_profile_new(t);
@@ -124,7 +126,7 @@ START_TEST(a_call_inside_a_call)
 	outer(t, x);
 	assert_healthy(t);
 	n = ebb_profile_rows(p, EBB_BY_OP, 8, r);
-	/* Time is counted once, where it was spent. */
+	/* The time of exp is not counted for outer. */
 	ck_assert(row(r, n, "outer")->forward.seconds < row(r, n, "exp")->forward.seconds);
 	ck_assert(row(r, n, "outer")->forward.seconds >= 0);
 	ck_assert(ebb_profile_trace(p, &text));
@@ -145,7 +147,7 @@ static int count(const char *s, const char *what)
 	return n;
 }
 
-START_TEST(table_and_trace)
+START_TEST(table_and_trace_contain_every_op)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_profile *p = ebb_profile_new(t);
@@ -177,10 +179,10 @@ int main(void)
 	Suite *s = suite_create("profile");
 	TCase *c = tcase_create("profile");
 
-	tcase_add_test(c, rows);
+	tcase_add_test(c, rows_count_forward_and_backward_calls);
 	tcase_add_test(c, a_checkpoint_counts_once);
-	tcase_add_test(c, a_call_inside_a_call);
-	tcase_add_test(c, table_and_trace);
+	tcase_add_test(c, time_of_nested_calls_is_counted_once);
+	tcase_add_test(c, table_and_trace_contain_every_op);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

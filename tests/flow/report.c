@@ -1,4 +1,4 @@
-/* The page: well formed, self-contained, escaped. */
+/* report.c - the page is well-formed, self-contained and escaped. */
 #include "flow/internal.h"
 #include "tests/support/support.h"
 
@@ -30,7 +30,7 @@ static bool is_void(const char *name)
 	return strcmp(name, "!DOCTYPE") == 0;
 }
 
-/* Every tag is closed in its order; attributes are quoted; & begins an entity. */
+/* Checks that tags are closed in order, attributes are quoted, and & begins an entity. */
 static void check_well_formed(const char *s)
 {
 	char open[64][32];
@@ -148,7 +148,7 @@ START_TEST(page_is_well_formed_and_self_contained)
 }
 END_TEST
 
-START_TEST(bad_reports_are_refused)
+START_TEST(bad_reports_are_errors)
 {
 	const ebb_report_network nameless = {.name = NULL};
 	const ebb_report_figure undrawn = {NULL, "x"};
@@ -169,7 +169,7 @@ START_TEST(bad_reports_are_refused)
 }
 END_TEST
 
-START_TEST(no_memory)
+START_TEST(every_allocation_failure_is_an_error)
 {
 	counting_allocator a;
 	int failures = 0;
@@ -209,10 +209,10 @@ int main(void)
 	TCase *c = tcase_create("report");
 
 	tcase_set_timeout(c, 60);
-	tcase_add_checked_fixture(c, NULL, ebb_figures_end); /* nothing left for a leak checker */
+	tcase_add_checked_fixture(c, NULL, ebb_figures_end); /* for leak checkers */
 	tcase_add_test(c, page_is_well_formed_and_self_contained);
-	tcase_add_test(c, bad_reports_are_refused);
-	tcase_add_test(c, no_memory);
+	tcase_add_test(c, bad_reports_are_errors);
+	tcase_add_test(c, every_allocation_failure_is_an_error);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* Statistics of tensors against naive loops, in any memory. */
+/* stats.c - statistics of tensors agree with naive loops for any strides. */
 #include "flow/internal.h"
 #include "tests/support/support.h"
 
@@ -9,7 +9,7 @@ static bool near(double a, double b)
 	return (isnan(a) && isnan(b)) || a == b || fabs(a - b) <= 1e-9 * (1 + fabs(b));
 }
 
-/* The definition, by element in reading order. */
+/* The definitions, computed element by element in row-major order. */
 static ebb_stats naive(const ebb_tensor *x, double below, double above)
 {
 	ebb_stats s = {.count = ebb_count(x), .min = INFINITY, .max = -INFINITY};
@@ -66,7 +66,7 @@ static void agree(const ebb_tensor *x, double below, double above)
 	same(&s, &expected);
 }
 
-START_TEST(agree_with_loops)
+START_TEST(statistics_agree_with_naive_loops)
 {
 	static const ebb_shape shapes[] = {{1, {1}}, {1, {7}}, {2, {3, 33}}, {4, {2, 5, 7, 6}},
 		{0, {0}}, {1, {5000}}, {3, {1, 4, 1}}};
@@ -85,7 +85,7 @@ START_TEST(agree_with_loops)
 }
 END_TEST
 
-START_TEST(agree_on_views)
+START_TEST(statistics_of_views_agree_with_naive_loops)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(4, 6, 5, 3), 3);
@@ -104,7 +104,7 @@ START_TEST(agree_on_views)
 }
 END_TEST
 
-START_TEST(empty_and_refused)
+START_TEST(empty_tensors_have_no_statistics_and_bad_tensors_are_errors)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *none = ebb_tensor_new(EBB_F32, EBB_SHAPE(0, 3), false, NULL);
@@ -126,7 +126,7 @@ START_TEST(empty_and_refused)
 }
 END_TEST
 
-START_TEST(norms_survive_the_range_of_squares)
+START_TEST(norms_are_right_where_squares_overflow)
 {
 	ebb_tensor *x = ebb_tensor_new(EBB_F64, EBB_SHAPE(4), false, NULL);
 	double *v = ebb_data_mutable(x);
@@ -151,8 +151,9 @@ START_TEST(norms_survive_the_range_of_squares)
 }
 END_TEST
 
-/* Of numbers of which the squares' sum does not hold the digits that differ. */
-START_TEST(deviations_of_large_numbers)
+/* Large numbers that are close to each other: the digits in which they differ are lost in a sum of
+ * squares. */
+START_TEST(deviations_of_large_close_numbers_are_right)
 {
 	ebb_tensor *x = ebb_tensor_new(EBB_F64, EBB_SHAPE(1001), false, NULL);
 	double *v = ebb_data_mutable(x);
@@ -170,7 +171,7 @@ START_TEST(deviations_of_large_numbers)
 }
 END_TEST
 
-START_TEST(sums_of_parts_are_those_of_the_whole)
+START_TEST(sums_of_parts_add_up_to_the_whole)
 {
 	static const double scales[] = {1, 1e200, 1e-200};
 	ebb_tape *t = ebb_tape_new();
@@ -198,7 +199,7 @@ START_TEST(sums_of_parts_are_those_of_the_whole)
 }
 END_TEST
 
-START_TEST(no_memory_for_a_copy)
+START_TEST(without_memory_for_a_copy_there_are_no_statistics)
 {
 	counting_allocator a;
 	ebb_stats s;
@@ -222,13 +223,13 @@ int main(void)
 	Suite *s = suite_create("flow stats");
 	TCase *c = tcase_create("stats");
 
-	tcase_add_loop_test(c, agree_with_loops, 0, 2);
-	tcase_add_test(c, agree_on_views);
-	tcase_add_test(c, empty_and_refused);
-	tcase_add_test(c, norms_survive_the_range_of_squares);
-	tcase_add_test(c, deviations_of_large_numbers);
-	tcase_add_loop_test(c, sums_of_parts_are_those_of_the_whole, 0, 3);
-	tcase_add_test(c, no_memory_for_a_copy);
+	tcase_add_loop_test(c, statistics_agree_with_naive_loops, 0, 2);
+	tcase_add_test(c, statistics_of_views_agree_with_naive_loops);
+	tcase_add_test(c, empty_tensors_have_no_statistics_and_bad_tensors_are_errors);
+	tcase_add_test(c, norms_are_right_where_squares_overflow);
+	tcase_add_test(c, deviations_of_large_close_numbers_are_right);
+	tcase_add_loop_test(c, sums_of_parts_add_up_to_the_whole, 0, 3);
+	tcase_add_test(c, without_memory_for_a_copy_there_are_no_statistics);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

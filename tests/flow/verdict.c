@@ -1,4 +1,4 @@
-/* The fit of the decay on made-up norms, and verdicts on both sides of every threshold. */
+/* verdict.c - the decay's fit for given norms, and verdicts on both sides of every threshold. */
 #include "flow/internal.h"
 #include "tests/support/support.h"
 
@@ -8,7 +8,7 @@
 #define assert_near(a, b)                                                                          \
 	ck_assert_msg(fabs((a) - (b)) <= 1e-9 * (1 + fabs(b)), "%g, expected %g", a, b)
 
-START_TEST(fits_an_exact_line)
+START_TEST(the_fit_of_an_exact_line_is_exact)
 {
 	double norm[20];
 	ebb_decay d;
@@ -29,7 +29,7 @@ START_TEST(fits_an_exact_line)
 }
 END_TEST
 
-START_TEST(fits_through_noise_as_least_squares)
+START_TEST(the_fit_is_the_least_squares_line)
 {
 	double norm[9], k_mean = 4, l_mean = 0, kk = 0, kl = 0;
 	ebb_decay d;
@@ -48,7 +48,7 @@ START_TEST(fits_through_noise_as_least_squares)
 }
 END_TEST
 
-START_TEST(what_has_no_logarithm_is_left_out_and_counted)
+START_TEST(zeros_and_non_finite_norms_are_left_out_and_counted)
 {
 	const double norm[] = {0, 0, 1e-3, NAN, 1e-1, INFINITY, -1, 10};
 	const double one[] = {0, 5}, none[] = {0, NAN};
@@ -105,7 +105,7 @@ static ebb_verdict judged(
 	return v;
 }
 
-START_TEST(verdicts_at_their_thresholds)
+START_TEST(verdicts_change_at_their_thresholds)
 {
 	static const struct {
 		double end_to_end, zeros, saturated;
@@ -119,7 +119,7 @@ START_TEST(verdicts_at_their_thresholds)
 		{1, 0.901, 0, EBB_VERDICT_DEAD},
 		{1, 0.5, 0.499, EBB_VERDICT_HEALTHY},
 		{1, 0.5, 0.501, EBB_VERDICT_SATURATED},
-		{1, 0.95, 0.9, EBB_VERDICT_DEAD}, /* the earlier one wins */
+		{1, 0.95, 0.9, EBB_VERDICT_DEAD}, /* dead is tested before saturated */
 		{1e-6, 0.95, 0.9, EBB_VERDICT_VANISHING},
 	};
 
@@ -134,7 +134,7 @@ START_TEST(verdicts_at_their_thresholds)
 }
 END_TEST
 
-START_TEST(limits_can_be_moved)
+START_TEST(limits_can_be_set)
 {
 	const ebb_verdict_limits strict = {
 		.vanishing = 0.5, .exploding = 2, .dead = 0.4, .saturated = 0.1};
@@ -147,7 +147,7 @@ START_TEST(limits_can_be_moved)
 }
 END_TEST
 
-START_TEST(sentences_carry_the_numbers)
+START_TEST(sentences_contain_the_numbers)
 {
 	ebb_verdict v = judged(1e-10, 0.95, 0, NULL);
 
@@ -162,7 +162,7 @@ START_TEST(sentences_carry_the_numbers)
 }
 END_TEST
 
-START_TEST(zero_and_not_finite_gradients)
+START_TEST(zero_gradients_vanish_and_infinite_ones_are_not_finite)
 {
 	ebb_layer_summary s[3] = {{.grad_l2 = 0}, {.grad_l2 = 0}, {.grad_l2 = 1}};
 	ebb_verdict v;
@@ -170,7 +170,8 @@ START_TEST(zero_and_not_finite_gradients)
 	ck_assert(ebb_judge(3, s, NULL, &v));
 	ck_assert_int_eq(v.kind, EBB_VERDICT_VANISHING);
 	ck_assert_msg(strstr(v.sentence, "exactly zero in 2 of 3 layers"), "%s", v.sentence);
-	/* A line through the other norms that rises says nothing of fading. */
+	/* The fitted line of the other norms rises, but a gradient of exactly 0 counts as
+	 * vanishing. */
 	s[0].grad_l2 = 4;
 	ck_assert(ebb_judge(3, s, NULL, &v));
 	ck_assert_int_eq(v.kind, EBB_VERDICT_VANISHING);
@@ -192,7 +193,7 @@ START_TEST(zero_and_not_finite_gradients)
 }
 END_TEST
 
-START_TEST(no_memory_is_an_answer)
+START_TEST(without_memory_there_is_no_verdict)
 {
 	ebb_layer_summary s[2] = {{.grad_l2 = 1}, {.grad_l2 = 1}};
 	counting_allocator a;
@@ -211,15 +212,15 @@ int main(void)
 	Suite *s = suite_create("flow verdict");
 	TCase *c = tcase_create("verdict");
 
-	tcase_add_test(c, fits_an_exact_line);
-	tcase_add_test(c, fits_through_noise_as_least_squares);
-	tcase_add_test(c, what_has_no_logarithm_is_left_out_and_counted);
+	tcase_add_test(c, the_fit_of_an_exact_line_is_exact);
+	tcase_add_test(c, the_fit_is_the_least_squares_line);
+	tcase_add_test(c, zeros_and_non_finite_norms_are_left_out_and_counted);
 	tcase_add_test(c, a_constant_norm_is_a_perfect_fit);
-	tcase_add_test(c, verdicts_at_their_thresholds);
-	tcase_add_test(c, limits_can_be_moved);
-	tcase_add_test(c, sentences_carry_the_numbers);
-	tcase_add_test(c, zero_and_not_finite_gradients);
-	tcase_add_test(c, no_memory_is_an_answer);
+	tcase_add_test(c, verdicts_change_at_their_thresholds);
+	tcase_add_test(c, limits_can_be_set);
+	tcase_add_test(c, sentences_contain_the_numbers);
+	tcase_add_test(c, zero_gradients_vanish_and_infinite_ones_are_not_finite);
+	tcase_add_test(c, without_memory_there_is_no_verdict);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

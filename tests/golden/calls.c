@@ -1,5 +1,5 @@
-/* calls.c - golden calls: reductions, shapes, products, pooling, losses; and the search of all
- * tables. */
+/* calls.c - the calls of ops for golden cases: reductions, shapes, products, pooling, losses.  Also
+ * golden_op_named, which searches the tables of calls of all files. */
 #include "calls.h"
 
 #include <string.h>

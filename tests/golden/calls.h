@@ -1,4 +1,5 @@
-/* calls.h - the common forms of a golden case's call, and the tables of calls by family. */
+/* calls.h - macros that define the call of an op for golden cases, and the tables of calls, one for
+ * each family of ops. */
 #ifndef EBB_TESTS_GOLDEN_CALLS_H
 #define EBB_TESTS_GOLDEN_CALLS_H
 
@@ -6,11 +7,11 @@
 
 #include "golden.h"
 
-/* Each ends with an entry without a name. */
+/* Each table ends with an entry without a name. */
 extern const golden_op golden_first[], golden_elementwise[], golden_indexing[], golden_spatial[],
 	golden_norms[];
 
-/* A real zero where Ebb's default for a left-out option is another number. */
+/* The value for a member of an argument struct, where 0 means the default: EBB_ZERO for 0. */
 static inline double or_zero(double value)
 {
 	return value == 0 ? EBB_ZERO : value;

@@ -1,7 +1,8 @@
 """Cases of golden vectors for all ops but those of kernels/unary.def and kernels/binary.def.
 
-A case has PyTorch's formula and the options that calls.c and its neighbours read.  Shapes are small,
-odd and unequal, so that a confused axis, stride or group shows.
+A case has PyTorch's formula and the options that calls.c and the other files of calls read.  Shapes
+are small, odd and unequal, so that a case fails if an axis, a stride or a group is exchanged with
+another.
 """
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ class Case:
         self.inputs = inputs  # functions of a random generator that return a tensor
         self.constants = constants  # real inputs that are not differentiated
         self.buffers = buffers or {}  # {input: name} of inputs that the op updates in place
-        self.options = options or {}  # of the metadata
+        self.options = options or {}  # options in the metadata, by name
 
 
 def case(op, name, formula, *inputs, constants=(), buffers=None, **options):
@@ -27,7 +28,7 @@ def case(op, name, formula, *inputs, constants=(), buffers=None, **options):
 
 
 def number(rng, deviation=1.0):
-    """A random number that is a float too: single precision gets the same input."""
+    """A random number that is exact in single precision, so that both precisions get the same input."""
     return round(rng.gauss(0, deviation) * 64) / 64
 
 

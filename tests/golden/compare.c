@@ -1,8 +1,9 @@
 /*
- * compare.c - one golden case: values, gradients and second derivatives beside PyTorch's.
+ * compare.c - compares Ebb's values, gradients and second derivatives of one golden case with
+ * PyTorch's.
  *
  * Every case runs in double and in single precision, and each gradient is computed three times: by
- * ebb_grad with fused kernels, by ebb_grad recording itself (create_graph), and by ebb_backward.
+ * ebb_grad with fused kernels, by ebb_grad with create_graph, and by ebb_backward.
  */
 #include "golden.h"
 
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The errors allowed, relative to the largest entry. */
+/* The permitted errors, relative to the largest element of the expected tensor. */
 typedef struct golden_precision {
 	const char *name;
 	ebb_dtype dtype;
@@ -23,8 +24,9 @@ static const golden_precision PRECISIONS[] = {
 	{"single", EBB_F32, 1e-4, 1e-4},
 };
 
-/* A tensor whose largest entry is below this share of the cotangents consists of rounding
- * errors: its error is measured relative to that share. */
+/* If the largest element of a tensor is below CANCELLED times the largest element of gout and of
+ * the tensors v.K, the tensor consists of rounding errors.  Its error is then relative to that
+ * product. */
 static const double CANCELLED = 1e-3;
 
 typedef struct run {
@@ -34,7 +36,7 @@ typedef struct run {
 	const golden_op *op;
 	unsigned unreadable; /* EBB_IN(k): hvp.k is uninitialised memory in the file */
 	ebb_tape *t;
-	double floor; /* errors are relative to at least this */
+	double floor; /* CANCELLED times the largest element of gout and v.K */
 	int n;
 	ebb_tensor *in[GOLDEN_MAX_INPUTS];
 	int nx; /* the inputs to differentiate: in[of[i]] is x[i]; x[nx] is the cotangent */
@@ -56,12 +58,17 @@ static void complain(run *r, const char *format, ...)
 	printf("\n");
 }
 
+/* The largest finite entry: relative to an infinite one, every error would be small. */
 static double largest(const golden_tensor *x)
 {
 	double m = 0;
 
-	for (int64_t i = 0; x && x->dtype == EBB_F64 && i < x->count; i++)
-		m = fmax(m, fabs(((const double *)x->values)[i]));
+	for (int64_t i = 0; x && x->dtype == EBB_F64 && i < x->count; i++) {
+		double size = fabs(((const double *)x->values)[i]);
+
+		if (isfinite(size) && size > m)
+			m = size;
+	}
 	return m;
 }
 
@@ -339,7 +346,7 @@ static golden_outcome run_case(const char *path, const golden_precision *precisi
 	return c->options.missing_op ? GOLDEN_MISSING : r.failed ? GOLDEN_FAILED : GOLDEN_PASSED;
 }
 
-/* What a golden file may not lack or hold; NULL if it is in order. */
+/* Returns why the file cannot be used, or NULL if it can. */
 static const char *unusable(const golden_case *c)
 {
 	for (int i = 0; i < c->n; i++)

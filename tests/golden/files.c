@@ -2,7 +2,7 @@
  * files.c - golden vectors from safetensors files, read by ebb_archive_read.
  *
  * A file is one case, OP/NN-NAME.safetensors.  __metadata__ holds "op" and the op's options as
- * strings: numbers joined by commas, booleans as 0 or 1, and "note" for what no option says. 
+ * strings: numbers joined by commas, booleans as 0 or 1, and "note" for what no option can express.
  * Its tensors:
  *
  *   in.K             input K: F64, or I64 for labels, indices and conditions

@@ -1,10 +1,10 @@
 /*
  * golden - compares Ebb with PyTorch's values, gradients and second derivatives.
  *
- *   golden [DIR]                   DIR: one folder per op with safetensors files; default $EBB_GOLDEN,
- *                                  else the large set beside the source tree
- *   golden --complete DIR...       sets by script/golden; an op without vectors in any DIR fails
- *   golden --missing DIR...        prints the ops without vectors in any DIR
+ *   golden [DIR]                   DIR: one folder per op with safetensors files; the default is
+ *                                  $EBB_GOLDEN, else the large set beside the source tree
+ *   golden --complete DIR...       the folders of script/golden; an op with vectors in no DIR fails
+ *   golden --missing DIR...        prints the ops that have vectors in no DIR
  */
 #include "golden.h"
 

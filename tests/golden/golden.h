@@ -50,7 +50,8 @@ const golden_tensor *golden_find_numbered(const golden_case *c, const char *pref
 
 /* ---- Options (options.c) --------------------------------------------------------------------- */
 
-/* Each marks the option as read.  A value that does not parse becomes the problem. */
+/* Each function marks its option as read.  If the value cannot be parsed, the error is put into
+ * o->problem. */
 const char *golden_text(golden_options *o, const char *key); /* NULL if absent */
 double golden_number(golden_options *o, const char *key, double fallback);
 bool golden_flag(golden_options *o, const char *key, bool fallback);
@@ -59,7 +60,7 @@ int golden_ints(golden_options *o, const char *key, int64_t *values, int max);
 ebb_axes golden_axes(golden_options *o, const char *key);
 int golden_axis(golden_options *o, const char *key);
 ebb_shape golden_shape(golden_options *o, const char *key);
-/* One or two numbers into a pair; left alone if absent. */
+/* Sets pair from one or two numbers; unchanged if the option is absent. */
 void golden_pair(golden_options *o, const char *key, int pair[2]);
 ebb_reduction golden_reduction(golden_options *o);
 /* Whether the note is exactly this text. */
@@ -95,15 +96,16 @@ typedef enum golden_outcome {
 	GOLDEN_MISSING /* the case is of an op that Ebb does not have */
 } golden_outcome;
 
-/* Runs one file in double and in single precision, adds to passed[] those that passed, and
- * prints what failed.  strict: the file was made by script/golden, so it has all second
- * derivatives. */
+/* Compares one file in double and in single precision.  Increments passed[0] if double passes and
+ * passed[1] if single passes, and prints each failure.  strict: the file was made by script/golden,
+ * so it has all second derivatives. */
 golden_outcome golden_run_file(const char *path, bool strict, int passed[2]);
 
 /* ---- Coverage (coverage.c) ------------------------------------------------------------------- */
 
-/* The number of differentiable ops of ops.h that have vectors in none of the folders, or whose
- * waiver is out of date.  Prints each: its name alone, or with the error and what to do. */
+/* Returns the number of ops of ops.h that have neither vectors in one of the folders nor a waiver
+ * (coverage.c), and prints their names.  Unless names_only, prints an error for each of them and
+ * for each waiver that is out of date, and counts these waivers, too. */
 int golden_uncovered(int n, char *const *folders, bool names_only);
 
 #endif

@@ -60,7 +60,7 @@ def usable(function, x):
     return ok.detach()
 
 
-# Where PyTorch's conventions show, and where an op may not be defined.
+# Inputs at which a derivative depends on PyTorch's conventions, or at which an op may be undefined.
 CORNERS = [-6, -3, -2, -1, -0.5, 0, 0.5, 1, 2, 3, 6]
 # PyTorch's vector loops and its loops over the remainder disagree on the derivative of hardswish at 3.
 # A multiple of 32 elements has no remainder.
@@ -68,7 +68,7 @@ POINTS = 32
 
 
 def unary_inputs(op, domain, function, rng):
-    """CORNERS and those of the row's domain, then random numbers: those that are usable, POINTS in all."""
+    """POINTS usable inputs: CORNERS and the corners of the row's domain, then random numbers."""
     own = ast.literal_eval(domain[len("CORNERS"):].strip()[:-1] + ",)") if domain.startswith("CORNERS") else ()
     corners = torch.tensor(sorted({*CORNERS, *own}), dtype=torch.float64)
     ok = usable(function, corners)
@@ -152,7 +152,7 @@ def infinite(tensors):
 
 
 def text(value):
-    """An option as the metadata spell it: booleans as 0 or 1, numbers joined by commas."""
+    """The text of an option in the metadata: booleans as 0 or 1, numbers joined by commas."""
     if isinstance(value, (list, tuple)):
         return ",".join(text(v) for v in value)
     return str(int(value)) if isinstance(value, bool) else str(value)
@@ -200,7 +200,7 @@ def main():
     parser.add_argument("--out", default=VECTORS, help="the folder to write to; default tests/golden/vectors")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore")  # that padding="same" may copy
+    warnings.simplefilter("ignore")  # ignores the warning that padding="same" may copy
 
     def wanted(op):
         return (op in args.op or not args.op) and not (args.missing and have(op))

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Compares Ebb with the golden vectors of the repository.  Vectors of ops that have none are made first, in
-# the build directory, where PyTorch is installed; where it is not, those ops fail.
+# Compares Ebb with the golden vectors of the repository.  If an op has no vectors and PyTorch is installed,
+# script/golden first makes them in the build directory.  Without PyTorch such an op fails.
 #   small.sh GOLDEN SOURCE_DIR BUILD_DIR
 set -eu
 

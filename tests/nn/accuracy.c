@@ -1,8 +1,10 @@
 /*
- * The published ResNets for CIFAR-10, loaded by name: how many images of a file they get right.
+ * The published ResNets for CIFAR-10, loaded by name: how many images of a file they classify
+ * correctly.
  *   accuracy WEIGHTS DATA COUNT...
  * WEIGHTS has resnet20-cifar10.safetensors and so on, DATA has test_batch.bin; a COUNT each for 20, 32, 44 and 56
- * layers, of which a few images less or more are allowed: another order of summation decides on them.
+ * layers, from which the result may differ by a few images, because the order of summation decides
+ * on them.
  */
 #include <ebb.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Initial values: spread, bounds, orthogonality, determinism. */
+/* init.c - initial values: mean and deviation, bounds, orthogonality, determinism. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -35,9 +35,9 @@ static ebb_tensor *filled(ebb_dtype dtype, ebb_shape shape, ebb_init init, uint6
 	return x;
 }
 
-/* fan_in 32*9 = 288, fan_out 64*9 = 576; 18432 numbers, so that the deviation is known to about
- * half a percent. */
-START_TEST(spread)
+/* fan_in is 32*9 = 288, fan_out 64*9 = 576.  18432 numbers give the deviation to about half a
+ * percent. */
+START_TEST(mean_deviation_and_bounds_are_as_specified)
 {
 	const struct {
 		ebb_init init;
@@ -77,7 +77,7 @@ START_TEST(spread)
 			ck_assert_msg(m.high - cases[i].mean <= far * 1.000001 &&
 					      cases[i].mean - m.low <= far * 1.000001,
 				"case %zu: from %g to %g", i, m.low, m.high);
-			/* A uniform one reaches its bounds, a normal one goes beyond them. */
+			/* Uniform values come near the bounds, normal ones exceed them. */
 			ck_assert_msg(m.high - cases[i].mean > 0.99 * sqrt(3) * cases[i].std,
 				"case %zu: up to %g", i, m.high);
 			ebb_tensor_free(x);
@@ -86,7 +86,7 @@ START_TEST(spread)
 }
 END_TEST
 
-START_TEST(constants)
+START_TEST(zeros_and_constants_fill_one_value)
 {
 	ebb_tensor *x = filled(EBB_F32, EBB_SHAPE(5), EBB_INIT(EBB_INIT_CONSTANT, .value = 2.5), 0);
 	ebb_init zeros = EBB_INIT(EBB_INIT_ZEROS),
@@ -99,7 +99,7 @@ START_TEST(constants)
 }
 END_TEST
 
-/* The product of the shorter side with itself is gain^2 times the identity. */
+/* The rows (or columns, if there are fewer) have the Gram matrix gain^2 times the identity. */
 static void check_orthogonal(ebb_dtype dtype, ebb_shape shape, double gain, double tolerance)
 {
 	ebb_tensor *x = filled(dtype, shape, EBB_INIT(EBB_INIT_ORTHOGONAL, .gain = gain), 11);
@@ -123,7 +123,7 @@ static void check_orthogonal(ebb_dtype dtype, ebb_shape shape, double gain, doub
 	ebb_tensor_free(x);
 }
 
-START_TEST(orthogonality)
+START_TEST(orthogonal_init_is_orthonormal_times_gain)
 {
 	check_orthogonal(EBB_F64, EBB_SHAPE(16, 3, 3, 3), 1, 1e-14);
 	check_orthogonal(EBB_F64, EBB_SHAPE(40, 12), sqrt(2), 1e-14);
@@ -134,7 +134,7 @@ START_TEST(orthogonality)
 }
 END_TEST
 
-START_TEST(channels_last_is_filled_in_reading_order)
+START_TEST(channels_last_tensors_are_filled_in_row_major_order)
 {
 	ebb_init init = EBB_INIT(EBB_INIT_ORTHOGONAL);
 	ebb_tensor *rows = filled(EBB_F32, EBB_SHAPE(4, 3, 2, 2), init, 5);
@@ -147,7 +147,7 @@ START_TEST(channels_last_is_filled_in_reading_order)
 }
 END_TEST
 
-START_TEST(seed_and_name_decide)
+START_TEST(initial_values_depend_on_seed_and_name_alone)
 {
 	ebb_init normal = EBB_INIT(EBB_INIT_NORMAL);
 	ebb_params *p = ebb_params_new(1), *q = ebb_params_new(1), *r = ebb_params_new(2);
@@ -155,7 +155,7 @@ START_TEST(seed_and_name_decide)
 
 	a = ebb_params_add(p, "net.a", EBB_SHAPE(8, 8), normal);
 	b = ebb_params_add(p, "net.b", EBB_SHAPE(8, 8), normal);
-	/* In another order and through a view. */
+	/* Added in another order, and through a view. */
 	ebb_params_add(q, "other", EBB_SHAPE(100), normal);
 	c = ebb_params_add(ebb_params_sub(q, "net"), "a", EBB_SHAPE(8, 8), normal);
 	d = ebb_params_add(r, "net.a", EBB_SHAPE(8, 8), normal);
@@ -168,7 +168,7 @@ START_TEST(seed_and_name_decide)
 }
 END_TEST
 
-START_TEST(gains)
+START_TEST(gains_are_pytorchs)
 {
 	ck_assert(ebb_gain(EBB_GAIN_LINEAR, 0) == 1 && ebb_gain(EBB_GAIN_SIGMOID, 0) == 1);
 	ck_assert_double_eq_tol(ebb_gain(EBB_GAIN_TANH, 0), 5.0 / 3, 1e-15);
@@ -179,7 +179,7 @@ START_TEST(gains)
 }
 END_TEST
 
-START_TEST(by_name)
+START_TEST(initialisers_are_found_by_name)
 {
 	ebb_error e = {0};
 
@@ -194,7 +194,7 @@ START_TEST(by_name)
 }
 END_TEST
 
-START_TEST(bad_arguments)
+START_TEST(bad_arguments_are_errors)
 {
 	const ebb_init bad[] = {
 		EBB_INIT(EBB_INIT_NORMAL, .std = -1),
@@ -237,14 +237,14 @@ int main(void)
 	Suite *s = suite_create("nn-init");
 	TCase *c = tcase_create("init");
 
-	tcase_add_test(c, spread);
-	tcase_add_test(c, constants);
-	tcase_add_test(c, orthogonality);
-	tcase_add_test(c, channels_last_is_filled_in_reading_order);
-	tcase_add_test(c, seed_and_name_decide);
-	tcase_add_test(c, gains);
-	tcase_add_test(c, by_name);
-	tcase_add_test(c, bad_arguments);
+	tcase_add_test(c, mean_deviation_and_bounds_are_as_specified);
+	tcase_add_test(c, zeros_and_constants_fill_one_value);
+	tcase_add_test(c, orthogonal_init_is_orthonormal_times_gain);
+	tcase_add_test(c, channels_last_tensors_are_filled_in_row_major_order);
+	tcase_add_test(c, initial_values_depend_on_seed_and_name_alone);
+	tcase_add_test(c, gains_are_pytorchs);
+	tcase_add_test(c, initialisers_are_found_by_name);
+	tcase_add_test(c, bad_arguments_are_errors);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* Layers: what they compute is the op's, what they own is in the store. */
+/* layers.c - layers: their forward functions compute the ops, their parameters are in the store. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -14,7 +14,7 @@ static void check_shape(const ebb_params *p, const char *name, ebb_shape shape)
 		ck_assert_int_eq(ebb_size(x, i), shape.dims[i]);
 }
 
-/* Every value within the bound, and some near it. */
+/* Checks that every value is within the bound, and some value is near it. */
 static void check_bound(const ebb_tensor *x, double bound)
 {
 	double largest = 0;
@@ -25,7 +25,7 @@ static void check_bound(const ebb_tensor *x, double bound)
 		largest, bound);
 }
 
-START_TEST(layouts_are_torchvisions)
+START_TEST(names_and_shapes_are_torchvisions)
 {
 	ebb_params *p = ebb_params_new(1), *block = ebb_params_sub(p, "layer1.0");
 	ebb_conv conv = ebb_conv_new(block, "conv1", 8, 12, 3, .groups = 4);
@@ -76,7 +76,7 @@ START_TEST(initial_values_can_be_chosen)
 }
 END_TEST
 
-START_TEST(forward_is_the_op)
+START_TEST(forward_computes_the_op)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
@@ -117,7 +117,7 @@ START_TEST(forward_is_the_op)
 }
 END_TEST
 
-START_TEST(dropout_follows_the_mode)
+START_TEST(dropout_acts_in_training_mode_only)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
@@ -140,7 +140,7 @@ START_TEST(dropout_follows_the_mode)
 }
 END_TEST
 
-START_TEST(layers_with_the_name_of_an_op)
+START_TEST(norm_prelu_and_embedding_layers_compute_their_ops)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
@@ -181,7 +181,7 @@ START_TEST(layers_with_the_name_of_an_op)
 }
 END_TEST
 
-START_TEST(other_convolutions)
+START_TEST(conv1d_and_conv_transpose2d_layers_compute_their_ops)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
@@ -224,8 +224,8 @@ START_TEST(other_convolutions)
 }
 END_TEST
 
-/* The padding row starts at zero, and stays. */
-START_TEST(embedding_with_a_padding_row)
+/* The padding row starts as zeros and is not trained. */
+START_TEST(embedding_keeps_its_padding_row_at_zero)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
@@ -251,7 +251,7 @@ START_TEST(embedding_with_a_padding_row)
 }
 END_TEST
 
-START_TEST(bad_layers)
+START_TEST(bad_arguments_are_errors_in_the_store)
 {
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
@@ -288,7 +288,7 @@ START_TEST(bad_layers)
 }
 END_TEST
 
-START_TEST(empty_layers_fail_the_tape)
+START_TEST(null_and_zeroed_layers_fail_the_tape)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
@@ -321,7 +321,7 @@ START_TEST(empty_layers_fail_the_tape)
 	assert_refused(t, EBB_INVALID, ebb_bn_forward(t, NULL, x), "NULL");
 	assert_refused(t, EBB_INVALID, ebb_drop_forward(t, NULL, x), "NULL");
 	assert_refused(t, EBB_INVALID, ebb_sequential_forward(t, NULL, x), "NULL");
-	/* Layers of a failed store are empty. */
+	/* Layers of a failed store are zeroed. */
 	ebb_params_fail(p, EBB_INVALID, NULL, "failed");
 	conv = ebb_conv_new(p, "conv", 1, 1, 1);
 	fc = ebb_linear_new(NULL, "fc", 1, 1);
@@ -352,15 +352,15 @@ int main(void)
 	Suite *s = suite_create("nn-layers");
 	TCase *c = tcase_create("layers");
 
-	tcase_add_test(c, layouts_are_torchvisions);
+	tcase_add_test(c, names_and_shapes_are_torchvisions);
 	tcase_add_test(c, initial_values_can_be_chosen);
-	tcase_add_test(c, forward_is_the_op);
-	tcase_add_test(c, dropout_follows_the_mode);
-	tcase_add_test(c, layers_with_the_name_of_an_op);
-	tcase_add_test(c, other_convolutions);
-	tcase_add_test(c, embedding_with_a_padding_row);
-	tcase_add_test(c, bad_layers);
-	tcase_add_test(c, empty_layers_fail_the_tape);
+	tcase_add_test(c, forward_computes_the_op);
+	tcase_add_test(c, dropout_acts_in_training_mode_only);
+	tcase_add_test(c, norm_prelu_and_embedding_layers_compute_their_ops);
+	tcase_add_test(c, conv1d_and_conv_transpose2d_layers_compute_their_ops);
+	tcase_add_test(c, embedding_keeps_its_padding_row_at_zero);
+	tcase_add_test(c, bad_arguments_are_errors_in_the_store);
+	tcase_add_test(c, null_and_zeroed_layers_fail_the_tape);
 	tcase_add_test(c, errors_name_the_layer_and_the_line);
 	suite_add_tcase(s, c);
 	return run_suite(s);

@@ -1,6 +1,6 @@
 /*
- * Networks: torchvision's names and shapes, gradients that reach every parameter, shortcuts, memory
- * without recording, errors.
+ * models.c - models: torchvision's names and shapes, a gradient for every parameter, residual
+ * connections, memory without recording, errors.
  */
 #include "tests/support/support.h"
 
@@ -34,14 +34,15 @@ typedef union network {
 	ebb_alexnet alexnet;
 } network;
 
-/* What torchvision's named_parameters() and named_buffers() hold (without num_batches_tracked);
- * of the CIFAR networks, published weight files; of LeNet, the layers' own arithmetic.  The hash is
- * FNV-1a over "name[sizes]\n" in order; 0 where there is nothing to compare with. */
+/* The expected numbers come from torchvision's named_parameters() and named_buffers() without
+ * num_batches_tracked.  Those of the CIFAR networks come from published weight files, those of
+ * LeNet from its layers' sizes.  The hash is FNV-1a over "name[sizes]\n" in order; 0 if there is no
+ * reference. */
 static const struct {
 	const char *name;
 	int64_t parameters, elements, buffers;
 	uint64_t parameters_hash, buffers_hash;
-	int channels, side; /* of a small image that it takes */
+	int channels, side; /* of a small image that the model accepts */
 	int classes;
 } EXPECTED[KINDS] = {
 	[LENET] = {"lenet", 10, 61706, 0, 0, 0, 1, 28, 10},
@@ -196,7 +197,7 @@ static void check_gradients(kind k, ebb_params *p, const network *n)
 	ebb_tensor_free(x);
 }
 
-START_TEST(names_shapes_and_gradients)
+START_TEST(names_and_shapes_match_and_every_parameter_has_a_gradient)
 {
 	ebb_params *p = ebb_params_new(1);
 	network n = network_new(_i, p);
@@ -208,7 +209,7 @@ START_TEST(names_shapes_and_gradients)
 }
 END_TEST
 
-START_TEST(below_a_view_names_continue_its_prefix)
+START_TEST(names_below_a_view_begin_with_its_prefix)
 {
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
@@ -233,7 +234,7 @@ static double deviation(const ebb_params *p, const char *name)
 	return s;
 }
 
-START_TEST(initial_values)
+START_TEST(resnet_starts_as_kaiming_normal)
 {
 	ebb_params *p = ebb_params_new(1);
 
@@ -248,7 +249,7 @@ START_TEST(initial_values)
 }
 END_TEST
 
-START_TEST(vgg_initial_values)
+START_TEST(vgg_starts_as_torchvisions)
 {
 	ebb_params *p = ebb_params_new(1);
 
@@ -263,9 +264,10 @@ END_TEST
 
 /* ---- Shortcuts ------------------------------------------------------------------------------- */
 
-/* With the second batch norm of every block at 0, only the shortcuts are left: behind three stages,
- * channels 24 to 39 are those of the first convolution, every fourth pixel each variant. */
-START_TEST(cifar_shortcuts_drop_pixels_and_add_channels)
+/* The second batch norm of every block is set to 0, so that only the shortcuts are left.  After
+ * three stages, channels 24 to 39 are then those of the first convolution, at every fourth row and
+ * column. */
+START_TEST(cifar_shortcuts_subsample_and_add_zero_channels)
 {
 	enum { SIDE = 32, KEPT = 8, FIRST = 24, WIDE = 64, CLASSES = 10 };
 	ebb_params *p = ebb_params_new(1);
@@ -299,7 +301,7 @@ START_TEST(cifar_shortcuts_drop_pixels_and_add_channels)
 }
 END_TEST
 
-START_TEST(plain_twins_have_none)
+START_TEST(plain_networks_have_no_shortcuts)
 {
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
@@ -321,7 +323,7 @@ END_TEST
 
 /* ---- GoogLeNet ------------------------------------------------------------------------------- */
 
-START_TEST(googlenet_auxiliaries_and_loss)
+START_TEST(googlenet_has_auxiliary_logits_in_training_only)
 {
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
@@ -385,7 +387,7 @@ END_TEST
 
 /* ---- Memory ---------------------------------------------------------------------------------- */
 
-/* The largest amount of values and scratch at any time, and in *left what is alive at the end. */
+/* The peak memory of values and scratch; *left receives the memory in use at the end. */
 static size_t peak(kind k, bool recording, size_t *left)
 {
 	ebb_params *p = ebb_params_new(1);
@@ -406,7 +408,7 @@ static size_t peak(kind k, bool recording, size_t *left)
 	return most;
 }
 
-START_TEST(depth_costs_nothing_without_recording)
+START_TEST(peak_memory_without_recording_does_not_grow_with_depth)
 {
 	size_t left;
 
@@ -415,13 +417,13 @@ START_TEST(depth_costs_nothing_without_recording)
 }
 END_TEST
 
-START_TEST(the_logits_alone_are_left)
+START_TEST(only_the_logits_stay_in_memory)
 {
 	static const kind kinds[] = {RESNET20, RESNET18, GOOGLENET};
 	size_t left;
 
 	peak(kinds[_i], false, &left);
-	/* Blocks are a little larger than what is in them. */
+	/* The allocator rounds sizes up a little. */
 	ck_assert_uint_lt(left, 4096);
 }
 END_TEST
@@ -438,7 +440,7 @@ END_TEST
 		ebb_params_clear_error(p);                                                         \
 	} while (0)
 
-START_TEST(errors)
+START_TEST(bad_arguments_are_errors)
 {
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
@@ -469,8 +471,9 @@ START_TEST(errors)
 }
 END_TEST
 
-/* Whatever allocation fails, the store says so, the model refuses to run, and nothing is lost. */
-START_TEST(no_memory)
+/* Whichever allocation fails, the store has an error, the model's forward function fails, and
+ * nothing leaks. */
+START_TEST(every_allocation_failure_is_reported)
 {
 	counting_allocator a;
 	bool made = false;
@@ -505,23 +508,24 @@ int main(void)
 	TCase *c = tcase_create("small"), *large = tcase_create("large");
 
 	tcase_set_timeout(c, 60);
-	tcase_add_loop_test(c, names_shapes_and_gradients, 0, SMALL);
-	tcase_add_test(c, below_a_view_names_continue_its_prefix);
-	tcase_add_test(c, initial_values);
-	tcase_add_test(c, cifar_shortcuts_drop_pixels_and_add_channels);
-	tcase_add_test(c, plain_twins_have_none);
-	tcase_add_test(c, googlenet_auxiliaries_and_loss);
+	tcase_add_loop_test(c, names_and_shapes_match_and_every_parameter_has_a_gradient, 0, SMALL);
+	tcase_add_test(c, names_below_a_view_begin_with_its_prefix);
+	tcase_add_test(c, resnet_starts_as_kaiming_normal);
+	tcase_add_test(c, cifar_shortcuts_subsample_and_add_zero_channels);
+	tcase_add_test(c, plain_networks_have_no_shortcuts);
+	tcase_add_test(c, googlenet_has_auxiliary_logits_in_training_only);
 	tcase_add_test(c, googlenet_transforms_its_input);
-	tcase_add_test(c, depth_costs_nothing_without_recording);
-	tcase_add_loop_test(c, the_logits_alone_are_left, 0, 3);
-	tcase_add_test(c, errors);
-	tcase_add_test(c, no_memory);
+	tcase_add_test(c, peak_memory_without_recording_does_not_grow_with_depth);
+	tcase_add_loop_test(c, only_the_logits_stay_in_memory, 0, 3);
+	tcase_add_test(c, bad_arguments_are_errors);
+	tcase_add_test(c, every_allocation_failure_is_reported);
 	suite_add_tcase(s, c);
 
 	/* Half a gigabyte of parameters. */
 	tcase_set_timeout(large, 120);
-	tcase_add_loop_test(large, names_shapes_and_gradients, SMALL, KINDS);
-	tcase_add_test(large, vgg_initial_values);
+	tcase_add_loop_test(
+		large, names_and_shapes_match_and_every_parameter_has_a_gradient, SMALL, KINDS);
+	tcase_add_test(large, vgg_starts_as_torchvisions);
 	suite_add_tcase(s, large);
 	return run_suite(s);
 }

@@ -1,5 +1,5 @@
-/* observed.c - observing changes nothing: who looks at training sees what the steps of a chain
- * give one by one, and the run stays the same to the bit. */
+/* observed.c - observers of training see the result of each step of a container, also of fused
+ * steps, and the run stays bit-identical. */
 #include "tensor/deferred.h"
 #include "tests/support/support.h"
 
@@ -19,12 +19,12 @@ typedef enum observation {
 	OBSERVATIONS
 } observation;
 
-/* What an observer sees, and how often it was called. */
+/* An observer that counts its calls and reads what it is given. */
 typedef struct watcher {
 	ebb_tape *t;
 	bool looks;
 	int asked, calls;
-	double seen; /* of the values, so that they are read */
+	double seen; /* a sum over the values, so that they are read */
 } watcher;
 
 static bool answer(void *ctx)
@@ -66,7 +66,7 @@ static void on_gradient(void *ctx, const ebb_node *node, const ebb_tensor *g)
 		see(w, ebb_node_part_gradient(node, k, g));
 }
 
-/* Every call of an op, in order. */
+/* A hash over every call of an op, in order. */
 typedef struct calls {
 	uint64_t hash;
 	int n;
@@ -175,7 +175,7 @@ typedef struct outcome {
 	calls ran;
 } outcome;
 
-/* One run; the last step is one that no observer looks at, but in ATTACHED. */
+/* One training run.  Only with ATTACHED does an observer look at the last step. */
 static void train(bool residual, int which, observation w, outcome *o)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -229,7 +229,7 @@ static void train(bool residual, int which, observation w, outcome *o)
 	ebb_tensor_free(labels);
 }
 
-START_TEST(training_is_the_same_whoever_looks)
+START_TEST(observers_do_not_change_training)
 {
 	bool residual = _i / OPTIMIZERS;
 	outcome alone, o;
@@ -238,14 +238,14 @@ START_TEST(training_is_the_same_whoever_looks)
 	ck_assert_int_gt(alone.ran.n, 20);
 	for (observation w = ATTACHED; w < OBSERVATIONS; w++) {
 		train(residual, _i % OPTIMIZERS, w, &o);
-		ck_assert_msg(o.params == alone.params, "parameters, observation %d", (int)w);
-		ck_assert_msg(o.gradients == alone.gradients, "gradients, observation %d", (int)w);
+		ck_assert_msg(o.params == alone.params, "parameters, mode %d", (int)w);
+		ck_assert_msg(o.gradients == alone.gradients, "gradients, mode %d", (int)w);
 		ck_assert_mem_eq(o.loss, alone.loss, sizeof o.loss);
 		ck_assert(o.random.seed == alone.random.seed &&
 			  o.random.stream == alone.random.stream);
-		/* The same ops, in the same scopes and gradients. */
+		/* The same ops ran, in the same scopes and for the same gradients. */
 		ck_assert_msg(o.ran.n == alone.ran.n && o.ran.hash == alone.ran.hash,
-			"%d calls, alone %d, observation %d", o.ran.n, alone.ran.n, (int)w);
+			"%d calls, without observers %d, mode %d", o.ran.n, alone.ran.n, (int)w);
 		if (w == NOT_LOOKING)
 			ck_assert_mem_eq(o.peak, alone.peak, sizeof o.peak);
 		ck_assert(w == ATTACHED || o.peak[STEPS - 1] == alone.peak[STEPS - 1]);
@@ -253,7 +253,7 @@ START_TEST(training_is_the_same_whoever_looks)
 }
 END_TEST
 
-/* ---- What is seen of a chain ---------------------------------------------------------- */
+/* ---- What observers see of a container ------------------------------------------------ */
 
 enum { EVENTS = 40 };
 
@@ -310,7 +310,7 @@ static void free_events(events *e)
 	e->n = 0;
 }
 
-/* No rule knows it: what is before it and behind it runs alone. */
+/* A relu that no fusion rule matches, so that the steps before and after it run separately. */
 static ebb_tensor *other_relu(ebb_tape *t, ebb_tensor *x, const char *site)
 {
 	return (ebb_relu)(t, x, site);
@@ -334,7 +334,7 @@ static void chain_of(ebb_sequential *s, ebb_unary_op relu)
 	ebb_sequential_maxpool2d(s, .kernel = 2, .ceil_mode = true, .inplace = true);
 }
 
-/* Multiples of 1/4, so that windows have equal maxima, and none but zeros and negative ones. */
+/* Multiples of 1/4, so that some windows have equal maxima, and some have no positive value. */
 static ebb_tensor *coarse(ebb_dtype dtype, ebb_shape shape)
 {
 	ebb_tensor *x = persistent_random(dtype, shape, 1);
@@ -383,9 +383,9 @@ static ebb_tensor *run_chain(ebb_unary_op relu, ebb_dtype dtype, bool recording,
 	return result;
 }
 
-/* A chain whose steps run as one op shows the same scopes, values and gradients as one whose
- * steps run alone, and gives the same. */
-START_TEST(a_fused_chain_shows_its_steps)
+/* A container with fused steps has the same results as one with separate steps, and observers see
+ * the same scopes, values and gradients. */
+START_TEST(observers_see_the_steps_of_fused_ops)
 {
 	ebb_dtype dtype = _i & 1 ? EBB_F32 : EBB_F64;
 	bool recording = _i & 2;
@@ -414,7 +414,8 @@ START_TEST(a_fused_chain_shows_its_steps)
 		ck_assert(params_hash(p[0]) == params_hash(p[k]));
 		ck_assert(grads_hash(p[0]) == grads_hash(p[k]));
 	}
-	/* relu and pooling three times, norm and relu twice; whoever looks. */
+	/* relu and pooling are fused three times, norm and relu twice, with and without
+	 * observers. */
 	ck_assert_int_eq(nodes[0], nodes[2]);
 	ck_assert_int_eq(nodes[1] - nodes[0], recording ? 5 : 0);
 	free_events(&fused);
@@ -426,14 +427,14 @@ START_TEST(a_fused_chain_shows_its_steps)
 }
 END_TEST
 
-/* What a call leaves unsaid is not said of another: a chain that fails, and one inside a
- * checkpoint. */
+/* The part names that a container sets for a fused op must not be used for a later op: after a
+ * failure, and inside a checkpoint. */
 static ebb_tensor *segment(ebb_tape *t, ebb_tensor *x, void *ctx)
 {
 	return ebb_sequential_forward(t, ctx, x);
 }
 
-START_TEST(chains_that_fail_or_run_twice)
+START_TEST(part_names_do_not_leak_to_later_ops)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
@@ -469,9 +470,9 @@ START_TEST(chains_that_fail_or_run_twice)
 }
 END_TEST
 
-/* Each allocation of a step that is looked at fails once: an error, or a callback that is shown
- * nothing; the next step is whole again, and nothing is leaked. */
-START_TEST(no_memory)
+/* Each allocation of an observed step fails once: the step fails, or an observer is given no value.
+ * The next step is complete again, and nothing leaks. */
+START_TEST(allocation_failures_while_observing_leak_nothing)
 {
 	ebb_tensor *x = coarse(EBB_F32, EBB_SHAPE(3, 2, 11, 13));
 	counting_allocator a;
@@ -522,10 +523,10 @@ int main(void)
 	Suite *s = suite_create("nn-observed");
 	TCase *c = tcase_create("observed");
 
-	tcase_add_loop_test(c, training_is_the_same_whoever_looks, 0, NETS * OPTIMIZERS);
-	tcase_add_loop_test(c, a_fused_chain_shows_its_steps, 0, 4);
-	tcase_add_test(c, chains_that_fail_or_run_twice);
-	tcase_add_test(c, no_memory);
+	tcase_add_loop_test(c, observers_do_not_change_training, 0, NETS * OPTIMIZERS);
+	tcase_add_loop_test(c, observers_see_the_steps_of_fused_ops, 0, 4);
+	tcase_add_test(c, part_names_do_not_leak_to_later_ops);
+	tcase_add_test(c, allocation_failures_while_observing_leak_nothing);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -4,7 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-/* The store has failed with this status and these words; it is cleared. */
+/* Checks that the store has failed with this status and a message that contains word; clears the
+ * error. */
 static void store_refused(ebb_params *p, ebb_status status, const char *word)
 {
 	const ebb_error *e = ebb_params_error(p);
@@ -22,7 +23,7 @@ static ebb_tensor *add(ebb_params *p, const char *name, int64_t n)
 	return ebb_params_add(p, name, EBB_SHAPE(n), EBB_INIT(EBB_INIT_ZEROS));
 }
 
-START_TEST(names_counts_and_lookup)
+START_TEST(parameters_are_counted_and_found_by_name)
 {
 	ebb_params *p = ebb_params_new(1), *layer = ebb_params_sub(p, "layer1"),
 		   *block = ebb_params_sub(layer, "0");
@@ -65,7 +66,7 @@ START_TEST(names_counts_and_lookup)
 }
 END_TEST
 
-/* "layer1" and "layer10" share letters, not a prefix. */
+/* "layer1" is not a prefix of "layer10.weight". */
 START_TEST(a_prefix_ends_at_a_dot)
 {
 	ebb_params *p = ebb_params_new(1), *one = ebb_params_sub(p, "layer1");
@@ -79,16 +80,16 @@ START_TEST(a_prefix_ends_at_a_dot)
 }
 END_TEST
 
-START_TEST(bad_names_and_shapes)
+START_TEST(bad_names_and_shapes_are_errors)
 {
 	const char *const bad[] = {NULL, "", ".", ".a", "a.", "a..b"};
 	ebb_params *p = ebb_params_new(1), *view = ebb_params_sub(p, "a");
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		ck_assert_ptr_null(add(p, bad[i], 1));
-		store_refused(p, EBB_INVALID, "is no name");
+		store_refused(p, EBB_INVALID, "is not a valid name");
 		ck_assert_ptr_null(ebb_params_sub(p, bad[i]));
-		store_refused(p, EBB_INVALID, "is no name");
+		store_refused(p, EBB_INVALID, "is not a valid name");
 		ck_assert_ptr_null(ebb_linear_new(p, bad[i], 1, 1).weight);
 		store_refused(p, EBB_INVALID, ": linear_new: ");
 	}
@@ -122,14 +123,14 @@ START_TEST(the_first_error_stays)
 	ck_assert_ptr_null(ebb_params_fail(p, EBB_INVALID, "here:1", "another"));
 	ck_assert_str_eq(ebb_params_error(p)->message, first);
 	ebb_params_clear_error(p);
-	ck_assert_ptr_null(ebb_params_fail(p, EBB_BAD_STATE, "here:1", "a layer of %d's own", 1));
-	store_refused(p, EBB_BAD_STATE, "here:1: a layer of 1's own");
+	ck_assert_ptr_null(ebb_params_fail(p, EBB_BAD_STATE, "here:1", "layer %d of the user", 1));
+	store_refused(p, EBB_BAD_STATE, "here:1: layer 1 of the user");
 	ck_assert_ptr_nonnull(add(p, "fine", 1));
 	ebb_params_free(p);
 }
 END_TEST
 
-START_TEST(null_is_accepted)
+START_TEST(null_stores_are_accepted)
 {
 	ck_assert_ptr_nonnull(ebb_params_error(NULL));
 	ck_assert_ptr_null(add(NULL, "a", 1));
@@ -149,7 +150,7 @@ START_TEST(null_is_accepted)
 }
 END_TEST
 
-START_TEST(dtype_before_the_first_parameter)
+START_TEST(dtype_cannot_change_after_the_first_parameter)
 {
 	ebb_params *p = ebb_params_new(1);
 
@@ -165,13 +166,13 @@ START_TEST(dtype_before_the_first_parameter)
 }
 END_TEST
 
-START_TEST(freezing_by_glob)
+START_TEST(freezing_selects_parameters_by_glob)
 {
 	const struct {
 		const char *glob;
 		int64_t matched, left;
 	} cases[] = {
-		{"layer1.*", 2, 4 + 8}, /* * crosses dots */
+		{"layer1.*", 2, 4 + 8}, /* * matches dots */
 		{"*.bias", 2, 1 + 8},
 		{"fc.weigh?", 1, 1 + 2 + 4},
 		{"layer[12].0.*", 2, 4 + 8},
@@ -211,7 +212,7 @@ static void backward(ebb_tape *t, ebb_tensor *a, ebb_tensor *b)
 	ebb_tape_reset(t);
 }
 
-START_TEST(gradients_of_a_store)
+START_TEST(gradient_norm_zero_grad_and_freezing_follow_the_view)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
@@ -240,8 +241,8 @@ START_TEST(gradients_of_a_store)
 }
 END_TEST
 
-/* A model, a container and views, with every allocation refused in turn. */
-START_TEST(allocation_failures)
+/* Creates a model, a container and views while each allocation fails in turn. */
+START_TEST(every_allocation_failure_is_reported)
 {
 	counting_allocator a;
 	bool done = false;
@@ -285,15 +286,15 @@ int main(void)
 	Suite *s = suite_create("nn-params");
 	TCase *c = tcase_create("store");
 
-	tcase_add_test(c, names_counts_and_lookup);
+	tcase_add_test(c, parameters_are_counted_and_found_by_name);
 	tcase_add_test(c, a_prefix_ends_at_a_dot);
-	tcase_add_test(c, bad_names_and_shapes);
+	tcase_add_test(c, bad_names_and_shapes_are_errors);
 	tcase_add_test(c, the_first_error_stays);
-	tcase_add_test(c, null_is_accepted);
-	tcase_add_test(c, dtype_before_the_first_parameter);
-	tcase_add_test(c, freezing_by_glob);
-	tcase_add_test(c, gradients_of_a_store);
-	tcase_add_test(c, allocation_failures);
+	tcase_add_test(c, null_stores_are_accepted);
+	tcase_add_test(c, dtype_cannot_change_after_the_first_parameter);
+	tcase_add_test(c, freezing_selects_parameters_by_glob);
+	tcase_add_test(c, gradient_norm_zero_grad_and_freezing_follow_the_view);
+	tcase_add_test(c, every_allocation_failure_is_reported);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

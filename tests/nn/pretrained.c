@@ -1,4 +1,5 @@
-/* ResNet-20 with published weights: PyTorch's logits and gradients (PRETRAINED: the directory). */
+/* pretrained.c - ResNet-20 with published weights has PyTorch's logits and gradients.  The
+ * environment variable PRETRAINED names their directory. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -17,7 +18,8 @@ static ebb_tensor *named(const ebb_archive *probe, const char *name)
 	return x;
 }
 
-/* Within tolerance, of the largest magnitude where that is relative. */
+/* Checks that x differs from the probe's tensor by at most tolerance; relative: times the largest
+ * magnitude. */
 static void compare(const char *what, const ebb_tensor *x, const ebb_archive *probe,
 	const char *name, double tolerance, bool relative)
 {
@@ -36,7 +38,7 @@ static void compare(const char *what, const ebb_tensor *x, const ebb_archive *pr
 	ebb_tensor_free(expected);
 }
 
-START_TEST(resnet20_gives_pytorchs_numbers)
+START_TEST(resnet20_matches_pytorchs_logits_and_gradients)
 {
 	ebb_error error = {0};
 	ebb_params *p = ebb_params_new(1);
@@ -53,10 +55,10 @@ START_TEST(resnet20_gives_pytorchs_numbers)
 	ebb_set_training(t, false);
 	y = ebb_cifar_resnet_forward(t, &net, x);
 	loss = ebb_cross_entropy(t, y, labels);
-	/* The mean of a few losses, each off by what its logits are. */
+	/* The loss is a mean of a few losses, whose errors are those of their logits. */
 	ck_assert_double_eq_tol(ebb_item(loss), 0.28621155, 2e-5);
 	ck_assert_msg(ebb_backward(t, loss), "%s", ebb_error_message(t));
-	/* A few times what PyTorch's own float results are off from its double ones. */
+	/* A few times the difference between PyTorch's own float and double results. */
 	compare("logits", y, probe, "logits", 1e-4, false);
 	compare("grad.input", ebb_grad_of(x), probe, "grad.input", 1e-5, true);
 	compare("grad.conv1.weight", ebb_grad_of(net.conv1.weight), probe, "grad.conv1.weight",
@@ -79,7 +81,7 @@ int main(void)
 		printf("skipped: there is no %s\n", WEIGHTS);
 		return 77;
 	}
-	tcase_add_test(c, resnet20_gives_pytorchs_numbers);
+	tcase_add_test(c, resnet20_matches_pytorchs_logits_and_gradients);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -40,7 +40,7 @@ static ebb_lstm_state step(ebb_tape *t, const any_cell *l, ebb_tensor *x, ebb_ls
 	return (ebb_lstm_state){ebb_rnn_cell_forward(t, &l->rnn, x, s.h), NULL};
 }
 
-/* x[i] = sin(start + 0.7 i)/2: what the expected numbers were computed from. */
+/* x[i] = sin(start + 0.7 i)/2, the input that the expected numbers were computed from. */
 static double wave(double start, int64_t i)
 {
 	return 0.5 * sin(start + 0.7 * (double)i);
@@ -107,8 +107,9 @@ static double norm_of_grad(const ebb_params *p, const char *name)
 	return sqrt(sum);
 }
 
-/* sum h^2 (+ sum c^3) after three steps; computed with torch.nn.RNNCell, LSTMCell, GRUCell 1.13. */
-START_TEST(pytorchs_numbers)
+/* The loss is sum h^2 (+ sum c^3) after three steps.  The expected numbers were computed with
+ * torch.nn.RNNCell, LSTMCell and GRUCell of PyTorch 1.13. */
+START_TEST(cells_match_pytorchs_numbers)
 {
 	static const double h[KINDS][4] = {
 		{-0.122036530439, -0.666916241406, -0.538397714026, -0.280164621378},
@@ -161,7 +162,7 @@ static double sigmoid(double x)
 	return 1 / (1 + exp(-x));
 }
 
-/* Row j of W v + b, which is zero where there is none. */
+/* Element j of W v + b; b may be NULL. */
 static double row(const ebb_tensor *w, const ebb_tensor *b, int j, const double *v)
 {
 	int n = (int)ebb_size(w, 1);
@@ -172,7 +173,7 @@ static double row(const ebb_tensor *w, const ebb_tensor *b, int j, const double 
 	return sum;
 }
 
-/* One sample's step by the formulas: h and c [HIDDEN] are replaced. */
+/* Computes one step of one sample by the formulas; overwrites h and c [HIDDEN]. */
 static void naive_step(
 	const ebb_params *p, kind_of_cell kind, const double *x, double *h, double *c)
 {
@@ -204,7 +205,7 @@ static void naive_step(
 	memcpy(h, next, sizeof next);
 }
 
-START_TEST(naive_loops_of_every_length)
+START_TEST(cells_match_naive_loops_for_every_length)
 {
 	for (int no_bias = 0; no_bias < 2; no_bias++)
 		for (int length = 1; length <= 9; length++) {
@@ -236,7 +237,7 @@ START_TEST(naive_loops_of_every_length)
 }
 END_TEST
 
-START_TEST(leading_sizes_are_free)
+START_TEST(any_leading_sizes_are_accepted)
 {
 	ebb_params *p = store();
 	ebb_tape *t = tape();
@@ -260,7 +261,7 @@ END_TEST
 
 /* ---- Gradients ------------------------------------------------------------------------------ */
 
-/* Two steps; the inputs are x0, x1, h, c and the cell's parameters. */
+/* Runs two steps; the inputs are x0, x1, h, c and the cell's parameters. */
 static ebb_tensor *two_steps(ebb_tape *t, ebb_tensor **x, void *ctx)
 {
 	any_cell l = {.kind = *(kind_of_cell *)ctx};
@@ -273,7 +274,7 @@ static ebb_tensor *two_steps(ebb_tape *t, ebb_tensor **x, void *ctx)
 	return s.c ? ebb_concat(t, 2, (ebb_tensor *[]){s.h, s.c}, 1) : s.h;
 }
 
-START_TEST(gradients_of_first_and_second_order)
+START_TEST(gradients_of_both_orders_match_differences)
 {
 	kind_of_cell kind = _i;
 	int rows = gate_count[_i] * HIDDEN;
@@ -297,8 +298,9 @@ START_TEST(gradients_of_first_and_second_order)
 }
 END_TEST
 
-/* One cell over all steps gets the sum of what separate copies get, one per step. */
-START_TEST(shared_parameters_add_up)
+/* The gradient of a cell that is used in all steps is the sum of the gradients of separate copies,
+ * one per step. */
+START_TEST(gradients_of_shared_parameters_add_up)
 {
 	ebb_params *p = store(), *copies = store();
 	ebb_tape *t = tape(), *u = tape();
@@ -336,7 +338,7 @@ END_TEST
 
 /* ---- The store, memory, errors -------------------------------------------------------------- */
 
-START_TEST(names_shapes_and_initial_values)
+START_TEST(names_shapes_and_initial_values_are_pytorchs)
 {
 	static const char *const names[] = {
 		"net.cell.weight_ih", "net.cell.weight_hh", "net.cell.bias_ih", "net.cell.bias_hh"};
@@ -363,8 +365,9 @@ START_TEST(names_shapes_and_initial_values)
 }
 END_TEST
 
-/* Both states outlive the cell's scopes, also where nothing records, which then holds little. */
-START_TEST(states_survive_and_steps_do_not_pile_up)
+/* h and c outlive the cell's scopes, also without recording; the memory then does not grow with the
+ * steps. */
+START_TEST(states_outlive_their_scopes_and_memory_is_bounded)
 {
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
@@ -423,7 +426,7 @@ START_TEST(wrong_inputs_name_the_cell)
 }
 END_TEST
 
-START_TEST(bad_cells)
+START_TEST(bad_arguments_are_errors_in_the_store)
 {
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
@@ -458,15 +461,15 @@ int main(void)
 	Suite *s = suite_create("nn-recurrent");
 	TCase *c = tcase_create("cells");
 
-	tcase_add_loop_test(c, pytorchs_numbers, 0, KINDS);
-	tcase_add_loop_test(c, naive_loops_of_every_length, 0, KINDS);
-	tcase_add_loop_test(c, leading_sizes_are_free, 0, KINDS);
-	tcase_add_loop_test(c, gradients_of_first_and_second_order, 0, KINDS);
-	tcase_add_loop_test(c, shared_parameters_add_up, 0, KINDS);
-	tcase_add_loop_test(c, names_shapes_and_initial_values, 0, KINDS);
+	tcase_add_loop_test(c, cells_match_pytorchs_numbers, 0, KINDS);
+	tcase_add_loop_test(c, cells_match_naive_loops_for_every_length, 0, KINDS);
+	tcase_add_loop_test(c, any_leading_sizes_are_accepted, 0, KINDS);
+	tcase_add_loop_test(c, gradients_of_both_orders_match_differences, 0, KINDS);
+	tcase_add_loop_test(c, gradients_of_shared_parameters_add_up, 0, KINDS);
+	tcase_add_loop_test(c, names_shapes_and_initial_values_are_pytorchs, 0, KINDS);
 	tcase_add_loop_test(c, wrong_inputs_name_the_cell, 0, KINDS);
-	tcase_add_test(c, states_survive_and_steps_do_not_pile_up);
-	tcase_add_test(c, bad_cells);
+	tcase_add_test(c, states_outlive_their_scopes_and_memory_is_bounded);
+	tcase_add_test(c, bad_arguments_are_errors_in_the_store);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* sequential.c - chains of layers: what they compute is what their parts do. */
+/* sequential.c - containers compute what their layers compute one after the other. */
 #include "tests/support/support.h"
 
 #include <string.h>
@@ -18,7 +18,7 @@ static ebb_tensor *keep(ebb_tape *t, void *ctx, ebb_tensor *x, const char *site)
 	return x;
 }
 
-START_TEST(a_chain_computes_what_its_parts_do)
+START_TEST(a_container_computes_what_its_layers_compute)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
@@ -84,7 +84,7 @@ static void note(void *ctx, const ebb_scope *scope, const ebb_tensor *y)
 	snprintf(s->paths[s->count++], sizeof s->paths[0], "%s", ebb_scope_path(scope));
 }
 
-START_TEST(scopes_of_a_chain)
+START_TEST(every_step_runs_in_a_scope_of_its_name)
 {
 	const char *const expected[] = {"net.features.0", "net.features.1", "net.features.2",
 		"net.features", "net.head", "net"};
@@ -119,8 +119,9 @@ static void ignore(void *ctx, const ebb_node *node)
 	(void)node;
 }
 
-/* A batch norm and its rectifier run as one op, and a rectifier and its pooling, whoever looks. */
-START_TEST(a_watched_chain_runs_the_same_ops)
+/* A batch norm and the relu after it run as one op, and a relu and the pooling after it, with and
+ * without observers. */
+START_TEST(observers_do_not_change_which_ops_run)
 {
 	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(3, 2, 7, 5), 1);
 	ebb_observer observer = {.recorded = ignore};
@@ -167,9 +168,9 @@ START_TEST(a_watched_chain_runs_the_same_ops)
 }
 END_TEST
 
-/* What it pools over is its own: not what it was given, nor what ReLU, which comes after, was
- * given. */
-START_TEST(a_chain_pools_over_its_own_values)
+/* In-place pooling overwrites only the container's intermediate values: neither the container's
+ * input, nor the input of a ReLU that a gradient reads. */
+START_TEST(in_place_pooling_overwrites_intermediate_values_only)
 {
 	ebb_tensor *persistent = persistent_random(EBB_F32, EBB_SHAPE(2, 16, 12, 12), 1);
 	ebb_tape *t = ebb_tape_new();
@@ -201,7 +202,7 @@ START_TEST(a_chain_pools_over_its_own_values)
 }
 END_TEST
 
-START_TEST(a_chain_without_gradients_holds_two_values)
+START_TEST(memory_without_recording_is_bounded)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
@@ -221,7 +222,7 @@ START_TEST(a_chain_without_gradients_holds_two_values)
 }
 END_TEST
 
-START_TEST(chains_that_are_wrong)
+START_TEST(a_step_that_could_not_be_added_fails_the_tape)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(1);
@@ -241,7 +242,7 @@ START_TEST(chains_that_are_wrong)
 	ck_assert(!ebb_sequential_linear(s, 5, 5));
 	ck_assert_int_eq(ebb_sequential_count(s), 1);
 	assert_refused(t, EBB_INVALID, ebb_sequential_forward(t, s, x),
-		"sequential.c:", "\"s\" lacks number 1");
+		"sequential.c:", "\"s\" lacks step 1");
 	ebb_tape_free(t);
 	ebb_params_free(p);
 }
@@ -252,12 +253,12 @@ int main(void)
 	Suite *s = suite_create("nn-sequential");
 	TCase *c = tcase_create("sequential");
 
-	tcase_add_test(c, a_chain_computes_what_its_parts_do);
-	tcase_add_test(c, scopes_of_a_chain);
-	tcase_add_test(c, a_watched_chain_runs_the_same_ops);
-	tcase_add_test(c, a_chain_pools_over_its_own_values);
-	tcase_add_test(c, a_chain_without_gradients_holds_two_values);
-	tcase_add_test(c, chains_that_are_wrong);
+	tcase_add_test(c, a_container_computes_what_its_layers_compute);
+	tcase_add_test(c, every_step_runs_in_a_scope_of_its_name);
+	tcase_add_test(c, observers_do_not_change_which_ops_run);
+	tcase_add_test(c, in_place_pooling_overwrites_intermediate_values_only);
+	tcase_add_test(c, memory_without_recording_is_bounded);
+	tcase_add_test(c, a_step_that_could_not_be_added_fails_the_tape);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,5 @@
-/* Parameters go to files and come back by name; what does not fit is named and changes nothing. */
+/* weights.c - parameters are saved and loaded by name; names and shapes that do not fit are
+ * reported, and nothing is changed. */
 #include "tests/support/support.h"
 
 #include <stdlib.h>
@@ -30,9 +31,9 @@ static void expect_words(const ebb_error *e, const char *words)
 	ck_assert_msg(strstr(e->message, words), "%s (expected: %s)", e->message, words);
 }
 
-/* ---- There and back ------------------------------------------------------------------------- */
+/* ---- Saving and loading --------------------------------------------------------------------- */
 
-START_TEST(a_store_comes_back_bit_for_bit)
+START_TEST(a_saved_store_loads_bit_identical)
 {
 	ebb_params *a = ebb_params_new(1), *b = ebb_params_new(2);
 	const char *path = temp_path("resnet.safetensors");
@@ -57,7 +58,7 @@ START_TEST(a_store_comes_back_bit_for_bit)
 }
 END_TEST
 
-START_TEST(a_tape_sees_the_values_that_were_loaded)
+START_TEST(loaded_values_are_used_by_later_forward_passes)
 {
 	lenet net, other;
 	ebb_params *p = made(1, &net), *q = made(2, &other);
@@ -102,7 +103,7 @@ START_TEST(smaller_floats_save_space_and_load_rounded)
 }
 END_TEST
 
-START_TEST(a_double_store_loads_single_values_and_keeps_its_own)
+START_TEST(double_stores_save_doubles_and_load_floats)
 {
 	ebb_params *p = ebb_params_new(1), *q = ebb_params_new(2);
 	lenet net, other;
@@ -141,7 +142,7 @@ START_TEST(a_view_saves_and_loads_below_its_prefix)
 }
 END_TEST
 
-START_TEST(shards_and_an_open_archive_load_alike)
+START_TEST(shards_and_open_archives_load_the_same_values)
 {
 	lenet net;
 	ebb_params *p = made(1, &net), *q = made(2, &net);
@@ -167,7 +168,7 @@ END_TEST
 
 /* ---- What does not fit ---------------------------------------------------------------------- */
 
-/* LeNet's layers, but for the last, which has other classes; and one more. */
+/* LeNet's layers with another number of classes, and one layer more. */
 static void other_lenet(ebb_params *p, int64_t classes)
 {
 	ebb_conv_new(p, "conv1", 1, 6, 5, .pad = 2);
@@ -204,7 +205,7 @@ START_TEST(names_that_do_not_fit_are_all_reported_and_change_nothing)
 }
 END_TEST
 
-START_TEST(a_partial_load_takes_what_fits)
+START_TEST(a_partial_load_loads_the_entries_that_fit)
 {
 	const char *path = saved(1, "lenet.safetensors");
 	ebb_params *p = ebb_params_new(5), *q = ebb_params_new(1);
@@ -237,7 +238,7 @@ START_TEST(a_partial_load_of_nothing_is_an_error)
 }
 END_TEST
 
-START_TEST(an_error_without_a_place_of_its_own_fails_the_store_and_its_tapes)
+START_TEST(without_an_error_argument_a_failed_load_fails_the_store_and_its_tapes)
 {
 	lenet net;
 	ebb_params *p = made(1, &net);
@@ -246,7 +247,7 @@ START_TEST(an_error_without_a_place_of_its_own_fails_the_store_and_its_tapes)
 
 	ck_assert(!ebb_params_load(p, "/nonexistent.safetensors"));
 	expect_words(ebb_params_error(p), "/nonexistent.safetensors: cannot be read: No such file");
-	/* The line of the call. */
+	/* The message has the call's line. */
 	expect_words(ebb_params_error(p), "weights.c:");
 	ck_assert_ptr_null(lenet_forward(t, &net, x));
 	expect_words(ebb_tape_error(t), "/nonexistent.safetensors");
@@ -256,7 +257,7 @@ START_TEST(an_error_without_a_place_of_its_own_fails_the_store_and_its_tapes)
 }
 END_TEST
 
-START_TEST(values_that_cannot_be_read_to_the_end_fail_the_store)
+START_TEST(a_read_error_midway_fails_the_store)
 {
 	lenet net;
 	const char *path = saved(1, "lenet.safetensors");
@@ -267,13 +268,13 @@ START_TEST(values_that_cannot_be_read_to_the_end_fail_the_store)
 	ck_assert_int_eq(truncate(path, 30000), 0);
 	ck_assert(!ebb_params_load(p, .archive = a, .error = &e));
 	expect_words(&e, "truncated");
-	expect_words(ebb_params_error(p), "loaded in part");
+	expect_words(ebb_params_error(p), "only some parameters were loaded");
 	ebb_archive_free(a);
 	ebb_params_free(p);
 }
 END_TEST
 
-START_TEST(calls_that_make_no_sense_are_refused)
+START_TEST(bad_arguments_are_errors)
 {
 	lenet net;
 	ebb_params *p = made(2, &net);
@@ -296,7 +297,7 @@ END_TEST
 
 /* ---- Names ---------------------------------------------------------------------------------- */
 
-/* An archive of one-element tensors: their values are their numbers. */
+/* An archive of one-element tensors; the value of tensor i is i. */
 static ebb_archive *named(int n, const char *const *names)
 {
 	ebb_archive *a = ebb_archive_new();
@@ -317,7 +318,7 @@ static ebb_params *scalars(int n, const char *const *names)
 	return p;
 }
 
-START_TEST(a_prefix_chooses_entries)
+START_TEST(a_prefix_selects_entries)
 {
 	static const char *const file[] = {"model.a", "model.b", "optimizer.a", "epoch"};
 	static const char *const store[] = {"a", "b"};
@@ -332,7 +333,7 @@ START_TEST(a_prefix_chooses_entries)
 }
 END_TEST
 
-START_TEST(the_message_says_which_prefix_would_do)
+START_TEST(the_error_message_suggests_a_prefix)
 {
 	static const char *const file[] = {"epoch", "state.module.a", "state.module.b", "other.a"};
 	static const char *const store[] = {"a", "b"};
@@ -376,7 +377,7 @@ START_TEST(rules_rename_entries)
 }
 END_TEST
 
-START_TEST(a_rule_without_a_name_leaves_entries_out)
+START_TEST(a_rule_with_to_null_ignores_entries)
 {
 	static const char *const file[] = {"a", "head.a", "head.b"};
 	static const char *const store[] = {"a"};
@@ -390,7 +391,7 @@ START_TEST(a_rule_without_a_name_leaves_entries_out)
 }
 END_TEST
 
-START_TEST(two_entries_for_one_name_are_refused)
+START_TEST(two_entries_for_one_name_are_an_error)
 {
 	static const char *const file[] = {"x.a", "y.a"};
 	static const char *const store[] = {"a"};
@@ -405,7 +406,7 @@ START_TEST(two_entries_for_one_name_are_refused)
 }
 END_TEST
 
-START_TEST(counters_of_batches_are_passed_over)
+START_TEST(num_batches_tracked_is_ignored)
 {
 	static const char *const file[] = {
 		"bn.weight", "bn.num_batches_tracked", "num_batches_tracked"};
@@ -419,7 +420,7 @@ START_TEST(counters_of_batches_are_passed_over)
 }
 END_TEST
 
-START_TEST(a_store_may_have_a_buffer_that_is_called_like_the_counter)
+START_TEST(a_buffer_called_num_batches_tracked_is_loaded)
 {
 	static const char *const names[] = {"bn.num_batches_tracked", "bn.weight"};
 	ebb_archive *a = named(2, names);
@@ -457,7 +458,7 @@ START_TEST(an_entry_with_a_very_long_name_is_reported)
 }
 END_TEST
 
-START_TEST(every_allocation_of_a_load_may_fail)
+START_TEST(every_allocation_failure_of_a_load_is_reported)
 {
 	const char *path = saved(1, "lenet.safetensors");
 	int64_t k = 0;
@@ -498,27 +499,27 @@ int main(void)
 	TCase *c = tcase_create("weights");
 
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
-	tcase_add_test(c, a_store_comes_back_bit_for_bit);
-	tcase_add_test(c, a_tape_sees_the_values_that_were_loaded);
+	tcase_add_test(c, a_saved_store_loads_bit_identical);
+	tcase_add_test(c, loaded_values_are_used_by_later_forward_passes);
 	tcase_add_test(c, smaller_floats_save_space_and_load_rounded);
-	tcase_add_test(c, a_double_store_loads_single_values_and_keeps_its_own);
+	tcase_add_test(c, double_stores_save_doubles_and_load_floats);
 	tcase_add_test(c, a_view_saves_and_loads_below_its_prefix);
-	tcase_add_test(c, shards_and_an_open_archive_load_alike);
+	tcase_add_test(c, shards_and_open_archives_load_the_same_values);
 	tcase_add_test(c, names_that_do_not_fit_are_all_reported_and_change_nothing);
-	tcase_add_test(c, a_partial_load_takes_what_fits);
+	tcase_add_test(c, a_partial_load_loads_the_entries_that_fit);
 	tcase_add_test(c, a_partial_load_of_nothing_is_an_error);
-	tcase_add_test(c, an_error_without_a_place_of_its_own_fails_the_store_and_its_tapes);
-	tcase_add_test(c, values_that_cannot_be_read_to_the_end_fail_the_store);
-	tcase_add_test(c, calls_that_make_no_sense_are_refused);
-	tcase_add_test(c, a_prefix_chooses_entries);
-	tcase_add_test(c, the_message_says_which_prefix_would_do);
+	tcase_add_test(c, without_an_error_argument_a_failed_load_fails_the_store_and_its_tapes);
+	tcase_add_test(c, a_read_error_midway_fails_the_store);
+	tcase_add_test(c, bad_arguments_are_errors);
+	tcase_add_test(c, a_prefix_selects_entries);
+	tcase_add_test(c, the_error_message_suggests_a_prefix);
 	tcase_add_loop_test(c, rules_rename_entries, 0, sizeof renamings / sizeof *renamings);
-	tcase_add_test(c, a_rule_without_a_name_leaves_entries_out);
-	tcase_add_test(c, two_entries_for_one_name_are_refused);
-	tcase_add_test(c, counters_of_batches_are_passed_over);
-	tcase_add_test(c, a_store_may_have_a_buffer_that_is_called_like_the_counter);
+	tcase_add_test(c, a_rule_with_to_null_ignores_entries);
+	tcase_add_test(c, two_entries_for_one_name_are_an_error);
+	tcase_add_test(c, num_batches_tracked_is_ignored);
+	tcase_add_test(c, a_buffer_called_num_batches_tracked_is_loaded);
 	tcase_add_test(c, an_entry_with_a_very_long_name_is_reported);
-	tcase_add_test(c, every_allocation_of_a_load_may_fail);
+	tcase_add_test(c, every_allocation_failure_of_a_load_is_reported);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -62,7 +62,7 @@ uint64_t test_random(uint64_t *state)
 	return z ^ (z >> 31);
 }
 
-/* In (0,1), and exact in single precision. */
+/* A random number in (0,1) that is exact in single precision. */
 static double uniform(uint64_t *state)
 {
 	return ((double)(test_random(state) >> 41) + 0.5) * 0x1p-23;
@@ -199,7 +199,7 @@ static const char *read_input(const char *p, array *a, int64_t *limit)
 	return p;
 }
 
-/* Numbers 0 .. n-1 in random order. */
+/* Fills p with the numbers 0 .. n-1 in random order. */
 static void shuffled(double *p, int64_t n, uint64_t *state)
 {
 	for (int64_t i = 0; i < n; i++) {

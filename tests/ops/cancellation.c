@@ -1,4 +1,5 @@
-/* cancellation.c - sums of large terms whose result is small, in both types. */
+/* cancellation.c - results that are small differences of large terms keep their digits, in both
+ * types. */
 #include "tests/ops/precise.h"
 
 /* ---- bce_with_logits ---------------------------------------------------------------- */
@@ -18,7 +19,7 @@ static long double times(long double w, long double x)
 	return w == 0 ? 0 : w * x;
 }
 
-START_TEST(binary_entropy)
+START_TEST(bce_with_logits_keeps_its_digits)
 {
 	const double sizes[] = {
 		0, 1e-6, 0.3, 1, 5, 8, 10, 12, 15, 16, 20, 40, 85, 700, 1e20, INFINITY};
@@ -41,14 +42,15 @@ START_TEST(binary_entropy)
 			    times(1 - (long double)target, softplus(x));
 			g = (1 - (long double)target) * p - target * q;
 			h = p * q;
-			/* Outside of [0,1], and where p is the target, the terms differ in sign. */
+			/* For a target outside of [0,1], or near p, the terms have different signs
+			 * and cancel. */
 			double tolerance = target < 0 || target > 1 ? 64 : 16;
 			double loose = tolerance * (double)(1 + fabsl(1 - target) * p / fabsl(g));
 
 			expect_at(what, 0, ebb_item(loss), y, tolerance);
 			derivatives(what, loss, v, &one, &g, &h, g == 0 ? 16 : loose);
 			derivatives("its target", loss, u, &one, &by_target, NULL, 1);
-			/* The mirror image is the same to the bit. */
+			/* bce(-x, 1 - target) is bit-identical. */
 			if (target == 1)
 				ck_assert_double_eq(ebb_item(loss),
 					ebb_item(ebb_bce_with_logits(
@@ -63,7 +65,7 @@ END_TEST
 
 /* ---- softplus, logsigmoid ----------------------------------------------------------- */
 
-START_TEST(logarithms_of_sigmoids)
+START_TEST(softplus_and_logsigmoid_keep_their_digits)
 {
 	const double x[] = {-80, -20, -12, -1, 0, 1, 12, 20, 80},
 		     ones[] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
@@ -87,9 +89,9 @@ START_TEST(logarithms_of_sigmoids)
 }
 END_TEST
 
-/* ---- Softmax where one class has nearly everything ---------------------------------- */
+/* ---- Softmax where one class has nearly all probability ----------------------------- */
 
-/* Of one class, and the logits of the rest so far below. */
+/* Fills x with one large logit and others that are gap below it; returns the large one's index. */
 static int confident_row(int n, double gap, double *x)
 {
 	int own = n / 2;
@@ -102,8 +104,9 @@ static int confident_row(int n, double gap, double *x)
 static const int lengths[] = {2, 3, 16, 47};
 static const double gaps[] = {0, 0.5, 2, 12, 16, 20, 40, 80, 300, 690};
 
-/* The loss of a class, certain or not, its gradient p - [its own], and -p*(p[k] - [its own]). */
-START_TEST(certain_classes)
+/* The loss of class k, for confident and other logits; its gradient p - [i = k]; and the second
+ * derivative. */
+START_TEST(losses_of_confident_logits_keep_their_digits)
 {
 	use_type(_i);
 	for (int run = 0; run < 4 * 10 * LOSSES * 2; run++) {
@@ -131,9 +134,9 @@ START_TEST(certain_classes)
 }
 END_TEST
 
-/* log_softmax and softmax along whole lines and strides: their values, and the gradients of one
- * element and of two. */
-START_TEST(certain_lines)
+/* log_softmax and softmax along contiguous and strided axes: values, and gradients of one element
+ * and of two. */
+START_TEST(softmax_of_confident_logits_keeps_its_digits)
 {
 	use_type(_i);
 	for (int run = 0; run < 4 * 10 * 8; run++) {
@@ -170,7 +173,7 @@ START_TEST(certain_lines)
 		}
 		weights = ebb_from_f64(t, shape, u);
 		y = ebb_mul(t, y, weights);
-		/* With two the terms differ in sign where nothing is certain. */
+		/* With two elements and a small gap, terms of different sign cancel. */
 		derivatives(logarithm ? "log_softmax" : "softmax", y, v, zeros, g, NULL,
 			two && gap < 3 ? 1000 : 64);
 	}
@@ -179,8 +182,8 @@ END_TEST
 
 /* ---- Variance ----------------------------------------------------------------------- */
 
-/* The variance of numbers around a far mean, along axes that are neighbours or not. */
-START_TEST(far_means)
+/* The variance of numbers around a mean that is far from 0, along adjacent and other axes. */
+START_TEST(variance_around_a_far_mean_is_accurate)
 {
 	const double means[] = {0, 1e3, 1e6, -1e7};
 	enum { N = 24 };
@@ -213,14 +216,15 @@ START_TEST(far_means)
 			var[k] = square[k] / (N / groups - 1);
 			expect_at("var", k, ebb_at(y, k), var[k], 16);
 		}
-		/* An element's deviation may be far less than the spread. */
+		/* One element's deviation may be much smaller than the standard deviation. */
 		derivatives("var", y, v, zeros, g, NULL, 4000);
 	}
 }
 END_TEST
 
-/* H v = p*(v - sum p*v) of a line with one large element: 1 - p there is the sum of the others. */
-START_TEST(curvature_of_logsumexp)
+/* H v = p*(v - sum p*v) along an axis with one large element, where 1 - p must be computed as the
+ * sum of the other p. */
+START_TEST(the_hessian_of_logsumexp_keeps_its_digits)
 {
 	const double tops[] = {1, 12, 20, 40, 80}, direction[] = {1, 0, 0};
 
@@ -237,8 +241,9 @@ START_TEST(curvature_of_logsumexp)
 }
 END_TEST
 
-/* One number far from all others, first or last: the others keep their deviations. */
-START_TEST(outliers)
+/* One number, the first or the last, is far from all others; the others' deviations stay
+ * accurate. */
+START_TEST(variance_with_an_outlier_is_accurate)
 {
 	enum { N = 20 };
 
@@ -264,8 +269,8 @@ START_TEST(outliers)
 }
 END_TEST
 
-/* The deviation of numbers at both ends of the range is in it. */
-START_TEST(deviations_across_the_range)
+/* The standard deviation of numbers near the largest and the most negative number is finite. */
+START_TEST(std_across_the_whole_range_is_finite)
 {
 	double x[] = {0, 0};
 	ebb_tensor *v;
@@ -278,8 +283,8 @@ START_TEST(deviations_across_the_range)
 }
 END_TEST
 
-/* Equal numbers do not vary, whatever their mean rounds to. */
-START_TEST(constants_do_not_vary)
+/* The variance of equal numbers is 0, even if their mean is rounded. */
+START_TEST(the_variance_of_equal_numbers_is_zero)
 {
 	const double values[] = {0.1, 1e6 + 0.1, -1e9 / 3, 1e-30, 7};
 
@@ -304,15 +309,15 @@ int main(void)
 	TCase *c = tcase_create("cancellation");
 
 	tcase_add_checked_fixture(c, setup, teardown);
-	tcase_add_loop_test(c, binary_entropy, 0, 2);
-	tcase_add_loop_test(c, logarithms_of_sigmoids, 0, 2);
-	tcase_add_loop_test(c, certain_classes, 0, 2);
-	tcase_add_loop_test(c, certain_lines, 0, 2);
-	tcase_add_loop_test(c, far_means, 0, 2);
-	tcase_add_loop_test(c, curvature_of_logsumexp, 0, 2);
-	tcase_add_loop_test(c, outliers, 0, 2);
-	tcase_add_loop_test(c, deviations_across_the_range, 0, 2);
-	tcase_add_loop_test(c, constants_do_not_vary, 0, 2);
+	tcase_add_loop_test(c, bce_with_logits_keeps_its_digits, 0, 2);
+	tcase_add_loop_test(c, softplus_and_logsigmoid_keep_their_digits, 0, 2);
+	tcase_add_loop_test(c, losses_of_confident_logits_keep_their_digits, 0, 2);
+	tcase_add_loop_test(c, softmax_of_confident_logits_keeps_its_digits, 0, 2);
+	tcase_add_loop_test(c, variance_around_a_far_mean_is_accurate, 0, 2);
+	tcase_add_loop_test(c, the_hessian_of_logsumexp_keeps_its_digits, 0, 2);
+	tcase_add_loop_test(c, variance_with_an_outlier_is_accurate, 0, 2);
+	tcase_add_loop_test(c, std_across_the_whole_range_is_finite, 0, 2);
+	tcase_add_loop_test(c, the_variance_of_equal_numbers_is_zero, 0, 2);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* conventions.c - kinks, ties, poles and edges: the choices that ops.h documents. */
+/* conventions.c - gradients at kinks, ties, poles and bounds are those that ops.h documents. */
 #include "tests/ops/ops_test.h"
 
 static ebb_tape *t;
@@ -21,7 +21,8 @@ static ebb_tensor *variable(int64_t n, const double *values)
 	return ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(n), values));
 }
 
-/* The gradient of sum y (recorded and unrecorded must agree), and of the sum of that gradient. */
+/* *g: the gradient of sum y, which must be the same with and without create_graph.  *h, unless
+ * NULL: the gradient of the sum of *g. */
 static void derivatives(ebb_tensor *y, ebb_tensor *x, ebb_tensor **g, ebb_tensor **h)
 {
 	ebb_tensor *recorded;
@@ -34,7 +35,7 @@ static void derivatives(ebb_tensor *y, ebb_tensor *x, ebb_tensor **g, ebb_tensor
 		ck_assert_msg(fabs(a - b) <= 1e-12 * (1 + fabs(a)) || a == b,
 			"element %d: %g, recorded %g", (int)i, a, b);
 	}
-	/* A gradient that is constant is not recorded: its derivative is zero. */
+	/* A constant gradient does not require a gradient: its derivative is zero. */
 	if (h && !ebb_requires_grad(recorded))
 		*h = ebb_zeros_like(t, x);
 	else if (h)
@@ -57,7 +58,7 @@ static void expect_values(const char *what, const ebb_tensor *x, const double *v
 
 /* ---- Kinks of one operand ----------------------------------------------------------- */
 
-START_TEST(kinks_at_zero)
+START_TEST(gradients_at_kinks_at_zero)
 {
 	ebb_tensor *x = variable(4, (const double[]){-2, -0.0, 0, 3}), *g, *h;
 
@@ -73,7 +74,8 @@ START_TEST(kinks_at_zero)
 	derivatives(ebb_leaky_relu(t, x, 0.1), x, &g, &h);
 	expect(g, 0.1, 0.1, 0.1, 1);
 	expect(h, 0, 0, 0, 0);
-	/* elu's slope is continuous for alpha 1; at 0 it is the left one, and its own slope 0. */
+	/* At 0, elu has the slope from the left (continuous for alpha 1), and the second derivative
+	 * 0. */
 	derivatives(ebb_elu(t, x, 2.0), x, &g, &h);
 	expect(g, 2 * exp(-2), 2, 2, 1);
 	expect(h, 2 * exp(-2), 0, 0, 0);
@@ -83,7 +85,7 @@ START_TEST(kinks_at_zero)
 }
 END_TEST
 
-START_TEST(clamp_keeps_its_ends)
+START_TEST(clamp_passes_the_gradient_at_its_bounds)
 {
 	ebb_tensor *x = variable(5, (const double[]){-2, -1, 0, 1, 2}), *g, *h;
 
@@ -93,9 +95,9 @@ START_TEST(clamp_keeps_its_ends)
 	derivatives(ebb_square(t, ebb_clamp(t, x, -1, 1)), x, &g, &h);
 	expect(g, 0, -2, 0, 2, 0);
 	expect(h, 0, 2, 2, 2, 0);
-	/* lo = hi: a constant, except there. */
+	/* With lo = hi the gradient is 0, except at x = lo. */
 	expect(ebb_clamp(t, x, 1, 1), 1, 1, 1, 1, 1);
-	/* The upper end wins where they cross. */
+	/* With lo > hi the result is hi. */
 	derivatives(ebb_square(t, ebb_clamp(t, x, 2, -1)), x, &g, &h);
 	expect(g, 0, 0, 0, 0, 0);
 	expect(ebb_clamp(t, x, 2, -1), -1, -1, -1, -1, -1);
@@ -103,7 +105,7 @@ START_TEST(clamp_keeps_its_ends)
 }
 END_TEST
 
-START_TEST(functions_far_out)
+START_TEST(activations_of_large_arguments_reach_their_limits)
 {
 	const double ends[] = {-1e4, -800, -40, 40, 800, 1e4};
 	ebb_tensor *x = variable(6, ends), *g;
@@ -132,8 +134,8 @@ START_TEST(functions_far_out)
 }
 END_TEST
 
-/* No function of one operand hides a NaN. */
-START_TEST(nan_survives)
+/* Every unary op of NaN is NaN. */
+START_TEST(unary_ops_of_nan_are_nan)
 {
 	ebb_tensor *x = ebb_from_f64(t, EBB_SHAPE(2), (const double[]){NAN, 1});
 	ebb_tensor *results[] = {ebb_neg(t, x), ebb_abs(t, x), ebb_exp(t, x), ebb_log(t, x),
@@ -156,7 +158,7 @@ END_TEST
 
 /* ---- Powers and poles --------------------------------------------------------------- */
 
-START_TEST(whole_powers_of_negative_numbers)
+START_TEST(integer_powers_of_negative_numbers)
 {
 	ebb_tensor *x = variable(3, (const double[]){-2, 0, 3}), *g, *h;
 
@@ -182,7 +184,7 @@ START_TEST(whole_powers_of_negative_numbers)
 }
 END_TEST
 
-START_TEST(powers_at_zero)
+START_TEST(gradients_of_powers_at_zero)
 {
 	ebb_tensor *a = variable(4, (const double[]){0, 0, 2, -2}),
 		   *b = variable(4, (const double[]){0, 2, 0, 3}), *y, *in[2] = {a, b}, *g[2];
@@ -190,7 +192,8 @@ START_TEST(powers_at_zero)
 	y = ebb_pow(t, a, b);
 	expect(y, 1, 0, 1, -8);
 	ck_assert(ebb_grad(t, ebb_sum(t, y), 2, in, g));
-	/* b*a^(b-1), 0 where b = 0;  a^b*log a, 0 where a^b = 0 and for 0^0, NaN for a < 0. */
+	/* By a: b*a^(b-1), 0 where b = 0.  By b: a^b*log a, 0 where a^b = 0 and for 0^0, NaN for a
+	 * < 0. */
 	expect(g[0], 0, 0, 0, 12);
 	expect(g[1], 0, 0, log(2), NAN);
 	ck_assert(ebb_grad(t, ebb_sum(t, y), 2, in, g, .create_graph = true));
@@ -199,7 +202,7 @@ START_TEST(powers_at_zero)
 }
 END_TEST
 
-START_TEST(poles)
+START_TEST(values_and_gradients_at_poles_are_infinite)
 {
 	ebb_tensor *x = variable(2, (const double[]){0, 1}), *g;
 
@@ -217,7 +220,7 @@ END_TEST
 
 /* ---- Two operands ------------------------------------------------------------------- */
 
-START_TEST(equal_operands_share)
+START_TEST(equal_operands_of_maximum_share_the_gradient)
 {
 	ebb_tensor *a = variable(3, (const double[]){1, 2, 3}),
 		   *b = variable(3, (const double[]){1, 3, 2}), *in[2] = {a, b}, *g[2], *h[2];
@@ -238,8 +241,8 @@ START_TEST(equal_operands_share)
 }
 END_TEST
 
-/* What is not chosen has derivative 0, even where it is no number. */
-START_TEST(where_keeps_apart)
+/* The operand that is not selected has derivative 0, even if it is NaN. */
+START_TEST(where_passes_no_gradient_to_the_other_operand)
 {
 	const uint8_t choice[] = {1, 0, 255};
 	ebb_tensor *c = ebb_from_u8(t, EBB_SHAPE(3), choice);
@@ -251,13 +254,13 @@ START_TEST(where_keeps_apart)
 	ck_assert(ebb_grad(t, ebb_sum(t, ebb_square(t, y)), 2, in, g));
 	expect(g[0], 2, 0, 6);
 	expect(g[1], 0, 4, 0);
-	/* The condition itself is not differentiated. */
+	/* The condition has no gradient. */
 	y = ebb_where(t, ebb_arange(t, 3), a, b);
 	expect(y, INFINITY, NAN, 3);
 }
 END_TEST
 
-/* ---- Gradients that are zero, and say so -------------------------------------------- */
+/* ---- Gradients that are zero -------------------------------------------------------- */
 
 START_TEST(constants_have_zero_gradients)
 {
@@ -269,7 +272,7 @@ START_TEST(constants_have_zero_gradients)
 	expect(g[1], 0, 0);
 	ck_assert(ebb_grad(t, ebb_sum(t, ebb_mul(t, ebb_detach(t, x), x)), 1, &x, g));
 	expect(g[0], 1, 2);
-	/* Second order of what is linear: zeros of the right shape. */
+	/* The second derivative of a linear op is zeros of the right shape. */
 	ck_assert(ebb_grad(t, ebb_sum(t, ebb_mul_scalar(t, x, 3)), 1, &x, g, .create_graph = true));
 	expect(g[0], 3, 3);
 }
@@ -277,7 +280,7 @@ END_TEST
 
 /* ---- The third order ---------------------------------------------------------------- */
 
-START_TEST(third_derivatives)
+START_TEST(third_derivatives_match_their_formulas)
 {
 	ebb_tensor *x = variable(3, (const double[]){-1.5, 0.25, 2}), *g;
 	const struct {
@@ -316,17 +319,17 @@ int main(void)
 	TCase *c = tcase_create("conventions");
 
 	tcase_add_checked_fixture(c, setup, teardown);
-	tcase_add_test(c, kinks_at_zero);
-	tcase_add_test(c, clamp_keeps_its_ends);
-	tcase_add_test(c, functions_far_out);
-	tcase_add_test(c, nan_survives);
-	tcase_add_test(c, whole_powers_of_negative_numbers);
-	tcase_add_test(c, powers_at_zero);
-	tcase_add_test(c, poles);
-	tcase_add_test(c, equal_operands_share);
-	tcase_add_test(c, where_keeps_apart);
+	tcase_add_test(c, gradients_at_kinks_at_zero);
+	tcase_add_test(c, clamp_passes_the_gradient_at_its_bounds);
+	tcase_add_test(c, activations_of_large_arguments_reach_their_limits);
+	tcase_add_test(c, unary_ops_of_nan_are_nan);
+	tcase_add_test(c, integer_powers_of_negative_numbers);
+	tcase_add_test(c, gradients_of_powers_at_zero);
+	tcase_add_test(c, values_and_gradients_at_poles_are_infinite);
+	tcase_add_test(c, equal_operands_of_maximum_share_the_gradient);
+	tcase_add_test(c, where_passes_no_gradient_to_the_other_operand);
 	tcase_add_test(c, constants_have_zero_gradients);
-	tcase_add_test(c, third_derivatives);
+	tcase_add_test(c, third_derivatives_match_their_formulas);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

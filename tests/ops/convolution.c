@@ -1,5 +1,5 @@
 /*
- * convolution.c - conv2d over random shapes and options, against the loops of its formula.
+ * convolution.c - conv2d with random shapes and options agrees with naive loops.
  *
  * Convolution is linear in x and in w, so the second order needs no differences either.  For
  * L = sum vx*gx + sum vw*gw + sum vb*gb, where the gradients are those of sum u*y:
@@ -33,7 +33,7 @@ static void pick_channels(uint64_t *state, problem *p)
 	int64_t groups = 1;
 
 	if (kind == 0) {
-		groups = c; /* depthwise, one or two filters per channel */
+		groups = c; /* depthwise, with one or two filters per channel */
 		o = c * pick(state, 1, 2);
 	} else if (kind == 1) {
 		groups = pick(state, 2, 4);
@@ -142,7 +142,7 @@ static problem pick_problem(uint64_t *state)
 /* ---- Answers ------------------------------------------------------------------------ */
 
 typedef struct answers {
-	array y, g[3], h[4]; /* by x, w, b; h[3]: by u */
+	array y, g[3], h[4]; /* g, h: by x, w, b; h[3]: by u */
 } answers;
 
 typedef struct values {
@@ -238,7 +238,7 @@ static void check_problem(
 		ebb_tensor_free(persistent[k]);
 }
 
-START_TEST(random_shapes)
+START_TEST(random_shapes_agree_with_naive_loops)
 {
 	static const layout orders[] = {
 		ROWS, CHANNELS_LAST, TRANSPOSED, SLICED, REVERSED, PERSISTENT};
@@ -260,8 +260,8 @@ START_TEST(random_shapes)
 }
 END_TEST
 
-/* Only what is asked for is computed, and it is the same. */
-START_TEST(one_gradient_at_a_time)
+/* A gradient that is computed alone equals the one that is computed with all others. */
+START_TEST(single_gradients_equal_joint_ones)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = ebb_randn(t, EBB_SHAPE(2, 3, 6, 5)),
@@ -286,7 +286,7 @@ START_TEST(one_gradient_at_a_time)
 }
 END_TEST
 
-/* Outputs that see nothing but padding are the bias, and no weight has a part in them. */
+/* Outputs whose windows contain only padding are the bias, and give the weight no gradient. */
 static void check_blind(ebb_shape shape, int64_t filters, int stride)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -309,7 +309,7 @@ static void check_blind(ebb_shape shape, int64_t filters, int stride)
 	ebb_tape_free(t);
 }
 
-START_TEST(images_without_pixels)
+START_TEST(outputs_of_padding_alone_are_the_bias)
 {
 	for (int stride = 1; stride <= 2; stride++) {
 		check_blind(EBB_SHAPE(2, 3, 0, 5), 4, stride);
@@ -325,9 +325,9 @@ int main(void)
 	Suite *s = suite_create("convolution");
 	TCase *c = tcase_create("conv2d");
 
-	tcase_add_loop_test(c, random_shapes, 0, ROUNDS);
-	tcase_add_test(c, one_gradient_at_a_time);
-	tcase_add_test(c, images_without_pixels);
+	tcase_add_loop_test(c, random_shapes_agree_with_naive_loops, 0, ROUNDS);
+	tcase_add_test(c, single_gradients_equal_joint_ones);
+	tcase_add_test(c, outputs_of_padding_alone_are_the_bias);
 	tcase_set_timeout(c, 120);
 	suite_add_tcase(s, c);
 	return run_suite(s);

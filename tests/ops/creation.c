@@ -1,4 +1,5 @@
-/* creation.c - making tensors: values, types and shapes; random ones depend on the seed alone. */
+/* creation.c - creating tensors: values, types and shapes; random values depend only on the
+ * seed. */
 #include "tests/ops/ops_test.h"
 
 #include "kernels/kernels.h"
@@ -63,7 +64,7 @@ static void scalars(void)
 	}
 }
 
-/* x's type, shape and memory order; no gradient. */
+/* zeros_like and ones_like have x's type, shape and memory order, and no gradient. */
 static void like(bool ones)
 {
 	for (int k = 0; k < 2; k++) {
@@ -76,7 +77,7 @@ static void like(bool ones)
 		expect_filled(y, EBB_SHAPE(2, 3, 4, 5), k ? EBB_F64 : EBB_F32, ones);
 		for (int d = 0; d < 4; d++)
 			ck_assert_int_eq(ebb_stride(y, d), ebb_stride(x, d));
-		/* Of a view with gaps: dense. */
+		/* The result is dense for a view with gaps, too. */
 		x = ebb_slice(t, ebb_expand(t, ebb_zeros(t, EBB_SHAPE(4, 1)), EBB_SHAPE(4, 6)), 0,
 			0, 4, 2);
 		y = ones ? ebb_ones_like(t, x) : ebb_zeros_like(t, x);
@@ -101,7 +102,7 @@ static void ones_like(void)
 	like(true);
 }
 
-/* Values in reading order, copied at once. */
+/* Values are in row-major order, and copied by the call. */
 #define FROM(name, ctype, float_type)                                                              \
 	static void name(void)                                                                     \
 	{                                                                                          \
@@ -154,7 +155,7 @@ static ebb_tensor *draw(ebb_tape *t, bool normal, ebb_shape shape)
 	return normal ? ebb_randn(t, shape) : ebb_rand(t, shape);
 }
 
-/* The seed and the number of the draw decide; threads, resets and other ops do not. */
+/* The values depend on the seed and the draw's number, not on threads, resets or other ops. */
 static void determinism(bool normal)
 {
 	const ebb_shape shape = EBB_SHAPE(123, 457);
@@ -182,7 +183,7 @@ static void determinism(bool normal)
 	ebb_tape_reset(other);
 	ebb_seed(other, 43);
 	ck_assert(!all_same(first, draw(other, normal, shape)));
-	/* A longer draw begins like a shorter one of the same stream. */
+	/* A longer draw begins with the values of a shorter one of the same stream. */
 	ebb_seed(other, 42);
 	again = draw(other, normal, EBB_SHAPE(100));
 	for (int i = 0; i < 100; i++)
@@ -194,7 +195,7 @@ static void determinism(bool normal)
 	ebb_tape_free(other);
 }
 
-/* The first four moments within five standard errors, and the ends of the range. */
+/* Tests the first four moments within five standard errors, and the range. */
 static void moments(bool normal)
 {
 	const int64_t n = 200000;

@@ -1,11 +1,11 @@
 /*
  * every_op.c - the tests of every op, by the entries of all tables.
  *
- * These hold for every entry and sample, in both real types and in every memory order of every
- * input and of the incoming gradient.  The value equals the reference.  The gradient and the
- * derivative of the gradient equal those of row-major inputs in double precision, which
- * ebb_gradcheck compares with differences.  The recorded gradient equals the one that is not
- * recorded.  A tape that does not record computes the same bits.
+ * The following is tested for every entry and sample, in both real types and in every memory order
+ * of every input and of the incoming gradient.  The value equals the reference.  The gradient and
+ * the derivative of the gradient equal those of row-major inputs in double precision, which
+ * ebb_gradcheck compares with differences.  The gradient that is computed with create_graph equals
+ * the gradient without.  A tape that does not record computes the same bits.
  */
 #include "tests/ops/ops_test.h"
 
@@ -16,9 +16,7 @@ static const char *const OPS[] = {
 };
 enum { OP_COUNT = sizeof OPS / sizeof *OPS };
 
-static const entry *const TABLES[] = {unary_ops, binary_ops, elementwise_ops, activation_ops,
-	reduction_ops, shape_ops, indexing_ops, product_ops, spatial_ops, norm_ops, loss_ops,
-	creation_ops};
+static const entry *const TABLES[] = {EVERY_TABLE};
 enum { TABLE_COUNT = sizeof TABLES / sizeof *TABLES };
 
 static const entry *find(const char *name, int *times)
@@ -81,8 +79,8 @@ static bool has_part(const entry *e, part p)
 	return false;
 }
 
-/* What the entry lacks, or NULL.  A reason to leave out a part that the entry has is an error,
- * too. */
+/* Returns text that says which part (ops_test.h) the entry lacks without a reason in .waived, or
+ * NULL.  A reason in .waived for a part that the entry has is an error, too. */
 static const char *lacks(const entry *e, char *text, size_t size)
 {
 	if (!e->property && (!e->call || !e->samples)) {
@@ -94,13 +92,14 @@ static const char *lacks(const entry *e, char *text, size_t size)
 
 		if (has == waived && p != GRADIENT) {
 			snprintf(text, size,
-				has ? "%s has %s, and a reason why not"
-				    : "%s lacks %s, and a reason",
+				has ? "%s has %s, but .waived has a reason to leave it out"
+				    : "%s lacks %s, and .waived has no reason",
 				e->name, PART_NAMES[p]);
 			return text;
 		}
 		if (p == GRADIENT && !has && !waived) {
-			snprintf(text, size, "%s has no gradients, and no reason", e->name);
+			snprintf(text, size, "%s has no gradients, and .waived has no reason",
+				e->name);
 			return text;
 		}
 	}
@@ -125,8 +124,8 @@ START_TEST(every_op_of_the_headers_has_one_complete_entry)
 	for (const property *p = unary_properties; p->op; p++) {
 		int times;
 
-		ck_assert_msg(
-			find(p->op, &times), "a property is of %s, which has no entry", p->op);
+		ck_assert_msg(find(p->op, &times),
+			"unary_properties has a test of %s, which has no entry", p->op);
 	}
 	for (int k = 0; k < TABLE_COUNT; k++) {
 		for (const entry *e = TABLES[k]; e->name; e++) {
@@ -143,7 +142,7 @@ START_TEST(every_op_of_the_headers_has_one_complete_entry)
 }
 END_TEST
 
-START_TEST(an_entry_without_a_part_is_named)
+START_TEST(an_entry_that_lacks_a_part_is_reported)
 {
 	char text[200];
 	int times;
@@ -152,12 +151,14 @@ START_TEST(an_entry_without_a_part_is_named)
 
 	ck_assert_ptr_null(lacks(&e, text, sizeof text));
 	e.binary = NULL;
-	ck_assert_str_eq(lacks(&e, text, sizeof text), "mul lacks a reference, and a reason");
+	ck_assert_str_eq(
+		lacks(&e, text, sizeof text), "mul lacks a reference, and .waived has no reason");
 	e.waived[REFERENCE] = "none";
 	ck_assert_ptr_null(lacks(&e, text, sizeof text));
 	e = whole;
 	e.samples = "2x3 2x3 | 1x3 3 | 2x3 3";
-	ck_assert_str_eq(lacks(&e, text, sizeof text), "mul lacks an empty sample, and a reason");
+	ck_assert_str_eq(lacks(&e, text, sizeof text),
+		"mul lacks an empty sample, and .waived has no reason");
 	e.samples = "0x2 2 | 2x3 3";
 	ck_assert_ptr_nonnull(lacks(&e, text, sizeof text));
 	e.samples = "0x2 0x2 | 1x3 1x3 | 2x3 2x3";
@@ -166,8 +167,8 @@ START_TEST(an_entry_without_a_part_is_named)
 	ck_assert_ptr_nonnull(lacks(&e, text, sizeof text));
 	e = whole;
 	e.waived[EMPTY] = "no longer true";
-	ck_assert_str_eq(
-		lacks(&e, text, sizeof text), "mul has an empty sample, and a reason why not");
+	ck_assert_str_eq(lacks(&e, text, sizeof text),
+		"mul has an empty sample, but .waived has a reason to leave it out");
 	e = whole;
 	e.refused = NULL;
 	ck_assert_ptr_nonnull(lacks(&e, text, sizeof text));
@@ -182,7 +183,7 @@ typedef struct check {
 	const entry *e;
 	const sample *s;
 	bool twice; /* the op is applied twice, and the results multiplied */
-	int same;   /* this input is also given in place of number .as (-1: none) */
+	int same;   /* this input is also passed as input number .as (-1: none) */
 	int as;
 } check;
 
@@ -234,7 +235,7 @@ static void grad_checks(const trial *r)
 {
 	const sample *s = &r->s;
 
-	/* Where the value is NaN (a mean over no elements), so are differences. */
+	/* If the value is NaN (a mean over no elements), central differences are NaN, too. */
 	for (int64_t i = 0; i < r->y.count; i++) {
 		if (!isfinite(r->y.v[i]))
 			return;
@@ -270,10 +271,10 @@ static bool names_a_shape(const sample *s, const char *message)
 }
 
 /* The message is "...tests/ops/FILE.c:LINE: NAME: ...[shape]... in outer.inner".  If the status is
- * EBB_INVALID, it holds the invalid number in place of the shape. */
+ * EBB_INVALID, the message has the invalid number in place of the shape. */
 static void check_refusal(const entry *e, const sample *s, ebb_status status, const char *message)
 {
-	/* The site of an op of unary.def or binary.def is its row. */
+	/* The call site of an op of unary.def or binary.def is the line of its row. */
 	const char *listed = strstr(message, "kernels/"),
 		   *site = listed ? listed : strstr(message, "tests/ops/"),
 		   *colon = site ? strchr(site, ':') : NULL, *in;
@@ -364,7 +365,7 @@ int main(void)
 	TCase *c = tcase_create("list");
 
 	tcase_add_test(c, every_op_of_the_headers_has_one_complete_entry);
-	tcase_add_test(c, an_entry_without_a_part_is_named);
+	tcase_add_test(c, an_entry_that_lacks_a_part_is_reported);
 	suite_add_tcase(s, c);
 	for (int i = 0; i < OP_COUNT; i++) {
 		c = tcase_create(OPS[i]);

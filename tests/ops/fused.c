@@ -1,4 +1,5 @@
-/* fused.c - batch norm, residual and ReLU as one op against the three. */
+/* fused.c - batchnorm_relu (batch norm, residual addition and ReLU as one op) equals the three
+ * ops. */
 #include <string.h>
 
 #include "tests/ops/ops_test.h"
@@ -9,11 +10,11 @@ typedef struct fused_case {
 	ebb_dtype dtype;
 	ebb_shape shape;
 	ebb_tensor *in[INPUTS], *gy, *mean, *var;
-	unsigned wanted; /* bit k: input k is a variable */
+	unsigned wanted; /* bit k: input k requires a gradient */
 	bool evaluation, batch_alone, same, of_y;
 } fused_case;
 
-/* The op, or what it stands for. */
+/* The fused op, or the ops that it stands for. */
 static ebb_tensor *joined(
 	ebb_tape *t, ebb_tensor *const *x, bool fused, ebb_tensor *mean, ebb_tensor *var)
 {
@@ -34,8 +35,8 @@ static bool same_numbers(const ebb_tensor *a, const ebb_tensor *b, double tolera
 	return close_to(&x, &y, tolerance, why, sizeof why);
 }
 
-/* Gradients of sum y^2*gy with respect to the wanted inputs, and to y itself, if wanted; true if
- * there are any. */
+/* The gradients of sum y^2*gy with respect to the wanted inputs, and to y if wanted; false if none
+ * is wanted. */
 static bool gradients(ebb_tape *t, const fused_case *c, ebb_tensor *y, ebb_tensor *const *x,
 	bool recorded, ebb_tensor **g)
 {
@@ -132,7 +133,7 @@ static void random_case(uint64_t *state)
 	f.var = persistent_random(f.dtype, EBB_SHAPE(c), bits + 6);
 	for (int64_t i = 0; i < c; i++)
 		put(f.var, i, 2 + ebb_at(f.var, i));
-	if (bits >> 20 & 1) /* stays in its channel */
+	if (bits >> 20 & 1) /* the NaN or infinity is in one channel */
 		put(f.in[X], (int64_t)(bits >> 32) % ebb_count(f.in[X]), NAN);
 	compare(&f);
 	for (int i = 0; i < INPUTS; i++)
@@ -142,7 +143,7 @@ static void random_case(uint64_t *state)
 	ebb_tensor_free(f.var);
 }
 
-START_TEST(fused_is_the_composition)
+START_TEST(batchnorm_relu_equals_its_composition)
 {
 	uint64_t state = 7;
 
@@ -151,8 +152,8 @@ START_TEST(fused_is_the_composition)
 }
 END_TEST
 
-/* A NaN is seen behind the rectifier, and spoils the gradients of its channel alone. */
-START_TEST(not_a_number_stays)
+/* A NaN passes through ReLU, and makes only the gradients of its own channel NaN. */
+START_TEST(nan_passes_and_stays_in_its_channel)
 {
 	for (int training = 0; training < 2; training++) {
 		ebb_tape *t = ebb_tape_new();
@@ -192,8 +193,9 @@ static ebb_tensor *two_norms(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return ebb_batchnorm_relu(t, ebb_mul(t, h, h), s->weight, s->bias, s->mean, s->var, x);
 }
 
-/* A checkpoint runs its segment again: the statistics move once, the gradients are the same. */
-START_TEST(replays_leave_the_statistics_alone)
+/* A checkpoint recomputes its segment: the running statistics are updated once, the gradients are
+ * the same. */
+START_TEST(recomputation_does_not_update_running_statistics)
 {
 	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(4, 5, 3, 3), 1), *g[2][3], *kept[2];
 	ebb_tape *t = ebb_tape_new();
@@ -236,8 +238,9 @@ START_TEST(replays_leave_the_statistics_alone)
 }
 END_TEST
 
-/* Only the residual wants a gradient: what the result is made from again is kept all the same. */
-START_TEST(frozen_but_for_the_residual)
+/* Only the residual requires a gradient; the inputs that recompute the result must still be
+ * kept. */
+START_TEST(inputs_of_recomputation_are_kept_for_the_residuals_gradient)
 {
 	enum { CHANNELS = 16, SIDE = 12 };
 	ebb_shape shape = EBB_SHAPE(2, CHANNELS, SIDE, SIDE);
@@ -251,7 +254,7 @@ START_TEST(frozen_but_for_the_residual)
 		positive += ebb_at(y, i) > 0;
 	ck_assert_int_gt(positive, 0);
 	y = ebb_scope_end(t, ebb_sum(t, y));
-	for (int i = 0; i < 8; i++) /* over whatever has been given back */
+	for (int i = 0; i < 8; i++) /* overwrites all memory that was released */
 		ebb_full(t, shape, -1.0);
 	ck_assert_msg(ebb_backward(t, y), "%s", ebb_error_message(t));
 	ck_assert_double_eq(ebb_item(ebb_sum(t, ebb_grad_of(r))), (double)positive);
@@ -259,7 +262,7 @@ START_TEST(frozen_but_for_the_residual)
 }
 END_TEST
 
-START_TEST(what_it_is_made_from_was_overwritten)
+START_TEST(an_overwritten_input_of_recomputation_is_an_error)
 {
 	ebb_shape shape = EBB_SHAPE(2, 4, 3, 3);
 	ebb_tape *t = ebb_tape_new();
@@ -285,7 +288,7 @@ END_TEST
 typedef struct parts {
 	const ebb_node *node;
 	ebb_tensor *value[4], *later[4], *gradient[4], *slope[4];
-	bool none; /* and nothing beside them */
+	bool none; /* no value without a gradient */
 } parts;
 
 static ebb_tensor *copy_of(const ebb_tensor *x)
@@ -331,9 +334,8 @@ static void free_parts(parts *p)
 	}
 }
 
-/* The norm, the sum and the rectifier inside the op are those of the three, values and
- * gradients. */
-START_TEST(parts_are_the_composition)
+/* The values and gradients of the fused op's parts equal those of the three ops. */
+START_TEST(parts_equal_the_separate_ops)
 {
 	static const char *const names[] = {"batchnorm", "add", "relu"};
 	bool sums = _i & 1, forgets = _i & 4;
@@ -348,7 +350,7 @@ START_TEST(parts_are_the_composition)
 	int n = 0;
 
 	v = ebb_variable(t, x);
-	if (sums) /* of which one can be made again, and so is not kept by the op that reads it */
+	if (sums) /* a residual that can be recomputed is not kept by the op that reads it */
 		residual = forgets ? ebb_batchnorm(t, ebb_variable(t, r)) : ebb_variable(t, r);
 	stage[n++] = h = ebb_batchnorm(t, v);
 	if (sums)
@@ -358,7 +360,7 @@ START_TEST(parts_are_the_composition)
 	ck_assert(ebb_observe(t, &o));
 	y = ebb_batchnorm_relu(t, v, .residual = residual);
 	ck_assert_int_eq(ebb_node_parts(ebb_node_of(y)), n);
-	ck_assert(!ebb_node_part_value(ebb_node_of(y), 0)); /* outside of a callback */
+	ck_assert(!ebb_node_part_value(ebb_node_of(y), 0)); /* no value outside of a callback */
 	ck_assert(ebb_backward(t, ebb_neg(t, y), ebb_neg(t, gy)));
 	assert_healthy(t);
 	ck_assert(p.none);
@@ -368,7 +370,7 @@ START_TEST(parts_are_the_composition)
 		ck_assert_msg(all_same(p.gradient[k], g[k]), "gradient %d", k);
 		for (int64_t i = 0; i < ebb_count(y); i++)
 			ck_assert(ebb_at(p.slope[k], i) == (k == n - 1 || ebb_at(h, i) > 0));
-		/* A residual that is kept elsewhere is not there any more. */
+		/* A residual that the op does not keep is gone in the backward pass. */
 		if (k == 1 && sums && forgets)
 			ck_assert(!p.later[k]);
 		else
@@ -387,12 +389,12 @@ int main(void)
 	Suite *s = suite_create("fused");
 	TCase *c = tcase_create("fused");
 
-	tcase_add_test(c, fused_is_the_composition);
-	tcase_add_test(c, not_a_number_stays);
-	tcase_add_test(c, frozen_but_for_the_residual);
-	tcase_add_test(c, what_it_is_made_from_was_overwritten);
-	tcase_add_test(c, replays_leave_the_statistics_alone);
-	tcase_add_loop_test(c, parts_are_the_composition, 0, 8);
+	tcase_add_test(c, batchnorm_relu_equals_its_composition);
+	tcase_add_test(c, nan_passes_and_stays_in_its_channel);
+	tcase_add_test(c, inputs_of_recomputation_are_kept_for_the_residuals_gradient);
+	tcase_add_test(c, an_overwritten_input_of_recomputation_is_an_error);
+	tcase_add_test(c, recomputation_does_not_update_running_statistics);
+	tcase_add_loop_test(c, parts_equal_the_separate_ops, 0, 8);
 	tcase_set_timeout(c, 60);
 	suite_add_tcase(s, c);
 	return run_suite(s);

@@ -1,7 +1,7 @@
-/* identity.c - forward and reverse products are one another's transpose: <u, J v> = <J^T u, v>. */
+/* identity.c - ebb_jvp and ebb_grad agree for every op: <u, J v> = <J^T u, v>. */
 #include "tests/ops/ops_test.h"
 
-/* sum of a*b; the sum of |a*b| is added to size. */
+/* Returns the sum of a*b; adds the sum of |a*b| to *size. */
 static double dot(const array *a, const array *b, double *size)
 {
 	double sum = 0;
@@ -28,7 +28,7 @@ void check_identity(const trial *r)
 	double forward, reverse = 0, size = 1;
 	array a;
 
-	/* Where the value is no number (a mean of nothing), neither are products. */
+	/* If a value is NaN (the mean of no elements), so are the products. */
 	for (int64_t i = 0; i < r->y.count; i++)
 		defined = defined && isfinite(r->y.v[i]);
 	ebb_set_default_dtype(t, EBB_F64);

@@ -1,4 +1,4 @@
-/* indexing.c - scans, indices, comparisons, rearrangement. */
+/* indexing.c - cumulative sums, indexing, comparisons, rearrangement, and further reductions. */
 #include "tests/ops/ops_test.h"
 
 /* ---- Along one axis ----------------------------------------------------------------- */
@@ -87,7 +87,7 @@ static void ties_and_nan(void)
 	ebb_tape_free(t);
 }
 
-/* ---- Over several axes: variant % 10; its tens choose the option --------------------- */
+/* ---- Over several axes: variant % 10 selects the axes, variant / 10 the option ------ */
 
 static const ebb_axes CHOICES[] = {{0, {0}}, {1, {0}}, {1, {-1}}, {2, {0, 2}}, {1, {1}}};
 static const bool KEEPDIM[] = {false, false, true, false, true};
@@ -106,7 +106,7 @@ static bool is_chosen(const array *x, int v, int d)
 
 typedef double fold(const double *p, int64_t n, int option);
 
-/* f of the elements along the chosen axes, in every position of the others. */
+/* y = f of the elements along the chosen axes, for every position of the other axes. */
 static void folded(const array *x, int v, fold *f, array *y)
 {
 	ebb_shape kept = x->shape, inside = x->shape, shape = {0, {0}};
@@ -150,7 +150,7 @@ static double product(const double *p, int64_t n, int option)
 	return y;
 }
 
-static const double CORRECTIONS[][2] = {{0, 1}, {EBB_ZERO, 0}, {0.5, 0.5}}; /* given, meant */
+static const double CORRECTIONS[][2] = {{0, 1}, {EBB_ZERO, 0}, {0.5, 0.5}}; /* option, value */
 
 static double deviation(const double *p, int64_t n, int option)
 {
@@ -178,7 +178,7 @@ static void plain_std(const array *x, int n, int v, array *y)
 	folded(x, v, deviation, y);
 }
 
-/* Factors that are 0: the gradient is the product of the others, to any order. */
+/* The gradient of a product by an element that is 0 is the product of the others, to any order. */
 static void zero_operands(void)
 {
 	const double values[] = {2, 0, 3, 5, 7, /**/ 0, 2, 0, 3, 4, /**/ 0, 0, 0, 1, 2};
@@ -191,7 +191,7 @@ static void zero_operands(void)
 		t, ebb_sum(t, ebb_prod(t, x, EBB_AXES(1))), 1, &x, &g, .create_graph = true));
 	for (int i = 0; i < 15; i++)
 		ck_assert_double_eq(ebb_at(g, i), i == 1 ? 2 * 3 * 5 * 7 : 0);
-	/* The second derivatives by two zeros of a row, and of one zero and another factor. */
+	/* The second derivatives by two zeros of a row, and by one zero and another element. */
 	ck_assert(ebb_grad(
 		t, ebb_sum(t, ebb_slice(t, g, 1, 0, 1, 1)), 1, &x, &h, .create_graph = true));
 	for (int i = 0; i < 15; i++)
@@ -268,7 +268,7 @@ static void plain_normalize(const array *x, int n, int v, array *y)
 	} while (next_position(&x->shape, at));
 }
 
-/* A vector below eps is divided by eps, which does not depend on it. */
+/* A vector with a norm below eps is divided by eps, a constant. */
 static void small_norms(void)
 {
 	const double values[] = {0, 0, /**/ 3e-13, 0, /**/ 3, 4};
@@ -287,7 +287,7 @@ static void small_norms(void)
 	ebb_tape_free(t);
 }
 
-/* ---- Each element of the result comes from one place, or is 0 ----------------------- */
+/* ---- Ops that copy each element from one position, or set it to 0 ------------------- */
 
 typedef bool source(const array *x, int v, const int64_t *at, int64_t *from);
 
@@ -343,7 +343,7 @@ static bool from_upper(const array *x, int v, const int64_t *at, int64_t *from)
 }
 PLAIN(triu, x->shape, from_upper)
 
-/* A triangle is cut out, not multiplied: what is left out may be anything. */
+/* tril and triu copy instead of multiplying: the elements left out may be infinite or NaN. */
 static void infinite_triangles(void)
 {
 	const double values[] = {1, INFINITY, NAN, 4};
@@ -377,7 +377,7 @@ static bool from_channels(const array *x, int f, const int64_t *at, int64_t *fro
 }
 PLAIN(pixel_shuffle, shuffled_shape(x, v), from_channels)
 
-/* ---- split: the parts, joined again from the last to the first ---------------------- */
+/* ---- split: the parts are concatenated in reverse order ----------------------------- */
 
 static const struct {
 	int axis, n;

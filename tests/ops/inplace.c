@@ -1,5 +1,5 @@
-/* inplace.c - batch norm and pooling over their own input: where nobody needs that, and nowhere
- * else. */
+/* inplace.c - batch norm and max pooling with .inplace overwrite their input, and only if nothing
+ * else needs it. */
 #include <string.h>
 
 #include "tests/ops/ops_test.h"
@@ -62,7 +62,7 @@ static void check_same(const ebb_tensor *a, const ebb_tensor *b)
 		ck_assert_double_eq(ebb_at(a, i), ebb_at(b, i));
 }
 
-START_TEST(it_takes_the_place)
+START_TEST(batchnorm_overwrites_its_input)
 {
 	for (int relu = 0; relu <= 1; relu++) {
 		fixture f = setup(false);
@@ -74,7 +74,7 @@ START_TEST(it_takes_the_place)
 		check_same(y, want);
 		ck_assert_ptr_eq(ebb_data(y), place);
 		ck_assert_uint_eq(ebb_memory_of(f.t).in_use, held);
-		/* Its input is gone, and says so. */
+		/* The input is released: reading it is an error. */
 		ck_assert(!ebb_failed(f.t));
 		ck_assert_ptr_null(ebb_neg(f.t, x));
 		ck_assert_ptr_nonnull(strstr(ebb_error_message(f.t), "released"));
@@ -83,7 +83,7 @@ START_TEST(it_takes_the_place)
 }
 END_TEST
 
-START_TEST(a_residual_of_its_own)
+START_TEST(batchnorm_overwrites_its_input_and_not_the_residual)
 {
 	fixture f = setup(false);
 	ebb_tensor *x = ebb_neg(f.t, f.x), *r = ebb_square(f.t, f.x);
@@ -98,8 +98,8 @@ START_TEST(a_residual_of_its_own)
 }
 END_TEST
 
-/* Each of these still needs what it was made from. */
-START_TEST(others_keep_it)
+/* Cases in which the input is still needed: a view, a persistent tensor, the residual. */
+START_TEST(batchnorm_keeps_an_input_that_is_still_needed)
 {
 	fixture f = setup(false);
 	ebb_tensor *x = ebb_neg(f.t, f.x), *same = ebb_neg(f.t, f.x);
@@ -116,7 +116,7 @@ START_TEST(others_keep_it)
 	check_same(norm(&f, f.x, NULL, true, true), persistent);
 	check_same(norm(&f, f.x, NULL, true, true), persistent);
 	check_same(norm(&f, same, same, true, true), twice);
-	/* A part of a persistent tensor is nobody's to overwrite, though it is an op's result. */
+	/* A view of a persistent tensor must not be overwritten, although it is an op's result. */
 	first = ebb_at(f.x, 0);
 	norm(&f, ebb_slice(f.t, f.x, 0, 0, 1, 1), NULL, true, true);
 	norm(&f, ebb_reshape(f.t, f.x, EBB_SHAPE(2, CHANNELS, SIDE * SIDE)), NULL, false, true);
@@ -126,8 +126,8 @@ START_TEST(others_keep_it)
 }
 END_TEST
 
-/* Recorded, its gradients read x: values and gradients are those of a result of its own. */
-START_TEST(gradients_keep_it)
+/* While recording, the gradient reads x: values and gradients equal those without .inplace. */
+START_TEST(batchnorm_keeps_an_input_that_gradients_read)
 {
 	for (int training = 0; training <= 1; training++) {
 		ebb_tensor *g[2];
@@ -162,8 +162,8 @@ static ebb_tensor *made_inside(ebb_tape *t, ebb_tensor *x, void *ctx)
 	return given(t, ebb_neg(t, x), ctx);
 }
 
-/* Of a checkpoint, whose second run makes its input again, or is given it again. */
-START_TEST(checkpoints_keep_it)
+/* In a checkpoint: the recomputation computes the input again, or is given it again. */
+START_TEST(batchnorm_keeps_the_input_of_a_checkpoint)
 {
 	for (int inside = 0; inside <= 1; inside++) {
 		fixture f = setup(true);
@@ -196,8 +196,8 @@ static ebb_tensor *pooled(ebb_tape *t, ebb_tensor *x, bool inplace)
 	return ebb_maxpool2d(t, x, .kernel = 3, .stride = 2, .pad = 1, .inplace = inplace);
 }
 
-/* Large enough for the heap, whose memory goes back as far as the maxima do not need it. */
-START_TEST(maxima_take_the_place)
+/* Large enough for the heap allocator, to which the memory beyond the result returns. */
+START_TEST(max_pooling_overwrites_its_input)
 {
 	ebb_tensor *persistent = filled(EBB_SHAPE(2, LINE, WIDE, WIDE), 1), *x, *want, *y, *other;
 	ebb_tape *t = ebb_tape_new();
@@ -214,7 +214,7 @@ START_TEST(maxima_take_the_place)
 	ck_assert_ptr_eq(ebb_data(y), place);
 	ck_assert_uint_le(
 		ebb_memory_of(t).in_use, held - (size_t)ebb_count(persistent) * 4 * 5 / 7);
-	/* Somebody else's from here on. */
+	/* Reuses the memory that was returned. */
 	other = ebb_zeros(t, EBB_SHAPE(ebb_count(persistent) / 2));
 	ck_assert((const char *)ebb_data(other) > place);
 	check_same(y, want);
@@ -226,8 +226,9 @@ START_TEST(maxima_take_the_place)
 }
 END_TEST
 
-/* A view, a persistent tensor, windows that begin before their place, parts of cache lines. */
-START_TEST(maxima_of_what_others_need)
+/* A view, a persistent tensor, windows that begin before their output's position, sizes that are no
+ * multiple of a cache line. */
+START_TEST(max_pooling_keeps_an_input_that_is_still_needed)
 {
 	ebb_tensor *persistent = filled(EBB_SHAPE(2, LINE, 12, 12), 1), *x, *view, *y;
 	ebb_tape *t = ebb_tape_new();
@@ -254,7 +255,7 @@ START_TEST(maxima_of_what_others_need)
 }
 END_TEST
 
-/* The second half of a result that lies within the memory of its input. */
+/* A view of the second half of a result, which is written within its input's memory. */
 static ebb_tensor *second_half(ebb_tape *t, ebb_tensor *x)
 {
 	static const ebb_op HALF = {.name = "second_half", .takes = {EBB_ROWS}};
@@ -270,8 +271,8 @@ static ebb_tensor *second_half(ebb_tape *t, ebb_tensor *x)
 	return ebb_record(&c, ebb_new_view(&c, y, EBB_SHAPE(1, WIDE * WIDE), strides, WIDE * WIDE));
 }
 
-/* What is recorded is a view: nothing of what it looks at goes back. */
-START_TEST(a_view_is_not_cut_off)
+/* If the recorded result is a view, no part of the memory that it views is returned. */
+START_TEST(memory_behind_a_recorded_view_is_not_returned)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *y;
@@ -286,7 +287,7 @@ START_TEST(a_view_is_not_cut_off)
 }
 END_TEST
 
-START_TEST(gradients_of_maxima)
+START_TEST(in_place_max_pooling_has_the_same_gradients)
 {
 	ebb_tensor *persistent = filled(EBB_SHAPE(2, LINE, 9, 9), 1), *g[2], *index = NULL, *y;
 	ebb_tape *t = ebb_tape_new();
@@ -313,15 +314,15 @@ int main(void)
 	Suite *s = suite_create("ops-inplace");
 	TCase *c = tcase_create("inplace");
 
-	tcase_add_test(c, it_takes_the_place);
-	tcase_add_test(c, a_residual_of_its_own);
-	tcase_add_test(c, others_keep_it);
-	tcase_add_test(c, gradients_keep_it);
-	tcase_add_test(c, checkpoints_keep_it);
-	tcase_add_test(c, maxima_take_the_place);
-	tcase_add_test(c, maxima_of_what_others_need);
-	tcase_add_test(c, a_view_is_not_cut_off);
-	tcase_add_test(c, gradients_of_maxima);
+	tcase_add_test(c, batchnorm_overwrites_its_input);
+	tcase_add_test(c, batchnorm_overwrites_its_input_and_not_the_residual);
+	tcase_add_test(c, batchnorm_keeps_an_input_that_is_still_needed);
+	tcase_add_test(c, batchnorm_keeps_an_input_that_gradients_read);
+	tcase_add_test(c, batchnorm_keeps_the_input_of_a_checkpoint);
+	tcase_add_test(c, max_pooling_overwrites_its_input);
+	tcase_add_test(c, max_pooling_keeps_an_input_that_is_still_needed);
+	tcase_add_test(c, memory_behind_a_recorded_view_is_not_returned);
+	tcase_add_test(c, in_place_max_pooling_has_the_same_gradients);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

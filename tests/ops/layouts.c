@@ -1,4 +1,4 @@
-/* layouts.c - the same values in every memory order that an op may be given. */
+/* layouts.c - creates tensors with the same values in every memory order that an op accepts. */
 #include "tests/ops/ops_test.h"
 
 const char *const layout_names[] = {
@@ -51,7 +51,7 @@ void repeat_values(array *a)
 	} while (next_position(&a->shape, at));
 }
 
-/* ---- Making the tensor -------------------------------------------------------------- */
+/* ---- Creating the tensor ------------------------------------------------------------ */
 
 static ebb_tensor *leaf(ebb_tape *t, const array *a)
 {
@@ -77,7 +77,7 @@ static ebb_tensor *leaf(ebb_tape *t, const array *a)
 	return x;
 }
 
-/* a with its axes in another order: the values of permute(a, order). */
+/* The values of permute(a, order). */
 static array permuted(const array *a, const int *order)
 {
 	array b = array_new(a->shape);
@@ -108,11 +108,12 @@ static ebb_tensor *place_permuted(ebb_tape *t, const array *a, bool all)
 		order.axis[n - 2] = n - 1;
 		order.axis[n - 1] = n - 2;
 	}
-	b = permuted(a, order.axis); /* either order is its own inverse */
+	b = permuted(a, order.axis); /* both orders are their own inverses */
 	return ebb_permute(t, leaf(t, &b), order);
 }
 
-/* Elements 1, 3, 5, .. of the first and the last axis of a block that is NaN between. */
+/* A view of elements 1, 3, 5, .. of the first and the last axis of a larger tensor, which is NaN
+ * elsewhere. */
 static ebb_tensor *place_sliced(ebb_tape *t, const array *a)
 {
 	ebb_shape big = a->shape;

@@ -32,8 +32,7 @@ static wide power(wide x, wide p, wide factor)
 	return x < 0 && floorl(p) != p ? (wide)NAN : factor * powl(x, p);
 }
 
-/* ---- The table
- * -------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 /* The ops that kernels/unary.def does not list: an op, what tells its rows apart, the call, the
  * value, its first and its second derivative.  At a kink the derivative is what elementwise.h
@@ -125,8 +124,7 @@ static bool close_enough(const row *r, ebb_dtype dtype, double x, double got, wi
 	return fabsl(got - exact) <= (order == 2 ? 4 : 1) * roundings * epsilon * size + least;
 }
 
-/* ---- The ops of one tensor
- * --------------------------------------------------------------------- */
+/* ---- The ops of one tensor ------------------------------------------------------------------- */
 
 /* References for F64 need more digits than double has; under an emulator long double may lack
  * them. */
@@ -137,17 +135,25 @@ static bool is_wide(void)
 	return one + (wide)DBL_EPSILON / 64 != one;
 }
 
-enum { SIZES = 18 + MOST_CORNERS, POINTS = 2 * SIZES, COPIES = 3 };
+enum { SIZES = 18 + 3 * MOST_CORNERS, POINTS = 2 * SIZES, COPIES = 3 };
 
-/* The points of a type and the corners of a domain, with both signs. */
+/* The points of a type, and the corners of a domain with a point on each side of a corner, where
+ * other tests draw no inputs; with both signs. */
 static void points(ebb_dtype dtype, const char *domain, double *x)
 {
 	bool single = dtype == EBB_F32;
+	int n;
 	double sizes[SIZES] = {0, single ? 0x1p-149 : 0x1p-1074, single ? 0x1.8p-128 : 0x1.8p-1024,
 		single ? (double)FLT_MIN : DBL_MIN, 1e-20, 1e-5, 0.5, 1, 3, 5.5, 6, 12, 20,
 		single ? 87 : 709, 100, 1e20, single ? (double)FLT_MAX : DBL_MAX, INFINITY};
 
-	corners_of(domain, sizes + SIZES - MOST_CORNERS);
+	n = corners_of(domain, sizes + SIZES - 3 * MOST_CORNERS);
+	for (int i = 0; i < n; i++) {
+		double *corner = sizes + SIZES - 3 * MOST_CORNERS + i;
+
+		corner[MOST_CORNERS] = *corner - 1.0 / 64;
+		corner[2 * MOST_CORNERS] = *corner + 1.0 / 64;
+	}
 	for (int i = 0; i < SIZES; i++) {
 		x[2 * i] = single ? (double)(float)sizes[i] : sizes[i];
 		x[2 * i + 1] = -x[2 * i];

@@ -57,8 +57,8 @@ static const double CLASS_WEIGHTS[] = {0.5, 2, 1.5, 0.25, 1};
 
 typedef struct entropy_case {
 	bool weighted;
-	double smoothing, ignore; /* ignore: as given */
-	int64_t ignored;          /* as meant */
+	double smoothing, ignore; /* ignore: the option */
+	int64_t ignored;          /* its value */
 	ebb_reduction reduction;
 } entropy_case;
 
@@ -89,8 +89,8 @@ CALL(cross_entropy,
 		.label_smoothing = ENTROPIES[v].smoothing, .ignore_index = ENTROPIES[v].ignore,
 		.reduction = ENTROPIES[v].reduction))
 
-/* PyTorch's definition: with q the labels' distribution mixed with smoothing, -sum w*q*log softmax;
- * the mean divides by the weights of the labels, or by the number of rows for soft targets. */
+/* PyTorch's definition: -sum w*q*log softmax, with q the targets' distribution after smoothing.
+ * The mean divides by the sum of the labels' weights, or by the number of rows for soft targets. */
 static void plain_cross_entropy(const array *x, int n, int v, array *y)
 {
 	const entropy_case *k = &ENTROPIES[v];
@@ -153,7 +153,7 @@ static void entropy_conventions(void)
 	ck_assert(ebb_grad(t, y, 1, &x, &g));
 	for (int i = 0; i < 3; i++)
 		ck_assert_double_eq(ebb_at(g, i), 0);
-	/* All ignored: a mean of nothing is NaN, a sum is 0. */
+	/* If all labels are ignored, the mean is NaN and the sum 0. */
 	y = ebb_cross_entropy(t, x, ebb_from_i64(t, EBB_SHAPE(2), none));
 	ck_assert(isnan(ebb_item(y)));
 	y = ebb_cross_entropy(t, x, ebb_from_i64(t, EBB_SHAPE(2), none), .reduction = EBB_SUM_ALL);
@@ -170,7 +170,7 @@ static void entropy_conventions(void)
 		ebb_cross_entropy(
 			t, x, ebb_from_i64(t, EBB_SHAPE(2), labels), ebb_ones(t, EBB_SHAPE(4))),
 		"weight");
-	/* One sample without a batch. */
+	/* A single sample without a batch axis. */
 	x = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(3), logits));
 	w = ebb_from_f64(t, EBB_SHAPE(3), (double[]){1, 3, 2});
 	y = ebb_cross_entropy(
@@ -244,7 +244,7 @@ static void extreme_logits(void)
 /* ---- batchnorm: variants 1 and 2 have running statistics ---------------------------- */
 
 static const double MEANS[] = {0.5, -1, 0.25, 2, 0}, VARIANCES[] = {1, 0.5, 2, 0.75, 3};
-static const double EPS[] = {0, 0, 0.1}; /* as given */
+static const double EPS[] = {0, 0, 0.1}; /* .eps; 0: the default */
 
 static ebb_tensor *statistics(ebb_tape *t, const ebb_tensor *x, int v, const double *values)
 {
@@ -304,7 +304,7 @@ static void plain_batchnorm_relu(const array *x, int n, int v, array *y)
 	}
 }
 
-/* running = (1 - momentum)*running + momentum*(mean, unbiased variance), in training only. */
+/* running = (1 - momentum)*running + momentum*(mean, unbiased variance), in training mode only. */
 static void running_statistics(void)
 {
 	const ebb_shape shapes[] = {
@@ -324,7 +324,7 @@ static void running_statistics(void)
 		in = place(
 			t, &x, k % 8 >= 4 && x.shape.ndim > 2 ? CHANNELS_LAST : ROWS, &persistent);
 		y = ebb_batchnorm(t, in, NULL, NULL, mean, var, .momentum = momenta[k / 4][0]);
-		/* A gradient, and one that is recorded, leave the statistics alone. */
+		/* Gradients, also with create_graph, do not update the statistics. */
 		ck_assert(ebb_grad(
 			t, ebb_sum(t, ebb_square(t, y)), 1, &in, &g, .create_graph = true));
 		ebb_set_training(t, false);
@@ -349,7 +349,7 @@ static void running_statistics(void)
 	}
 }
 
-/* ---- dropout: variant % 10 tenths ------------------------------------------------------ */
+/* ---- dropout: p = variant % 10 / 10 ------------------------------------------------- */
 
 CALL(dropout, ebb_dropout(t, x[0], v / 10.0))
 
@@ -360,7 +360,8 @@ static void plain_dropout(const array *x, int n, int v, array *y)
 	*y = *x;
 }
 
-/* Zero with probability p, else x/(1 - p); the gradient has the same mask in any memory order. */
+/* y is 0 with probability p, else x/(1 - p).  The gradient has the same mask in any memory
+ * order. */
 static void dropout_masks(void)
 {
 	for (int k = 0; k < 6; k++) {
@@ -378,7 +379,7 @@ static void dropout_masks(void)
 					      : ROWS),
 			&persistent);
 		y = ebb_dropout(t, x, p);
-		/* An incoming gradient in another order than y. */
+		/* An incoming gradient in another memory order than y's. */
 		u = ebb_transpose(t, ebb_ones(t, EBB_SHAPE(10, 4, 25, 20)), 1, 3);
 		ck_assert(ebb_grad(t, y, 1, &x, &g, u));
 		ck_assert(ebb_grad(t, y, 1, &x, &again, u, .create_graph = true));
@@ -396,7 +397,7 @@ static void dropout_masks(void)
 			zeros / (double)a.count, p, 5 * sqrt(p * (1 - p) / (double)a.count));
 		ck_assert_double_eq_tol(
 			sum / (double)a.count, 1, 5 * sqrt(p / (1 - p) / (double)a.count));
-		/* The next call draws another mask, the same seed the same one. */
+		/* The next call draws another mask; the same seed draws the same mask. */
 		ck_assert(!all_same(y, ebb_dropout(t, x, p)));
 		ebb_seed(t, 0);
 		ck_assert(all_same(y, ebb_dropout(t, x, p)));

@@ -1,20 +1,20 @@
-/* magnitudes.c - norms and deviations of numbers whose squares and powers leave the range of their
- * type, against the formulas in long double, which holds them. */
+/* magnitudes.c - norms and standard deviations of numbers whose squares and powers overflow or
+ * underflow in their type agree with the formulas in long double. */
 #include "tests/ops/ops_test.h"
 
 enum { N = 6 };
 
 static const double VALUES[N] = {3, -4, 0.5, 2, -1.5, 0.25}, DIRECTION[N] = {1, 0.5, -2, 3, 1, -1};
-/* Per dtype; every result, second derivatives included, is a normal number. */
+/* For each dtype.  Every result, second derivatives included, is a normal number. */
 static const double SCALES[2][5] = {
 	{1, 1e20, 1e-25, 1e36, 1e-35}, {1, 1e200, 1e-200, 1e305, 1e-305}};
 
 static const ebb_axes WHOLE = {0, {0}}, ROWS_AXIS = {1, {1}}, COLUMNS_AXIS = {1, {0}};
 
-/* One function of a vector, and two derivatives of it. */
+/* The value of a function of a vector, and its first and second derivative. */
 typedef struct expected {
-	long double y, g[N], h[N]; /* h: the Hessian times a direction, */
-	long double terms;         /* and the largest of what it is a difference of */
+	long double y, g[N], h[N]; /* h: the Hessian times a direction */
+	long double terms;         /* the largest term of the sums in h */
 } expected;
 
 static long double power(long double x, double p)
@@ -45,7 +45,7 @@ static expected norm_of(int n, const long double *x, const long double *v, doubl
 	return e;
 }
 
-/* The largest one's magnitude. */
+/* max |x|. */
 static expected largest_of(int n, const long double *x)
 {
 	expected e = {0};
@@ -106,7 +106,8 @@ static ebb_tensor *deviation(ebb_tape *t, ebb_tensor *x, double p, ebb_axes axes
 	return ebb_std(t, x, axes);
 }
 
-/* f of x [2,3], in reading order or as a transposed view, against one vector after the other. */
+/* Compares f of x [2,3], row-major or as a transposed view, with the expected values of each
+ * vector. */
 static void check(function *f, double p, ebb_axes axes, bool transposed, double scale,
 	ebb_dtype dtype, bool second)
 {
@@ -119,7 +120,7 @@ static void check(function *f, double p, ebb_axes axes, bool transposed, double 
 	for (int i = 0; i < N; i++)
 		values[i] = VALUES[i] * scale;
 	ebb_set_default_dtype(t, dtype);
-	ebb_set_flush_subnormal(t, EBB_FLUSH_NEVER); /* gradients of 1e-37 have parts below that */
+	ebb_set_flush_subnormal(t, EBB_FLUSH_NEVER); /* terms of gradients of 1e-37 are subnormal */
 	x = seen = ebb_variable(
 		t, ebb_from_f64(t, transposed ? EBB_SHAPE(3, 2) : EBB_SHAPE(2, 3), values));
 	v = ebb_from_f64(t, ebb_shape_of(x), DIRECTION);
@@ -136,7 +137,7 @@ static void check(function *f, double p, ebb_axes axes, bool transposed, double 
 		expected e;
 
 		for (int i = 0; i < n; i++) {
-			/* Row and column of seen, [2,3]. */
+			/* The row and column in seen [2,3]. */
 			int row = vectors == 3 ? i : vectors == 2 ? k : i / 3;
 			int column = vectors == 3 ? k : vectors == 2 ? i : i % 3;
 
@@ -171,7 +172,7 @@ static void check_everywhere(function *f, double p, bool second)
 	}
 }
 
-START_TEST(norms_of_any_magnitude)
+START_TEST(norms_are_right_for_any_magnitude)
 {
 	static const double P[] = {1, 2, 3, 1.5, 2.5, 10};
 
@@ -179,8 +180,8 @@ START_TEST(norms_of_any_magnitude)
 }
 END_TEST
 
-/* Their second derivatives, of the size of 1/x, have powers of x above x^-1 on the variant. */
-START_TEST(first_derivatives_of_norms_below_one)
+/* Only first derivatives, because intermediate values of the second ones overflow for p < 1. */
+START_TEST(gradients_of_norms_with_p_below_one_are_right)
 {
 	check_everywhere(norm, 0.5, false);
 	check_everywhere(norm, 0.9, false);
@@ -188,14 +189,14 @@ START_TEST(first_derivatives_of_norms_below_one)
 }
 END_TEST
 
-START_TEST(deviations_of_any_magnitude)
+START_TEST(standard_deviations_are_right_for_any_magnitude)
 {
 	check_everywhere(deviation, 0, true);
 }
 END_TEST
 
-/* Numbers far apart: a quotient by the norm may vanish where the gradient does not. */
-START_TEST(norms_of_unlike_numbers)
+/* Elements of very different magnitude: x/|x| underflows where the gradient does not. */
+START_TEST(gradients_of_norms_of_very_different_elements_are_right)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(2), (double[]){1e-30, 1e15})), *g;
@@ -210,8 +211,8 @@ START_TEST(norms_of_unlike_numbers)
 }
 END_TEST
 
-/* A thousand squares sum to what a float cannot hold; their mean it can. */
-START_TEST(variance_within_the_range)
+/* The sum of a thousand squares overflows a float; their mean does not. */
+START_TEST(variance_is_finite_where_the_sum_of_squares_overflows)
 {
 	enum { MANY = 1000 };
 	static float values[MANY];
@@ -235,7 +236,7 @@ START_TEST(variance_within_the_range)
 END_TEST
 
 /* q = x/y, y = |x|_p: the gradient of sum u*q is u/y - y'*(sum u*q)/y. */
-START_TEST(normalized_vectors_of_any_magnitude)
+START_TEST(normalize_is_right_for_any_magnitude)
 {
 	for (int d = 0; d < 2; d++) {
 		for (int k = 0; k < 10; k++) {
@@ -279,7 +280,7 @@ START_TEST(normalized_vectors_of_any_magnitude)
 }
 END_TEST
 
-/* Below eps the divisor is eps, however small the norm. */
+/* If the norm is below eps, the divisor is eps. */
 START_TEST(normalize_divides_tiny_vectors_by_eps)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -298,7 +299,7 @@ START_TEST(normalize_divides_tiny_vectors_by_eps)
 }
 END_TEST
 
-/* An eps that the type would round to 0 keeps zeros from becoming NaN. */
+/* An eps that underflows in the type must still prevent 0/0. */
 START_TEST(normalize_keeps_a_tiny_eps_positive)
 {
 	for (int d = 0; d < 2; d++) {
@@ -317,7 +318,7 @@ START_TEST(normalize_keeps_a_tiny_eps_positive)
 }
 END_TEST
 
-START_TEST(norms_of_what_is_not_finite)
+START_TEST(norms_of_nan_and_infinity)
 {
 	static const double P[] = {1, 2, 3, 0.5, 10, INFINITY};
 
@@ -343,8 +344,8 @@ START_TEST(norms_of_what_is_not_finite)
 }
 END_TEST
 
-/* Both derivatives are 0 where there is no direction. */
-START_TEST(derivatives_of_the_norm_of_zeros)
+/* Both derivatives of the norm are 0 at x = 0. */
+START_TEST(derivatives_of_the_norm_of_zeros_are_zero)
 {
 	for (int d = 0; d < 2; d++) {
 		ebb_tape *t = ebb_tape_new();
@@ -364,8 +365,8 @@ START_TEST(derivatives_of_the_norm_of_zeros)
 }
 END_TEST
 
-/* y^3 of y = x^(-1/2) is beyond the range of a float below 1.9e-26. */
-START_TEST(slope_of_a_large_reciprocal_root)
+/* y^3 of y = x^(-1/2) overflows a float for x below 1.9e-26; the derivative -y^3/2 does not. */
+START_TEST(the_gradient_of_a_large_rsqrt_is_finite)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = ebb_variable(t, ebb_scalar(t, 1.5e-26)), *g;
@@ -376,8 +377,9 @@ START_TEST(slope_of_a_large_reciprocal_root)
 }
 END_TEST
 
-/* The bracket of a negative alpha may be negative, and has a whole power. */
-START_TEST(local_response_norm_of_a_negative_bracket)
+/* With a negative alpha, k + alpha*sum may be negative; a power with a whole exponent is
+ * defined. */
+START_TEST(local_response_norm_with_a_negative_base)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *y;
@@ -396,20 +398,20 @@ int main(void)
 	Suite *s = suite_create("ops-magnitudes");
 	TCase *c = tcase_create("norms");
 
-	tcase_add_loop_test(c, norms_of_any_magnitude, 0, 6);
-	tcase_add_test(c, first_derivatives_of_norms_below_one);
-	tcase_add_test(c, norms_of_unlike_numbers);
-	tcase_add_test(c, norms_of_what_is_not_finite);
-	tcase_add_test(c, derivatives_of_the_norm_of_zeros);
-	tcase_add_test(c, slope_of_a_large_reciprocal_root);
-	tcase_add_test(c, local_response_norm_of_a_negative_bracket);
+	tcase_add_loop_test(c, norms_are_right_for_any_magnitude, 0, 6);
+	tcase_add_test(c, gradients_of_norms_with_p_below_one_are_right);
+	tcase_add_test(c, gradients_of_norms_of_very_different_elements_are_right);
+	tcase_add_test(c, norms_of_nan_and_infinity);
+	tcase_add_test(c, derivatives_of_the_norm_of_zeros_are_zero);
+	tcase_add_test(c, the_gradient_of_a_large_rsqrt_is_finite);
+	tcase_add_test(c, local_response_norm_with_a_negative_base);
 	suite_add_tcase(s, c);
 	c = tcase_create("deviations");
-	tcase_add_test(c, deviations_of_any_magnitude);
-	tcase_add_test(c, variance_within_the_range);
+	tcase_add_test(c, standard_deviations_are_right_for_any_magnitude);
+	tcase_add_test(c, variance_is_finite_where_the_sum_of_squares_overflows);
 	suite_add_tcase(s, c);
 	c = tcase_create("normalize");
-	tcase_add_test(c, normalized_vectors_of_any_magnitude);
+	tcase_add_test(c, normalize_is_right_for_any_magnitude);
 	tcase_add_test(c, normalize_divides_tiny_vectors_by_eps);
 	tcase_add_test(c, normalize_keeps_a_tiny_eps_positive);
 	suite_add_tcase(s, c);

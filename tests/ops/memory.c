@@ -1,12 +1,12 @@
 /*
- * memory.c - every op, its gradient and the gradient of that, while any one request for memory
- * is refused: an error that says so, nothing kept, and the same op succeeds afterwards.
+ * memory.c - runs every op with its gradient and second gradient once for each request for memory
+ * that it makes, and refuses this request.  The tape then has the error EBB_NO_MEMORY, no memory
+ * stays in use, and the same op succeeds on the same tape afterwards.
  */
 #include "tests/ops/ops_test.h"
 #include "tests/support/refusals.h"
 
-static const entry *const TABLES[] = {elementwise_ops, activation_ops, reduction_ops, shape_ops,
-	indexing_ops, product_ops, spatial_ops, norm_ops, loss_ops, creation_ops};
+static const entry *const TABLES[] = {EVERY_TABLE};
 enum { TABLE_COUNT = sizeof TABLES / sizeof *TABLES };
 
 typedef struct run {
@@ -30,7 +30,8 @@ static void place_inputs(ebb_tape *t, void *ctx)
 	}
 }
 
-/* Ones of y's shape, a variable that is not dense if the inputs are not. */
+/* The incoming gradient: ones of y's shape, from a variable.  It is a strided view if the inputs
+ * are transposed. */
 static ebb_tensor *cotangent(ebb_tape *t, const run *r, const ebb_tensor *y)
 {
 	ebb_shape s = ebb_shape_of(y);
@@ -45,8 +46,8 @@ static ebb_tensor *cotangent(ebb_tape *t, const run *r, const ebb_tensor *y)
 	return ebb_slice(t, g, last, 0, 2 * size, 2);
 }
 
-/* The result, its gradient by every variable, recorded and not, and the gradients of the recorded
- * ones. */
+/* Differentiates y: ebb_grad with create_graph, ebb_grad of each of these gradients, and
+ * ebb_backward. */
 static bool differentiate(ebb_tape *t, const run *r, ebb_tensor *y)
 {
 	ebb_tensor *x[MAX_IN + 1], *g[MAX_IN + 1], *h[MAX_IN + 1], *gy;
@@ -75,12 +76,12 @@ static bool run_op(ebb_tape *t, void *ctx)
 
 	memcpy(in, r->x, sizeof in);
 	y = r->e->call(t, in, r->s->n, r->s->variant);
-	/* There is either a result or an error. */
+	/* The op returns NULL exactly if the tape has failed. */
 	ck_assert_msg(!y == ebb_failed(t), "%s (%s)", r->e->name, r->s->text);
 	return y && differentiate(t, r, y);
 }
 
-START_TEST(a_refused_request_is_an_error_and_leaves_nothing)
+START_TEST(a_refused_request_is_an_error_and_leaves_no_memory)
 {
 	const entry *e = TABLES[_i / 2];
 
@@ -96,14 +97,14 @@ START_TEST(a_refused_request_is_an_error_and_leaves_nothing)
 			snprintf(what, sizeof what, "%s (%s)", e->name, s.text);
 			ck_assert_msg(
 				refuse_each(&(attempt){what, run_op, place_inputs, NULL, &r}) == 0,
-				"%s went on without memory", what);
+				"%s: a refused request was not an error", what);
 			arrays_free();
 		}
 	}
 }
 END_TEST
 
-/* Positions are NULL where there is no result, and else there. */
+/* *.index is NULL exactly if the result is NULL. */
 static bool positions(ebb_tape *t, void *ctx)
 {
 	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(1, 2, 4, 4))), *at[4] = {x, x, x, x},
@@ -120,7 +121,7 @@ static bool positions(ebb_tape *t, void *ctx)
 	return !ebb_failed(t);
 }
 
-START_TEST(positions_are_null_where_a_result_is)
+START_TEST(positions_are_null_if_the_result_is)
 {
 	ck_assert_int_eq(refuse_each(&(attempt){"positions", positions, NULL, NULL, NULL}), 0);
 }
@@ -132,8 +133,8 @@ int main(void)
 	TCase *c = tcase_create("refusals");
 
 	tcase_add_loop_test(
-		c, a_refused_request_is_an_error_and_leaves_nothing, 0, 2 * TABLE_COUNT);
-	tcase_add_test(c, positions_are_null_where_a_result_is);
+		c, a_refused_request_is_an_error_and_leaves_no_memory, 0, 2 * TABLE_COUNT);
+	tcase_add_test(c, positions_are_null_if_the_result_is);
 	tcase_set_timeout(c, 120);
 	suite_add_tcase(s, c);
 	return run_suite(s);

@@ -1,7 +1,7 @@
-/* norms.c - normalisation by sample, further losses, attention. */
+/* norms.c - layer, group, instance and rms norm, further losses, attention. */
 #include "tests/ops/ops_test.h"
 
-/* ---- layernorm, rmsnorm: variant % 10 axes, from 10 on with eps 0.1, from 20 on without --- */
+/* ---- layernorm, rmsnorm: variant % 10 axes; 10 to 19: eps 0.1; from 20 on: eps 0 ------ */
 
 static const double EPS[] = {0, 0.1, EBB_ZERO};
 
@@ -49,7 +49,8 @@ static void plain_rmsnorm(const array *x, int n, int v, array *y)
 	plain_rows(x, v, false, v < 10 ? 0 : v < 20 ? 0.1 : 0, y);
 }
 
-/* The default is the type's own: a row of zeros stays zeros, with a gradient of 1/sqrt(eps). */
+/* rmsnorm's default eps is the type's epsilon: a row of zeros stays zeros, with a gradient of
+ * 1/sqrt(eps). */
 static void rms_epsilon(void)
 {
 	for (int k = 0; k < 2; k++) {
@@ -72,7 +73,7 @@ static void rms_epsilon(void)
 	}
 }
 
-/* ---- groupnorm, instancenorm: variant % 10 groups, from 10 on with eps 0.1 ------------ */
+/* ---- groupnorm, instancenorm: variant % 10 groups; from 10 on: eps 0.1 ---------------- */
 
 CALL(groupnorm, ebb_groupnorm(t, x[0], v % 10, x[1], x[2], .eps = EPS[v / 10]))
 CALL(instancenorm, ebb_instancenorm(t, x[0], x[1], x[2], .eps = EPS[v / 10]))
@@ -179,7 +180,7 @@ static void plain_kl_div(const array *x, int n, int v, array *y)
 	plain_loss(x, v % 10, v < 10 ? divergence : log_divergence, y);
 }
 
-/* Equal operands have distance 0 and derivative 0; far ones do not overflow the square. */
+/* Equal operands have loss 0 and gradient 0; operands far apart do not overflow the square. */
 static void distances(void)
 {
 	const double a[] = {1, 2, 1e300, -1e300}, b[] = {1, 1, 0, 0};
@@ -196,13 +197,13 @@ static void distances(void)
 	ck_assert(ebb_grad(t, ebb_huber_loss(t, x, target, .reduction = EBB_SUM_ALL), 1, &x, &g));
 	ck_assert_double_eq(ebb_at(g, 0), 0);
 	ck_assert_double_eq(ebb_at(g, 3), -1);
-	y = ebb_zeros(t, EBB_SHAPE(0, 3)); /* the mean of nothing */
+	y = ebb_zeros(t, EBB_SHAPE(0, 3)); /* the mean of no elements */
 	ck_assert(isnan(ebb_item(ebb_l1_loss(t, y, y))));
 	assert_healthy(t);
 	assert_refused(t, EBB_INVALID, ebb_l1_loss(t, x, target, .reduction = EBB_BATCH_MEAN),
 		"l1_loss", "kl_div only");
 	assert_refused(t, EBB_INVALID, ebb_l1_loss(t, x, target, .reduction = (ebb_reduction)9),
-		"l1_loss", "reduction number 9");
+		"l1_loss", "reduction 9");
 	assert_refused(t, EBB_INVALID, ebb_huber_loss(t, x, target, .delta = -1), "huber_loss",
 		"delta is -1");
 	assert_refused(
@@ -210,7 +211,7 @@ static void distances(void)
 	ebb_tape_free(t);
 }
 
-/* Where the target is 0 there is neither a divergence nor a derivative. */
+/* Where the target is 0, the divergence and its derivatives are 0. */
 static void no_target(void)
 {
 	const double logs[] = {-INFINITY, -2, -3}, p[] = {0, 0.25, 0.75};
@@ -237,7 +238,7 @@ static void no_target(void)
 
 static const double CLASS_WEIGHTS[] = {0.5, 2, 1.5, 0.25, 1};
 
-/* Variant % 10 is the reduction; from 10 on classes are weighed, from 20 on 1 is ignored. */
+/* Variant % 10 is the reduction; from 10 on with class weights, from 20 on with class 1 ignored. */
 static ebb_tensor *class_weights(ebb_tape *t, const ebb_tensor *x, int v)
 {
 	return v < 10 ? NULL : ebb_from_f64(t, EBB_SHAPE(ebb_size(x, 1)), CLASS_WEIGHTS);
@@ -270,7 +271,7 @@ static void plain_nll_loss(const array *x, int n, int v, array *y)
 		y->v[0] = v % 10 == EBB_MEAN ? sum / weights : sum;
 }
 
-/* What is not picked plays no part, not even as an infinity. */
+/* Elements of other classes than the label have no effect, even if they are infinite. */
 static void nll_conventions(void)
 {
 	const double logs[] = {-1, -INFINITY, -3, NAN, NAN, NAN};
@@ -293,7 +294,7 @@ static void nll_conventions(void)
 	ebb_tape_free(t);
 }
 
-/* ---- attention: variant 1 causal, 2 a scale of 0.3, 3 of 0 ----------------------------- */
+/* ---- attention: variant 1: causal, 2: scale 0.3, 3: scale 0 --------------------------- */
 
 CALL(attention, ebb_attention(t, x[0], x[1], x[2], .mask = n > 3 ? x[3] : NULL, .causal = v == 1,
 			.scale = v == 2   ? 0.3
@@ -306,7 +307,7 @@ typedef struct attention_case {
 	bool causal;
 } attention_case;
 
-/* The element of a at [lead..,i,j], lead a position of the leading axes of shape. */
+/* The element of a at [lead..,i,j], with lead a position in the leading axes of shape. */
 static double element(
 	const array *a, const ebb_shape *shape, const int64_t *lead, int64_t i, int64_t j)
 {
@@ -321,7 +322,7 @@ static double element(
 	return broadcast_at(a, &s, at);
 }
 
-/* exp of the score of key j for query i; 0 where it may not be seen. */
+/* exp of the score of key j for query i; 0 if the key is masked. */
 static double score(const array *x, int n, const attention_case *c, const ebb_shape *shape,
 	const int64_t *at, int64_t i, int64_t j)
 {
@@ -380,7 +381,7 @@ static void plain_attention(const array *x, int n, int v, array *y)
 	} while (next_position(&shape, at));
 }
 
-/* What is masked has no part in the value nor in the gradient; who sees nothing gets 0. */
+/* Masked keys affect neither the value nor the gradient; a query without keys has the value 0. */
 static void masked_keys(void)
 {
 	const uint8_t seen[] = {1, 0, 1, 1, 0, 0}, none[] = {0, 0, 0, 1, 1, 1};

@@ -66,8 +66,8 @@ typedef enum part {
 	EMPTY,     /* a sample with an axis of size 0 */
 	ONE,       /* a sample with an axis of size 1 */
 	BROADCAST, /* real inputs of unlike shapes */
-	LAYOUTS, /* an input with two axes longer than 1, which can lie in memory in several ways */
-	REFUSED, /* an input that is an error */
+	LAYOUTS,   /* an input with two axes longer than 1, which can have several memory orders */
+	REFUSED,   /* an input that is an error */
 	PARTS
 } part;
 
@@ -88,13 +88,18 @@ typedef struct entry {
 	/* EBB_I64 or EBB_U8: an op of integers.  It has no derivative, so its real inputs are
 	 * constants, and a variable in their place must be refused. */
 	ebb_dtype result;
-	void (*property)(void); /* what does not fit the walk */
+	void (*property)(void); /* a test that the fields above cannot express */
 	const char *waived[PARTS];
 } entry;
 
+/* Each table ends with an entry without a name. */
 extern const entry unary_ops[], binary_ops[], elementwise_ops[], activation_ops[], reduction_ops[],
 	shape_ops[], indexing_ops[], product_ops[], spatial_ops[], norm_ops[], loss_ops[],
 	creation_ops[];
+/* All of them: a test of every op has the array TABLES of these. */
+#define EVERY_TABLE                                                                                \
+	unary_ops, binary_ops, elementwise_ops, activation_ops, reduction_ops, shape_ops,          \
+		indexing_ops, product_ops, spatial_ops, norm_ops, loss_ops, creation_ops
 
 /* What else the test of a listed op checks. */
 typedef struct property {

@@ -1,4 +1,4 @@
-/* precise.c - what the tests of small results share. */
+/* precise.c - comparisons with long double references, for the tests of accuracy. */
 #include "tests/ops/precise.h"
 
 ebb_tape *t;
@@ -36,7 +36,8 @@ ebb_tensor *label(int64_t k)
 	return ebb_from_i64(t, EBB_SHAPE(1), &k);
 }
 
-/* Down to the smallest normal number, below which the type has fewer digits. */
+/* The error is relative down to the smallest normal number, because subnormal numbers have fewer
+ * digits. */
 void expect_at(const char *what, int k, double got, long double want, double tolerance)
 {
 	long double least = epsilon == 0x1p-53 ? 0x1p-1022L : 0x1p-126L;

@@ -6,7 +6,7 @@
 CALL(matmul, ebb_matmul(t, x[0], x[1]))
 CALL(linear, ebb_linear(t, x[0], x[1], x[2]))
 
-/* Vectors are matrices whose extra axis vanishes from the result. */
+/* A vector is a matrix with one row or column, whose axis is removed from the result. */
 static void plain_matmul(const array *x, int n, int v, array *y)
 {
 	array a = x[0], b = x[1];
@@ -83,7 +83,7 @@ static void plain_linear(const array *x, int n, int v, array *y)
 	}
 }
 
-/* ---- conv2d: the options; random shapes are in convolution.c ------------------------ */
+/* ---- conv2d: its options (random shapes are in convolution.c) ----------------------- */
 
 static const struct {
 	int stride, pad, dilation, groups;
@@ -124,7 +124,7 @@ typedef struct pool_case {
 	int kernel, stride, pad, dilation;
 	int kernel_hw[2], stride_hw[2], pad_hw[2], dilation_hw[2];
 	bool ceil_mode, exclude_pad;
-	/* what that means */
+	/* the sizes that the options mean */
 	int64_t k[2], s[2], p[2], d[2];
 } pool_case;
 
@@ -188,11 +188,12 @@ static const pool_case POOLS[] = {
 CALL(maxpool2d, ebb_maxpool2d(t, x[0], POOL_ARGS))
 CALL(avgpool2d, ebb_avgpool2d(t, x[0], POOL_ARGS, .exclude_pad = POOLS[v].exclude_pad))
 
-/* PyTorch's rule: with ceil, a last window that would begin in the padding is left out. */
+/* PyTorch's rule: with ceil_mode, a last window that would begin in the padding is left out. */
 static int64_t windows(int64_t size, const pool_case *c, int a)
 {
-	double room = (double)(size + 2 * c->p[a] - c->d[a] * (c->k[a] - 1) - 1) / (double)c->s[a];
-	int64_t n = (int64_t)(c->ceil_mode ? ceil(room) : floor(room)) + 1;
+	double positions =
+		(double)(size + 2 * c->p[a] - c->d[a] * (c->k[a] - 1) - 1) / (double)c->s[a];
+	int64_t n = (int64_t)(c->ceil_mode ? ceil(positions) : floor(positions)) + 1;
 
 	return c->ceil_mode && (n - 1) * c->s[a] >= size + c->p[a] ? n - 1 : n;
 }
@@ -209,7 +210,7 @@ static double window(const array *x, const pool_case *c, const int64_t *at, bool
 			int64_t j = at[3] * c->s[1] + v * c->d[1] - c->p[1];
 			int64_t from[] = {at[0], at[1], i, j};
 
-			/* Beyond the padding there is nothing, not even zeros. */
+			/* Positions beyond the padding do not count in an average. */
 			padded += i < h + c->p[0] && j < w + c->p[1];
 			if (i < 0 || i >= h || j < 0 || j >= w)
 				continue;
@@ -258,19 +259,20 @@ static void pool_conventions(void)
 	y = ebb_maxpool2d(t, x, .kernel = 2);
 	ck_assert(
 		ebb_at(y, 0) == 3 && ebb_at(y, 1) == 3 && ebb_at(y, 2) == 2 && isnan(ebb_at(y, 3)));
-	/* The first of equals, in reading order of the window; NaN wins. */
+	/* The gradient goes to the first of equal maxima in row-major order; NaN counts as the
+	 * largest. */
 	ck_assert(ebb_grad(t, y, 1, &x, &g, ebb_ones_like(t, y)));
 	for (int i = 0; i < 16; i++)
 		ck_assert_msg(
 			ebb_at(g, i) == (i == 1 || i == 2 || i == 8 || i == 10), "element %d", i);
-	/* Padding never wins a maximum. */
+	/* Padding is never a maximum. */
 	x = ebb_from_f64(t, EBB_SHAPE(1, 1, 2, 2), negative);
 	y = ebb_maxpool2d(t, x, .kernel = 3, .stride = 1, .pad = 1);
 	ck_assert_int_eq(ebb_count(y), 4);
 	for (int i = 0; i < 4; i++)
 		ck_assert_double_eq(ebb_at(y, i), -5);
-	/* Nor is it all that a window holds: a step beyond the image is refused, one into it is
-	 * not. */
+	/* A window that contains only padding is an error: a dilation that steps over the image
+	 * fails, a smaller one does not. */
 	ck_assert(!ebb_maxpool2d(
 		t, ebb_zeros(t, EBB_SHAPE(1, 1, 4, 4)), .kernel = 2, .dilation = 5, .pad = 1));
 	ck_assert_int_eq(ebb_error_status(t), EBB_BAD_SHAPE);

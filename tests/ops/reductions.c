@@ -1,7 +1,7 @@
-/* reductions.c - sums, extremes and what is made of them, over every choice of axes. */
+/* reductions.c - sums, means, extremes and the like over every choice of axes. */
 #include "tests/ops/ops_test.h"
 
-/* ---- Choices of axes: variant % 10; a variant's tens choose the op's own option ----- */
+/* ---- Choices of axes: variant % 10; variant / 10 selects the op's own option -------- */
 
 static const ebb_axes CHOICES[] = {{0, {0}}, {1, {0}}, {1, {-1}}, {2, {0, 2}}, {1, {1}},
 	{2, {2, 0}}, {3, {0, 2, 3}}, {2, {-1, -2}}};
@@ -12,7 +12,7 @@ static const bool KEEPDIM[] = {false, false, true, false, false, true, false, tr
 
 typedef double fold(const double *p, int64_t n, int option);
 
-/* f of the elements along the chosen axes, for every position of the others. */
+/* y = f of the elements along the chosen axes, for every position of the other axes. */
 static void reduce(const array *x, int v, fold *f, array *y)
 {
 	bool chosen[EBB_MAX_DIMS];
@@ -100,7 +100,7 @@ static double smallest(const double *p, int64_t n, int option)
 	return m;
 }
 
-static const double CORRECTIONS[][2] = {{0, 1}, {EBB_ZERO, 0}, {0.5, 0.5}}; /* given, meant */
+static const double CORRECTIONS[][2] = {{0, 1}, {EBB_ZERO, 0}, {0.5, 0.5}}; /* option, value */
 
 static double variance(const double *p, int64_t n, int option)
 {
@@ -166,7 +166,7 @@ static void plain_sum_to(const array *x, int n, int v, array *y)
 	} while (next_position(&x->shape, at));
 }
 
-/* ---- Where the extreme was, and ties ------------------------------------------------ */
+/* ---- Positions of extremes, and ties ------------------------------------------------ */
 
 static void extremes_and_where(void)
 {
@@ -192,7 +192,8 @@ static void extremes_and_where(void)
 	ck_assert(ebb_grad(t, y, 1, &x, &g));
 	for (int i = 0; i < 12; i++)
 		ck_assert_double_eq(ebb_at(g, i), i == 10 ? 1 : 0);
-	/* Through a transposed x the first is the first in x's own reading order. */
+	/* For a transposed x, the first maximum is the first in the transposed tensor's row-major
+	 * order. */
 	y = ebb_max(t, ebb_transpose(t, x, 0, 1), EBB_AXES(0), .index = &index);
 	ck_assert(ebb_at(index, 0) == 1 && ebb_at(index, 1) == 0 && ebb_at(index, 2) == 0);
 	assert_healthy(t);
@@ -219,7 +220,7 @@ static void nan_survives(void)
 	extremes_and_where();
 }
 
-/* Sums that grow accumulate in double: ten million times 0.1 in single precision. */
+/* Sums accumulate in double: ten million times 0.1 in single precision. */
 static void long_sums(void)
 {
 	const int64_t n = 10 * 1000 * 1000;

@@ -1,12 +1,12 @@
-/* references.c - convolution as its formula says. */
+/* references.c - naive loops for convolution and its gradients. */
 #include "tests/ops/ops_test.h"
 
-/* Calls back for every product that convolution sums: the positions of its y, x and w. */
+/* Iterates over every product that a convolution sums, with the positions of y, x and w. */
 typedef struct conv_loops {
 	const conv_case *c;
 	ebb_shape x, w, y;
 	int64_t yi, xi, wi;
-	/* where the loop stands */
+	/* the current loop indices */
 	int64_t n, o, i, j, k, u, v;
 	bool started;
 } conv_loops;

@@ -1,10 +1,9 @@
-/* runs.c - one op on one sample: both types, every memory order, constants among the inputs. */
+/* runs.c - runs one op on one sample: both types, every memory order, and with constant inputs. */
 #include "tests/ops/ops_test.h"
 
 typedef struct setting {
-	layout of[MAX_IN + 1]; /* [n]: of the incoming gradient */
-	unsigned
-		constants; /* bit k: input k is no variable; bit n: the incoming gradient is none */
+	layout of[MAX_IN + 1]; /* of[n]: the incoming gradient's */
+	unsigned constants;    /* bit k: input k is a constant; bit n: the incoming gradient is */
 	ebb_dtype dtype;
 } setting;
 
@@ -47,7 +46,8 @@ static void expect_healthy(const ebb_tape *t)
 	ck_assert_msg(!ebb_failed(t), "%s: %s", where, ebb_error_message(t));
 }
 
-/* The tensors to differentiate by, and which input each is ([n]: the incoming gradient). */
+/* The tensors to differentiate by, and the number of the input that each is (n: the incoming
+ * gradient). */
 typedef struct targets {
 	ebb_tensor *x[MAX_IN + 1];
 	int which[MAX_IN + 1], n;
@@ -66,7 +66,8 @@ static targets variables(const sample *s, const setting *set, ebb_tensor *const 
 	return w;
 }
 
-/* The derivatives of sum v*g; zeros where a gradient is constant, and so was not recorded. */
+/* Computes the derivatives of sum v*g; zeros where a gradient is constant and so does not require a
+ * gradient. */
 static void second_order(ebb_tape *t, const targets *inputs, const targets *all,
 	ebb_tensor *const *g, const array *v, outcome *o)
 {
@@ -146,7 +147,7 @@ static void run(const entry *e, const sample *s, const array *u, const array *v,
 	ebb_seed(t, 1);
 	y = e->call(t, x, s->n, s->variant);
 	expect_healthy(t);
-	/* An op that has nothing to do may return its input. */
+	/* An op that changes nothing may return its input. */
 	ck_assert_msg(!ebb_requires_grad(y) || ebb_data(y) == ebb_data(x[0]),
 		"%s: requires a gradient on a tape that does not record", where);
 	again = array_of(y);
@@ -183,7 +184,7 @@ void prepare(trial *r)
 	const setting rows = {.dtype = EBB_F64};
 
 	if (r->s.random) {
-		/* The shape is the input's. */
+		/* y has the input's shape. */
 		r->y = array_new(r->s.in[0].shape);
 	} else {
 		entry_reference(r->e, &r->s, &r->y);
@@ -227,7 +228,7 @@ void try_settings(const trial *r, ebb_dtype dtype)
 	int n = r->s.n;
 
 	try_setting(r, &(setting){.dtype = dtype});
-	/* Random ops draw in memory order: another order is another draw. */
+	/* Random ops draw in memory order, so another order gives other values. */
 	if (r->s.random)
 		return;
 	for (int l = ROWS + 1; l < LAYOUT_COUNT; l++) {
@@ -250,9 +251,9 @@ void try_settings(const trial *r, ebb_dtype dtype)
 }
 
 /*
- * Only some inputs are variables, or the incoming gradient is a constant (as from a sum): what
- * nobody asked for is not computed, and what is asked for is the same.  In the second order the
- * gradients of constants have no part.
+ * Tests with only some inputs as variables, and with a constant incoming gradient (as from a sum):
+ * the gradients of the variables must be the same.  The second order then has no terms from
+ * gradients of constants.
  */
 void try_constants(const trial *r)
 {
@@ -302,7 +303,7 @@ void try_variables(const trial *r)
 		snprintf(expected, sizeof expected,
 			"%s: has no derivative, but input %d requires a gradient", r->e->name,
 			only);
-		ck_assert_msg(!r->e->call(t, x, s->n, s->variant), "%s (%s) took a variable",
+		ck_assert_msg(!r->e->call(t, x, s->n, s->variant), "%s (%s) accepted a variable",
 			r->e->name, s->text);
 		ck_assert_msg(ebb_error_status(t) == EBB_INVALID &&
 				      strstr(ebb_error_message(t), expected),

@@ -1,9 +1,11 @@
-/* shapes.c - views, joining, padding, indexing: each element of the result comes from one place. */
+/* shapes.c - views, concatenation, padding, indexing: each element of the result is a copy of one
+ * element of x. */
 #include "tests/ops/ops_test.h"
 
-/* ---- The reference: where an element of y comes from -------------------------------- */
+/* ---- The reference: the position that each element of y is copied from -------------- */
 
-/* Sets from, the position in x[0] of y's element at; false if there is none (then *value). */
+/* Sets *from to the position in x[0] that y's element at is copied from.  False if there is none:
+ * the element is then *value. */
 typedef bool source(const array *x, int v, const int64_t *at, int64_t *from, double *value);
 
 static void collect(const array *x, int v, ebb_shape shape, source *f, array *y)
@@ -30,7 +32,7 @@ static void collect(const array *x, int v, ebb_shape shape, source *f, array *y)
 		collect(x, v, shape_of(x, v), f, y);                                               \
 	}
 
-/* The same elements in the same reading order, under another shape. */
+/* The same elements in the same row-major order, with another shape. */
 static void same_elements(const array *x, ebb_shape shape, array *y)
 {
 	*y = array_new(shape);
@@ -116,8 +118,8 @@ static void orders(void)
 	ebb_tape_free(t);
 }
 
-/* Parts of an image with its channels last, which are no block of memory, make such images
- * again: by padding, joining, and as the gradient of a part. */
+/* Non-contiguous parts of a channels-last image give channels-last results: by padding,
+ * concatenation, and as the gradient of a slice. */
 static void orders_of_parts(void)
 {
 	for (int last = 0; last <= 1; last++) {
@@ -292,7 +294,7 @@ static void plain_stack(const array *x, int n, int v, array *y)
 	plain_concat(parts, n, axis, y);
 }
 
-/* Ten parts: more inputs than an op has rules of its own for; one of them is given twice. */
+/* Ten inputs, more than ebb_op has reads[] for; one of them is given twice. */
 static void many_parts(void)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -371,7 +373,7 @@ static bool from_padded(const array *x, int v, const int64_t *at, int64_t *from,
 		if (PADS[v].mode == EBB_PAD_REFLECT)
 			p = p < 0 ? -p : p >= size ? 2 * size - 2 - p : p;
 		if (PADS[v].mode == EBB_PAD_CIRCULAR && i < PADS[v].pads.n) {
-			/* A circle of what cropping leaves. */
+			/* EBB_PAD_CIRCULAR repeats the elements that are left after cropping. */
 			int64_t first = PADS[v].pads.pad[i] < 0 ? -PADS[v].pads.pad[i] : 0,
 				last = PADS[v].pads.pad[i + 1] < 0 ? -PADS[v].pads.pad[i + 1] : 0;
 

@@ -3,7 +3,7 @@
 
 typedef ebb_tensor *function(ebb_tape *t, ebb_tensor **x, void *ctx);
 
-/* Gradients of both orders against differences, and ebb_backward against ebb_grad. */
+/* Compares gradients of both orders with differences, and ebb_backward with ebb_grad. */
 static void check(const char *name, function *f, int n, const ebb_shape *shapes)
 {
 	ebb_tensor *x[4], *in[4], *g[4];
@@ -31,7 +31,7 @@ static void check(const char *name, function *f, int n, const ebb_shape *shapes)
 			in[k] = x[k];
 		ck_assert_msg(
 			ebb_backward(t, ebb_sum(t, f(t, in, NULL))), "%s", ebb_error_message(t));
-		/* A second sweep adds to the first. */
+		/* A second backward pass adds to the gradients of the first. */
 		for (int k = 0; k < n; k++)
 			in[k] = x[k];
 		ck_assert(ebb_backward(t, ebb_sum(t, f(t, in, NULL))));
@@ -73,7 +73,7 @@ static ebb_tensor *tied_weights(ebb_tape *t, ebb_tensor **x, void *ctx)
 	ebb_tensor *h = ebb_tanh(t, ebb_linear(t, x[0], x[1]));
 
 	(void)ctx;
-	/* The same matrix as it is, and transposed, and its sum as a factor. */
+	/* Uses one matrix directly, transposed, and by its sum. */
 	return ebb_mul(t, ebb_linear(t, h, ebb_transpose(t, x[1], 0, 1)), ebb_sum(t, x[1]));
 }
 
@@ -110,7 +110,7 @@ static ebb_tensor *same_conv_twice(ebb_tape *t, ebb_tensor **x, void *ctx)
 
 static ebb_tensor *output_used_inside(ebb_tape *t, ebb_tensor **x, void *ctx)
 {
-	/* y and an intermediate of y in one expression; broadcast both ways. */
+	/* y and an intermediate value of y in one expression, broadcast in both directions. */
 	ebb_tensor *a = ebb_square(t, x[0]), *b = ebb_sum(t, a, EBB_AXES(1), .keepdim = true),
 		   *parts[3];
 
@@ -129,7 +129,7 @@ static ebb_tensor *normalised_residual(ebb_tape *t, ebb_tensor **x, void *ctx)
 	return ebb_add(t, ebb_mul(t, h, x[0]), ebb_batchnorm(t, h, x[1], x[2]));
 }
 
-START_TEST(gradients_add_up)
+START_TEST(gradients_of_all_uses_add_up)
 {
 	CHECK(three_uses, EBB_SHAPE(2, 3));
 	CHECK(residual, EBB_SHAPE(2, 3), EBB_SHAPE(3, 3));
@@ -142,8 +142,8 @@ START_TEST(gradients_add_up)
 }
 END_TEST
 
-/* A tensor whose gradient is asked for may itself be on the variant to another. */
-START_TEST(intermediates_and_leaves_together)
+/* ebb_grad by x and by intermediate results that depend on x, in one call. */
+START_TEST(gradients_by_leaves_and_intermediates_in_one_call)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = ebb_variable(t, ebb_scalar(t, 2)), *y = ebb_square(t, x),
@@ -155,7 +155,7 @@ START_TEST(intermediates_and_leaves_together)
 	ck_assert_double_eq(ebb_item(g[1]), 2 * 4 * 2);
 	ck_assert_double_eq(ebb_item(g[2]), 4);
 	ck_assert_double_eq(ebb_item(g[3]), 80);
-	/* The gradient of x by itself. */
+	/* The gradient of x by x is 1. */
 	ck_assert(ebb_grad(t, x, 1, &x, g));
 	ck_assert_double_eq(ebb_item(g[0]), 1);
 	assert_healthy(t);
@@ -163,8 +163,8 @@ START_TEST(intermediates_and_leaves_together)
 }
 END_TEST
 
-/* One result feeding a thousand ops: nothing is lost, nothing is counted twice. */
-START_TEST(many_uses)
+/* One result is read by a thousand ops: each contributes to the gradient once. */
+START_TEST(a_thousand_uses_are_each_counted_once)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(3))), *h = ebb_mul_scalar(t, x, 2),
@@ -181,8 +181,8 @@ START_TEST(many_uses)
 }
 END_TEST
 
-/* The incoming gradient belongs to the caller: sweeps that add to it must not write into it. */
-START_TEST(the_given_gradient_stays)
+/* The incoming gradient belongs to the caller: backward passes must not accumulate into it. */
+START_TEST(the_incoming_gradient_is_not_overwritten)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = ebb_variable(t, ebb_ones(t, EBB_SHAPE(4))),
@@ -207,8 +207,8 @@ START_TEST(the_given_gradient_stays)
 }
 END_TEST
 
-/* Where the message points: this file, this line, the scope's path. */
-START_TEST(messages_point_at_the_call)
+/* An error message names this file, the line, and the scope's path. */
+START_TEST(error_messages_name_the_call_and_the_scope)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = ebb_zeros(t, EBB_SHAPE(2, 3, 8, 8)),
@@ -245,11 +245,11 @@ int main(void)
 	Suite *s = suite_create("sharing");
 	TCase *c = tcase_create("sharing");
 
-	tcase_add_test(c, gradients_add_up);
-	tcase_add_test(c, intermediates_and_leaves_together);
-	tcase_add_test(c, many_uses);
-	tcase_add_test(c, the_given_gradient_stays);
-	tcase_add_test(c, messages_point_at_the_call);
+	tcase_add_test(c, gradients_of_all_uses_add_up);
+	tcase_add_test(c, gradients_by_leaves_and_intermediates_in_one_call);
+	tcase_add_test(c, a_thousand_uses_are_each_counted_once);
+	tcase_add_test(c, the_incoming_gradient_is_not_overwritten);
+	tcase_add_test(c, error_messages_name_the_call_and_the_scope);
 	tcase_set_timeout(c, 60);
 	suite_add_tcase(s, c);
 	return run_suite(s);

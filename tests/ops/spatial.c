@@ -14,7 +14,7 @@ static const line_case LINES[] = {
 	{0, 0, 0, 0, 1, 1, 1, 0, 0},
 	{2, 1, 0, 0, 2, 1, 1, 1, 1},
 	{1, 2, 2, 2, 1, 2, 2, 2, 2},
-	{2, EBB_SAME, 0, 0, 2, 1, 1, 0, 1}, /* of 6 with 3 taps */
+	{2, EBB_SAME, 0, 0, 2, 1, 1, 0, 1}, /* EBB_SAME: 6 elements, 3 taps */
 	{-1, 0, 0, 0, 0, 0, 0, 0, 0},
 	{1, -2, 0, 0, 0, 0, 0, 0, 0},
 	{1, 0, 9, 0, 0, 0, 0, 0, 0},
@@ -88,7 +88,7 @@ static int64_t back_size(const array *x, const array *w, const back_case *c, int
 	       c->m[a] + 1;
 }
 
-/* Every pixel of x lays w down, scaled; what falls outside is lost. */
+/* Adds w times each pixel of x to y at the pixel's window; positions outside of y are skipped. */
 static void plain_conv_transpose2d(const array *x, int n, int v, array *y)
 {
 	const array *w = &x[1], *b = n > 2 && x[2].v ? &x[2] : NULL;
@@ -156,7 +156,7 @@ static void plain_adaptive_maxpool2d(const array *x, int n, int v, array *y)
 	} while (next_position(&y->shape, at));
 }
 
-/* Each index leads to its maximum, in NCHW reading order. */
+/* Checks that each index is the position of its maximum, in NCHW row-major order. */
 static void expect_places(const ebb_tensor *x, const ebb_tensor *y, const ebb_tensor *index)
 {
 	int64_t pixels = ebb_size(x, 2) * ebb_size(x, 3), out = ebb_size(y, 2) * ebb_size(y, 3);
@@ -181,7 +181,8 @@ static void indices(void)
 	y = ebb_maxpool2d(t, x, .kernel = 3, .stride = 2, .pad = 1, .index = &index);
 	expect_places(x, y, index);
 	assert_healthy(t);
-	/* The last pixel, in an image of 2^16 pixels and in one that is larger. */
+	/* The last pixel of an image of 2^16 pixels (16-bit positions) and of a larger one (32-bit
+	 * positions). */
 	for (int64_t w = 256; w <= 257; w++) {
 		ebb_tensor *image = ebb_cast(t, ebb_arange(t, 256 * w), EBB_F32), *g;
 
@@ -204,7 +205,7 @@ static void indices(void)
 	ebb_tape_free(t);
 }
 
-/* ---- max_unpool2d: element k of a channel goes to pixel 2k + 1 of 2 rows ---------------- */
+/* ---- max_unpool2d: element k of a channel is written to pixel 2k + 1 of 2 rows ---------- */
 
 static ebb_tensor *unpool(ebb_tape *t, ebb_tensor *x, int v)
 {
@@ -231,7 +232,7 @@ static void plain_unpool(const array *x, int n, int v, array *y)
 		y->v[i / pixels * 2 * pixels + 2 * (i % pixels) + 1] = x->v[i];
 }
 
-/* Pooling's own index, in its memory order; overlapping windows name one place twice. */
+/* The index of max_pooling, in its memory order; overlapping windows have equal positions. */
 static void unpooled(void)
 {
 	const int64_t at[] = {1, 1};
@@ -278,7 +279,7 @@ CALL(upsample,
 	ebb_upsample(t, x[0], UPS[v].mode, UPS[v].size, {UPS[v].size_hw[0], UPS[v].size_hw[1]},
 		UPS[v].scale, {UPS[v].scale_hw[0], UPS[v].scale_hw[1]}, UPS[v].align_corners))
 
-/* The pixels p and q that position i of an axis lies between, and how far towards q. */
+/* The pixels p and q that output position i is interpolated between; returns q's weight. */
 static double between(const ebb_upsample_args *u, int a, int64_t in, int64_t out, int64_t i,
 	int64_t *p, int64_t *q)
 {
@@ -368,7 +369,7 @@ static void plain_local_response_norm(const array *x, int n, int v, array *y)
 	} while (next_position(&y->shape, at));
 }
 
-/* ---- dropout2d, drop_path: variant tenths ------------------------------------------------ */
+/* ---- dropout2d, drop_path: p = variant / 10 --------------------------------------------- */
 
 CALL(dropout2d, ebb_dropout2d(t, x[0], v / 10.0))
 CALL(drop_path, ebb_drop_path(t, x[0], v / 10.0))
@@ -379,8 +380,8 @@ static void unchanged(const array *x, int n, int v, array *y)
 	*y = *x;
 }
 
-/* Runs of inner elements share their mask, 0 or 1/(1-p), which the gradients of both orders have
- * too. */
+/* Each run of inner elements has one mask value, 0 or 1/(1-p), also in the gradients of both
+ * orders. */
 static void expect_whole(ebb_tensor *(*drop)(ebb_tape *, ebb_tensor *, double, const char *),
 	const char *name, int64_t inner, ebb_dtype dtype)
 {

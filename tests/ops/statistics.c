@@ -1,5 +1,5 @@
-/* statistics.c - norms of numbers far from 0 and close together, and of very large and small
- * ones. */
+/* statistics.c - normalisation of numbers that are far from 0 and close to each other, and of very
+ * large and small numbers. */
 #include "tests/ops/ops_test.h"
 
 enum { N = 3, C = 4, PLANE = 6, COUNT = N * C * PLANE, GROUPS = 2 };
@@ -17,7 +17,7 @@ static ebb_tensor *norm(
 	switch (k) {
 	case BATCH:
 		return ebb_batchnorm(t, x, weight, bias, .eps = eps);
-	case BATCH_RELU: /* lifted, so that nothing is cut off */
+	case BATCH_RELU: /* the residual keeps values positive, so that ReLU changes nothing */
 		return ebb_batchnorm_relu(t, x, weight, bias, .eps = eps,
 			.residual = ebb_full(t, ebb_shape_of(x), 1000));
 	case GROUP:
@@ -37,7 +37,7 @@ static ebb_shape weight_shape(kind k)
 	return k < LAYER ? EBB_SHAPE(C) : EBB_SHAPE(C, 3, 2);
 }
 
-/* Elements with the same set share their statistics; those with the same weight a weight. */
+/* The number of the set of elements that element i is normalised with. */
 static int set_of(kind k, int i)
 {
 	int n = i / (C * PLANE), c = i / PLANE % C;
@@ -94,7 +94,7 @@ static void all_are(const ebb_tensor *x, double value, const char *what, double 
 			about, ebb_at(x, i), (int)i, value);
 }
 
-/* A constant becomes the bias, and weights have no part in it. */
+/* A constant x is normalised to the bias, and the weight's gradient is 0. */
 static void constant(ebb_dtype dtype, kind k, ebb_shape shape, double about)
 {
 	ebb_tape *t = tape_of(dtype);
@@ -124,7 +124,7 @@ static void constant(ebb_dtype dtype, kind k, ebb_shape shape, double about)
 	ebb_tape_free(t);
 }
 
-START_TEST(constants_become_the_bias)
+START_TEST(constants_are_normalised_to_the_bias)
 {
 	const ebb_shape shapes[] = {{4, {10, 5, 10, 10}}, {2, {37, 5}}, {3, {2, 70, 3}}};
 
@@ -135,7 +135,8 @@ START_TEST(constants_become_the_bias)
 }
 END_TEST
 
-/* Two numbers in turn, next to each other: the mean between them is not of their type. */
+/* x alternates between two adjacent numbers of the type, so that their mean is not
+ * representable. */
 static void neighbours(ebb_dtype dtype, kind k, double about)
 {
 	ebb_tape *t = tape_of(dtype);
@@ -144,7 +145,7 @@ static void neighbours(ebb_dtype dtype, kind k, double about)
 
 	for (int i = 0; i < 60; i++)
 		values[i] = i / 6 % 2 ? above(dtype, low) : low;
-	/* [10,6], and one sample of 6 channels where there are statistics of samples */
+	/* [10,6]; for normalisation by sample, one sample of 6 channels */
 	x = ebb_from_f64(t, EBB_SHAPE(10, 6), values);
 	if (k >= GROUP)
 		x = ebb_unsqueeze(t, ebb_transpose(t, x, 0, 1), 0);
@@ -156,7 +157,7 @@ static void neighbours(ebb_dtype dtype, kind k, double about)
 	ebb_tape_free(t);
 }
 
-START_TEST(neighbours_are_told_apart)
+START_TEST(adjacent_numbers_are_told_apart)
 {
 	for (int k = 0; k < RMS; k++)
 		for (int i = 0; i < 2 * ABOUTS; i++)
@@ -164,7 +165,7 @@ START_TEST(neighbours_are_told_apart)
 }
 END_TEST
 
-START_TEST(a_million_and_one_more)
+START_TEST(a_million_and_a_million_and_one_are_told_apart)
 {
 	const double values[] = {1e6, 1e6 + 1, 1e6, 1e6 + 1};
 
@@ -180,7 +181,7 @@ START_TEST(a_million_and_one_more)
 			    : i == GROUP ? ebb_groupnorm(t, row, .groups = 1)
 			    : i == LAYER ? ebb_layernorm(t, row)
 			                 : ebb_instancenorm(t, row);
-			for (int j = 0; j < 4; j++) /* 1/2 over sqrt(1/4 + 1e-5) */
+			for (int j = 0; j < 4; j++) /* (1/2)/sqrt(1/4 + 1e-5) */
 				ck_assert_double_eq_tol(
 					ebb_at(y, j), j % 2 ? 0.99998 : -0.99998, 5e-7);
 		}
@@ -190,7 +191,7 @@ START_TEST(a_million_and_one_more)
 }
 END_TEST
 
-/* The running mean is near x; with a residual and a rectifier, over x, and made again. */
+/* The running mean is close to x: plain, with residual and ReLU, and in-place. */
 static void evaluation(ebb_dtype dtype, double about)
 {
 	enum { BATCHES = 40, COLS = 5 };
@@ -241,7 +242,7 @@ static void evaluation(ebb_dtype dtype, double about)
 	ebb_tape_free(t);
 }
 
-START_TEST(running_means_are_taken_off_first)
+START_TEST(running_means_are_subtracted_without_cancellation)
 {
 	for (int i = 0; i < 2 * ABOUTS; i++)
 		evaluation(i % 2 ? EBB_F32 : EBB_F64, ABOUT[i / 2]);
@@ -250,7 +251,7 @@ END_TEST
 
 /* ---- Gradients of both orders ---------------------------------------------------------------- */
 
-/* What the gradients are of: sum gy*y, and sum of v times the first gradient by x. */
+/* The first gradients are those of sum gy*y; the second ones those of sum v*(the gradient by x). */
 typedef struct setting {
 	kind k;
 	ebb_dtype dtype;
@@ -268,7 +269,7 @@ typedef struct results {
 	int n[RESULTS];
 } results;
 
-/* What is read here is of x0: scaled back. */
+/* Copies a result and scales it back from x to x0. */
 static void take(results *r, int which, const ebb_tensor *x, int size)
 {
 	ck_assert(x != NULL);
@@ -307,7 +308,7 @@ static void run(const setting *s, bool recorded, results *r)
 	ebb_tape_free(t);
 }
 
-/* y, and the first gradients, by their formulas. */
+/* Computes y and the first gradients by their formulas. */
 static void by_formula(const setting *s, results *r)
 {
 	long double eps = s->eps == EBB_ZERO ? 0 : (long double)s->eps;
@@ -363,7 +364,8 @@ static void compare(const setting *s, const results *got, const results *want, i
 	}
 }
 
-/* Fused and recorded, against the formulas and second derivatives near 0 in double. */
+/* Compares results with and without create_graph with the formulas, and second derivatives with
+ * those of x0 near 0 in double. */
 static void check_results(setting s)
 {
 	static double weight[C * PLANE], x[COUNT], gy[COUNT], v[COUNT];
@@ -371,7 +373,7 @@ static void check_results(setting s)
 	results got, want;
 	uint64_t state = 5;
 
-	/* Sums with the offset are exact: multiples of 1/16. */
+	/* Multiples of 1/16, so that adding the offset is exact. */
 	for (int i = 0; i < COUNT; i++) {
 		x[i] = (double)(test_random(&state) % 64) / 16 - 2;
 		gy[i] = (double)(test_random(&state) % 64) / 32 - 1;
@@ -388,7 +390,7 @@ static void check_results(setting s)
 	plain.size = 0;
 	run(&plain, true, &want);
 	by_formula(&plain, &want);
-	/* What the rectifier's op has been lifted by costs digits. */
+	/* The residual that keeps batchnorm_relu's values positive costs digits. */
 	for (int recorded = 0; recorded < 2; recorded++) {
 		run(&s, recorded, &got);
 		compare(&s, &got, &want, Y, Y,
@@ -397,7 +399,7 @@ static void check_results(setting s)
 	}
 }
 
-START_TEST(offsets_change_no_derivative)
+START_TEST(offsets_do_not_change_derivatives)
 {
 	const double offsets[] = {1000, 1e6, -1e6, 0x1p48};
 
@@ -412,7 +414,7 @@ START_TEST(offsets_change_no_derivative)
 END_TEST
 
 /* The values are near 1e20 and 1e-25, and in double near 1e200 and 1e-200. */
-START_TEST(sizes_change_no_derivative_but_by_their_factor)
+START_TEST(scaling_x_scales_derivatives_exactly)
 {
 	const int sizes[] = {0, 66, -84, 664, -665};
 
@@ -426,8 +428,8 @@ START_TEST(sizes_change_no_derivative_but_by_their_factor)
 }
 END_TEST
 
-/* x/(k + alpha*x^2)^beta, whose x^2 is not of the type. */
-START_TEST(responses_of_any_size)
+/* x/(k + alpha*x^2)^beta, where x^2 overflows or underflows in the type. */
+START_TEST(local_response_norm_is_right_for_any_magnitude)
 {
 	const double sizes[] = {1, 1e20, 1e25, 1e-25};
 
@@ -452,13 +454,13 @@ int main(void)
 	Suite *s = suite_create("statistics");
 	TCase *c = tcase_create("statistics");
 
-	tcase_add_test(c, constants_become_the_bias);
-	tcase_add_test(c, neighbours_are_told_apart);
-	tcase_add_test(c, a_million_and_one_more);
-	tcase_add_test(c, running_means_are_taken_off_first);
-	tcase_add_test(c, offsets_change_no_derivative);
-	tcase_add_test(c, sizes_change_no_derivative_but_by_their_factor);
-	tcase_add_test(c, responses_of_any_size);
+	tcase_add_test(c, constants_are_normalised_to_the_bias);
+	tcase_add_test(c, adjacent_numbers_are_told_apart);
+	tcase_add_test(c, a_million_and_a_million_and_one_are_told_apart);
+	tcase_add_test(c, running_means_are_subtracted_without_cancellation);
+	tcase_add_test(c, offsets_do_not_change_derivatives);
+	tcase_add_test(c, scaling_x_scales_derivatives_exactly);
+	tcase_add_test(c, local_response_norm_is_right_for_any_magnitude);
 	tcase_set_timeout(c, 60);
 	suite_add_tcase(s, c);
 	return run_suite(s);

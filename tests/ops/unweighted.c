@@ -1,4 +1,5 @@
-/* unweighted.c - infinities and NaN that meet a weight, a target or a mask of 0, in both types. */
+/* unweighted.c - infinities and NaNs whose weight, target or mask is 0 have no effect, in both
+ * types. */
 #include "tests/ops/precise.h"
 
 static long double times(long double w, long double x)
@@ -6,10 +7,10 @@ static long double times(long double w, long double x)
 	return w == 0 ? 0 : w * x;
 }
 
-/* ---- What has no weight ------------------------------------------------------------- */
+/* ---- Weights of 0 ------------------------------------------------------------------- */
 
-/* Classes of weight or target 0 beside ones that count: weights, targets (of label 1 if left out),
- * smoothing. */
+/* Class weights, soft targets (label 1 if left out) and smoothing, with some classes of weight or
+ * target 0. */
 static const struct unweighted {
 	const char *name;
 	double weight[4], target[4], smoothing;
@@ -25,7 +26,7 @@ static const struct unweighted {
 	{"soft targets, weighed and smoothed", {0, 2, 1, 3}, {0.5, 0.25, 0, 0.25}, 0.1, true, true},
 };
 
-START_TEST(classes_without_weight)
+START_TEST(classes_of_weight_zero_have_no_effect)
 {
 	const double x[] = {-INFINITY, 0, 1, -0.5}, direction[] = {1, -2, 0.5, 3};
 
@@ -58,8 +59,8 @@ START_TEST(classes_without_weight)
 }
 END_TEST
 
-/* A target that is itself differentiated: -log p, but 0 for one of 0 whose logit is -inf. */
-START_TEST(targets_without_weight)
+/* The gradient by a soft target is -log p, but 0 where the target is 0 and the logit -inf. */
+START_TEST(the_gradient_by_a_target_of_zero_is_finite)
 {
 	const double x[] = {-INFINITY, 0, 1}, q[] = {0, 0.75, 0}, none[3] = {0};
 	distribution d = distribution_of(3, x);
@@ -73,8 +74,8 @@ START_TEST(targets_without_weight)
 }
 END_TEST
 
-/* An infinite loss has a finite gradient, and NaN stays where it carries weight. */
-START_TEST(infinities_with_weight)
+/* An infinite loss has a finite gradient, and a NaN with a weight other than 0 gives NaN. */
+START_TEST(infinite_losses_have_finite_gradients_and_nan_stays)
 {
 	const double x[] = {-INFINITY, 0, 1}, q[] = {0.5, 0.5, 0}, bad[] = {NAN, 0, 1};
 	const double none[3] = {0};
@@ -96,7 +97,7 @@ START_TEST(infinities_with_weight)
 }
 END_TEST
 
-START_TEST(labels_without_weight)
+START_TEST(labels_of_weight_zero_have_no_effect)
 {
 	const double logs[] = {-INFINITY, -1, NAN, -1, INFINITY, -1}, weight[] = {0, 3};
 	const int64_t labels[] = {0, 0, 0};
@@ -113,7 +114,7 @@ START_TEST(labels_without_weight)
 		ck_assert_double_eq(ebb_at(loss, i), 0);
 	derivatives("nll_loss", loss, x, ones, zero, NULL, 0);
 	ck_assert(isnan(ebb_at(ebb_nll_loss(t, x, target, .reduction = EBB_NONE), 1)));
-	/* Rows that are ignored have no gradient, though the mean of nothing is NaN. */
+	/* An ignored row has the gradient 0, although the mean over no rows is NaN. */
 	x = ebb_variable(t, row(2, weight));
 	loss = ebb_cross_entropy(t, x, label(-100));
 	ck_assert(isnan(ebb_item(loss)));
@@ -121,8 +122,8 @@ START_TEST(labels_without_weight)
 }
 END_TEST
 
-/* kl_div: nothing where the target is 0 (a logarithm of -inf), for any x. */
-START_TEST(divergences_without_target)
+/* kl_div is 0 where the target is 0 (its logarithm -inf), for any x. */
+START_TEST(kl_div_of_a_target_of_zero_is_zero)
 {
 	const double logs[] = {-INFINITY, NAN, INFINITY, -2, -1}, p[] = {0, 0, 0, 0.25, 0.75};
 	const double log_p[] = {-INFINITY, -INFINITY, -INFINITY, -1, -0.5},
@@ -155,14 +156,14 @@ START_TEST(divergences_without_target)
 	}
 	derivatives("kl_div of logarithms", y, x, direction, by_log_x, zero, 4);
 	derivatives("their target", y, target, direction, by_log_p, second, 16);
-	/* A NaN that counts is one. */
+	/* A NaN with a target other than 0 gives NaN. */
 	ck_assert(isnan(ebb_item(ebb_kl_div(t, x, ebb_full(t, EBB_SHAPE(1, 5), 0.2)))));
 }
 END_TEST
 
-/* ---- Rows of which nothing is left -------------------------------------------------- */
+/* ---- Rows without a finite element -------------------------------------------------- */
 
-START_TEST(nothing_but_minus_infinity)
+START_TEST(softmax_of_minus_infinities_is_zero)
 {
 	const int lengths[] = {2, 3, 16, 47};
 	double x[2 * MOST], none[2 * MOST] = {0}, direction[2 * MOST];
@@ -199,8 +200,8 @@ START_TEST(nothing_but_minus_infinity)
 }
 END_TEST
 
-/* A query that sees nothing: by a mask of either kind, alone, or beside causality. */
-START_TEST(queries_that_see_nothing)
+/* A query without keys: by a boolean or an additive mask, with and without .causal. */
+START_TEST(queries_without_keys_are_zero_with_zero_gradients)
 {
 	const uint8_t sees[] = {0, 0, 0, 1, 0, 1, /**/ 0, 1, 1, 1, 1, 1};
 	double added[12];
@@ -223,7 +224,7 @@ START_TEST(queries_that_see_nothing)
 			ck_assert(
 				blind ? ebb_at(y, e) == 0 : isfinite(ebb_at(y, e)) && ebb_at(y, e));
 		}
-		/* The one that sees a single key is its value. */
+		/* A query with a single key has that key's value. */
 		for (int e = 0; e < 4 && causal; e++)
 			ck_assert_double_eq(ebb_at(y, 4 + e), ebb_at(x[2], e));
 		for (int recorded = 0; recorded < 2; recorded++) {
@@ -246,10 +247,10 @@ START_TEST(queries_that_see_nothing)
 }
 END_TEST
 
-/* ---- What a mask leaves out --------------------------------------------------------- */
+/* ---- Masked elements ---------------------------------------------------------------- */
 
-/* A gradient that is infinite where a mask is 0 is 0 there. */
-START_TEST(infinite_gradients_of_what_is_masked)
+/* An infinite incoming gradient times a mask of 0 is 0. */
+START_TEST(infinite_gradients_of_masked_elements_are_zero)
 {
 	const double x[] = {-1, 0.5, 3}, ones[] = {1, 1, 1};
 	const long double by_x[] = {0, 2, 1 / 3.0L}, bend[] = {0, -4, -1 / 9.0L}, zero[3] = {0};
@@ -263,13 +264,13 @@ START_TEST(infinite_gradients_of_what_is_masked)
 	derivatives("log maximum", y, v, ones, by_x, bend, 4);
 	y = ebb_log(t, ebb_neg(t, ebb_minimum(t, ebb_zeros(t, EBB_SHAPE(1, 3)), ebb_neg(t, v))));
 	derivatives("log minimum", y, v, ones, by_x, bend, 4);
-	/* The share of the other operand. */
+	/* v has no share: the other operand is the minimum. */
 	y = ebb_log(t, ebb_neg(t, ebb_minimum(t, v, ebb_full(t, EBB_SHAPE(1, 3), -5))));
 	derivatives("log minimum", y, v, ones, zero, zero, 0);
 }
 END_TEST
 
-START_TEST(infinities_that_are_dropped)
+START_TEST(dropped_infinities_are_zero)
 {
 	double x[64], kept = 0, dropped = 0;
 
@@ -297,8 +298,8 @@ START_TEST(infinities_that_are_dropped)
 }
 END_TEST
 
-/* huber_loss far out: the slope is delta, even where the distance is infinite. */
-START_TEST(infinite_distances)
+/* huber_loss at a large distance has the slope delta, even at an infinite one. */
+START_TEST(huber_loss_of_infinite_distances_has_slope_delta)
 {
 	const double x[] = {INFINITY, -INFINITY, 1e20, -1e20, 1e-30, 0},
 		     ones[] = {1, 1, 1, 1, 1, 1};
@@ -317,15 +318,15 @@ START_TEST(infinite_distances)
 				: 0.5L * x[i] * x[i],
 			4);
 	derivatives("huber_loss", y, v, ones, g, h, 4);
-	/* Without an end to the square. */
+	/* An infinite delta: quadratic everywhere. */
 	y = ebb_huber_loss(
 		t, v, ebb_full(t, EBB_SHAPE(6), 3), .delta = INFINITY, .reduction = EBB_NONE);
 	ck_assert_double_eq(ebb_at(y, 5), 4.5);
 }
 END_TEST
 
-/* Whatever an ignored row holds, by every variant to the loss. */
-START_TEST(rows_that_are_ignored)
+/* An ignored row with NaN or infinities has no effect, with and without weights and smoothing. */
+START_TEST(ignored_rows_have_no_effect)
 {
 	const double bad[] = {NAN, INFINITY, -INFINITY};
 	const int64_t labels[] = {-100, 1};
@@ -347,7 +348,7 @@ START_TEST(rows_that_are_ignored)
 			ck_assert(ebb_grad(t, loss, 1, &x, &h, .create_graph = true));
 			for (int i = 0; i < 2; i++)
 				ck_assert_msg(ebb_at(g, i) == 0 && ebb_at(h, i) == 0,
-					"variant %d: %g, %g", variant, ebb_at(g, i), ebb_at(h, i));
+					"case %d: %g, %g", variant, ebb_at(g, i), ebb_at(h, i));
 			ck_assert(ebb_at(g, 2) > 0 && ebb_at(h, 2) > 0);
 			ck_assert(ebb_grad(t, ebb_sum(t, ebb_square(t, h)), 1, &x, &g));
 			ck_assert(ebb_at(g, 0) == 0 && ebb_at(g, 1) == 0 && isfinite(ebb_at(g, 2)));
@@ -355,8 +356,8 @@ START_TEST(rows_that_are_ignored)
 }
 END_TEST
 
-/* A slope of 0 under an infinite gradient. */
-START_TEST(slopes_of_zero)
+/* An infinite incoming gradient times a slope of 0 is 0. */
+START_TEST(infinite_gradients_times_a_slope_of_zero_are_zero)
 {
 	const double values[] = {-5, 0}, gradients[] = {INFINITY, -INFINITY};
 	ebb_tensor *x, *gy, *g;
@@ -377,18 +378,18 @@ int main(void)
 	TCase *c = tcase_create("unweighted");
 
 	tcase_add_checked_fixture(c, setup, teardown);
-	tcase_add_loop_test(c, classes_without_weight, 0, 2);
-	tcase_add_loop_test(c, targets_without_weight, 0, 2);
-	tcase_add_loop_test(c, infinities_with_weight, 0, 2);
-	tcase_add_loop_test(c, labels_without_weight, 0, 2);
-	tcase_add_loop_test(c, divergences_without_target, 0, 2);
-	tcase_add_loop_test(c, nothing_but_minus_infinity, 0, 2);
-	tcase_add_loop_test(c, queries_that_see_nothing, 0, 2);
-	tcase_add_loop_test(c, infinite_gradients_of_what_is_masked, 0, 2);
-	tcase_add_loop_test(c, infinities_that_are_dropped, 0, 2);
-	tcase_add_loop_test(c, infinite_distances, 0, 2);
-	tcase_add_loop_test(c, rows_that_are_ignored, 0, 2);
-	tcase_add_loop_test(c, slopes_of_zero, 0, 2);
+	tcase_add_loop_test(c, classes_of_weight_zero_have_no_effect, 0, 2);
+	tcase_add_loop_test(c, the_gradient_by_a_target_of_zero_is_finite, 0, 2);
+	tcase_add_loop_test(c, infinite_losses_have_finite_gradients_and_nan_stays, 0, 2);
+	tcase_add_loop_test(c, labels_of_weight_zero_have_no_effect, 0, 2);
+	tcase_add_loop_test(c, kl_div_of_a_target_of_zero_is_zero, 0, 2);
+	tcase_add_loop_test(c, softmax_of_minus_infinities_is_zero, 0, 2);
+	tcase_add_loop_test(c, queries_without_keys_are_zero_with_zero_gradients, 0, 2);
+	tcase_add_loop_test(c, infinite_gradients_of_masked_elements_are_zero, 0, 2);
+	tcase_add_loop_test(c, dropped_infinities_are_zero, 0, 2);
+	tcase_add_loop_test(c, huber_loss_of_infinite_distances_has_slope_delta, 0, 2);
+	tcase_add_loop_test(c, ignored_rows_have_no_effect, 0, 2);
+	tcase_add_loop_test(c, infinite_gradients_times_a_slope_of_zero_are_zero, 0, 2);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }
