@@ -1,5 +1,5 @@
 /*
- * add.c - what a program puts into an archive, and the file that it becomes.
+ * add.c - adding entries to an archive, and writing the archive to a file.
  */
 #include <stdarg.h>
 #include <string.h>
@@ -26,7 +26,7 @@ static bool given(
 	return true;
 }
 
-/* Whether a tensor of one type can be written as another. */
+/* Whether a tensor of type from can be written as type to. */
 static bool may_become(ebb_file_dtype from, ebb_file_dtype to)
 {
 	if (to <= EBB_FILE_DEFAULT || to >= EBB_FILE_OTHER)
@@ -101,7 +101,7 @@ bool ebb_archive_add_i64(ebb_archive *a, const char *name, int64_t value, ebb_er
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
-/* Whether the name says that the file is what it would not be. */
+/* Whether the path has the extension of a format that Ebb does not write. */
 static bool is_foreign(const char *path)
 {
 	static const char *const names[] = {
@@ -147,7 +147,7 @@ static bool check(const ebb_archive_write_args *w)
 	format = format_of(w);
 	if (w->format == EBB_BY_NAME && is_foreign(w->path))
 		return refuse(w, EBB_INVALID,
-			"%s: the name is that of a format that is not written: expected "
+			"%s: the extension is that of a format that Ebb does not write: expected "
 			".safetensors, .npz, "
 			".npy, or .format",
 			w->path);
@@ -160,8 +160,8 @@ static bool check(const ebb_archive_write_args *w)
 	for (int64_t i = 0; i < w->a->count; i++)
 		if (w->a->entry[i].dtype == EBB_FILE_OTHER)
 			return refuse(w, EBB_BAD_DTYPE,
-				"\"%s\" is of type %s, which is not written", w->a->entry[i].name,
-				w->a->entry[i].other);
+				"\"%s\" is of type %s, which Ebb does not write",
+				w->a->entry[i].name, w->a->entry[i].other);
 	return true;
 }
 

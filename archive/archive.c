@@ -1,5 +1,5 @@
 /*
- * archive.c - the list of entries and metadata that every reader fills and every writer walks.
+ * archive.c - the list of entries and metadata, which readers fill and writers traverse.
  */
 #include <stdarg.h>
 #include <string.h>
@@ -9,16 +9,16 @@
 #include "tensor/internal.h"
 
 static const int64_t MOST_HEADER = 100000000;
-/* Of an entry: more than any file holds.  What a machine of 32 bits cannot take into memory it can
- * list. */
+/* A limit for the values of one entry, larger than any file.  A 32-bit machine can list entries
+ * that it cannot load. */
 static const int64_t MOST_VALUE_BYTES = INT64_C(1) << 46;
-/* What an archive may take for a header: so many bytes for each of the header's, and this much
- * more. */
+/* The memory that an archive may allocate for headers: TIMES bytes for each byte of a header, and
+ * FREE_BYTES more. */
 enum { TIMES = 64, FREE_BYTES = 1 << 20 };
 
-/* ---- Making --------------------------------------------------------------------------------- */
+/* ---- Construction --------------------------------------------------------------------------- */
 
-/* Without limits: what a program adds is no header of a file. */
+/* No limits, because what a program adds does not come from a file's header. */
 ebb_archive *ebb_archive_new(void)
 {
 	ebb_archive *a = ebb_alloc_zeroed(sizeof *a);
@@ -99,7 +99,7 @@ const char *ebb_archive_path(const ebb_archive *a)
 	return a->path ? a->path : "an archive";
 }
 
-/* ---- Memory for what a header says ---------------------------------------------------------- */
+/* ---- Memory for the content of headers ------------------------------------------------------ */
 
 bool ebb_archive_expect(ebb_archive *a, int64_t n, const char *what, ebb_error *e)
 {
@@ -119,7 +119,7 @@ bool ebb_archive_charge(ebb_archive *a, size_t n, ebb_error *e)
 
 	if (a->limited && (n > EBB_MOST_BYTES || (int64_t)n > most - a->taken))
 		return ebb_archive_refuse(a, e,
-			"its header of %lld bytes asks for more than %lld bytes of memory",
+			"its header of %lld bytes needs more than %lld bytes of memory",
 			(long long)a->header_bytes, (long long)most);
 	a->taken += (int64_t)n;
 	return true;
@@ -150,7 +150,7 @@ char *ebb_archive_text(ebb_archive *a, const char *text, size_t n, ebb_error *e)
 	return copy;
 }
 
-/* Room for one more element, counted. */
+/* Grows an array to one more element, and counts the memory. */
 static bool make_room(
 	ebb_archive *a, void *array, int64_t *capacity, int64_t n, size_t element, ebb_error *e)
 {
@@ -158,7 +158,7 @@ static bool make_room(
 
 	if (n <= before)
 		return true;
-	/* While it grows there are two of them. */
+	/* While an array grows, the old and the new one exist. */
 	if (!ebb_archive_charge(a, ebb_bytes_of(2 * before + n, element), e))
 		return false;
 	if (!ebb_grow(array, capacity, n, element))
@@ -166,7 +166,7 @@ static bool make_room(
 	return true;
 }
 
-/* ---- Looking up ----------------------------------------------------------------------------- */
+/* ---- Lookup --------------------------------------------------------------------------------- */
 
 /* FNV-1a from a seed. */
 static uint64_t hash(uint64_t seed, const char *name, size_t n)
@@ -178,7 +178,7 @@ static uint64_t hash(uint64_t seed, const char *name, size_t n)
 	return h ^ h >> 32;
 }
 
-/* Where the name stands in the table, or the free place where it belongs. */
+/* The slot of the name in the hash table, or the free slot where it belongs. */
 static int64_t *place_of(const ebb_archive *a, const char *name, size_t n)
 {
 	uint64_t i = hash(a->seed, name, n);
@@ -192,7 +192,7 @@ static int64_t *place_of(const ebb_archive *a, const char *name, size_t n)
 	}
 }
 
-/* A table of at most half its places taken. */
+/* Grows the hash table so that at most half of its slots are used. */
 static bool spread(ebb_archive *a, ebb_error *e)
 {
 	int64_t slots = a->slots ? 2 * a->slots : 16, *old = a->slot, before = a->slots;
@@ -313,7 +313,7 @@ int64_t ebb_archived_span(const ebb_archived *x)
 	return (last + 1) * element;
 }
 
-/* The product of sizes that stand beside a 0 may be too large for a stride. */
+/* The product of sizes may be too large for a stride if another size is 0. */
 void ebb_archived_rows(ebb_archived *x)
 {
 	if (ebb_archived_count(x) > 0)
@@ -322,7 +322,7 @@ void ebb_archived_rows(ebb_archived *x)
 		memset(x->strides, 0, sizeof x->strides);
 }
 
-/* Whether its values lie within its blob, and all values together within the limit. */
+/* Whether the values lie within the blob, and all values together within most_bytes. */
 static bool fits(ebb_archive *a, const ebb_archived *x, ebb_error *e)
 {
 	char name[80], shape[120];
@@ -367,7 +367,7 @@ bool ebb_archive_enter(ebb_archive *a, const char *name, size_t n, ebb_archived 
 		return false;
 	slot = place_of(a, name, n);
 	if (*slot)
-		return ebb_archive_refuse(a, e, "\"%s\" comes twice", shown);
+		return ebb_archive_refuse(a, e, "the name \"%s\" is repeated", shown);
 	x->name = ebb_archive_text(a, name, n, e);
 	if (!x->name)
 		return false;

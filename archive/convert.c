@@ -1,10 +1,10 @@
 /*
- * convert.c - between the element types of files.
+ * convert.c - conversion between the element types of files.
  *
- * A number passes through a double, an int64_t or a uint64_t, each of which holds every value of
- * the types that pass through it, or for an integer beyond 2^53 one that rounds alike; so a
- * value is rounded once.  Small floats are made from the bits of a double, which no rounding or
- * flushing mode of the processor changes.
+ * A value is converted through a double, an int64_t or a uint64_t.  The intermediate type holds
+ * every value of the source exactly; an integer beyond 2^53 is rounded to odd so that the final
+ * rounding is the same.  So a value is rounded only once.  Small floats are computed from the bits
+ * of a double, independently of the processor's rounding and flushing modes.
  */
 #include <math.h>
 #include <string.h>
@@ -70,10 +70,12 @@ bool ebb_file_dtype_is_float(ebb_file_dtype dtype)
 
 /* ---- Small floats --------------------------------------------------------------------------- */
 
-/* A sign, an exponent and a mantissa of so many bits. */
+/* A floating-point format: a sign, and these numbers of bits for exponent and mantissa. */
 struct small_float {
 	int exponent, mantissa;
-	bool infinite; /* the highest exponent is infinity and NaN; else all bits set are NaN, and there is no infinity */
+	/* true: the highest exponent means infinity or NaN.  false: all bits set mean NaN, and
+	 * there is no infinity */
+	bool infinite;
 };
 static const struct small_float F16 = {5, 10, true}, BF16 = {8, 7, true}, E5M2 = {5, 2, true},
 				E4M3 = {4, 3, false};
@@ -96,8 +98,8 @@ static double widen(unsigned bits, struct small_float f)
 	return bits >> (f.exponent + f.mantissa) ? -y : y;
 }
 
-/* To nearest, ties to even: the bits that do not fit are cut off an integer, whose carry is the
- * next value. */
+/* Rounds to nearest, ties to even.  The rounding is done on the bits as an integer; its carry gives
+ * the next larger value. */
 static unsigned narrow(double x, struct small_float f)
 {
 	const int top = (1 << f.exponent) - 1, bias = top >> 1;
@@ -116,7 +118,7 @@ static unsigned narrow(double x, struct small_float f)
 		return sign | nan;
 	if (exponent >= top + 1)
 		return sign | infinity;
-	/* A result below the smallest normal one has no leading one, and fewer bits. */
+	/* A subnormal result has no implicit leading one, and fewer bits. */
 	drop = 52 - f.mantissa + (exponent < 1 ? 1 - exponent : 0);
 	if (drop > 54)
 		return sign;
@@ -127,7 +129,7 @@ static unsigned narrow(double x, struct small_float f)
 	return sign | (y > infinity ? infinity : y);
 }
 
-/* The common case by itself: every value of an F16 is one of an F32. */
+/* A fast path for a common case: every F16 value is an F32 value. */
 static float f32_of_f16(uint16_t h)
 {
 	uint32_t sign = (uint32_t)(h & 0x8000) << 16, magnitude = h & 0x7fff, bits;
@@ -155,9 +157,9 @@ static float f32_of_bf16(uint16_t h)
 	return y;
 }
 
-/* ---- Through a wide type -------------------------------------------------------------------- */
+/* ---- Conversion through a wide type --------------------------------------------------------- */
 
-/* So many elements are converted at a time. */
+/* The number of elements that are converted at a time. */
 enum { CHUNK = 512 };
 
 typedef union chunk {
@@ -231,7 +233,7 @@ static void load(ebb_file_dtype dtype, const void *from, chunk *c, int64_t n)
 	}
 }
 
-/* The lowest and the highest integer of a type. */
+/* The smallest and the largest integer of a type. */
 static void range_of(ebb_file_dtype dtype, int64_t *low, uint64_t *high)
 {
 	int bits = 8 * (int)ebb_file_dtype_size(dtype);
@@ -242,8 +244,8 @@ static void range_of(ebb_file_dtype dtype, int64_t *low, uint64_t *high)
 	*low = with_sign ? -(int64_t)*high - 1 : 0;
 }
 
-/* Integers of a chunk that is none yet: without their fraction.  The first that is out of range, or
- * -1. */
+/* Converts the floats of a chunk to integers, truncated.  Returns the index of the first that is
+ * out of range, or -1. */
 static int64_t to_integers(ebb_file_dtype from, ebb_file_dtype to, chunk *c, int64_t n)
 {
 	int64_t low;
@@ -258,7 +260,7 @@ static int64_t to_integers(ebb_file_dtype from, ebb_file_dtype to, chunk *c, int
 		} else if (ebb_file_dtype_is_float(from)) {
 			double x = trunc(c->real[i]);
 
-			/* 2^63 and 2^64 are doubles, the integers below them are not. */
+			/* 2^63 and 2^64 are doubles; the largest integers below them are not. */
 			if (!(x >= (double)low) ||
 				!(high > INT64_MAX / 2 ? x < 2 * (double)(high / 2 + 1)
 						       : x <= (double)high))
@@ -299,8 +301,9 @@ static void store_integers(ebb_file_dtype dtype, const chunk *c, void *to, int64
 	}
 }
 
-/* An integer as a double that rounds to a smaller float as the integer itself would: of more
- * than 53 bits the last that is kept says whether any below it was set (rounding to odd). */
+/* Converts an integer to a double with rounding to odd: if bits beyond the 53 kept ones are set,
+ * the last kept bit is set.  A second rounding, to a smaller float, then gives the same result as
+ * rounding the integer directly. */
 static double to_odd(uint64_t magnitude, bool negative)
 {
 	int drop = 0;
@@ -313,7 +316,7 @@ static double to_odd(uint64_t magnitude, bool negative)
 	return negative ? -(double)magnitude : (double)magnitude;
 }
 
-/* The integers of a chunk become its reals. */
+/* Converts the integers of a chunk to its floats. */
 static void widen_integers(ebb_file_dtype from, ebb_file_dtype to, chunk *c, int64_t n)
 {
 	EACH(i, n)
@@ -330,7 +333,8 @@ static void widen_integers(ebb_file_dtype from, ebb_file_dtype to, chunk *c, int
 
 static void store_reals(ebb_file_dtype from, ebb_file_dtype dtype, chunk *c, void *to, int64_t n)
 {
-	/* An F32 is made from the integer itself: a double between would round twice. */
+	/* An F32 is converted from the integer directly, because a double in between would round
+	 * twice. */
 	if (dtype == EBB_FILE_F32 && from == EBB_FILE_U64) {
 		GIVE(float, c->natural[i]);
 		return;
@@ -362,7 +366,7 @@ static void store_reals(ebb_file_dtype from, ebb_file_dtype dtype, chunk *c, voi
 	}
 }
 
-/* F16 and BF16 to F32 are what published weights ask for. */
+/* Fast paths for F16 and BF16 to F32, the most common types of published weights. */
 static bool direct(ebb_file_dtype from, const void *x, ebb_file_dtype to, void *y, int64_t n)
 {
 	const uint16_t *h = x;

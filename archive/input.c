@@ -1,7 +1,7 @@
 /*
- * input.c - regular files that are read by offset, and blobs: runs of bytes in them or in memory.
+ * input.c - reading regular files by offset, and blobs: runs of bytes in files or in memory.
  *
- * Values are read by pread and not through a mapping: where another process truncates a mapped
+ * Values are read by pread, not through a memory mapping: if another process truncates a mapped
  * file, reading raises SIGBUS, which a library cannot turn into an error.
  */
 #include <errno.h>
@@ -12,7 +12,7 @@
 
 #include "archive/internal.h"
 
-/* What one read asks for: some systems read no more than 2 GiB at once. */
+/* The largest size of one read: some systems read at most 2 GiB at once. */
 enum { MOST_AT_ONCE = 1 << 30 };
 
 ebb_input *ebb_input_open(const char *path, ebb_error *e)
@@ -30,7 +30,7 @@ ebb_input *ebb_input_open(const char *path, ebb_error *e)
 		return NULL;
 	}
 	memcpy(in->path, path, length);
-	/* O_NONBLOCK: a FIFO without a writer would be waited for. */
+	/* O_NONBLOCK, because otherwise opening a FIFO would wait for a writer. */
 	in->fd = fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
 		in->size = st.st_size;

@@ -1,5 +1,5 @@
 /*
- * read.c - opens a file: finds out what format it is, and hands it to that format's reader.
+ * read.c - opens a file, detects its format, and calls the reader of the format.
  */
 #include <errno.h>
 #include <string.h>
@@ -20,7 +20,7 @@ ebb_input *ebb_archive_input(ebb_archive *a, const char *path, ebb_error *e)
 	return in && ebb_archive_own(a, in, close_input, e) ? in : NULL;
 }
 
-/* What a zip file holds: PyTorch's have a pickle, NumPy's have not. */
+/* Detects the kind of a zip file: PyTorch's contain a pickle, NumPy's do not. */
 static bool read_zip(ebb_archive *a, ebb_input *in, ebb_error *e)
 {
 	ebb_zip *zip = ebb_zip_open(a, in, e);
@@ -41,8 +41,7 @@ static bool begins(const unsigned char *head, const char *magic, size_t n)
 	return memcmp(head, magic, n) == 0;
 }
 
-/* The first byte of a JSON text: where the file begins with one, it is the index of a sharded
- * set. */
+/* Whether the file begins as a JSON text: then it is the index of a sharded set. */
 static bool is_json(const unsigned char *head, size_t n)
 {
 	size_t i = 0;
@@ -67,7 +66,7 @@ static bool read_format(ebb_archive *a, ebb_input *in, ebb_error *e)
 		return ebb_read_npy(a, in, e);
 	if (begins(head, "PK\x03\x04", 4) || begins(head, "PK\x05\x06", 4))
 		return read_zip(a, in, e);
-	/* A safetensors header may be of a length whose bytes look like another format's. */
+	/* The length of a safetensors header may look like the magic number of another format. */
 	if (n > 8 && head[8] == '{')
 		return ebb_read_safetensors(a, in, e);
 	if (head[0] == 0x80 || begins(head + TAR_MAGIC, "ustar", 5))
@@ -79,20 +78,20 @@ static bool read_format(ebb_archive *a, ebb_input *in, ebb_error *e)
 	return ebb_read_safetensors(a, in, e);
 }
 
-/* A set of shards is also known by the name that the whole would have, with or without
- * ".safetensors": that of its index without what comes after. */
+/* Opens the file at path.  If there is none, opens the index of a sharded set: path with
+ * ".safetensors.index.json" or ".index.json" appended. */
 static ebb_input *open_any(ebb_archive *a, const char *path, ebb_error *e)
 {
 	static const char whole[] = ".safetensors.index.json";
 	static const char *const suffixes[] = {whole + sizeof ".safetensors" - 1, whole};
-	size_t n = strlen(path), room = n + sizeof whole;
+	size_t n = strlen(path), capacity = n + sizeof whole;
 	const char *found = path;
 	char *index;
 	ebb_input *in;
 
 	if (access(path, F_OK) == 0 || errno != ENOENT)
 		return ebb_archive_input(a, path, e);
-	index = ebb_alloc(room);
+	index = ebb_alloc(capacity);
 	if (!index)
 		return ebb_archive_no_memory(a, e), NULL;
 	memcpy(index, path, n);
@@ -102,12 +101,12 @@ static ebb_input *open_any(ebb_archive *a, const char *path, ebb_error *e)
 			found = index;
 	}
 	in = ebb_archive_input(a, found, e);
-	ebb_free(index, room);
+	ebb_free(index, capacity);
 	return in;
 }
 
-/* Whether another file lies at the path now: a reader of a set may find that its index has been
- * replaced, and the shards that it names removed. */
+/* Whether the path now refers to another file.  If another process replaces a set while it is read,
+ * its index changes and its shards disappear. */
 static bool is_replaced(const ebb_input *in)
 {
 	struct stat opened, now;
@@ -128,7 +127,7 @@ static ebb_archive *open_archive(const ebb_archive_read_args *args, ebb_error *e
 		bool again;
 
 		if (in && read_format(a, in, &own)) {
-			/* What the program adds from here on is not what a header says. */
+			/* What the program adds from now on does not come from a header. */
 			a->limited = false;
 			return a;
 		}
@@ -147,7 +146,7 @@ ebb_archive *(ebb_archive_read)(const ebb_archive_read_args *args)
 		ebb_error_set(args->error, EBB_INVALID, args->site,
 			"archive_read: path \"%s\", most_header %lld, most_bytes %lld: expected a "
 			"path "
-			"and nothing negative",
+			"and no negative number",
 			args->path ? args->path : "NULL", (long long)args->most_header,
 			(long long)args->most_bytes);
 		return NULL;

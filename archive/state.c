@@ -1,5 +1,5 @@
 /*
- * state.c - state in archives: names, complaints, and values of an exact type.
+ * state.c - state of objects in archives: names, lists of errors, and values of an exact type.
  */
 #include <stdarg.h>
 #include <string.h>
@@ -43,7 +43,7 @@ void ebb_key_free(ebb_key *k)
 	*k = (ebb_key){0};
 }
 
-/* ---- Complaints ------------------------------------------------------------------------------ */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
 void ebb_complain(ebb_complaints *c, ebb_status status, const char *format, ...)
 {
@@ -57,11 +57,11 @@ void ebb_complain(ebb_complaints *c, ebb_status status, const char *format, ...)
 	va_start(args, format);
 	n = ebb_format_v(one, sizeof one, format, args);
 	va_end(args);
-	/* The first is told in any case, and none after one that had no room. */
-	if (n < 0 || (c->told > 0 && ((size_t)n + 3 > left || c->told + 1 < c->count)))
+	/* The first message is always added; after one that did not fit no other is added. */
+	if (n < 0 || (c->listed > 0 && ((size_t)n + 3 > left || c->listed + 1 < c->count)))
 		return;
-	ebb_format(c->text + used, left, "%s%s", c->told ? "; " : "", one);
-	c->told++;
+	ebb_format(c->text + used, left, "%s%s", c->listed ? "; " : "", one);
+	c->listed++;
 }
 
 const char *ebb_key_or_complain(
@@ -82,7 +82,7 @@ void ebb_complain_of(ebb_complaints *c, const char *name, const char *what)
 		ebb_printable(name, strlen(name), shown, sizeof shown), what);
 }
 
-/* The path comes first in both. */
+/* Both messages begin with the path; it is removed here. */
 void ebb_complain_again(ebb_complaints *c, const ebb_archive *a, const ebb_error *e)
 {
 	const char *path = ebb_archive_path(a), *text = e->message;
@@ -99,8 +99,8 @@ bool ebb_complaints_end(const ebb_complaints *c, const ebb_archive *a, ebb_error
 
 	if (c->count == 0)
 		return true;
-	if (c->count > c->told)
-		ebb_format(more, sizeof more, "; and %lld more", (long long)(c->count - c->told));
+	if (c->count > c->listed)
+		ebb_format(more, sizeof more, "; and %lld more", (long long)(c->count - c->listed));
 	ebb_error_set(e, c->status, NULL, "%.300s: %s%s", ebb_archive_path(a), c->text, more);
 	return false;
 }

@@ -1,12 +1,11 @@
 /*
- * text.c - texts of files and paths: whether they are UTF-8, how they end, and what of them may
- * be shown.
+ * text.c - texts in files and paths: UTF-8 validation, suffixes, and printable copies.
  */
 #include <string.h>
 
 #include "archive/internal.h"
 
-/* Control characters become '?', and a long text keeps its beginning and its end. */
+/* Control characters become '?'; a long text keeps its beginning and its end. */
 const char *ebb_printable(const char *text, size_t n, char *buffer, size_t size)
 {
 	size_t most = size - 1, head = n <= most ? n : (most - 3) / 2, k = 0;
@@ -28,7 +27,8 @@ const char *ebb_printable(const char *text, size_t n, char *buffer, size_t size)
 	return buffer;
 }
 
-/* The length of the sequence that begins here (Unicode 15, table 3-7), or 0 for none. */
+/* The length of the UTF-8 sequence that begins at s (Unicode 15, table 3-7), or 0 if it is
+ * invalid. */
 static size_t sequence(const unsigned char *s, size_t n)
 {
 	static const unsigned char first_low[] = {[0] = 0xa0, [4] = 0x90};

@@ -1,6 +1,6 @@
 /*
- * values.c - the values of entries: read in pieces, put in order, converted, and given to
- * tensors or writers.
+ * values.c - reading the values of entries: in parts, reordered, converted, and passed to tensors
+ * or writers.
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -9,8 +9,8 @@
 #include "tensor/internal.h"
 #include "kernels/kernels.h"
 
-/* What is read at a time where values are converted; what a thread reads at a time where they are
- * not. */
+/* The bytes read at a time if values are converted; the bytes that a thread reads at a time if they
+ * are not. */
 enum { PIECE = 1 << 18, LARGE_PIECE = 1 << 23 };
 
 static bool no_memory(const ebb_archive *a, const ebb_archived *x, int64_t bytes, ebb_error *e)
@@ -49,8 +49,9 @@ static bool stream_rows(
 	return true;
 }
 
-/* Where the elements of a strided entry are found: a copy of all bytes from its first to its
- * last, or, where those are far more than its own, each by itself. */
+/* The bytes of a strided entry: span is a copy of all bytes from the first element to the last.  If
+ * these are far more than the entry's own bytes, span is NULL and each element is read
+ * separately. */
 typedef struct spread {
 	const ebb_archived *x;
 	const char *span; /* or NULL */
@@ -103,7 +104,7 @@ bool ebb_archived_narrow(const ebb_archive *a, const ebb_archived *x, ebb_file_d
 				    (long long)(first + wrong), ebb_file_dtype_name(x->dtype));
 }
 
-/* n elements in memory, in the type that the entry has in a file. */
+/* Converts n elements in memory to the entry's type, and passes them to sink. */
 static bool stream_converted(const ebb_archive *a, const ebb_archived *x, ebb_file_dtype from,
 	const char *values, int64_t n, ebb_sink sink, void *ctx, ebb_error *e)
 {
@@ -133,7 +134,7 @@ static bool stream_memory(const ebb_archive *a, const ebb_archived *x, ebb_file_
 	return stream_converted(a, x, from, values, n, sink, ctx, e);
 }
 
-/* A tensor of the program's: its values in reading order. */
+/* Passes the values of a tensor of the program to sink, row-major. */
 static bool stream_live(
 	const ebb_archive *a, const ebb_archived *x, ebb_sink sink, void *ctx, ebb_error *e)
 {
@@ -186,14 +187,14 @@ bool ebb_archived_stream(
 	return x->live ? stream_live(a, x, sink, ctx, e) : stream_file(a, x, bytes, sink, ctx, e);
 }
 
-/* ---- Into a file ---------------------------------------------------------------------------- */
+/* ---- Writing to a file ---------------------------------------------------------------------- */
 
 typedef struct writing {
 	ebb_output *out;
 	size_t element;
 } writing;
 
-/* On a big-endian machine the bytes change places in a copy. */
+/* A big-endian machine writes a copy with reversed bytes. */
 static bool write_piece(void *ctx, const void *bytes, int64_t n, ebb_error *e)
 {
 	const writing *w = ctx;
@@ -219,14 +220,14 @@ bool ebb_archived_write(const ebb_archive *a, const ebb_archived *x, ebb_output 
 	return ebb_archived_stream(a, x, write_piece, &w, e);
 }
 
-/* ---- Straight into memory ------------------------------------------------------------------- */
+/* ---- Reading directly into memory ----------------------------------------------------------- */
 
 typedef struct transfer {
 	const ebb_archived *x;
 	char *to;
 	int64_t bytes;
 	atomic_bool failed;
-	ebb_error error; /* of the piece that failed first */
+	ebb_error error; /* of the first part that failed */
 } transfer;
 
 static void transfer_piece(void *ctx, int64_t piece, int worker)
@@ -243,7 +244,7 @@ static void transfer_piece(void *ctx, int64_t piece, int worker)
 		t->error = error;
 }
 
-/* Row-major values of the target's own type.  Of a file, several threads read. */
+/* Copies row-major values of the target's own type.  Several threads read a file. */
 static bool transfer_all(const ebb_archived *x, void *to, int64_t bytes, ebb_error *e)
 {
 	transfer t = {.x = x, .to = to, .bytes = bytes};
@@ -290,7 +291,7 @@ static bool convert_piece(void *ctx, const void *bytes, int64_t size, ebb_error 
 			(const char *)bytes + (size_t)wrong * ebb_file_dtype_size(c->x->dtype),
 			EBB_FILE_F64, &value, 1);
 		return ebb_archive_refuse(c->a, e,
-			"\"%s\": element %lld is %.17g, no %s holds that",
+			"\"%s\": element %lld is %.17g, which %s cannot hold",
 			ebb_printable(c->x->name, strlen(c->x->name), name, sizeof name),
 			(long long)(c->done + wrong), value, ebb_file_dtype_name(c->dtype));
 	}
@@ -311,7 +312,7 @@ bool ebb_archived_values(
 
 /* ---- Tensors -------------------------------------------------------------------------------- */
 
-/* The entry of that name whose values can be had, or NULL with an error. */
+/* The entry of this name if its values can be read; NULL with an error. */
 static const ebb_archived *readable(
 	const ebb_archive *a, const char *name, const char *who, ebb_error *e)
 {
@@ -362,7 +363,7 @@ ebb_tensor *ebb_archive_tensor(
 	return NULL;
 }
 
-/* By way of a tensor of its own, where the values may turn out not to fit, or lie in another
+/* Copies through a temporary tensor, because values may not fit the type, or are in another
  * order. */
 static bool copy_through(const ebb_archive *a, const char *name, ebb_tensor *to, ebb_error *e)
 {
@@ -383,7 +384,8 @@ bool ebb_archive_copy(const ebb_archive *a, const char *name, ebb_tensor *to, eb
 	if (!x)
 		return false;
 	if (!to || to->tape) {
-		ebb_error_set(e, EBB_INVALID, NULL, "archive_copy: a stored tensor is expected");
+		ebb_error_set(e, EBB_INVALID, NULL,
+			"archive_copy: the target is not a persistent tensor");
 		return false;
 	}
 	if (!ebb_same_dims(x->shape, shape)) {

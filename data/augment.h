@@ -1,5 +1,5 @@
 /*
- * augment.h - virtual training examples: random transforms of images that leave the label as it is.
+ * augment.h - data augmentation: random transforms of images that do not change the label.
  *
  *   ebb_augment *a = ebb_augment_new(&error);
  *
@@ -8,17 +8,18 @@
  *   ebb_augment_jitter(a, .brightness = 0.4, .contrast = 0.4, .saturation = 0.4);
  *   ebb_loader *loader = ebb_loader_new(data, 128, .shuffle = true, .augment = a, .workers = 2);
  *
- * Transforms happen in the order in which they were added.  Normalising is the loader's (.mean,
- * .std).  What befalls an image depends on (seed, epoch, number of the image in its data set, place
- * of the transform) alone: neither on the number of workers nor on the batch.
+ * Transforms run in the order in which they were added.  Normalisation is not a transform: the
+ * loader does it (.mean, .std).  The random numbers of a transform depend on (seed, epoch, index of
+ * the image in its data set, position of the transform in the pipeline) alone.  So the number of
+ * workers and the batch size do not change the result.
  *
- * Every function that adds a transform gives true, or false with the error in the pipeline: the
- * first one stays (ebb_augment_error), and loaders refuse a pipeline that has one.  A number left
- * out takes its default; EBB_ZERO says a real zero.  .p is the probability that the transform
- * happens.
+ * A function that adds a transform returns true, or false on an error.  The pipeline keeps its
+ * first error (ebb_augment_error), and a loader refuses a pipeline that has one.  An option that is
+ * left out takes its default; EBB_ZERO stands for the number 0.  .p is the probability that the
+ * transform is applied to an image.
  *
- * Images are bytes with 1 to 4 channels (image.h).  Operations on colour leave alpha as it is, and
- * on grey images do what they would to a grey image of three channels.
+ * Images are bytes with 1 to 4 channels (image.h).  Colour transforms leave alpha unchanged.  The
+ * result for a grey image is that for a colour image with three equal channels.
  */
 #ifndef EBB_AUGMENT_H
 #define EBB_AUGMENT_H
@@ -33,17 +34,18 @@ extern "C" {
 
 typedef struct ebb_augment ebb_augment;
 
-EBB_API ebb_augment *ebb_augment_new(ebb_error *e); /* without transforms; NULL: no memory */
+EBB_API ebb_augment *ebb_augment_new(ebb_error *e); /* an empty pipeline; NULL: out of memory */
 EBB_API void ebb_augment_free(ebb_augment *a);
 /* The first error, or NULL. */
 EBB_API const ebb_error *ebb_augment_error(const ebb_augment *a);
 
-/* The size of what comes out of images of height x width; 0 stands for a size that is not known.
- * Returns how many images come out of each (10 with ten_crop, else 1). */
+/* Replaces *height and *width by the size of the result for images of that size; 0 stands for an
+ * unknown size.  Returns the number of results per image: 10 with ebb_augment_ten_crop, else 1. */
 EBB_API int64_t ebb_augment_size(const ebb_augment *a, int64_t *height, int64_t *width);
 
-/* y = x transformed as sample number .sample of epoch .epoch; x is only read.  .view: which of the
- * ten of ten_crop.  False with an error if a transform does not fit the image. */
+/* y = x transformed, with the random numbers of (.seed, .epoch, .sample); x is only read.  .view
+ * selects one of the ten results of ebb_augment_ten_crop.  False with an error if a transform
+ * cannot be applied to the image, such as a crop that is larger than the image. */
 typedef struct ebb_augment_apply_args {
 	const ebb_augment *a;
 	const ebb_image *x;
@@ -56,14 +58,15 @@ typedef struct ebb_augment_apply_args {
 } ebb_augment_apply_args;
 EBB_API bool ebb_augment_apply(const ebb_augment_apply_args *args);
 
-/* ---- Where: cropping and resizing (augment/crop.c, augment/flip.c) -------------------------- */
+/* ---- Cropping, resizing, flipping (augment/crop.c, augment/flip.c) -------------------------- */
 
-/* What lies outside an image: a colour (.fill, default black), the nearest pixel of the edge, or
- * the image mirrored about the middle of its outermost pixels (abc -> cbabcba). */
+/* The values of pixels outside of an image: a colour (.fill, default black), the nearest pixel of
+ * the edge, or the image mirrored at the centres of its outermost pixels (abc -> cbabcba). */
 typedef enum ebb_border { EBB_BORDER_FILL, EBB_BORDER_EDGE, EBB_BORDER_REFLECT } ebb_border;
 
-/* height x width pixels from a place that is drawn uniformly from all that lie in the image with
- * .pad pixels around it.  An image that is smaller even so is an error. */
+/* Crops height x width pixels at a position drawn uniformly from all that lie inside the image
+ * after .pad pixels were added on each side.  An error if the padded image is smaller than the
+ * crop. */
 typedef struct ebb_augment_crop_args {
 	ebb_augment *a;
 	int64_t height, width;
@@ -74,17 +77,18 @@ typedef struct ebb_augment_crop_args {
 } ebb_augment_crop_args;
 EBB_API bool ebb_augment_crop(const ebb_augment_crop_args *args);
 
-/* The middle of the image: the top left corner is at round((H - height)/2), round((W - width)/2),
- * halves to even. */
+/* Crops the centre of the image: the top left corner is at round((H - height)/2), round((W -
+ * width)/2), halves to even. */
 EBB_API bool ebb_augment_centre_crop(
 	ebb_augment *a, int64_t height, int64_t width, const char *site);
-/* For testing: ten images come out of one, the four corners, the middle, and the same mirrored
- * (Krizhevsky, Sutskever & Hinton 2012), in this order: top left, top right, bottom left, bottom
- * right.  A loader puts them next to each other: its images are [10 B,C,H,W]. */
+/* For testing: each image gives ten results, the crops at the four corners and the centre, and
+ * their mirror images (Krizhevsky, Sutskever & Hinton 2012).  Order: top left, top right, bottom
+ * left, bottom right, centre, then the same five mirrored.  A loader puts the ten next to each
+ * other: its images are [10 B,C,H,W]. */
 EBB_API bool ebb_augment_ten_crop(ebb_augment *a, int64_t height, int64_t width, const char *site);
 
-/* All of the image as height x width; with width left out, the shorter side becomes height and the
- * longer one keeps the ratio (torchvision's Resize). */
+/* Resizes the whole image to height x width.  With width left out, the shorter side becomes height
+ * and the longer side keeps the aspect ratio (torchvision's Resize). */
 typedef struct ebb_augment_resize_args {
 	ebb_augment *a;
 	int64_t height, width;
@@ -93,10 +97,11 @@ typedef struct ebb_augment_resize_args {
 } ebb_augment_resize_args;
 EBB_API bool ebb_augment_resize(const ebb_augment_resize_args *args);
 
-/* A random part of the image, resized (Szegedy et al. 2015): its area is a share of the whole
- * between the two of .area (default 0.08 and 1), uniform; its ratio width/height lies between the
- * two of .ratio (default 3/4 and 4/3), uniform in the logarithm.  After ten draws that do not fit
- * into the image: the largest part in its middle whose ratio is within bounds. */
+/* Crops a random rectangle and resizes it to height x width (Szegedy et al. 2015).  The rectangle's
+ * share of the image's area is uniform between .area[0] and .area[1] (default 0.08 and 1).  Its
+ * ratio width/height is between .ratio[0] and .ratio[1] (default 3/4 and 4/3), uniform in the
+ * logarithm.  If ten rectangles in a row do not fit inside the image, the largest centred rectangle
+ * with a ratio within the bounds is taken. */
 typedef struct ebb_augment_resized_crop_args {
 	ebb_augment *a;
 	int64_t height, width;
@@ -106,7 +111,7 @@ typedef struct ebb_augment_resized_crop_args {
 } ebb_augment_resized_crop_args;
 EBB_API bool ebb_augment_resized_crop(const ebb_augment_resized_crop_args *args);
 
-/* Left and right exchanged, or with .vertical top and bottom.  .p defaults to 1/2. */
+/* Mirrors left and right, or with .vertical top and bottom.  .p defaults to 1/2. */
 typedef struct ebb_augment_flip_args {
 	ebb_augment *a;
 	bool vertical;
@@ -115,12 +120,14 @@ typedef struct ebb_augment_flip_args {
 } ebb_augment_flip_args;
 EBB_API bool ebb_augment_flip(const ebb_augment_flip_args *args);
 
-/* ---- Shape: what moves pixels (augment/warp.c, augment/geometry.c, augment/elastic.c) ------- */
+/* ---- Geometric transforms (augment/warp.c, augment/geometry.c, augment/elastic.c) ----------- */
 
-/* In all of these a pixel of the result is the bilinear mean of the four pixels around the point
- * that it comes from (weights in steps of 1/256); those outside follow .border.  The size stays. */
+/* Each of these transforms maps every pixel of the result to a point of the source image.  The
+ * pixel's value is the bilinear interpolation of the four source pixels around this point, with
+ * weights in steps of 1/256.  Source pixels outside of the image follow .border.  The size does not
+ * change. */
 
-/* Turns about the middle by an angle from -.degrees to .degrees, counter-clockwise. */
+/* Rotates about the centre by an angle between -.degrees and .degrees, counter-clockwise. */
 typedef struct ebb_augment_rotate_args {
 	ebb_augment *a;
 	double degrees;
@@ -131,10 +138,11 @@ typedef struct ebb_augment_rotate_args {
 } ebb_augment_rotate_args;
 EBB_API bool ebb_augment_rotate(const ebb_augment_rotate_args *args);
 
-/* x -> T R S x about the middle, torchvision's RandomAffine but for the direction of angles,
- * which is that of rotate: turned by up to .degrees either way; moved by up to .translate[0] of
- * the width and .translate[1] of the height; scaled by a factor from .scale[0] to .scale[1]
- * (default 1); sheared by up to .shear[0] degrees along x and .shear[1] along y. */
+/* A random affine map about the centre, x -> T R S x, as torchvision's RandomAffine but with
+ * positive angles counter-clockwise.  R: rotation by an angle between -.degrees and .degrees.  T:
+ * translation by up to .translate[0] of the width and .translate[1] of the height.  S: scaling by a
+ * factor between .scale[0] and .scale[1] (default 1), and shearing by up to .shear[0] degrees along
+ * x and .shear[1] along y. */
 typedef struct ebb_augment_affine_args {
 	ebb_augment *a;
 	double degrees, translate[2], scale[2], shear[2];
@@ -145,8 +153,8 @@ typedef struct ebb_augment_affine_args {
 } ebb_augment_affine_args;
 EBB_API bool ebb_augment_affine(const ebb_augment_affine_args *args);
 
-/* The corners move inwards by up to .distortion (default 1/2) of half the height and width, each
- * by itself; the rest follows by a projective map. */
+/* A random projective map: each corner moves inwards, independently, by up to .distortion (default
+ * 1/2) of half the height and width. */
 typedef struct ebb_augment_perspective_args {
 	ebb_augment *a;
 	double distortion;
@@ -157,9 +165,10 @@ typedef struct ebb_augment_perspective_args {
 } ebb_augment_perspective_args;
 EBB_API bool ebb_augment_perspective(const ebb_augment_perspective_args *args);
 
-/* Every pixel moves by .alpha pixels (default 34) times a random field in x and another in y:
- * uniform in [-1,1), smoothed by a Gaussian of deviation .sigma pixels (default 4) (Simard,
- * Steinkraus & Platt 2003, whose figures for MNIST the defaults are). */
+/* Elastic distortion: every pixel moves by .alpha pixels (default 34) times a random field in x and
+ * another in y.  A field is uniform in [-1,1), smoothed by a Gaussian with a standard deviation of
+ * .sigma pixels (default 4).  The defaults are those for MNIST in Simard, Steinkraus & Platt
+ * 2003. */
 typedef struct ebb_augment_elastic_args {
 	ebb_augment *a;
 	double alpha, sigma;
@@ -172,13 +181,14 @@ EBB_API bool ebb_augment_elastic(const ebb_augment_elastic_args *args);
 
 /* ---- Colour (augment/colour.c, augment/hue.c, augment/lighting.c) --------------------------- */
 
-/* L is the grey value of ebb_image_convert, blend(a, x, f) = a + f (x - a), cut off at 0 and 255
- * and after the point.  In a random order:
+/* Let L be the grey value of ebb_image_convert, and blend(a, x, f) = a + f (x - a), clamped to
+ * 0..255 and truncated to an integer.  In a random order:
  *   brightness: blend(0, x, f), contrast: blend(round(mean L), x, f), saturation: blend(L, x, f),
- *     each with f from max(0, 1 - strength) to 1 + strength;
- *   hue: turned by h from -.hue to .hue of the full circle of the HSV colour wheel; at most 1/2.
- * A strength left out leaves its operation out.  Torchvision's ColorJitter of Pillow's images, to
- * the bit but for the hue, which is not rounded to 256 steps on the way. */
+ *   each with f from max(0, 1 - strength) to 1 + strength;
+ *   hue: rotated by h from -.hue to .hue (at most 1/2) of the full circle of the HSV colour wheel.
+ * An operation whose strength (.brightness, .contrast, .saturation or .hue) is left out is not
+ * applied.  Equal to torchvision's ColorJitter on Pillow images bit for bit, except for the hue,
+ * which torchvision rounds to 256 steps. */
 typedef struct ebb_augment_jitter_args {
 	ebb_augment *a;
 	double brightness, contrast, saturation, hue;
@@ -187,7 +197,7 @@ typedef struct ebb_augment_jitter_args {
 } ebb_augment_jitter_args;
 EBB_API bool ebb_augment_jitter(const ebb_augment_jitter_args *args);
 
-/* L in every channel.  .p defaults to 1/10. */
+/* Replaces every colour channel by L, the grey value of ebb_image_convert.  .p defaults to 1/10. */
 typedef struct ebb_augment_greyscale_args {
 	ebb_augment *a;
 	double p;
@@ -195,10 +205,11 @@ typedef struct ebb_augment_greyscale_args {
 } ebb_augment_greyscale_args;
 EBB_API bool ebb_augment_greyscale(const ebb_augment_greyscale_args *args);
 
-/* AlexNet's (Krizhevsky, Sutskever & Hinton 2012): to every pixel, on the scale from 0 to 1, is
- * added sum_k vector_k * value_k * alpha_k, with alpha_k from a normal distribution of deviation
- * .std (default 0.1).  Vectors and values are those of the covariance of colours: default
- * ImageNet's.  vectors[c][k] is channel c of the k-th.  A grey image gets the mean of the three. */
+/* AlexNet's colour augmentation (Krizhevsky, Sutskever & Hinton 2012): adds sum_k vector_k *
+ * value_k * alpha_k to every pixel, on the scale from 0 to 1, with alpha_k from a normal
+ * distribution with standard deviation .std (default 0.1).  .vectors and .values are the
+ * eigenvectors and eigenvalues of the covariance of colours; default: ImageNet's.  vectors[c][k] is
+ * channel c of eigenvector k.  A grey image gets the mean of the three channels' sums. */
 typedef struct ebb_augment_lighting_args {
 	ebb_augment *a;
 	double std;
@@ -210,9 +221,9 @@ EBB_API bool ebb_augment_lighting(const ebb_augment_lighting_args *args);
 
 /* ---- Sharpness and noise (augment/blur.c) --------------------------------------------------- */
 
-/* The mean under a Gaussian of a deviation from .sigma[0] to .sigma[1] pixels (default 0.1 and 2)
- * on .kernel x .kernel pixels (odd; default: as many as lie within three of the largest
- * deviations); the border is reflected. */
+/* Gaussian blur with a standard deviation drawn from .sigma[0] to .sigma[1] pixels (default 0.1 and
+ * 2), on a window of .kernel x .kernel pixels (odd; default: a window that reaches three times
+ * .sigma[1] to each side).  The border is reflected. */
 typedef struct ebb_augment_blur_args {
 	ebb_augment *a;
 	double sigma[2];
@@ -222,8 +233,8 @@ typedef struct ebb_augment_blur_args {
 } ebb_augment_blur_args;
 EBB_API bool ebb_augment_blur(const ebb_augment_blur_args *args);
 
-/* To every value a number of its own from a normal distribution of deviation .std on the scale from
- * 0 to 1 (default 0.05) is added. */
+/* Adds to every value an independent number from a normal distribution with standard deviation .std
+ * (default 0.05), on the scale from 0 to 1. */
 typedef struct ebb_augment_noise_args {
 	ebb_augment *a;
 	double std;
@@ -232,11 +243,12 @@ typedef struct ebb_augment_noise_args {
 } ebb_augment_noise_args;
 EBB_API bool ebb_augment_noise(const ebb_augment_noise_args *args);
 
-/* ---- What is taken away (augment/erase.c) --------------------------------------------------- */
+/* ---- Erasing (augment/erase.c) -------------------------------------------------------------- */
 
-/* .holes (default 1) squares of .side pixels in the colour .fill (default black; with the mean of
- * the data set they become 0 when normalised), centred on any pixel: part of a square may lie
- * outside (DeVries & Taylor 2017). */
+/* Fills .holes (default 1) squares of .side pixels with the colour .fill (default black).  If .fill
+ * is the mean colour of the data set, these pixels are 0 after normalisation.  The centre of a
+ * square is a random pixel of the image, so part of the square may lie outside of the image
+ * (DeVries & Taylor 2017). */
 typedef struct ebb_augment_cutout_args {
 	ebb_augment *a;
 	int64_t side;
@@ -247,9 +259,10 @@ typedef struct ebb_augment_cutout_args {
 } ebb_augment_cutout_args;
 EBB_API bool ebb_augment_cutout(const ebb_augment_cutout_args *args);
 
-/* A rectangle inside the image in the colour .fill, or with .noise in random bytes (Zhong et al.
- * 2017): .area (default 0.02 to 0.33) and .ratio (height/width, default 0.3 to 3.3) as for
- * resized_crop; after ten draws that do not fit, none. */
+/* Fills a rectangle inside the image with the colour .fill, or with random bytes if .noise (Zhong
+ * et al. 2017).  .area (default 0.02 to 0.33) and .ratio (height/width, default 0.3 to 3.3) are
+ * drawn as by ebb_augment_resized_crop; if ten rectangles in a row do not fit inside the image,
+ * nothing is erased. */
 typedef struct ebb_augment_erase_args {
 	ebb_augment *a;
 	double area[2], ratio[2];
@@ -262,10 +275,10 @@ EBB_API bool ebb_augment_erase(const ebb_augment_erase_args *args);
 
 /* ---- RandAugment (augment/randaugment.c, augment/tone.c) ------------------------------------ */
 
-/* .ops (default 2) operations (Cubuk et al. 2020), each drawn from: nothing, shear and translate
- * along x and y, rotate, brightness, saturation, contrast, sharpness, posterise, solarise,
- * autocontrast, equalise; all at .magnitude (default 9) out of 30, on torchvision's scales,
- * in a random direction where there are two. */
+/* Applies .ops (default 2) random operations (Cubuk et al. 2020), each drawn from: identity, shear
+ * and translate along x and y, rotate, brightness, saturation, contrast, sharpness, posterise,
+ * solarise, autocontrast, equalise.  All have the strength .magnitude (default 9) out of 30, on
+ * torchvision's scales, and a random sign where the operation has two directions. */
 typedef struct ebb_augment_randaugment_args {
 	ebb_augment *a;
 	int ops;
@@ -276,11 +289,13 @@ typedef struct ebb_augment_randaugment_args {
 } ebb_augment_randaugment_args;
 EBB_API bool ebb_augment_randaugment(const ebb_augment_randaugment_args *args);
 
-/* ---- Batches (augment/mix.c) ---------------------------------------------------------------- */
+/* ---- Mixing of a batch (augment/mix.c) ------------------------------------------------------ */
 
-/* These mix image k of a batch with image k+1, the last with the first, after everything else and
- * after normalising.  A loader's batch then has soft .targets.  l is drawn once per batch from
- * Beta(alpha, alpha).  A batch that mixup passed over (.p, default 1) may get cutmix. */
+/* ebb_augment_mixup and ebb_augment_cutmix mix image k of a batch with image k+1, and the last
+ * image with the first, after all other transforms and after normalisation.  The loader's batch
+ * then has soft .targets.  The weight l is drawn once per batch from Beta(alpha, alpha).  .p
+ * (default 1) is the probability that a batch is mixed.  With both transforms in a pipeline, cutmix
+ * is drawn for the batches to which mixup was not applied. */
 
 /* x_k = l x_k + (1 - l) x_k+1, and the targets likewise (Zhang et al. 2018).  .alpha defaults to
  * 0.2. */
@@ -291,8 +306,10 @@ typedef struct ebb_augment_mix_args {
 	const char *site;
 } ebb_augment_mix_args;
 EBB_API bool ebb_augment_mixup(const ebb_augment_mix_args *args);
-/* A rectangle of sqrt(1 - l) of the height and width around any pixel, cut off at the border, comes
- * from x_k+1; the targets are mixed by the areas (Yun et al. 2019).  .alpha defaults to 1. */
+/* Replaces a rectangle of image k by the same rectangle of image k+1.  The rectangle has sqrt(1 -
+ * l) times the height and width of the image; its centre is a random pixel, and it is clipped at
+ * the border.  The targets are mixed in proportion to the areas (Yun et al. 2019).  .alpha defaults
+ * to 1. */
 EBB_API bool ebb_augment_cutmix(const ebb_augment_mix_args *args);
 
 /* ---- The macros that add the call site ------------------------------------------------------ */

@@ -34,14 +34,14 @@ static const char *const fine_names[] = {"apple", "aquarium_fish", "baby", "bear
 
 #define COUNT(names) ((int)(sizeof(names) / sizeof *(names)))
 
-/* How the files are laid out, and which of a record's labels is wanted. */
+/* The layout of a record, and which of its labels is used. */
 typedef struct layout {
-	int labels, at; /* bytes before the pixels, and which of them */
+	int labels, at; /* label bytes before the pixels, and the index of the label */
 	int classes;
 	const char *const *names;
 } layout;
 
-/* A file of records, dir/name or dir/name.gz. */
+/* A file of records: dir/name or dir/name.gz. */
 typedef struct records {
 	char path[PATH_SIZE];
 	ebb_bytes bytes;
@@ -62,7 +62,7 @@ static bool read_records(
 	}
 	if (access(r->path, F_OK) != 0) {
 		strcpy(r->path + n, ".gz");
-		/* If neither is there, the error names the plain one. */
+		/* If neither exists, the error names the plain file. */
 		if (access(r->path, F_OK) != 0)
 			r->path[n] = '\0';
 	}

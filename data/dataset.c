@@ -1,5 +1,5 @@
 /*
- * dataset.c - images with labels: in memory, or fetched when asked for.
+ * dataset.c - images with labels: in memory, or read on demand.
  */
 #include <math.h>
 #include <string.h>
@@ -67,7 +67,7 @@ static void free_notes(ebb_notes *notes)
 {
 	for (int64_t i = 0; i < notes->count; i++)
 		ebb_free(notes->note[i].message, notes->note[i].size);
-	ebb_free(notes->note, (size_t)notes->room * sizeof *notes->note);
+	ebb_free(notes->note, (size_t)notes->capacity * sizeof *notes->note);
 }
 
 static void source_free(ebb_dataset_source *s)
@@ -116,7 +116,7 @@ bool ebb_dataset_name_classes(ebb_dataset *d, const char *const *names)
 	return true;
 }
 
-/* ---- What was skipped, and what was warned of ------------------------------------------------ */
+/* ---- Skipped images and warnings ------------------------------------------------------------- */
 
 ebb_fetched ebb_dataset_excuse(ebb_on_error on_error, const ebb_error *why)
 {
@@ -124,7 +124,7 @@ ebb_fetched ebb_dataset_excuse(ebb_on_error on_error, const ebb_error *why)
 	                                                           : EBB_FETCH_FAILED;
 }
 
-/* Notes are rare: one lock for all data sets is enough, and is what a fork must know of. */
+/* One mutex guards the notes of all data sets: notes are rare, and fork must lock only this one. */
 static pthread_mutex_t notes_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void ebb_notes_hold(bool held)
@@ -139,7 +139,7 @@ static bool note_at(ebb_notes *notes, int64_t at, int64_t index, const char *mes
 {
 	struct ebb_note new = {index, NULL, strlen(message) + 1};
 
-	if (!ebb_grow(&notes->note, &notes->room, notes->count + 1, sizeof *notes->note))
+	if (!ebb_grow(&notes->note, &notes->capacity, notes->count + 1, sizeof *notes->note))
 		return false;
 	new.message = ebb_alloc(new.size);
 	if (!new.message)
@@ -158,7 +158,7 @@ bool ebb_dataset_note(ebb_notes *notes, int64_t index, const char *message)
 	bool ok = true;
 
 	ebb_notes_hold(true);
-	/* Where larger numbers begin. */
+	/* Binary search for the first note of a larger index. */
 	for (to = notes->count; from < to;) {
 		int64_t middle = from + (to - from) / 2;
 
@@ -221,7 +221,7 @@ bool ebb_dataset_warned_at(const ebb_dataset *d, int64_t k, int64_t *index, cons
 
 /* ---- Access --------------------------------------------------------------------------------- */
 
-/* Planes become pixels. */
+/* Converts planes [C,H,W] to interleaved pixels. */
 static bool copy_image(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_error *why)
 {
 	int64_t channels = ebb_size(d->images, 1), height = ebb_size(d->images, 2),
@@ -236,7 +236,7 @@ static bool copy_image(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_error 
 	return true;
 }
 
-/* An image must be what its data set promised. */
+/* Checks that an image has the size and channels that its data set declares. */
 static bool keeps_promise(const ebb_dataset *d, int64_t i, const ebb_image *x, ebb_error *why)
 {
 	const int64_t *shape = d->source->shape.dims;
@@ -247,7 +247,7 @@ static bool keeps_promise(const ebb_dataset *d, int64_t i, const ebb_image *x, e
 		(shape[1] == 0 || shape[1] == x->height) && (shape[2] == 0 || shape[2] == x->width))
 		return true;
 	ebb_error_set(why, EBB_BAD_SHAPE, NULL,
-		"dataset_fetch: image %lld is [%lld,%lld,%lld] of %d bits, the data set promises "
+		"dataset_fetch: image %lld is [%lld,%lld,%lld] of %d bits, the data set declares "
 		"[%lld,%lld,%lld] (0: any) of 8",
 		(long long)i, (long long)x->channels, (long long)x->height, (long long)x->width,
 		x->wide ? 16 : 8, (long long)shape[0], (long long)shape[1], (long long)shape[2]);
@@ -277,7 +277,7 @@ ebb_fetched ebb_dataset_try(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_e
 		    why->message)) {
 		*why = (ebb_error){0};
 		ebb_error_set(why, EBB_NO_MEMORY, NULL,
-			"dataset_fetch: no memory to note what is wrong with image %lld",
+			"dataset_fetch: no memory for the error message of image %lld",
 			(long long)i);
 		return EBB_FETCH_FAILED;
 	}
@@ -315,7 +315,7 @@ const char *ebb_dataset_path(const ebb_dataset *d, int64_t i)
 	return d->source->path(d->source->ctx, i);
 }
 
-/* ---- One's own ------------------------------------------------------------------------------ */
+/* ---- Custom data sets ----------------------------------------------------------------------- */
 
 typedef struct custom {
 	bool (*image)(void *ctx, int64_t i, ebb_image *x, ebb_error *e);
@@ -329,12 +329,12 @@ static ebb_fetched custom_fetch(void *ctx, int64_t i, ebb_image *x, ebb_error *w
 	const custom *c = ctx;
 
 	if (c->image(c->ctx, i, x, why)) {
-		*why = (ebb_error){0}; /* of an attempt that something else made good */
+		*why = (ebb_error){0}; /* an error of an attempt that a second attempt repaired */
 		return EBB_FETCHED;
 	}
 	ebb_error_set(why, EBB_INVALID, NULL,
-		"dataset_fetch: the data set's own function failed for image %lld and does not say "
-		"why",
+		"dataset_fetch: the image function failed for image %lld without an "
+		"error message",
 		(long long)i);
 	return ebb_dataset_excuse(c->on_error, why);
 }
@@ -399,7 +399,7 @@ fail:
 	return NULL;
 }
 
-/* ---- All of it ------------------------------------------------------------------------------ */
+/* ---- Statistics over all images ------------------------------------------------------------- */
 
 ebb_dataset *ebb_dataset_slice(const ebb_dataset *d, int64_t start, int64_t count, ebb_error *e)
 {
@@ -414,8 +414,9 @@ ebb_dataset *ebb_dataset_slice(const ebb_dataset *d, int64_t start, int64_t coun
 	}
 	if (!d || start < 0 || start >= d->count || count < 1) {
 		ebb_error_set(e, EBB_INVALID, NULL,
-			"dataset_slice: %lld images from %lld on, of %lld", (long long)count,
-			(long long)start, (long long)(d ? d->count : 0));
+			"dataset_slice: %lld images from %lld on, expected at least one, from "
+			"below %lld on",
+			(long long)count, (long long)start, (long long)(d ? d->count : 0));
 		return NULL;
 	}
 	if (count > d->count - start)

@@ -1,11 +1,12 @@
 /*
- * decode.c - image files, told apart by their first bytes.
+ * decode.c - decodes image files; their first bytes decide on the format.
  */
 #include <string.h>
 
 #include "data/internal.h"
 
-/* A file of the default size limit, stored as it is in 16 bits and 4 channels, is smaller. */
+/* MOST_BYTES exceeds the size of any uncompressed file of MOST_PIXELS pixels with 4 channels of 16
+ * bits. */
 static const int64_t MOST_PIXELS = INT64_C(1) << 26, MOST_BYTES = INT64_C(1) << 30;
 
 bool ebb_encoded_size_fits(const ebb_encoded *f, int64_t height, int64_t width, ebb_error *e)
@@ -67,8 +68,8 @@ static bool decode(const void *bytes, size_t size, const char *name, const ebb_i
 			"%s: neither PNG nor JPEG: it begins with %02x %02x %02x %02x", f.name,
 			f.bytes[0], f.bytes[1], f.bytes[2], f.bytes[3]);
 	else
-		ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: truncated: %zu bytes are no image",
-			f.name, size);
+		ebb_error_set(e, EBB_BAD_FILE, NULL,
+			"%s: truncated: %zu bytes are too few for an image", f.name, size);
 	return false;
 }
 

@@ -1,10 +1,10 @@
 /*
- * digits.c - images of handwritten digits, drawn on the spot.
+ * digits.c - generated images of handwritten digits.
  *
- * The strokes of a hand are bent, slanted, turned, scaled and moved as curves, and then drawn: a
- * pixel's coverage follows from its distance to the nearest piece of stroke.  All randomness of an
- * image is one bank of numbers from its own stream, so that images can be drawn in any order by any
- * number of threads.
+ * The strokes of a handwriting are distorted, slanted, rotated, scaled and moved as curves, and
+ * then drawn: the coverage of a pixel depends on its distance to the nearest stroke.  All random
+ * numbers of an image come from one bank, drawn from the image's own rng stream.  So images can be
+ * drawn in any order and by any number of threads.
  */
 #include <math.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 
 enum { SIDE = 28, PIXELS = SIDE * SIDE, BANK = 128 + PIXELS, WAVES = 3, IMAGES_PER_PIECE = 32 };
 
-/* Streams of the label order lie apart from those of the images. */
+/* The streams of the label order must differ from those of the images. */
 static const uint64_t LABEL_STREAMS = (uint64_t)1 << 63;
 
 typedef struct rng {
@@ -32,10 +32,10 @@ static int below(rng *d, int n)
 	return (int)uniform(d, 0, (float)n);
 }
 
-/* ---- Bending the strokes -------------------------------------------------------------------- */
+/* ---- Distorting the strokes ----------------------------------------------------------------- */
 
-/* Smooth random displacement: the elastic distortion of Simard et al. (2003), as a sum of waves
- * instead of a filtered field. */
+/* Elastic distortion (Simard et al. 2003): a smooth random displacement, as a sum of waves instead
+ * of a filtered field. */
 static void bend(rng *d, ebb_ink *ink)
 {
 	float strength = uniform(d, 0.01f, 0.045f);
@@ -55,7 +55,7 @@ static void bend(rng *d, ebb_ink *ink)
 	}
 }
 
-/* Slant, turn, scale and move, from the unit square to pixels. */
+/* Slants, rotates, scales and moves the strokes from the unit square to pixels. */
 static void place(rng *d, ebb_ink *ink)
 {
 	float size = uniform(d, 16.5f, 22.5f), wide = uniform(d, 0.78f, 1.15f),
@@ -75,7 +75,7 @@ static void place(rng *d, ebb_ink *ink)
 
 /* ---- Drawing -------------------------------------------------------------------------------- */
 
-/* f = min(f, distance to the segment - radius), where that could matter. */
+/* f = min(f, distance to the segment - radius), for the pixels where this can matter. */
 static void draw_segment(float f[SIDE][SIDE], float ax, float ay, float bx, float by, float radius)
 {
 	float reach = radius + 1.5f, vx = bx - ax, vy = by - ay, vv = vx * vx + vy * vy;
@@ -100,7 +100,7 @@ static void draw_segment(float f[SIDE][SIDE], float ax, float ay, float bx, floa
 	}
 }
 
-/* The pen presses harder here than there. */
+/* The thickness varies along the strokes. */
 static void draw_strokes(rng *d, const ebb_ink *ink, float f[SIDE][SIDE])
 {
 	float radius = uniform(d, 0.6f, 1.75f), uneven = radius * uniform(d, 0, 0.3f),
@@ -116,7 +116,7 @@ static void draw_strokes(rng *d, const ebb_ink *ink, float f[SIDE][SIDE])
 	}
 }
 
-/* A place where the pen left no ink. */
+/* Erases the ink near a random point of the strokes. */
 static void draw_gap(rng *d, const ebb_ink *ink, float f[SIDE][SIDE])
 {
 	int i = below(d, ink->count);
@@ -131,7 +131,7 @@ static void draw_gap(rng *d, const ebb_ink *ink, float f[SIDE][SIDE])
 	}
 }
 
-/* A stray line that belongs to no digit. */
+/* Adds a short random line that is not part of the digit. */
 static void draw_clutter(rng *d, float f[SIDE][SIDE])
 {
 	float x = uniform(d, 0, SIDE), y = uniform(d, 0, SIDE), angle = uniform(d, 0, 6.2832f),
@@ -182,7 +182,7 @@ static void draw_digit(uint64_t seed, int64_t index, int digit, uint8_t *image)
 	}
 }
 
-/* Every ten images in a row show the ten digits, in an order of their own. */
+/* Every ten consecutive images show the ten digits, in a random order. */
 static void label_ten(uint64_t seed, int64_t block, int digits[10])
 {
 	float u[10];

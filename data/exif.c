@@ -1,5 +1,6 @@
 /*
- * exif.c - which way up a picture was taken (Exif 2.3, section 4.6.4, tag 0x112), and turning it.
+ * exif.c - the EXIF orientation (Exif 2.3, section 4.6.4, tag 0x112), and its application to an
+ * image.
  */
 #include <string.h>
 
@@ -7,7 +8,7 @@
 
 enum { TAG_ORIENTATION = 0x112, TYPE_SHORT = 3, ENTRY = 12 };
 
-/* A TIFF structure, whose first two bytes tell its byte order. */
+/* A TIFF structure, whose first two bytes define its byte order. */
 typedef struct tiff {
 	const uint8_t *bytes;
 	size_t size;
@@ -50,9 +51,9 @@ int ebb_exif_orientation(const uint8_t *bytes, size_t size)
 	return 1;
 }
 
-/* Where the upright picture's rows and columns come from in the stored one. */
+/* How rows and columns of the upright image map to the image in the file. */
 static const struct turn {
-	bool transposed, from_bottom, from_right; /* of the stored picture */
+	bool transposed, from_bottom, from_right; /* of the image in the file */
 } turns[9] = {
 	[2] = {false, false, true},
 	[3] = {false, true, true},

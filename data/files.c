@@ -1,5 +1,5 @@
 /*
- * files.c - a data set whose images are files: what a folder of classes and a list have in common.
+ * files.c - a data set of image files, for folder.c and list.c.
  */
 #include <string.h>
 
@@ -10,7 +10,7 @@ bool ebb_files_add(ebb_files *f, const char *path, int64_t label, const char *wh
 {
 	size_t length = strlen(path) + 1;
 
-	if (!ebb_grow(&f->file, &f->room, f->count + 1, sizeof *f->file) ||
+	if (!ebb_grow(&f->file, &f->capacity, f->count + 1, sizeof *f->file) ||
 		!ebb_bytes_reserve(&f->text, f->text.size + length)) {
 		ebb_error_set(e, EBB_NO_MEMORY, NULL, "%s: no memory for %lld paths", what,
 			(long long)f->count);
@@ -25,7 +25,7 @@ bool ebb_files_add(ebb_files *f, const char *path, int64_t label, const char *wh
 void ebb_files_free(ebb_files *f)
 {
 	ebb_bytes_free(&f->text);
-	ebb_free(f->file, (size_t)f->room * sizeof *f->file);
+	ebb_free(f->file, (size_t)f->capacity * sizeof *f->file);
 	*f = (ebb_files){0};
 }
 
@@ -76,7 +76,7 @@ static void free_files(void *ctx)
 	ebb_free(f, sizeof *f);
 }
 
-/* Unpacks every file; notes go to s, and files that are left out leave no gap. */
+/* Decodes every file.  Messages go to s; files that cannot be read are removed from f. */
 static bool verify_all(ebb_files *f, ebb_dataset_source *s, ebb_error *e)
 {
 	ebb_image x = {0};
@@ -97,8 +97,7 @@ static bool verify_all(ebb_files *f, ebb_dataset_source *s, ebb_error *e)
 		if (got == EBB_FETCH_FAILED)
 			ebb_error_set(e, why.status, NULL, "%s", why.message);
 		else if (!noted)
-			ebb_error_set(e, EBB_NO_MEMORY, NULL,
-				"%s: no memory to note what is wrong with it",
+			ebb_error_set(e, EBB_NO_MEMORY, NULL, "%s: no memory for its error message",
 				ebb_files_path(f, i));
 		ok = got != EBB_FETCH_FAILED && noted;
 	}

@@ -1,5 +1,5 @@
 /*
- * folder.c - a directory per class.
+ * folder.c - a data set from a folder with a subfolder per class.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 enum { PATH_SIZE = 4096 };
 
-/* A traversal through one class. */
+/* The traversal of the directory of one class. */
 typedef struct traversal {
 	ebb_files *files;
 	int64_t label;
@@ -23,7 +23,8 @@ typedef struct traversal {
 	ebb_error *e;
 } traversal;
 
-/* The directories that the traversal is in: links may lead back to them. */
+/* The directories from the root to the current one, to detect links that lead back to one of
+ * them. */
 typedef struct level {
 	const struct level *outer;
 	dev_t device;
@@ -49,7 +50,7 @@ static bool cannot_read(traversal *w)
 	return false;
 }
 
-/* Puts "/name" behind the path. */
+/* Appends "/name" to the path. */
 static bool enter(traversal *w, const char *name)
 {
 	size_t n = strlen(name) + 1;
@@ -73,13 +74,13 @@ static void leave(traversal *w, size_t length)
 
 static bool scan_directory(traversal *w, const level *here);
 
-/* A file of an image is added, a directory walked, anything else passed over. */
+/* Adds an image file, descends into a directory, and ignores anything else. */
 static bool visit(traversal *w, const char *name, const level *here)
 {
 	struct stat s;
 
 	if (stat(w->path, &s) != 0) {
-		/* A link to nowhere, or in a circle, matters if it stands for an image. */
+		/* A dangling or circular link is an error only if its name is that of an image. */
 		return is_image(name) ? cannot_read(w) : true;
 	}
 	if (S_ISDIR(s.st_mode)) {
@@ -122,7 +123,7 @@ static int by_bytes(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Sorts files first to the last by path. */
+/* Sorts files from first to the last by path. */
 static bool sort(ebb_files *f, int64_t first, ebb_error *e)
 {
 	int64_t n = f->count - first;
@@ -144,7 +145,7 @@ static bool sort(ebb_files *f, int64_t first, ebb_error *e)
 
 /* ---- Classes -------------------------------------------------------------------------------- */
 
-/* The names of root's directories, in order; the traversal's path is root. */
+/* Collects the names of root's directories, in order; the path of the traversal is root. */
 static bool list_classes(traversal *w, ebb_bytes *text, const char ***names, int *count)
 {
 	DIR *directory = opendir(w->path);
@@ -232,7 +233,7 @@ ebb_dataset *(ebb_folder)(const ebb_folder_args *a)
 		return NULL;
 	if (!a->root || !*a->root || strlen(a->root) >= PATH_SIZE) {
 		ebb_error_set(a->error, EBB_INVALID, a->site,
-			"folder: expected a directory, of a path below %d bytes", PATH_SIZE);
+			"folder: expected the path of a directory, below %d bytes long", PATH_SIZE);
 		return NULL;
 	}
 	strcpy(w.path, a->root);

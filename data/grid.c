@@ -1,12 +1,12 @@
 /*
- * grid.c - many images as one.
+ * grid.c - many images as one image.
  */
 #include <math.h>
 #include <string.h>
 
 #include "data/internal.h"
 
-/* What the cells have in common. */
+/* What all cells share. */
 typedef struct sheet {
 	int64_t n, columns, rows, pad;
 	int64_t height, width, channels; /* of a cell */
@@ -72,13 +72,13 @@ static bool check(const ebb_image_grid_args *a)
 		(a->range[0] < a->range[1] || (a->range[0] == 0 && a->range[1] == 0)))
 		return true;
 	ebb_error_set(a->error, EBB_INVALID, a->site,
-		"image_grid: %lld columns, pad %lld, range %g to %g: expected an image to fill, "
-		"either a tensor or images, and numbers that can be",
+		"image_grid: %lld columns, pad %lld, range %g to %g: expected a result image, "
+		"either a tensor or images, no negative number, and a finite, increasing range",
 		(long long)a->columns, (long long)a->pad, a->range[0], a->range[1]);
 	return false;
 }
 
-/* Image i at its place. */
+/* Draws image i into its cell. */
 static bool draw(const ebb_image_grid_args *a, const sheet *s, int64_t i)
 {
 	ebb_image *y = a->y;

@@ -1,5 +1,5 @@
 /*
- * idx.c - the IDX format: a big-endian header with type and sizes, then the numbers.
+ * idx.c - the IDX format: a big-endian header with the type and the sizes, then the values.
  */
 #include "data/internal.h"
 
@@ -21,11 +21,11 @@ static const char *type_name(int type)
 	case 0x0E:
 		return "doubles";
 	default:
-		return "no type of the format";
+		return "an unknown type";
 	}
 }
 
-/* Fills exactly n bytes. */
+/* Reads exactly n bytes. */
 static bool read_all(
 	ebb_source *s, const char *path, const char *what, void *to, int64_t n, ebb_error *e)
 {
@@ -38,7 +38,7 @@ static bool read_all(
 	return got == n;
 }
 
-/* The shape that the header promises; false with an error. */
+/* Reads the shape from the header; false with an error. */
 static bool read_header(ebb_source *s, const char *path, ebb_shape *shape, ebb_error *e)
 {
 	unsigned char magic[HEADER], sizes[4 * EBB_MAX_DIMS];
@@ -78,10 +78,10 @@ static bool read_header(ebb_source *s, const char *path, ebb_shape *shape, ebb_e
 		}
 		count *= size;
 	}
-	/* Before anything is allocated: a damaged header can promise more than there is memory. */
+	/* Checked before anything is allocated, because a damaged header can declare any size. */
 	if (count > ebb_source_bound(s)) {
 		ebb_error_set(e, EBB_BAD_FILE, NULL,
-			"%s: truncated: the header promises %lld bytes, the file holds at most "
+			"%s: truncated: the header declares %lld bytes, the file holds at most "
 			"%lld",
 			path, (long long)count, (long long)ebb_source_bound(s));
 		return false;

@@ -1,5 +1,5 @@
 /*
- * image.c - pictures in memory: room, channels, crops and mirrors.
+ * image.c - images in memory: allocation, channels, cropping and mirroring.
  */
 #include <string.h>
 
@@ -64,7 +64,7 @@ bool ebb_image_check(const ebb_image *x, const char *what, ebb_error *e)
 	return false;
 }
 
-/* Two different images, the first one whole. */
+/* Checks that x and y are different images and that x has pixels. */
 static bool check_pair(const ebb_image *x, const ebb_image *y, const char *what, ebb_error *e)
 {
 	if (!ebb_image_check(x, what, e))
@@ -115,7 +115,8 @@ bool ebb_image_copy(const ebb_image *x, ebb_image *y, ebb_error *e)
 
 /* ---- Channels ------------------------------------------------------------------------------- */
 
-/* n pixels of c channels become n of k.  Even numbers of channels end in alpha. */
+/* Converts n pixels of c channels to k channels.  With an even number of channels the last one is
+ * alpha. */
 #define CONVERT(type, opaque)                                                                      \
 	static void convert_##type(const type *x, int64_t c, type *y, int64_t k, int64_t n)        \
 	{                                                                                          \
@@ -168,11 +169,11 @@ static bool check_own(const ebb_image *x, const char *what, ebb_error *e)
 	if (x->capacity > 0)
 		return true;
 	ebb_error_set(e, EBB_INVALID, NULL,
-		"%s: the pixels are not the image's own, and are not written to", what);
+		"%s: the image does not own its pixels, so they cannot be changed", what);
 	return false;
 }
 
-/* With the size of a pixel known to the compiler, a swap is a few moves. */
+/* pixel is a constant in each inlined copy, so that the compiler turns a swap into a few moves. */
 static inline void mirror_rows(uint8_t *row, int64_t rows, int64_t width, size_t pixel)
 {
 	for (int64_t i = 0; i < rows; i++, row += (size_t)width * pixel) {

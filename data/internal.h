@@ -1,6 +1,6 @@
 /*
- * internal.h - compressed files, image formats, where data sets read from, and the strokes of
- * digits: for data/ and its tests only.
+ * internal.h - gzipped files, image formats, sources of data sets, and the strokes of digits: for
+ * data/ and its tests only.
  */
 #ifndef EBB_DATA_INTERNAL_H
 #define EBB_DATA_INTERNAL_H
@@ -13,12 +13,13 @@
 /* ---- Files, plain or gzipped (source.c) ----------------------------------------------------- */
 
 typedef struct ebb_source ebb_source;
-/* NULL with an error for a file that cannot be opened or read. */
+/* Opens a file, plain or gzipped.  NULL with an error if it cannot be opened or read. */
 ebb_source *ebb_source_open(const char *path, ebb_error *e);
-/* Reads up to n bytes; less only at the end.  -1 with an error if reading or unpacking fails. */
+/* Reads up to n decompressed bytes; fewer only at the end of the file.  -1 with an error if reading
+ * or decompressing fails. */
 int64_t ebb_source_read(ebb_source *s, void *to, int64_t n, ebb_error *e);
-/* The most bytes that the whole file can hold once unpacked: its size, or what deflate could at
- * best have packed into it. */
+/* An upper bound of the decompressed size of the whole file: its size, times the largest ratio of
+ * deflate if it is gzipped. */
 int64_t ebb_source_bound(const ebb_source *s);
 void ebb_source_close(ebb_source *s);
 
@@ -26,22 +27,25 @@ typedef struct ebb_bytes {
 	uint8_t *data;
 	size_t size, capacity;
 } ebb_bytes;
-/* A whole file of at least one byte.  EBB_BAD_FILE beyond most bytes.  b is empty on failure. */
+/* Reads a whole file of at least one byte.  EBB_BAD_FILE if it has more than most bytes.  b is
+ * empty on failure. */
 bool ebb_source_read_all(const char *path, int64_t most, ebb_bytes *b, ebb_error *e);
-/* Room for size bytes; what b has is kept.  False without an error if there is no memory. */
+/* Grows b to a capacity of size bytes and keeps its contents.  False, without an error, if there is
+ * no memory. */
 bool ebb_bytes_reserve(ebb_bytes *b, size_t size);
 void ebb_bytes_free(ebb_bytes *b);
 
-/* Memory through the hook for libraries that give it back without its size. */
+/* Memory from the allocation hook that remembers its size, for libraries that free memory without
+ * its size. */
 void *ebb_sized_alloc(size_t size);
 void ebb_sized_free(void *p);
 
 /* ---- Images (image.c, decode.c, png.c, jpeg.c) ---------------------------------------------- */
 
-/* ebb_image_shape, also for wide ones. */
+/* As ebb_image_shape, for wide images too. */
 bool ebb_image_room(
 	ebb_image *x, int64_t height, int64_t width, int64_t channels, bool wide, ebb_error *e);
-/* An error (said by function what) unless x has pixels and possible sizes. */
+/* An error, with what as the name of the function, unless x has pixels and valid sizes. */
 bool ebb_image_check(const ebb_image *x, const char *what, ebb_error *e);
 static inline size_t ebb_sample_size(const ebb_image *x)
 {
@@ -52,112 +56,116 @@ static inline size_t ebb_row_bytes(const ebb_image *x)
 	return (size_t)(x->width * x->channels) * ebb_sample_size(x);
 }
 
-/* An encoded image with its options, defaults filled in. */
+/* An encoded image and its options, with defaults filled in. */
 typedef struct ebb_encoded {
 	const uint8_t *bytes;
 	size_t size;
 	const char *name;
 	ebb_image_options options;
-	bool probe; /* the header alone: x gets no pixels */
+	bool probe; /* read only the header: x gets no pixels */
 } ebb_encoded;
 bool ebb_png_decode(const ebb_encoded *f, ebb_image *x, ebb_error *e);
 bool ebb_jpeg_decode(const ebb_encoded *f, ebb_image *x, ebb_error *e);
-/* The orientation, 1 to 8, in a JPEG's APP1 segment; 1 if there is none in it. */
+/* The EXIF orientation, 1 to 8, in a JPEG's APP1 segment; 1 if the segment has none. */
 int ebb_exif_orientation(const uint8_t *bytes, size_t size);
-/* y is x the way up that the orientation says. */
+/* y = x rotated and mirrored as the EXIF orientation says. */
 bool ebb_image_turn(const ebb_image *x, int orientation, ebb_image *y, ebb_error *e);
-/* An error if the options do not allow an image of this size. */
+/* An error if max_pixels does not allow an image of this size. */
 bool ebb_encoded_size_fits(const ebb_encoded *f, int64_t height, int64_t width, ebb_error *e);
 
-/* ---- Where images are read from (dataset.c) ------------------------------------------------- */
+/* ---- Sources of images (dataset.c) ---------------------------------------------------------- */
 
-/* What is to be said of images, by number, each once; number -1: of one that has none any more. */
+/* Error messages or warnings of images, one per image index.  Index -1: an image that was left out
+ * and has no index. */
 typedef struct ebb_notes {
 	struct ebb_note {
 		int64_t index;
 		char *message;
 		size_t size;
 	} * note;
-	int64_t count, room;
+	int64_t count, capacity;
 } ebb_notes;
 
 typedef struct ebb_dataset_source {
 	void *ctx;
-	/* Fills why if it is not EBB_FETCHED, or with a warning if it is. */
+	/* On failure, and when it skips an image, fills why with the error; on success, with a
+	 * warning if there is one. */
 	ebb_fetched (*fetch)(void *ctx, int64_t i, ebb_image *x, ebb_error *why);
 	const char *(*path)(void *ctx, int64_t i); /* or NULL */
 	void (*free_ctx)(void *ctx);               /* or NULL */
-	ebb_shape shape;                           /* [C,H,W], 0: differs */
-	void *names;                               /* the memory of class_names, if its own */
+	ebb_shape shape;                           /* [C,H,W]; 0: differs between images */
+	/* memory of class_names, if the data set owns it */
+	void *names;
 	size_t names_size;
-	ebb_notes skipped, warned; /* see ebb_notes_hold */
+	ebb_notes skipped, warned; /* guarded by the lock of ebb_notes_hold */
 } ebb_dataset_source;
 
-/* A data set of labels zero whose images are fetched; ctx, names and path are the caller's to set
- * once nothing can fail any more. */
+/* A data set whose labels are zero and whose images are read by fetch.  The caller sets ctx,
+ * free_ctx, names and path as its last step, after everything that can fail. */
 ebb_dataset *ebb_dataset_sourced(int64_t count, int classes,
 	ebb_fetched (*fetch)(void *ctx, int64_t i, ebb_image *x, ebb_error *why), ebb_shape shape,
 	ebb_error *e);
-/* ebb_dataset_fetch that also says why it skipped, or what it warns of. */
+/* As ebb_dataset_fetch, but fills why also for a skipped image, and with a warning. */
 ebb_fetched ebb_dataset_try(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_error *why);
-/* What a failed read comes to. */
+/* The result for a failed read: EBB_FETCH_SKIPPED or EBB_FETCH_FAILED. */
 ebb_fetched ebb_dataset_excuse(ebb_on_error on_error, const ebb_error *why);
-/* Keeps a note.  False if there is no memory. */
+/* Adds a message for an image.  False if there is no memory. */
 bool ebb_dataset_note(ebb_notes *notes, int64_t index, const char *message);
-/* The lock of all notes of the process, held or let go: for who is about to fork. */
+/* Locks or unlocks the mutex that guards the notes of all data sets; used around fork. */
 void ebb_notes_hold(bool held);
-/* Copies n names, NULL included.  False if there is no memory. */
+/* Copies n names, which may be NULL.  False if there is no memory. */
 bool ebb_dataset_name_classes(ebb_dataset *d, const char *const *names);
 
 /* ---- Tables of files (files.c) -------------------------------------------------------------- */
 
 typedef struct ebb_files {
-	ebb_bytes text; /* the paths, each with its NUL */
+	ebb_bytes text; /* the paths, each with its terminating NUL */
 	struct ebb_file {
-		size_t path; /* where in text */
+		size_t path; /* offset in text */
 		int64_t label;
 	} * file;
-	int64_t count, room;
+	int64_t count, capacity;
 	ebb_image_options options;
 	ebb_on_error on_error;
 } ebb_files;
-/* False with an error if there is no memory; what for names the folder or list. */
+/* False with an error if there is no memory; what for is the name of the folder or list in the
+ * error. */
 bool ebb_files_add(ebb_files *f, const char *path, int64_t label, const char *what, ebb_error *e);
 void ebb_files_free(ebb_files *f);
 static inline const char *ebb_files_path(const ebb_files *f, int64_t i)
 {
 	return (const char *)f->text.data + f->file[i].path;
 }
-/* What a folder and a list have in common.  Sets the options, whose channels are as in
- * ebb_folder_args; false with an error. */
+/* Sets the options that a folder and a list have in common; channels are as in ebb_folder_args.
+ * False with an error. */
 bool ebb_files_options(ebb_files *f, const ebb_image_options *o, ebb_on_error on_error,
 	const char *site, ebb_error *e);
-/* The data set of these files, which it takes; with verify every file is unpacked before.  On
- * failure they are freed. */
+/* Makes a data set of these files and takes over their memory, also on failure.  With verify every
+ * file is decoded first. */
 ebb_dataset *ebb_files_dataset(
 	ebb_files *f, int classes, bool verify, const char *what, ebb_error *e);
 
 /* ---- Tensors as pictures (tensor.c) --------------------------------------------------------- */
 
-/* Image n of a tensor [N,C,H,W], or all of [C,H,W], of U8 or real numbers. */
+/* Image n of a tensor [N,C,H,W], or a tensor [C,H,W], of U8 or floats. */
 typedef struct ebb_planes {
 	const char *data;
 	ebb_dtype dtype;
 	int64_t channels, height, width;
-	int64_t stride[3]; /* of each of these, in elements */
+	int64_t stride[3]; /* strides of C, H and W in elements */
 } ebb_planes;
 bool ebb_tensor_planes(
 	const ebb_tensor *x, int64_t n, const char *what, ebb_planes *p, ebb_error *e);
-/* Widens range to the finite numbers in p. */
+/* Extends range to include all finite numbers in p. */
 void ebb_planes_range(const ebb_planes *p, double range[2]);
-/* As bytes, rows stride apart: range is spread over 0 to 255; U8 stays as it is. */
+/* Converts p to bytes, rows stride bytes apart: floats map from range to 0..255; U8 is copied. */
 void ebb_planes_draw(const ebb_planes *p, const double range[2], uint8_t *to, size_t stride);
 
 /* ---- Strokes (strokes.c) -------------------------------------------------------------------- */
 
 enum { EBB_MAX_INK = 256 };
 
-/* Pen positions in the unit square, y downwards; start lifts the pen before this point. */
+/* Pen positions in the unit square, y downwards; start: the pen is lifted before this point. */
 typedef struct ebb_ink {
 	int count;
 	struct {
@@ -166,9 +174,9 @@ typedef struct ebb_ink {
 	} at[EBB_MAX_INK];
 } ebb_ink;
 
-/* How many hands (ways of writing) there are of a digit. */
+/* The number of handwritings of a digit. */
 int ebb_digit_hands(int digit);
-/* One of them as a polyline. */
+/* One of the handwritings as a polyline. */
 void ebb_digit_trace(int digit, int hand, ebb_ink *ink);
 
 #endif

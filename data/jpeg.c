@@ -1,12 +1,12 @@
 /*
- * jpeg.c - reading JPEG, through libjpeg, which takes its memory from the C library.
+ * jpeg.c - reading JPEG with libjpeg, which allocates from the C library.
  *
- * libjpeg reports errors by a call that must not return: a long jump.  What must survive one lives
- * in a struct of the caller's; the functions that jump hold no resources of their own.
+ * libjpeg reports errors by a call that must not return: a longjmp.  What must survive a jump is
+ * kept in a struct of the caller; the functions that may jump own no resources.
  *
- * Its warnings are of two kinds.  Some are of what lies outside of the pixels' data, and the
- * image is read: bytes between two segments that belong to neither, an application segment of an
- * unknown version.  After the others the pixels are guesses, and the image is refused.
+ * libjpeg's warnings are of two kinds.  After a warning about data outside of the pixels the image
+ * is accepted: bytes between two segments that belong to neither, or an application segment of an
+ * unknown version.  After any other warning the pixels may be wrong, and the image is an error.
  */
 #include "data/internal.h"
 
@@ -19,21 +19,23 @@
 
 #include <jerror.h>
 
-/* Files of hundreds of scans take minutes. */
+/* A file with hundreds of scans takes minutes to decode. */
 enum { MOST_SCANS = 500, ROWS = 16, EXIF = JPEG_APP0 + 1 };
 
 typedef struct job {
-	struct jpeg_error_mgr errors; /* libjpeg hands on its address: first */
+	/* must be the first member, because libjpeg passes its address */
+	struct jpeg_error_mgr errors;
 	struct jpeg_progress_mgr progress;
 	jmp_buf jump;
-	char message[JMSG_LENGTH_MAX]; /* of the error, or of the first warning */
+	char message[JMSG_LENGTH_MAX]; /* the error's, or the first warning's */
 	bool failed, no_memory, warned;
 	struct jpeg_decompress_struct jpeg;
 	const ebb_encoded *file;
 	int orientation;
-	int channels;             /* of the result */
-	ebb_image *result, *read; /* read: what libjpeg fills, if that is not the result yet */
-	ebb_error *e;             /* of Ebb's own, found between libjpeg's calls */
+	int channels; /* of the result */
+	/* read: the image that libjpeg fills; result, or an image that is still to be converted */
+	ebb_image *result, *read;
+	ebb_error *e; /* an error that Ebb found between calls of libjpeg */
 } job;
 
 static void stop(job *j)
@@ -56,7 +58,7 @@ static bool is_outside(int code)
 	return code == JWRN_EXTRANEOUS_DATA || code == JWRN_ADOBE_XFORM || code == JWRN_JFIF_MAJOR;
 }
 
-/* Below level 0 it is a warning. */
+/* A level below 0 is a warning. */
 static void on_message(j_common_ptr c, int level)
 {
 	job *j = (job *)(void *)c->err;
@@ -87,7 +89,7 @@ static void on_progress(j_common_ptr c)
 	stop(j);
 }
 
-/* The smallest n for which n/8 of the shorter side is as long as the options ask. */
+/* The smallest n for which n/8 of the shorter side is at least options.shorter_side. */
 static unsigned reduction(const ebb_encoded *f, int64_t height, int64_t width)
 {
 	int64_t shorter = height < width ? height : width;
@@ -107,14 +109,14 @@ static void find_orientation(job *j)
 		j->orientation = ebb_exif_orientation(m->data, m->data_length);
 }
 
-/* Adobe's programs, and after them all others, write ink as its absence. */
+/* Converts CMYK to RGB.  By Adobe's convention the ink values are inverted. */
 static void paint(const uint8_t *cmyk, int64_t n, uint8_t *rgb)
 {
 	for (; n > 0; n--, cmyk += 4, rgb += 3) {
 		for (int c = 0; c < 3; c++) {
 			unsigned ink = (255u - cmyk[c]) * cmyk[3] + 128;
 
-			/* cmyk[3] less the product over 255, rounded. */
+			/* cmyk[3] minus (ink / 255), rounded */
 			rgb[c] = (uint8_t)(cmyk[3] - ((ink + (ink >> 8)) >> 8));
 		}
 	}
@@ -147,7 +149,7 @@ static void read_rows(job *j)
 	}
 }
 
-/* False with an error of Ebb's own; jumps for one of libjpeg's. */
+/* False with an error of Ebb's own; an error of libjpeg jumps. */
 static bool unpack(job *j)
 {
 	struct jpeg_decompress_struct *jpeg = &j->jpeg;
@@ -170,7 +172,7 @@ static bool unpack(job *j)
 			.channels = j->channels};
 		return true;
 	}
-	/* What libjpeg makes: of ink colours alone, and never alpha. */
+	/* The channels of libjpeg's output: for CMYK always colours, and never alpha. */
 	channels = ink || j->channels >= 3 ? 3 : 1;
 	if (channels == j->channels && j->orientation == 1)
 		j->read = j->result;
@@ -186,7 +188,7 @@ static bool unpack(job *j)
 	return true;
 }
 
-/* The jump comes back here, where no variable changes after it was set. */
+/* The target of the jump.  No variable of this function changes after setjmp. */
 static bool unpack_guarded(job *j)
 {
 	if (setjmp(j->jump))
@@ -197,7 +199,7 @@ static bool unpack_guarded(job *j)
 	return unpack(j);
 }
 
-/* From what libjpeg made to what was asked for. */
+/* Converts what libjpeg decoded to the requested channels and orientation. */
 static bool finish(const job *j, ebb_error *e)
 {
 	const ebb_image *x = j->read;
@@ -232,15 +234,15 @@ bool ebb_jpeg_decode(const ebb_encoded *f, ebb_image *x, ebb_error *e)
 	ok = unpack_guarded(&j);
 	if (j.failed)
 		ebb_error_set(e, j.no_memory ? EBB_NO_MEMORY : EBB_BAD_FILE, NULL,
-			j.no_memory ? "%s: no memory to unpack JPEG: %s" : "%s: damaged JPEG: %s",
+			j.no_memory ? "%s: no memory to decode JPEG: %s" : "%s: damaged JPEG: %s",
 			f->name, j.message);
 	jpeg_destroy_decompress(&j.jpeg);
 	if (ok && !f->probe)
 		ok = finish(&j, e);
 	ebb_image_free(&read);
 	if (ok && j.warned)
-		ebb_error_set(f->options.warning, EBB_BAD_FILE, NULL, "%s: read, but: %s", f->name,
-			j.message);
+		ebb_error_set(f->options.warning, EBB_BAD_FILE, NULL,
+			"%s: decoded with a warning: %s", f->name, j.message);
 	return ok;
 }
 

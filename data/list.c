@@ -1,5 +1,5 @@
 /*
- * list.c - files and labels from a list.
+ * list.c - a data set from a list of paths and labels.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@ static const int64_t MOST_BYTES = INT64_C(1) << 32;
 
 typedef struct reader {
 	const ebb_list_args *a;
-	const char *root; /* what paths are relative to, root_length bytes of it */
+	const char *root; /* paths are relative to its first root_length bytes */
 	size_t root_length;
 	ebb_files files;
 	int64_t line, largest;
@@ -25,7 +25,7 @@ static bool bad_line(const reader *r, const char *what)
 	return false;
 }
 
-/* Digits alone; -1 for anything else. */
+/* Parses a decimal number of digits only; -1 for anything else. */
 static int64_t number(const char *s, size_t n)
 {
 	int64_t v = 0;
@@ -40,7 +40,7 @@ static int64_t number(const char *s, size_t n)
 	return n > 0 ? v : -1;
 }
 
-/* A line of n bytes without its end. */
+/* Parses a line of n bytes, without its line end. */
 static bool take_line(reader *r, const char *s, size_t n)
 {
 	const char *tab = memchr(s, '\t', n);

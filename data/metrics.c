@@ -1,5 +1,5 @@
 /*
- * metrics.c - how often a classifier is right.
+ * metrics.c - accuracy, top-k accuracy, confusion matrices and averages of classifiers.
  */
 #include <math.h>
 #include <string.h>
@@ -7,8 +7,8 @@
 #include "data/data.h"
 #include "kernels/sizes.h"
 
-/* How many of the other logits in the row come before the label's: larger ones, NaN, and equal
- * ones that stand first. */
+/* The number of other logits in the row that rank before the label's: larger ones, NaN, and equal
+ * ones at a lower index. */
 #define RANK(type)                                                                                 \
 	static int64_t rank_##type(                                                                \
 		const type *row, int64_t stride, int64_t classes, int64_t label)                   \
@@ -26,7 +26,7 @@
 RANK(float)
 RANK(double)
 
-/* Logits [N,classes] and as many labels, readable and of the right types. */
+/* Whether logits is [N,classes], labels [N], and both are readable and of the right types. */
 static bool fitting(const ebb_tensor *logits, const ebb_tensor *labels)
 {
 	ebb_dtype dtype = ebb_dtype_of(logits);
@@ -42,7 +42,7 @@ static int64_t label_at(const ebb_tensor *labels, int64_t i)
 	return ((const int64_t *)ebb_data(labels))[i * ebb_stride(labels, 0)];
 }
 
-/* How many logits of row i come before that of class k. */
+/* The number of logits of row i that rank before that of class k. */
 static int64_t rank_of(const ebb_tensor *logits, int64_t i, int64_t k)
 {
 	int64_t at = i * ebb_stride(logits, 0), stride = ebb_stride(logits, 1),
@@ -91,7 +91,7 @@ double ebb_average_value(const ebb_average *a)
 	return !a || a->weight == 0 ? NAN : a->sum / a->weight;
 }
 
-/* ---- Confusion ------------------------------------------------------------------------------ */
+/* ---- Confusion matrices --------------------------------------------------------------------- */
 
 static size_t cells(int classes)
 {
@@ -135,7 +135,7 @@ void ebb_confusion_clear(ebb_confusion *c)
 		memset(c->times, 0, cells(c->classes));
 }
 
-/* The largest of a row, the first of equals; -1 if there is a NaN. */
+/* The index of the largest logit of a row, the first of equal ones; -1 if there is a NaN. */
 #define LARGEST(type)                                                                              \
 	static int64_t largest_##type(const type *row, int64_t stride, int64_t classes)            \
 	{                                                                                          \

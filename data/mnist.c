@@ -1,5 +1,5 @@
 /*
- * mnist.c - MNIST, and whatever else comes in its four files.
+ * mnist.c - MNIST, and other data sets in the same four files.
  */
 #include <stdio.h>
 #include <string.h>
@@ -8,8 +8,8 @@
 
 enum { CLASSES = 10, PATH_SIZE = 4096 };
 
-/* Finds dir/name in one of its spellings ("name-idx3-ubyte", "name.idx3-ubyte", each also ".gz")
- * and reads it. */
+/* Finds dir/name in one of its spellings ("name-idx3-ubyte", "name.idx3-ubyte", each also with
+ * ".gz") and reads it. */
 static ebb_tensor *read_one(
 	const char *dir, const char *name, int axes, char path[PATH_SIZE], ebb_error *e)
 {
@@ -45,7 +45,7 @@ static ebb_tensor *read_one(
 	return NULL;
 }
 
-/* Images [N,H,W] and labels [N] of bytes, checked and copied. */
+/* Checks images [N,H,W] and labels [N] of bytes, and copies them into a data set. */
 static ebb_dataset *join(const ebb_tensor *images, const ebb_tensor *labels, const char *image_path,
 	const char *label_path, ebb_error *e)
 {

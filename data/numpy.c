@@ -1,5 +1,5 @@
 /*
- * numpy.c - a data set from two arrays: images and labels, in NumPy's files or any other archive.
+ * numpy.c - a data set from two arrays, images and labels, in NumPy files or any other archive.
  */
 #include <limits.h>
 #include <string.h>
@@ -7,20 +7,20 @@
 #include "archive/internal.h"
 #include "data/internal.h"
 
-/* An array of an open file. */
+/* An array in an open file. */
 typedef struct array {
 	ebb_archive *file;
 	const ebb_archived *x;
-	const char *path, *name; /* name: among the arrays of the file, or "" */
+	const char *path, *name; /* name: of the array in the file, or "" */
 } array;
 
-/* What images lie like in memory. */
+/* The sizes and the memory layout of the images. */
 typedef struct geometry {
 	int64_t count, channels, height, width;
 	bool channels_last;
 } geometry;
 
-/* An error about an array, which is told apart by its file and name. */
+/* Fills an error with the array's file and name. */
 static bool refuse(const array *r, ebb_error *e, const char *format, ...) EBB_PRINTF(3, 4);
 static bool refuse(const array *r, ebb_error *e, const char *format, ...)
 {
@@ -37,7 +37,7 @@ static bool refuse(const array *r, ebb_error *e, const char *format, ...)
 
 /* ---- Opening -------------------------------------------------------------------------------- */
 
-/* The names of the first arrays of a file. */
+/* The names of the first arrays of a file, for error messages. */
 static const char *names_of(const ebb_archive *a, char *text, size_t size)
 {
 	size_t n = 0;
@@ -53,7 +53,7 @@ static const char *names_of(const ebb_archive *a, char *text, size_t size)
 	return text;
 }
 
-/* Finds an array in an open file: the only one, where none is named. */
+/* Finds an array in an open file: by name, or the only one if no name is given. */
 static bool find(array *r, ebb_error *e)
 {
 	int64_t index = ebb_archive_find(r->file, r->name), count = ebb_archive_count(r->file);
@@ -61,8 +61,8 @@ static bool find(array *r, ebb_error *e)
 
 	if (!*r->name && count != 1)
 		return refuse(r, e,
-			"%lld arrays, expected one: of several in a .file, .images and .labels "
-			"are the names",
+			"%lld arrays, expected one; for a file of several, set .file, and "
+			".images and .labels to their names",
 			(long long)count);
 	if (!*r->name)
 		index = 0;
@@ -80,7 +80,7 @@ static bool open_array(array *r, const char *path, const char *name, ebb_error *
 	return r->file && find(r, e);
 }
 
-/* Images and labels from a file each, or both from one. */
+/* Opens one file for images and one for labels, or one file for both. */
 static bool open_both(const ebb_numpy_args *a, array *images, array *labels)
 {
 	if (!a->file)
@@ -99,7 +99,7 @@ static bool may_be_channels(int64_t size)
 	return size >= 1 && size <= EBB_MAX_CHANNELS;
 }
 
-/* Which of four axes are the channels: the last or the second. */
+/* Whether the channels are the last or the second of four axes. */
 static bool find_channels(const array *r, ebb_numpy_layout layout, bool *last, ebb_error *e)
 {
 	const int64_t *n = r->x->shape.dims;
@@ -109,8 +109,7 @@ static bool find_channels(const array *r, ebb_numpy_layout layout, bool *last, e
 	*last = layout == EBB_NHWC || (layout == EBB_LAYOUT_BY_SIZE && may_be_last);
 	ebb_shape_text(r->x->shape, shape, sizeof shape);
 	if (layout == EBB_LAYOUT_BY_SIZE && may_be_last && may_be_second)
-		return refuse(
-			r, e, "%s can be [N,H,W,C] and [N,C,H,W]: .layout has to say which", shape);
+		return refuse(r, e, "%s can be [N,H,W,C] and [N,C,H,W]: set .layout", shape);
 	if (!(*last ? may_be_last : may_be_second))
 		return refuse(r, e, "%s has no axis of 1 to %d channels%s", shape, EBB_MAX_CHANNELS,
 			layout == EBB_LAYOUT_BY_SIZE ? "" : " where .layout says");
@@ -148,7 +147,7 @@ typedef struct pixels {
 	int64_t done;
 } pixels;
 
-/* Bytes of [N,H,W,C] take their places, each channel's in a plane of its own. */
+/* Copies bytes [N,H,W,C] into planes [N,C,H,W]. */
 static void spread(const geometry *g, const uint8_t *from, int64_t n, int64_t at, uint8_t *to)
 {
 	int64_t channels = g->channels, plane = g->height * g->width;
@@ -183,7 +182,7 @@ static bool take_pixels(void *ctx, const void *bytes, int64_t n, ebb_error *e)
 
 /* ---- Labels --------------------------------------------------------------------------------- */
 
-/* As I64, of the file's shape; NULL with an error. */
+/* Reads labels as I64, in the file's shape; NULL with an error. */
 static ebb_tensor *read_labels(const array *r, int64_t count, ebb_error *e)
 {
 	const ebb_shape *s = &r->x->shape;
@@ -204,7 +203,7 @@ static ebb_tensor *read_labels(const array *r, int64_t count, ebb_error *e)
 	return ebb_archive_tensor(r->file, r->x->name, EBB_I64, e);
 }
 
-/* The number of classes: as given, or the largest label and 1.  0 with an error. */
+/* The number of classes: as given, or the largest label + 1.  0 with an error. */
 static int count_classes(const array *r, const ebb_tensor *labels, int classes, ebb_error *e)
 {
 	const int64_t *label = ebb_data(labels);
@@ -221,7 +220,7 @@ static int count_classes(const array *r, const ebb_tensor *labels, int classes, 
 	return classes ? classes : (int)largest + 1;
 }
 
-/* ---- Both ----------------------------------------------------------------------------------- */
+/* ---- The data set --------------------------------------------------------------------------- */
 
 static ebb_dataset *join(const ebb_numpy_args *a, const array *images, const array *labels)
 {

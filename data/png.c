@@ -1,8 +1,8 @@
 /*
- * png.c - reading and writing PNG, through libpng.
+ * png.c - reading and writing PNG with libpng.
  *
- * libpng reports errors by a long jump.  What must survive one lives in a struct of the caller's;
- * the functions that jump hold no resources of their own.
+ * libpng reports errors by longjmp.  What must survive a jump is kept in a struct of the caller;
+ * the functions that may jump own no resources.
  */
 #include <png.h>
 #include <stdio.h>
@@ -11,19 +11,19 @@
 #include "tensor/host.h"
 #include "data/internal.h"
 
-/* Deflate packs at most 1032 to 1. */
+/* Deflate compresses at most 1032 to 1. */
 enum { BEST_RATIO = 1032, TEXT = 200 };
 
 typedef struct job {
 	png_structp png;
 	png_infop info;
-	char message[TEXT]; /* of the error */
+	char message[TEXT]; /* libpng's error message */
 	bool no_memory;
 	/* reading */
 	const ebb_encoded *file;
 	size_t at;
 	ebb_image *filled;
-	ebb_error *e; /* of Ebb's own, found between libpng's calls */
+	ebb_error *e; /* an error that Ebb found between calls of libpng */
 	/* writing */
 	const ebb_image *drawn;
 	ebb_bytes *out;
@@ -70,8 +70,8 @@ static void feed(png_structp png, png_bytep to, size_t n)
 	j->at += n;
 }
 
-/* What the pixels of the file are turned into: bytes (or 16 bits, if they are kept) of as many
- * channels as asked for; but colour never becomes grey here. */
+/* Asks libpng for the output format: bytes (or 16 bits, with keep_wide) with the requested number
+ * of channels.  Colour is not converted to grey here. */
 static void ask(const job *j)
 {
 	png_structp png = j->png;
@@ -100,7 +100,7 @@ static void ask(const job *j)
 	png_read_update_info(png, j->info);
 }
 
-/* False with an error of Ebb's own in e; jumps for one of libpng's. */
+/* False with an error of Ebb's own in e; an error of libpng jumps. */
 static bool read_pixels(const job *j)
 {
 	const ebb_encoded *f = j->file;
@@ -115,7 +115,7 @@ static bool read_pixels(const job *j)
 	row = png_get_rowbytes(png, j->info);
 	if (!ebb_encoded_size_fits(f, height, width, j->e))
 		return false;
-	/* Before memory is taken for it. */
+	/* Checked before memory is allocated for the pixels. */
 	if (!f->probe && (uint64_t)row * (uint64_t)height / BEST_RATIO > f->size)
 		png_error(png, "truncated: too few bytes for its size");
 	passes = png_set_interlace_handling(png);
@@ -139,7 +139,7 @@ static bool read_pixels(const job *j)
 	return true;
 }
 
-/* The jump comes back here, where no variable changes after it was set. */
+/* The target of the jump.  No variable of this function changes after setjmp. */
 static bool read_guarded(job *j)
 {
 	if (setjmp(png_jmpbuf(j->png)))
@@ -259,7 +259,8 @@ bool ebb_image_encode_png(
 	ebb_bytes out = {0};
 
 	if (!bytes || !size || !capacity) {
-		ebb_error_set(e, EBB_INVALID, NULL, "image_encode_png: nowhere to put the result");
+		ebb_error_set(
+			e, EBB_INVALID, NULL, "image_encode_png: a pointer for the result is NULL");
 		return false;
 	}
 	*bytes = NULL;

@@ -1,5 +1,5 @@
 /*
- * resize.c - images of another size: separable filters with weights in fixed point, as in Pillow.
+ * resize.c - resizing by separable filters with fixed-point weights, as in Pillow.
  */
 #include <math.h>
 #include <string.h>
@@ -7,7 +7,8 @@
 #include "data/internal.h"
 #include "kernels/kernels.h"
 
-/* 8 bits of the pixel, a sign, and a bit for the overshoot of bicubic leave this many of 32. */
+/* Of 32 bits, 8 are for the pixel, one for the sign and one for the overshoot of bicubic; these
+ * remain. */
 enum { FRACTION = 22 };
 
 /* ---- Weights -------------------------------------------------------------------------------- */
@@ -53,7 +54,7 @@ typedef struct axis {
 	int32_t *weight;
 } axis;
 
-/* How many inputs an output can have. */
+/* The largest number of inputs of an output. */
 static int64_t taps_of(int64_t in, int64_t out, double radius)
 {
 	double shrink = (double)in / (double)out;
@@ -99,7 +100,7 @@ static inline uint8_t times(unsigned a, unsigned b)
 	return (uint8_t)(((t >> 8) + t) >> 8);
 }
 
-/* Colours weigh as much as they are seen: premultiplied for the passes, and divided after. */
+/* Colours are multiplied by alpha before the two passes, and divided by it afterwards. */
 static void premultiply(uint8_t *x, int64_t pixels, int64_t channels)
 {
 	for (int64_t i = 0; i < pixels; i++, x += channels) {
@@ -123,14 +124,14 @@ static void divide(uint8_t *x, int64_t pixels, int64_t channels)
 
 /* ---- The function --------------------------------------------------------------------------- */
 
-/* The pixels to resize: a part of an image. */
+/* The source pixels: a part of an image. */
 typedef struct part {
 	const uint8_t *pixels;
 	size_t stride;
 	int64_t height, width, channels;
 } part;
 
-/* Everything that the two passes need, in one block. */
+/* The memory of both passes, in one block. */
 typedef struct work {
 	void *block;
 	size_t size;
@@ -196,7 +197,7 @@ static bool filtered(
 			(long long)y->width);
 		return false;
 	}
-	/* A pass that changes no size would change no pixel. */
+	/* A pass is skipped if it changes no size, because it would change no pixel. */
 	if (p->width != y->width) {
 		const axis *c = &w.columns;
 		uint8_t *to = p->height == y->height ? y->pixels : w.between;
@@ -222,7 +223,8 @@ static bool filtered(
 	return true;
 }
 
-/* The positions are summed up, as in Pillow, where rounding decides between two neighbours. */
+/* Positions are accumulated by addition, as in Pillow, because rounding decides between two
+ * neighbours. */
 static void nearest(const part *p, ebb_image *y)
 {
 	double down = (double)p->height / (double)y->height, i = down * 0.5;

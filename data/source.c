@@ -1,5 +1,5 @@
 /*
- * source.c - bytes of a file, unpacked on the way if it is gzipped (RFC 1952), through zlib.
+ * source.c - reads files, and decompresses gzipped ones (RFC 1952) with zlib.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,20 +9,20 @@
 #include "tensor/host.h"
 #include "data/internal.h"
 
-/* Deflate packs at most 1032 to 1. */
+/* Deflate compresses at most 1032 to 1. */
 enum { CHUNK = 1 << 16, BEST_RATIO = 1032, UNIT = 16 };
 
 struct ebb_source {
 	FILE *file;
-	const char *path; /* the caller's, alive until close */
+	const char *path; /* borrowed until ebb_source_close */
 	int64_t size;
 	bool gzipped;
-	bool ended; /* the last gzip member is complete */
+	bool ended; /* the current gzip member is complete */
 	z_stream z;
 	unsigned char in[CHUNK];
 };
 
-/* The size stands in front. */
+/* The size is kept in the UNIT bytes before the returned memory. */
 void *ebb_sized_alloc(size_t size)
 {
 	char *block = size > EBB_MOST_BYTES ? NULL : ebb_alloc(size + UNIT);
@@ -87,7 +87,7 @@ ebb_source *ebb_source_open(const char *path, ebb_error *e)
 	s->z.zfree = z_give;
 	if (inflateInit2(&s->z, 16 + MAX_WBITS) != Z_OK) {
 		s->gzipped = false;
-		ebb_error_set(e, EBB_NO_MEMORY, NULL, "%s: no memory to unpack it", path);
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "%s: no memory to decompress it", path);
 		ebb_source_close(s);
 		return NULL;
 	}
@@ -112,7 +112,7 @@ int64_t ebb_source_bound(const ebb_source *s)
 	return s->size > INT64_MAX / BEST_RATIO ? INT64_MAX : s->size * BEST_RATIO;
 }
 
-/* The next bytes of the file; 0 at its end, -1 with an error. */
+/* Reads the next bytes of the file; 0 at its end, -1 with an error. */
 static int64_t fetch(ebb_source *s, void *to, size_t n, ebb_error *e)
 {
 	size_t got;
@@ -127,7 +127,7 @@ static int64_t fetch(ebb_source *s, void *to, size_t n, ebb_error *e)
 	return (int64_t)got;
 }
 
-/* Refills the input; false at the end or on an error. */
+/* Refills zlib's input; false at the end or on an error. */
 static bool refill(ebb_source *s, int64_t *got, ebb_error *e)
 {
 	*got = fetch(s, s->in, CHUNK, e);
@@ -141,7 +141,7 @@ static int64_t unpack(ebb_source *s, unsigned char *to, int64_t n, ebb_error *e)
 	int64_t done = 0, got = 0;
 
 	while (done < n) {
-		int64_t room = n - done < CHUNK ? n - done : CHUNK;
+		int64_t chunk = n - done < CHUNK ? n - done : CHUNK;
 		int status;
 
 		if (s->z.avail_in == 0 && !refill(s, &got, e)) {
@@ -154,15 +154,15 @@ static int64_t unpack(ebb_source *s, unsigned char *to, int64_t n, ebb_error *e)
 				s->path, (long long)s->size);
 			return -1;
 		}
-		/* Several members one after the other are one file. */
+		/* A gzip file may have several members, which are concatenated. */
 		if (s->ended) {
 			inflateReset(&s->z);
 			s->ended = false;
 		}
 		s->z.next_out = to + done;
-		s->z.avail_out = (uInt)room;
+		s->z.avail_out = (uInt)chunk;
 		status = inflate(&s->z, Z_NO_FLUSH);
-		done += room - (int64_t)s->z.avail_out;
+		done += chunk - (int64_t)s->z.avail_out;
 		s->ended = status == Z_STREAM_END;
 		if (status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR)
 			continue;
@@ -205,7 +205,7 @@ void ebb_bytes_free(ebb_bytes *b)
 
 static bool read_all(ebb_source *s, int64_t most, ebb_bytes *b, ebb_error *e)
 {
-	/* One byte more than a plain file has shows at once that it has ended. */
+	/* Reading one byte more than a plain file has detects its end in the same call. */
 	size_t step = s->gzipped ? CHUNK : ebb_bytes_of(s->size, 1) + 1;
 
 	if (!s->gzipped && s->size > most)

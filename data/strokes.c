@@ -1,9 +1,9 @@
 /*
- * strokes.c - how people write the ten digits.
+ * strokes.c - handwritings of the ten digits.
  *
- * A hand is a list of pen positions "x,y" in a box of 100 x 100, y downwards, joined by a smooth
- * curve.  "*" makes the point before it a corner, ";" lifts the pen.  A stroke that ends where it
- * began is closed.
+ * A handwriting is a list of pen positions "x,y" in a box of 100 x 100, y downwards, joined by a
+ * smooth curve.  "*" makes the point before it a corner, ";" lifts the pen.  A stroke that ends
+ * where it began is closed.
  */
 #include <stdlib.h>
 
@@ -100,7 +100,7 @@ int ebb_digit_hands(int digit)
 	return n;
 }
 
-/* Reads one stroke; returns what follows it. */
+/* Parses one stroke; returns the text after it. */
 static const char *read_stroke(const char *text, pen *p, int *count)
 {
 	int n = 0;
@@ -118,8 +118,8 @@ static const char *read_stroke(const char *text, pen *p, int *count)
 	return *text == ';' ? text + 1 : text;
 }
 
-/* The direction of the curve at point i, as seen from the segment that starts (after = true) or
- * ends there. */
+/* The tangent of the curve at point i, for the segment that starts there (after = true) or ends
+ * there. */
 static pen tangent(const pen *p, int n, int i, bool after)
 {
 	bool closed = p[0].x == p[n - 1].x && p[0].y == p[n - 1].y;
@@ -144,7 +144,7 @@ static void emit(ebb_ink *ink, float x, float y, bool start)
 	ink->at[ink->count++].start = start;
 }
 
-/* A Catmull-Rom spline through the points, in STEPS pieces from one to the next. */
+/* A Catmull-Rom spline through the points, with STEPS segments from one point to the next. */
 static void trace(const pen *p, int n, ebb_ink *ink)
 {
 	emit(ink, p[0].x, p[0].y, true);

@@ -1,5 +1,5 @@
 /*
- * subset.c - parts of data sets, and several as one.
+ * subset.c - subsets, concatenation and splits of data sets.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -51,8 +51,9 @@ ebb_dataset *ebb_dataset_subset(
 
 	if (!d || !index || count < 1 || subset_size(count) > EBB_MOST_BYTES) {
 		ebb_error_set(e, EBB_INVALID, NULL,
-			"dataset_subset: %lld images of %s: expected at least one of a data set",
-			(long long)count, d ? "no list" : "NULL");
+			"dataset_subset: %lld images from %s: expected a data set, indices, and at "
+			"least one image",
+			(long long)count, d ? "a data set" : "NULL");
 		return NULL;
 	}
 	for (int64_t i = 0; i < count; i++) {
@@ -94,8 +95,9 @@ ebb_dataset *ebb_dataset_range(const ebb_dataset *d, int64_t start, int64_t coun
 
 	if (!d || start < 0 || start >= d->count || count < 1) {
 		ebb_error_set(e, EBB_INVALID, NULL,
-			"dataset_range: %lld images from %lld on, of %lld", (long long)count,
-			(long long)start, (long long)(d ? d->count : 0));
+			"dataset_range: %lld images from %lld on, expected at least one, from "
+			"below %lld on",
+			(long long)count, (long long)start, (long long)(d ? d->count : 0));
 		return NULL;
 	}
 	if (count > d->count - start)
@@ -123,7 +125,7 @@ typedef struct chain {
 	} link[];
 } chain;
 
-/* The part that image i is in; i becomes its number there. */
+/* Returns the part that contains image i, and changes i to the index in that part. */
 static const ebb_dataset *find(const chain *c, int64_t *i)
 {
 	int from = 0, to = c->n;
@@ -166,7 +168,7 @@ static void chain_free(void *ctx)
 	ebb_free(c, chain_size(c->n));
 }
 
-/* Sizes that all parts share; 0 for those that differ. */
+/* The sizes that all parts share; 0 for sizes that differ. */
 static ebb_shape common_shape(const ebb_dataset *const *parts, int n)
 {
 	ebb_shape all = ebb_dataset_image_shape(parts[0]);
@@ -228,13 +230,14 @@ ebb_dataset *ebb_dataset_concat(const ebb_dataset *const *parts, int n, ebb_erro
 
 /* ---- Splits --------------------------------------------------------------------------------- */
 
-/* An image in the lottery: of each group those with the smallest keys are in the first part. */
+/* An image with a random key.  In each group the images with the smallest keys go into the first
+ * part. */
 typedef struct ticket {
 	int64_t index, group;
 	double key;
 } ticket;
 
-/* A run of tickets of one group, and how many of them win. */
+/* A run of tickets of one group, and how many of them go into the first part. */
 typedef struct quota {
 	int64_t first, count, winners;
 	double remainder;
@@ -260,7 +263,8 @@ static int by_remainder(const void *a, const void *b)
 	return (s->first > t->first) - (s->first < t->first);
 }
 
-/* Every group's share, rounded down; what is then missing goes to the largest remainders. */
+/* Gives each group its share, rounded down; the groups with the largest remainders get one more
+ * until the total is reached. */
 static int64_t share_out(
 	const ticket *tickets, int64_t n, double share, int64_t total, quota *quotas)
 {
@@ -284,7 +288,8 @@ static int64_t share_out(
 	return groups;
 }
 
-/* The numbers of both parts, each in order: the first total of index, and the rest. */
+/* Fills index with the indices of both parts, each in ascending order: the first total belong to
+ * the first part. */
 static bool draw(const ebb_dataset_split_args *a, int64_t total, int64_t *index)
 {
 	int64_t n = a->data->count, groups, to[2] = {0, total};
@@ -328,7 +333,7 @@ bool(ebb_dataset_split)(const ebb_dataset_split_args *a)
 	if (!a->first || !a->second || total < 1 || total >= n) {
 		ebb_error_set(a->error, EBB_INVALID, a->site,
 			"dataset_split: a share of %g of %lld images: expected one between 0 and 1 "
-			"that leaves both parts at least one image, and two places for them",
+			"that leaves both parts at least one image, and pointers for both parts",
 			a->share, (long long)n);
 		return false;
 	}

@@ -1,5 +1,5 @@
 /*
- * tensor.c - images as tensors, and tensors as images.
+ * tensor.c - conversion of images to tensors and back.
  */
 #include <math.h>
 
@@ -109,7 +109,7 @@ void ebb_planes_draw(const ebb_planes *p, const double range[2], uint8_t *to, si
 
 				if (p->dtype != EBB_U8)
 					v = (v - range[0]) * scale + 0.5;
-				/* Written so that NaN is black. */
+				/* These comparisons map NaN to 0. */
 				*y++ = v >= 255 ? 255 : v > 0 ? (uint8_t)v : 0;
 			}
 	}

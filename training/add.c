@@ -1,5 +1,5 @@
 /*
- * add.c - the list of what a saver saves.
+ * add.c - the list of objects that a saver saves.
  */
 #include <string.h>
 
@@ -29,7 +29,7 @@ void ebb_saver_free_items(ebb_saver *s)
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 
-/* Whether one name is the other, or continues it behind a dot. */
+/* Whether one name equals the other, or extends it by a dot. */
 static bool overlap(const char *a, const char *b)
 {
 	size_t n = strlen(a), m = strlen(b), least = n < m ? n : m;
@@ -52,7 +52,8 @@ static bool check_name(const ebb_saver *s, const char *name, ebb_error *e)
 
 	if (!is_name(name)) {
 		ebb_error_set(e, EBB_INVALID, NULL,
-			"saver_add: %s%s%s is no name: expected dotted parts, none of them "
+			"saver_add: %s%s%s is not a valid name: expected dotted parts, none of "
+			"them "
 			"empty, in UTF-8",
 			name ? "\"" : "",
 			name ? ebb_printable(name, strlen(name), shown, sizeof shown) : "NULL",
@@ -97,7 +98,8 @@ static char *joined(const char *a, const char *b)
 	return text;
 }
 
-/* An item of that name, to be completed; NULL with an error in the saver, which is broken then. */
+/* Adds an item with this name, to be completed by the caller; NULL with an error in the saver,
+ * which then saves nothing. */
 static ebb_saved *add(ebb_saver *s, const char *name, const ebb_saved_kind *kind, void *object)
 {
 	ebb_saved *x = NULL;
@@ -107,7 +109,7 @@ static ebb_saved *add(ebb_saver *s, const char *name, const ebb_saved_kind *kind
 		return NULL;
 	if (!object)
 		ebb_error_set(&e, EBB_INVALID, NULL,
-			"saver_add: \"%.200s\" is NULL: it could not be made, or was forgotten",
+			"saver_add: \"%.200s\" is NULL: creating it failed, or was omitted",
 			name ? name : "NULL");
 	else if (check_name(s, name, &e))
 		x = ebb_alloc_zeroed(sizeof *x);
@@ -127,7 +129,7 @@ static ebb_saved *add(ebb_saver *s, const char *name, const ebb_saved_kind *kind
 	return NULL;
 }
 
-/* Memory for the copy of all that was added until now: no step has to wait for it. */
+/* Allocates the memory of the background copy in advance, so that no step has to wait for it. */
 static bool reserve_copy(ebb_saver *s)
 {
 	ebb_error ignored = {0};

@@ -1,5 +1,5 @@
 /*
- * files.c - the names of a saver's files, and which of them there are.
+ * files.c - the names of a saver's files, and the list of existing files.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -25,7 +25,7 @@ static bool is_directory(const char *path)
 	return S_ISDIR(st.st_mode);
 }
 
-/* The first n bytes. */
+/* A copy of the first n bytes. */
 static char *part_of(const char *text, size_t n)
 {
 	char *part = ebb_alloc(n + 1);
@@ -37,7 +37,7 @@ static char *part_of(const char *text, size_t n)
 	return part;
 }
 
-/* False without memory. */
+/* Splits path into directory, name and extension.  False if there is no memory. */
 static bool split(ebb_saves *f, const char *path)
 {
 	const char *slash = strrchr(path, '/'), *dot;
@@ -65,7 +65,8 @@ bool ebb_saves_new(ebb_saves *f, const char *path, int keep, ebb_error *e, const
 	}
 	if (ebb_ends_in_one(path, foreign)) {
 		ebb_error_set(e, EBB_INVALID, site,
-			"saver_new: \"%.200s\": a saver writes safetensors, whatever the name says",
+			"saver_new: \"%.200s\": a saver writes only safetensors, so its path "
+			"cannot have this extension",
 			path);
 		return false;
 	}
@@ -94,7 +95,7 @@ void ebb_saves_free(ebb_saves *f)
 	*f = (ebb_saves){0};
 }
 
-/* path with extra behind its name. */
+/* The path with extra inserted before its extension. */
 static char *extended(const ebb_saves *f, const char *extra)
 {
 	size_t n = strlen(extra), size = f->length + n + 1;
@@ -119,9 +120,9 @@ char *ebb_saves_path(const ebb_saves *f, int64_t step)
 	return extended(f, extra);
 }
 
-/* ---- What there is --------------------------------------------------------------------------- */
+/* ---- Existing files -------------------------------------------------------------------------- */
 
-/* The step in a name that ebb_saves_path gives, or -1. */
+/* The step in a file name that ebb_saves_path made, or -1. */
 static int64_t step_in(const ebb_saves *f, const char *name)
 {
 	size_t before = f->name - f->directory, ending = f->length - f->name, n = strlen(name),

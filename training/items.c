@@ -1,5 +1,6 @@
 /*
- * items.c - what a saver can save: how each kind of object goes into an archive and comes back.
+ * items.c - the kinds of objects that a saver can save: how each is written to an archive and
+ * restored.
  */
 #include <string.h>
 
@@ -34,7 +35,7 @@ static bool params_put(ebb_saved *x, ebb_archive *a, ebb_error *e)
 	return ok;
 }
 
-/* What a load would convert: the types must be the same. */
+/* Adds an error if the types differ, because a load would convert the values. */
 static void check_dtype(const ebb_archive *a, const ebb_saved *x, const char *name,
 	const ebb_tensor *tensor, ebb_complaints *c)
 {
@@ -143,7 +144,7 @@ static bool loader_take(ebb_saved *x, const ebb_archive *a, ebb_error *e)
 const ebb_saved_kind ebb_saved_loader = {
 	"a loader", loader_fault, loader_put, loader_fits, loader_take, NULL};
 
-/* ---- Numbers: an object's, in up to two entries ---------------------------------------------- */
+/* ---- Numbers: the members of an object, in up to two entries --------------------------------- */
 
 static bool numbers_put(ebb_saved *x, ebb_archive *a, ebb_error *e)
 {
@@ -178,7 +179,7 @@ static bool numbers_take(ebb_saved *x, const ebb_archive *a, ebb_error *e)
 
 		ok = ebb_key_or_fail(&k, "saver", x->name, f->suffix, "", e) &&
 		     ebb_state_read(a, k.text, is_flag ? (void *)&flag : f->at, e);
-		/* A file's byte may be neither 0 nor 1. */
+		/* The byte in the file may be neither 0 nor 1. */
 		if (ok && is_flag)
 			*(bool *)f->at = flag != 0;
 	}
@@ -189,7 +190,7 @@ static bool numbers_take(ebb_saved *x, const ebb_archive *a, ebb_error *e)
 const ebb_saved_kind ebb_saved_numbers = {
 	"a number or some", NULL, numbers_put, numbers_fits, numbers_take, NULL};
 
-/* ---- Random states: two numbers that a tape is asked for ------------------------------------- */
+/* ---- The random state of a tape: two numbers ------------------------------------------------- */
 
 static const ebb_error *tape_fault(const ebb_saved *x)
 {
@@ -255,7 +256,7 @@ static void text_fits(ebb_saved *x, const ebb_archive *a, ebb_complaints *c)
 		ebb_complain(c, EBB_INVALID, "\"%.100s\" is missing", x->name);
 	else if (strlen(there) >= x->size)
 		ebb_complain(c, EBB_BAD_SHAPE,
-			"\"%.100s\" is a text of %zu bytes, which with its end do not fit into %zu",
+			"\"%.100s\" is a text of %zu bytes, which with its NUL do not fit into %zu",
 			x->name, strlen(there), x->size);
 }
 

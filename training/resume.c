@@ -1,5 +1,5 @@
 /*
- * resume.c - from a saver's newest file that can be read back to the state that it holds.
+ * resume.c - finds a saver's newest readable file and restores the state from it.
  */
 #include <errno.h>
 #include <math.h>
@@ -16,8 +16,8 @@ static void free_path(char *path)
 
 /* ---- The file -------------------------------------------------------------------------------- */
 
-/* The file at path.  EBB_BAD_STATE for one that may be whole but cannot be opened now: the next
- * save after a resume from an older one would remove it. */
+/* Opens the file at path.  EBB_BAD_STATE for a file that cannot be opened but may be intact: it
+ * must stop the resume, because the next save after a resume from an older file would remove it. */
 static ebb_archive *open_one(const char *path, ebb_error *e)
 {
 	if (path && access(path, R_OK) != 0 && errno != ENOENT)
@@ -30,8 +30,8 @@ static ebb_archive *open_one(const char *path, ebb_error *e)
 	return NULL;
 }
 
-/* The newest of count files that can be read; damaged ones before it are noted.  NULL with an
- * error. */
+/* Opens the newest of count files that can be read, and notes the damaged ones before it.  NULL
+ * with an error. */
 static ebb_archive *open_newest(ebb_saver *s, const int64_t *steps, int64_t count, ebb_error *e)
 {
 	ebb_archive *a = NULL;
@@ -44,7 +44,8 @@ static ebb_archive *open_newest(ebb_saver *s, const int64_t *steps, int64_t coun
 		free_path(path);
 		if (a)
 			break;
-		/* What ends the search is told, else the first that was damaged. */
+		/* The error that ended the search is reported, otherwise that of the first damaged
+		 * file. */
 		if (own.status != EBB_BAD_FILE)
 			*e = (ebb_error){0};
 		ebb_error_set(e, own.status, NULL, "%s", own.message);
@@ -58,7 +59,7 @@ static ebb_archive *open_newest(ebb_saver *s, const int64_t *steps, int64_t coun
 
 /* ---- Checking -------------------------------------------------------------------------------- */
 
-/* Whether an entry, or the key of a text, is the saver's own, or an item's. */
+/* Whether an entry, or the key of a text, belongs to the saver or to an item. */
 static bool is_known(const ebb_saver *s, const char *name)
 {
 	if (strcmp(name, ebb_saver_own) == 0 || strcmp(name, ebb_saver_step) == 0 ||
@@ -74,7 +75,7 @@ static bool is_known(const ebb_saver *s, const char *name)
 	return false;
 }
 
-/* What the saver has of its own. */
+/* The saver's own values. */
 typedef struct header {
 	int64_t step;
 	double best;
@@ -85,9 +86,8 @@ static void read_header(const ebb_archive *a, header *h, ebb_complaints *c)
 	*h = (header){-1, -INFINITY};
 	if (!ebb_archive_metadata(a, ebb_saver_own)) {
 		ebb_complain(c, EBB_BAD_FILE,
-			"no saver has written it, so that there is no run to go on with; weights "
-			"alone "
-			"are read by ebb_params_load");
+			"no saver has written it, so there is no run to resume; weights are "
+			"read by ebb_params_load");
 		return;
 	}
 	if (!ebb_state_is(a, ebb_saver_own, ebb_saver_version, c))
@@ -113,7 +113,7 @@ static bool was_added(const ebb_saver *s, const char *name)
 	return false;
 }
 
-/* An item that was added: whether it was saved, and fits. */
+/* Checks that an added item was saved, and that it fits. */
 static void check_added(ebb_saved *x, const ebb_archive *a, ebb_complaints *c)
 {
 	ebb_key k = {0};
@@ -127,7 +127,7 @@ static void check_added(ebb_saved *x, const ebb_archive *a, ebb_complaints *c)
 	ebb_key_free(&k);
 }
 
-/* Whether every item that was saved was added. */
+/* Checks that every saved item was added. */
 static void check_saved(const ebb_saver *s, const ebb_archive *a, ebb_complaints *c)
 {
 	size_t n = strlen(ebb_saver_item);
@@ -149,14 +149,14 @@ static bool check(const ebb_saver *s, const ebb_archive *a, header *h, ebb_error
 	int64_t before;
 
 	read_header(a, h, &c);
-	/* Of what is no checkpoint nothing would fit. */
+	/* If the file is not a checkpoint, every further check would fail. */
 	if (c.count > 0)
 		return ebb_complaints_end(&c, a, e);
 	for (int64_t i = 0; i < s->count; i++)
 		check_added(s->item[i], a, &c);
 	before = c.count;
 	check_saved(s, a, &c);
-	/* Entries of items that were not added have been told of. */
+	/* Entries of items that were not added were reported above. */
 	for (int64_t i = 0; c.count == before && i < ebb_archive_count(a); i++)
 		check_known(s, ebb_archive_name_at(a, i), &c);
 	for (int64_t i = 0; c.count == before && i < ebb_archive_metadata_count(a); i++)
@@ -164,7 +164,7 @@ static bool check(const ebb_saver *s, const ebb_archive *a, header *h, ebb_error
 	return ebb_complaints_end(&c, a, e);
 }
 
-/* ---- Taking ---------------------------------------------------------------------------------- */
+/* ---- Restoring ------------------------------------------------------------------------------- */
 
 static bool take(ebb_saver *s, const ebb_archive *a, ebb_error *e)
 {
@@ -179,7 +179,8 @@ static bool take(ebb_saver *s, const ebb_archive *a, ebb_error *e)
 	return true;
 }
 
-/* A best one that was saved after the file of its step: its score counts as if it were in that. */
+/* Reads the score of the best save, if it was saved after the file of its step: the score counts as
+ * if it were in that file. */
 static void look_at_best(ebb_saver *s, int64_t step)
 {
 	char *path = ebb_saves_path(&s->files, -1);
@@ -196,7 +197,7 @@ static void look_at_best(ebb_saver *s, int64_t step)
 	free_path(path);
 }
 
-/* The step of the archive that is taken; -1 with an error. */
+/* Restores all items from the archive; returns its step; -1 with an error. */
 static int64_t take_from(ebb_saver *s, const ebb_archive *a, ebb_error *e)
 {
 	header h;
@@ -218,8 +219,8 @@ static bool is_checkpoint(const char *path)
 	return so;
 }
 
-/* Where there is no file to resume: one that was saved with another .keep is an error, and of a
- * best one the score counts, so that it is not lost to a worse one. */
+/* Called if there is no file to resume.  A file with another kind of .keep is an error.  The score
+ * of a best save is read, so that a worse one does not replace it. */
 static void look_beside(ebb_saver *s, ebb_error *e)
 {
 	char *path = ebb_saves_other(&s->files, e);

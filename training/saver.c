@@ -1,20 +1,20 @@
 /*
- * saver.c - saving everything at once, and taking everything or nothing back.
+ * saver.c - creating a saver, and saving all items at once.
  */
 #include <math.h>
 #include <string.h>
 
 #include "training/internal.h"
 
-/* The saver's own entries, and the mark of its files. */
+/* The names of the saver's own entries, and the key that marks its files. */
 const char ebb_saver_own[] = "saver", ebb_saver_step[] = "saver.step",
 	   ebb_saver_best_score[] = "saver.best", ebb_saver_item[] = "saver.item.",
 	   ebb_saver_version[] = "1";
 
 static const ebb_error NO_SAVER = {.status = EBB_INVALID,
-	.message = "the saver is NULL: it could not be made, and .error says why"};
+	.message = "the saver is NULL: it could not be created, and .error says why"};
 
-/* ---- Making ---------------------------------------------------------------------------------- */
+/* ---- Construction ---------------------------------------------------------------------------- */
 
 ebb_saver *(ebb_saver_new)(const ebb_saver_args *a)
 {
@@ -52,8 +52,8 @@ void ebb_saver_fail(ebb_saver *s, const ebb_error *e)
 		s->error = *e;
 }
 
-/* Waits for the former save; its error is the saver's.  A best one that is not on the disk was
- * none. */
+/* Waits for the previous save; its error becomes the saver's.  If a best save failed, the previous
+ * best score is restored. */
 void ebb_saver_finish(ebb_saver *s)
 {
 	ebb_writing_end(&s->writing);
@@ -87,7 +87,7 @@ bool ebb_saver_is_ready(const ebb_saver *s, ebb_error *e)
 {
 	if (s->broken) {
 		ebb_error_set(e, EBB_BAD_STATE, NULL,
-			"saver: something could not be added, so that a file would not be whole");
+			"saver: adding an item failed, so that a file would be incomplete");
 		return false;
 	}
 	for (int64_t i = 0; i < s->count; i++) {
@@ -103,7 +103,7 @@ bool ebb_saver_is_ready(const ebb_saver *s, ebb_error *e)
 	return true;
 }
 
-/* What was added, by name: a resume compares that first. */
+/* Adds the name and kind of each item; a resume compares these first. */
 static bool name_items(const ebb_saver *s, ebb_archive *a, ebb_error *e)
 {
 	ebb_key k = {0};
@@ -134,7 +134,7 @@ ebb_archive *ebb_saver_gather(ebb_saver *s, int64_t step, ebb_error *e)
 	return NULL;
 }
 
-/* Takes the archive and the path. */
+/* Writes the archive, or a copy in a thread.  Takes ownership of the archive and of path. */
 static void send(ebb_saver *s, ebb_archive *a, char *path, int64_t step)
 {
 	ebb_archive *copy = s->background ? ebb_snapshot_copy(&s->snapshot, a) : NULL;
@@ -150,8 +150,8 @@ static void send(ebb_saver *s, ebb_archive *a, char *path, int64_t step)
 	ebb_writing_begin(&s->writing, copy != NULL);
 }
 
-/* False where a former run would be lost that nobody has looked at: its files are of later
- * steps, or could not be resumed. */
+/* False if a save could destroy an earlier run that was not resumed: its files are of later steps,
+ * or resuming them failed. */
 static bool former_run_is_safe(ebb_saver *s, int64_t step, ebb_error *e)
 {
 	bool in_vain = s->looked == EBB_LOOKED_IN_VAIN;
@@ -174,14 +174,15 @@ static bool former_run_is_safe(ebb_saver *s, int64_t step, ebb_error *e)
 			"saver_save: step %lld: %.300s is of a run that %s: resume it "
 			"(ebb_saver_resume), or remove it",
 			(long long)step, path,
-			in_vain ? "could not be resumed" : "has got further and was not resumed");
+			in_vain ? "could not be resumed"
+				: "has reached a later step and was not resumed");
 	else
 		ebb_error_set(e, EBB_NO_MEMORY, NULL, "saver_save: no memory for a path");
 	ebb_free(path, path ? strlen(path) + 1 : 0);
 	return false;
 }
 
-/* To the file of a step, or of the best. */
+/* Saves to the file of a step, or of the best save. */
 static bool save(ebb_saver *s, int64_t step, bool best, ebb_error *e)
 {
 	char *path;
@@ -204,7 +205,7 @@ static bool save(ebb_saver *s, int64_t step, bool best, ebb_error *e)
 		return false;
 	}
 	send(s, a, path, best ? -1 : step);
-	/* What was written in this thread is known already. */
+	/* If this thread wrote the file, the result is known already. */
 	if (!s->writing.running)
 		*e = s->writing.error;
 	return e->status == EBB_OK;
@@ -224,7 +225,7 @@ static bool timed_save(ebb_saver *s, int64_t step, bool best)
 	return ok;
 }
 
-/* Waits for the former save, which may change what the best score is. */
+/* Waits for the previous save, because its failure changes the best score. */
 static void wait_first(ebb_saver *s)
 {
 	double began = ebb_writing_now();
@@ -241,7 +242,7 @@ bool ebb_saver_save(ebb_saver *s, int64_t step)
 	return timed_save(s, step, false);
 }
 
-/* A best one that is on its way may fail, and counts for nothing then. */
+/* A best save that is being written may fail, and then its score does not count. */
 static bool is_best(ebb_saver *s, double score)
 {
 	bool is_being_written = s->writing.running && s->writing.step < 0;

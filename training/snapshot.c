@@ -1,6 +1,6 @@
 /*
- * snapshot.c - a copy of an archive's values, made by all threads of the kernels: one alone does
- * not fill the memory bus.
+ * snapshot.c - a copy of an archive's values, made by all threads of the pool, because one thread
+ * does not use the full memory bandwidth.
  */
 #include <string.h>
 #if defined __SSE2__
@@ -14,7 +14,7 @@
 
 enum { ALIGNMENT = 64, PIECE = 4 << 20 };
 
-/* ---- Room ------------------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 static size_t bytes_of(const ebb_archived *x)
 {
@@ -66,10 +66,10 @@ void ebb_snapshot_free(ebb_snapshot *s)
 	*s = (ebb_snapshot){0};
 }
 
-/* ---- Copying without the cache --------------------------------------------------------------- */
+/* ---- Copying with non-temporal stores -------------------------------------------------------- */
 
-/* Nobody reads the copy soon.  A store past the cache spares the read of what it overwrites, a
- * third of the traffic; four pages at a time keep more of the memory's banks open. */
+/* The copy is not read soon.  Non-temporal stores avoid reading the overwritten cache lines, a
+ * third of the memory traffic.  Writing to four pages alternately keeps more DRAM banks open. */
 #if defined __SSE2__
 enum { LINE = 64, PAGE = 4096, PAGES = 4 };
 
@@ -102,7 +102,7 @@ static void copy(char *to, const char *from, size_t n)
 
 /* ---- Copying --------------------------------------------------------------------------------- */
 
-/* Where the values of an entry are, row-major, or NULL if they lie otherwise. */
+/* The values of an entry in memory, or NULL if they are not row-major. */
 static const char *values_of(const ebb_archived *x)
 {
 	if (!x->live)
@@ -110,7 +110,7 @@ static const char *values_of(const ebb_archived *x)
 	return ebb_is_dense(x->live, EBB_ROWS) ? ebb_data(x->live) : NULL;
 }
 
-/* What each entry's values are copied from, and where they begin in the block. */
+/* For each entry, the address of its values and their offset in the block. */
 typedef struct copying {
 	char *block;
 	int64_t count;
@@ -120,7 +120,7 @@ typedef struct copying {
 	} * part;
 } copying;
 
-/* The last part that begins at or before at. */
+/* The last part that begins at offset at or before it. */
 static int64_t part_at(const copying *c, size_t at)
 {
 	int64_t low = 0, high = c->count;
@@ -152,7 +152,7 @@ static void copy_piece(void *ctx, int64_t piece, int worker)
 	}
 }
 
-/* Copies the values; those that do not lie row-major one by one. */
+/* Copies all values; those that are not row-major first, one entry at a time. */
 static bool copy_values(ebb_snapshot *s, const ebb_archive *a, copying *c)
 {
 	size_t at = 0;
@@ -172,7 +172,7 @@ static bool copy_values(ebb_snapshot *s, const ebb_archive *a, copying *c)
 	return true;
 }
 
-/* An archive that refers to the block. */
+/* An archive that refers to the values in the block. */
 static ebb_archive *describe(const ebb_archive *a, const copying *c)
 {
 	ebb_archive *other = ebb_archive_new();

@@ -1,8 +1,10 @@
 /*
- * training.h - savers: training checkpoints, from which a run that was stopped goes on bit for bit.
+ * training.h - savers: training checkpoints, from which an interrupted run resumes with
+ * bit-identical results.
  *
- * A saver knows all that a run's next step depends on, by name, and keeps it in one safetensors file.
- * Resumed, a run computes what it would have computed without the stop.
+ * A saver writes the objects that were added to it (stores, optimizers, loaders, tapes, numbers),
+ * each under its name, into one safetensors file.  Add everything that the next step of the run
+ * depends on.  A resumed run computes what it would have computed without the interruption.
  *
  *	ebb_saver *saver = ebb_saver_new("runs/lenet.safetensors", .keep = 3, .error = &e);
  *	ebb_saver_add(saver, "model", p);
@@ -12,25 +14,26 @@
  *	ebb_saver_add(saver, "loss", &loss);
  *	int64_t step = ebb_saver_resume(saver);
  *	if (ebb_saver_error(saver))
- *		return false;  there is a run, but not this one's, or damaged
+ *		return false;  the file belongs to another run, or is damaged
  *	if (step < 0)
- *		step = 0;  there was none
+ *		step = 0;  there is no checkpoint yet
  *	for (int64_t epoch = ebb_loader_epoch(loader); epoch < EPOCHS; epoch++) {
  *		while (ebb_loader_next(loader, &batch)) {
  *			...
  *			if (++step % 500 == 0)
  *				ebb_saver_save(saver, step);
  *		}
- *		loss = (ebb_average){0};  of the next epoch: a run that is resumed goes on with what it had
+ *		loss = (ebb_average){0};  reset here, so that a resumed epoch continues its average
  *		ebb_saver_save(saver, step);
  *	}
  *	bool saved = ebb_saver_wait(saver);
  *	ebb_saver_free(saver);
  *
- * (A gradient checkpoint is something else: ebb_checkpoint, autograd.h.)
+ * (Gradient checkpointing, which recomputes activations in the backward pass, has nothing to do
+ * with savers: see ebb_checkpoint in autograd.h.)
  *
- * A saver's first error stays until ebb_saver_clear_error, but saving goes on being tried.  A saver is for one
- * thread at a time, the one that trains.
+ * A saver keeps its first error until ebb_saver_clear_error, but still tries every later save.
+ * Only one thread may use a saver: the one that trains.
  */
 #ifndef EBB_TRAINING_H
 #define EBB_TRAINING_H
@@ -44,27 +47,28 @@
 extern "C" {
 #endif
 
-/* ---- Making (saver.c) ----------------------------------------------------------------------- */
+/* ---- Construction (saver.c) ----------------------------------------------------------------- */
 
 /* A saver that writes to path, a safetensors file in a directory that exists.
  *
- * .keep = n: the last n, each in a file of its own, named by its step:
- * runs/lenet-000000001200.safetensors for a path runs/lenet.safetensors.  Once one is on the
- * disk, those before the last n are removed.  0: one file at path, replaced by each save.
+ * .keep = n: keeps the last n checkpoints, each in a file named by its step:
+ * runs/lenet-000000001200.safetensors for a path runs/lenet.safetensors.  Older files are removed
+ * once a new one is on the disk.  .keep = 0: one file at path, which each save replaces.
  *
- * A run that was forgotten is not lost: with .keep, where there are files of later steps than
- * the one to be saved, a saver's first save is refused until ebb_saver_resume has looked at
- * them.  After that they are removed: the newest that can be read was taken, so that those
- * beyond are damaged, or of steps that are made again. With .keep or without, a saver whose
- * first ebb_saver_resume was an error saves nothing while there is a file that it would have
- * read, until another ebb_saver_resume succeeds.
+ * A saver does not overwrite an earlier run by mistake.  With .keep, the first save of a saver is
+ * refused if there are files of later steps than the step to be saved; call ebb_saver_resume first.
+ * A save after ebb_saver_resume removes files of later steps than its own: they are damaged,
+ * because ebb_saver_resume would have read them otherwise, or the run computes their steps again.
+ * If the first ebb_saver_resume of a saver fails, with .keep or without, saves are refused until a
+ * later ebb_saver_resume succeeds, or until the checkpoint files of the earlier run are removed.
  *
- * .background: a save only copies what is to be saved, and a thread writes it while training
- * goes on.  The copy takes as much memory as the file is large, from ebb_saver_add on.  Where
- * there is no memory or no thread, a save is as without .background.
+ * .background: ebb_saver_save only copies the values, and a thread writes the copy while training
+ * continues.  The memory for the copy is as large as the file, and is allocated by ebb_saver_add.
+ * If there is no memory for the copy, or no thread, ebb_saver_save writes the file in the caller's
+ * thread.
  *
- * NULL with an error in .error for no path, a directory that is not there, a negative number, no
- * memory. */
+ * NULL with an error in .error for no path, a directory that does not exist, a negative number, out
+ * of memory. */
 typedef struct ebb_saver ebb_saver;
 typedef struct ebb_saver_args {
 	const char *path;
@@ -74,28 +78,29 @@ typedef struct ebb_saver_args {
 	const char *site;
 } ebb_saver_args;
 EBB_API ebb_saver *ebb_saver_new(const ebb_saver_args *a);
-/* Waits for what is being written. */
+/* Waits for a background write, then frees the saver. */
 EBB_API void ebb_saver_free(ebb_saver *s);
 
-/* The first error, or NULL if there was none.  For a NULL saver: that there is none. */
+/* The saver's first error, or NULL.  For a NULL saver: an error that says so. */
 EBB_API const ebb_error *ebb_saver_error(ebb_saver *s);
 EBB_API void ebb_saver_clear_error(ebb_saver *s);
 
-/* ---- What is saved (add.c, items.c) --------------------------------------------------------- */
+/* ---- Adding what is saved (add.c, items.c) -------------------------------------------------- */
 
-/* ebb_saver_add(saver, name, x) by x's type, whose functions C++ calls by their names.  What x
- * points to must outlive its use by the saver; it is read at each save and written by
- * ebb_saver_resume.  name: dotted parts, none of them empty, UTF-8; none may be, or continue,
- * another's ("net" and "net.ema"), and "saver" is taken.
+/* ebb_saver_add(saver, name, x) selects one of these functions by the type of x; C++ calls them
+ * directly.  The saver reads *x at each save, and ebb_saver_resume writes it; *x must stay valid as
+ * long as the saver is used.  name: UTF-8, parts joined by dots, none of them empty.  A name may
+ * not equal another one, nor extend it by a dot ("net" and "net.ema"); "saver" is reserved.
  *
  * In the file a store's parameters and buffers are called NAME.conv1.weight and so on, so that
- * ebb_params_load with .prefix = "NAME.", and Python's safetensors, read weights out of a
- * checkpoint.  Which parameters are frozen is saved too.  Of an optimizer and of a loader there
- * is what optim.h and data.h say; of a tape its random state (NAME.random); of an average
- * NAME.sum and NAME.weight; numbers and arrays are what they are.  A tensor is a stored one.
+ * ebb_params_load with .prefix = "NAME.", and Python's safetensors, can read the weights of a
+ * checkpoint.  A store also saves which parameters are frozen.  optim.h and data.h say what an
+ * optimizer and a loader save.  Of a tape, the state of its random generator is saved
+ * (NAME.random); of an ebb_average, its members NAME.sum and NAME.weight; of numbers and arrays,
+ * their values.  A tensor must be persistent.
  *
- * False (an error in the saver, which then saves and resumes nothing) for a NULL x, a name that
- * may not be, no memory. */
+ * False for a NULL x, a name that is not allowed, and out of memory.  The saver then has the error,
+ * and saves and resumes nothing. */
 EBB_API bool ebb_saver_add_params(ebb_saver *s, const char *name, ebb_params *p);
 EBB_API bool ebb_saver_add_optim(ebb_saver *s, const char *name, ebb_optim *o);
 EBB_API bool ebb_saver_add_tape(ebb_saver *s, const char *name, ebb_tape *t);
@@ -107,63 +112,67 @@ EBB_API bool ebb_saver_add_i64(ebb_saver *s, const char *name, int64_t *x);
 EBB_API bool ebb_saver_add_u64(ebb_saver *s, const char *name, uint64_t *x);
 EBB_API bool ebb_saver_add_int(ebb_saver *s, const char *name, int *x);
 EBB_API bool ebb_saver_add_bool(ebb_saver *s, const char *name, bool *x);
-/* count numbers; and a text, UTF-8, in size bytes of the caller's with its NUL (it is metadata of
- * the file). */
+/* An array of count numbers, and a UTF-8 text in a buffer of size bytes, its NUL included (the text
+ * is metadata of the file). */
 EBB_API bool ebb_saver_add_f64s(ebb_saver *s, const char *name, double *x, int64_t count);
 EBB_API bool ebb_saver_add_text(ebb_saver *s, const char *name, char *x, size_t size);
 
 /* ---- Saving ---------------------------------------------------------------------------------- */
 
-/* Saves what was added, as it is now, as that step (from 0).  Gradients are not saved: save
- * between a step and the next ebb_backward.  Where the gradients of several batches are summed
- * for one step, a save between those batches loses the sum.  False, with an error in the saver,
- * if it cannot be written, or a former run would be lost (see .keep), and whatever was there
- * before stays; or if a tape, a store, an optimizer or a loader that was added has an error. 
- * With .background true says that it is on its way; whether it arrives, ebb_saver_wait and
- * ebb_saver_error tell.  A save waits until the former one is written.  In a child of fork, what
- * the parent is writing is the parent's alone. */
+/* Saves the present state of everything that was added, as the given step (from 0).  Gradients are
+ * not saved, so call ebb_saver_save between an optimizer step and the next ebb_backward.  If
+ * gradients of several batches are summed for one step, a save between these batches loses the sum.
+ * Returns false, with an error in the saver, if the file cannot be written, if an earlier run would
+ * be lost (see .keep), or if a tape, store, optimizer or loader that was added has an error; files
+ * on the disk are then unchanged.  With .background, true means that the write has started;
+ * ebb_saver_wait and ebb_saver_error tell whether it succeeded.  A save waits until the previous
+ * save is written.  A child of fork neither continues nor waits for a write of its parent. */
 EBB_API bool ebb_saver_save(ebb_saver *s, int64_t step);
-/* The same to runs/lenet-best.safetensors, if score is above every one before (a NaN is not);
- * true if it is, and is saved.  Every later save has the best score.  One before it, of the same
- * step or an earlier one, takes it from this file when it is resumed. */
+/* As ebb_saver_save, to runs/lenet-best.safetensors, if score is above every earlier score of the
+ * run.  A NaN is not above any score.  Returns true if the file was saved, false if the score is
+ * not the best, or if the save failed.  Every later checkpoint contains the best score.
+ * ebb_saver_resume also reads the score of the -best file, unless the step of this file is later
+ * than that of the checkpoint. */
 EBB_API bool ebb_saver_save_best(ebb_saver *s, int64_t step, double score);
-EBB_API double ebb_saver_best(const ebb_saver *s); /* -infinity if there was none */
-/* Returns when what is being written is on the disk.  False if the saver has an error. */
+EBB_API double ebb_saver_best(const ebb_saver *s); /* -infinity if there is none */
+/* Waits until the background write is on the disk.  False if the saver has an error. */
 EBB_API bool ebb_saver_wait(ebb_saver *s);
-/* Seconds: how long the last save held the caller up; how long the last that has ended took to be
- * written. */
+/* ebb_saver_stall: the seconds for which the last save blocked the caller.  ebb_saver_seconds: the
+ * seconds that writing the last finished save took. */
 EBB_API double ebb_saver_stall(const ebb_saver *s);
 EBB_API double ebb_saver_seconds(const ebb_saver *s);
 
 /* ---- Resuming -------------------------------------------------------------------------------- */
 
-/* Puts everything that was added into the state of the newest save, and returns its step; -1 if
- * there is none (nothing is changed), or with an error in the saver.  All is checked before
- * anything changes: what was added must be what was saved, by name, type, shape and settings,
- * and a file with less or more is an error that names what differs.  Gradients are forgotten. 
- * Only if the file fails while values are read (an I/O error) are they lost: the stores that
- * were added then have that error, and no step is made with them.
+/* Restores everything that was added from the newest checkpoint, and returns its step.  -1 if there
+ * is no checkpoint (nothing is changed), or with an error in the saver.  All names, types, shapes
+ * and settings are compared with those in the file before anything changes.  A difference, and a
+ * missing or an additional entry in the file, is an error that names the entry.  Gradients are
+ * cleared.  Values can be lost only if an I/O error occurs while they are read.  Each store that
+ * was added then has that error, so that its optimizer takes no step.
  *
- * .keep: where the newest file is damaged, the one before is taken, and ebb_saver_note says so. 
- * One that cannot be opened (for want of a permission, say) is an error.  Files of a saver
- * without .keep, or the other way round, are an error and not taken.  A damaged file is one
- * whose header or size is wrong: values have no checksum.
+ * .keep: if the newest file is damaged, ebb_saver_resume reads the next older file, and
+ * ebb_saver_note says so.  A file that cannot be opened (because of its permissions, for example)
+ * is an error.  If there are only files of a saver without .keep, ebb_saver_resume of a saver with
+ * .keep is an error, and the reverse.  A file counts as damaged if its header or its size is wrong;
+ * values have no checksum.
  *
- * To go on from the best one, resume with a saver without .keep whose path is that file.  The
- * learning rate is the saved one, whatever the optimizer was made with.  What an augmentation
- * does, and a loader's mean and std, are the program's: they are not compared. */
+ * To continue from the best checkpoint, resume with a saver without .keep whose path is the -best
+ * file.  The learning rate is restored from the file, whatever the optimizer was created with.  The
+ * augmentation, and a loader's mean and std, are not compared: the program must keep them. */
 EBB_API int64_t ebb_saver_resume(ebb_saver *s);
-/* What ebb_saver_resume has passed over, and why; NULL: nothing. */
+/* Which files ebb_saver_resume skipped, and why; NULL if none. */
 EBB_API const char *ebb_saver_note(const ebb_saver *s);
-/* The path of the newest save, this saver's or a former run's; NULL if there is none.  Valid
- * until the saver's next call. */
+/* The path of the newest checkpoint, of this saver or of an earlier run; NULL if there is none.
+ * Valid until the next call with this saver. */
 EBB_API const char *ebb_saver_newest(ebb_saver *s);
 
-/* ---- The macros that add the call site, and choose by type ----------------------------------- */
+/* ---- The macros that add the call site, or select by type ------------------------------------ */
 
 #ifndef __cplusplus
 #define ebb_saver_new(...) ebb_saver_new(&(ebb_saver_args){__VA_ARGS__, .site = EBB_SITE})
-/* An array would decay to a pointer to its first element: ebb_saver_add_f64s takes all of it. */
+/* The assertion refuses an array, which would decay to a pointer to its first element;
+ * ebb_saver_add_f64s saves an array. */
 #define ebb_saver_add(s, name, x)                                                                  \
 	((void)sizeof(char[sizeof(x) == sizeof(void *) ? 1 : -1]), EBB_SAVER_ADD_(x)(s, name, x))
 #define EBB_SAVER_ADD_(x)                                                                          \

@@ -1,8 +1,8 @@
 /*
- * write.c - a save on its way to the disk, in a thread of its own or not.
+ * write.c - writing a save to the disk, in a thread or in the caller's thread.
  *
- * The thread shares nothing with the saver but what is in its ebb_writing, and is joined before
- * that is looked at: there is no lock that a fork could leave taken.
+ * The thread accesses only its ebb_writing.  The saver reads the result only after joining the
+ * thread, so no lock exists that a fork could copy in a locked state.
  */
 #include <signal.h>
 #include <string.h>
@@ -35,7 +35,7 @@ static void *write_it(void *writing)
 	return NULL;
 }
 
-/* Signals stay with the program's own threads. */
+/* The thread blocks all signals, so that signals reach the program's own threads. */
 static bool start_thread(ebb_writing *w)
 {
 	sigset_t all, old;

@@ -1,9 +1,9 @@
 /*
  * npy.c - NumPy's .npy files: a magic number, a version, a dictionary as text, and the values.
  *
- * The format is that of NumPy's numpy.lib.format, versions 1 to 3; they differ in how long the
- * dictionary may be and how its text is encoded.  Bytes behind the values are left alone, as by
- * numpy.load, which reads arrays one after the other from one file: the first is the entry.
+ * The format is that of NumPy's numpy.lib.format, versions 1 to 3; they differ in the largest size
+ * of the dictionary and in its text encoding.  Bytes after the values are ignored, as numpy.load
+ * does, which reads consecutive arrays from one file; only the first array is read here.
  */
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static const struct numpy_type {
 	{EBB_FILE_I64, "i8"}, {EBB_FILE_F16, "f2"}, {EBB_FILE_F32, "f4"}, {EBB_FILE_F64, "f8"}};
 enum { TYPES = sizeof types / sizeof *types };
 
-/* What NumPy calls a kind of which no element is read. */
+/* The name of a NumPy kind that Ebb does not read. */
 static const char *kind_name(char kind)
 {
 	switch (kind) {
@@ -49,7 +49,7 @@ static const char *kind_name(char kind)
 	}
 }
 
-/* A type that is not read, in words and as the file calls it. */
+/* Sets a type that Ebb does not read: its description, and its name in the file. */
 static bool set_other(
 	ebb_archive *a, const ebb_npy_text *text, const char *kind, ebb_archived *x, ebb_error *e)
 {
@@ -65,7 +65,7 @@ static bool set_other(
 	return x->other;
 }
 
-/* Without '<' or '>' a type has this machine's order, for numpy.load too. */
+/* Without '<' or '>' a type has this machine's byte order, as in numpy.load. */
 static bool set_type(ebb_archive *a, const ebb_npy_text *text, ebb_archived *x, ebb_error *e)
 {
 	const char *name = text->descr;
@@ -89,7 +89,7 @@ static bool set_type(ebb_archive *a, const ebb_npy_text *text, ebb_archived *x, 
 
 /* ---- Reading -------------------------------------------------------------------------------- */
 
-/* Refuses an array, by the name of its member if it has one. */
+/* Refuses an array; the error names its member if it has one. */
 static bool refuse(const ebb_archive *a, const ebb_archived *x, const char *why, ebb_error *e)
 {
 	char shown[80];
@@ -100,7 +100,7 @@ static bool refuse(const ebb_archive *a, const ebb_archived *x, const char *why,
 		ebb_printable(x->name, strlen(x->name), shown, sizeof shown), why);
 }
 
-/* The steps from one element to the next along each axis, in elements. */
+/* The strides along each axis, in elements. */
 static void set_strides(ebb_shape shape, bool fortran, int64_t *strides)
 {
 	int64_t step = 1;
@@ -110,7 +110,7 @@ static void set_strides(ebb_shape shape, bool fortran, int64_t *strides)
 		int64_t size = shape.dims[axis];
 
 		strides[axis] = step;
-		/* A shape that overflows is refused when it is entered. */
+		/* A shape that overflows is refused later, by ebb_archive_enter. */
 		step = size > 0 && step <= INT64_MAX / size ? step * size : 0;
 	}
 }
@@ -129,12 +129,12 @@ static bool take_text(
 	if (x->dtype == EBB_FILE_OTHER || count < 0 || ebb_archived_bytes(x) <= left)
 		return true;
 	ebb_format(why, sizeof why,
-		"truncated: the header promises %lld bytes of values, and %lld follow",
+		"truncated: the header declares %lld bytes of values, and %lld follow",
 		(long long)ebb_archived_bytes(x), (long long)left);
 	return refuse(a, x, why, e);
 }
 
-/* The dictionary of n bytes from offset at on. */
+/* Reads the dictionary of n bytes from offset at on. */
 static bool read_text(
 	ebb_archive *a, int64_t at, int64_t n, ebb_archived *x, int64_t *strides, ebb_error *e)
 {
@@ -204,10 +204,10 @@ bool ebb_read_npy(ebb_archive *a, ebb_input *in, ebb_error *e)
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
-/* Version 1 is enough: at most 8 sizes, and no names but the type's. */
+/* Version 1 suffices: a dictionary has at most 8 sizes and the name of a type. */
 size_t ebb_npy_write_header(ebb_file_dtype dtype, ebb_shape shape, char *bytes)
 {
-	size_t room = EBB_NPY_HEADER - FIXED_SIZE, n, all;
+	size_t capacity = EBB_NPY_HEADER - FIXED_SIZE, n, all;
 	char *text = bytes + FIXED_SIZE;
 	int type = 0;
 
@@ -215,12 +215,13 @@ size_t ebb_npy_write_header(ebb_file_dtype dtype, ebb_shape shape, char *bytes)
 		type++;
 	if (type == TYPES)
 		return 0;
-	n = (size_t)ebb_format(text, room, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
+	n = (size_t)ebb_format(text, capacity,
+		"{'descr': '%c%s', 'fortran_order': False, 'shape': (",
 		ebb_file_dtype_size(dtype) == 1 ? '|' : '<', types[type].name);
 	for (int i = 0; i < shape.ndim; i++)
-		n += (size_t)ebb_format(text + n, room - n, "%s%lld%s", i ? ", " : "",
+		n += (size_t)ebb_format(text + n, capacity - n, "%s%lld%s", i ? ", " : "",
 			(long long)shape.dims[i], shape.ndim == 1 ? "," : "");
-	n += (size_t)ebb_format(text + n, room - n, "), }");
+	n += (size_t)ebb_format(text + n, capacity - n, "), }");
 	all = (FIXED_SIZE + n + 1 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 	memset(text + n, ' ', all - FIXED_SIZE - n);
 	bytes[all - 1] = '\n';
@@ -246,7 +247,7 @@ bool ebb_write_npy(const ebb_archive *a, ebb_output *out, ebb_error *e)
 	n = ebb_npy_write_header(x->dtype, x->shape, header);
 	if (n == 0) {
 		ebb_error_set(e, EBB_BAD_DTYPE, NULL,
-			"archive_write: \"%s\" is %s, which NumPy has not", x->name,
+			"archive_write: \"%s\" is %s, a type that NumPy does not have", x->name,
 			ebb_file_dtype_name(x->dtype));
 		return false;
 	}

@@ -1,27 +1,29 @@
 /*
- * npy.h - the header of NumPy's .npy files as it is written there.
+ * npy.h - the header of NumPy's .npy files.
  */
 #ifndef EBB_ARCHIVE_NPY_H
 #define EBB_ARCHIVE_NPY_H
 
 #include "archive/internal.h"
 
-/* What the header's dictionary says. */
+/* The content of the header's dictionary. */
 typedef struct ebb_npy_text {
 	const char
-		*descr; /* [descr_size], in the header: a type's name, or all of another literal */
+		/* [descr_size], inside the header: a type's name, or the text of another literal */
+		*descr;
 	size_t descr_size;
-	bool named; /* descr is a name */
+	bool named; /* descr is a type's name */
 	bool fortran;
 	ebb_shape shape;
 } ebb_npy_text;
 
-/* Reads the dictionary of n bytes of a header.  NULL, or what is wrong, and *at where. */
+/* Parses the dictionary of n bytes of a header.  Returns NULL, or a description of the error, and
+ * its position in *at. */
 const char *ebb_npy_parse(const char *header, size_t n, ebb_npy_text *text, size_t *at);
 
-/* Magic number, version, length and dictionary of an array in row-major order, little-endian.
- * bytes has room for EBB_NPY_HEADER; returns how many it has, a multiple of 64.  0 for a type
- * that NumPy has not. */
+/* Writes the magic number, version, length and dictionary of a row-major, little-endian array to
+ * bytes, which has EBB_NPY_HEADER bytes.  Returns the size, a multiple of 64, or 0 for a type that
+ * NumPy does not have. */
 enum { EBB_NPY_HEADER = 320 };
 size_t ebb_npy_write_header(ebb_file_dtype dtype, ebb_shape shape, char *bytes);
 

@@ -1,10 +1,9 @@
 /*
- * npy_text.c - the dictionary in the header of an .npy file: a Python literal, of which NumPy
- * writes three keys.
+ * npy_text.c - a parser for the dictionary in the header of an .npy file, a Python literal with
+ * three keys.
  *
- * What is read is what Python takes for such a dictionary, with these exceptions: keys and type
- * names have no escapes, sizes are decimal, and each key comes once.  A size may end in L, as
- * Python 2 wrote it.
+ * It accepts what Python accepts, with these exceptions: keys and type names have no escapes, sizes
+ * are decimal, and no key is repeated.  A size may end in L, as Python 2 wrote it.
  */
 #include <string.h>
 
@@ -14,7 +13,7 @@ enum { MOST_NESTING = 64 };
 
 typedef struct literal {
 	const char *start, *at, *end;
-	const char *wrong; /* the first thing that is */
+	const char *wrong; /* the first error */
 } literal;
 
 static bool wrong(literal *l, const char *what)
@@ -30,7 +29,7 @@ static void skip_space(literal *l)
 		l->at++;
 }
 
-/* Whether the next character behind spaces is c, which is taken then. */
+/* Whether the next character after spaces is c; if so, consumes it. */
 static bool takes(literal *l, char c)
 {
 	skip_space(l);
@@ -51,7 +50,7 @@ static bool takes_word(literal *l, const char *word)
 	return true;
 }
 
-/* A string in either quotes, u'' of Python 2 included. */
+/* A string in single or double quotes, or Python 2's u''. */
 static bool string(literal *l, const char **text, size_t *n)
 {
 	const char *close;
@@ -94,7 +93,7 @@ static bool size(literal *l, int64_t *value)
 	return true;
 }
 
-/* (), (3,), (3, 4) or (3, 4,); (3) is no tuple. */
+/* (), (3,), (3, 4) or (3, 4,); (3) is not a tuple. */
 static bool shape(literal *l, ebb_shape *shape)
 {
 	bool comma = true;
@@ -115,7 +114,7 @@ static bool shape(literal *l, ebb_shape *shape)
 	return shape->ndim != 1 || comma || wrong(l, "a tuple of one size has a ','");
 }
 
-/* Passes over any literal of brackets, strings and words, up to what ends it in a dictionary. */
+/* Skips any literal of brackets, strings and words, to the ',' or '}' after it. */
 static bool pass_over(literal *l)
 {
 	char open[MOST_NESTING];
@@ -165,7 +164,7 @@ static bool fortran_order(literal *l, ebb_npy_text *text)
 	return text->fortran || takes_word(l, "False") || wrong(l, "True or False is expected");
 }
 
-/* One key with its value; found is the set of those that there were. */
+/* Parses one key and its value; found is the set of the keys so far. */
 static bool pair(literal *l, ebb_npy_text *text, unsigned *found)
 {
 	static const char *const keys[] = {"descr", "fortran_order", "shape"};
@@ -180,7 +179,7 @@ static bool pair(literal *l, ebb_npy_text *text, unsigned *found)
 	if (k == 3)
 		return wrong(l, "a key other than descr, fortran_order and shape");
 	if (*found & 1u << k)
-		return wrong(l, "a key comes twice");
+		return wrong(l, "a key is repeated");
 	*found |= 1u << k;
 	if (!takes(l, ':'))
 		return wrong(l, "':' is expected");
@@ -204,7 +203,7 @@ static bool dictionary(literal *l, ebb_npy_text *text)
 	if (found != 7)
 		return wrong(l, "one of descr, fortran_order and shape is missing");
 	skip_space(l);
-	return l->at == l->end || wrong(l, "the header goes on behind its dictionary");
+	return l->at == l->end || wrong(l, "there is text after the dictionary");
 }
 
 const char *ebb_npy_parse(const char *header, size_t n, ebb_npy_text *text, size_t *at)

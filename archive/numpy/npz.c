@@ -1,8 +1,8 @@
 /*
- * npz.c - NumPy's .npz files, read: a zip file whose members are .npy files.
+ * npz.c - reading NumPy's .npz files: zip files whose members are .npy files.
  *
- * As numpy.load does, a member that begins with the magic number is an array, whatever its name,
- * and ".npy" is left out of its name.  Others hold no array, and are passed over.
+ * As in numpy.load, a member that begins with the magic number is an array, whatever its name, and
+ * ".npy" is removed from its name.  Other members are ignored.
  */
 #include <string.h>
 
@@ -31,7 +31,7 @@ static bool read_member(ebb_archive *a, ebb_zip *zip, int64_t index, ebb_error *
 	size_t n = strlen(name);
 	bool named = n >= SUFFIX_SIZE && strcmp(name + n - SUFFIX_SIZE, SUFFIX) == 0, ok = true;
 
-	/* A name in .npy promises an array: that it is none is an error to tell. */
+	/* A member named .npy must be an array: otherwise it is an error. */
 	if (!named && !is_array(blob, &ok, e))
 		return ok;
 	return ebb_npy_header(a, blob, &x, strides, e) &&

@@ -1,9 +1,9 @@
 /*
- * npz_write.c - NumPy's .npz files, written through libzip.
+ * npz_write.c - writing NumPy's .npz files with libzip.
  *
- * libzip asks for the bytes of each member when the zip file is closed, and gives what it makes of
- * them to the output: nothing is held but a piece of one member.  Members carry the date
- * 1980-01-01, the earliest that there is, so that equal archives are equal files.
+ * When the zip file is closed, libzip reads the bytes of each member through a callback and writes
+ * the zip file through another.  So only a part of one member is in memory at a time.  Members have
+ * the date 1980-01-01, the earliest of the format, so that equal archives give equal files.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,23 +14,23 @@
 #include "archive/zip/zip.h"
 
 static const char SUFFIX[] = ".npy";
-/* The level that zlib and numpy.savez_compressed have by default; libzip's own is 9. */
+/* LEVEL is the default of zlib and numpy.savez_compressed; libzip's default is 9. */
 enum { MOST_NAME = 65535, FIRST_DAY = 1 << 5 | 1, LEVEL = 6 };
 
 typedef struct writer {
 	const ebb_archive *a;
 	ebb_output *out;
-	int64_t end;      /* of what has been written */
-	ebb_error failed; /* the first error on either side of libzip */
+	int64_t end;      /* of the bytes written so far */
+	ebb_error failed; /* the first error in a callback */
 	zip_error_t error;
 } writer;
 
-/* An entry as a source of bytes; one at a time is open. */
+/* An entry as a source of bytes; only one is open at a time. */
 typedef struct member {
 	writer *w;
 	const ebb_archived *x;
 	char header[EBB_NPY_HEADER];
-	int64_t header_size, given; /* bytes of the header, and those that libzip has */
+	int64_t header_size, given; /* bytes of the header; bytes that libzip has read */
 	ebb_pull values;
 } member;
 
@@ -142,7 +142,7 @@ static zip_int64_t output_source(void *ctx, void *data, zip_uint64_t n, zip_sour
 		return -1;
 	case ZIP_SOURCE_ERROR:
 		return zip_error_to_data(&w->error, data, n);
-	/* Whether the file stays is decided by who opened the output. */
+	/* The caller who opened the output decides whether the file is kept. */
 	case ZIP_SOURCE_BEGIN_WRITE:
 	case ZIP_SOURCE_COMMIT_WRITE:
 	case ZIP_SOURCE_ROLLBACK_WRITE:
@@ -159,7 +159,7 @@ static zip_int64_t output_source(void *ctx, void *data, zip_uint64_t n, zip_sour
 
 /* ---- Adding --------------------------------------------------------------------------------- */
 
-/* An entry that NumPy can have, as a source; NULL with an error. */
+/* A source for an entry of a type that NumPy has; NULL with an error. */
 static member *member_new(writer *w, const ebb_archived *x, ebb_error *e)
 {
 	member *m = ebb_alloc_zeroed(sizeof *m);
@@ -177,7 +177,7 @@ static member *member_new(writer *w, const ebb_archived *x, ebb_error *e)
 	ebb_printable(x->name, strlen(x->name), name, sizeof name);
 	if (m->header_size == 0)
 		ebb_error_set(e, EBB_BAD_DTYPE, NULL,
-			"archive_write: \"%s\" is %s, which NumPy has not", name,
+			"archive_write: \"%s\" is %s, a type that NumPy does not have", name,
 			ebb_file_dtype_name(x->dtype));
 	else
 		ebb_error_set(e, EBB_INVALID, NULL,
@@ -187,7 +187,7 @@ static member *member_new(writer *w, const ebb_archived *x, ebb_error *e)
 	return NULL;
 }
 
-/* What libzip says of its own failures, if nobody else said anything. */
+/* Reports libzip's own error if no callback reported one. */
 static bool report(const writer *w, zip_error_t *why, ebb_error *e)
 {
 	if (w->failed.status != EBB_OK)
@@ -200,7 +200,7 @@ static bool report(const writer *w, zip_error_t *why, ebb_error *e)
 	return false;
 }
 
-/* Gives libzip the source under the entry's name. */
+/* Adds the source to the zip file under the entry's name. */
 static bool add_source(zip_t *zip, const ebb_archived *x, zip_source_t *source, bool deflate)
 {
 	size_t size = strlen(x->name) + sizeof SUFFIX;
@@ -251,7 +251,7 @@ static bool write_all(writer *w, zip_t *zip, bool deflate, ebb_error *e)
 	return false;
 }
 
-/* libzip writes no file without members: this is the end of an empty directory. */
+/* libzip writes no file without members; these bytes are the end record of an empty directory. */
 static bool write_empty(ebb_output *out, ebb_error *e)
 {
 	static const char end[22] = "PK\5\6";

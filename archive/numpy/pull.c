@@ -1,9 +1,9 @@
 /*
- * pull.c - the values of an entry, piece by piece on demand: libzip asks for what it writes.
+ * pull.c - reading the values of an entry in parts on demand, because libzip pulls the bytes that
+ * it writes.
  *
- * A piece is a box of the entry: some indices along one axis, with those of the axes before it
- * fixed, and all of the axes behind it.  So the pieces follow each other in row-major order
- * whatever the strides are.
+ * A part is a box of the entry: a range of indices along one axis, with fixed indices on the axes
+ * before it and all of the axes after it.  So the parts are in row-major order for any strides.
  */
 #include <string.h>
 
@@ -12,7 +12,7 @@
 
 enum { PIECE = 1 << 17 }; /* elements */
 
-/* A tensor of the program's, as memory in its own type. */
+/* Sets up the view of a tensor of the program, as memory in its own type. */
 static bool view_tensor(ebb_pull *p, ebb_error *e)
 {
 	const ebb_tensor *t = p->x->live;
@@ -47,7 +47,8 @@ bool ebb_pull_open(ebb_pull *p, const ebb_archive *a, const ebb_archived *x, ebb
 	if (x->live && !view_tensor(p, e))
 		return false;
 	p->most = PIECE;
-	/* Of values in another order in a file, each piece would be looked for all over it. */
+	/* Values in a file that are not row-major are read as a whole, because each part would be
+	 * spread over the whole file. */
 	if (p->count < PIECE || (!p->view.blob.memory && !ebb_archived_is_rows(&p->view)))
 		p->most = p->count;
 	p->piece = ebb_alloc(piece_size(p, x));
@@ -58,7 +59,7 @@ bool ebb_pull_open(ebb_pull *p, const ebb_archive *a, const ebb_archived *x, ebb
 	return ebb_archive_no_memory(a, e);
 }
 
-/* The box that begins at element number p->next, of as many elements as the buffer has room for. */
+/* The box that begins at element number p->next and has at most as many elements as the buffer. */
 static ebb_archived box_of(const ebb_pull *p)
 {
 	ebb_archived box = p->view;

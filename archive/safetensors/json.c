@@ -1,20 +1,20 @@
 /*
- * json.c - JSON headers, through Jansson.
+ * json.c - JSON headers, parsed with Jansson.
  *
- * A tree of values takes more memory than its text: an object without members takes over 200
- * bytes for two characters.  The headers that archives have are nested in one way, which is
- * checked before Jansson is asked: objects two deep at most, and lists inside of those without
- * lists in them.  Then no text takes more than some 45 times its length.
+ * A tree of JSON values takes more memory than its text: an empty object takes over 200 bytes for
+ * two characters.  The headers of archives have a fixed nesting, which is checked before Jansson
+ * parses them: objects at most two deep, and in those lists without lists in them.  With this
+ * nesting a text takes at most about 45 times its length.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "archive/safetensors/json.h"
 
-/* Where the nesting is another than that, or -1. */
+/* The position of the first bracket that violates this nesting, or -1. */
 static int64_t nested_otherwise(const char *text, int64_t n)
 {
-	char open[3]; /* what is open: "{", "{{" or "{{[" */
+	char open[3]; /* the open brackets: "{", "{{" or "{{[" */
 	int depth = 0;
 
 	for (int64_t i = 0; i < n; i++) {
@@ -56,7 +56,7 @@ json_t *ebb_json_parse(const ebb_archive *a, const char *text, int64_t n, ebb_er
 	else {
 		char shown[120];
 
-		ebb_archive_refuse(a, e, "the header is no JSON object: %s at byte %d",
+		ebb_archive_refuse(a, e, "the header is not a JSON object: %s at byte %d",
 			json ? "another value"
 			     : ebb_printable(why.text, strlen(why.text), shown, sizeof shown),
 			json ? 0 : why.position);

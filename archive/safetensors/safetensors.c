@@ -1,6 +1,6 @@
 /*
- * safetensors.c - reads and writes safetensors files: the length of a header as 8 bytes, the
- * header (a JSON object: name to type, shape and offsets), and the values.  Numbers are
+ * safetensors.c - reads and writes safetensors files: the length of the header in 8 bytes, the
+ * header (a JSON object that maps names to type, shape and offsets), and the values.  Numbers are
  * little-endian, values row-major.
  */
 #include <stdlib.h>
@@ -20,7 +20,7 @@ typedef struct reader {
 	int64_t begin, size; /* of the values in the file */
 	struct range {
 		int64_t begin, end, entry;
-	} * range; /* of every entry with values */
+	} * range; /* of each entry with values */
 	int64_t ranges;
 	ebb_error *e;
 } reader;
@@ -66,7 +66,7 @@ static bool read_shape(reader *r, const char *name, json_t *shape, ebb_archived 
 	json_array_foreach(shape, i, size)
 	{
 		if (!json_is_integer(size) || json_integer_value(size) < 0)
-			return refuse(r, name, "has a size that is no number from 0 up");
+			return refuse(r, name, "has a size that is not a number >= 0");
 		x->shape.dims[x->shape.ndim++] = json_integer_value(size);
 	}
 	return true;
@@ -108,8 +108,8 @@ static bool read_entry(reader *r, const char *name, size_t n, json_t *value)
 	ebb_archived x = {0};
 
 	if (!json_is_object(value))
-		return refuse(
-			r, name, "is no object, expected \"dtype\", \"shape\", \"data_offsets\"");
+		return refuse(r, name,
+			"is not an object, expected \"dtype\", \"shape\", \"data_offsets\"");
 	return read_dtype(r, name, json_object_get(value, "dtype"), &x) &&
 	       read_shape(r, name, json_object_get(value, "shape"), &x) &&
 	       read_offsets(r, name, json_object_get(value, "data_offsets"), &x) &&
@@ -123,7 +123,7 @@ static bool read_metadata(reader *r, json_t *metadata)
 	json_t *text;
 
 	if (!json_is_object(metadata))
-		return refuse(r, METADATA, "is no object");
+		return refuse(r, METADATA, "is not an object");
 	json_object_keylen_foreach(metadata, key, n, text)
 	{
 		if (!json_is_string(text))
@@ -142,8 +142,8 @@ static int by_begin(const void *a, const void *b)
 	return (x->begin > y->begin) - (x->begin < y->begin);
 }
 
-/* Every byte of the values belongs to one entry: two entries could be made to disagree
- * otherwise, and bytes could hide. */
+/* Checks that every byte of the values belongs to exactly one entry.  Otherwise readers could
+ * disagree on the content, and a file could hide bytes. */
 static bool check_ranges(reader *r)
 {
 	int64_t at = 0;
@@ -192,19 +192,20 @@ bool ebb_read_safetensors(ebb_archive *a, ebb_input *in, ebb_error *e)
 	unsigned char bytes[LENGTH_BYTES];
 	uint64_t length = 0;
 	json_t *header;
-	size_t room;
+	size_t capacity;
 	bool ok;
 
 	if (in->size < LENGTH_BYTES)
 		return ebb_archive_refuse(
-			a, e, "%lld bytes are no file of tensors", (long long)in->size);
+			a, e, "%lld bytes are too few for a file of tensors", (long long)in->size);
 	if (!ebb_input_read(in, 0, bytes, LENGTH_BYTES, "header", e))
 		return false;
 	for (int i = LENGTH_BYTES - 1; i >= 0; i--)
 		length = length << 8 | bytes[i];
 	if (length < 2 || length > (uint64_t)in->size - LENGTH_BYTES)
 		return ebb_archive_refuse(a, e,
-			"truncated, or no file of tensors (safetensors, .npy, .npz, .pt, .pth): a "
+			"truncated, or not a file of tensors (safetensors, .npy, .npz, .pt, .pth): "
+			"a "
 			"header of %llu bytes in a file of %lld",
 			(unsigned long long)length, (long long)in->size);
 	header = ebb_json_read(a, in, LENGTH_BYTES, (int64_t)length, "a header", e);
@@ -212,17 +213,17 @@ bool ebb_read_safetensors(ebb_archive *a, ebb_input *in, ebb_error *e)
 		return false;
 	r.begin = LENGTH_BYTES + (int64_t)length;
 	r.size = in->size - r.begin;
-	room = json_object_size(header) * sizeof *r.range;
-	r.range = room ? ebb_alloc(room) : NULL;
-	ok = (r.range || !room) ? read_header(&r, header) : ebb_archive_no_memory(a, e);
-	ebb_free(r.range, r.range ? room : 0);
+	capacity = json_object_size(header) * sizeof *r.range;
+	r.range = capacity ? ebb_alloc(capacity) : NULL;
+	ok = (r.range || !capacity) ? read_header(&r, header) : ebb_archive_no_memory(a, e);
+	ebb_free(r.range, r.range ? capacity : 0);
 	json_decref(header);
 	return ok;
 }
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 
-/* Values of larger elements come first, so that each entry is aligned to its elements. */
+/* Orders entries by decreasing element size, so that each is aligned to its elements. */
 static int by_size(const void *a, const void *b)
 {
 	const ebb_archived *x = *(ebb_archived *const *)a, *y = *(ebb_archived *const *)b;
@@ -241,7 +242,8 @@ static json_t *shape_of(const ebb_archived *x)
 	return shape;
 }
 
-/* false without memory: Jansson's functions take NULL for what could not be made. */
+/* False if there is no memory; Jansson's functions accept NULL for a value that could not be
+ * allocated. */
 static bool describe(json_t *header, const ebb_archived *x, int64_t begin)
 {
 	int64_t end = begin + ebb_archived_bytes(x);
@@ -263,7 +265,7 @@ static bool describe_metadata(json_t *header, const ebb_archive *a)
 	       true                   : json_object_set_new(header, METADATA, all) == 0;
 }
 
-/* The header's text, which free gives back. */
+/* The text of the header, which the caller frees with free. */
 static char *header_of(const ebb_archive *a, ebb_archived *const *entry, int64_t n)
 {
 	json_t *header = json_object();
@@ -280,7 +282,7 @@ static char *header_of(const ebb_archive *a, ebb_archived *const *entry, int64_t
 	return text;
 }
 
-/* Padded with spaces, so that the values begin at a multiple of eight. */
+/* Spaces pad the header, so that the values begin at a multiple of eight. */
 static bool write_header(const char *text, ebb_output *out, ebb_error *e)
 {
 	size_t n = strlen(text), padded = (n + 7) / 8 * 8;

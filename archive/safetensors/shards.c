@@ -1,5 +1,5 @@
 /*
- * shards.c - safetensors in several files, with an index that says which entry is in which:
+ * shards.c - safetensors in several files (shards), with an index that maps entries to files:
  * {"metadata": {"total_size": 123}, "weight_map": {"conv1.weight":
  * "model-00001-of-00002.safetensors"}}.
  */
@@ -17,7 +17,7 @@
 
 /* ---- Reading -------------------------------------------------------------------------------- */
 
-/* Directory of the index and a name in it; freed with the archive. */
+/* Joins the directory of the index and a name; the result is freed with the archive. */
 static char *beside(ebb_archive *a, const char *index, const char *name, ebb_error *e)
 {
 	const char *slash = strrchr(index, '/');
@@ -31,7 +31,7 @@ static char *beside(ebb_archive *a, const char *index, const char *name, ebb_err
 	return path;
 }
 
-/* Entries from number first on are those of a shard: the index must say so of each. */
+/* Checks that the index assigns the entries from number first on to this shard. */
 static bool check_shard(
 	const ebb_archive *a, json_t *map, const char *shard, int64_t first, ebb_error *e)
 {
@@ -42,15 +42,15 @@ static bool check_shard(
 		const char *where = json_string_value(json_object_get(map, name));
 
 		if (!where || strcmp(where, shard) != 0)
-			return ebb_archive_refuse(a, e, "\"%s\" is in %s, the index puts it %s%s",
+			return ebb_archive_refuse(a, e, "\"%s\" is in %s, but the index says %s%s",
 				ebb_printable(name, strlen(name), shown, sizeof shown), shard,
-				where ? "into " : "nowhere", where ? where : "");
+				where ? "" : "no file", where ? where : "");
 	}
 	return true;
 }
 
-/* Metadata from number first on are those of a shard.  Each shard has all of the set's: a key
- * that an earlier one has had is dropped. */
+/* Removes metadata from number first on whose keys an earlier shard had: each shard repeats all
+ * metadata of the set. */
 static bool merge_metadata(ebb_archive *a, json_t *keys, int64_t first, ebb_error *e)
 {
 	int64_t kept = first;
@@ -68,12 +68,13 @@ static bool merge_metadata(ebb_archive *a, json_t *keys, int64_t first, ebb_erro
 	return true;
 }
 
-/* What has been read of a set: names of files, and keys of metadata. */
+/* The names of the files, and the keys of metadata, that were read so far. */
 typedef struct already {
 	json_t *files, *keys;
 } already;
 
-/* A shard lies beside its index: a name that leads elsewhere is not followed. */
+/* A shard must be in the directory of its index; a name that leads to another directory is
+ * refused. */
 static bool read_shard(ebb_archive *a, const char *index, json_t *map, const char *shard,
 	const already *seen, ebb_error *e)
 {
@@ -105,7 +106,7 @@ static bool read_all(
 		ebb_printable(name, strlen(name), shown, sizeof shown);
 		if (!file)
 			return ebb_archive_refuse(a, e,
-				"the index gives \"%s\" no text, expected a file's name", shown);
+				"the index has no text for \"%s\", expected a file name", shown);
 		if (json_object_get(seen->files, file))
 			continue;
 		if (json_object_set_new(seen->files, file, json_true()) != 0)
@@ -133,7 +134,7 @@ bool ebb_read_shards(ebb_archive *a, ebb_input *in, ebb_error *e)
 
 	if (index && !json_is_object(map))
 		ebb_archive_refuse(
-			a, e, "is JSON without a \"weight_map\": no index of a sharded set");
+			a, e, "is JSON without a \"weight_map\": not the index of a sharded set");
 	else if (index && !(seen.files && seen.keys))
 		ebb_archive_no_memory(a, e);
 	else if (index)
@@ -149,47 +150,48 @@ bool ebb_read_shards(ebb_archive *a, ebb_input *in, ebb_error *e)
 typedef struct set {
 	const ebb_archive *a;
 	const char *path;
-	size_t stem, directory; /* path without ".safetensors"; its directory with the slash */
+	/* length of path without ".safetensors"; length of its directory with the slash */
+	size_t stem, directory;
 	ebb_archived **entry;
-	int64_t *end; /* of each shard in entry */
+	int64_t *end; /* [shards]: the end of each shard in entry */
 	int64_t shards;
-	int generation; /* in the names, if above 1: no file of a set that is in use is written over */
-	char *text;     /* room for a path */
-	size_t room;
+	/* part of the names if above 1, so that no file of an existing set is overwritten */
+	int generation;
+	char *text; /* a buffer for a path */
+	size_t capacity;
 	ebb_error *e;
 } set;
 
 static const char *shard_path(const set *s, int64_t i)
 {
-	int n = ebb_format(s->text, s->room, "%.*s-%05lld-of-%05lld", (int)s->stem, s->path,
+	int n = ebb_format(s->text, s->capacity, "%.*s-%05lld-of-%05lld", (int)s->stem, s->path,
 		(long long)i + 1, (long long)s->shards);
 
 	if (s->generation > 1)
-		n += ebb_format(s->text + n, s->room - (size_t)n, "-%d", s->generation);
-	ebb_format(s->text + n, s->room - (size_t)n, ".safetensors");
+		n += ebb_format(s->text + n, s->capacity - (size_t)n, "-%d", s->generation);
+	ebb_format(s->text + n, s->capacity - (size_t)n, ".safetensors");
 	return s->text;
 }
 
 static const char *index_path(const set *s)
 {
-	ebb_format(s->text, s->room, "%.*s.safetensors.index.json", (int)s->stem, s->path);
+	ebb_format(s->text, s->capacity, "%.*s.safetensors.index.json", (int)s->stem, s->path);
 	return s->text;
 }
 
 static const char *directory_path(const set *s)
 {
-	ebb_format(s->text, s->room, "%.*s", s->directory ? (int)s->directory : 1,
+	ebb_format(s->text, s->capacity, "%.*s", s->directory ? (int)s->directory : 1,
 		s->directory ? s->path : ".");
 	return s->text;
 }
 
-/* The other writer may have been stopped: so many times a tenth of a second are waited for it. */
+/* The longest wait for another writer, in tenths of a second; it may have been stopped. */
 enum { MOST_WAITS = 600 };
 
-/* Sets in one directory are written one after the other: two writers would choose the same
- * names, and each remove what the other has written.  The lock (flock) ends with its process. 
- * Without one (-1, or a file system that has none) a set is written all the same.  False with an
- * error after a minute. */
+/* Locks the directory (flock), because two writers at once would choose the same names and remove
+ * each other's files.  The lock ends with its process.  If the lock is not available (fd -1, or a
+ * file system without locks) the set is written without it.  False with an error after a minute. */
 static bool lock_directory(const set *s, int *fd)
 {
 	const struct timespec tenth = {.tv_nsec = 100000000};
@@ -207,8 +209,8 @@ static bool lock_directory(const set *s, int *fd)
 	return true;
 }
 
-/* A process that was forked meanwhile holds the same lock, which this releases there too.  (Of a
- * lock that was not taken there is nothing to release.) */
+/* A child that was forked in the meantime shares the lock; this releases it there too.  If the lock
+ * was not taken there is nothing to release. */
 static void unlock_directory(int fd)
 {
 	if (fd < 0)
@@ -217,7 +219,7 @@ static void unlock_directory(int fd)
 	close(fd);
 }
 
-/* Where each shard ends. */
+/* Divides the entries into shards. */
 static void divide(set *s, int64_t most)
 {
 	int64_t filled = 0;
@@ -236,7 +238,7 @@ static void divide(set *s, int64_t most)
 		s->end[s->shards++] = 0;
 }
 
-/* A generation whose names are all free. */
+/* Chooses a generation whose file names are all unused. */
 static void choose_generation(set *s)
 {
 	for (s->generation = 1;; s->generation++) {
@@ -262,7 +264,7 @@ static bool write_shard(set *s, int64_t i)
 	return false;
 }
 
-/* The index's text, which free gives back; NULL without memory. */
+/* The text of the index, which the caller frees with free; NULL if there is no memory. */
 static char *index_of(set *s)
 {
 	json_t *map = json_object(), *index;
@@ -301,8 +303,8 @@ static bool holds(const char *path, const char *text)
 	return same;
 }
 
-/* *there: whether the index is in its place, which it can be after a failure too: when its
- * directory could not be synchronised. */
+/* *there: whether the index is in place.  It can be in place after a failure too, if its directory
+ * could not be synchronised. */
 static bool write_index(set *s, bool *there)
 {
 	char *text = index_of(s);
@@ -332,7 +334,7 @@ static bool skip_text(const char **name, const char *text)
 	return true;
 }
 
-/* At least so many digits. */
+/* Skips a number of at least this many digits. */
 static bool skip_number(const char **name, size_t least)
 {
 	size_t n = strspn(*name, "0123456789");
@@ -341,7 +343,7 @@ static bool skip_number(const char **name, size_t least)
 	return n >= least;
 }
 
-/* Whether a name is one that shard_path makes for this set, whatever its numbers. */
+/* Whether shard_path makes this name for the set, with any numbers. */
 static bool is_shard(const set *s, const char *name)
 {
 	size_t n = s->stem - s->directory;
@@ -354,8 +356,8 @@ static bool is_shard(const set *s, const char *name)
 	       strcmp(name, ".safetensors") == 0;
 }
 
-/* Removes the shards that the new index does not name: of the set that it replaces, and of
- * writes that a crash ended.  One that cannot be removed stays: nothing reads it. */
+/* Removes the shards that the new index does not name: those of the replaced set, and those of
+ * writes that a crash ended.  A shard that cannot be removed remains; nothing reads it. */
 static void remove_others(set *s)
 {
 	DIR *d;
@@ -375,7 +377,7 @@ static void remove_others(set *s)
 		closedir(d);
 }
 
-/* A single file at the path is what the set replaces, and would be read in its place. */
+/* Removes the single file at the path, which would be read in place of the set. */
 static bool remove_single(const set *s, int directory)
 {
 	struct stat st;
@@ -403,7 +405,7 @@ static bool write_locked(set *s, int directory)
 	}
 	if (ok)
 		remove_others(s);
-	/* Without an index nobody asks for the shards that were written. */
+	/* Without an index nothing refers to the shards that were written. */
 	for (int64_t i = 0; !there && i < s->shards; i++)
 		unlink(shard_path(s, i));
 	return ok;
@@ -425,7 +427,7 @@ bool ebb_write_shards(const ebb_archive *a, const char *path, int64_t shard_byte
 	static const char suffix[] = ".safetensors";
 	size_t n = strlen(path), m = sizeof suffix - 1;
 	const char *slash = strrchr(path, '/');
-	set s = {.a = a, .path = path, .stem = n, .room = n + 80, .e = e};
+	set s = {.a = a, .path = path, .stem = n, .capacity = n + 80, .e = e};
 	bool ok = false;
 
 	if (ebb_ends_in(path, suffix))
@@ -433,12 +435,12 @@ bool ebb_write_shards(const ebb_archive *a, const char *path, int64_t shard_byte
 	s.directory = slash ? (size_t)(slash - path) + 1 : 0;
 	s.entry = ebb_archive_entries(a, e);
 	s.end = ebb_alloc_zeroed(ebb_bytes_of(a->count + 1, sizeof *s.end));
-	s.text = ebb_alloc(s.room);
+	s.text = ebb_alloc(s.capacity);
 	if (s.entry && s.end && s.text)
 		ok = write_set(&s, shard_bytes);
 	else
 		ebb_archive_no_memory(a, e);
-	ebb_free(s.text, s.text ? s.room : 0);
+	ebb_free(s.text, s.text ? s.capacity : 0);
 	ebb_free(s.end, s.end ? (size_t)(a->count + 1) * sizeof *s.end : 0);
 	ebb_archive_entries_free(a, s.entry);
 	return ok;

@@ -1,9 +1,9 @@
 /*
- * legacy.c - files of torch.save before PyTorch 1.6, and since then on demand: five pickles
- * one after the other (a magic number, a version, the system, the object, the keys of its
- * storages), and the storages.
+ * legacy.c - files of torch.save before PyTorch 1.6, and later with
+ * _use_new_zipfile_serialization=False: five pickles in sequence (a magic number, a version, the
+ * system, the object, the keys of its storages), and then the storages.
  *
- * Numbers in storages are little-endian on every machine, whatever the pickle of the system says.
+ * Numbers in storages are little-endian on every machine, regardless of the third pickle.
  */
 #include <string.h>
 
@@ -20,7 +20,7 @@ static bool refuse(legacy *l, const char *text)
 	return ebb_archive_refuse(l->t.heap.a, l->t.heap.e, "%s", text);
 }
 
-/* The next pickle of the file. */
+/* Loads the next pickle of the file. */
 static ebb_py *load(legacy *l, ebb_pickle *p, const char *what)
 {
 	ebb_py_heap *h = &l->t.heap;
@@ -41,7 +41,7 @@ static ebb_py *load(legacy *l, ebb_pickle *p, const char *what)
 
 /* ---- The beginning -------------------------------------------------------------------------- */
 
-/* The format of PyTorch 0.1: a tar file, whose mark is at its 257th byte. */
+/* Whether the file has the format of PyTorch 0.1: a tar file, with its magic at byte 257. */
 static bool is_tar(legacy *l, bool *tar)
 {
 	char mark[5];
@@ -73,7 +73,7 @@ static bool is_system(const ebb_py *x)
 	return x->kind == EBB_PY_DICT;
 }
 
-/* One of the pickles before the object, which must be as is says. */
+/* Loads one of the pickles before the object, and checks it with is. */
 static bool expect(legacy *l, const char *what, bool (*is)(const ebb_py *x), const char *otherwise)
 {
 	ebb_pickle p;
@@ -95,7 +95,8 @@ static bool read_beginning(legacy *l)
 				 "and save it "
 				 "again");
 	return expect(l, "the magic number", is_magic,
-		       "a pickle, but none of torch.save: it does not begin with PyTorch's magic "
+		       "a pickle that torch.save did not write: it does not begin with PyTorch's "
+		       "magic "
 		       "number") &&
 	       expect(l, "the version", is_version, "a version of the format that is not 1001") &&
 	       expect(l, "the description of the system", is_system,
@@ -112,8 +113,8 @@ static bool refuse_storage(legacy *l, const ebb_torch_storage *s, const char *te
 		ebb_printable((const char *)s->key, s->key_bytes, key, sizeof key), text);
 }
 
-/* What the object refers to, each once: the pickle names a storage for every tensor that lies in
- * it. */
+/* Collects the distinct storages that the object refers to: the pickle names a storage once per
+ * tensor. */
 static bool collect(legacy *l, const ebb_pickle *p)
 {
 	ebb_torch *t = &l->t;
@@ -137,13 +138,13 @@ static bool collect(legacy *l, const ebb_pickle *p)
 		if (!last || !ebb_torch_same(last, x))
 			t->storage[kept++] = *x;
 		else if (last->element != x->element || last->count != x->count)
-			return refuse_storage(l, x, "comes twice, with different sizes");
+			return refuse_storage(l, x, "is used with different sizes");
 	}
 	t->storages = kept;
 	return true;
 }
 
-/* One storage of the file: the number of its elements, in 8 bytes, and they. */
+/* Reads the position of one storage: the number of its elements in 8 bytes, then the elements. */
 static bool place(legacy *l, ebb_torch_storage *s)
 {
 	uint8_t bytes[8];
@@ -169,17 +170,17 @@ static bool place(legacy *l, ebb_torch_storage *s)
 static bool place_all(legacy *l, const ebb_py *keys)
 {
 	if (keys->kind != EBB_PY_LIST)
-		return refuse(l, "no list of storages behind the object");
+		return refuse(l, "no list of storages after the object");
 	for (uint32_t i = 0; i < keys->n; i++) {
 		const ebb_py *key = keys->item[i];
 		ebb_torch_storage *s = key->kind == EBB_PY_TEXT ? ebb_torch_find(&l->t, key) : NULL;
 
 		if (!s)
-			return refuse(l, "a storage is listed that no tensor lies in");
+			return refuse(l, "a storage is listed that no tensor uses");
 		if (!place(l, s))
 			return false;
 	}
-	return l->at == l->in->size || refuse(l, "bytes behind the last storage");
+	return l->at == l->in->size || refuse(l, "bytes after the last storage");
 }
 
 /* ---- The file ------------------------------------------------------------------------------- */

@@ -1,9 +1,9 @@
 /*
- * pickle.c - the machine that reads a pickle: a stack, marks in it, and a memo.
+ * pickle.c - the interpreter of pickles: a stack with marks, and a memo.
  *
- * A value is made once and referred to from then on, so time and memory are about linear in the
- * pickle's size, however often a value occurs in others.  A list or dict may contain itself: who
- * walks the tree counts levels and steps.
+ * Each value is created once and referred to afterwards, so time and memory are about linear in the
+ * pickle's size, however often a value is referenced.  A list or dict may contain itself; a
+ * traversal of the tree must therefore limit levels and steps.
  */
 #include <stdarg.h>
 #include <string.h>
@@ -36,7 +36,7 @@ static int64_t above_mark(const ebb_pickle *p)
 	return p->depth - (p->marks ? p->mark[p->marks - 1] : 0);
 }
 
-/* Whether so many values lie above the last mark. */
+/* Whether there are n values above the last mark; if not, an error. */
 static bool holds(ebb_pickle *p, int64_t n)
 {
 	return above_mark(p) >= n ||
@@ -57,8 +57,7 @@ static bool mark(ebb_pickle *p)
 	return true;
 }
 
-/* Takes the last mark, and what lies above it: n values from *from on, valid until the next
- * push. */
+/* Pops the last mark and the values above it: n values from *from on, valid until the next push. */
 static bool unmark(ebb_pickle *p, ebb_py ***from, int64_t *n)
 {
 	if (p->marks == 0)
@@ -70,7 +69,7 @@ static bool unmark(ebb_pickle *p, ebb_py ***from, int64_t *n)
 	return true;
 }
 
-/* ---- The memo, tuples, lists, dicts, sets --------------------------------------------------- */
+/* ---- The memo, and containers --------------------------------------------------------------- */
 
 static bool get(ebb_pickle *p)
 {
@@ -79,7 +78,7 @@ static bool get(ebb_pickle *p)
 
 	if (!x)
 		return ebb_pickle_refuse(p,
-			"asks at offset %lld for value %lu, which it never put away",
+			"reads at offset %lld memo entry %lu, which it has not written",
 			(long long)(p->origin + p->at), (unsigned long)index);
 	return push(p, x);
 }
@@ -120,7 +119,7 @@ static bool push_dict(ebb_pickle *p)
 	return push(p, x);
 }
 
-/* Adds values, which lie above a container in the stack, to it. */
+/* Adds n values to the container below them in the stack. */
 static bool add(ebb_pickle *p, ebb_py_kind kind, ebb_py **from, int64_t n)
 {
 	static const char *const names[] = {
@@ -130,8 +129,9 @@ static bool add(ebb_pickle *p, ebb_py_kind kind, ebb_py **from, int64_t n)
 		return false;
 	if (top(p)->kind != kind || (kind == EBB_PY_DICT && n % 2 != 0))
 		return ebb_pickle_refuse(p,
-			"adds %lld values at offset %lld to what is no %s of them", (long long)n,
-			(long long)(p->origin + p->at), names[kind]);
+			"cannot add %lld values at offset %lld to a %s: the object is of another "
+			"kind",
+			(long long)n, (long long)(p->origin + p->at), names[kind]);
 	for (int64_t i = 0; kind != EBB_PY_SET && i < n; i++)
 		if (!ebb_py_append(p, top(p), from[i]))
 			return false;
@@ -186,7 +186,7 @@ static bool step_container(ebb_pickle *p, uint8_t op)
 				    from, n);
 }
 
-/* GLOBAL: the module's line and the name's. */
+/* GLOBAL: pushes a global from the lines of its module and its name. */
 static bool push_global(ebb_pickle *p)
 {
 	const uint8_t *end = memchr(p->arg, '\n', (size_t)p->arg_n);
@@ -201,7 +201,7 @@ static bool push_global(ebb_pickle *p)
 	return push(p, ebb_py_global(p, module, name));
 }
 
-/* What takes two values of the stack to make an object of them. */
+/* Opcodes that pop two values and push an object made of them. */
 static bool step_pair(ebb_pickle *p, uint8_t op)
 {
 	ebb_py *a, *b;
@@ -220,7 +220,7 @@ static bool step_pair(ebb_pickle *p, uint8_t op)
 	if (op == 0x81)
 		return push(p, ebb_py_make(p, a, b));
 	if (a->kind != EBB_PY_TEXT || b->kind != EBB_PY_TEXT)
-		return ebb_pickle_refuse(p, "names a global at offset %lld by what is no text",
+		return ebb_pickle_refuse(p, "has a global at offset %lld whose name is not text",
 			(long long)(p->origin + p->at));
 	return push(p, ebb_py_global(p, a, b));
 }
@@ -239,7 +239,7 @@ static bool step_persistent(ebb_pickle *p)
 	return push(p, x);
 }
 
-/* The protocol, and how many bytes belong together: of no meaning for one who has all of them. */
+/* The protocol, and frames: frames have no meaning here, because all bytes are in memory. */
 static bool step_framing(ebb_pickle *p, uint8_t op)
 {
 	uint64_t n = ebb_little_endian(p->arg, (int)p->arg_n);
@@ -248,7 +248,7 @@ static bool step_framing(ebb_pickle *p, uint8_t op)
 		return ebb_pickle_refuse(p, "has protocol %u, expected 2 to 5", (unsigned)n);
 	if (op == 0x95 && n > (uint64_t)(p->size - p->next))
 		return ebb_pickle_refuse(p,
-			"has a frame of %llu bytes at offset %lld, where it has %lld",
+			"has a frame of %llu bytes at offset %lld, where %lld are left",
 			(unsigned long long)n, (long long)(p->origin + p->at),
 			(long long)(p->size - p->next));
 	return true;
@@ -304,7 +304,7 @@ static bool step(ebb_pickle *p, uint8_t op)
 
 /* ---- The pickle ----------------------------------------------------------------------------- */
 
-/* arg and arg_n of the opcode at p->at; next is behind both. */
+/* Sets arg and arg_n of the opcode at p->at, and next to the position after both. */
 static bool argument(ebb_pickle *p, uint8_t op)
 {
 	int kind = ebb_opcode_argument(op), width = kind < 0 && kind >= EBB_ARG_COUNT8 ? -kind : 0;
@@ -327,7 +327,8 @@ static bool argument(ebb_pickle *p, uint8_t op)
 		n = end ? (uint64_t)(end - p->arg) : UINT64_MAX;
 	}
 	if (left < 0 || n > (uint64_t)left)
-		return ebb_pickle_refuse(p, "is truncated: it ends within what is at offset %lld",
+		return ebb_pickle_refuse(p,
+			"is truncated: it ends within the opcode at offset %lld",
 			(long long)(p->origin + p->at));
 	p->arg_n = (int64_t)n;
 	p->next = p->arg - p->bytes + p->arg_n + (end ? 1 : 0);
@@ -343,13 +344,13 @@ static ebb_py *finish(ebb_pickle *p)
 	}
 	if (p->next != p->size) {
 		ebb_pickle_refuse(
-			p, "has %lld bytes behind its end", (long long)(p->size - p->next));
+			p, "has %lld bytes after its end", (long long)(p->size - p->next));
 		return NULL;
 	}
 	return p->stack[0];
 }
 
-/* Where what values are made of has 32 bits (ebb_py.n), a pickle has fewer. */
+/* Counts in values have 32 bits (ebb_py.n), so a pickle must be smaller. */
 static bool is_small(ebb_pickle *p)
 {
 	return p->size <= INT32_MAX || ebb_pickle_refuse(p, "has %lld bytes, expected at most %lld",
@@ -370,7 +371,8 @@ ebb_py *ebb_pickle_load(ebb_pickle *p)
 		if (!step(p, op))
 			return NULL;
 	}
-	ebb_pickle_refuse(p, "is truncated: its %lld bytes have no end", (long long)p->size);
+	ebb_pickle_refuse(
+		p, "is truncated: its %lld bytes have no STOP opcode", (long long)p->size);
 	return NULL;
 }
 

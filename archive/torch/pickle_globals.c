@@ -1,6 +1,6 @@
 /*
- * pickle_globals.c - the short list of Python names that mean something in a pickle, and what
- * calling them gives.
+ * pickle_globals.c - the list of Python names that a pickle may use, and the results of calling
+ * them.
  */
 #include <string.h>
 
@@ -140,11 +140,11 @@ ebb_py *ebb_py_global(ebb_pickle *p, ebb_py *module, ebb_py *name)
 	return x;
 }
 
-/* ---- What is refused ------------------------------------------------------------------------ */
+/* ---- Refusals ------------------------------------------------------------------------------- */
 
 enum { SHOWN = 100 };
 
-/* "os.system", for messages. */
+/* "os.system", for error messages. */
 static const char *shown(const ebb_py *x, char buffer[SHOWN])
 {
 	static const char *const kinds[] = {[EBB_PY_NONE] = "None",
@@ -202,7 +202,7 @@ static ebb_py *refuse_arguments(ebb_pickle *p, const ebb_py *function)
 
 /* ---- Calls ---------------------------------------------------------------------------------- */
 
-/* A dict of the pairs that lie in a list, as Python 2 wrote it. */
+/* A dict from a list of pairs, as Python 2 wrote it. */
 static ebb_py *dict_of_pairs(ebb_pickle *p, const ebb_py *function, const ebb_py *pairs)
 {
 	ebb_py *x = ebb_py_new(p, EBB_PY_DICT);
@@ -242,7 +242,7 @@ static ebb_py *call_dict(
 static ebb_py *call_device(ebb_pickle *p, const ebb_py *function, const ebb_py *args)
 {
 	ebb_py *kind = args->n > 0 ? args->item[0] : NULL, *x;
-	size_t room;
+	size_t capacity;
 	char *text;
 
 	if (!kind || kind->kind != EBB_PY_TEXT || args->n > 2 ||
@@ -250,19 +250,19 @@ static ebb_py *call_device(ebb_pickle *p, const ebb_py *function, const ebb_py *
 		return refuse_arguments(p, function);
 	if (args->n == 1)
 		return kind;
-	room = (size_t)kind->n + 24;
-	text = ebb_py_take(p->heap, room);
+	capacity = (size_t)kind->n + 24;
+	text = ebb_py_take(p->heap, capacity);
 	x = text ? ebb_py_new(p, EBB_PY_TEXT) : NULL;
 	if (!x)
 		return NULL;
 	memcpy(text, kind->bytes, kind->n);
 	x->bytes = (const uint8_t *)text;
-	x->n = kind->n + (uint32_t)ebb_format(text + kind->n, room - kind->n, ":%lld",
+	x->n = kind->n + (uint32_t)ebb_format(text + kind->n, capacity - kind->n, ":%lld",
 				 (long long)args->item[1]->i);
 	return x;
 }
 
-/* _codecs.encode(text, "latin1"): how protocol 2 writes bytes. */
+/* _codecs.encode(text, "latin1"): protocol 2 writes bytes in this form. */
 static ebb_py *call_encode(ebb_pickle *p, const ebb_py *function, const ebb_py *args)
 {
 	const ebb_py *text = args->n == 2 ? args->item[0] : NULL;
@@ -315,7 +315,8 @@ static ebb_py *call_rebuild(ebb_pickle *p, const ebb_py *function, const ebb_py 
 	return x;
 }
 
-/* A tensor of a class: the function that makes it, the class, and the function's arguments. */
+/* A tensor subclass: the arguments are the function that creates it, the class, and the function's
+ * arguments. */
 static ebb_py *call_type(ebb_pickle *p, const ebb_py *function, const ebb_py *args)
 {
 	ebb_py_meaning made;
@@ -332,7 +333,7 @@ static ebb_py *call_type(ebb_pickle *p, const ebb_py *function, const ebb_py *ar
 	return call_rebuild(p, args->item[0], args->item[2]);
 }
 
-/* What gives back its first argument, which is of a kind. */
+/* A function that returns its first argument, which must be of this kind. */
 static ebb_py *call_identity(
 	ebb_pickle *p, const ebb_py *function, const ebb_py *args, ebb_py_kind kind)
 {
@@ -404,7 +405,8 @@ bool ebb_py_build(ebb_pickle *p, ebb_py *object, ebb_py *state)
 
 	if (object->kind == EBB_PY_NUMPY_TYPE)
 		return ebb_numpy_dtype_build(p, object, state);
-	/* Attributes of a dict, such as a state_dict's _metadata, are no tensors. */
+	/* Attributes of a dict, such as a state_dict's _metadata, contain no tensors and are
+	 * ignored. */
 	if (object->kind == EBB_PY_DICT && object->meaning == EBB_PY_ORDERED_DICT)
 		return true;
 	if (object->kind != EBB_PY_DICT || object->meaning != EBB_PY_NAMESPACE ||
@@ -424,7 +426,8 @@ static bool is_size(const ebb_py *x)
 	return x->kind == EBB_PY_INT && x->i >= 0;
 }
 
-/* None, or the key of a view, its offset in the storage, and its elements. */
+/* Whether x is None, or a tuple of the key of a view, its offset in the storage, and its number of
+ * elements. */
 static bool is_view(const ebb_py *x)
 {
 	return x->kind == EBB_PY_NONE ||
@@ -444,7 +447,8 @@ ebb_py *ebb_py_persistent(ebb_pickle *p, ebb_py *id)
 		id->item[2]->kind != EBB_PY_TEXT || !is_size(id->item[4]) ||
 		(id->n == 6 && !is_view(id->item[5]))) {
 		ebb_pickle_refuse(p,
-			"refers at offset %lld to what is no storage: expected (\"storage\", "
+			"refers at offset %lld to an object that is not a storage: expected "
+			"(\"storage\", "
 			"class, "
 			"key, device, elements)",
 			(long long)(p->origin + p->at));

@@ -1,6 +1,5 @@
 /*
- * pickle_memory.c - the values of a pickle in memory that is counted, and the memo that refers to
- * them.
+ * pickle_memory.c - counted memory for the values of a pickle, and the memo.
  */
 #include <string.h>
 
@@ -35,7 +34,8 @@ static bool charge(ebb_py_heap *h, size_t n)
 
 void *ebb_py_take(ebb_py_heap *h, size_t n)
 {
-	size_t whole = n <= EBB_MOST_BYTES ? (n + 15) & ~(size_t)15 : n; /* as the arena rounds */
+	/* rounded as the arena does */
+	size_t whole = n <= EBB_MOST_BYTES ? (n + 15) & ~(size_t)15 : n;
 	void *p = charge(h, whole) ? ebb_arena_take(&h->arena, whole) : NULL;
 
 	if (!p)
@@ -80,10 +80,10 @@ ebb_py *ebb_py_new(ebb_pickle *p, ebb_py_kind kind)
 
 bool ebb_py_append(ebb_pickle *p, ebb_py *to, ebb_py *x)
 {
-	size_t room = to->room ? (size_t)1 << to->room : 0;
+	size_t full = to->log2_capacity ? (size_t)1 << to->log2_capacity : 0;
 
-	if (to->n == room) {
-		uint8_t next = to->room ? to->room + 1 : 2;
+	if (to->n == full) {
+		uint8_t next = to->log2_capacity ? to->log2_capacity + 1 : 2;
 		ebb_py **item = next < 31 ? ebb_py_take(p->heap, sizeof *item << next) : NULL;
 
 		if (!item)
@@ -91,7 +91,7 @@ bool ebb_py_append(ebb_pickle *p, ebb_py *to, ebb_py *x)
 		if (to->n > 0)
 			memcpy(item, to->item, to->n * sizeof *item);
 		to->item = item;
-		to->room = next;
+		to->log2_capacity = next;
 	}
 	to->item[to->n++] = x;
 	return true;
@@ -99,8 +99,8 @@ bool ebb_py_append(ebb_pickle *p, ebb_py *to, ebb_py *x)
 
 /* ---- The memo ------------------------------------------------------------------------------- */
 
-/* A tree of pages, one level for each byte of the index: no index that a file chooses makes it
- * slow, and one that skips numbers pays for its pages. */
+/* The memo is a tree of pages with one level per byte of the index.  So no choice of indices makes
+ * it slow, and a file that skips indices pays for the pages from its own limit. */
 typedef union ebb_py_page {
 	union ebb_py_page *page;
 	ebb_py *value;

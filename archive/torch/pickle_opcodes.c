@@ -1,6 +1,6 @@
 /*
- * pickle_opcodes.c - the opcodes of pickles: which are accepted, what follows each, where a pickle
- * ends.
+ * pickle_opcodes.c - the opcodes of pickles: which are accepted, their arguments, and the end of a
+ * pickle.
  */
 #include <string.h>
 
@@ -64,7 +64,7 @@ int ebb_opcode_argument(uint8_t op)
 	case 0x8d: /* BINUNICODE8 */
 	case 0x8e: /* BINBYTES8 */
 		return EBB_ARG_COUNT8;
-	case 'I': /* INT: Python 2 writes it for what has more than 32 bits */
+	case 'I': /* INT: Python 2 writes it for integers of more than 32 bits */
 		return EBB_ARG_LINE;
 	case 'c': /* GLOBAL */
 		return EBB_ARG_LINES;
@@ -119,9 +119,9 @@ uint64_t ebb_little_endian(const uint8_t *bytes, int n)
 	return x;
 }
 
-/* ---- Where a pickle ends -------------------------------------------------------------------- */
+/* ---- Finding the end of a pickle ------------------------------------------------------------ */
 
-/* A window on a file: a pickle inside says nowhere how long it is. */
+/* A buffered part of a file, because a pickle does not declare its length. */
 typedef struct window {
 	ebb_archive *a;
 	const ebb_input *in;
@@ -139,7 +139,7 @@ static bool truncated(window *w)
 		(long long)w->start, (long long)w->in->size);
 }
 
-/* The next byte. */
+/* Reads the next byte. */
 static bool byte_of(window *w, uint8_t *byte)
 {
 	if (w->at >= w->in->size)
@@ -162,7 +162,7 @@ static bool byte_of(window *w, uint8_t *byte)
 	return true;
 }
 
-/* Passes over a count of so many bytes, and what it counts. */
+/* Skips a count of width bytes, and the bytes that it counts. */
 static bool pass_counted(window *w, int width)
 {
 	uint8_t count[8];

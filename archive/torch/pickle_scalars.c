@@ -1,5 +1,5 @@
 /*
- * pickle_scalars.c - numbers and texts of a pickle, NumPy's numbers, and the text of both.
+ * pickle_scalars.c - numbers and texts in pickles, NumPy scalars, and their conversion to text.
  */
 #include <string.h>
 
@@ -27,7 +27,7 @@ static ebb_py *bytes_of(ebb_pickle *p, ebb_py_kind kind)
 	return x;
 }
 
-/* Of two's complement, as few bytes as hold the number. */
+/* A two's complement number in as few bytes as possible. */
 static ebb_py *long_of(ebb_pickle *p)
 {
 	bool negative = p->arg_n > 0 && p->arg[p->arg_n - 1] & 0x80;
@@ -53,7 +53,7 @@ static ebb_py *float_of_bits(ebb_pickle *p)
 	return x;
 }
 
-/* A decimal line; 00 and 01 are the truth values of protocols 0 and 1. */
+/* A decimal line; 00 and 01 are False and True in protocols 0 and 1. */
 static ebb_py *decimal_of(ebb_pickle *p)
 {
 	bool negative = p->arg_n > 0 && p->arg[0] == '-', fits = p->arg_n > negative;
@@ -104,9 +104,9 @@ ebb_py *ebb_py_constant(ebb_pickle *p, uint8_t op)
 	}
 }
 
-/* ---- NumPy's -------------------------------------------------------------------------------- */
+/* ---- NumPy scalars -------------------------------------------------------------------------- */
 
-/* numpy.dtype("f8", False, True): values are in its byte order once BUILD has said it. */
+/* numpy.dtype("f8", False, True): a later BUILD sets the byte order. */
 ebb_py *ebb_numpy_dtype(ebb_pickle *p, ebb_py *args)
 {
 	ebb_py *x;
@@ -125,7 +125,7 @@ ebb_py *ebb_numpy_dtype(ebb_pickle *p, ebb_py *args)
 bool ebb_numpy_dtype_build(ebb_pickle *p, ebb_py *type, ebb_py *state)
 {
 	if (state->kind != EBB_PY_TUPLE || state->n < 2 || state->item[1]->kind != EBB_PY_TEXT)
-		return ebb_pickle_refuse(p, "gives a numpy.dtype a state that it does not have");
+		return ebb_pickle_refuse(p, "sets an invalid state of a numpy.dtype");
 	type->meaning = ebb_py_is(state->item[1], ">");
 	return true;
 }
@@ -154,7 +154,7 @@ static double float_of(uint64_t bits, uint32_t n)
 	return memcpy(&whole, &bits, sizeof whole), whole;
 }
 
-/* Of the types "b1", "i1" to "i8", "u1" to "u8", "f2" to "f8"; others give None. */
+/* For the types "b1", "i1" to "i8", "u1" to "u8", "f2" to "f8"; other types give None. */
 ebb_py *ebb_numpy_scalar(ebb_pickle *p, ebb_py *args)
 {
 	const ebb_py *type = args->n == 2 ? args->item[0] : NULL;
@@ -191,7 +191,7 @@ ebb_py *ebb_numpy_scalar(ebb_pickle *p, ebb_py *args)
 	return x;
 }
 
-/* ---- Text ----------------------------------------------------------------------------------- */
+/* ---- Conversion to text --------------------------------------------------------------------- */
 
 int ebb_py_number(const ebb_py *x, char buffer[EBB_PY_NUMBER])
 {

@@ -1,5 +1,5 @@
 /*
- * storages.c - storages by their keys.
+ * storages.c - finding storages by their keys.
  */
 #include <string.h>
 
@@ -30,7 +30,7 @@ static void swap(ebb_torch_storage *a, ebb_torch_storage *b)
 	*b = x;
 }
 
-/* Lets the element at root sink in a heap of n. */
+/* Sifts the element at root down in a heap of n. */
 static void sink(ebb_torch_storage *x, int64_t root, int64_t n)
 {
 	for (int64_t child; (child = 2 * root + 1) < n; root = child) {
@@ -42,7 +42,7 @@ static void sink(ebb_torch_storage *x, int64_t root, int64_t n)
 	}
 }
 
-/* Heapsort: no memory, and no order of keys that makes it quadratic. */
+/* Heapsort: it needs no memory, and no order of keys makes it quadratic. */
 void ebb_torch_sort(ebb_torch *t)
 {
 	for (int64_t i = t->storages / 2; i-- > 0;)

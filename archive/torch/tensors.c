@@ -1,6 +1,6 @@
 /*
- * tensors.c - a tensor of a pickle as an entry: its type, its shape, and where in a storage
- * it lies.
+ * tensors.c - converts a tensor of a pickle to an entry: its type, its shape, and its position in a
+ * storage.
  */
 #include <string.h>
 
@@ -30,17 +30,17 @@ static bool enter(ebb_torch *t, ebb_archived *x, const int64_t *strides)
 
 /* ---- Shapes --------------------------------------------------------------------------------- */
 
-/* Sizes or strides: a tuple of numbers that are not negative. */
+/* Parses sizes or strides: a tuple of numbers >= 0. */
 static bool numbers_of(ebb_torch *t, const ebb_py *x, int64_t *to, int *n)
 {
 	if (x->kind != EBB_PY_TUPLE)
-		return refuse(t, "has a shape or strides that are no tuple");
+		return refuse(t, "has a shape or strides that are not a tuple");
 	if (x->n > EBB_MAX_DIMS)
 		return refuse(t, "has more than 8 axes");
 	*n = (int)x->n;
 	for (int i = 0; i < *n; i++) {
 		if (x->item[i]->kind != EBB_PY_INT || x->item[i]->i < 0)
-			return refuse(t, "has a size or stride that is no number from 0 on");
+			return refuse(t, "has a size or stride that is not a number >= 0");
 		to[i] = x->item[i]->i;
 	}
 	return true;
@@ -52,9 +52,9 @@ static bool shape_of(ebb_torch *t, const ebb_py *size, ebb_shape *shape)
 	return numbers_of(t, size, shape->dims, &shape->ndim);
 }
 
-/* ---- What cannot be read -------------------------------------------------------------------- */
+/* ---- Tensors that cannot be read ------------------------------------------------------------ */
 
-/* An entry without values.  other lives as long as the program. */
+/* Adds an entry without values; other must be a static string. */
 static bool enter_other(ebb_torch *t, const ebb_py *size, const char *other)
 {
 	ebb_archived x = {
@@ -63,8 +63,8 @@ static bool enter_other(ebb_torch *t, const ebb_py *size, const char *other)
 	return shape_of(t, size, &x.shape) && enter(t, &x, NULL);
 }
 
-/* (layout, (indices, values, size[, coalesced])), or two tuples of indices of compressed rows or
- * columns; those have their layout last in the older function, whose second argument is the
+/* Arguments: (layout, (indices, values, size[, coalesced])), or for compressed rows or columns a
+ * tuple with two index tensors.  The older function has the layout last; its second argument is the
  * same. */
 static bool enter_sparse(ebb_torch *t, const ebb_py *args)
 {
@@ -94,8 +94,8 @@ static bool span_of(ebb_torch *t, const ebb_py *x, int element, span *s)
 	ebb_printable((const char *)key->bytes, key->n, shown_key, sizeof shown_key);
 	if (!s->storage || !s->storage->present)
 		return ebb_archive_refuse(t->heap.a, t->heap.e,
-			"%s: \"%s\" lies in storage \"%s\", which the file does not hold", t->what,
-			shown(t, name), shown_key);
+			"%s: \"%s\" lies in storage \"%s\", which the file does not contain",
+			t->what, shown(t, name), shown_key);
 	if (count > s->storage->blob.size / element)
 		return ebb_archive_refuse(t->heap.a, t->heap.e,
 			"%s: \"%s\" says that storage \"%s\" has %lld elements of %d bytes: it has "
@@ -114,7 +114,7 @@ static bool span_of(ebb_torch *t, const ebb_py *x, int element, span *s)
 	return true;
 }
 
-/* Whether all elements lie in the storage; sets x->offset. */
+/* Whether all elements lie within the storage; sets x->offset. */
 static bool lies_within(
 	ebb_torch *t, ebb_archived *x, const int64_t *strides, int64_t offset, const span *s)
 {
@@ -127,7 +127,7 @@ static bool lies_within(
 		int64_t steps = x->shape.dims[i] - 1;
 
 		if (steps < 0)
-			return true; /* no elements */
+			return true; /* a tensor without elements */
 		fits = fits && (steps == 0 || strides[i] <= (most - last) / steps);
 		if (fits)
 			last += steps * strides[i];
@@ -138,8 +138,9 @@ static bool lies_within(
 	return true;
 }
 
-/* An expanded tensor has many elements in one place.  One that is far larger than the bytes that
- * it repeats is listed and not read: it would take memory out of proportion to the file. */
+/* An expanded tensor refers to the same elements many times.  A tensor that is far larger than its
+ * bytes in the file is listed but not read, because it would take memory out of proportion to the
+ * file. */
 static bool is_blown_up(const ebb_archived *x, const span *s)
 {
 	enum { HARMLESS = 64 << 20, TIMES = 1024 };
@@ -157,7 +158,7 @@ static bool enter_view(ebb_torch *t, const ebb_py *args, const ebb_py_name *type
 	int n = 0;
 
 	if (offset->kind != EBB_PY_INT || offset->i < 0)
-		return refuse(t, "has an offset that is no number from 0 on");
+		return refuse(t, "has an offset that is not a number >= 0");
 	if (!shape_of(t, args->item[2], &x.shape) || !numbers_of(t, args->item[3], strides, &n))
 		return false;
 	if (n != x.shape.ndim)
@@ -173,7 +174,7 @@ static bool enter_view(ebb_torch *t, const ebb_py *args, const ebb_py_name *type
 
 /* ---- Tensors -------------------------------------------------------------------------------- */
 
-/* Bits that say that values are read negated or conjugated. */
+/* Whether metadata flags say that the values are negated or conjugated when read. */
 static bool has_bits(const ebb_py *x, uint32_t at)
 {
 	return x->n > at && x->item[at]->kind == EBB_PY_DICT && x->item[at]->n > 0;
@@ -188,7 +189,7 @@ static bool enter_rebuilt(ebb_torch *t, const ebb_py *x)
 	if (storage->kind != EBB_PY_STORAGE)
 		return refuse(t, "is a tensor without a storage");
 	if (says_type && ebb_py_means(x->item[6]) != EBB_PY_DTYPE)
-		return refuse(t, "has a dtype that is not on the list");
+		return refuse(t, "has an unknown dtype");
 	type = ebb_py_named(says_type ? x->item[6] : storage->item[1]);
 	if (type->dtype == EBB_FILE_OTHER)
 		return enter_other(t, x->item[2], type->other);
@@ -216,7 +217,7 @@ bool ebb_torch_tensor(ebb_torch *t, const ebb_py *x)
 	}
 }
 
-/* A storage by itself: all its elements. */
+/* A storage that is not part of a tensor: an entry of all its elements. */
 bool ebb_torch_storage_entry(ebb_torch *t, const ebb_py *x)
 {
 	const ebb_py_name *type = ebb_py_named(x->item[1]);

@@ -1,21 +1,21 @@
 /*
- * torch.c - files of torch.save since PyTorch 1.6: a zip file of a pickle and of one member per
+ * torch.c - files of torch.save since PyTorch 1.6: a zip file with a pickle and one member per
  * storage.
  */
 #include <string.h>
 
 #include "archive/torch/torch.h"
 
-/* Members under the one folder that all are in.  No two have one name: ebb_zip_open refuses
- * that. */
+/* The members below the folder that contains all members.  ebb_zip_open has refused members with
+ * the same name. */
 typedef struct members {
 	const ebb_zip *zip;
-	size_t prefix; /* bytes of "archive/" */
+	size_t prefix; /* length of "archive/" */
 	int64_t pickle, byteorder, version, constants;
 } members;
 
 static const char *const PICKLE = "data.pkl";
-/* The newest of PyTorch's reader, caffe2/serialize/versions.h. */
+/* The newest version of PyTorch's reader, caffe2/serialize/versions.h. */
 enum { NEWEST_VERSION = 10 };
 
 static bool refuse(ebb_torch *t, const char *text)
@@ -64,9 +64,9 @@ static bool find_members(ebb_torch *t, members *m, ebb_zip *zip)
 	return true;
 }
 
-/* ---- What they say -------------------------------------------------------------------------- */
+/* ---- Small members -------------------------------------------------------------------------- */
 
-/* A small member as text, without a line's end. */
+/* Reads a small member as text, without its line end. */
 static bool text_of(ebb_torch *t, ebb_zip *zip, int64_t index, char *text, size_t size)
 {
 	ebb_blob b = ebb_blob_of_zip(zip, index);
@@ -99,7 +99,7 @@ static bool check_version(ebb_torch *t, const members *m, ebb_zip *zip)
 		       ebb_printable(text, strlen(text), shown, sizeof shown), NEWEST_VERSION);
 }
 
-/* A file without the member is of the time when all were little-endian. */
+/* A file without the member is from a version that wrote only little-endian files. */
 static bool read_byteorder(ebb_torch *t, const members *m, ebb_zip *zip)
 {
 	char text[16], shown[16];

@@ -1,14 +1,15 @@
 /*
- * tree.c - dicts and lists of a pickle, flattened to names that are joined by dots.
+ * tree.c - flattens dicts and lists of a pickle to names joined by dots.
  */
 #include <string.h>
 
 #include "archive/torch/torch.h"
 
-/* Levels of dicts and lists.  A list that contains itself has no end of them. */
+/* The limit of nested dicts and lists; a list that contains itself is nested infinitely. */
 enum { LEVELS = 64 };
-/* A pickle may hold a value in many places.  So many steps for each of its bytes are more than
- * any file needs that is no tree of lists which hold the same list twice. */
+/* The limit of visited values, because a pickle may refer to a value many times: STEPS per byte of
+ * the pickle, and FREE_STEPS more.  Only nested lists that contain the same list twice need
+ * more. */
 enum { STEPS = 64, FREE_STEPS = 4096 };
 
 static bool visit(ebb_torch *t, const ebb_py *x, int level);
@@ -17,7 +18,7 @@ static bool spend(ebb_torch *t, int64_t steps)
 {
 	t->steps -= steps;
 	return t->steps >= 0 || ebb_archive_refuse(t->heap.a, t->heap.e,
-					"%s holds the same values in too many places", t->what);
+					"%s refers to the same values too often", t->what);
 }
 
 static bool add_to_name(ebb_torch *t, const char *text, size_t n)
@@ -40,7 +41,7 @@ static bool visit_child(ebb_torch *t, const char *key, size_t n, const ebb_py *x
 	return ok;
 }
 
-/* A key as a part of a name: a text, or a number's. */
+/* Visits a value under its key, a text or a number, as the last part of the name. */
 static bool visit_pair(ebb_torch *t, const ebb_py *key, const ebb_py *x, int level)
 {
 	char number[EBB_PY_NUMBER], name[80];
@@ -84,7 +85,7 @@ static bool note(ebb_torch *t, const char *text, size_t n)
 		t->heap.a, t->name ? t->name : "", (size_t)t->name_bytes, text, n, t->heap.e);
 }
 
-/* Bytes that are no text, as Python 2's str may be, are left out. */
+/* Bytes that are not text, which Python 2's str may be, are left out. */
 static bool note_text(ebb_torch *t, const ebb_py *x)
 {
 	if (!ebb_is_utf8((const char *)x->bytes, x->n))
@@ -115,7 +116,7 @@ static bool visit(ebb_torch *t, const ebb_py *x, int level)
 {
 	if (level > LEVELS)
 		return ebb_archive_refuse(t->heap.a, t->heap.e,
-			"%s holds values within values, more than %d levels deep", t->what, LEVELS);
+			"%s nests values more than %d levels deep", t->what, LEVELS);
 	switch (x->kind) {
 	case EBB_PY_TENSOR:
 		return ebb_torch_tensor(t, x);

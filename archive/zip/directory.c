@@ -1,11 +1,11 @@
 /*
- * directory.c - the central directory of a zip file, checked before libzip reads it.
+ * directory.c - checks the central directory of a zip file before libzip reads it.
  *
- * libzip tells neither where a member lies nor whether two of them overlap, searches the last 64
- * KiB of a file for any record that could be the end of a directory, keeps names in a hash table
- * whose function anybody can aim at, and compares each pair of extra fields.  What passes here has
- * one directory, which ends where its end record begins; members that lie before it, one after the
- * other; few extra fields; and names that spread.  The layout is that of PKWARE's APPNOTE.TXT 6.3.
+ * libzip does not report the position of a member or overlapping members; it searches the last 64
+ * KiB of a file for any end record; it keeps names in a hash table with a known hash function; and
+ * it compares each pair of extra fields.  So this file accepts only: one directory, which ends
+ * where its end record begins; members before the directory that do not overlap; few extra fields;
+ * and names without many hash collisions.  The layout is that of PKWARE's APPNOTE.TXT 6.3.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,21 +23,21 @@ enum {
 	MOST_EXTRA_FIELDS = 64,
 	ZIP64_FIELD = 1,
 	LEAST_HASH_TABLE = 256,
-	/* Deflate codes 258 bytes in two bits at best: 1032 to 1. */
+	/* Deflate encodes 258 bytes in two bits at best: 1032 to 1. */
 	MOST_RATIO = 1032
 };
 enum { ENCRYPTED = 1 << 0, STRONGLY_ENCRYPTED = 1 << 6, MASKED = 1 << 13 };
 enum { UNCOMPRESSED = 0, DEFLATED = 8 };
 static const uint32_t ALL_ONES = 0xffffffff;
 
-/* The directory as it lies in the file. */
+/* The directory as read from the file. */
 typedef struct directory {
 	ebb_archive *a;
 	const ebb_input *in;
 	ebb_error *e;
 	int64_t at, size, count;
 	uint8_t *bytes; /* [size] */
-	uint8_t *local; /* [LOCAL_SIZE + MOST_TEXT]: one member's local header */
+	uint8_t *local; /* [LOCAL_SIZE + MOST_TEXT]: the local header of one member */
 	ebb_zip_member *member;
 } directory;
 
@@ -63,7 +63,8 @@ static bool is_record(const uint8_t *b, uint8_t third, uint8_t fourth)
 
 /* ---- The end of the directory --------------------------------------------------------------- */
 
-/* The numbers of the 64-bit end record that a locator before the end record at end points to. */
+/* Reads the numbers of the 64-bit end record from its locator, which precedes the end record at
+ * end. */
 static bool read_end64(directory *d, const uint8_t *locator, int64_t end, uint64_t number[3])
 {
 	int64_t at = end - LOCATOR_SIZE - END64_SIZE;
@@ -86,7 +87,8 @@ static bool read_end64(directory *d, const uint8_t *locator, int64_t end, uint64
 	return true;
 }
 
-/* Where the directory lies, from the end record that is n - i bytes before the file's end. */
+/* Reads the position of the directory from the end record, n - i bytes before the end of the
+ * file. */
 static bool read_end(directory *d, const uint8_t *tail, int64_t n, int64_t i)
 {
 	const uint8_t *b = tail + i;
@@ -118,7 +120,7 @@ static bool read_end(directory *d, const uint8_t *tail, int64_t n, int64_t i)
 	return true;
 }
 
-/* Finds the end record: the one whose comment ends where the file does. */
+/* Finds the end record: the one whose comment ends at the end of the file. */
 static bool find_end(directory *d, const uint8_t *tail, int64_t n)
 {
 	int64_t found = -1;
@@ -157,7 +159,7 @@ static bool read_tail(directory *d)
 
 /* ---- Records -------------------------------------------------------------------------------- */
 
-/* Refuses a member, by its name. */
+/* Refuses a member; the error has its name. */
 static bool refuse(const directory *d, const uint8_t *name, size_t n, const char *why)
 {
 	char shown[120];
@@ -166,8 +168,8 @@ static bool refuse(const directory *d, const uint8_t *name, size_t n, const char
 	return ebb_archive_refuse(d->a, d->e, "member \"%s\": %s", shown, why);
 }
 
-/* The field of 64-bit numbers among n bytes of extra fields: *wide is NULL if there is none. 
- * NULL, or what is wrong with the fields. */
+/* Finds the field of 64-bit sizes among n bytes of extra fields; *wide is NULL if there is none.
+ * Returns NULL, or a description of the error. */
 static const char *find_wide(const uint8_t *extra, size_t n, const uint8_t **wide, size_t *width)
 {
 	int fields = 0;
@@ -193,8 +195,7 @@ static const char *find_wide(const uint8_t *extra, size_t n, const uint8_t **wid
 	return NULL;
 }
 
-/* Replaces a 32-bit number that says to look there by the next 64-bit one.  False if there is
- * none. */
+/* Replaces a 32-bit number that is all ones by the next 64-bit number.  False if there is none. */
 static bool widen(uint64_t *number, const uint8_t **wide, size_t *width)
 {
 	if (*number != ALL_ONES)
@@ -207,7 +208,7 @@ static bool widen(uint64_t *number, const uint8_t **wide, size_t *width)
 	return true;
 }
 
-/* NULL, or why a member cannot be as its record says. */
+/* Returns NULL, or the reason why the sizes in a member's record are invalid. */
 static const char *take_sizes(const directory *d, const uint8_t *record, const uint8_t *wide,
 	size_t width, ebb_zip_member *m)
 {
@@ -221,9 +222,9 @@ static const char *take_sizes(const directory *d, const uint8_t *record, const u
 		packed > (uint64_t)d->at - header - LOCAL_SIZE)
 		return "lies beyond the beginning of the zip directory";
 	if (!m->deflated && size != packed)
-		return "is stored, and its two sizes differ";
+		return "is uncompressed, but its two sizes differ";
 	if (m->deflated && size > MOST_RATIO * (packed + 1))
-		return "claims to unpack to more than 1032 times its packed bytes";
+		return "declares more than 1032 times its compressed size";
 	m->header = (int64_t)header;
 	m->packed = (int64_t)packed;
 	m->size = (int64_t)size;
@@ -233,13 +234,13 @@ static const char *take_sizes(const directory *d, const uint8_t *record, const u
 static const char *check_flags(unsigned flags, unsigned method)
 {
 	if (flags & (ENCRYPTED | STRONGLY_ENCRYPTED | MASKED))
-		return "is encrypted, expected plain";
+		return "is encrypted, expected an unencrypted member";
 	if (method != UNCOMPRESSED && method != DEFLATED)
-		return "is packed by a method other than deflate, expected stored or deflated";
+		return "is compressed by a method other than deflate";
 	return NULL;
 }
 
-/* One record of at most n bytes into m; its bytes, or 0 with an error. */
+/* Parses one record of at most n bytes into m; returns its size, or 0 with an error. */
 static int64_t read_record(const directory *d, const uint8_t *b, int64_t n, ebb_zip_member *m)
 {
 	const uint8_t *name = b + RECORD_SIZE, *wide;
@@ -248,7 +249,7 @@ static int64_t read_record(const directory *d, const uint8_t *b, int64_t n, ebb_
 
 	if (n < RECORD_SIZE || !is_record(b, 1, 2))
 		return ebb_archive_refuse(
-			d->a, d->e, "the zip directory has no record where one belongs");
+			d->a, d->e, "the zip directory has no record where one is expected");
 	length = get16(b + 28);
 	extra = get16(b + 30);
 	if ((int64_t)(length + extra + get16(b + 32)) > n - RECORD_SIZE)
@@ -270,7 +271,7 @@ static int64_t read_record(const directory *d, const uint8_t *b, int64_t n, ebb_
 	return (int64_t)(RECORD_SIZE + length + extra + get16(b + 32));
 }
 
-/* The local header of the member with this record; sets where its bytes lie. */
+/* Checks the local header of the member with this record; sets the offset of its bytes. */
 static bool read_local(const directory *d, const uint8_t *record, ebb_zip_member *m)
 {
 	const uint8_t *name = record + RECORD_SIZE, *wide;
@@ -297,7 +298,7 @@ static bool read_local(const directory *d, const uint8_t *record, ebb_zip_member
 	if (!why && (get16(b + 26) != length || memcmp(b + LOCAL_SIZE, name, length) != 0))
 		why = "has another name in its local header";
 	if (!why && (get16(b + 8) == DEFLATED) != m->deflated)
-		why = "is packed by another method according to its local header";
+		why = "has another compression method in its local header";
 	return !why || refuse(d, name, length, why);
 }
 
@@ -327,7 +328,7 @@ static int by_place(const void *a, const void *b)
 	return x[0] < y[0] ? -1 : x[0] > y[0];
 }
 
-/* No byte belongs to two members. */
+/* Checks that no byte belongs to two members. */
 static bool check_overlaps(const directory *d)
 {
 	size_t size = ebb_bytes_of(d->count, 2 * sizeof(int64_t));
@@ -350,7 +351,7 @@ static bool check_overlaps(const directory *d)
 	return ok;
 }
 
-/* libzip 1.7 hashes names so, into a table of a power of two places. */
+/* The hash of names in libzip 1.7, whose table has a power of two slots. */
 static uint32_t hash_as_libzip(const uint8_t *name, size_t n)
 {
 	uint32_t h = 5381;
@@ -360,8 +361,8 @@ static uint32_t hash_as_libzip(const uint8_t *name, size_t n)
 	return h;
 }
 
-/* Refuses names that are many and meant to share places in libzip's table: it would compare each
- * of them with each. */
+/* Refuses many names with the same slot in libzip's table, because it would compare each with
+ * each. */
 static bool check_names(const directory *d)
 {
 	int64_t places = LEAST_HASH_TABLE, steps = 0, at = 0;
@@ -384,7 +385,7 @@ static bool check_names(const directory *d)
 	ebb_free(taken, size);
 	return steps <= 64 * (d->count + LEAST_HASH_TABLE) ||
 	       ebb_archive_refuse(d->a, d->e,
-		       "the names of its %lld zip members are chosen to take long",
+		       "the names of its %lld zip members collide too often in a hash table",
 		       (long long)d->count);
 }
 

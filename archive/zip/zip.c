@@ -1,35 +1,36 @@
 /*
- * zip.c - members of a zip file, unpacked by libzip, as blobs.
+ * zip.c - members of a zip file as blobs, decompressed by libzip.
  *
- * One member is open at a time.  Reading on from where the last read ended costs nothing more, so
- * does a small step forward; a larger one in a stored member is a seek, and all others unpack from
- * the member's beginning.  The checksum is that of libzip: it is compared when the last byte of a
- * member is read that was read from its first byte on without a seek.  A part of a stored member
- * is therefore as it is in the file, unchecked, as any part of a file without checksums.
+ * One member is open at a time.  Reading on from the end of the last read is free, and a small step
+ * forward is cheap.  A larger step seeks in an uncompressed member; in a deflated member, and for a
+ * step back, decompression restarts at the member's beginning.  libzip compares the checksum when
+ * the last byte of a member is read, if all bytes before it were read without a seek.  A part of an
+ * uncompressed member is therefore not checked.
  */
 #include <string.h>
 
 #include "archive/zip/zip.h"
 
-/* Steps of at most so many bytes are read and not sought, which leaves the checksum whole. */
+/* Steps of at most READ_THROUGH bytes read the bytes between instead of seeking, so that the
+ * checksum is still compared. */
 enum { READ_THROUGH = 1 << 16, SPARE_SIZE = 1 << 14 };
 
-/* What libzip takes for each byte of a zip file's headers: measured with 1.7.3, 12 for extra
- * fields of one byte, 4 for short names. */
+/* The memory of libzip per byte of a zip file's headers: measured with 1.7.3, 12 for extra fields
+ * of one byte, 4 for short names. */
 enum { LIBZIP_TIMES = 16 };
 
 struct ebb_zip {
 	const ebb_archive *a;
 	const ebb_input *in;
-	int64_t at;       /* where libzip reads next */
-	ebb_error failed; /* what reading the file met */
+	int64_t at;       /* the position of libzip's next read */
+	ebb_error failed; /* an error of reading the file */
 	zip_error_t error;
 	zip_t *zip;
 	ebb_zip_member *member;
 	int64_t count;
 	zip_file_t *open; /* or NULL */
 	int64_t open_index, position;
-	char spare[SPARE_SIZE]; /* for bytes that nobody asked for */
+	char spare[SPARE_SIZE]; /* for bytes that are read and discarded */
 };
 
 /* ---- The file, as libzip reads it ----------------------------------------------------------- */
@@ -114,7 +115,7 @@ static void zip_free(void *object)
 	ebb_free(z, sizeof *z);
 }
 
-/* False, with what libzip or the file said. */
+/* Sets an error from the file, or from libzip; returns false. */
 static bool fail(ebb_zip *z, zip_error_t *why, const char *name, ebb_error *e)
 {
 	char shown[120];
@@ -127,7 +128,8 @@ static bool fail(ebb_zip *z, zip_error_t *why, const char *name, ebb_error *e)
 	if (ebb_zip_lacks_memory(why))
 		return ebb_archive_no_memory(z->a, e);
 	if (zip_error_code_zip(why) == ZIP_ER_EXISTS)
-		return ebb_archive_refuse(z->a, e, "two members of the zip file have one name");
+		return ebb_archive_refuse(
+			z->a, e, "two members of the zip file have the same name");
 	if (!name)
 		return ebb_archive_refuse(
 			z->a, e, "the zip file cannot be read: %s", zip_error_strerror(why));
@@ -136,7 +138,7 @@ static bool fail(ebb_zip *z, zip_error_t *why, const char *name, ebb_error *e)
 		z->a, e, "member \"%s\" cannot be unpacked: %s", shown, zip_error_strerror(why));
 }
 
-/* Opens it for libzip. */
+/* Opens the file with libzip. */
 static bool open_zip(ebb_zip *z, ebb_error *e)
 {
 	zip_error_t why;
@@ -154,8 +156,8 @@ static bool open_zip(ebb_zip *z, ebb_error *e)
 	return ok;
 }
 
-/* Whether libzip takes the file for what it was taken for here.  libzip makes each name UTF-8
- * once. */
+/* Whether libzip's list of members equals the one of directory.c.  Also converts each name to UTF-8
+ * once, in libzip. */
 static bool agree(ebb_zip *z, ebb_error *e)
 {
 	bool same = zip_get_num_entries(z->zip, 0) == z->count;
@@ -223,7 +225,7 @@ static bool open_member(ebb_zip *z, int64_t index, ebb_error *e)
 	return z->open || fail(z, zip_get_error(z->zip), ebb_zip_name(z, index), e);
 }
 
-/* n bytes of the open member; fewer are an error. */
+/* Reads n bytes of the open member; fewer are an error. */
 static bool read_on(ebb_zip *z, void *to, int64_t n, ebb_error *e)
 {
 	char *bytes = to;
@@ -243,7 +245,7 @@ static bool read_on(ebb_zip *z, void *to, int64_t n, ebb_error *e)
 	return true;
 }
 
-/* Reads what lies between the position and at. */
+/* Reads and discards the bytes from the position to at. */
 static bool read_through(ebb_zip *z, int64_t at, ebb_error *e)
 {
 	while (z->position < at) {
@@ -255,7 +257,7 @@ static bool read_through(ebb_zip *z, int64_t at, ebb_error *e)
 	return true;
 }
 
-/* Brings the member to offset at. */
+/* Moves to offset at of a member. */
 static bool go_to(ebb_zip *z, int64_t index, int64_t at, ebb_error *e)
 {
 	const ebb_zip_member *m = &z->member[index];
@@ -271,7 +273,7 @@ static bool go_to(ebb_zip *z, int64_t index, int64_t at, ebb_error *e)
 	return true;
 }
 
-/* At the last byte libzip is asked for one more, which makes it compare the checksum. */
+/* After the last byte, reading one more makes libzip compare the checksum. */
 static bool check_end(ebb_zip *z, ebb_error *e)
 {
 	zip_int64_t more = zip_fread(z->open, z->spare, 1);

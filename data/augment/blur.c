@@ -1,5 +1,5 @@
 /*
- * blur.c - Gaussian blur, and Gaussian noise.
+ * blur.c - Gaussian blur and Gaussian noise.
  */
 #include <math.h>
 #include <string.h>
@@ -46,7 +46,8 @@ void ebb_smooth(float *x, float *scratch, int64_t height, int64_t width, int64_t
 		for (int k = -radius; k <= radius; k++) {
 			int64_t first = k < 0 ? -k : 0, last = k > 0 ? width - k : width;
 
-			/* In one go where no border is near, one by one where it is. */
+			/* Whole rows at once where the window does not reach the border, single
+			 * values where it does. */
 			if (last > first)
 				add_scaled(to + first * channels, from + (first + k) * channels,
 					weight[radius + k], (last - first) * channels);

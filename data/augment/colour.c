@@ -1,8 +1,8 @@
 /*
- * colour.c - brightness, contrast, saturation, grey, and the jitter of them all.
+ * colour.c - brightness, contrast, saturation, greyscale, and colour jitter.
  *
- * Arithmetic is Pillow's, in single precision and cut off after the point, so that results are its
- * to the bit.
+ * The arithmetic is Pillow's, in single precision and truncated, so that results equal Pillow's bit
+ * for bit.
  */
 #include <math.h>
 
@@ -14,7 +14,7 @@ static uint8_t blend(uint8_t a, uint8_t x, float f)
 	return ebb_byte_of((float)a + f * (float)(x - a));
 }
 
-/* Its values, in the spare image; NULL: no memory. */
+/* The grey values of the image, in spare; NULL: no memory. */
 static const uint8_t *grey_of(ebb_stage *s)
 {
 	return ebb_image_convert(&s->image, 1, &s->spare, s->error) ? s->spare.pixels : NULL;

@@ -1,12 +1,12 @@
 /*
- * crop.c - parts of images, and images of another size.
+ * crop.c - cropping and resizing.
  */
 #include <math.h>
 #include <string.h>
 
 #include "data/augment/internal.h"
 
-/* Every options struct of this file that sets a size begins so. */
+/* The common first members of the options structs that set a size. */
 typedef struct sized {
 	ebb_augment *a;
 	int64_t height, width;
@@ -30,7 +30,7 @@ static bool positive(
 
 /* ---- Random crop ---------------------------------------------------------------------------- */
 
-/* A row of the crop, which begins at column left of the image. */
+/* Copies a row of the crop; left is the column where the crop begins. */
 static void crop_row(
 	const ebb_augment_crop_args *o, const ebb_image *x, int64_t row, int64_t left, uint8_t *out)
 {
@@ -64,7 +64,7 @@ static bool crop(const void *options, ebb_stage *s)
 		free_columns = s->image.width + 2 * o->pad - o->width, top, left;
 
 	if (free_rows < 0 || free_columns < 0)
-		return ebb_stage_fail(s, "with %lld pixels around it still below %lldx%lld",
+		return ebb_stage_fail(s, "with %lld pixels of padding smaller than %lldx%lld",
 			(long long)o->pad, (long long)o->height, (long long)o->width);
 	top = ebb_rng_below(&s->rng, free_rows + 1) - o->pad;
 	left = ebb_rng_below(&s->rng, free_columns + 1) - o->pad;
@@ -101,7 +101,7 @@ static bool crop_at(ebb_stage *s, int64_t top, int64_t left, int64_t height, int
 	return true;
 }
 
-/* n/2, halves to even, as Python rounds. */
+/* n/2, rounded half to even, as Python rounds. */
 static int64_t half(int64_t n)
 {
 	return n / 2 + (n % 4 == 3);
@@ -110,7 +110,8 @@ static int64_t half(int64_t n)
 static bool fits(ebb_stage *s, const sized *o)
 {
 	return (o->height <= s->image.height && o->width <= s->image.width) ||
-	       ebb_stage_fail(s, "below %lldx%lld", (long long)o->height, (long long)o->width);
+	       ebb_stage_fail(
+		       s, "smaller than %lldx%lld", (long long)o->height, (long long)o->width);
 }
 
 static bool centre_crop(const void *options, ebb_stage *s)
@@ -136,7 +137,7 @@ static bool ten_crop(const void *options, ebb_stage *s)
 
 	if (!fits(s, o))
 		return false;
-	/* Torchvision mirrors first: its right and left corners are those of the mirrored image. */
+	/* As in torchvision, the image is mirrored first, and then cropped. */
 	if (s->view >= 5 && !ebb_image_flip_horizontal(&s->image, s->error))
 		return false;
 	if (part == 4)
@@ -249,7 +250,7 @@ bool ebb_draw_part(ebb_rng *d, const double area[2], const double ratio[2], int6
 	return false;
 }
 
-/* The largest part of the image whose ratio is within bounds, in its middle. */
+/* The largest centred rectangle of the image whose ratio is within the bounds. */
 static ebb_rect middle(const ebb_image *x, const double ratio[2])
 {
 	double h = (double)x->height, w = (double)x->width;

@@ -1,5 +1,5 @@
 /*
- * elastic.c - images on rubber (Simard, Steinkraus & Platt 2003).
+ * elastic.c - elastic distortion (Simard, Steinkraus & Platt 2003).
  */
 #include <math.h>
 

@@ -1,12 +1,12 @@
 /*
- * erase.c - parts of an image that are missing: cutout and random erasing.
+ * erase.c - erasing parts of an image: cutout and random erasing.
  */
 #include <math.h>
 #include <string.h>
 
 #include "data/augment/internal.h"
 
-/* The part of r inside the image, in one colour. */
+/* Fills the part of r that is inside the image with a colour. */
 static void paint(ebb_image *x, ebb_rect r, const uint8_t *colour)
 {
 	int64_t top = r.top < 0 ? 0 : r.top, left = r.left < 0 ? 0 : r.left;
@@ -57,7 +57,7 @@ static bool erase(const void *options, ebb_stage *s)
 	ebb_image *x = &s->image;
 	ebb_rect r;
 
-	/* The ratio of height to width. */
+	/* The ratio here is height to width, so the sides are swapped. */
 	if (!ebb_draw_part(&s->rng, o->area, o->ratio, x->width, x->height, &r.width, &r.height))
 		return true;
 	r.top = ebb_rng_below(&s->rng, x->height - r.height + 1);

@@ -1,5 +1,5 @@
 /*
- * flip.c - mirrored images.
+ * flip.c - mirroring.
  */
 #include "data/augment/internal.h"
 

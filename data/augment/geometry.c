@@ -1,5 +1,5 @@
 /*
- * geometry.c - straight lines stay straight: rotation, affine and projective maps.
+ * geometry.c - rotation, affine and projective maps.
  */
 #include <math.h>
 
@@ -12,7 +12,7 @@ void ebb_affine_map(double m[9], const ebb_image *x, double angle, const double 
 {
 	double cx = (double)x->width / 2, cy = (double)x->height / 2;
 	double cs = cos(angle), sn = sin(angle), tx = tan(shear[0]), ty = tan(shear[1]);
-	/* scale * R * (shear along y) * (along x); y points down, so that R turns
+	/* scale * R * (shear along y) * (shear along x).  y points down, so R rotates
 	 * counter-clockwise. */
 	double a = scale * (cs + sn * ty), b = scale * (cs * tx + sn * (1 + tx * ty));
 	double c = scale * (cs * ty - sn), d = scale * (cs * (1 + tx * ty) - sn * tx);
@@ -61,7 +61,7 @@ static bool affine(const void *options, ebb_stage *s)
 	ebb_outside outside = ebb_outside_of(o->border, o->fill);
 	ebb_rng *d = &s->rng;
 	double angle = RADIANS * ebb_rng_uniform(d, -o->degrees, o->degrees), m[9];
-	/* Whole pixels, as torchvision moves. */
+	/* Translations are rounded to whole pixels, as in torchvision. */
 	double dx = o->translate[0] * (double)s->image.width,
 	       dy = o->translate[1] * (double)s->image.height;
 	double move[2] = {rint(ebb_rng_uniform(d, -dx, dx)), rint(ebb_rng_uniform(d, -dy, dy))};
@@ -97,8 +97,8 @@ bool(ebb_augment_affine)(const ebb_augment_affine_args *args)
 
 /* ---- Projective maps ------------------------------------------------------------------------ */
 
-/* The projective map of the unit square to a quadrilateral, whose corners are given in the order
- * (0,0), (1,0), (1,1), (0,1) (Heckbert 1989). */
+/* The projective map of the unit square to a quadrilateral with corners in the order (0,0), (1,0),
+ * (1,1), (0,1) (Heckbert 1989). */
 static void square_to(const double x[4], const double y[4], double m[9])
 {
 	double dx1 = x[1] - x[2], dx2 = x[3] - x[2], sx = x[0] - x[1] + x[2] - x[3];
@@ -117,7 +117,7 @@ static void square_to(const double x[4], const double y[4], double m[9])
 	m[8] = 1;
 }
 
-/* The inverse up to a factor, which does not matter to a projective map. */
+/* The inverse up to a scale factor, which a projective map ignores. */
 static void invert(const double m[9], double inverse[9])
 {
 	for (int i = 0; i < 3; i++) {
@@ -144,8 +144,8 @@ static bool perspective(const void *options, ebb_stage *s)
 		x[i] += x[i] == 0 ? dx : -dx;
 		y[i] += y[i] == 0 ? dy : -dy;
 	}
-	/* The quadrilateral is where the image comes to lie: back to the unit square, and up to
-	 * the image's size. */
+	/* The quadrilateral is the position of the image in the result.  Its points map to the unit
+	 * square, and then to the image's size. */
 	square_to(x, y, m);
 	invert(m, to_square);
 	for (int k = 0; k < 3; k++) {
@@ -163,7 +163,7 @@ bool(ebb_augment_perspective)(const ebb_augment_perspective_args *args)
 	ebb_augment_perspective_args o = *args;
 
 	o.distortion = ebb_option(o.distortion, 0.5);
-	/* At 1 two corners could meet. */
+	/* With a distortion of 1 two corners could coincide. */
 	return ebb_augment_knows(o.a, "perspective", o.border, o.site) &&
 	       ebb_augment_within(
 		       o.a, "perspective", "distortion", o.distortion, 0, 0.99, o.site) &&

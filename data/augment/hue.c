@@ -1,9 +1,9 @@
 /*
- * hue.c - colours turned around the HSV wheel (Smith 1978).
+ * hue.c - rotation of the hue on the HSV colour wheel (Smith 1978).
  *
- * The largest and the smallest of the three channels stay what they are, whatever the hue: no
- * saturation is computed.  Channels lie in strips of their own and there are no branches, so that
- * compilers vectorise the loops.
+ * The maximum and the minimum of the three channels do not depend on the hue, so the saturation is
+ * not computed.  Channels are separated into strips and the loops have no branches, so that
+ * compilers vectorise them.
  */
 #include "data/augment/internal.h"
 
@@ -23,8 +23,8 @@ static float min2(float a, float b)
 	return a < b ? a : b;
 }
 
-/* A channel's share of the way from smallest to largest, at hue h in [0,12), sixths of the wheel:
- * 1 within a sixth of the channel's own colour, 0 beyond a third. */
+/* The position of a channel between minimum and maximum (0 to 1) at hue h in [0,12), in sixths of
+ * the wheel: 1 within a sixth of the channel's own colour, 0 beyond a third. */
 static float share(float h, float own)
 {
 	float away = h - own;

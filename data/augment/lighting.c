@@ -1,6 +1,6 @@
 /*
- * lighting.c - other light on the same scene: colours move along their principal components
- * (Krizhevsky, Sutskever & Hinton 2012).
+ * lighting.c - AlexNet's lighting: colours move along their principal components (Krizhevsky,
+ * Sutskever & Hinton 2012).
  */
 #include <math.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static const ebb_transform_kind LIGHTING = {
 
 bool(ebb_augment_lighting)(const ebb_augment_lighting_args *args)
 {
-	/* ImageNet's, of pixels from 0 to 1. */
+	/* ImageNet's, for pixels from 0 to 1. */
 	static const double values[3] = {0.2175, 0.0188, 0.0045};
 	static const double vectors[3][3] = {
 		{-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}};

@@ -1,5 +1,5 @@
 /*
- * mix.c - images of a batch mixed with their neighbours, and their labels with them.
+ * mix.c - mixup and cutmix: mixing of neighbouring images of a batch and of their targets.
  */
 #include <math.h>
 #include <string.h>
@@ -35,7 +35,7 @@ bool ebb_augment_mixes(const ebb_augment *a)
 	return a && (a->mixup.p > 0 || a->cutmix.p > 0);
 }
 
-/* ---- Two vectors of reals ------------------------------------------------------------------- */
+/* ---- Blending ------------------------------------------------------------------------------- */
 
 /* x = l x + (1 - l) y */
 static void blend(void *x, const void *y, int64_t n, double l, ebb_dtype dtype)
@@ -49,7 +49,7 @@ static void blend(void *x, const void *y, int64_t n, double l, ebb_dtype dtype)
 				(float)l * ((float *)x)[i] + (float)(1 - l) * ((const float *)y)[i];
 }
 
-/* Row k of count is blended with row k+1, the last with the first. */
+/* Blends row k of count with row k+1, and the last with the first. */
 static void blend_rows(void *rows, void *spare, int64_t count, int64_t n, double l, ebb_dtype dtype)
 {
 	size_t bytes = (size_t)n * ebb_dtype_size(dtype);
@@ -62,7 +62,7 @@ static void blend_rows(void *rows, void *spare, int64_t count, int64_t n, double
 
 /* ---- Rectangles ----------------------------------------------------------------------------- */
 
-/* The rectangle around a random pixel, cut off at the border. */
+/* A rectangle around a random pixel, clipped at the border. */
 static ebb_rect draw_rect(const ebb_mixed *m, ebb_rng *d, double l)
 {
 	double side = sqrt(1 - l);

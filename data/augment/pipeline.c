@@ -1,5 +1,5 @@
 /*
- * pipeline.c - transforms in a row, and the stage on which an image passes through them.
+ * pipeline.c - a sequence of transforms, and the stage that applies them to an image.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -89,7 +89,7 @@ void ebb_augment_free(ebb_augment *a)
 const ebb_error *ebb_augment_error(const ebb_augment *a)
 {
 	static const ebb_error NO_PIPELINE = {.status = EBB_INVALID,
-		.message = "augment: the pipeline is NULL: it could not be made"};
+		.message = "augment: the pipeline is NULL: it could not be created"};
 
 	if (!a)
 		return &NO_PIPELINE;
@@ -149,7 +149,8 @@ bool ebb_augment_within(ebb_augment *a, const char *name, const char *what, doub
 bool ebb_augment_knows(ebb_augment *a, const char *name, ebb_border border, const char *site)
 {
 	return (unsigned)border <= EBB_BORDER_REFLECT ||
-	       ebb_augment_fail(a, site, "%s: border %d is none of the three", name, (int)border);
+	       ebb_augment_fail(
+		       a, site, "%s: border %d is not a value of ebb_border", name, (int)border);
 }
 
 int64_t ebb_augment_size(const ebb_augment *a, int64_t *height, int64_t *width)

@@ -1,5 +1,6 @@
 /*
- * randaugment.c - a few operations at one common strength (Cubuk, Zoph, Shlens & Le 2020).
+ * randaugment.c - RandAugment: a few operations of the same strength (Cubuk, Zoph, Shlens & Le
+ * 2020).
  */
 #include <math.h>
 
@@ -42,7 +43,7 @@ static bool move(ebb_stage *s, const ebb_augment_randaugment_args *o, operation 
 	return ebb_stage_warp(s, m, &outside);
 }
 
-/* At a strength from 0 to 1. */
+/* Applies an operation at a strength from 0 to 1. */
 static bool operate(ebb_stage *s, const ebb_augment_randaugment_args *o, operation what,
 	double strength, double sign)
 {

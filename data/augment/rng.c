@@ -1,8 +1,8 @@
 /*
- * rng.c - random numbers that depend on where they are used.
+ * rng.c - random numbers that depend on their position: seed, epoch, image and transform.
  *
- * The kernels' generator counts from 0 for every key and stream, so each bank of numbers gets a key
- * of its own.
+ * The generator of the kernels starts at counter 0 for every key and stream, so each bank of
+ * numbers gets its own key.
  */
 #include <math.h>
 
@@ -12,11 +12,11 @@
 enum {
 	BANKS_PER_PLACE = 1 << 20,
 	SAMPLE_BITS = 40,
-	/* the kernels call no pool for so few */
+	/* so few numbers are generated without the thread pool */
 	BULK = 4096
 };
 
-/* Weyl's sequence of keys, the step that Philox itself uses. */
+/* The increment of Philox's keys (a Weyl sequence). */
 static const uint64_t STEP = UINT64_C(0x9E3779B97F4A7C15);
 
 void ebb_rng_start(ebb_rng *d, uint64_t seed, int64_t epoch, int64_t index, int place)
@@ -53,8 +53,8 @@ double ebb_rng_normal(ebb_rng *d)
 	return r * cos(6.283185307179586477 * unit(d));
 }
 
-/* Gamma(alpha, 1) by Marsaglia & Tsang (2000), in the logarithm: for a small alpha the number
- * itself would often be 0. */
+/* The logarithm of a Gamma(alpha, 1) number, by Marsaglia & Tsang (2000).  The number itself would
+ * often underflow to 0 for a small alpha. */
 static double log_gamma_number(ebb_rng *d, double alpha)
 {
 	double shape = alpha < 1 ? alpha + 1 : alpha, c = shape - 1.0 / 3, k = 1 / sqrt(9 * c);

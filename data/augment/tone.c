@@ -1,6 +1,6 @@
 /*
- * tone.c - operations of RandAugment on the values of an image: fewer bits, inverted lights,
- * stretched and equalised histograms, sharpness.  As in Pillow's ImageOps and ImageEnhance.
+ * tone.c - operations of RandAugment on the values of an image: posterise, solarise, autocontrast,
+ * equalise, sharpness.  As in Pillow's ImageOps and ImageEnhance.
  */
 #include <string.h>
 
@@ -95,7 +95,7 @@ void ebb_equalise(ebb_stage *s)
 /* ---- Sharpness ------------------------------------------------------------------------------ */
 
 /* blend(smooth, x, factor), smooth = the mean under (1 1 1; 1 5 1; 1 1 1)/13; the outermost pixels
- * stay. */
+ * do not change. */
 bool ebb_adjust_sharpness(ebb_stage *s, float factor)
 {
 	const ebb_image *x = &s->image;

@@ -1,5 +1,5 @@
 /*
- * warp.c - an image at other points: bilinear interpolation, and what lies outside.
+ * warp.c - resampling of an image: bilinear interpolation, and borders.
  */
 #include <math.h>
 #include <string.h>
@@ -7,10 +7,10 @@
 #include "data/augment/internal.h"
 
 enum {
-	STRIP = 256,   /* points at a time */
-	UNIT_BITS = 8, /* of weights */
+	STRIP = 256,   /* points per block */
+	UNIT_BITS = 8, /* precision of the weights */
 	UNIT = 1 << UNIT_BITS,
-	FARTHEST = 1 << 20 /* points beyond count as this far: it is all border */
+	FARTHEST = 1 << 20 /* farther points are clamped to this: they are in the border */
 };
 
 int64_t ebb_border_place(int64_t i, int64_t n, ebb_border border)
@@ -39,13 +39,14 @@ static const uint8_t *pixel_at(
 	                             : x->pixels + (row * x->width + column) * x->channels;
 }
 
-/* A coordinate of a point as the pixel before it, and the weight of the one after that. */
+/* Splits a coordinate into the pixel before it, and the weight of the pixel after it. */
 static int split(float at, int *weight)
 {
 	int steps;
 
-	at = at > -FARTHEST ? at < FARTHEST ? at : FARTHEST : -FARTHEST; /* NaN goes far, too */
-	steps = (int)lrintf(at * UNIT) + FARTHEST * UNIT; /* not negative: % and / round down */
+	at = at > -FARTHEST ? at < FARTHEST ? at : FARTHEST : -FARTHEST; /* NaN becomes -FARTHEST */
+	/* not negative, so that % and / round down */
+	steps = (int)lrintf(at * UNIT) + FARTHEST * UNIT;
 	*weight = steps % UNIT;
 	return steps / UNIT - FARTHEST;
 }
@@ -61,7 +62,7 @@ static void blend(const uint8_t *const corner[4], int wx, int wy, int64_t channe
 				  2 * UNIT_BITS);
 }
 
-/* x at n points, given as the place of a pixel's centre would be: (row, column). */
+/* Interpolates x at n points (row, column), whose integer coordinates are pixel centres. */
 static void sample(const ebb_image *x, const ebb_outside *o, const float *rows,
 	const float *columns, int64_t n, uint8_t *out)
 {
@@ -86,7 +87,7 @@ static void sample(const ebb_image *x, const ebb_outside *o, const float *rows,
 	}
 }
 
-/* Where the points of a row of the result come from: by a homography, or by displacements. */
+/* Source points of a row of the result: by a homography, or by displacements. */
 typedef struct source {
 	const double *m;
 	const float *dx, *dy;

@@ -1,8 +1,8 @@
 /*
- * cache.c - images that were decoded once.
+ * cache.c - a cache of decoded images.
  *
- * An epoch asks for every image once, so that what was used longest ago is what comes next: nothing
- * is ever thrown out for another.
+ * Each epoch uses every image once, so the least recently used image is always the next one needed.
+ * Therefore the cache evicts nothing.
  */
 #include <string.h>
 
@@ -59,11 +59,11 @@ void ebb_cache_put(ebb_cache *c, int64_t i, const ebb_image *x)
 	pthread_mutex_unlock(&c->lock);
 	if (!fits)
 		return;
-	/* Without memory there is one image less in the cache: no error. */
+	/* Without memory the image is not cached: this is not an error. */
 	if (!ebb_image_copy(x, &copy, NULL))
 		ebb_image_free(&copy);
 	pthread_mutex_lock(&c->lock);
-	/* Another worker may have been as far with the same image. */
+	/* Another worker may have cached the same image in the meantime. */
 	if (copy.pixels && !c->kept[i].pixels) {
 		c->kept[i] = copy;
 		copy = (ebb_image){0};

@@ -1,12 +1,12 @@
 /*
- * fill.c - from a data set into a batch: fetched, transformed, normalised.
+ * fill.c - fills a sample of a batch: reads, transforms and normalises an image.
  */
 #include <string.h>
 
 #include "data/loader/internal.h"
 
-/* An image's bytes as real numbers with the channels of a pixel side by side; n pixels whose
- * channels are gap apart, and that lie step apart. */
+/* Converts an image's bytes to normalised floats with interleaved channels.  x has n pixels: pixels
+ * are step bytes apart, and the channels of a pixel gap bytes. */
 static void normalise(
 	const ebb_loader *l, const uint8_t *x, int64_t n, int64_t step, int64_t gap, void *out)
 {
@@ -55,7 +55,7 @@ static bool fits(const ebb_loader *l, const ebb_image *x, int64_t i, ebb_error *
 	return false;
 }
 
-/* Errors of transforms do not know which image it was. */
+/* Adds the image's index or path to an error of a transform. */
 static void name_image(const ebb_loader *l, int64_t i, ebb_error *e)
 {
 	const char *path = ebb_dataset_path(l->data, i);
@@ -102,7 +102,7 @@ static ebb_fetched make(ebb_slot *s, int64_t k, ebb_worker *w, int64_t place, eb
 	return EBB_FETCHED;
 }
 
-/* 1 at the label, 0 elsewhere. */
+/* Writes 1 at the label, 0 elsewhere. */
 static void one_hot(char *row, int64_t label, ebb_dtype dtype, size_t bytes)
 {
 	memset(row, 0, bytes);

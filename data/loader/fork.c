@@ -1,13 +1,13 @@
 /*
- * fork.c - loaders with workers in a process that forks.
+ * fork.c - loaders with worker threads in a process that forks.
  *
- * The child has a copy of the memory, but of the threads only the one that forked.  So a fork waits
- * until no worker is in the middle of anything, and holds the locks that workers take: the child
- * finds everything whole, in the allocator too, and goes on where the parent was.
+ * The child has a copy of the memory, but only the thread that called fork.  So the handler of fork
+ * waits until no worker is busy, and takes the locks that workers use.  The state is then
+ * consistent in the child, in the allocator too, and the child continues where the parent was.
  *
- * A worker may be unable to finish, if the user's function that it calls waits for the thread that
- * forks.  Then the fork goes on after a while.  What that worker was making is not whole: the child
- * forgets the worker's scratch memory, and makes the batches again that were not ready.
+ * A worker cannot finish if it calls a function of the user that waits for the thread that forks.
+ * So fork continues after PATIENCE seconds.  In this case the child forgets the memory that such a
+ * worker was writing to, and fills the batches that were not ready again.
  */
 #include <time.h>
 
@@ -18,7 +18,7 @@ static pthread_mutex_t fleet_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static ebb_loader *fleet; /* every loader with workers */
 
-/* Seconds, for all loaders together. */
+/* Seconds to wait, for all loaders together. */
 enum { PATIENCE = 2 };
 
 static void before_fork(void)

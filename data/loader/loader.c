@@ -1,5 +1,5 @@
 /*
- * loader.c - a data set in batches: what the caller sees of it.
+ * loader.c - the public functions of loaders.
  */
 #include <math.h>
 #include <string.h>
@@ -10,7 +10,7 @@ enum { MOST_WORKERS = 256, MOST_PREFETCH = 1 << 16 };
 
 /* ---- Checks --------------------------------------------------------------------------------- */
 
-/* How many images of an epoch are this process's. */
+/* The number of images of an epoch that this process gets. */
 static int64_t share_of(const ebb_loader_args *a)
 {
 	int64_t n = a->data ? a->data->count : 0, world = a->world > 0 ? a->world : 1;
@@ -47,7 +47,7 @@ static bool check_numbers(const ebb_loader_args *a)
 	if (a->workers < 0 || a->workers > MOST_WORKERS || a->prefetch < 0 ||
 		a->prefetch > MOST_PREFETCH || a->cache < 0) {
 		ebb_error_set(a->error, EBB_INVALID, a->site,
-			"loader_new: %d workers, %lld batches ahead, a cache of %lld bytes: "
+			"loader_new: %d workers, prefetch %lld, a cache of %lld bytes: "
 			"expected at most %d and %d, and nothing negative",
 			a->workers, (long long)a->prefetch, (long long)a->cache, MOST_WORKERS,
 			MOST_PREFETCH);
@@ -75,7 +75,7 @@ static bool check_moments(const ebb_loader_args *a, int64_t channels)
 	return true;
 }
 
-/* Where classes are counted, labels must be some. */
+/* Labels must be valid where classes are counted. */
 static bool check_labels(const ebb_loader_args *a)
 {
 	const int64_t *label = ebb_data(a->data->labels);
@@ -93,13 +93,13 @@ static bool check_labels(const ebb_loader_args *a)
 	return true;
 }
 
-/* The shape of what the pipeline makes of the data set's images. */
+/* Computes the shape of the images that the pipeline returns. */
 static bool find_shape(ebb_loader *l, const ebb_loader_args *a)
 {
 	ebb_shape shape = ebb_dataset_image_shape(a->data);
 
 	if (a->augment && ebb_augment_error(a->augment)) {
-		/* It names the line that added the transform. */
+		/* The message already names the line that added the transform. */
 		ebb_error_set(
 			a->error, a->augment->error.status, NULL, "%s", a->augment->error.message);
 		return false;
@@ -109,7 +109,7 @@ static bool find_shape(ebb_loader *l, const ebb_loader_args *a)
 	l->width = shape.dims[2];
 	l->views = ebb_augment_size(a->augment, &l->height, &l->width);
 	if (l->channels == 0)
-		return refuse(a, "the images may differ in their channels: give the data set a "
+		return refuse(a, "the images may differ in their channels: set the data set's "
 				 "number of channels");
 	if (l->height == 0 || l->width == 0)
 		return refuse(a, "the images may differ in size: let .augment crop or resize them "
@@ -120,7 +120,7 @@ static bool find_shape(ebb_loader *l, const ebb_loader_args *a)
 	return true;
 }
 
-/* ---- Making --------------------------------------------------------------------------------- */
+/* ---- Construction --------------------------------------------------------------------------- */
 
 static void tabulate(ebb_loader *l, const ebb_loader_args *a)
 {
@@ -285,7 +285,7 @@ void ebb_loader_free(ebb_loader *l)
 	ebb_free(l, sizeof *l);
 }
 
-/* ---- Asking --------------------------------------------------------------------------------- */
+/* ---- Accessors ------------------------------------------------------------------------------ */
 
 int64_t ebb_loader_batches(const ebb_loader *l)
 {
@@ -300,7 +300,7 @@ int64_t ebb_loader_epoch(const ebb_loader *l)
 const ebb_error *ebb_loader_error(const ebb_loader *l)
 {
 	static const ebb_error NO_LOADER = {.status = EBB_INVALID,
-		.message = "the loader is NULL: it could not be made, and .error says why"};
+		.message = "the loader is NULL: it could not be created, and .error says why"};
 
 	if (!l)
 		return &NO_LOADER;
@@ -309,7 +309,8 @@ const ebb_error *ebb_loader_error(const ebb_loader *l)
 
 /* ---- Batches -------------------------------------------------------------------------------- */
 
-/* What the caller held will be overwritten: gradients that saved it must see that. */
+/* Increments the versions of the tensors that the caller holds, because the next batch overwrites
+ * them: a gradient that saved one of them then detects the change. */
 static void take_back(ebb_loader *l)
 {
 	free_batch(&l->odd);
@@ -320,7 +321,7 @@ static void take_back(ebb_loader *l)
 	ebb_data_mutable(l->held->batch.targets);
 }
 
-/* In a child of fork the workers of the parent are not. */
+/* In a child of fork, starts new workers, because the parent's do not exist there. */
 static bool has_workers(ebb_loader *l)
 {
 	if (ebb_workers_replace(l))
@@ -348,7 +349,7 @@ void ebb_loader_begin(ebb_loader *l, int64_t epoch)
 		ebb_loader_begin_at(l, epoch < 0 ? 0 : epoch, 0);
 }
 
-/* A batch of its own for what is left of one with skipped images. */
+/* Copies the samples that were not skipped into a batch of their own. */
 static bool deliver_odd(ebb_loader *l, const ebb_slot *s)
 {
 	ebb_batch *b = &l->odd;

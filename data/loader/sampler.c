@@ -1,20 +1,21 @@
 /*
- * sampler.c - which image of a data set comes when: in order, shuffled, balanced, and shared out.
+ * sampler.c - the order of the images of an epoch: sequential, shuffled, balanced, and divided
+ * among processes.
  */
 #include <assert.h>
 
 #include "data/loader/internal.h"
 #include "kernels/kernels.h"
 
-/* Streams of the classes' turns lie apart from those of the shuffle. */
+/* The streams of the classes' order must differ from those of the shuffle. */
 static const uint64_t TURN_STREAMS = (uint64_t)1 << 63;
 
-static int64_t *room(int64_t n)
+static int64_t *new_places(int64_t n)
 {
 	return ebb_alloc_zeroed(ebb_bytes_of(n, sizeof(int64_t)));
 }
 
-/* The images of each class, in order: a counting sort. */
+/* Groups the images of list by class, in their order: a counting sort. */
 static void sort_by_class(ebb_sampler *o, const int64_t *list, int64_t *sorted)
 {
 	int64_t *at = o->turn;
@@ -36,10 +37,10 @@ bool ebb_sampler_new(ebb_sampler *o, const ebb_loader_args *a)
 		.balanced = a->balanced,
 		.drop_last = a->drop_last,
 		.seed = a->seed};
-	/* All get the same number of batches if the last one does not count. */
+	/* With drop_last all processes get the same number of images. */
 	o->count = a->drop_last ? n / world : (n - a->rank + world - 1) / world;
 	if (o->shuffle || o->balanced)
-		o->place = room(n);
+		o->place = new_places(n);
 	if (o->shuffle)
 		o->random = ebb_alloc(ebb_bytes_of(n, sizeof *o->random));
 	if ((o->shuffle || o->balanced) && (!o->place || (o->shuffle && !o->random)))
@@ -48,10 +49,10 @@ bool ebb_sampler_new(ebb_sampler *o, const ebb_loader_args *a)
 		return true;
 	o->classes = a->data->classes;
 	o->label = ebb_data(a->data->labels);
-	o->member = room(n);
-	o->start = room(o->classes + 1);
-	o->turn = room(o->classes + 1);
-	o->line = room(o->classes);
+	o->member = new_places(n);
+	o->start = new_places(o->classes + 1);
+	o->turn = new_places(o->classes + 1);
+	o->line = new_places(o->classes);
 	if (!o->member || !o->start || !o->turn || !o->line)
 		return false;
 	for (int64_t i = 0; i < n; i++)
@@ -76,7 +77,7 @@ void ebb_sampler_free(ebb_sampler *o)
 	give_back(o->line, o->classes);
 }
 
-/* Fisher & Yates. */
+/* Fisher-Yates shuffle. */
 static void shuffle(int64_t *list, int64_t n, const double *random)
 {
 	for (int64_t i = n - 1; i > 0; i--) {
@@ -87,7 +88,7 @@ static void shuffle(int64_t *list, int64_t n, const double *random)
 	}
 }
 
-/* Every class in turn, and in its turn every image of the class: rare ones come again and again. */
+/* Takes one image of each class in turn; the images of a class repeat when all were used. */
 static void balance(ebb_sampler *o, int64_t epoch)
 {
 	int64_t classes = 0;
@@ -122,7 +123,7 @@ void ebb_sampler_begin(ebb_sampler *o, int64_t epoch)
 	for (int64_t i = 0; i < o->total; i++)
 		o->place[i] = i;
 	if (o->shuffle) {
-		/* From the epoch's own stream. */
+		/* The rng stream of the epoch. */
 		ebb_kernels_f64()->uniform(o->total, o->seed, (uint64_t)epoch, 0, 1, o->random);
 		shuffle(o->place, o->total, o->random);
 	}

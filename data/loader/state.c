@@ -1,9 +1,9 @@
 /*
- * state.c - the position of a loader, to archives and back.
+ * state.c - saving and restoring the position of a loader.
  *
- * The order of an epoch and the draws of its augmentation depend on the seed, the epoch and the
- * place in it alone, so that two numbers are enough: no batch is made again to get to a later
- * one.
+ * The order of an epoch and the random numbers of its augmentation depend on the seed, the epoch
+ * and the position in the epoch alone.  So two numbers are enough, and no earlier batch is computed
+ * again.
  */
 #include <string.h>
 
@@ -11,7 +11,7 @@
 #include "data/loader/internal.h"
 #include "tensor/host.h"
 
-/* What the batches of an epoch depend on, as a text. */
+/* A setting that determines the batches of an epoch, as text. */
 typedef struct setting {
 	const char *name;
 	char value[24];
@@ -66,7 +66,7 @@ bool ebb_loader_put(const ebb_loader *l, ebb_archive *a, const char *prefix, ebb
 	return ok;
 }
 
-/* The position, if it is one of the loader's. */
+/* Reads the position, and checks that it is within the loader's epoch. */
 static bool find(const ebb_loader *l, const ebb_archive *a, const char *prefix, int64_t *epoch,
 	int64_t *next, ebb_error *e)
 {

@@ -1,9 +1,9 @@
 /*
- * workers.c - workers that fill batches ahead of the one who trains.
+ * workers.c - worker threads that prefetch batches.
  *
- * Samples are claimed in the order of the epoch, a few at a time, so that several workers finish
- * the next batch before they go on to the one after it.  The batch that the caller holds and the
- * ones made ahead each have a slot of their own.
+ * Workers claim samples in the order of the epoch, a few at a time, so that several workers finish
+ * the next batch before they start the one after it.  The batch that the caller holds and each
+ * prefetched batch have their own slot.
  */
 #include <errno.h>
 #include <signal.h>
@@ -24,7 +24,7 @@ typedef struct claim {
 	int64_t index, from, to;
 } claim;
 
-/* The next samples that may be made.  Called with the lock. */
+/* Claims the next samples that may be filled.  The caller holds the lock. */
 static bool next_claim(ebb_loader *l, claim *c)
 {
 	int64_t share, left;
@@ -46,7 +46,7 @@ static bool next_claim(ebb_loader *l, claim *c)
 	return true;
 }
 
-/* Fills what was claimed; whether something failed, and where first. */
+/* Fills the claimed samples.  Returns whether one failed; *failed_at is the first that did. */
 static bool fill(ebb_loader *l, ebb_worker *w, const claim *c, int64_t *failed_at, ebb_error *e)
 {
 	bool failed = false;
@@ -64,7 +64,7 @@ static bool fill(ebb_loader *l, ebb_worker *w, const claim *c, int64_t *failed_a
 	return failed;
 }
 
-/* Called with the lock, which it gives back while it works. */
+/* The caller holds the lock; it is released during the work. */
 static void work_on(ebb_loader *l, ebb_worker *w, const claim *c)
 {
 	ebb_slot *s = c->slot;
@@ -77,7 +77,8 @@ static void work_on(ebb_loader *l, ebb_worker *w, const claim *c)
 	pthread_mutex_unlock(&l->lock);
 	failed = fill(l, w, c, &failed_at, &e);
 	pthread_mutex_lock(&l->lock);
-	/* Whoever is first to fail, the first sample's error is the one that is told. */
+	/* Of several failures, the error of the first sample in the batch is kept, whichever thread
+	 * failed first. */
 	if (failed && failed_at < s->failed_at) {
 		s->failed_at = failed_at;
 		s->error = e;
@@ -96,7 +97,7 @@ static void work_on(ebb_loader *l, ebb_worker *w, const claim *c)
 		pthread_cond_broadcast(&l->idle);
 }
 
-/* Whose worker this thread is. */
+/* The loader whose worker this thread is, or NULL. */
 static _Thread_local const ebb_loader *employer;
 
 static void *work(void *worker)
@@ -119,7 +120,7 @@ static void *work(void *worker)
 	return NULL;
 }
 
-/* ---- The workers ----------------------------------------------------------------------------- */
+/* ---- The workers ---------------------------------------------------------------------------- */
 
 bool ebb_workers_start(ebb_loader *l)
 {
@@ -128,7 +129,7 @@ bool ebb_workers_start(ebb_loader *l)
 
 	if (l->workers == 0)
 		return true;
-	/* Signals stay with the program's own threads. */
+	/* Workers block all signals, so that signals reach the program's own threads. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_mutex_lock(&l->lock);
@@ -150,7 +151,7 @@ void ebb_workers_stop(ebb_loader *l)
 	pthread_mutex_unlock(&l->lock);
 	for (int i = 0; i < l->started; i++)
 		pthread_join(l->worker[i].thread, NULL);
-	/* A fork in another thread reads both. */
+	/* The lock is needed because a fork in another thread reads both. */
 	pthread_mutex_lock(&l->lock);
 	l->started = l->present = 0;
 	pthread_mutex_unlock(&l->lock);
@@ -192,7 +193,7 @@ void ebb_workers_resume(ebb_loader *l, int64_t from)
 void ebb_workers_release(ebb_loader *l, int64_t below)
 {
 	pthread_mutex_lock(&l->lock);
-	/* The slot of the last batch that may now be made is the one given back. */
+	/* The slot that the caller returned is that of the last batch that may now be started. */
 	if (below <= l->batches)
 		clear(ebb_loader_slot(l, below - 1));
 	l->released = below;
@@ -202,7 +203,7 @@ void ebb_workers_release(ebb_loader *l, int64_t below)
 
 void ebb_workers_settle(ebb_loader *l, const struct timespec *deadline)
 {
-	/* A user's function may fork. */
+	/* A callback of the user may call fork in a worker of l; that worker stays busy. */
 	int own = employer == l ? 1 : 0;
 
 	l->settled = true;
@@ -216,13 +217,15 @@ void ebb_workers_lose(ebb_loader *l)
 	for (int i = 0; i < l->workers; i++) {
 		ebb_worker *w = &l->worker[i];
 
-		/* Not freed: the copy may be of a moment when this memory changed hands. */
+		/* The memory is not freed: the worker may have been reallocating it at the time of
+		 * the fork. */
 		if (!w->busy)
 			continue;
 		*w = (ebb_worker){.loader = l};
 		l->torn = true;
 	}
-	/* The copies still count the threads that wait at them. */
+	/* The copied condition variables still count the waiting threads, which do not exist in the
+	 * child. */
 	pthread_cond_init(&l->work, NULL);
 	pthread_cond_init(&l->ready, NULL);
 	pthread_cond_init(&l->idle, NULL);

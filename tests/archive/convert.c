@@ -1,5 +1,4 @@
-/* Every value of the small types, and the rounding between them, against definitions by
- * arithmetic. */
+/* Every value of the small types, and rounding to them, compared with arithmetic definitions. */
 #include "archive/internal.h"
 #include "tests/support/support.h"
 
@@ -100,8 +99,8 @@ static unsigned rounded(const struct small *s, double x)
 	return code_of(s, bytes);
 }
 
-/* Between two neighbours lies one number that is as far from both: what is below it goes down,
- * what is above goes up, and it itself to the even one. */
+/* Numbers below the midpoint of two neighbours round down, numbers above round up, and the midpoint
+ * rounds to the even neighbour. */
 START_TEST(rounding_is_to_nearest_and_ties_to_even)
 {
 	const struct small *s = &smalls[_i];
@@ -113,7 +112,7 @@ START_TEST(rounding_is_to_nearest_and_ties_to_even)
 
 		if (!isfinite(low))
 			break;
-		if (!isfinite(high)) /* what would come next if the exponent went on */
+		if (!isfinite(high)) /* the next value if the exponent range did not end */
 			high = 2 * low - defined(code - 1, s->exponent, s->bits, s->infinite);
 		middle = low + (high - low) / 2;
 		ck_assert_uint_eq(rounded(s, nextafter(middle, low)), code);
@@ -126,7 +125,7 @@ START_TEST(rounding_is_to_nearest_and_ties_to_even)
 }
 END_TEST
 
-START_TEST(what_is_too_large_becomes_infinite_or_nan)
+START_TEST(values_that_are_too_large_become_infinite_or_nan)
 {
 	for (size_t i = 0; i < sizeof smalls / sizeof *smalls; i++) {
 		char bytes[2];
@@ -150,7 +149,7 @@ static int64_t convert_f64(double x, ebb_file_dtype to)
 	return ebb_convert(EBB_FILE_F64, &x, to, y, 1);
 }
 
-START_TEST(integers_hold_what_they_can_and_refuse_the_rest)
+START_TEST(integers_outside_of_a_types_range_are_refused)
 {
 	static const struct {
 		ebb_file_dtype dtype;
@@ -193,7 +192,8 @@ END_TEST
 
 START_TEST(integers_are_rounded_once_to_a_float)
 {
-	/* 2^60 + 2^36 + 1: through a double it would be the tie 2^60 + 2^36, and go down. */
+	/* 2^60 + 2^36 + 1: a conversion to double would give the tie 2^60 + 2^36, which rounds
+	 * down. */
 	int64_t x = (INT64_C(1) << 60) + (INT64_C(1) << 36) + 1;
 	uint64_t u = (UINT64_C(1) << 63) + (UINT64_C(1) << 39) + 1;
 	uint16_t h;
@@ -203,7 +203,7 @@ START_TEST(integers_are_rounded_once_to_a_float)
 	ck_assert_float_eq(y, 0x1p60f + 0x1p37f);
 	ebb_convert(EBB_FILE_U64, &u, EBB_FILE_F32, &y, 1);
 	ck_assert_float_eq(y, 0x1p63f + 0x1p40f);
-	/* The same for BF16, which has 8 bits: the tie 2^62 + 2^54, and one more. */
+	/* The same for BF16, which has 8 bits: one more than the tie 2^62 + 2^54. */
 	x = -((INT64_C(1) << 62) + (INT64_C(1) << 54) + 1);
 	ebb_convert(EBB_FILE_I64, &x, EBB_FILE_BF16, &h, 1);
 	ck_assert_double_eq(to_double(EBB_FILE_BF16, &h), -(0x1p62 + 0x1p55));
@@ -225,7 +225,7 @@ START_TEST(the_first_number_that_does_not_fit_is_named)
 }
 END_TEST
 
-START_TEST(bytes_are_reversed_where_the_order_differs)
+START_TEST(bytes_are_reversed_if_the_byte_order_differs)
 {
 	unsigned char x[8] = {1, 2, 3, 4, 5, 6, 7, 8};
 
@@ -243,11 +243,11 @@ int main(void)
 
 	tcase_add_loop_test(c, every_code_of_a_small_float_has_the_value_of_its_definition, 0, 4);
 	tcase_add_loop_test(c, rounding_is_to_nearest_and_ties_to_even, 0, 4);
-	tcase_add_test(c, what_is_too_large_becomes_infinite_or_nan);
-	tcase_add_test(c, integers_hold_what_they_can_and_refuse_the_rest);
+	tcase_add_test(c, values_that_are_too_large_become_infinite_or_nan);
+	tcase_add_test(c, integers_outside_of_a_types_range_are_refused);
 	tcase_add_test(c, integers_are_rounded_once_to_a_float);
 	tcase_add_test(c, the_first_number_that_does_not_fit_is_named);
-	tcase_add_test(c, bytes_are_reversed_where_the_order_differs);
+	tcase_add_test(c, bytes_are_reversed_if_the_byte_order_differs);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

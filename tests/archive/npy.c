@@ -1,13 +1,13 @@
-/* .npy files: NumPy's headers as they may be spelt, and a message for what is none. */
+/* .npy files: the spellings of headers that NumPy accepts, and error messages for all others. */
 #include "archive/numpy/npy.h"
 #include "tests/archive/opening.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Files by hand -------------------------------------------------------------------------- */
+/* ---- Files ---------------------------------------------------------------------------------- */
 
-/* A file of that version and dictionary, and so many bytes of values: 0, 1, 2, .. */
+/* Writes a file of this version and dictionary, with values as bytes 0, 1, 2, .. */
 static const char *write_version(int version, const char *text, size_t n, size_t values)
 {
 	size_t at = version == 1 ? 10 : 12;
@@ -112,7 +112,7 @@ static const struct other {
 	{"{'names': ['a'], 'formats': ['<f4'], 'a}': (1, [2, {3}])}", "records"},
 };
 
-START_TEST(types_that_ebb_has_not_are_listed_and_named)
+START_TEST(unreadable_types_are_listed_by_name)
 {
 	char text[200];
 	ebb_archive *a;
@@ -146,12 +146,12 @@ static const struct refused {
 	{"{" D F "}", 8, "is missing"},
 	{"{" D S "}", 8, "is missing"},
 	{"{" F S "}", 8, "is missing"},
-	{"{" D D F S "}", 8, "a key comes twice"},
-	{"{" D F S F "}", 8, "a key comes twice"},
+	{"{" D D F S "}", 8, "a key is repeated"},
+	{"{" D F S F "}", 8, "a key is repeated"},
 	{"{" D F S "'x': 1}", 8, "a key other than"},
 	{"{" D F S, 8, "a string is expected"},
-	{"{" D F S "} x", 8, "goes on behind its dictionary"},
-	{"{" D F S "}}", 8, "goes on behind its dictionary"},
+	{"{" D F S "} x", 8, "there is text after the dictionary"},
+	{"{" D F S "}}", 8, "there is text after the dictionary"},
 	{"{, " D F S "}", 8, "a string is expected"},
 	{"{" D ", " F S "}", 8, "a string is expected"},
 	{"{" D "'fortran_order': False 'shape': (2,)}", 8, "',' or '}' is expected"},
@@ -182,8 +182,8 @@ static const struct refused {
 	{"{" D F "'shape': (4294967296, 4294967296, 4)}", 8, "overflows"},
 	{"{" D "'fortran_order': True, 'shape': (4294967296, 4294967296, 4)}", 8, "overflows"},
 	{"{" D F "'shape': (1099511627776,)}", 8,
-		"promises 4398046511104 bytes of values, and 8 follow"},
-	{"{" D F "'shape': (3,)}", 8, "truncated: the header promises 12 bytes"},
+		"declares 4398046511104 bytes of values, and 8 follow"},
+	{"{" D F "'shape': (3,)}", 8, "truncated: the header declares 12 bytes"},
 	{"{'descr': '<f4, " F S "}", 8, "'"},
 	{"{'descr': '<f4\\x', " F S "}", 8, "escapes"},
 	{"{'descr': , " F S "}", 8, "a type is expected"},
@@ -200,7 +200,7 @@ static const struct refused {
 		8, "nest more than 64 deep"},
 };
 
-START_TEST(a_header_that_is_no_dictionary_of_numpy_is_refused)
+START_TEST(an_invalid_dictionary_is_refused)
 {
 	expect_refused(write_text(refusals[_i].text, refusals[_i].values), refusals[_i].words);
 }
@@ -247,7 +247,7 @@ END_TEST
 
 /* ---- Values --------------------------------------------------------------------------------- */
 
-START_TEST(orders_of_bytes_and_axes_are_undone)
+START_TEST(byte_order_and_fortran_order_are_converted)
 {
 	static const char *const texts[] = {
 		"{'descr': '<i2', 'fortran_order': False, 'shape': (2, 3)}",
@@ -257,7 +257,7 @@ START_TEST(orders_of_bytes_and_axes_are_undone)
 	};
 
 	for (int k = 0; k < 4; k++) {
-		/* Three bytes of more arrays are left alone. */
+		/* Three more bytes after the values are ignored. */
 		ebb_archive *a = open_one(write_text(texts[k], 12 + 3));
 		ebb_error e = {0};
 		ebb_tensor *x = ebb_archive_tensor(a, "", EBB_I64, &e);
@@ -278,7 +278,7 @@ END_TEST
 static const ebb_shape shapes[] = {
 	{0, {0}}, {1, {0}}, {1, {7}}, {2, {3, 4}}, {3, {2, 0, 5}}, {8, {2, 1, 2, 1, 2, 1, 2, 1}}};
 
-START_TEST(every_type_and_shape_comes_back)
+START_TEST(every_type_and_shape_is_read_back)
 {
 	unsigned char values[128], back[128];
 	const char *path = temp_path("x.npy");
@@ -297,7 +297,7 @@ START_TEST(every_type_and_shape_comes_back)
 				ebb_archive_write(a, path, .error = &e) == has, "%s", e.message);
 			if (!has)
 				ck_assert_msg(e.status == EBB_BAD_DTYPE &&
-						      strstr(e.message, "NumPy has not"),
+						      strstr(e.message, "NumPy does not have"),
 					"%s", e.message);
 			ebb_archive_free(a);
 			if (!has)
@@ -314,7 +314,7 @@ START_TEST(every_type_and_shape_comes_back)
 }
 END_TEST
 
-START_TEST(the_header_is_the_one_that_numpy_writes)
+START_TEST(the_header_equals_numpys)
 {
 	static const char expected[] =
 		"\x93NUMPY\1\0v\0{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
@@ -329,7 +329,7 @@ START_TEST(the_header_is_the_one_that_numpy_writes)
 	ck_assert_ptr_nonnull(strstr(bytes + 10, "(5,)"));
 	ebb_npy_write_header(EBB_FILE_I64, EBB_SCALAR_SHAPE, bytes);
 	ck_assert_ptr_nonnull(strstr(bytes + 10, "()"));
-	/* The longest there is. */
+	/* The longest possible header. */
 	ck_assert_uint_le(
 		ebb_npy_write_header(EBB_FILE_F64,
 			(ebb_shape){8, {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX,
@@ -420,14 +420,14 @@ int main(void)
 	tcase_add_loop_test(
 		c, a_header_is_read_however_it_is_spelt, 0, sizeof accepted / sizeof *accepted);
 	tcase_add_loop_test(
-		c, types_that_ebb_has_not_are_listed_and_named, 0, sizeof others / sizeof *others);
-	tcase_add_loop_test(c, a_header_that_is_no_dictionary_of_numpy_is_refused, 0,
-		sizeof refusals / sizeof *refusals);
+		c, unreadable_types_are_listed_by_name, 0, sizeof others / sizeof *others);
+	tcase_add_loop_test(
+		c, an_invalid_dictionary_is_refused, 0, sizeof refusals / sizeof *refusals);
 	tcase_add_test(c, magic_versions_and_lengths_are_checked);
 	tcase_add_test(c, every_truncated_file_is_refused);
-	tcase_add_test(c, orders_of_bytes_and_axes_are_undone);
-	tcase_add_test(c, every_type_and_shape_comes_back);
-	tcase_add_test(c, the_header_is_the_one_that_numpy_writes);
+	tcase_add_test(c, byte_order_and_fortran_order_are_converted);
+	tcase_add_test(c, every_type_and_shape_is_read_back);
+	tcase_add_test(c, the_header_equals_numpys);
 	tcase_add_test(c, a_file_holds_one_tensor);
 	tcase_add_test(c, memory_for_a_header_is_bounded_by_its_size);
 	tcase_add_test(c, every_allocation_may_fail);

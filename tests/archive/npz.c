@@ -1,4 +1,4 @@
-/* .npz files: what is written comes back, stored or deflated, in pieces however large it is. */
+/* .npz files: written values are read back, deflated or not, of any size. */
 #include "archive/internal.h"
 #include "tests/archive/zips.h"
 #include "tests/archive/opening.h"
@@ -23,7 +23,7 @@ static void expect_zip_refused(const made_zip *z, const char *words)
 
 /* ---- Round trips ---------------------------------------------------------------------------- */
 
-START_TEST(every_type_comes_back)
+START_TEST(every_type_is_read_back)
 {
 	unsigned char values[64], back[64];
 	const char *path = temp_path("all.npz");
@@ -51,12 +51,12 @@ START_TEST(every_type_comes_back)
 }
 END_TEST
 
-/* Sizes around and beyond those of a piece, of one axis and of several. */
+/* Sizes around and above that of a part, along one axis and several. */
 static const ebb_shape sizes[] = {{1, {(1 << 17) - 1}}, {1, {1 << 17}}, {1, {(1 << 17) + 1}},
 	{1, {400000}}, {2, {3, 100001}}, {2, {100001, 3}}, {4, {2, 3, 251, 257}},
 	{4, {2, 1, 1, 150001}}, {3, {1, 3, 140000}}, {2, {1 << 17, 2}}};
 
-START_TEST(large_tensors_come_back_in_any_memory_order)
+START_TEST(large_tensors_are_read_back_in_any_memory_order)
 {
 	ebb_shape shape = sizes[_i];
 	bool spatial = shape.ndim > 2;
@@ -84,7 +84,7 @@ START_TEST(large_tensors_come_back_in_any_memory_order)
 }
 END_TEST
 
-START_TEST(names_scalars_and_empty_tensors_come_back)
+START_TEST(names_scalars_and_empty_tensors_are_read_back)
 {
 	static const char *const names[] = {"", "layer.0.weight", "gew\xc3\xb6lbe \xe2\x9c\x93",
 		"a/b", "x.npy", "\xf0\x9f\x90\x9f"};
@@ -107,7 +107,7 @@ START_TEST(names_scalars_and_empty_tensors_come_back)
 	}
 	ck_assert_int_eq(ebb_archive_shape_at(a, 6).dims[2], 2);
 	ebb_archive_free(a);
-	/* Without any entry. */
+	/* An archive without entries. */
 	a = ebb_archive_new();
 	write_ok(a, path, _i);
 	ebb_archive_free(a);
@@ -117,10 +117,10 @@ START_TEST(names_scalars_and_empty_tensors_come_back)
 }
 END_TEST
 
-static size_t read_file(const char *path, unsigned char *to, size_t room)
+static size_t read_file(const char *path, unsigned char *to, size_t capacity)
 {
 	FILE *f = fopen(path, "rb");
-	size_t n = fread(to, 1, room, f);
+	size_t n = fread(to, 1, capacity, f);
 
 	fclose(f);
 	return n;
@@ -137,7 +137,7 @@ START_TEST(equal_archives_are_equal_files)
 	ebb_archive_add_f64(a, "b", 2, NULL);
 	write_ok(a, path, _i);
 	n = read_file(path, first, sizeof first);
-	/* The dates in a zip file count by two seconds. */
+	/* Dates in a zip file have a resolution of two seconds. */
 	usleep(2100000);
 	write_ok(a, path, _i);
 	ck_assert_uint_eq(read_file(path, second, sizeof second), n);
@@ -176,7 +176,7 @@ END_TEST
 static const char array[] = "\x93NUMPY\1\0\x39\0{'descr': '|u1', 'fortran_order': False, "
 			    "'shape': (3,), }\1\2\3";
 
-START_TEST(members_that_are_no_arrays_are_passed_over)
+START_TEST(members_that_are_not_arrays_are_ignored)
 {
 	made_zip z = {0};
 	ebb_archive *a;
@@ -200,7 +200,7 @@ START_TEST(members_that_are_no_arrays_are_passed_over)
 }
 END_TEST
 
-START_TEST(members_that_should_be_arrays_and_are_not_are_refused)
+START_TEST(members_named_npy_that_are_not_arrays_are_refused)
 {
 	made_zip z = {0};
 
@@ -211,22 +211,22 @@ START_TEST(members_that_should_be_arrays_and_are_not_are_refused)
 	made_add(&z, "x.npy", array, sizeof array - 2, false);
 	made_finish(&z, false, NULL);
 	expect_zip_refused(
-		&z, "member \"x.npy\": truncated: the header promises 3 bytes of values");
+		&z, "member \"x.npy\": truncated: the header declares 3 bytes of values");
 	made_free(&z);
 	made_add(&z, "x.npy", "\x93NUMPY", 6, true);
 	made_finish(&z, false, NULL);
 	expect_zip_refused(&z, "member \"x.npy\": truncated");
 	made_free(&z);
-	/* One name, with and without its end. */
+	/* The same name, with and without ".npy". */
 	made_add(&z, "x.npy", array, sizeof array - 1, false);
 	made_add(&z, "x", array, sizeof array - 1, false);
 	made_finish(&z, false, NULL);
-	expect_zip_refused(&z, "\"x\" comes twice");
+	expect_zip_refused(&z, "the name \"x\" is repeated");
 	made_free(&z);
 }
 END_TEST
 
-START_TEST(damaged_values_are_an_error_when_they_are_asked_for)
+START_TEST(damaged_values_are_an_error_when_read)
 {
 	made_zip z = {0};
 	ebb_archive *a;
@@ -245,7 +245,7 @@ END_TEST
 
 /* ---- Failures ------------------------------------------------------------------------------- */
 
-START_TEST(types_that_numpy_has_not_are_not_written)
+START_TEST(types_that_numpy_does_not_have_are_refused)
 {
 	ebb_archive *a = ebb_archive_new();
 	const char *path = temp_path("half.npz");
@@ -262,7 +262,7 @@ START_TEST(types_that_numpy_has_not_are_not_written)
 }
 END_TEST
 
-START_TEST(a_name_beyond_what_a_zip_file_has_room_for_is_refused)
+START_TEST(a_name_longer_than_zip_allows_is_refused)
 {
 	ebb_archive *a = ebb_archive_new();
 	char *name = malloc(65533);
@@ -286,7 +286,7 @@ START_TEST(a_name_beyond_what_a_zip_file_has_room_for_is_refused)
 }
 END_TEST
 
-START_TEST(integers_that_do_not_fit_are_named_by_their_number)
+START_TEST(an_integer_that_does_not_fit_is_named_by_its_index)
 {
 	enum { N = 300000 };
 	ebb_archive *a = ebb_archive_new();
@@ -302,8 +302,8 @@ START_TEST(integers_that_do_not_fit_are_named_by_their_number)
 }
 END_TEST
 
-/* A limit on the size of files stands for a full disk. */
-START_TEST(a_failed_write_says_why_and_leaves_the_former_file)
+/* A limit on the size of files has the effect of a full disk. */
+START_TEST(a_failed_write_reports_an_error_and_keeps_the_old_file)
 {
 	ebb_archive *a = ebb_archive_new();
 	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(100000), 1);
@@ -347,7 +347,7 @@ START_TEST(values_that_cannot_be_read_fail_the_write)
 }
 END_TEST
 
-/* A tensor that is rearranged and widened: all that writing allocates for. */
+/* Writes a tensor that is reordered and converted, so that all allocations of writing occur. */
 static bool write_and_read(const char *path, const ebb_tensor *x, bool *opened, ebb_error *e)
 {
 	ebb_archive *a = ebb_archive_new();
@@ -384,7 +384,7 @@ START_TEST(every_allocation_may_fail)
 		ok = write_and_read(path, x, &opened, &e);
 		through = counter.refused == 0;
 		ck_assert_msg(ok || !through, "%s", e.message);
-		/* Some can be done without: those that look for abandoned files. */
+		/* Allocations of the search for abandoned files may fail without an error. */
 		ck_assert_msg(ok || !opened || e.status == EBB_NO_MEMORY, "allocation %d: %s",
 			(int)k, e.message);
 		counting_allocator_remove();
@@ -402,19 +402,19 @@ int main(void)
 	TCase *c = tcase_create("npz");
 
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
-	tcase_add_loop_test(c, every_type_comes_back, 0, 2);
-	tcase_add_loop_test(
-		c, large_tensors_come_back_in_any_memory_order, 0, sizeof sizes / sizeof *sizes);
-	tcase_add_loop_test(c, names_scalars_and_empty_tensors_come_back, 0, 2);
+	tcase_add_loop_test(c, every_type_is_read_back, 0, 2);
+	tcase_add_loop_test(c, large_tensors_are_read_back_in_any_memory_order, 0,
+		sizeof sizes / sizeof *sizes);
+	tcase_add_loop_test(c, names_scalars_and_empty_tensors_are_read_back, 0, 2);
 	tcase_add_loop_test(c, equal_archives_are_equal_files, 0, 2);
 	tcase_add_test(c, an_archive_is_written_over_the_file_that_it_is_read_from);
-	tcase_add_test(c, members_that_are_no_arrays_are_passed_over);
-	tcase_add_test(c, members_that_should_be_arrays_and_are_not_are_refused);
-	tcase_add_test(c, damaged_values_are_an_error_when_they_are_asked_for);
-	tcase_add_test(c, types_that_numpy_has_not_are_not_written);
-	tcase_add_test(c, a_name_beyond_what_a_zip_file_has_room_for_is_refused);
-	tcase_add_test(c, integers_that_do_not_fit_are_named_by_their_number);
-	tcase_add_loop_test(c, a_failed_write_says_why_and_leaves_the_former_file, 0, 2);
+	tcase_add_test(c, members_that_are_not_arrays_are_ignored);
+	tcase_add_test(c, members_named_npy_that_are_not_arrays_are_refused);
+	tcase_add_test(c, damaged_values_are_an_error_when_read);
+	tcase_add_test(c, types_that_numpy_does_not_have_are_refused);
+	tcase_add_test(c, a_name_longer_than_zip_allows_is_refused);
+	tcase_add_test(c, an_integer_that_does_not_fit_is_named_by_its_index);
+	tcase_add_loop_test(c, a_failed_write_reports_an_error_and_keeps_the_old_file, 0, 2);
 	tcase_add_test(c, values_that_cannot_be_read_fail_the_write);
 	tcase_add_test(c, every_allocation_may_fail);
 	suite_add_tcase(s, c);

@@ -1,4 +1,4 @@
-/* opening.h - files of archives that are to be opened, or to be refused. */
+/* opening.h - for archive tests: files that must open, and files that must be refused. */
 #ifndef EBB_TESTS_ARCHIVE_OPENING_H
 #define EBB_TESTS_ARCHIVE_OPENING_H
 
@@ -15,7 +15,7 @@ static inline ebb_archive *open_ok(const char *path)
 	return a;
 }
 
-/* By an error that names the file and says these words. */
+/* Checks for an error that names the file and contains these words. */
 static inline void expect_refused(const char *path, const char *words)
 {
 	ebb_error e = {0};

@@ -1,5 +1,4 @@
-/* A write that fails, is cut short, or is killed leaves a file that can be read, and no other one
- * behind. */
+/* A write that fails, is incomplete, or is killed leaves a readable file and no other file. */
 #include "tensor/host.h"
 #include "tests/support/support.h"
 
@@ -20,12 +19,13 @@
 enum { WRITE, FSYNC, RENAME, CLOSE, KINDS };
 static const char *const kind_names[KINDS] = {"write", "fsync", "rename", "close"};
 
-/* The next calls: fail number fail_at of that kind with reason; writes of at most so many bytes. */
+/* Makes calls fail: call number fail_at of this kind fails with reason; writes are limited to so
+ * many bytes. */
 static struct {
 	int kind, fail_at, reason, seen[KINDS];
 	size_t most;
 	bool on, failed;
-	bool renamed; /* the file was in its place before the failure */
+	bool renamed; /* the file was renamed before the failure */
 } inject;
 
 static bool fails(int kind)
@@ -38,7 +38,7 @@ static bool fails(int kind)
 	return true;
 }
 
-/* In place of the C library's. */
+/* These replace the C library's functions. */
 ssize_t write(int fd, const void *bytes, size_t n)
 {
 	if (fails(WRITE))
@@ -65,8 +65,8 @@ int close(int fd)
 	return fails(CLOSE) ? -1 : done;
 }
 
-/* What another process does that looks for abandoned temporary files, between a writer's making
- * one and its locking it: it locks the file, and removes it when the writer has failed to. */
+/* Simulates another process that looks for abandoned temporary files between the creation and the
+ * locking of a file: it locks the file, and removes it after the writer failed to lock it. */
 static int steals;
 
 int flock(int fd, int operation)
@@ -90,7 +90,7 @@ int flock(int fd, int operation)
 
 enum { N = 30000 };
 
-/* Every value is the version. */
+/* Writes a file in which every value is the version. */
 static bool save(const char *path, int version, int64_t shard_bytes, ebb_error *e)
 {
 	static float x[N], y[N];
@@ -106,7 +106,7 @@ static bool save(const char *path, int version, int64_t shard_bytes, ebb_error *
 	return ok;
 }
 
-/* The version that the file holds, in all of its values. */
+/* Reads the version, which must be in all values of the file. */
 static int version_of(const char *path)
 {
 	ebb_error e = {0};
@@ -138,7 +138,7 @@ static int files(void)
 
 /* ---- Failures ------------------------------------------------------------------------------- */
 
-START_TEST(a_failed_call_leaves_the_old_file_and_says_why)
+START_TEST(a_failed_call_keeps_the_old_file_and_reports_an_error)
 {
 	static const int reasons[] = {ENOSPC, EIO, EDQUOT};
 	const char *path = temp_path("x.safetensors");
@@ -163,7 +163,7 @@ START_TEST(a_failed_call_leaves_the_old_file_and_says_why)
 				strstr(e.message, ebb_reason(inject.reason)), "%s", e.message);
 			ck_assert_int_eq(e.status, EBB_BAD_FILE);
 		}
-		/* The directory is synchronised when the new file is there. */
+		/* The directory is synchronised after the file was renamed. */
 		ck_assert_msg(version_of(path) == (ok || inject.renamed ? 2 : 1), "%s %d: %s",
 			kind_names[_i], inject.fail_at, e.message);
 		ck_assert_int_eq(files(), 1);
@@ -189,7 +189,7 @@ START_TEST(short_writes_are_continued)
 }
 END_TEST
 
-START_TEST(a_failure_while_shards_are_written_leaves_the_old_set)
+START_TEST(a_failure_while_shards_are_written_keeps_the_old_set)
 {
 	const char *path = temp_path("x.safetensors");
 	ebb_error e = {0};
@@ -220,7 +220,7 @@ START_TEST(a_failure_while_shards_are_written_leaves_the_old_set)
 }
 END_TEST
 
-/* ---- Kills ---------------------------------------------------------------------------------- */
+/* ---- Killed processes ----------------------------------------------------------------------- */
 
 static void save_forever(const char *path, int64_t shard_bytes, int from, int ready)
 {
@@ -236,7 +236,7 @@ static void save_forever(const char *path, int64_t shard_bytes, int from, int re
 	}
 }
 
-/* EBB_KILLS in the environment is how often, instead of 25. */
+/* The environment variable EBB_KILLS sets the number of kills (default 25). */
 static void kill_and_look(const char *path, int64_t shard_bytes)
 {
 	const char *times = getenv("EBB_KILLS");
@@ -254,7 +254,7 @@ static void kill_and_look(const char *path, int64_t shard_bytes)
 		if (child == 0)
 			save_forever(path, shard_bytes, last + 1, ready[1]);
 		close(ready[1]);
-		/* At first the file may not be there. */
+		/* At first there may be no file. */
 		if (k == 0)
 			ck_assert_int_eq(read(ready[0], &byte, 1), 1);
 		random = random * 1103515245 + 12345;
@@ -269,7 +269,7 @@ static void kill_and_look(const char *path, int64_t shard_bytes)
 	}
 }
 
-START_TEST(a_write_that_is_killed_leaves_a_file_that_can_be_read)
+START_TEST(a_killed_write_leaves_a_readable_file)
 {
 	const char *path = temp_path("x.safetensors");
 	ebb_error e = {0};
@@ -280,7 +280,7 @@ START_TEST(a_write_that_is_killed_leaves_a_file_that_can_be_read)
 }
 END_TEST
 
-START_TEST(a_write_of_shards_that_is_killed_leaves_a_set_that_can_be_read)
+START_TEST(a_killed_write_of_shards_leaves_a_readable_set)
 {
 	const char *path = temp_path("x.safetensors");
 	ebb_error e = {0};
@@ -291,7 +291,7 @@ START_TEST(a_write_of_shards_that_is_killed_leaves_a_set_that_can_be_read)
 }
 END_TEST
 
-START_TEST(a_temporary_file_that_is_being_written_stays)
+START_TEST(a_temporary_file_in_use_is_not_removed)
 {
 	ebb_error e = {0};
 	ebb_output *slow = ebb_output_open(temp_path("slow"), true, &e);
@@ -300,7 +300,7 @@ START_TEST(a_temporary_file_that_is_being_written_stays)
 	write_temp(".ebb-1-1", "abandoned", 9);
 	write_temp(".ebb-1-1x", "another's", 9);
 	ck_assert_msg(save(temp_path("x.safetensors"), 1, 0, &e), "%s", e.message);
-	/* x, the one that is being written, and what only looks like a temporary file */
+	/* x, the file that is being written, and one that only looks like a temporary file */
 	ck_assert_int_eq(files(), 3);
 	ck_assert_msg(ebb_output_commit(slow, &e), "%s", e.message);
 	ck_assert_int_eq(access(temp_path("slow"), F_OK), 0);
@@ -308,7 +308,7 @@ START_TEST(a_temporary_file_that_is_being_written_stays)
 }
 END_TEST
 
-START_TEST(a_temporary_file_that_another_process_takes_for_abandoned_is_made_again)
+START_TEST(a_temporary_file_that_another_process_removes_is_created_again)
 {
 	const char *path = temp_path("x.safetensors");
 	ebb_error e = {0};
@@ -340,13 +340,13 @@ int main(void)
 
 	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
-	tcase_add_loop_test(c, a_failed_call_leaves_the_old_file_and_says_why, 0, KINDS);
+	tcase_add_loop_test(c, a_failed_call_keeps_the_old_file_and_reports_an_error, 0, KINDS);
 	tcase_add_test(c, short_writes_are_continued);
-	tcase_add_test(c, a_failure_while_shards_are_written_leaves_the_old_set);
-	tcase_add_test(c, a_write_that_is_killed_leaves_a_file_that_can_be_read);
-	tcase_add_test(c, a_write_of_shards_that_is_killed_leaves_a_set_that_can_be_read);
-	tcase_add_test(c, a_temporary_file_that_is_being_written_stays);
-	tcase_add_test(c, a_temporary_file_that_another_process_takes_for_abandoned_is_made_again);
+	tcase_add_test(c, a_failure_while_shards_are_written_keeps_the_old_set);
+	tcase_add_test(c, a_killed_write_leaves_a_readable_file);
+	tcase_add_test(c, a_killed_write_of_shards_leaves_a_readable_set);
+	tcase_add_test(c, a_temporary_file_in_use_is_not_removed);
+	tcase_add_test(c, a_temporary_file_that_another_process_removes_is_created_again);
 	tcase_add_test(c, a_full_device_is_an_error);
 	suite_add_tcase(s, c);
 	return run_suite(s);

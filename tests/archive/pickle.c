@@ -1,5 +1,4 @@
-/* The interpreter of pickles: every opcode, every rule of the short list, and all that is
- * refused. */
+/* The interpreter of pickles: every opcode, every known global, and everything that is refused. */
 #include "pickle_reading.h"
 
 #include <stdarg.h>
@@ -151,7 +150,7 @@ static const pickled accepted[] = {
 	       "0j\xff\xff\xff\xff.",
 		"7"),
 	PICKLE("(K\1\x94K\2\x94h\0h\1t\x94h\2\x86.", "((1, 2, 1, 2), (1, 2, 1, 2))"),
-	/* An index that is taken anew counts once. */
+	/* An index that is written again counts once. */
 	PICKLE("(K\1q\0K\2q\0K\3\x94h\1h\0t.", "(1, 2, 3, 3, 2)"),
 	PICKLE("cos\nsystem\n.", "<os.system>"),
 	PICKLE("\x8c\2os\x8c\6system\x93.", "<os.system>"),
@@ -214,13 +213,13 @@ static void check_accepted(const pickled *x)
 
 enum { ACCEPTED = sizeof accepted / sizeof *accepted, NUMPY = sizeof numpy / sizeof *numpy };
 
-START_TEST(what_torch_save_writes_is_read)
+START_TEST(pickles_of_torch_save_are_read)
 {
 	check_accepted(&accepted[_i]);
 }
 END_TEST
 
-START_TEST(numbers_of_numpy_are_numbers)
+START_TEST(numpy_scalars_are_numbers)
 {
 	check_accepted(&numpy[_i]);
 }
@@ -261,20 +260,20 @@ END_TEST
 
 static const pickled refused[] = {
 	PICKLE("", "data.pkl is truncated"),
-	PICKLE("N", "data.pkl is truncated: its 1 bytes have no end"),
+	PICKLE("N", "data.pkl is truncated: its 1 bytes have no STOP opcode"),
 	PICKLE(".", "ends with 0 values and 0 marks"),
 	PICKLE("NN.", "ends with 2 values and 0 marks"),
 	PICKLE("N(.", "ends with 1 values and 1 marks"),
-	PICKLE("N.N", "has 1 bytes behind its end"),
+	PICKLE("N.N", "has 1 bytes after its end"),
 	PICKLE("\x80\1N.", "has protocol 1, expected 2 to 5"),
 	PICKLE("\x80\6N.", "has protocol 6, expected 2 to 5"),
-	PICKLE("\x95\3\0\0\0\0\0\0\0N.", "has a frame of 3 bytes at offset 0, where it has 2"),
+	PICKLE("\x95\3\0\0\0\0\0\0\0N.", "has a frame of 3 bytes at offset 0, where 2 are left"),
 	PICKLE("\x95\xff\xff\xff\xff\xff\xff\xff\xffN.",
 		"has a frame of 18446744073709551615 bytes"),
-	PICKLE("J\0\0\0", "is truncated: it ends within what is at offset 0"),
-	PICKLE("X\xff\xff\xff\x7fN.", "is truncated: it ends within what is at offset 0"),
+	PICKLE("J\0\0\0", "is truncated: it ends within the opcode at offset 0"),
+	PICKLE("X\xff\xff\xff\x7fN.", "is truncated: it ends within the opcode at offset 0"),
 	PICKLE("X\xff\xff\xff\xffN.", "is truncated"),
-	PICKLE("N\x8d\xff\xff\xff\xff\xff\xff\xff\xffN.", "it ends within what is at offset 1"),
+	PICKLE("N\x8d\xff\xff\xff\xff\xff\xff\xff\xffN.", "it ends within the opcode at offset 1"),
 	PICKLE("\x8d\0\0\0", "is truncated"),
 	PICKLE("cos\nsystem", "is truncated"),
 	PICKLE("cos", "is truncated"),
@@ -320,15 +319,15 @@ static const pickled refused[] = {
 	PICKLE("t.", "has no mark before offset 0"),
 	PICKLE("1.", "has no mark before offset 0"),
 	PICKLE("Ne.", "has no mark"),
-	PICKLE("h\0.", "asks at offset 0 for value 0, which it never put away"),
-	PICKLE("Nq\0h\1.", "for value 1"),
-	PICKLE("Nq\0j\0\0\0\1.", "for value 16777216"),
-	PICKLE("}K\1a.", "adds 1 values at offset 3 to what is no list"),
-	PICKLE("](K\1u.", "to what is no dict"),
-	PICKLE("}(K\1u.", "adds 1 values at offset 4 to what is no dict"),
-	PICKLE("](K\1\x90.", "to what is no set"),
-	PICKLE(")K\1a.", "to what is no list"),
-	PICKLE("NK\1\x93.", "names a global at offset 3 by what is no text"),
+	PICKLE("h\0.", "reads at offset 0 memo entry 0, which it has not written"),
+	PICKLE("Nq\0h\1.", "memo entry 1,"),
+	PICKLE("Nq\0j\0\0\0\1.", "memo entry 16777216,"),
+	PICKLE("}K\1a.", "cannot add 1 values at offset 3 to a list"),
+	PICKLE("](K\1u.", " to a dict"),
+	PICKLE("}(K\1u.", "cannot add 1 values at offset 4 to a dict"),
+	PICKLE("](K\1\x90.", " to a set"),
+	PICKLE(")K\1a.", " to a list"),
+	PICKLE("NK\1\x93.", "has a global at offset 3 whose name is not text"),
 	PICKLE("cos\nsystem\nX\4\0\0\0true\x85R.",
 		"data.pkl calls os.system: refused, nothing was executed"),
 	PICKLE("\x8c\2os\x8c\6system\x93\x8c\4true\x85R.", "data.pkl calls os.system: refused"),
@@ -353,7 +352,7 @@ static const pickled refused[] = {
 	PICKLE(TENSOR "}b.", "sets the state of a tensor: refused"),
 	PICKLE("cargparse\nNamespace\n)\x81)b.", "sets the state of a dict: refused"),
 	PICKLE("cargparse\nNamespace\n)\x81q\0h\0b.", "sets the state of a dict: refused"),
-	PICKLE("cnumpy\ndtype\nX\2\0\0\0f8\x85R}b.", "gives a numpy.dtype a state"),
+	PICKLE("cnumpy\ndtype\nX\2\0\0\0f8\x85R}b.", "sets an invalid state of a numpy.dtype"),
 	PICKLE("ccollections\nOrderedDict\n]R.", "calls collections.OrderedDict with arguments"),
 	PICKLE("ccollections\nOrderedDict\nN\x85R.",
 		"calls collections.OrderedDict with arguments"),
@@ -393,36 +392,37 @@ static const pickled refused[] = {
 		"calls numpy.core.multiarray.scalar with arguments"),
 	PICKLE(SCALAR("f8", "<", "\4\0\0\0\0"),
 		"calls numpy.core.multiarray.scalar with arguments"),
-	PICKLE("NQ.", "refers at offset 1 to what is no storage"),
+	PICKLE("NQ.", "refers at offset 1 to an object that is not a storage"),
 	PICKLE("X\1\0\0\0"
 	       "0Q.",
-		"to what is no storage"),
-	PICKLE(")Q.", "to what is no storage"),
-	PICKLE("X\7\0\0\0storage\x85Q.", "to what is no storage"),
+		"to an object that is not a storage"),
+	PICKLE(")Q.", "to an object that is not a storage"),
+	PICKLE("X\7\0\0\0storage\x85Q.", "to an object that is not a storage"),
 	PICKLE("(X\7\0\0\0storagectorch\nFloat\nX\1\0\0\0"
 	       "0NK\6tQ.",
-		"to what is no storage"),
+		"to an object that is not a storage"),
 	PICKLE("(X\7\0\0\0storageNX\1\0\0\0"
 	       "0NK\6tQ.",
-		"to what is no storage"),
-	PICKLE("(X\7\0\0\0storagectorch\nFloatStorage\nK\0NK\6tQ.", "to what is no storage"),
+		"to an object that is not a storage"),
+	PICKLE("(X\7\0\0\0storagectorch\nFloatStorage\nK\0NK\6tQ.",
+		"to an object that is not a storage"),
 	PICKLE("(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0"
 	       "0NJ\xff\xff\xff\xfftQ.",
-		"to what is no storage"),
+		"to an object that is not a storage"),
 	PICKLE("(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0"
 	       "0NGAAAAAAAAtQ.",
-		"to what is no storage"),
+		"to an object that is not a storage"),
 	PICKLE("(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0"
 	       "0NK\6K\1tQ.",
-		"to what is no storage"),
+		"to an object that is not a storage"),
 	PICKLE("(X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\0"
 	       "0NK\6)tQ.",
-		"to what is no storage"),
+		"to an object that is not a storage"),
 };
 
 enum { REFUSED = sizeof refused / sizeof *refused };
 
-START_TEST(all_else_is_refused_by_name)
+START_TEST(everything_else_is_refused_by_name)
 {
 	const pickled *x = &refused[_i];
 	reading r;
@@ -436,7 +436,7 @@ START_TEST(all_else_is_refused_by_name)
 }
 END_TEST
 
-/* ---- Where it ends -------------------------------------------------------------------------- */
+/* ---- The end of a pickle -------------------------------------------------------------------- */
 
 static int64_t measure(const void *bytes, size_t n, int64_t at, int64_t most, ebb_error *e)
 {
@@ -457,7 +457,7 @@ START_TEST(the_end_of_a_pickle_is_found_without_reading_it)
 		char bytes[5000];
 		ebb_error e = {0};
 
-		/* After a shift, arguments lie across the end of what is read at once. */
+		/* The shift moves arguments across the end of the read buffer. */
 		for (size_t shift = 4096 - 80; shift <= 4096; shift += 5) {
 			memset(bytes, 'N', sizeof bytes);
 			memcpy(bytes + shift, accepted[i].bytes, accepted[i].n);
@@ -501,10 +501,10 @@ int main(void)
 	TCase *t = tcase_create("pickle");
 
 	tcase_set_timeout(t, 60);
-	tcase_add_loop_test(t, what_torch_save_writes_is_read, 0, ACCEPTED);
-	tcase_add_loop_test(t, numbers_of_numpy_are_numbers, 0, NUMPY);
+	tcase_add_loop_test(t, pickles_of_torch_save_are_read, 0, ACCEPTED);
+	tcase_add_loop_test(t, numpy_scalars_are_numbers, 0, NUMPY);
 	tcase_add_test(t, every_accepted_opcode_is_in_a_test);
-	tcase_add_loop_test(t, all_else_is_refused_by_name, 0, REFUSED);
+	tcase_add_loop_test(t, everything_else_is_refused_by_name, 0, REFUSED);
 	suite_add_tcase(s, t);
 	t = tcase_create("measure");
 	tcase_set_timeout(t, 60);

@@ -1,11 +1,11 @@
-/* Damaged pickles, pickles without memory to read them, and pickles that ask for much of it. */
+/* Damaged pickles, failed allocations, and pickles that need much memory. */
 #include "pickle_reading.h"
 
 #include <stdlib.h>
 
 /* ---- Damage --------------------------------------------------------------------------------- */
 
-/* A bit of everything. */
+/* A pickle with opcodes of every kind. */
 static const char whole[] =
 	"\x80\2}q\0(X\1\0\0\0aq\1" TENSOR "X\1\0\0\0b](K\1M\2\0J\3\0\0\0\x8a\1\4G@\x14\0\0\0\0\0\0e"
 	"X\1\0\0\0c" SCALAR("f8", "<", "\x08\0\0\0\0\0\0\xf0\x3f");
@@ -19,7 +19,7 @@ static size_t whole_without_stop(char *to)
 	return n + 2;
 }
 
-START_TEST(a_pickle_that_is_cut_is_refused)
+START_TEST(a_truncated_pickle_is_refused)
 {
 	char bytes[sizeof whole + 2];
 	size_t n = whole_without_stop(bytes);
@@ -29,7 +29,7 @@ START_TEST(a_pickle_that_is_cut_is_refused)
 	ck_assert_msg(r.root != NULL, "%s", r.e.message);
 	end(&r);
 	for (size_t k = 0; k < n; k++) {
-		char *cut = malloc(k ? k : 1); /* a sanitizer sees reads behind it */
+		char *cut = malloc(k ? k : 1); /* so that a sanitizer finds reads beyond the end */
 
 		ck_assert_ptr_nonnull(cut);
 		memcpy(cut, bytes, k);
@@ -42,8 +42,9 @@ START_TEST(a_pickle_that_is_cut_is_refused)
 }
 END_TEST
 
-/* Each byte replaced by a fifth of the others: an error or a tree, and no memory lost. */
-START_TEST(a_pickle_that_is_damaged_is_read_or_refused)
+/* Each byte is replaced by a fifth of the other values: the result is an error or a tree, and no
+ * memory leaks. */
+START_TEST(a_damaged_pickle_is_read_or_refused)
 {
 	char bytes[sizeof whole + 2];
 	size_t n = whole_without_stop(bytes);
@@ -64,7 +65,7 @@ START_TEST(a_pickle_that_is_damaged_is_read_or_refused)
 }
 END_TEST
 
-START_TEST(without_memory_it_fails_and_loses_none)
+START_TEST(every_allocation_may_fail)
 {
 	char bytes[sizeof whole + 2];
 	size_t n = whole_without_stop(bytes);
@@ -91,7 +92,7 @@ END_TEST
 
 /* ---- Size ----------------------------------------------------------------------------------- */
 
-/* Many bytes that repeat the same few. */
+/* A pickle that repeats a few bytes. */
 typedef struct repeated {
 	const char *begin, *again, *end;
 	size_t begin_n, again_n, end_n;
@@ -133,7 +134,7 @@ static char *repeat(const repeated *x, size_t *n)
 	return bytes;
 }
 
-/* The most that was live, in what the hook of the test sees. */
+/* The most memory in use at a time, as counted by the allocation hook. */
 static int64_t live, most_live;
 
 static void *watch(void *ctx, void *p, size_t old_size, size_t new_size)
@@ -146,7 +147,7 @@ static void *watch(void *ctx, void *p, size_t old_size, size_t new_size)
 	return realloc(p, new_size);
 }
 
-START_TEST(memory_is_bounded_by_the_size)
+START_TEST(memory_is_bounded_by_the_size_of_the_pickle)
 {
 	size_t n;
 	char *bytes = repeat(&greedy[_i], &n);
@@ -155,8 +156,8 @@ START_TEST(memory_is_bounded_by_the_size)
 	live = most_live = 0;
 	ebb_set_allocator(watch, NULL);
 	begin(&r, bytes, n);
-	/* Read, or refused for what it asks. */
-	ck_assert_msg(r.root || strstr(r.e.message, "asks for more than") ||
+	/* Either accepted, or refused because of the memory that it needs. */
+	ck_assert_msg(r.root || strstr(r.e.message, "needs more than") ||
 			      strstr(r.e.message, "ends with"),
 		"%s", r.e.message);
 	end(&r);
@@ -167,8 +168,8 @@ START_TEST(memory_is_bounded_by_the_size)
 }
 END_TEST
 
-/* Indices that skip 16 million each: refused, since the memo's pages are counted. */
-START_TEST(an_index_of_the_memo_takes_no_room_for_those_below)
+/* Indices that each skip 16 million: refused, because pages of the memo are counted. */
+START_TEST(a_large_memo_index_needs_little_memory)
 {
 	enum { PUTS = 256 * 256 };
 	uint8_t *bytes = malloc(1 + 5 * PUTS + 1);
@@ -190,7 +191,7 @@ START_TEST(an_index_of_the_memo_takes_no_room_for_those_below)
 	counting_allocator_install(&counts);
 	begin(&r, bytes, 1 + 5 * PUTS + 1);
 	ck_assert_ptr_null(r.root);
-	ck_assert_msg(strstr(r.e.message, "asks for more than"), "%s", r.e.message);
+	ck_assert_msg(strstr(r.e.message, "needs more than"), "%s", r.e.message);
 	end(&r);
 	ck_assert_int_eq(counts.live, 0);
 	counting_allocator_remove();
@@ -204,11 +205,11 @@ int main(void)
 	TCase *t = tcase_create("pickle");
 
 	tcase_set_timeout(t, 60);
-	tcase_add_test(t, a_pickle_that_is_cut_is_refused);
-	tcase_add_test(t, a_pickle_that_is_damaged_is_read_or_refused);
-	tcase_add_test(t, without_memory_it_fails_and_loses_none);
-	tcase_add_loop_test(t, memory_is_bounded_by_the_size, 0, GREEDY);
-	tcase_add_test(t, an_index_of_the_memo_takes_no_room_for_those_below);
+	tcase_add_test(t, a_truncated_pickle_is_refused);
+	tcase_add_test(t, a_damaged_pickle_is_read_or_refused);
+	tcase_add_test(t, every_allocation_may_fail);
+	tcase_add_loop_test(t, memory_is_bounded_by_the_size_of_the_pickle, 0, GREEDY);
+	tcase_add_test(t, a_large_memo_index_needs_little_memory);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }

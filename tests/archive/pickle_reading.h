@@ -1,4 +1,4 @@
-/* pickle_reading.h - one pickle that is read from memory, and what many of them hold. */
+/* pickle_reading.h - reads a pickle from memory; parts that many test pickles contain. */
 #ifndef EBB_TESTS_ARCHIVE_PICKLE_READING_H
 #define EBB_TESTS_ARCHIVE_PICKLE_READING_H
 
@@ -54,7 +54,7 @@ typedef struct pickled {
 #define ORDERED "ccollections\nOrderedDict\n)R"
 #define TENSOR                                                                                     \
 	"ctorch._utils\n_rebuild_tensor_v2\n(" STORAGE "K\0K\2K\3\x86K\3K\1\x86\x89" ORDERED "tR"
-/* A number of NumPy's: its type, byte order, and bytes with their count. */
+/* A NumPy scalar: its type, byte order, and bytes with their count. */
 #define SCALAR(type, order, bytes)                                                                 \
 	"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n(U\2" type "\x89\x88tR(K\3U\1" order       \
 	"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tbC" bytes "\x86R."

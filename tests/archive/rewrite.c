@@ -1,6 +1,6 @@
-/* rewrite FROM TO [deflate | shards]: an archive is read, and written in the format of the name TO.
- * rewrite resnet18 TO: the parameters of a new ResNet-18.
- * For scripts that compare what other programs read in both. */
+/* rewrite FROM TO [deflate | shards]: reads an archive, and writes it in the format of the name TO.
+ * rewrite resnet18 TO: writes the parameters of a new ResNet-18.
+ * For scripts that compare how other programs read both files. */
 #include <ebb.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* safetensors: what is written comes back, and a file that is not one is refused with a message
- * that says why. */
+/* safetensors: written values are read back, and invalid files are refused with a message that says
+ * why. */
 #include "archive/internal.h"
 #include "tests/archive/opening.h"
 
@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- Files by hand -------------------------------------------------------------------------- */
+/* ---- Files ---------------------------------------------------------------------------------- */
 
-/* A file of that header, whose length is given, and so many bytes of values: 0, 1, 2, .. */
+/* Writes a file with this header and this declared length, and with values as bytes 0, 1, 2, .. */
 static const char *write_raw(uint64_t length, const char *header, size_t n, size_t values)
 {
 	size_t size = 8 + n + values;
@@ -35,7 +35,7 @@ static const char *write_header(const char *header, size_t values)
 
 /* ---- Round trips ---------------------------------------------------------------------------- */
 
-START_TEST(every_type_comes_back_bit_for_bit)
+START_TEST(every_type_is_read_back_bit_for_bit)
 {
 	unsigned char values[64];
 	const char *path = temp_path("all.safetensors");
@@ -64,14 +64,14 @@ START_TEST(every_type_comes_back_bit_for_bit)
 		ck_assert_int_eq(ebb_archive_dtype_at(a, i), d);
 		ck_assert_msg(ebb_archived_values(a, &a->entry[i], d, back, &e), "%s", e.message);
 		ck_assert_mem_eq(back, values, n);
-		/* Aligned to its elements, as some readers map the file. */
+		/* Aligned to the element size, because some readers map the file. */
 		ck_assert_int_eq(a->entry[i].blob.where % (int64_t)ebb_file_dtype_size(d), 0);
 	}
 	ebb_archive_free(a);
 }
 END_TEST
 
-START_TEST(tensors_in_any_memory_order_are_written_in_reading_order)
+START_TEST(tensors_in_any_memory_order_are_written_row_major)
 {
 	ebb_error e = {0};
 	const char *path = temp_path("order.safetensors");
@@ -93,7 +93,7 @@ START_TEST(tensors_in_any_memory_order_are_written_in_reading_order)
 	y = ebb_archive_tensor(a, "half", EBB_F64, &e);
 	for (int i = 0; i < 120; i++)
 		ck_assert_double_eq(ebb_at(y, i), i);
-	/* Into a tensor of another order, and of another type. */
+	/* Into a tensor of another memory order and another type. */
 	memset(ebb_data_mutable(x), 0, sizeof values);
 	ck_assert_msg(ebb_archive_copy(a, "half", x, &e), "%s", e.message);
 	for (int i = 0; i < 120; i++)
@@ -104,7 +104,7 @@ START_TEST(tensors_in_any_memory_order_are_written_in_reading_order)
 }
 END_TEST
 
-START_TEST(names_metadata_scalars_and_empty_tensors_come_back)
+START_TEST(names_metadata_scalars_and_empty_tensors_are_read_back)
 {
 	static const char *const names[] = {
 		"", "layer.0.weight", "gewölbe \xe2\x9c\x93", "a\"b\\c\td", "\xf0\x9f\x90\x9f"};
@@ -116,7 +116,7 @@ START_TEST(names_metadata_scalars_and_empty_tensors_come_back)
 		ck_assert(ebb_archive_add_i64(a, names[i], i, &e));
 	ck_assert(ebb_archive_add_f64(a, "pi", 3.141592653589793, &e));
 	ck_assert(ebb_archive_add_values(a, "empty", EBB_FILE_F32, EBB_SHAPE(3, 0, 2), NULL, &e));
-	/* Without elements no size is too large. */
+	/* A tensor without elements may have any sizes. */
 	ck_assert(ebb_archive_add_values(
 		a, "empty too", EBB_FILE_F32, EBB_SHAPE(INT64_MAX, INT64_MAX, 0), NULL, &e));
 	ck_assert(!ebb_archive_add_values(
@@ -140,7 +140,7 @@ START_TEST(names_metadata_scalars_and_empty_tensors_come_back)
 }
 END_TEST
 
-/* Neither the header's length nor the entry before it keeps y aligned. */
+/* Neither the header's length nor the entry before y keeps y aligned. */
 START_TEST(unaligned_values_are_read)
 {
 	const char *path =
@@ -153,14 +153,14 @@ START_TEST(unaligned_values_are_read)
 
 	ck_assert(a->entry[1].blob.where % 4 != 0);
 	ck_assert_msg(y, "%s", e.message);
-	/* 01 02 03 04, least significant first */
+	/* 01 02 03 04, least significant byte first */
 	ck_assert_double_eq(ebb_at(y, 0), 0x1.060402p-119);
 	ebb_tensor_free(y);
 	ebb_archive_free(a);
 }
 END_TEST
 
-START_TEST(large_values_are_read_in_pieces)
+START_TEST(values_larger_than_the_buffer_are_read)
 {
 	enum { N = (1 << 22) + 12345 };
 	ebb_error e = {0};
@@ -199,7 +199,7 @@ START_TEST(an_archive_that_was_read_is_written_again)
 	ebb_archive_free(a);
 	a = open_ok(first);
 	ck_assert_msg(ebb_archive_write(a, second, .error = &e), "%s", e.message);
-	/* Even over the file that it is read from: the old one stays open. */
+	/* The archive's own file may be replaced: the old file stays open. */
 	ck_assert_msg(ebb_archive_write(a, first, .error = &e), "%s", e.message);
 	y = ebb_archive_tensor(a, "x", EBB_DEFAULT, &e);
 	ck_assert_double_eq(ebb_at(y, 3), 4);
@@ -232,13 +232,13 @@ static const struct refusal {
 	{"{\"x\":{\"dtype\":\"F32\",\"data_offsets\":[0,8]}}", 8, "no \"shape\""},
 	{"{\"x\":{\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "no \"dtype\""},
 	{"{\"x\":{\"dtype\":4,\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "no \"dtype\""},
-	{"{\"x\":{" T "[-2],\"data_offsets\":[0,8]}}", 8, "a size that is no number"},
-	{"{\"x\":{" T "[\"2\"],\"data_offsets\":[0,8]}}", 8, "a size that is no number"},
+	{"{\"x\":{" T "[-2],\"data_offsets\":[0,8]}}", 8, "a size that is not a number"},
+	{"{\"x\":{" T "[\"2\"],\"data_offsets\":[0,8]}}", 8, "a size that is not a number"},
 	{"{\"x\":{" T "[1,1,1,1,1,1,1,1,2],\"data_offsets\":[0,8]}}", 8, "more than 8 axes"},
 	{"{\"x\":{" T "[4294967296,4294967296,4],\"data_offsets\":[0,0]}}", 0,
 		"its size overflows"},
 	{"{\"x\":{" T "[9223372036854775807,2],\"data_offsets\":[0,8]}}", 8, "its size overflows"},
-	{"{\"x\":{" T "[99999999999999999999],\"data_offsets\":[0,8]}}", 8, "no JSON object"},
+	{"{\"x\":{" T "[99999999999999999999],\"data_offsets\":[0,8]}}", 8, "not a JSON object"},
 	{"{\"x\":{" T "[1],\"data_offsets\":[0,4]},\"y\":{" T "[1],\"data_offsets\":[2,6]}}", 6,
 		"overlaps"},
 	{"{\"x\":{" T "[2],\"data_offsets\":[0,8]},\"y\":{" T "[2],\"data_offsets\":[0,8]}}", 8,
@@ -250,19 +250,19 @@ static const struct refusal {
 	{"{\"x\":{" T "[1],\"data_offsets\":[0,4]},\"\\u0078\":{" T "[1],\"data_offsets\":[4,8]}}",
 		8, "duplicate"},
 	{"{\"x\":{" T "[1],\"data_offsets\":[0,4],\"data_offsets\":[0,4]}}", 4, "duplicate"},
-	{"{\"x\\u0000y\":{" T "[1],\"data_offsets\":[0,4]}}", 4, "no JSON object"},
-	{"{\"\xff\":{" T "[1],\"data_offsets\":[0,4]}}", 4, "no JSON object"},
+	{"{\"x\\u0000y\":{" T "[1],\"data_offsets\":[0,4]}}", 4, "not a JSON object"},
+	{"{\"\xff\":{" T "[1],\"data_offsets\":[0,4]}}", 4, "not a JSON object"},
 	{"{\"x\":[0,4]}", 4, "nests"},
-	{"{\"x\":4}", 4, "is no object"},
+	{"{\"x\":4}", 4, "is not an object"},
 	{"{\"x\":{\"y\":{}}}", 4, "nests"},
 	{"[{}]", 4, "nests"},
 	{"{\"x\":{\"shape\":[[]]}}", 4, "nests"},
 	{"{}}", 0, "nests"},
 	{"{\"__metadata__\":{\"a\":1}}", 0, "expected a text"},
-	{"{\"__metadata__\":\"a\"}", 0, "is no object"},
-	{"{\"x\":", 0, "no JSON object"},
-	{"12", 0, "no JSON object"},
-	{"{} x", 0, "no JSON object"},
+	{"{\"__metadata__\":\"a\"}", 0, "is not an object"},
+	{"{\"x\":", 0, "not a JSON object"},
+	{"12", 0, "not a JSON object"},
+	{"{} x", 0, "not a JSON object"},
 };
 
 START_TEST(a_header_that_does_not_describe_its_values_is_refused)
@@ -277,8 +277,8 @@ START_TEST(a_length_beyond_the_file_is_refused)
 	expect_refused(write_raw(1u << 31, "{}", 2, 0), "a header of 2147483648 bytes");
 	expect_refused(write_raw(3, "{}", 2, 0), "a header of 3 bytes in a file of 10");
 	expect_refused(write_raw(0, "", 0, 0), "a header of 0 bytes");
-	expect_refused(
-		write_temp("short.safetensors", "\2\0\0", 3), "3 bytes are no file of tensors");
+	expect_refused(write_temp("short.safetensors", "\2\0\0", 3),
+		"3 bytes are too few for a file of tensors");
 	expect_refused(write_temp("empty.safetensors", "", 0), "the file is empty");
 }
 END_TEST
@@ -300,7 +300,7 @@ START_TEST(every_truncated_file_is_refused)
 }
 END_TEST
 
-START_TEST(what_is_no_regular_file_is_refused)
+START_TEST(directories_and_fifos_are_refused)
 {
 	const char *path = temp_path("fifo");
 
@@ -311,7 +311,7 @@ START_TEST(what_is_no_regular_file_is_refused)
 }
 END_TEST
 
-START_TEST(a_file_that_shrinks_is_an_error_and_no_signal)
+START_TEST(a_file_that_shrinks_is_an_error_not_a_signal)
 {
 	const char *path =
 		write_header("{\"x\":{" T "[100000],\"data_offsets\":[0,400000]}}", 400000);
@@ -366,7 +366,8 @@ START_TEST(limits_of_headers_and_values_are_kept)
 }
 END_TEST
 
-/* Of the densest headers that are accepted; Jansson's memory is measured by the process's. */
+/* The headers that need most memory per byte of those accepted; Jansson's memory is measured as the
+ * process's. */
 START_TEST(memory_for_a_header_is_bounded_by_its_size)
 {
 	enum { N = 20000 };
@@ -423,7 +424,7 @@ START_TEST(every_allocation_may_fail)
 			y = ebb_archive_tensor(a, "x", EBB_F64, &e);
 		through = counter.refused == 0;
 		ck_assert_msg(y || !through, "%s", e.message);
-		/* Some can be done without: those that look for abandoned files. */
+		/* Allocations of the search for abandoned files may fail without an error. */
 		ck_assert_msg(y || !a || e.status == EBB_NO_MEMORY, "allocation %d: %s", (int)k,
 			e.message);
 		ebb_tensor_free(y);
@@ -455,7 +456,7 @@ START_TEST(options_of_another_format_are_refused)
 }
 END_TEST
 
-START_TEST(adding_what_cannot_be_written_is_refused)
+START_TEST(adding_unwritable_values_is_refused)
 {
 	ebb_archive *a = ebb_archive_new();
 	ebb_error e = {0};
@@ -478,7 +479,7 @@ START_TEST(adding_what_cannot_be_written_is_refused)
 	e = (ebb_error){0};
 	ck_assert(ebb_archive_add(a, "x", x, EBB_FILE_DEFAULT, &e));
 	ck_assert(!ebb_archive_add(a, "x", x, EBB_FILE_DEFAULT, &e));
-	ck_assert_msg(strstr(e.message, "twice"), "%s", e.message);
+	ck_assert_msg(strstr(e.message, "is repeated"), "%s", e.message);
 	ck_assert_int_eq(ebb_archive_count(a), 1);
 	ebb_tensor_free(x);
 	ebb_archive_free(a);
@@ -499,8 +500,9 @@ START_TEST(a_shape_of_too_many_axes_is_refused)
 }
 END_TEST
 
-/* Another format may have an entry of the name under which safetensors keep metadata. */
-START_TEST(an_entry_that_is_called_like_the_metadata_is_not_written)
+/* An archive of another format may contain an entry whose name safetensors reserves for
+ * metadata. */
+START_TEST(an_entry_with_the_reserved_name_of_metadata_is_refused)
 {
 	static const char placeholder[] = "__metadataXX";
 	const char *path = temp_path("x.npz");
@@ -552,26 +554,26 @@ int main(void)
 	TCase *c = tcase_create("safetensors");
 
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
-	tcase_add_test(c, every_type_comes_back_bit_for_bit);
-	tcase_add_test(c, tensors_in_any_memory_order_are_written_in_reading_order);
-	tcase_add_test(c, names_metadata_scalars_and_empty_tensors_come_back);
+	tcase_add_test(c, every_type_is_read_back_bit_for_bit);
+	tcase_add_test(c, tensors_in_any_memory_order_are_written_row_major);
+	tcase_add_test(c, names_metadata_scalars_and_empty_tensors_are_read_back);
 	tcase_add_test(c, unaligned_values_are_read);
-	tcase_add_test(c, large_values_are_read_in_pieces);
+	tcase_add_test(c, values_larger_than_the_buffer_are_read);
 	tcase_add_test(c, an_archive_that_was_read_is_written_again);
 	tcase_add_loop_test(c, a_header_that_does_not_describe_its_values_is_refused, 0,
 		sizeof refusals / sizeof *refusals);
 	tcase_add_test(c, a_length_beyond_the_file_is_refused);
 	tcase_add_test(c, every_truncated_file_is_refused);
-	tcase_add_test(c, what_is_no_regular_file_is_refused);
-	tcase_add_test(c, a_file_that_shrinks_is_an_error_and_no_signal);
+	tcase_add_test(c, directories_and_fifos_are_refused);
+	tcase_add_test(c, a_file_that_shrinks_is_an_error_not_a_signal);
 	tcase_add_test(c, types_that_ebb_does_not_read_are_listed_and_refused);
 	tcase_add_test(c, limits_of_headers_and_values_are_kept);
 	tcase_add_test(c, memory_for_a_header_is_bounded_by_its_size);
 	tcase_add_test(c, every_allocation_may_fail);
 	tcase_add_test(c, options_of_another_format_are_refused);
-	tcase_add_test(c, adding_what_cannot_be_written_is_refused);
+	tcase_add_test(c, adding_unwritable_values_is_refused);
 	tcase_add_test(c, a_shape_of_too_many_axes_is_refused);
-	tcase_add_test(c, an_entry_that_is_called_like_the_metadata_is_not_written);
+	tcase_add_test(c, an_entry_with_the_reserved_name_of_metadata_is_refused);
 	tcase_add_test(c, integers_that_do_not_fit_fail_the_write_and_leave_no_file);
 	suite_add_tcase(s, c);
 	return run_suite(s);

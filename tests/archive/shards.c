@@ -1,5 +1,4 @@
-/* Sharded sets: each entry lies where the index says, and an index that says otherwise is
- * refused. */
+/* Sharded sets: entries are read from the shards that the index names; a wrong index is refused. */
 #include "archive/internal.h"
 #include "tests/support/support.h"
 
@@ -17,7 +16,7 @@ static void in_temp_dir(void)
 	snprintf(index_path, sizeof index_path, "%s", temp_path("m.safetensors.index.json"));
 }
 
-/* n entries "tk" of k + 1 floats. */
+/* Writes n entries "tk" of k + 1 floats. */
 static void write_set(int n, int64_t shard_bytes)
 {
 	static const float x[100] = {1, 2, 3};
@@ -53,7 +52,7 @@ static void write_index(const char *text)
 	write_temp("m.safetensors.index.json", text, strlen(text));
 }
 
-START_TEST(no_shard_is_larger_but_for_single_entries_and_all_come_back)
+START_TEST(only_single_entries_exceed_shard_bytes)
 {
 	ebb_error e = {0};
 	ebb_archive *a;
@@ -77,7 +76,7 @@ START_TEST(no_shard_is_larger_but_for_single_entries_and_all_come_back)
 }
 END_TEST
 
-START_TEST(an_archive_without_entries_is_a_set_too)
+START_TEST(an_archive_without_entries_is_written_as_a_set)
 {
 	ebb_error e = {0};
 	ebb_archive *a;
@@ -118,13 +117,13 @@ static const struct refusal {
 	{"{\"weight_map\":{\"t0\":\"/etc/passwd\"}}", "in its own directory"},
 	{"{\"weight_map\":{\"t0\":\"..\"}}", "in its own directory"},
 	{"{\"weight_map\":{\"t0\":\"\"}}", "in its own directory"},
-	{"{\"weight_map\":{\"t0\":3}}", "expected a file's name"},
+	{"{\"weight_map\":{\"t0\":3}}", "expected a file name"},
 	{"{\"weight_map\":[\"t0\"]}", "nests"},
-	{"{\"metadata\":{}}", "no index of a sharded set"},
+	{"{\"metadata\":{}}", "not the index of a sharded set"},
 	{"{\"weight_map\":{\"t0\":\"none.safetensors\"}}", "No such file"},
 	{"{\"weight_map\":{\"t0\":\"m.safetensors.index.json\"}}", "m.safetensors.index.json: "},
 	{"{\"weight_map\":{\"t0\":\"m-00001-of-00001.safetensors\"}}",
-		"\"t1\" is in m-00001-of-00001.safetensors, the index puts it nowhere"},
+		"\"t1\" is in m-00001-of-00001.safetensors, but the index says no file"},
 	{"{\"weight_map\":{\"t0\":\"m-00001-of-00001.safetensors\",\"t1\":\"m-00001-of-00001."
 	 "safetensors\","
 	 "\"t9\":\"m-00001-of-00001.safetensors\"}}",
@@ -133,7 +132,7 @@ static const struct refusal {
 	 "safetensors\"}}",
 		"duplicate"},
 	{"{\"weight_map\":{\"t0\":\"m-00001-of-00001.safetensors\",\"t1\":\"copy.safetensors\"}}",
-		"\"t1\" is in m-00001-of-00001.safetensors, the index puts it into "
+		"\"t1\" is in m-00001-of-00001.safetensors, but the index says "
 		"copy.safetensors"},
 };
 
@@ -145,7 +144,7 @@ START_TEST(an_index_that_misplaces_entries_is_refused)
 }
 END_TEST
 
-START_TEST(a_set_takes_the_place_of_a_single_file)
+START_TEST(a_set_replaces_a_single_file)
 {
 	ebb_error e = {0};
 	ebb_archive *a;
@@ -173,7 +172,7 @@ START_TEST(a_set_is_read_by_the_path_that_it_was_written_to)
 }
 END_TEST
 
-START_TEST(metadata_that_all_shards_have_come_once)
+START_TEST(metadata_repeated_in_shards_are_read_once)
 {
 	static const float x[100] = {1};
 	ebb_archive *a = ebb_archive_new();
@@ -193,7 +192,7 @@ START_TEST(metadata_that_all_shards_have_come_once)
 }
 END_TEST
 
-/* Writers in several processes, sets of several sizes: one whole set stays. */
+/* Several processes write sets of several sizes: one complete set remains. */
 START_TEST(writers_in_one_directory_leave_one_whole_set)
 {
 	enum { WRITERS = 4, TIMES = 8 };
@@ -254,14 +253,14 @@ int main(void)
 
 	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, in_temp_dir, remove_temp_dir);
-	tcase_add_test(c, no_shard_is_larger_but_for_single_entries_and_all_come_back);
-	tcase_add_test(c, an_archive_without_entries_is_a_set_too);
+	tcase_add_test(c, only_single_entries_exceed_shard_bytes);
+	tcase_add_test(c, an_archive_without_entries_is_written_as_a_set);
 	tcase_add_test(c, a_new_set_replaces_the_old_one_and_leaves_other_files);
 	tcase_add_loop_test(c, an_index_that_misplaces_entries_is_refused, 0,
 		sizeof refusals / sizeof *refusals);
-	tcase_add_test(c, a_set_takes_the_place_of_a_single_file);
+	tcase_add_test(c, a_set_replaces_a_single_file);
 	tcase_add_test(c, a_set_is_read_by_the_path_that_it_was_written_to);
-	tcase_add_test(c, metadata_that_all_shards_have_come_once);
+	tcase_add_test(c, metadata_repeated_in_shards_are_read_once);
 	tcase_add_test(c, writers_in_one_directory_leave_one_whole_set);
 	tcase_add_test(c, limits_hold_for_a_set_as_a_whole);
 	suite_add_tcase(s, c);

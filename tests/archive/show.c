@@ -1,12 +1,14 @@
 /*
- * show.c - prints what a file holds, for tests that compare it with what another program says.
+ * show.c - prints the entries of a file, for tests that compare them with the output of another
+ * program.
  *
  *   show FILE [MOST_HEADER]
  *
  * One line per entry, name TAB dtype TAB shape TAB values, and then one per metadatum, key TAB "="
- * TAB text.  Values are numbers that read back exactly; beyond a thousand, a checksum of them
- * (FNV-1a of their bits as F64, or as I64 where integers need it).  Tabs, newlines, backslashes and
- * controls are escaped as in C.  Exits with 1 and the error's message where the file is refused.
+ * TAB text.  Values are printed so that they parse to the same number; more than a thousand are
+ * replaced by a checksum (FNV-1a of their bits as F64, or as I64 if integers need it).  Tabs,
+ * newlines, backslashes and control characters are escaped as in C.  Exits with 1 and the error
+ * message if the file is refused.
  */
 #include <ebb.h>
 #include <inttypes.h>
@@ -66,7 +68,7 @@ static void put_values(const ebb_tensor *x)
 		printf("fnv1a %016" PRIx64, hash);
 }
 
-/* false where it has a type that is read, and cannot be read. */
+/* False if the entry has a readable type but cannot be read. */
 static bool show_entry(const ebb_archive *a, int64_t index)
 {
 	ebb_file_dtype dtype = ebb_archive_dtype_at(a, index);

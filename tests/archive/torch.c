@@ -1,4 +1,4 @@
-/* Zip files of torch.save, made by hand: right, wrong and hostile. */
+/* Zip files of torch.save, built by hand: valid, invalid and malicious. */
 #include "torch_files.h"
 
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 /* ---- Zip files ------------------------------------------------------------------------------ */
 
-START_TEST(a_tensor_by_itself_has_no_name)
+START_TEST(a_single_tensor_has_an_empty_name)
 {
 	bytes pickle = {.n = 0}, storage = {.n = 0};
 	ebb_archive *a;
@@ -23,7 +23,7 @@ START_TEST(a_tensor_by_itself_has_no_name)
 }
 END_TEST
 
-START_TEST(views_are_read_where_they_lie)
+START_TEST(views_are_read_at_their_offset_and_strides)
 {
 	static const struct {
 		int64_t offset;
@@ -88,18 +88,17 @@ START_TEST(views_beyond_their_storage_are_refused)
 			"lies beyond"},
 		{{.count = 6, .ndim = 2, .size = {3, 3}, .stride = {INT64_MAX / 2, INT64_MAX / 2}},
 			"lies beyond"},
-		{{.count = 6, .offset = -1, .ndim = 0},
-			"has an offset that is no number from 0 on"},
+		{{.count = 6, .offset = -1, .ndim = 0}, "has an offset that is not a number >= 0"},
 		{{.count = 6, .ndim = 1, .size = {2}, .stride = {-1}},
-			"has a size or stride that is no number"},
+			"has a size or stride that is not a number"},
 		{{.count = 6, .ndim = 1, .size = {-1}, .stride = {1}},
-			"has a size or stride that is no number"},
+			"has a size or stride that is not a number"},
 		{{.count = 6, .ndim = 9}, "has more than 8 axes"},
 		{{.count = 6, .ndim = 1, .size = {1}, .strides = 1},
 			"has another number of strides than of sizes"},
 		{{.count = 6, .ndim = 2, .size = {INT64_MAX, INT64_MAX}}, "overflows"},
 		{{.key = "1", .count = 6, .ndim = 0},
-			"lies in storage \"1\", which the file does not hold"},
+			"lies in storage \"1\", which the file does not contain"},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -118,8 +117,7 @@ END_TEST
 START_TEST(every_type_has_its_name)
 {
 	static const struct {
-		const char *storage,
-			*dtype; /* of a typed storage, or of the third rebuilding function */
+		const char *storage, *dtype; /* of a typed storage, or of _rebuild_tensor_v3 */
 		ebb_file_dtype type;
 		uint8_t value[8]; /* 2, little-endian */
 	} cases[] = {
@@ -171,8 +169,8 @@ START_TEST(every_type_has_its_name)
 }
 END_TEST
 
-/* Listed with a shape, and an error when they are asked for. */
-START_TEST(what_cannot_be_read_is_listed)
+/* Listed with a shape; reading the values is an error. */
+START_TEST(unreadable_tensors_are_listed)
 {
 	static const tensor cases[] = {
 		{.type = "ComplexFloatStorage",
@@ -214,8 +212,9 @@ START_TEST(what_cannot_be_read_is_listed)
 }
 END_TEST
 
-/* 10^12 elements in 4 bytes: no memory before they are asked for, and none then. */
-START_TEST(a_tensor_that_is_expanded_beyond_measure_is_not_read)
+/* 10^12 elements in 4 bytes: no memory is allocated for the list, and reading the values is an
+ * error. */
+START_TEST(a_hugely_expanded_tensor_is_listed_but_not_read)
 {
 	bytes pickle = {.n = 0}, storage = {.n = 0};
 	tensor x = {.type = "FloatStorage",
@@ -233,7 +232,7 @@ START_TEST(a_tensor_that_is_expanded_beyond_measure_is_not_read)
 	ck_assert_msg(strstr(e.message, "expanded") != NULL, "%s", e.message);
 	ebb_archive_free(a);
 
-	/* What is declared counts. */
+	/* The declared size counts. */
 	pickle.n = 0;
 	x.size[0] = x.size[1] = 1000;
 	add_one(&pickle, &x);
@@ -269,7 +268,7 @@ typedef struct member {
 	const char *name, *data;
 } member;
 
-START_TEST(zip_files_that_are_no_tensors_are_refused)
+START_TEST(zip_files_without_tensors_are_refused)
 {
 	static const struct {
 		member members[4];
@@ -288,7 +287,7 @@ START_TEST(zip_files_that_are_no_tensors_are_refused)
 		{{{"a/data.pkl", "}."}, {"a/byteorder", "middle"}}, "byte order \"middle\""},
 		{{{"a/data.pkl", "}."}, {"a/byteorder", "littlelittlelittle"}}, "byte order"},
 		{{{"a/data.pkl", ""}}, "data.pkl is truncated"},
-		{{{"a/data.pkl", "}.x"}}, "has 1 bytes behind its end"},
+		{{{"a/data.pkl", "}.x"}}, "has 1 bytes after its end"},
 		{{{"a/data.pkl", "cos\nsystem\n)R."}},
 			"data.pkl calls os.system: refused, nothing was executed"},
 	};
@@ -304,8 +303,8 @@ START_TEST(zip_files_that_are_no_tensors_are_refused)
 }
 END_TEST
 
-/* Members of one name: which one another program would take is unknown. */
-START_TEST(members_that_come_twice_are_refused)
+/* Members of the same name: programs differ in which of them they read. */
+START_TEST(members_of_the_same_name_are_refused)
 {
 	static const char *const names[] = {"a/data.pkl", "a/data/0", "a/byteorder", "a/version"};
 
@@ -328,7 +327,7 @@ END_TEST
 
 /* ---- Trees ---------------------------------------------------------------------------------- */
 
-START_TEST(trees_are_flattened_with_dots)
+START_TEST(nested_dicts_get_names_joined_by_dots)
 {
 	bytes pickle = {.n = 0}, storage = {.n = 0};
 	ebb_archive *a;
@@ -372,7 +371,7 @@ START_TEST(trees_are_flattened_with_dots)
 }
 END_TEST
 
-START_TEST(trees_that_are_none_are_refused)
+START_TEST(trees_with_invalid_keys_or_depth_are_refused)
 {
 	static const struct {
 		const char *bytes;
@@ -397,8 +396,8 @@ START_TEST(trees_that_are_none_are_refused)
 }
 END_TEST
 
-/* Lists of 63 levels, each of which holds the next one many times: 10^19 values and more. */
-START_TEST(values_that_hold_a_value_twice_do_not_take_forever)
+/* 63 levels of lists, each of which contains the next one many times: over 10^19 values. */
+START_TEST(repeated_references_are_limited)
 {
 	static const char *const leaves[] = {"]", "K\1", "X\1\0\0\0a", "N"};
 
@@ -415,12 +414,12 @@ START_TEST(values_that_hold_a_value_twice_do_not_take_forever)
 		}
 		ADD(&pickle, ".");
 		must_refuse(zip_of(&pickle, "", 0),
-			i == 1 || i == 2 ? "" : "the same values in too many places");
+			i == 1 || i == 2 ? "" : "refers to the same values too often");
 	}
 }
 END_TEST
 
-START_TEST(a_long_key_that_is_used_often_does_not_take_forever)
+START_TEST(repeated_long_keys_are_limited)
 {
 	bytes pickle = {.n = 0};
 
@@ -432,7 +431,7 @@ START_TEST(a_long_key_that_is_used_often_does_not_take_forever)
 	for (int i = 0; i < 8000; i++)
 		ADD(&pickle, "h\0N");
 	ADD(&pickle, "u.");
-	must_refuse(zip_of(&pickle, "", 0), "the same values in too many places");
+	must_refuse(zip_of(&pickle, "", 0), "refers to the same values too often");
 }
 END_TEST
 
@@ -443,19 +442,19 @@ int main(void)
 
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, make_temp_dir, remove_temp_dir);
-	tcase_add_test(t, a_tensor_by_itself_has_no_name);
-	tcase_add_test(t, views_are_read_where_they_lie);
+	tcase_add_test(t, a_single_tensor_has_an_empty_name);
+	tcase_add_test(t, views_are_read_at_their_offset_and_strides);
 	tcase_add_test(t, views_beyond_their_storage_are_refused);
 	tcase_add_test(t, every_type_has_its_name);
-	tcase_add_test(t, what_cannot_be_read_is_listed);
-	tcase_add_test(t, a_tensor_that_is_expanded_beyond_measure_is_not_read);
+	tcase_add_test(t, unreadable_tensors_are_listed);
+	tcase_add_test(t, a_hugely_expanded_tensor_is_listed_but_not_read);
 	tcase_add_test(t, big_endian_storages_are_read);
-	tcase_add_test(t, zip_files_that_are_no_tensors_are_refused);
-	tcase_add_test(t, members_that_come_twice_are_refused);
-	tcase_add_test(t, trees_are_flattened_with_dots);
-	tcase_add_test(t, trees_that_are_none_are_refused);
-	tcase_add_test(t, values_that_hold_a_value_twice_do_not_take_forever);
-	tcase_add_test(t, a_long_key_that_is_used_often_does_not_take_forever);
+	tcase_add_test(t, zip_files_without_tensors_are_refused);
+	tcase_add_test(t, members_of_the_same_name_are_refused);
+	tcase_add_test(t, nested_dicts_get_names_joined_by_dots);
+	tcase_add_test(t, trees_with_invalid_keys_or_depth_are_refused);
+	tcase_add_test(t, repeated_references_are_limited);
+	tcase_add_test(t, repeated_long_keys_are_limited);
 	suite_add_tcase(s, t);
 	return run_suite(s);
 }

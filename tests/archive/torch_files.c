@@ -113,7 +113,7 @@ void add_member(zipped *z, const char *name, const void *data, size_t n)
 			ADD(b, "PK\1\2\0\0");
 		else
 			ADD(b, "PK\3\4");
-		ADD(b, "\0\0\0\0\0\0\0\0\x21\0"); /* version, flags, stored, time, date */
+		ADD(b, "\0\0\0\0\0\0\0\0\x21\0"); /* version, flags, method 0, time, date */
 		add_number(b, sum, 4);
 		add_number(b, n, 4);
 		add_number(b, n, 4);
@@ -129,7 +129,7 @@ void add_member(zipped *z, const char *name, const void *data, size_t n)
 	z->members++;
 }
 
-/* Writes the file; its path. */
+/* Writes the file; returns its path. */
 const char *finish(zipped *z)
 {
 	size_t at = z->file.n;
@@ -144,7 +144,7 @@ const char *finish(zipped *z)
 	return write_temp("file.pt", z->file.at, z->file.n);
 }
 
-/* A zip file of this pickle and one storage, "0". */
+/* Writes a zip file of this pickle and one storage, "0". */
 const char *zip_of(const bytes *pickle, const void *storage, size_t n)
 {
 	static zipped z;

@@ -19,11 +19,11 @@ typedef struct tensor {
 	int64_t count, offset;
 	int ndim;
 	int64_t size[10], stride[10];
-	const char *dtype; /* or NULL: as the storage says */
+	const char *dtype; /* or NULL: the type of the storage */
 	bool negated;
-	int strides;  /* more than sizes */
-	bool older;   /* the persistent id has a sixth element: */
-	int64_t view; /* so many elements from the third on, or 0 for None */
+	int strides;  /* the number of strides exceeds that of sizes */
+	bool older;   /* the persistent id has a sixth element, a view: */
+	int64_t view; /* this many elements from the third on, or 0 for None */
 } tensor;
 
 typedef struct zipped {
@@ -31,11 +31,11 @@ typedef struct zipped {
 	int members;
 } zipped;
 
-extern ebb_error e;      /* of the last reading */
+extern ebb_error e;      /* the error of the last read */
 extern const tensor six; /* [2,3] in storage "0" of a zip file */
 extern const tensor old; /* the same in storage "77" of an older file */
 
-/* Append to b.  add_one: the pickle of {"x": a tensor}; older_of: a whole file of it. */
+/* Append to b.  add_one: the pickle of {"x": a tensor}; older_of: a whole file with it. */
 void add(bytes *b, const void *data, size_t n);
 void add_number(bytes *b, uint64_t x, int width);
 void add_text(bytes *b, const char *text);
@@ -50,11 +50,11 @@ void add_floats(bytes *b, int n, bool big_endian);
 void add_beginning(bytes *b);
 void add_keys(bytes *b, const char *key);
 void older_of(bytes *b, const tensor *x);
-/* Write a file; its path. */
+/* Write a file; return its path. */
 const char *finish(zipped *z);
 const char *zip_of(const bytes *pickle, const void *storage, size_t n);
 const char *write_bytes(const bytes *b);
-/* Read a file, and look at it. */
+/* Read a file, and check the result. */
 ebb_archive *read_file(const char *path);
 ebb_archive *must_read(const char *path);
 void must_refuse(const char *path, const char *words);

@@ -1,4 +1,4 @@
-/* Files of torch.save before PyTorch 1.6, made by hand; damage to both formats. */
+/* Files of torch.save before PyTorch 1.6, built by hand; damage to both formats. */
 #include "torch_files.h"
 
 #include <stdlib.h>
@@ -19,7 +19,8 @@ START_TEST(the_older_format_is_read)
 }
 END_TEST
 
-/* Two storages, the second of bytes, listed in the order of their text; and a tensor twice. */
+/* Two storages, the second of bytes, listed in the order of their keys' text; one tensor occurs
+ * twice. */
 START_TEST(storages_of_the_older_format_are_found_by_their_keys)
 {
 	bytes b = {.n = 0};
@@ -54,7 +55,7 @@ START_TEST(storages_of_the_older_format_are_found_by_their_keys)
 }
 END_TEST
 
-/* (key, offset, elements): part of a storage as one by itself. */
+/* (key, offset, elements): a part of a storage as a separate storage. */
 START_TEST(views_of_storages_are_read)
 {
 	tensor x = {.type = "FloatStorage",
@@ -85,7 +86,7 @@ START_TEST(views_of_storages_are_read)
 }
 END_TEST
 
-START_TEST(files_of_the_older_format_that_are_wrong_are_refused)
+START_TEST(invalid_files_of_the_older_format_are_refused)
 {
 	bytes b;
 	uint8_t tar[1024] = {0};
@@ -96,7 +97,7 @@ START_TEST(files_of_the_older_format_that_are_wrong_are_refused)
 
 	b.n = 0;
 	ADD(&b, "\x80\2}.");
-	must_refuse(write_bytes(&b), "a pickle, but none of torch.save");
+	must_refuse(write_bytes(&b), "a pickle that torch.save did not write");
 
 	older_of(&b, &old);
 	b.at[18] = 0xea;
@@ -110,19 +111,19 @@ START_TEST(files_of_the_older_format_that_are_wrong_are_refused)
 
 	older_of(&b, &old);
 	ADD(&b, "x");
-	must_refuse(write_bytes(&b), "bytes behind the last storage");
+	must_refuse(write_bytes(&b), "bytes after the last storage");
 
 	b.n = 0;
 	add_beginning(&b);
 	add_one(&b, &old);
 	add_keys(&b, NULL);
-	must_refuse(write_bytes(&b), "lies in storage \"77\", which the file does not hold");
+	must_refuse(write_bytes(&b), "lies in storage \"77\", which the file does not contain");
 
 	b.n = 0;
 	add_beginning(&b);
 	add_one(&b, &old);
 	add_keys(&b, "78");
-	must_refuse(write_bytes(&b), "a storage is listed that no tensor lies in");
+	must_refuse(write_bytes(&b), "a storage is listed that no tensor uses");
 
 	b.n = 0;
 	add_beginning(&b);
@@ -165,7 +166,7 @@ START_TEST(a_storage_with_two_sizes_is_refused)
 	add_keys(&b, "77");
 	add_number(&b, 6, 8);
 	add_floats(&b, 12, false);
-	must_refuse(write_bytes(&b), "storage \"77\" comes twice, with different sizes");
+	must_refuse(write_bytes(&b), "storage \"77\" is used with different sizes");
 }
 END_TEST
 
@@ -186,7 +187,7 @@ END_TEST
 
 /* ---- Damage --------------------------------------------------------------------------------- */
 
-START_TEST(a_file_that_is_cut_is_refused)
+START_TEST(a_truncated_file_is_refused)
 {
 	bytes pickle = {.n = 0}, storage = {.n = 0};
 	static uint8_t whole[ROOM];
@@ -214,8 +215,9 @@ START_TEST(a_file_that_is_cut_is_refused)
 }
 END_TEST
 
-/* Each byte of the older format replaced by a few others: read to the end, or refused. */
-START_TEST(a_file_that_is_damaged_is_read_or_refused)
+/* Each byte of a file in the older format is replaced by a few others: the file is read completely,
+ * or refused. */
+START_TEST(a_damaged_file_is_read_or_refused)
 {
 	static bytes b;
 	static const uint8_t changes[] = {0x01, 0x80, 0xff, 0x28};
@@ -238,7 +240,7 @@ START_TEST(a_file_that_is_damaged_is_read_or_refused)
 }
 END_TEST
 
-START_TEST(without_memory_reading_fails_and_loses_none)
+START_TEST(every_allocation_may_fail)
 {
 	counting_allocator counts;
 	bytes pickle = {.n = 0}, storage = {.n = 0};
@@ -300,12 +302,12 @@ int main(void)
 	tcase_add_test(t, the_older_format_is_read);
 	tcase_add_test(t, storages_of_the_older_format_are_found_by_their_keys);
 	tcase_add_test(t, views_of_storages_are_read);
-	tcase_add_test(t, files_of_the_older_format_that_are_wrong_are_refused);
+	tcase_add_test(t, invalid_files_of_the_older_format_are_refused);
 	tcase_add_test(t, a_storage_with_two_sizes_is_refused);
 	tcase_add_test(t, a_count_that_overflows_is_refused);
-	tcase_add_test(t, a_file_that_is_cut_is_refused);
-	tcase_add_test(t, a_file_that_is_damaged_is_read_or_refused);
-	tcase_add_test(t, without_memory_reading_fails_and_loses_none);
+	tcase_add_test(t, a_truncated_file_is_refused);
+	tcase_add_test(t, a_damaged_file_is_read_or_refused);
+	tcase_add_test(t, every_allocation_may_fail);
 	tcase_add_test(t, a_pickle_beyond_the_limit_of_headers_is_refused);
 	suite_add_tcase(s, t);
 	return run_suite(s);

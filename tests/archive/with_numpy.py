@@ -1,6 +1,6 @@
-"""Files of NumPy's, read by Ebb and written again, hold the same arrays for NumPy.
+"""Checks that NumPy reads the same arrays from its own files and from Ebb's copies of them.
 
-with_numpy.py REWRITE: the program rewrite.  Exits with 77 where NumPy is missing.
+with_numpy.py REWRITE: the path of the program rewrite.  Exits with 77 if NumPy is missing.
 """
 
 import os
@@ -21,7 +21,7 @@ checked = 0
 
 
 def values(dtype, shape):
-    """Values over the whole range of a type, the extremes among them."""
+    """Values over the whole range of a type, including the extremes."""
     n = int(np.prod(shape))
     bits = np.random.default_rng(n).integers(0, 256, n * np.dtype(dtype).itemsize, dtype="u1")
     x = (bits & 1).astype("?") if dtype == "?" else bits.view(dtype)
@@ -46,7 +46,7 @@ def refused(source, target, *words):
 
 
 def same(x, y, what):
-    """The same shape, the same type but for its byte order, the same bits."""
+    """Checks for the same shape, type (except its byte order) and bits."""
     global checked
     assert x.shape == y.shape, (what, x.shape, y.shape)
     assert x.dtype.newbyteorder("<") == y.dtype.newbyteorder("<"), (what, x.dtype, y.dtype)
@@ -56,7 +56,7 @@ def same(x, y, what):
 
 
 def arrays():
-    """Every type in every shape, both orders of bytes and of axes."""
+    """Every type in every shape, in both byte orders and both orders of axes."""
     for dtype in TYPES:
         for shape in SHAPES:
             x = values(dtype, shape)
@@ -87,7 +87,7 @@ def npy_files():
         np.save("x.npy", x)
         rewrite("x.npy", "y.npy")
         same(x, np.load("y.npy"), name)
-        # A file that is mapped wants its values at a multiple of 64 bytes.
+        # The values begin at a multiple of 64 bytes, for programs that map the file.
         with open("y.npy", "rb") as f:
             assert (f.read().index(b"\n") + 1) % 64 == 0
     for version in (1, 0), (2, 0), (3, 0):
@@ -96,7 +96,7 @@ def npy_files():
             np.lib.format.write_array(f, x, version=version)
         rewrite("x.npy", "y.npy")
         same(x, np.load("y.npy"), version)
-    # numpy.load reads the first of several arrays.
+    # numpy.load reads the first of several arrays in a file.
     with open("x.npy", "wb") as f:
         np.save(f, np.arange(3))
         np.save(f, np.arange(4))
@@ -121,7 +121,7 @@ def names():
 
 
 def large():
-    """More than one piece, in both orders, compressed and not."""
+    """Arrays larger than a buffer, in both orders of axes, compressed and not."""
     x = np.random.default_rng(1).integers(0, 50, (600, 500)).astype("f4")
     for save in np.savez, np.savez_compressed:
         save("large.npz", x=x, fortran=np.asfortranarray(x), big=x.astype(">f4"))
@@ -133,7 +133,7 @@ def large():
 
 
 def others():
-    """Types that Ebb has not are named."""
+    """Errors name types that Ebb does not have."""
     record = np.zeros(2, [("a", "<f4"), ("b", "<i4", (2,))])
     for x, words in [
         (np.zeros(2, "c8"), ["complex", "<c8"]),

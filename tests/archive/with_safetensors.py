@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Files of the safetensors library and Ebb's, read by each other.
+"""Checks that the safetensors library and Ebb read each other's files.
 
   with_safetensors.py write DIRECTORY    writes theirs-numpy.safetensors and, with PyTorch, theirs-torch.safetensors
-  with_safetensors.py read DIRECTORY     compares ours-* and sharded-*, which Ebb has made of them; resnet18.safetensors
+  with_safetensors.py read DIRECTORY     compares ours-* and sharded-*, which Ebb made of them; and resnet18.safetensors
 
-Exits with 77 where the library or NumPy is missing.
+Exits with 77 if the library or NumPy is missing.
 """
 import json
 import os
@@ -58,7 +58,7 @@ def tensors():
 
 
 def load_numpy(path):
-    """Type, shape and bytes of each tensor; and the metadata."""
+    """The type, shape and bytes of each tensor, and the metadata."""
     with safetensors.safe_open(path, 'numpy') as f:
         found = {k: f.get_tensor(k) for k in f.keys()}
         return {k: (str(x.dtype), x.shape, x.tobytes()) for k, x in found.items()}, f.metadata()
@@ -79,7 +79,7 @@ def compare(what, expected, found):
 
 
 def compare_all(directory, kind, load):
-    """What the library reads in its own file, in Ebb's copy of it, and in Ebb's shards."""
+    """Compares what the library reads from its own file, from Ebb's copy, and from Ebb's shards."""
     def at(name):
         return os.path.join(directory, f'{name}-{kind}.safetensors')
     expected, metadata = load(at('theirs'))
@@ -98,7 +98,7 @@ def compare_all(directory, kind, load):
 
 
 def strict_load(path):
-    """PyTorch's own ResNet takes what a store saved, by name."""
+    """PyTorch's ResNet loads the parameters that a store saved, by name."""
     try:
         import torchvision
     except ImportError:

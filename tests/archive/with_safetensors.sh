@@ -1,8 +1,8 @@
 #!/bin/sh
-# Files of the safetensors library are read by Ebb and written again, in one file and in shards, and the library
-# reads the same in both; PyTorch's ResNet takes the parameters of Ebb's.
+# Ebb reads files of the safetensors library and writes copies, as one file and in shards; the library must read the
+# same from both.  PyTorch's ResNet must load the parameters of Ebb's.
 #   with_safetensors.sh SCRIPT REWRITE
-# The library is Python's, here or in the chroot that TORCH26 names (root).
+# The library is a Python package, in this system, or in the chroot that TORCH26 names (needs root).
 set -eu
 script=$1 rewrite=$2
 chroot=${TORCH26-}

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Saves tensors with torch.save in every form that it has, and compares what archive-show prints.
+"""Saves tensors with every option of torch.save, and compares the output of archive-show.
 
   with_torch.py SHOW [DIRECTORY]
 
-DIRECTORY keeps the files (default: a temporary one).  Exits with 77 where PyTorch is missing.
+DIRECTORY keeps the files (default: a temporary one).  Exits with 77 if PyTorch is missing.
 """
 import argparse
 import collections
@@ -35,7 +35,7 @@ def escaped(text):
 
 
 def number(x):
-    """As archive-show prints it: %.17g, or an integer."""
+    """A number in the format of archive-show: %.17g, or an integer."""
     return str(x) if isinstance(x, int) else '%.17g' % x
 
 
@@ -65,7 +65,7 @@ def line_of(name, x):
 
 
 def visit(name, x, entries, metadata):
-    """The names that a value has in the file: tensors, and all else."""
+    """The names of the tensors in a value, and of everything else."""
     join = (name + '.' if name is not None else '')
     here = '' if name is None else name
     if isinstance(x, torch.Tensor):
@@ -96,7 +96,7 @@ def check(what, path, value):
     entries, metadata = [], []
     visit(None, value, entries, metadata)
     status, lines = show(path)
-    # The values of what is OTHER are an error's text.
+    # For the type OTHER archive-show prints an error in place of values.
     got = ['\t'.join(line.split('\t')[:3]) if '\tOTHER\t' in line else line for line in lines]
     if status == 0 and got == entries + metadata:
         return
@@ -116,12 +116,12 @@ def check_refused(what, path, *words):
     print(f'{what}: status {status}, expected a refusal with {words}: {lines[:3]}')
 
 
-def path_of(what, *forms):
-    return os.path.join(DIRECTORY, '-'.join([what, *[str(form) for form in forms]]).replace(' ', '_') + '.pt')
+def path_of(what, *options):
+    return os.path.join(DIRECTORY, '-'.join([what, *[str(option) for option in options]]).replace(' ', '_') + '.pt')
 
 
 def try_all(what, value, **options):
-    """In both formats, by the protocols that it has."""
+    """Saves in both formats, with each pickle protocol."""
     for zipped in (True, False):
         for protocol in (2, 3, 4, 5):
             path = path_of(what, 'zip' if zipped else 'legacy', protocol)

@@ -1,4 +1,4 @@
-/* Zip files: which are accepted, and members that are read at any offset. */
+/* Zip files: which are accepted, and reading members at any offset. */
 #include "tests/archive/zip_opening.h"
 
 #include <fcntl.h>
@@ -37,8 +37,9 @@ START_TEST(members_are_read_at_any_offset)
 }
 END_TEST
 
-/* Steps of one byte would take hours if each began at the member's beginning. */
-START_TEST(reading_on_does_not_begin_anew)
+/* Reading single bytes in order would take hours if each read restarted at the member's
+ * beginning. */
+START_TEST(sequential_reads_do_not_restart_decompression)
 {
 	unsigned char *bytes = some_bytes(SIZE, 1), byte;
 	made_zip z = two_forms(bytes);
@@ -56,7 +57,7 @@ START_TEST(reading_on_does_not_begin_anew)
 }
 END_TEST
 
-START_TEST(a_wrong_checksum_is_found_at_the_last_byte)
+START_TEST(a_wrong_checksum_is_an_error_at_the_last_byte)
 {
 	unsigned char *bytes = some_bytes(SIZE, 1), *to = malloc(SIZE);
 	made_zip z = two_forms(bytes);
@@ -69,17 +70,17 @@ START_TEST(a_wrong_checksum_is_found_at_the_last_byte)
 	o = open_made(&z);
 	expect_ok(&o);
 	for (int64_t index = 1; index <= 2; index++) {
-		/* As an array is read: its header, and in another call the rest. */
+		/* As an array is read: first the header, then the rest. */
 		ck_assert(read_at(&o, index, 0, to, 100));
 		ck_assert(read_at(&o, index, 100, to, SIZE - 101));
 		ck_assert(!read_at(&o, index, SIZE - 1, to, 1));
 		ck_assert_msg(strstr(o.e.message, "CRC") &&
-				      strstr(o.e.message, index == 1 ? "stored" : "deflated"),
+				      strstr(o.e.message, index == 1 ? "intact" : "deflated"),
 			"%s", o.e.message);
-		/* A small step is no variant around it. */
+		/* A small step forward does not avoid the checksum. */
 		ck_assert(!read_at(&o, index, 200, to, SIZE - 200));
 	}
-	/* A part is as it is in the file. */
+	/* A part is returned without a check. */
 	ck_assert(read_at(&o, 1, SIZE / 2, to, SIZE / 2));
 	ck_assert_mem_eq(to, bytes + SIZE / 2, SIZE / 2);
 	ebb_archive_free(o.a);
@@ -101,7 +102,7 @@ START_TEST(damaged_bytes_are_an_error_when_they_are_read)
 	expect_ok(&o);
 	ck_assert(!read_at(&o, 1, 0, to, SIZE) && o.e.status == EBB_BAD_FILE);
 	ck_assert(!read_at(&o, 2, 0, to, SIZE) && o.e.status == EBB_BAD_FILE);
-	/* The other members are as they were. */
+	/* The other members can still be read. */
 	ck_assert(read_at(&o, 0, 0, to, 1) && to[0] == '1');
 	ebb_archive_free(o.a);
 	made_free(&z);
@@ -110,7 +111,7 @@ START_TEST(damaged_bytes_are_an_error_when_they_are_read)
 }
 END_TEST
 
-/* The size of both headers of the deflated member is changed by so much. */
+/* Changes the declared size of the deflated member in both headers. */
 static void claim(made_zip *z, int64_t more)
 {
 	made_put(z, z->member[2].local + 22, 4, (uint64_t)(SIZE + more));
@@ -187,7 +188,7 @@ START_TEST(names_are_utf8)
 	made_add(&z, "gew\xc3\xb6lbe", "x", 1, false);
 	made_add(&z, "dir/", "", 0, false);
 	made_add(&z, "", "", 0, false);
-	/* Code page 437, as without a flag the format says: "ö" */
+	/* Code page 437, the encoding of the format if no flag is set: "ö" */
 	made_add(&z, "gew\x94lbe.old", "x", 1, false);
 	made_finish(&z, false, NULL);
 	o = open_made(&z);
@@ -201,7 +202,7 @@ START_TEST(names_are_utf8)
 }
 END_TEST
 
-/* A stored member of more than 4 GiB, with a hole in the file. */
+/* An uncompressed member of more than 4 GiB, in a sparse file. */
 START_TEST(sizes_beyond_4_gib_are_read)
 {
 	static const int64_t large = (INT64_C(5) << 30) + 3;
@@ -224,9 +225,9 @@ START_TEST(sizes_beyond_4_gib_are_read)
 		close(fd);
 		made_free(&head);
 		made_free(&tail);
-		return; /* no file of that size here */
+		return; /* the file system has no files of this size */
 	}
-	/* The directory of one record behind it. */
+	/* The directory of one record, after the member. */
 	{
 		size_t at = head.size, record;
 
@@ -234,7 +235,7 @@ START_TEST(sizes_beyond_4_gib_are_read)
 		record = head.member[0].record;
 		made_put(&head, record + 6, 2, 45);
 		made_put(&head, record + 20, 8, UINT64_MAX);
-		/* Where the directory begins, and where the 64-bit end record is. */
+		/* The positions of the directory and of the 64-bit end record. */
 		made_put(&head, head.end - 20 - 8, 8, (uint64_t)((int64_t)at + large));
 		made_put(&head, head.end - 20 + 8, 8,
 			made_get(&head, head.end - 20 + 8, 8) + (uint64_t)large);
@@ -260,8 +261,8 @@ int main(void)
 
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
 	tcase_add_test(c, members_are_read_at_any_offset);
-	tcase_add_test(c, reading_on_does_not_begin_anew);
-	tcase_add_test(c, a_wrong_checksum_is_found_at_the_last_byte);
+	tcase_add_test(c, sequential_reads_do_not_restart_decompression);
+	tcase_add_test(c, a_wrong_checksum_is_an_error_at_the_last_byte);
 	tcase_add_test(c, damaged_bytes_are_an_error_when_they_are_read);
 	tcase_add_test(c, a_member_that_unpacks_to_another_size_is_an_error);
 	tcase_add_test(c, a_file_that_shrinks_is_an_error);

@@ -1,4 +1,4 @@
-/* zip_opening.h - zip files that are opened without a reader of a format. */
+/* zip_opening.h - opens zip files without the reader of a format. */
 #ifndef EBB_TESTS_ARCHIVE_ZIP_OPENING_H
 #define EBB_TESTS_ARCHIVE_ZIP_OPENING_H
 
@@ -11,7 +11,7 @@
 
 enum { SIZE = 300000 };
 
-/* An archive and the zip file that it owns. */
+/* An archive, and the zip file that it owns. */
 typedef struct opened {
 	ebb_archive *a;
 	ebb_zip *zip;
@@ -52,7 +52,7 @@ static inline void expect_refused(const made_zip *z, const char *words)
 	ebb_archive_free(o.a);
 }
 
-/* Bytes that deflate to about half. */
+/* Bytes that deflate compresses to about half. */
 static inline unsigned char *some_bytes(size_t n, unsigned seed)
 {
 	unsigned char *bytes = malloc(n + 1);
@@ -64,13 +64,14 @@ static inline unsigned char *some_bytes(size_t n, unsigned seed)
 	return bytes;
 }
 
-/* Two members of the same bytes, stored and deflated, between others. */
+/* A zip file with the same bytes uncompressed and deflated, and members before, between and after
+ * them. */
 static inline made_zip two_forms(const unsigned char *bytes)
 {
 	made_zip z = {0};
 
 	made_add(&z, "first", "1", 1, false);
-	made_add(&z, "stored", bytes, SIZE, false);
+	made_add(&z, "intact", bytes, SIZE, false);
 	made_add(&z, "deflated", bytes, SIZE, true);
 	made_add(&z, "empty", "", 0, false);
 	made_finish(&z, false, NULL);

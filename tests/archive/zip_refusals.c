@@ -1,26 +1,26 @@
-/* Zip files that are damaged or made to do harm are refused, in little memory and time. */
+/* Damaged and malicious zip files are refused, with little memory and time. */
 #include "tests/archive/zip_opening.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
-/* ---- What is refused ------------------------------------------------------------------------ */
+/* ---- Refusals ------------------------------------------------------------------------------- */
 
 enum { LOCAL, RECORD, END };
 
-/* A number of member 1 of two_forms is changed in one place. */
+/* Changes one number of member 1 of two_forms. */
 static const struct change {
 	int part, at, width;
 	uint64_t value;
 	const char *words;
 } changes[] = {
-	{RECORD, 8, 2, 1, "\"stored\": is encrypted"},
+	{RECORD, 8, 2, 1, "\"intact\": is encrypted"},
 	{RECORD, 8, 2, 1 << 6, "is encrypted"},
 	{RECORD, 8, 2, 1 << 13, "is encrypted"},
 	{LOCAL, 6, 2, 1, "is encrypted"},
 	{RECORD, 10, 2, 12, "method other than deflate"},
-	{RECORD, 10, 2, 8, "by another method according to its local header"},
-	{LOCAL, 8, 2, 8, "by another method according to its local header"},
+	{RECORD, 10, 2, 8, "has another compression method in its local header"},
+	{LOCAL, 8, 2, 8, "has another compression method in its local header"},
 	{LOCAL, 8, 2, 14, "method other than deflate"},
 	{RECORD, 20, 4, SIZE - 1, "its two sizes differ"},
 	{RECORD, 24, 4, SIZE + 1, "its two sizes differ"},
@@ -35,7 +35,7 @@ static const struct change {
 	{RECORD, 30, 2, 65535, "beyond its end"},
 	{RECORD, 32, 2, 65535, "beyond its end"},
 	{RECORD, 34, 2, 1, "another part of the zip file"},
-	{RECORD, 0, 4, 0, "no record where one belongs"},
+	{RECORD, 0, 4, 0, "no record where one is expected"},
 	{RECORD, 46, 1, 0, "its name contains NUL"},
 	{RECORD, 46, 1, 'S', "another name in its local header"},
 	{LOCAL, 0, 4, 0, "no local header"},
@@ -60,7 +60,7 @@ static const struct change {
 	{END, 20, 2, 1, "no end of a zip directory"},
 };
 
-START_TEST(a_number_that_does_not_fit_the_others_is_refused)
+START_TEST(inconsistent_header_fields_are_refused)
 {
 	const struct change *c = &changes[_i];
 	unsigned char *bytes = some_bytes(SIZE, 1);
@@ -80,14 +80,14 @@ START_TEST(members_that_overlap_are_refused)
 {
 	made_zip z = {0}, inner = {0};
 
-	/* Twice the same bytes, by two records. */
+	/* Two records of the same bytes. */
 	made_add(&z, "a", "x", 1, false);
 	made_add(&z, "a", "x", 1, false);
 	made_finish(&z, false, NULL);
 	made_put(&z, z.member[1].record + 42, 4, z.member[0].local);
 	expect_refused(&z, "overlap at offset 0");
 	made_free(&z);
-	/* One within the bytes of another. */
+	/* A member within the bytes of another. */
 	made_add(&inner, "b", "xyz", 3, false);
 	made_add(&z, "a", inner.bytes, inner.size, false);
 	made_add(&z, "b", "xyz", 3, false);
@@ -99,14 +99,14 @@ START_TEST(members_that_overlap_are_refused)
 }
 END_TEST
 
-START_TEST(more_than_deflate_can_pack_is_refused)
+START_TEST(a_size_beyond_deflates_ratio_is_refused)
 {
 	unsigned char *zeros = calloc(1, 10000000);
 	made_zip z = {0};
 	opened o;
 	uint64_t most;
 
-	/* Zeros, which deflate packs best, are no bomb. */
+	/* Zeros have the best compression ratio of deflate, and are accepted. */
 	made_add(&z, "zeros", zeros, 10000000, true);
 	made_finish(&z, false, NULL);
 	o = open_made(&z);
@@ -122,14 +122,14 @@ START_TEST(more_than_deflate_can_pack_is_refused)
 }
 END_TEST
 
-START_TEST(two_members_of_one_name_are_refused)
+START_TEST(two_members_of_the_same_name_are_refused)
 {
 	made_zip z = {0};
 
 	made_add(&z, "a", "x", 1, false);
 	made_add(&z, "a", "y", 1, false);
 	made_finish(&z, false, NULL);
-	expect_refused(&z, "two members of the zip file have one name");
+	expect_refused(&z, "two members of the zip file have the same name");
 	made_free(&z);
 }
 END_TEST
@@ -177,8 +177,8 @@ START_TEST(bytes_around_the_zip_file_are_refused)
 }
 END_TEST
 
-/* A comment that is another end record: which of them counts, programs decide differently. */
-START_TEST(two_ends_of_the_directory_are_refused)
+/* A comment that contains another end record: programs differ in which one they use. */
+START_TEST(two_end_records_are_refused)
 {
 	char comment[23] = "PK\5\6";
 	made_zip z = {0};
@@ -193,7 +193,7 @@ START_TEST(two_ends_of_the_directory_are_refused)
 END_TEST
 
 static const struct wide_change {
-	int at, width; /* from the end record backwards */
+	int at, width; /* counted backwards from the end record */
 	uint64_t value;
 	const char *words;
 } wide_changes[] = {
@@ -210,7 +210,7 @@ static const struct wide_change {
 	{76 - 48, 8, INT64_MAX, "expected to end at"},
 };
 
-START_TEST(a_64_bit_end_that_does_not_fit_is_refused)
+START_TEST(an_inconsistent_64_bit_end_record_is_refused)
 {
 	const struct wide_change *c = &wide_changes[_i];
 	made_zip z = {0};
@@ -243,12 +243,12 @@ END_TEST
 
 /* ---- Memory and time ------------------------------------------------------------------------ */
 
-/* So many empty members, whose names a function makes. */
+/* Writes n empty members with the names that a function generates. */
 static const char *write_many(int n, void (*name)(int i, char to[32]))
 {
 	unsigned char *bytes = calloc((size_t)n, 30 + 46 + 2 * 32 + 1),
 		      *records = malloc((size_t)n * 80);
-	made_zip all = {.bytes = bytes, .room = (size_t)n * 141};
+	made_zip all = {.bytes = bytes, .capacity = (size_t)n * 141};
 	size_t size = 0;
 	const char *path;
 
@@ -290,7 +290,7 @@ static void short_name(int i, char to[32])
 	snprintf(to, 32, "%x", (unsigned)i);
 }
 
-/* "Ez" and "FY" have one value in libzip's hash function. */
+/* "Ez" and "FY" have the same hash in libzip. */
 static void colliding_name(int i, char to[32])
 {
 	for (int k = 0; k < 15; k++)
@@ -310,7 +310,7 @@ START_TEST(memory_for_the_directory_is_bounded_by_its_size)
 	expect_ok(&o);
 	ck_assert_int_eq(ebb_zip_count(o.zip), N);
 	ck_assert_str_eq(ebb_zip_name(o.zip, 0xabc), "abc");
-	/* What libzip takes is counted without the hook. */
+	/* libzip's memory is counted, although it does not use the allocation hook. */
 	ck_assert_int_ge(o.a->taken, counter.bytes);
 	ck_assert_int_le(o.a->taken, 32 * o.a->header_bytes + (1 << 20));
 	ebb_archive_free(o.a);
@@ -324,7 +324,7 @@ START_TEST(names_that_collide_in_the_hash_table_of_libzip_are_refused)
 	opened o = open_path(write_many(1 << 13, colliding_name));
 
 	ck_assert(!o.zip);
-	ck_assert_msg(strstr(o.e.message, "chosen to take long"), "%s", o.e.message);
+	ck_assert_msg(strstr(o.e.message, "collide too often"), "%s", o.e.message);
 	ebb_archive_free(o.a);
 }
 END_TEST
@@ -376,15 +376,15 @@ int main(void)
 	TCase *c = tcase_create("zip");
 
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
-	tcase_add_loop_test(c, a_number_that_does_not_fit_the_others_is_refused, 0,
-		sizeof changes / sizeof *changes);
+	tcase_add_loop_test(
+		c, inconsistent_header_fields_are_refused, 0, sizeof changes / sizeof *changes);
 	tcase_add_test(c, members_that_overlap_are_refused);
-	tcase_add_test(c, more_than_deflate_can_pack_is_refused);
-	tcase_add_test(c, two_members_of_one_name_are_refused);
+	tcase_add_test(c, a_size_beyond_deflates_ratio_is_refused);
+	tcase_add_test(c, two_members_of_the_same_name_are_refused);
 	tcase_add_test(c, many_extra_fields_are_refused);
 	tcase_add_test(c, bytes_around_the_zip_file_are_refused);
-	tcase_add_test(c, two_ends_of_the_directory_are_refused);
-	tcase_add_loop_test(c, a_64_bit_end_that_does_not_fit_is_refused, 0,
+	tcase_add_test(c, two_end_records_are_refused);
+	tcase_add_loop_test(c, an_inconsistent_64_bit_end_record_is_refused, 0,
 		sizeof wide_changes / sizeof *wide_changes);
 	tcase_add_test(c, every_truncated_file_is_refused);
 	tcase_add_test(c, memory_for_the_directory_is_bounded_by_its_size);

@@ -24,9 +24,9 @@ uint64_t made_get(const made_zip *z, size_t at, int width)
 
 void made_append(made_zip *z, const void *bytes, size_t n)
 {
-	if (z->size + n > z->room) {
-		z->room = 2 * (z->size + n);
-		z->bytes = realloc(z->bytes, z->room);
+	if (z->size + n > z->capacity) {
+		z->capacity = 2 * (z->size + n);
+		z->bytes = realloc(z->bytes, z->capacity);
 		if (!z->bytes)
 			abort();
 	}
@@ -41,7 +41,7 @@ static void append_number(made_zip *z, int width, uint64_t value)
 	made_put(z, z->size - (size_t)width, width, value);
 }
 
-/* From the version that is needed to the length of the extra fields: the same in both headers. */
+/* From the version to the length of the extra fields: the same in both headers. */
 static void append_common(made_zip *z, const struct made_member *m)
 {
 	append_number(z, 2, VERSION);

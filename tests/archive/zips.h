@@ -1,5 +1,5 @@
 /*
- * zips.h - zip files made by hand, byte by byte, so that each of their fields can be wrong.
+ * zips.h - zip files built by hand, byte by byte, so that a test can make each field wrong.
  */
 #ifndef EBB_TESTS_ARCHIVE_ZIPS_H
 #define EBB_TESTS_ARCHIVE_ZIPS_H
@@ -10,13 +10,14 @@
 
 enum { MOST_MADE = 16 };
 
-/* A zip file in memory, and where its parts begin. */
+/* A zip file in memory, and the offsets of its parts. */
 typedef struct made_zip {
 	unsigned char *bytes;
-	size_t size, room;
+	size_t size, capacity;
 	struct made_member {
 		size_t local, data,
-			record;       /* offsets: of the header, the packed bytes, the record */
+			/* offsets of the header, the compressed bytes, and the record */
+			record;
 		unsigned char *extra; /* of the record */
 		size_t packed, size, extra_size;
 		char name[64];
@@ -31,12 +32,12 @@ typedef struct made_zip {
 void made_put(made_zip *z, size_t at, int width, uint64_t value); /* little-endian */
 uint64_t made_get(const made_zip *z, size_t at, int width);
 void made_append(made_zip *z, const void *bytes, size_t n);
-/* A member of n bytes, stored or deflated; its number.  extra: of its local header and its
- * record. */
+/* Adds a member of n bytes, deflated or not; returns its index.  extra: the extra fields of its
+ * local header and its record. */
 int made_add(made_zip *z, const char *name, const void *bytes, size_t n, bool deflated);
 int made_add_extra(made_zip *z, const char *name, const void *bytes, size_t n, bool deflated,
 	const void *extra, size_t extra_size);
-/* The directory, its end (a 64-bit one before it if wide), and a comment (or NULL). */
+/* Adds the directory, its end record (after a 64-bit one if wide), and a comment (or NULL). */
 void made_finish(made_zip *z, bool wide, const char *comment);
 void made_free(made_zip *z);
 

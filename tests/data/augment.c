@@ -1,4 +1,4 @@
-/* Transforms of images: what is exact, and what other programs make of the same image. */
+/* Transforms of images: exact results, and results of Pillow and torchvision on the same image. */
 #include "transforms.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 enum { HEIGHT = 6, WIDTH = 7, BYTES = HEIGHT * WIDTH * 3 };
 
-/* One sample of the pipeline, which is freed, from x, which is freed as well. */
+/* Applies the pipeline to x as one sample, and frees both. */
 static ebb_image applied(ebb_augment *a, ebb_image x, int64_t sample)
 {
 	ebb_error e = {0};
@@ -20,7 +20,7 @@ static ebb_image applied(ebb_augment *a, ebb_image x, int64_t sample)
 	return y;
 }
 
-/* ---- Against Pillow and torchvision --------------------------------------------------------- */
+/* ---- Compared with Pillow and torchvision --------------------------------------------------- */
 
 static void check_figures(const char *name, const ebb_stage *s, const uint8_t *figures, int within)
 {
@@ -29,7 +29,7 @@ static void check_figures(const char *name, const ebb_stage *s, const uint8_t *f
 			"%s: byte %d is %d, expected %d", name, k, s->image.pixels[k], figures[k]);
 }
 
-START_TEST(as_pillow)
+START_TEST(transforms_equal_pillow)
 {
 	const double rest[2] = {0, 0};
 	ebb_outside black = {EBB_BORDER_FILL, {0}};
@@ -56,10 +56,10 @@ START_TEST(as_pillow)
 	COMPARE(colourful, posterise, 0, ebb_posterise(&s, 3));
 	COMPARE(colourful, solarise, 0, ebb_solarise(&s, 100));
 	COMPARE(pale, autocontrast, 0, ebb_autocontrast(&s));
-	/* Torchvision's hue cuts off where this rounds. */
+	/* Torchvision truncates the hue; ebb_adjust_hue rounds it. */
 	COMPARE(colourful, hue_forward, 1, ebb_adjust_hue(&s, 0.2f));
 	COMPARE(colourful, hue_back, 1, ebb_adjust_hue(&s, -0.35f));
-	/* Weights in steps of 1/256. */
+	/* Interpolation weights have steps of 1/256. */
 	COMPARE(colourful, rotate, 1, {
 		ebb_affine_map(m, &s.image, 25 * acos(-1) / 180, rest, 1, rest);
 		ebb_stage_warp(&s, m, &black);
@@ -69,8 +69,8 @@ START_TEST(as_pillow)
 }
 END_TEST
 
-/* Every pixel eight times eight, so that there is something to equalise. */
-START_TEST(equalised_as_pillow)
+/* Every pixel is repeated 8 x 8 times, so that the histogram has something to equalise. */
+START_TEST(equalise_equals_pillow)
 {
 	ebb_image small = image_of(HEIGHT, WIDTH, 3, pale);
 	ebb_stage s = {0};
@@ -88,7 +88,7 @@ START_TEST(equalised_as_pillow)
 }
 END_TEST
 
-START_TEST(blurred_as_torchvision)
+START_TEST(blur_equals_torchvision)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	ebb_stage s = {0};
@@ -100,9 +100,9 @@ START_TEST(blurred_as_torchvision)
 }
 END_TEST
 
-START_TEST(affine_as_torchvision)
+START_TEST(affine_equals_torchvision)
 {
-	/* Its angles turn the other variant, its shears too. */
+	/* Torchvision's angles, of rotation and shear, have the opposite sign. */
 	const double radian = acos(-1) / 180, shear[2] = {-10 * radian, 15 * radian},
 		     move[2] = {1, -2};
 	ebb_stage s = {.image = image_of(HEIGHT, WIDTH, 3, colourful)};
@@ -116,9 +116,9 @@ START_TEST(affine_as_torchvision)
 }
 END_TEST
 
-/* ---- Exact ---------------------------------------------------------------------------------- */
+/* ---- Exact results -------------------------------------------------------------------------- */
 
-START_TEST(crops)
+START_TEST(a_random_crop_is_a_part_of_the_padded_image)
 {
 	const ebb_border borders[] = {EBB_BORDER_FILL, EBB_BORDER_EDGE, EBB_BORDER_REFLECT};
 	ebb_image x = image_of(5, 4, 3, counting), y = {0};
@@ -133,7 +133,7 @@ START_TEST(crops)
 
 			ck_assert(ebb_augment_apply(a, &x, &y, .sample = sample));
 			ck_assert(y.height == 3 && y.width == 9 && y.channels == 3);
-			/* It is the padded image at one of the places. */
+			/* The crop must equal the padded image at one of the positions. */
 			for (int top = -3; top <= 5; top++) {
 				for (int left = -3; left <= -2; left++) {
 					int wrong = 0;
@@ -153,7 +153,7 @@ START_TEST(crops)
 					matches += wrong == 0;
 				}
 			}
-			/* Some places look alike. */
+			/* Some positions look alike. */
 			ck_assert_int_ge(matches, 1);
 		}
 		ebb_augment_free(a);
@@ -163,7 +163,7 @@ START_TEST(crops)
 }
 END_TEST
 
-START_TEST(borders)
+START_TEST(a_border_is_filled_repeated_or_reflected)
 {
 	const int64_t reflected[] = {2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1};
 
@@ -178,9 +178,9 @@ START_TEST(borders)
 }
 END_TEST
 
-START_TEST(centre_crops)
+START_TEST(a_centre_crop_rounds_its_margin_to_even)
 {
-	/* Odd margins round to even, as Python does. */
+	/* Half of an odd margin is rounded to even, as in Python. */
 	const struct {
 		int64_t from, to, at;
 	} cases[] = {{8, 4, 2}, {7, 4, 2}, {9, 4, 2}, {5, 4, 0}, {4, 4, 0}};
@@ -198,7 +198,7 @@ START_TEST(centre_crops)
 }
 END_TEST
 
-START_TEST(flips)
+START_TEST(a_flip_mirrors_columns_or_rows)
 {
 	for (int vertical = 0; vertical < 2; vertical++) {
 		for (int channels = 1; channels <= 4; channels++) {
@@ -219,7 +219,7 @@ START_TEST(flips)
 }
 END_TEST
 
-START_TEST(ten_crops)
+START_TEST(ten_crop_gives_corners_centre_and_mirror_images)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	ebb_image x = image_of(4, 5, 1, counting), y = {0};
@@ -234,7 +234,8 @@ START_TEST(ten_crops)
 		first = y.pixels[0];
 		second = y.pixels[1];
 		if (view < 5) {
-			/* Rows of 5: the corners 0, 3, 10, 13; the middle at (1, round(1.5)). */
+			/* In rows of 5: the corners are at 0, 3, 10, 13; the centre is at (1,
+			 * round(1.5)). */
 			const int at[5] = {0, 3, 10, 13, 7};
 
 			ck_assert_int_eq(first, at[view]);
@@ -254,7 +255,7 @@ START_TEST(ten_crops)
 }
 END_TEST
 
-START_TEST(resizes)
+START_TEST(resize_gives_the_requested_size)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	int64_t height = 30, width = 45;
@@ -281,8 +282,8 @@ START_TEST(resizes)
 }
 END_TEST
 
-/* Maps that move by whole pixels, turn by right angles, or do nothing, copy bytes. */
-START_TEST(exact_maps)
+/* Translations by whole pixels, rotations by right angles, and the identity copy bytes. */
+START_TEST(maps_by_whole_pixels_copy_bytes)
 {
 	const double rest[2] = {0, 0}, move[2] = {2, -1}, quarter = acos(-1) / 2;
 	ebb_outside edge = {EBB_BORDER_EDGE, {0}};
@@ -294,7 +295,7 @@ START_TEST(exact_maps)
 	ebb_affine_map(m, &x, 0, rest, 1, rest);
 	ck_assert(ebb_stage_warp(&s, m, &edge));
 	assert_same(&s.image, &x);
-	/* Counter-clockwise: the right column comes to lie on top. */
+	/* Counter-clockwise: the right column becomes the top row. */
 	ebb_affine_map(m, &x, quarter, rest, 1, rest);
 	ck_assert(ebb_stage_warp(&s, m, &edge));
 	for (int k = 0; k < 75; k++) {
@@ -316,8 +317,8 @@ START_TEST(exact_maps)
 }
 END_TEST
 
-/* Strength 0 changes nothing, whatever the channels. */
-START_TEST(no_strength)
+/* Strength 0 changes nothing, with any number of channels. */
+START_TEST(strength_zero_changes_nothing)
 {
 	for (int channels = 1; channels <= 4; channels++) {
 		ebb_augment *a = ebb_augment_new(NULL);
@@ -343,8 +344,9 @@ START_TEST(no_strength)
 }
 END_TEST
 
-/* What works on colour leaves alpha, and treats grey like a grey colour image. */
-START_TEST(alpha_and_grey)
+/* Colour transforms do not change alpha, and treat a grey image like a colour image of three equal
+ * channels. */
+START_TEST(colour_transforms_keep_alpha_and_grey)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	ebb_image colour = image_of(9, 8, 4, colourful), one = image_of(9, 8, 1, colourful),
@@ -380,21 +382,21 @@ int main(void)
 	Suite *s = suite_create("data-augment");
 	TCase *c = tcase_create("figures");
 
-	tcase_add_test(c, as_pillow);
-	tcase_add_test(c, equalised_as_pillow);
-	tcase_add_test(c, blurred_as_torchvision);
-	tcase_add_test(c, affine_as_torchvision);
+	tcase_add_test(c, transforms_equal_pillow);
+	tcase_add_test(c, equalise_equals_pillow);
+	tcase_add_test(c, blur_equals_torchvision);
+	tcase_add_test(c, affine_equals_torchvision);
 	suite_add_tcase(s, c);
 	c = tcase_create("exact");
-	tcase_add_test(c, crops);
-	tcase_add_test(c, borders);
-	tcase_add_test(c, centre_crops);
-	tcase_add_test(c, flips);
-	tcase_add_test(c, ten_crops);
-	tcase_add_test(c, resizes);
-	tcase_add_test(c, exact_maps);
-	tcase_add_test(c, no_strength);
-	tcase_add_test(c, alpha_and_grey);
+	tcase_add_test(c, a_random_crop_is_a_part_of_the_padded_image);
+	tcase_add_test(c, a_border_is_filled_repeated_or_reflected);
+	tcase_add_test(c, a_centre_crop_rounds_its_margin_to_even);
+	tcase_add_test(c, a_flip_mirrors_columns_or_rows);
+	tcase_add_test(c, ten_crop_gives_corners_centre_and_mirror_images);
+	tcase_add_test(c, resize_gives_the_requested_size);
+	tcase_add_test(c, maps_by_whole_pixels_copy_bytes);
+	tcase_add_test(c, strength_zero_changes_nothing);
+	tcase_add_test(c, colour_transforms_keep_alpha_and_grey);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,5 +1,5 @@
-/* What Pillow 9.4 and torchvision 0.14 make of the 6 x 7 colour image whose byte k is
- * (37 k + 2 (k k mod 91)) mod 256; for autocontrast and equalise of a third of that, plus 40. */
+/* The results of Pillow 9.4 and torchvision 0.14 for the 6 x 7 colour image whose byte k is (37 k +
+ * 2 (k k mod 91)) mod 256; for autocontrast and equalise the bytes are a third of that, plus 40. */
 static const uint8_t brightness_low[] = {0, 11, 24, 38, 54, 70, 11, 30, 50, 71, 39, 63, 11, 37, 10,
 	38, 68, 44, 0, 33, 13, 48, 31, 69, 54, 17, 4, 69, 37, 27, 74, 67, 61, 35, 31, 29, 28, 29, 8,
 	11, 15, 20, 26, 33, 42, 52, 63, 75, 12, 27, 43, 60, 1, 21, 64, 9, 32, 56, 5, 54, 5, 34, 10,

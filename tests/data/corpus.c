@@ -1,4 +1,4 @@
-/* Every file that a fuzzer ever stumbled over, and its seeds, through the readers once more. */
+/* Runs the readers on every file that a fuzzer found, and on its seeds. */
 #include "fuzz/readers.h"
 #include "tests/support/support.h"
 
@@ -23,7 +23,7 @@ static const struct {
 	{"archive/corpus/pickle", read_pickle},
 };
 
-START_TEST(replay)
+START_TEST(readers_accept_or_refuse_every_corpus_file)
 {
 	char path[1000];
 	const struct dirent *entry;
@@ -45,7 +45,8 @@ START_TEST(replay)
 		ck_assert_msg(f != NULL, "%s", path);
 		size = fread(bytes, 1, 1 << 20, f);
 		fclose(f);
-		/* Memory of its own size shows a step beyond it. */
+		/* A copy in memory of exactly its size, so that a sanitizer finds reads beyond
+		 * it. */
 		{
 			uint8_t *own = malloc(size + !size);
 
@@ -66,7 +67,8 @@ int main(void)
 	Suite *s = suite_create("data-corpus");
 	TCase *c = tcase_create("corpus");
 
-	tcase_add_loop_test(c, replay, 0, sizeof readers / sizeof *readers);
+	tcase_add_loop_test(
+		c, readers_accept_or_refuse_every_corpus_file, 0, sizeof readers / sizeof *readers);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

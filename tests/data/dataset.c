@@ -1,14 +1,14 @@
-/* Data sets of one's own, parts and sums of data sets, and what is skipped. */
+/* Custom data sets, subsets, splits and concatenations, and skipped images. */
 #include "tests/data/pictures.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
 
-/* ---- One's own ------------------------------------------------------------------------------ */
+/* ---- Custom data sets ----------------------------------------------------------------------- */
 
 typedef struct numbers {
-	int64_t every; /* image every*k + 1 is damaged, if above 0 */
+	int64_t every; /* if above 0: the images every*k + 1 are damaged */
 	ebb_status status;
 	int freed;
 } numbers;
@@ -46,7 +46,7 @@ static ebb_dataset *numbers_new(numbers *n, int64_t count, ebb_on_error on_error
 		3, .on_error = on_error, .error = e);
 }
 
-START_TEST(ones_own)
+START_TEST(a_custom_data_set_reads_its_images)
 {
 	numbers n = {0};
 	ebb_error e = {0};
@@ -69,7 +69,7 @@ START_TEST(ones_own)
 }
 END_TEST
 
-START_TEST(in_memory)
+START_TEST(images_in_memory_are_read)
 {
 	ebb_dataset *d = ebb_dataset_new(2, 3, 2, 2, 5, NULL);
 	uint8_t *p = ebb_data_mutable(d->images);
@@ -112,7 +112,7 @@ static bool empty(void *ctx, int64_t i, ebb_image *x, ebb_error *e)
 	return true;
 }
 
-START_TEST(broken_promises)
+START_TEST(an_image_that_breaks_its_declared_shape_is_an_error)
 {
 	ebb_image x = {0};
 	ebb_error e = {0};
@@ -124,13 +124,13 @@ START_TEST(broken_promises)
 	ebb_dataset_free(d);
 	d = ebb_dataset_custom(4, 4, other_shape, number_label);
 	ck_assert(ebb_dataset_fetch(d, 2, &x, NULL) == EBB_FETCHED);
-	ck_assert(ebb_dataset_fetch(d, 1, &x, NULL) == EBB_FETCH_FAILED); /* 16 bits */
+	ck_assert(ebb_dataset_fetch(d, 1, &x, NULL) == EBB_FETCH_FAILED); /* it has 16 bits */
 	ebb_image_free(&x);
 	ebb_dataset_free(d);
 	d = ebb_dataset_custom(4, 4, silent, number_label, .on_error = EBB_SKIP);
 	e = (ebb_error){0};
 	ck_assert(ebb_dataset_fetch(d, 2, &x, &e) == EBB_FETCH_FAILED);
-	ck_assert(strstr(e.message, "does not say why"));
+	ck_assert(strstr(e.message, "without an error message"));
 	ebb_dataset_free(d);
 	d = ebb_dataset_custom(4, 4, empty, number_label);
 	ck_assert(ebb_dataset_fetch(d, 2, &x, NULL) == EBB_FETCH_FAILED);
@@ -146,14 +146,14 @@ START_TEST(broken_promises)
 	REFUSES(4, 4, NULL, number_label);
 	REFUSES(4, 4, silent, NULL);
 	REFUSES(4, 4, silent, number_label, .channels = 5);
-	REFUSES(4, 3, silent, number_label); /* label 3 */
+	REFUSES(4, 3, silent, number_label); /* label 3 is out of range */
 	ck_assert(strstr(e.message, "label 3 is 3, expected 0 to 2"));
 }
 END_TEST
 
 /* ---- Skipping ------------------------------------------------------------------------------- */
 
-START_TEST(skipped_and_noted)
+START_TEST(skipped_images_are_listed_once)
 {
 	numbers n = {.every = 3, .status = EBB_BAD_FILE};
 	ebb_dataset *d = numbers_new(&n, 12, EBB_SKIP, NULL),
@@ -182,7 +182,7 @@ START_TEST(skipped_and_noted)
 	ck_assert_str_eq(message, "number 7 is bad");
 	ebb_dataset_free(part);
 	ebb_dataset_free(d);
-	/* Fatal where told so, and always if it is not the file's fault. */
+	/* With EBB_FAIL a damaged image is an error; an error other than EBB_BAD_FILE always is. */
 	d = numbers_new(&n, 12, EBB_FAIL, NULL);
 	ck_assert(ebb_dataset_fetch(d, 1, &x, &e) == EBB_FETCH_FAILED);
 	ck_assert_str_eq(e.message, "number 1 is bad");
@@ -209,7 +209,7 @@ static void *fetch_all(void *ctx)
 	return NULL;
 }
 
-START_TEST(noted_once_by_many_threads)
+START_TEST(threads_list_a_skipped_image_once)
 {
 	numbers n = {.every = 2, .status = EBB_BAD_FILE};
 	ebb_dataset *d = numbers_new(&n, 200, EBB_SKIP, NULL);
@@ -230,7 +230,7 @@ START_TEST(noted_once_by_many_threads)
 }
 END_TEST
 
-/* ---- Parts and sums ------------------------------------------------------------------------- */
+/* ---- Subsets, splits, concatenation --------------------------------------------------------- */
 
 static int number_at(const ebb_dataset *d, int64_t i)
 {
@@ -241,7 +241,7 @@ static int number_at(const ebb_dataset *d, int64_t i)
 	return v;
 }
 
-START_TEST(subsets_and_sums)
+START_TEST(subsets_and_concatenations_have_their_images)
 {
 	numbers n = {0};
 	ebb_error e = {0};
@@ -292,7 +292,7 @@ START_TEST(subsets_and_sums)
 }
 END_TEST
 
-/* Both parts together are d, each in order; returns a checksum of which is where. */
+/* Checks that both parts together are d, each in order; returns a checksum of the assignment. */
 static uint64_t check_split(const ebb_dataset *d, const ebb_dataset *a, const ebb_dataset *b)
 {
 	int64_t i = 0, k = 0;
@@ -309,7 +309,7 @@ static uint64_t check_split(const ebb_dataset *d, const ebb_dataset *a, const eb
 	return where;
 }
 
-START_TEST(splits)
+START_TEST(a_split_has_the_requested_share_of_each_class)
 {
 	numbers n = {0};
 	ebb_error e = {0};
@@ -319,7 +319,8 @@ START_TEST(splits)
 	for (int i = 0; i < 4; i++) {
 		int64_t of[4] = {0};
 
-		/* 23, 23, 22 and 22 of the classes: 16.1, 16.1, 15.4, 15.4 make 63. */
+		/* The classes have 23, 23, 22 and 22 images: shares of 16.1, 16.1, 15.4 and 15.4,
+		 * together 63. */
 		ck_assert_msg(ebb_dataset_split(d, 0.7, &a, &b, .seed = (uint64_t)(i / 2 * 5),
 				      .stratified = i != 3, .error = &e),
 			"%s", e.message);
@@ -334,7 +335,7 @@ START_TEST(splits)
 		ebb_dataset_free(b);
 	}
 	ck_assert(where[0] == where[1] && where[0] != where[2] && where[2] != where[3]);
-	/* A few: every class is as equal as it can be. */
+	/* With few images, the numbers per class differ by at most one. */
 	ck_assert(ebb_dataset_split(d, 4 / 90.0, &a, &b, .stratified = true));
 	for (int64_t k = 0, seen = 0; k < 4; k++) {
 		seen |= 1 << ebb_dataset_label(a, k);
@@ -355,13 +356,13 @@ START_TEST(splits)
 }
 END_TEST
 
-START_TEST(moments)
+START_TEST(moments_are_mean_and_deviation_per_channel)
 {
 	numbers n = {.every = 4, .status = EBB_BAD_FILE};
 	ebb_dataset *d = numbers_new(&n, 8, EBB_SKIP, NULL), *mixed;
 	double mean[EBB_MAX_CHANNELS], std[EBB_MAX_CHANNELS], sum = 0;
 
-	/* 0, 2, 3, 4, 6, 7 */
+	/* the values are 0, 2, 3, 4, 6, 7 */
 	ck_assert(ebb_dataset_moments(d, mean, std));
 	ck_assert_double_eq_tol(mean[0], 22 / 6.0 / 255, 1e-12);
 	for (int v = 0; v < 8; v++)
@@ -377,7 +378,7 @@ START_TEST(moments)
 }
 END_TEST
 
-START_TEST(allocation_failures)
+START_TEST(every_allocation_may_fail)
 {
 	numbers n = {.every = 3, .status = EBB_BAD_FILE};
 	counting_allocator a;
@@ -419,19 +420,19 @@ int main(void)
 	Suite *s = suite_create("data-dataset");
 	TCase *c = tcase_create("own");
 
-	tcase_add_test(c, ones_own);
-	tcase_add_test(c, in_memory);
-	tcase_add_test(c, broken_promises);
+	tcase_add_test(c, a_custom_data_set_reads_its_images);
+	tcase_add_test(c, images_in_memory_are_read);
+	tcase_add_test(c, an_image_that_breaks_its_declared_shape_is_an_error);
 	suite_add_tcase(s, c);
 	c = tcase_create("parts");
-	tcase_add_test(c, skipped_and_noted);
-	tcase_add_test(c, subsets_and_sums);
-	tcase_add_test(c, splits);
-	tcase_add_test(c, moments);
-	tcase_add_test(c, allocation_failures);
+	tcase_add_test(c, skipped_images_are_listed_once);
+	tcase_add_test(c, subsets_and_concatenations_have_their_images);
+	tcase_add_test(c, a_split_has_the_requested_share_of_each_class);
+	tcase_add_test(c, moments_are_mean_and_deviation_per_channel);
+	tcase_add_test(c, every_allocation_may_fail);
 	suite_add_tcase(s, c);
 	c = tcase_create("threads");
-	tcase_add_test(c, noted_once_by_many_threads);
+	tcase_add_test(c, threads_list_a_skipped_image_once);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,11 +1,11 @@
-/* The drawn digits: determinism, balance, legible strokes, and how hard they are. */
+/* Generated digits: determinism, balance, legible strokes, and their difficulty. */
 #include "data/internal.h"
 #include "kernels/kernels.h"
 #include "tests/support/support.h"
 
 #include <string.h>
 
-START_TEST(strokes_stay_on_the_paper)
+START_TEST(strokes_stay_inside_the_unit_square)
 {
 	for (int digit = 0; digit < 10; digit++) {
 		ck_assert_int_ge(ebb_digit_hands(digit), 4);
@@ -33,7 +33,7 @@ START_TEST(strokes_stay_on_the_paper)
 }
 END_TEST
 
-START_TEST(seed_and_index_decide)
+START_TEST(an_image_depends_on_seed_and_index_only)
 {
 	ebb_dataset *d = ebb_digits(200, 3, NULL), *shorter = ebb_digits(77, 3, NULL),
 		    *other = ebb_digits(200, 4, NULL);
@@ -54,7 +54,7 @@ START_TEST(seed_and_index_decide)
 }
 END_TEST
 
-START_TEST(balanced_and_varied)
+START_TEST(digits_are_balanced_and_varied)
 {
 	ebb_dataset *d = ebb_digits(1000, 1, NULL);
 	const uint8_t *x = ebb_data(d->images);
@@ -82,7 +82,7 @@ START_TEST(balanced_and_varied)
 }
 END_TEST
 
-START_TEST(bad_counts)
+START_TEST(invalid_counts_are_refused)
 {
 	ebb_error e = {0};
 
@@ -103,7 +103,7 @@ static ebb_tensor *net_forward(ebb_tape *t, const void *net, ebb_tensor *x)
 	return lenet_forward(t, net, x);
 }
 
-/* Trains with SGD in one cycle; the accuracy on other digits. */
+/* Trains with SGD and one learning-rate cycle; returns the accuracy on other digits. */
 static double train(ebb_params *p, const void *net,
 	ebb_tensor *(*forward)(ebb_tape *, const void *, ebb_tensor *), int64_t images, int epochs,
 	double lr)
@@ -148,7 +148,7 @@ static double train(ebb_params *p, const void *net,
 	return ebb_average_value(&accuracy);
 }
 
-START_TEST(too_hard_for_a_linear_model)
+START_TEST(a_linear_model_stays_below_90_percent)
 {
 	ebb_params *p = ebb_params_new(1);
 	ebb_linear fc = ebb_linear_new(p, "fc", 784, 10);
@@ -160,7 +160,7 @@ START_TEST(too_hard_for_a_linear_model)
 }
 END_TEST
 
-START_TEST(easy_for_a_lenet)
+START_TEST(a_lenet_exceeds_97_percent)
 {
 	ebb_params *p = ebb_params_new(1);
 	lenet net = lenet_new(p);
@@ -180,13 +180,13 @@ int main(int argc, char **argv)
 
 	tcase_set_timeout(c, 120);
 	if (slow) {
-		tcase_add_test(c, too_hard_for_a_linear_model);
-		tcase_add_test(c, easy_for_a_lenet);
+		tcase_add_test(c, a_linear_model_stays_below_90_percent);
+		tcase_add_test(c, a_lenet_exceeds_97_percent);
 	} else {
-		tcase_add_test(c, strokes_stay_on_the_paper);
-		tcase_add_test(c, seed_and_index_decide);
-		tcase_add_test(c, balanced_and_varied);
-		tcase_add_test(c, bad_counts);
+		tcase_add_test(c, strokes_stay_inside_the_unit_square);
+		tcase_add_test(c, an_image_depends_on_seed_and_index_only);
+		tcase_add_test(c, digits_are_balanced_and_varied);
+		tcase_add_test(c, invalid_counts_are_refused);
 	}
 	suite_add_tcase(s, c);
 	return run_suite(s);

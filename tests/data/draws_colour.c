@@ -1,4 +1,4 @@
-/* Random colours, noise and holes: the mean and the range of 10,000 draws. */
+/* Random colour transforms, noise and erasing: mean and range of 10,000 draws. */
 #include "transforms.h"
 
 #include <math.h>
@@ -12,7 +12,7 @@ static void look_at_value(const ebb_image *y, void *ctx)
 	add(ctx, y->pixels[0]);
 }
 
-/* Of red, green and blue that were 200, 100 and 100. */
+/* Statistics of pixels that had red 200, green 100 and blue 100. */
 typedef struct colours {
 	spread red, chroma, hue;
 } colours;
@@ -36,7 +36,7 @@ static ebb_image reddish(void)
 	return x;
 }
 
-START_TEST(jitters)
+START_TEST(jitter_draws_its_strengths_uniformly)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	spread bright = {0}, contrast = {0};
@@ -46,7 +46,7 @@ START_TEST(jitters)
 	ebb_augment_jitter(a, .brightness = 0.4);
 	draw(a, plain(4, 3, 150), look_at_value, &bright);
 	assert_uniform(&bright, 0.6 * 150 - 0.5, 1.4 * 150 - 0.5, 1);
-	/* Half 60, half 100: the first is 80 - 20 f. */
+	/* Half of the pixels are 60, half 100; the first ones become 80 - 20 f. */
 	memset(two.pixels + 8, 100, 8);
 	a = ebb_augment_new(NULL);
 	ebb_augment_jitter(a, .contrast = 2);
@@ -60,7 +60,7 @@ START_TEST(jitters)
 	ebb_augment_jitter(a, .hue = 0.1);
 	draw(a, reddish(), look_at_colour, &rotated);
 	assert_uniform(&rotated.hue, -0.1, 0.1, 0.01);
-	/* The largest channel stays. */
+	/* Rotating the hue does not change the largest channel. */
 	ck_assert(rotated.red.low == 200 && rotated.red.high == 200);
 }
 END_TEST
@@ -70,7 +70,7 @@ static void look_at_grey(const ebb_image *y, void *ctx)
 	*(int *)ctx += y->pixels[0] == y->pixels[1] && y->pixels[1] == y->pixels[2];
 }
 
-START_TEST(greys)
+START_TEST(greyscale_has_its_probability)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	int times = 0;
@@ -81,25 +81,25 @@ START_TEST(greys)
 }
 END_TEST
 
-START_TEST(lights)
+START_TEST(lighting_has_the_expected_deviation)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	colours c = {0};
-	/* Of red: the values times the first channel of the vectors. */
+	/* For red: the eigenvalues times the first component of the eigenvectors. */
 	double expected = 25.5 * sqrt(pow(0.5675 * 0.2175, 2) + pow(0.7192 * 0.0188, 2) +
 					 pow(0.4009 * 0.0045, 2));
 
 	ebb_augment_lighting(a);
 	draw(a, reddish(), look_at_colour, &c);
 	ck_assert_double_eq_tol(mean(&c.red), 200, 0.2);
-	/* Rounding adds 1/12. */
+	/* Rounding adds a variance of 1/12. */
 	ck_assert_double_eq_tol(deviation(&c.red), sqrt(expected * expected + 1 / 12.0), 0.1);
-	/* The first vector is nearly grey: colour hardly moves. */
+	/* The first eigenvector is nearly grey, so colours hardly change. */
 	ck_assert(deviation(&c.chroma) < 0.6);
 }
 END_TEST
 
-START_TEST(noises)
+START_TEST(noise_has_the_expected_deviation)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	spread value = {0};
@@ -115,11 +115,11 @@ END_TEST
 
 static void look_at_blur(const ebb_image *y, void *ctx)
 {
-	/* A single bright pixel: its share is that of the middle of the weights, squared. */
+	/* With a single bright pixel, the result at that pixel is the central weight, squared. */
 	add(ctx, y->pixels[(MIDDLE * SIDE + MIDDLE)]);
 }
 
-START_TEST(blurs)
+START_TEST(blur_draws_its_sigma_uniformly)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	ebb_image x = plain(SIDE, 1, 0);
@@ -129,7 +129,7 @@ START_TEST(blurs)
 	x.pixels[MIDDLE * SIDE + MIDDLE] = 255;
 	ebb_augment_blur(a, .sigma = {0.5, 1.5});
 	draw(a, x, look_at_blur, &peak);
-	/* 255/(2 pi s^2) where s is large; at 1/2 the sum over the pixels. */
+	/* 255/(2 pi s^2) for a large s; the sum over the pixels for s = 1/2. */
 	high = 255 / pow(1 + 2 * exp(-2) + 2 * exp(-8), 2);
 	low = 255 / (6.283185307179586 * 1.5 * 1.5);
 	ck_assert_double_eq_tol(peak.high, high, 2);
@@ -138,9 +138,9 @@ START_TEST(blurs)
 }
 END_TEST
 
-/* ---- What is taken away --------------------------------------------------------------------- */
+/* ---- Erasing -------------------------------------------------------------------------------- */
 
-/* Of black in white, and of where its middle lies. */
+/* A black hole in a white image: its area, and the position of its centre. */
 typedef struct hole {
 	spread area, x, ratio;
 	int times, odd;
@@ -171,7 +171,7 @@ static void look_at_hole(const ebb_image *y, void *ctx)
 	add(&h->ratio, log((double)(bottom - top + 1) / (double)(right - left + 1)));
 }
 
-START_TEST(cutouts)
+START_TEST(cutout_covers_the_image_uniformly)
 {
 	enum { CUT = 8, WIDE = 20 };
 	ebb_augment *a = ebb_augment_new(NULL);
@@ -190,7 +190,7 @@ START_TEST(cutouts)
 }
 END_TEST
 
-START_TEST(erasures)
+START_TEST(erase_draws_area_and_ratio_uniformly)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	hole h = {0};
@@ -202,7 +202,7 @@ START_TEST(erasures)
 	assert_uniform(&h.area, 0.05, 0.2, 0.01);
 	assert_uniform(&h.ratio, log(0.5), log(2), 0.06);
 	ck_assert_double_eq_tol(mean(&h.x), 31.5, 1.2);
-	/* Noise: the same place in random bytes. */
+	/* Noise: the hole is filled with random bytes. */
 	memset(&h, 0, sizeof h);
 	a = ebb_augment_new(NULL);
 	ebb_augment_erase(a, .area = {0.25, 0.25}, .ratio = {1, 1}, .noise = true, .p = 1);
@@ -255,16 +255,16 @@ static versions randaugmented(double magnitude, int ops)
 	return v;
 }
 
-START_TEST(randaugments)
+START_TEST(randaugment_draws_each_operation_equally)
 {
 	versions none = randaugmented(EBB_ZERO, 1), one = randaugmented(9, 1),
 		 two = randaugmented(9, 2);
 
-	/* At strength 0 autocontrast and equalise alone do something: there is no 255 to
-	 * solarise. */
+	/* At strength 0 only autocontrast and equalise change the image (no value is 255, so
+	 * solarise does not). */
 	assert_frequency(none.unchanged, DRAWS, 12 / 14.0);
 	ck_assert_int_eq(none.different, 3);
-	/* One of 14: nothing; 9 that have a direction; 4 that have none. */
+	/* Of 14 operations: 1 is the identity, 9 have a direction, 4 have none. */
 	assert_frequency(one.unchanged, DRAWS, 1 / 14.0);
 	ck_assert_int_eq(one.different, 1 + 2 * 9 + 4);
 	ck_assert(two.unchanged > 0 && two.unchanged < 0.03 * DRAWS && two.different == 100);
@@ -277,14 +277,14 @@ int main(void)
 	TCase *c = tcase_create("draws");
 
 	tcase_set_timeout(c, 60);
-	tcase_add_test(c, jitters);
-	tcase_add_test(c, greys);
-	tcase_add_test(c, lights);
-	tcase_add_test(c, noises);
-	tcase_add_test(c, blurs);
-	tcase_add_test(c, cutouts);
-	tcase_add_test(c, erasures);
-	tcase_add_test(c, randaugments);
+	tcase_add_test(c, jitter_draws_its_strengths_uniformly);
+	tcase_add_test(c, greyscale_has_its_probability);
+	tcase_add_test(c, lighting_has_the_expected_deviation);
+	tcase_add_test(c, noise_has_the_expected_deviation);
+	tcase_add_test(c, blur_draws_its_sigma_uniformly);
+	tcase_add_test(c, cutout_covers_the_image_uniformly);
+	tcase_add_test(c, erase_draws_area_and_ratio_uniformly);
+	tcase_add_test(c, randaugment_draws_each_operation_equally);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* Random places and shapes: the mean and the range of 10,000 draws. */
+/* Random crops and geometric transforms: mean and range of 10,000 draws. */
 #include "transforms.h"
 
 #include <math.h>
@@ -7,9 +7,9 @@ enum { SIDE = 41, MIDDLE = SIDE / 2 };
 
 static const double DEGREES = 57.29577951308232;
 
-/* ---- Numbers -------------------------------------------------------------------------------- */
+/* ---- Random numbers ------------------------------------------------------------------------- */
 
-START_TEST(numbers)
+START_TEST(random_numbers_have_their_distributions)
 {
 	int times[10] = {0}, first[4][4] = {0};
 	double chi = 0, covariance = 0;
@@ -45,7 +45,7 @@ START_TEST(numbers)
 	ck_assert_double_eq_tol(mean(&normal), 0, 0.05);
 	ck_assert_double_eq_tol(deviation(&normal), 1, 0.04);
 	ck_assert(normal.low < -3 && normal.low > -6 && normal.high > 3 && normal.high < 6);
-	/* Correlation of two places: 0 within five standard errors. */
+	/* The correlation of two positions is 0, within five standard errors. */
 	ck_assert_double_eq_tol(covariance / (25.0 / 12), 0, 0.05);
 	for (int i = 0; i < 3; i++) {
 		double expected = sqrt(1 / (4 * (2 * alpha[i] + 1)));
@@ -57,19 +57,19 @@ START_TEST(numbers)
 }
 END_TEST
 
-/* ---- Where ---------------------------------------------------------------------------------- */
+/* ---- Cropping ------------------------------------------------------------------------------- */
 
 static void look_at_crop(const ebb_image *y, void *ctx)
 {
 	int(*times)[5] = ctx;
-	/* The middle is always inside. */
+	/* The centre is always inside the crop. */
 	int left = (int)column_at(y, 10, 10) - 10, top = (int)row_at(y, 10, 10) - 10;
 
 	ck_assert(left >= -2 && left <= 2 && top >= -2 && top <= 2);
 	times[top + 2][left + 2]++;
 }
 
-START_TEST(crops)
+START_TEST(crop_positions_are_uniform)
 {
 	int times[5][5] = {0};
 	ebb_augment *a = ebb_augment_new(NULL);
@@ -79,7 +79,7 @@ START_TEST(crops)
 	draw(a, map_of(20), look_at_crop, times);
 	for (int i = 0; i < 25; i++)
 		chi += pow(times[i / 5][i % 5] - DRAWS / 25, 2) / (DRAWS / 25);
-	/* 24 degrees of freedom: 24 +- 7 */
+	/* Chi-square with 24 degrees of freedom: 24 +- 7 */
 	ck_assert_msg(chi > 5 && chi < 60, "chi-square %g", chi);
 }
 END_TEST
@@ -91,7 +91,7 @@ typedef struct part {
 static void look_at_part(const ebb_image *y, void *ctx)
 {
 	part *p = ctx;
-	/* A resized ramp stays one, but for the ends. */
+	/* A resized ramp remains a ramp except near the ends. */
 	double w = (column_at(y, 4, 6) - column_at(y, 4, 1)) / 5 * 8,
 	       h = (row_at(y, 6, 4) - row_at(y, 1, 4)) / 5 * 8;
 
@@ -100,14 +100,14 @@ static void look_at_part(const ebb_image *y, void *ctx)
 	add(&p->middle, (column_at(y, 4, 3) + column_at(y, 4, 4)) / 2);
 }
 
-START_TEST(resized_crops)
+START_TEST(resized_crops_draw_area_and_ratio_uniformly)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	part p = {0};
 
 	ebb_augment_resized_crop(a, 8, 8, .area = {0.2, 0.5});
 	draw(a, map_of(SIDE), look_at_part, &p);
-	/* Sizes are whole pixels, of 18 at least. */
+	/* Sizes are whole pixels, at least 18. */
 	assert_uniform(&p.area, 0.2, 0.5, 0.03);
 	assert_uniform(&p.ratio, log(3.0 / 4), log(4.0 / 3), 0.06);
 	ck_assert_double_eq_tol(mean(&p.middle), MIDDLE, 0.3);
@@ -124,7 +124,7 @@ static void look_at_flip(const ebb_image *y, void *ctx)
 	times[2] += column_at(y, 0, 0) > 0 && row_at(y, 0, 0) > 0;
 }
 
-START_TEST(flips)
+START_TEST(flips_have_their_probability)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	int times[3] = {0};
@@ -138,9 +138,9 @@ START_TEST(flips)
 }
 END_TEST
 
-/* ---- Shape ---------------------------------------------------------------------------------- */
+/* ---- Geometric transforms ------------------------------------------------------------------- */
 
-/* Of the point at the middle, and of the vectors that lead right and down from it. */
+/* Statistics of the point at the centre, and of the vectors to the right and downwards from it. */
 typedef struct pose {
 	spread x, y, angle, scale, shear;
 } pose;
@@ -150,7 +150,7 @@ static void look_at_pose(const ebb_image *y, void *ctx)
 	enum { FAR = 7 };
 	pose *p = ctx;
 	double cx = column_at(y, MIDDLE, MIDDLE), cy = row_at(y, MIDDLE, MIDDLE);
-	/* The result's steps, in the source: the inverse map. */
+	/* The steps of the result in the source image: the inverse map. */
 	double a = (column_at(y, MIDDLE, MIDDLE + FAR) - cx) / FAR,
 	       c = (row_at(y, MIDDLE, MIDDLE + FAR) - cy) / FAR;
 	double b = (column_at(y, MIDDLE + FAR, MIDDLE) - cx) / FAR,
@@ -164,7 +164,7 @@ static void look_at_pose(const ebb_image *y, void *ctx)
 	add(&p->shear, atan2(-b, d) * DEGREES);
 }
 
-START_TEST(rotations)
+START_TEST(rotation_angles_are_uniform)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	pose p = {0};
@@ -178,12 +178,13 @@ START_TEST(rotations)
 }
 END_TEST
 
-START_TEST(affine_maps)
+START_TEST(affine_parameters_are_uniform)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	pose moved = {0}, scaled = moved, sheared = moved;
 
-	/* Whole pixels: 4.1 are 4, and the ends half as often. */
+	/* Translations are whole pixels: 4.1 becomes 4, and the ends of the range occur half as
+	 * often. */
 	ebb_augment_affine(a, .translate = {0.1, 0.05});
 	draw(a, map_of(SIDE), look_at_pose, &moved);
 	ck_assert_double_eq_tol(mean(&moved.x), 0, 0.15);
@@ -221,20 +222,21 @@ static void look_at_corners(const ebb_image *y, void *ctx)
 		x[k] = column_at(y, MIDDLE - 6 + 6 * k, MIDDLE - 6 + 6 * k);
 		z[k] = row_at(y, MIDDLE - 6 + 6 * k, MIDDLE - 6 + 6 * k);
 	}
-	/* Three points of a line stay on one: the middle one's distance from it. */
+	/* A projective map keeps lines straight: bent is the distance of the middle point from the
+	 * line through the other two. */
 	c->bent =
 		fmax(c->bent, fabs((x[2] - x[0]) * (z[1] - z[0]) - (x[1] - x[0]) * (z[2] - z[0])) /
 				      hypot(x[2] - x[0], z[2] - z[0]));
 }
 
-START_TEST(perspectives)
+START_TEST(perspective_moves_corners_uniformly)
 {
 	ebb_augment *a = ebb_augment_new(NULL);
 	corners c = {0};
 
 	ebb_augment_perspective(a, .distortion = 0.4, .p = 1);
 	draw(a, map_of(SIDE), look_at_corners, &c);
-	/* The area of the quadrilateral: sides shorter by 0.2 on average, from 0.6 to 1. */
+	/* The area of the quadrilateral: sides are shorter by 0.2 on average, between 0.6 and 1. */
 	ck_assert_double_eq_tol(mean(&c.inside), 0.8 * 0.8, 0.02);
 	ck_assert(c.inside.low > 0.36 && c.inside.low < 0.5 && c.inside.high > 0.8 &&
 		  c.inside.high <= 1);
@@ -257,7 +259,7 @@ static void look_at_field(const ebb_image *y, void *ctx)
 	add(&f->step, column_at(y, MIDDLE, MIDDLE + 1) - column_at(y, MIDDLE, MIDDLE));
 }
 
-START_TEST(elastic_fields)
+START_TEST(elastic_fields_are_smooth_with_the_expected_deviation)
 {
 	enum { RADIUS = 9 };
 	ebb_augment *a = ebb_augment_new(NULL);
@@ -272,13 +274,13 @@ START_TEST(elastic_fields)
 		squares += weight[k] * weight[k];
 		neighbours += k ? weight[k] * weight[k - 1] : 0;
 	}
-	/* Of uniform numbers in [-1,1), the weighted sums' deviation. */
+	/* The standard deviation of the weighted sums of numbers uniform in [-1,1). */
 	expected = 30 * squares / sqrt(3);
 	ck_assert_double_eq_tol(deviation(&f.dx), expected, 0.05 * expected);
 	ck_assert_double_eq_tol(deviation(&f.dy), expected, 0.05 * expected);
 	ck_assert_double_eq_tol(mean(&f.dx), 0, 0.1);
 	ck_assert_double_eq_tol(mean(&f.dy), 0, 0.1);
-	/* And of what differs between two pixels side by side: it is smooth. */
+	/* The standard deviation of the difference between adjacent pixels: the field is smooth. */
 	expected *= sqrt(2 * (1 - neighbours / squares));
 	ck_assert_double_eq_tol(mean(&f.step), 1, 0.05);
 	ck_assert_double_eq_tol(deviation(&f.step), expected, 0.1 * expected);
@@ -291,14 +293,14 @@ int main(void)
 	TCase *c = tcase_create("draws");
 
 	tcase_set_timeout(c, 60);
-	tcase_add_test(c, numbers);
-	tcase_add_test(c, crops);
-	tcase_add_test(c, resized_crops);
-	tcase_add_test(c, flips);
-	tcase_add_test(c, rotations);
-	tcase_add_test(c, affine_maps);
-	tcase_add_test(c, perspectives);
-	tcase_add_test(c, elastic_fields);
+	tcase_add_test(c, random_numbers_have_their_distributions);
+	tcase_add_test(c, crop_positions_are_uniform);
+	tcase_add_test(c, resized_crops_draw_area_and_ratio_uniformly);
+	tcase_add_test(c, flips_have_their_probability);
+	tcase_add_test(c, rotation_angles_are_uniform);
+	tcase_add_test(c, affine_parameters_are_uniform);
+	tcase_add_test(c, perspective_moves_corners_uniformly);
+	tcase_add_test(c, elastic_fields_are_smooth_with_the_expected_deviation);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

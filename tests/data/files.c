@@ -1,5 +1,4 @@
-/* Folders of classes, list files and CIFAR's: whole, and wrong in every variant that they can
- * be. */
+/* Folders of classes, list files and CIFAR files: valid ones, and every kind of error in them. */
 #include "tests/data/pictures.h"
 
 #include <stdlib.h>
@@ -7,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* An image of this grey value under that name. */
+/* Writes an image of a constant grey value. */
 static void put(const char *name, int value, int channels)
 {
 	ebb_image x = {0};
@@ -47,7 +46,7 @@ static void put_folder(void)
 {
 	put("root/zebra/deep/down/b.PNG", 4, 1);
 	put("root/zebra/deep/a.png", 3, 3);
-	put("root/zebra/deep.jpeg", 2, 4); /* a PNG all the same */
+	put("root/zebra/deep.jpeg", 2, 4); /* a PNG in spite of its name */
 	put("root/ant/x10.png", 1, 3);
 	put("root/ant/x1.png", 0, 1);
 	put("root/Yak/only.png", 9, 3);
@@ -57,7 +56,7 @@ static void put_folder(void)
 	write_temp("root/classes.tsv", "no class", 8);
 }
 
-START_TEST(folder)
+START_TEST(a_folder_has_a_class_per_directory)
 {
 	static const char *const paths[] = {"Yak/only.png", "ant/x1.png", "ant/x10.png",
 		"zebra/deep.jpeg", "zebra/deep/a.png", "zebra/deep/down/b.PNG"};
@@ -67,7 +66,7 @@ START_TEST(folder)
 	ebb_dataset *d, *part;
 
 	put_folder();
-	/* A link in a circle is not followed twice. */
+	/* A circular link is not followed twice. */
 	ck_assert_int_eq(symlink("..", temp_path("root/zebra/deep/up")), 0);
 	d = ebb_folder(temp_path("root//"), .error = &e);
 	ck_assert_msg(d && d->count == 6 && d->classes == 3, "%s", e.message);
@@ -102,14 +101,14 @@ static void folder_refused(const char *root, ebb_status status, const char *word
 	ck_assert_msg(e.status == status && strstr(e.message, words), "%s", e.message);
 }
 
-START_TEST(folders_that_are_wrong)
+START_TEST(invalid_folders_are_refused)
 {
 	char deep[5000];
 	ebb_error e = {0};
 
 	folder_refused(temp_path("nowhere"), EBB_BAD_FILE, "nowhere: cannot be read: No such file");
-	folder_refused(NULL, EBB_INVALID, "expected a directory");
-	folder_refused("", EBB_INVALID, "expected a directory");
+	folder_refused(NULL, EBB_INVALID, "expected the path of a directory");
+	folder_refused("", EBB_INVALID, "expected the path of a directory");
 	memset(deep, 'a', 4999);
 	deep[4999] = '\0';
 	folder_refused(deep, EBB_INVALID, "below 4096 bytes");
@@ -128,7 +127,7 @@ START_TEST(folders_that_are_wrong)
 }
 END_TEST
 
-START_TEST(damaged_images)
+START_TEST(damaged_images_are_errors_or_skipped)
 {
 	ebb_error e = {0};
 	ebb_image x = {0};
@@ -139,7 +138,7 @@ START_TEST(damaged_images)
 	put_folder();
 	write_temp("root/ant/x1.png", "\x89PNG\r\n\x1a\n....", 12);
 	write_temp("root/zebra/deep/a.png", "GIF89a", 6);
-	/* On access: an error with the path, or a note. */
+	/* A damaged image, when it is read: an error with the path, or skipped. */
 	d = ebb_folder(temp_path("root"));
 	ck_assert(ebb_dataset_fetch(d, 1, &x, &e) == EBB_FETCH_FAILED);
 	ck_assert(e.status == EBB_BAD_FILE && strstr(e.message, "root/ant/x1.png: damaged PNG"));
@@ -150,7 +149,7 @@ START_TEST(damaged_images)
 	ck_assert(ebb_dataset_skipped_at(d, 0, &index, &message) && index == 4);
 	ck_assert(strstr(message, "root/zebra/deep/a.png: neither PNG nor JPEG"));
 	ebb_dataset_free(d);
-	/* The same at once. */
+	/* The same with .verify, when the folder is opened. */
 	e = (ebb_error){0};
 	ck_assert(!ebb_folder(temp_path("root"), .verify = true, .error = &e));
 	ck_assert(e.status == EBB_BAD_FILE && strstr(e.message, "root/ant/x1.png: damaged PNG"));
@@ -179,7 +178,7 @@ static ebb_dataset *read_list(const char *text, const char *root, int classes, e
 	return ebb_list(write_temp("root/list.tsv", text, strlen(text)), root, classes, .error = e);
 }
 
-START_TEST(list)
+START_TEST(a_list_has_its_paths_and_labels)
 {
 	ebb_error e = {0};
 	char text[500];
@@ -199,7 +198,7 @@ START_TEST(list)
 	d = read_list(text, "/nowhere", 0, &e);
 	ck_assert(d && value_at(d, 0, 3) == 0);
 	ebb_dataset_free(d);
-	/* A missing file is found when it is read, or at once. */
+	/* A missing file is an error when it is read, or with .verify when the list is opened. */
 	d = read_list("lost.png\t0\nant/x1.png\t1\n", NULL, 0, &e);
 	ck_assert_int_eq(d->count, 2);
 	ebb_dataset_free(d);
@@ -210,7 +209,7 @@ START_TEST(list)
 }
 END_TEST
 
-START_TEST(lists_that_are_wrong)
+START_TEST(invalid_lists_are_refused)
 {
 	static const char *const lines[][2] = {
 		{"a.png\t0\n\nb.png 1\n", "list.tsv:3: no tab"},
@@ -250,7 +249,7 @@ START_TEST(lists_that_are_wrong)
 }
 END_TEST
 
-START_TEST(allocation_failures)
+START_TEST(every_allocation_may_fail)
 {
 	counting_allocator a;
 
@@ -289,7 +288,8 @@ END_TEST
 
 enum { PIXELS = 3072 };
 
-/* count records: labels first, first + 1, ..., and pixels that tell which is which. */
+/* Writes count records with the labels first, first + 1, ..., and pixels that identify the
+ * record. */
 static void put_records(const char *name, int labels, int first, int count, size_t extra)
 {
 	size_t size = (size_t)((labels + PIXELS) * count);
@@ -319,7 +319,7 @@ static void cifar_refused(bool hundred, const char *words)
 	ck_assert(strstr(e.message, temp_dir));
 }
 
-START_TEST(cifar)
+START_TEST(cifar_files_are_read_or_refused)
 {
 	ebb_error e = {0};
 	ebb_dataset *d;
@@ -368,13 +368,13 @@ int main(void)
 	TCase *c = tcase_create("files");
 
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
-	tcase_add_test(c, folder);
-	tcase_add_test(c, folders_that_are_wrong);
-	tcase_add_test(c, damaged_images);
-	tcase_add_test(c, list);
-	tcase_add_test(c, lists_that_are_wrong);
-	tcase_add_test(c, allocation_failures);
-	tcase_add_test(c, cifar);
+	tcase_add_test(c, a_folder_has_a_class_per_directory);
+	tcase_add_test(c, invalid_folders_are_refused);
+	tcase_add_test(c, damaged_images_are_errors_or_skipped);
+	tcase_add_test(c, a_list_has_its_paths_and_labels);
+	tcase_add_test(c, invalid_lists_are_refused);
+	tcase_add_test(c, every_allocation_may_fail);
+	tcase_add_test(c, cifar_files_are_read_or_refused);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* Loaders with workers in a process that forks: both go on with the same batches. */
+/* Loaders with workers in a process that forks: parent and child get the same remaining batches. */
 #include "tests/data/workers.h"
 #include "tests/support/fork.h"
 
@@ -6,15 +6,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A tenth of a millisecond each, so that a fork finds the workers at work. */
+/* Takes a tenth of a millisecond per image, so that the fork finds busy workers. */
 static bool make_slowly(void *ctx, int64_t i, ebb_image *x, ebb_error *e)
 {
 	usleep(100);
 	return make_image(ctx, i, x, e);
 }
 
-/* Asks for the rest of the epoch and all of the next one, and frees the loader: whether its batches
- * are those of hashes from at on. */
+/* Gets the rest of the epoch and all of the next one, and frees the loader.  Returns whether the
+ * batches equal those of hashes from at on. */
 static bool goes_on(ebb_loader *l, const uint64_t *hashes, int at)
 {
 	ebb_batch b;
@@ -33,9 +33,9 @@ static bool goes_on(ebb_loader *l, const uint64_t *hashes, int at)
 	return same;
 }
 
-/* Both processes get what a loader without workers makes, wherever the fork falls; mixed batches
- * cannot be made twice in the same memory. */
-START_TEST(a_child_of_fork_goes_on_with_the_batches_that_remain)
+/* Parent and child get the batches that a loader without workers makes, at any time of the fork.
+ * The batches are mixed, so mixing one twice in the same memory would be noticed. */
+START_TEST(a_child_of_fork_gets_the_remaining_batches)
 {
 	enum { BATCH = 8, BATCHES = (COUNT + BATCH - 1) / BATCH };
 	static const origin skips = {.corrupt = {3, 17, 40, -1}};
@@ -88,16 +88,16 @@ static bool make_behind_the_gate(void *ctx, int64_t i, ebb_image *x, ebb_error *
 {
 	bool ok;
 
-	/* Room that will not do, in memory of this worker's. */
+	/* An image of another size, in this worker's memory. */
 	ok = ebb_image_shape(x, 1 + i % 3, 1, 1, e);
 	pthread_mutex_lock(&gate);
 	pthread_mutex_unlock(&gate);
 	return ok && make_image(ctx, i, x, e);
 }
 
-/* Workers that wait for the thread that forks cannot finish first: the child makes their images
- * again. */
-START_TEST(a_fork_does_not_wait_for_who_waits_for_it)
+/* Workers that wait for the forking thread cannot finish before the fork: the child makes their
+ * images again. */
+START_TEST(a_fork_does_not_deadlock_with_a_waiting_worker)
 {
 	origin o = HEALTHY;
 	ebb_dataset *d = ebb_dataset_custom(
@@ -168,8 +168,8 @@ int main(void)
 
 	tcase_set_timeout(c, 100);
 	if (child_may_start_threads()) {
-		tcase_add_test(c, a_child_of_fork_goes_on_with_the_batches_that_remain);
-		tcase_add_test(c, a_fork_does_not_wait_for_who_waits_for_it);
+		tcase_add_test(c, a_child_of_fork_gets_the_remaining_batches);
+		tcase_add_test(c, a_fork_does_not_deadlock_with_a_waiting_worker);
 	}
 	tcase_add_test(c, a_worker_may_fork);
 	suite_add_tcase(s, c);

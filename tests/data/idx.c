@@ -1,4 +1,4 @@
-/* IDX files and MNIST's four: whole, compressed, and broken in every variant a file can be. */
+/* IDX files and MNIST's four files: valid, compressed, and every kind of damage. */
 #include "tests/support/support.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@ static const char *write_gz(const char *name, const char *mode, const void *byte
 	return path;
 }
 
-/* A header of that magic number and those sizes, followed by bytes 0, 1, 2, ...; returns the
+/* Writes a header with this magic number and these sizes, then data bytes 0, 1, 2, ...; returns the
  * length. */
 static size_t idx(unsigned char *to, unsigned magic, int axes, const unsigned *sizes, size_t data)
 {
@@ -32,7 +32,7 @@ static size_t idx(unsigned char *to, unsigned magic, int axes, const unsigned *s
 	return n;
 }
 
-/* Reading path fails with words from the message. */
+/* Checks that reading path fails with both words in the message. */
 static void refused(const char *path, const char *word, const char *other)
 {
 	ebb_error e = {0};
@@ -58,7 +58,7 @@ static void check_counting(const char *path)
 	ebb_tensor_free(x);
 }
 
-START_TEST(whole_files)
+START_TEST(valid_files_are_read)
 {
 	unsigned char b[200];
 	size_t n = idx(b, 0x803, 3, (unsigned[]){4, 5, 3}, 60);
@@ -66,8 +66,8 @@ START_TEST(whole_files)
 
 	check_counting(write_temp("plain", b, n));
 	check_counting(write_gz("packed", "wb9", b, n));
-	check_counting(write_gz("stored", "wb0", b, n));
-	/* Two gzip members are one file. */
+	check_counting(write_gz("level0", "wb0", b, n));
+	/* A file of two gzip members is read as one. */
 	write_gz("twice", "wb", b, 20);
 	check_counting(write_gz("twice", "ab", b + 20, n - 20));
 	n = idx(b, 0x802, 2, (unsigned[]){0, 7}, 0);
@@ -77,7 +77,7 @@ START_TEST(whole_files)
 }
 END_TEST
 
-START_TEST(large_files_in_pieces)
+START_TEST(files_larger_than_the_buffer_are_read)
 {
 	size_t data = 700000, n;
 	unsigned char *b = malloc(data + 8);
@@ -95,7 +95,7 @@ START_TEST(large_files_in_pieces)
 }
 END_TEST
 
-START_TEST(missing_files)
+START_TEST(missing_files_are_refused)
 {
 	ebb_error e = {0};
 
@@ -105,7 +105,7 @@ START_TEST(missing_files)
 }
 END_TEST
 
-START_TEST(truncated_at_every_byte)
+START_TEST(every_truncated_file_is_refused)
 {
 	unsigned char b[200];
 	size_t n = idx(b, 0x803, 3, (unsigned[]){4, 5, 3}, 60);
@@ -132,7 +132,7 @@ START_TEST(truncated_at_every_byte)
 }
 END_TEST
 
-START_TEST(damaged_files)
+START_TEST(damaged_files_are_refused)
 {
 	unsigned char b[200];
 	const char *path;
@@ -145,7 +145,7 @@ START_TEST(damaged_files)
 	n = idx(b, 0xd03, 3, (unsigned[]){4, 5, 3}, 60);
 	refused(write_temp("floats", b, n), "0x00000d03: floats", "unsigned bytes");
 	n = idx(b, 0x703, 3, (unsigned[]){4, 5, 3}, 60);
-	refused(write_temp("seven", b, n), "no type of the format", "0x00000703");
+	refused(write_temp("seven", b, n), "an unknown type", "0x00000703");
 	refused(write_temp("text", "P5 4 5 255", 10), "0x50352034", "expected 0x000008NN");
 	n = idx(b, 0x800, 0, NULL, 4);
 	refused(write_temp("scalar", b, n), "0 axes", "1 to 8");
@@ -154,9 +154,9 @@ START_TEST(damaged_files)
 	n = idx(b, 0x803, 3, (unsigned[]){~0u, ~0u, 5}, 60);
 	refused(write_temp("overflow", b, n), "overflows at axis 1", "");
 	n = idx(b, 0x803, 3, (unsigned[]){0x40000000, 28, 28}, 60);
-	refused(write_temp("huge", b, n), "promises 841813590016 bytes", "at most 76");
-	refused(write_gz("huge", "wb", b, n), "promises 841813590016 bytes", "at most");
-	/* A flipped bit in the middle of the packed data, and junk behind it. */
+	refused(write_temp("huge", b, n), "declares 841813590016 bytes", "at most 76");
+	refused(write_gz("huge", "wb", b, n), "declares 841813590016 bytes", "at most");
+	/* A flipped bit in the compressed data, and extra bytes after it. */
 	n = idx(b, 0x803, 3, (unsigned[]){4, 5, 3}, 60);
 	path = write_gz("flipped", "wb", b, n);
 	f = fopen(path, "r+b");
@@ -174,7 +174,7 @@ END_TEST
 
 /* ---- MNIST's directory ---------------------------------------------------------------------- */
 
-/* count images of 2 x 3 and as many labels 0, 1, 2, ... under these names. */
+/* Writes count images of 2 x 3 and as many labels 0, 1, 2, ... under these names. */
 static void write_pair(const char *images, const char *labels, bool packed, unsigned count)
 {
 	unsigned char b[400];
@@ -202,7 +202,7 @@ static void mnist_refused(ebb_data_split split, const char *word, const char *ot
 		"\"%s\" or \"%s\" is not in: %s", word, other, e.message);
 }
 
-START_TEST(spellings)
+START_TEST(every_spelling_of_a_file_name_is_found)
 {
 	const char *const names[][2] = {
 		{"train-images-idx3-ubyte", "train-labels-idx1-ubyte"},
@@ -231,7 +231,7 @@ START_TEST(spellings)
 }
 END_TEST
 
-START_TEST(directories_that_are_wrong)
+START_TEST(invalid_directories_are_refused)
 {
 	unsigned char b[400];
 	ebb_error e = {0};
@@ -268,7 +268,7 @@ START_TEST(directories_that_are_wrong)
 }
 END_TEST
 
-START_TEST(allocation_failures)
+START_TEST(every_allocation_may_fail)
 {
 	counting_allocator a;
 	bool done = false;
@@ -299,17 +299,17 @@ int main(void)
 	TCase *c = tcase_create("idx");
 
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
-	tcase_add_test(c, whole_files);
-	tcase_add_test(c, large_files_in_pieces);
-	tcase_add_test(c, missing_files);
-	tcase_add_test(c, truncated_at_every_byte);
-	tcase_add_test(c, damaged_files);
+	tcase_add_test(c, valid_files_are_read);
+	tcase_add_test(c, files_larger_than_the_buffer_are_read);
+	tcase_add_test(c, missing_files_are_refused);
+	tcase_add_test(c, every_truncated_file_is_refused);
+	tcase_add_test(c, damaged_files_are_refused);
 	suite_add_tcase(s, c);
 	c = tcase_create("mnist");
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
-	tcase_add_test(c, spellings);
-	tcase_add_test(c, directories_that_are_wrong);
-	tcase_add_test(c, allocation_failures);
+	tcase_add_test(c, every_spelling_of_a_file_name_is_found);
+	tcase_add_test(c, invalid_directories_are_refused);
+	tcase_add_test(c, every_allocation_may_fail);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

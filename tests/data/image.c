@@ -1,10 +1,10 @@
-/* Images in memory: room, channels, crops, mirrors, tensors and sheets. */
+/* Images in memory: allocation, channels, cropping, mirroring, tensors and grids. */
 #include "tests/data/pictures.h"
 
 #include <math.h>
 #include <string.h>
 
-START_TEST(room_is_reused)
+START_TEST(pixel_memory_is_reused)
 {
 	ebb_image x = {0};
 	const uint8_t *first;
@@ -20,7 +20,7 @@ START_TEST(room_is_reused)
 	ck_assert(!x.pixels && x.height == 0 && x.capacity == 0);
 	ebb_image_free(&x);
 	ebb_image_free(NULL);
-	/* Borrowed memory is neither written nor freed. */
+	/* Memory that the image does not own is neither written nor freed. */
 	x = (ebb_image){borrowed, 2, 2, 3, false, 0};
 	ck_assert(!ebb_image_flip_horizontal(&x, &e) && e.status == EBB_INVALID);
 	e = (ebb_error){0};
@@ -39,11 +39,11 @@ START_TEST(room_is_reused)
 }
 END_TEST
 
-START_TEST(grey_and_colour)
+START_TEST(channels_are_converted_as_in_pillow)
 {
 	ebb_image x = {0}, y = {0}, z = {0};
 
-	/* Pillow's convert("L") of the same pattern. */
+	/* The result of Pillow's convert("L") for the same pattern. */
 	draw_pattern(&x, 8, 8, 3);
 	ck_assert(ebb_image_convert(&x, 1, &y, NULL) && y.channels == 1);
 	ck_assert(hash_image(&y) == 0x43b2768e882dfe7c);
@@ -74,7 +74,7 @@ START_TEST(grey_and_colour)
 }
 END_TEST
 
-START_TEST(crops_and_mirrors)
+START_TEST(crops_and_flips_move_pixels)
 {
 	ebb_image x = {0}, y = {0};
 	const ebb_rect outside[] = {{-1, 0, 1, 1}, {0, -1, 1, 1}, {0, 0, 0, 1}, {0, 0, 1, 0},
@@ -110,7 +110,7 @@ START_TEST(crops_and_mirrors)
 }
 END_TEST
 
-START_TEST(tensors)
+START_TEST(images_convert_to_tensors_and_back)
 {
 	const ebb_dtype types[] = {EBB_U8, EBB_DEFAULT, EBB_F64};
 	ebb_image x = {0}, y = {0};
@@ -127,7 +127,7 @@ START_TEST(tensors)
 		ck_assert(ebb_image_from_tensor(t, 0, &y, &e) && hash_image(&y) == hash_image(&x));
 		ebb_tensor_free(t);
 	}
-	/* Channels-last memory, rounding, and what is no number of 0 to 1. */
+	/* Channels-last memory, rounding, and values outside of 0 to 1. */
 	batch = ebb_tensor_new(EBB_F32, EBB_SHAPE(2, 2, 1, 3), true, NULL);
 	ebb_copy_in(batch, (float[]){0, 0, 0, 0, 0, 0, -1, 2, 0.5f, NAN, INFINITY, 1.4f / 255}, 48);
 	ck_assert(ebb_image_from_tensor(batch, 1, &y, NULL) && y.channels == 2);
@@ -145,7 +145,7 @@ START_TEST(tensors)
 }
 END_TEST
 
-START_TEST(sheets)
+START_TEST(a_grid_arranges_images_row_by_row)
 {
 	ebb_tensor *t = ebb_tensor_new(EBB_F64, EBB_SHAPE(5, 1, 2, 3), false, NULL);
 	ebb_image y = {0}, parts[3] = {{0}};
@@ -157,8 +157,8 @@ START_TEST(sheets)
 	ck_assert(ebb_image_grid(&y, t, .columns = 3, .background = 77));
 	ck_assert(y.height == 2 * 4 + 2 && y.width == 3 * 5 + 2 && y.channels == 1);
 	ck_assert(y.pixels[0] == 77 && y.pixels[17 * 2 + 1] == 77 && y.pixels[17 * 2 + 2] == 0);
-	ck_assert_int_eq(y.pixels[17 * (2 + 4 + 1) + 2 + 5 + 2], 29); /* the last of all */
-	ck_assert_int_eq(y.pixels[17 * (2 + 4) + 2 + 10], 77);        /* no sixth */
+	ck_assert_int_eq(y.pixels[17 * (2 + 4 + 1) + 2 + 5 + 2], 29); /* the last image */
+	ck_assert_int_eq(y.pixels[17 * (2 + 4) + 2 + 10], 77);        /* there is no sixth image */
 	ck_assert(ebb_image_grid(&y, t, .pad = EBB_NO_PAD) && y.height == 2 && y.width == 15);
 	ck_assert_int_eq(y.pixels[15 + 14], 29);
 	ck_assert(ebb_image_grid(&y, t, .pad = EBB_NO_PAD, .fit = true));
@@ -198,11 +198,11 @@ int main(void)
 	Suite *s = suite_create("data-image");
 	TCase *c = tcase_create("image");
 
-	tcase_add_test(c, room_is_reused);
-	tcase_add_test(c, grey_and_colour);
-	tcase_add_test(c, crops_and_mirrors);
-	tcase_add_test(c, tensors);
-	tcase_add_test(c, sheets);
+	tcase_add_test(c, pixel_memory_is_reused);
+	tcase_add_test(c, channels_are_converted_as_in_pillow);
+	tcase_add_test(c, crops_and_flips_move_pixels);
+	tcase_add_test(c, images_convert_to_tensors_and_back);
+	tcase_add_test(c, a_grid_arranges_images_row_by_row);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,11 +1,11 @@
-/* JPEG: every kind of file, whole, cut off, damaged, and with defects that spare the pixels. */
+/* JPEG files: every kind, valid, truncated, damaged, and with defects outside of the pixel data. */
 #include "tests/data/pictures.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #if EBB_HAVE_JPEG
-/* 17 x 13 pixels; checksums of Pillow's. */
+/* 17 x 13 pixels; checksums of Pillow's results. */
 static const struct {
 	const char *name;
 	int channels;
@@ -18,7 +18,7 @@ static const struct {
 	{"jpeg/rgb-444.jpg", 3, 0x84730a2cfa8da35b, 0x84730a2cfa8da35b},
 };
 
-START_TEST(jpeg)
+START_TEST(every_kind_of_jpeg_is_decoded)
 {
 	for (size_t i = 0; i < sizeof jpegs / sizeof *jpegs; i++) {
 		ebb_image x = {0}, y = {0};
@@ -28,7 +28,7 @@ START_TEST(jpeg)
 
 		ck_assert_msg(ebb_image_decode(bytes, size, NULL, NULL, &x, &e), "%s", e.message);
 		ck_assert(x.height == 17 && x.width == 13 && x.channels == jpegs[i].channels);
-		/* Another release of libjpeg may round otherwise. */
+		/* Another version of libjpeg may round differently. */
 		ck_assert_msg(hash_image(&x) == jpegs[i].hash, "%s differs", jpegs[i].name);
 		ck_assert(ebb_image_decode(
 			bytes, size, NULL, &(ebb_image_options){.channels = 3}, &x, &e));
@@ -68,9 +68,9 @@ START_TEST(jpeg)
 }
 END_TEST
 
-START_TEST(jpeg_reduced)
+START_TEST(a_jpeg_is_decoded_at_a_reduced_size)
 {
-	/* the shorter side asked for, and the size that comes of 17 x 13 */
+	/* the requested shorter side, and the size that results from 17 x 13 */
 	static const int sizes[][3] = {
 		{13, 17, 13}, {12, 15, 12}, {7, 9, 7}, {1, 3, 2}, {99, 17, 13}};
 	size_t size;
@@ -90,9 +90,9 @@ START_TEST(jpeg_reduced)
 }
 END_TEST
 
-START_TEST(jpeg_in_ink_becomes_colour)
+START_TEST(cmyk_is_converted_to_rgb)
 {
-	/* Pillow's convert("RGB"), and that one's convert("L") */
+	/* Pillow's convert("RGB"), and convert("L") of that */
 	static const struct {
 		const char *name;
 		uint64_t rgb, grey;
@@ -125,7 +125,7 @@ START_TEST(jpeg_in_ink_becomes_colour)
 }
 END_TEST
 
-/* Found when there are pixels already. */
+/* Checks an error that is detected after pixels were decoded. */
 static void damaged(const void *bytes, size_t size, const ebb_image_options *o, const char *words)
 {
 	ebb_image x = {0};
@@ -137,7 +137,7 @@ static void damaged(const void *bytes, size_t size, const ebb_image_options *o, 
 	ebb_image_free(&x);
 }
 
-/* A copy of bytes with n more at a place; *size grows. */
+/* A copy of bytes with n more bytes inserted at a position; increases *size. */
 static uint8_t *inserted(const uint8_t *bytes, size_t *size, size_t at, const void *more, size_t n)
 {
 	uint8_t *all = malloc(*size + n);
@@ -177,10 +177,10 @@ START_TEST(stray_bytes_between_segments_are_a_warning)
 
 			ck_assert_msg(ok, "before 0x%02x: %s", markers[i], e.message);
 			ck_assert(hash_image(&x) == jpegs[4].hash && e.status == EBB_OK);
-			/* A decoder takes a few bytes ahead of what it needs. */
+			/* The decoder reads a few bytes beyond those that it needs. */
 			if (n > 2 || markers[i] != 0xd9)
 				ck_assert_msg(warning.status == EBB_BAD_FILE &&
-						      strstr(warning.message, "a/file: read") &&
+						      strstr(warning.message, "a/file: decoded") &&
 						      strstr(warning.message, "extraneous bytes"),
 					"%zu before 0x%02x: %s", n, markers[i], warning.message);
 			ck_assert(ebb_image_decode(stray, longer, NULL, NULL, &x, NULL));
@@ -190,7 +190,7 @@ START_TEST(stray_bytes_between_segments_are_a_warning)
 			free(stray);
 		}
 	}
-	/* What follows the end is none of a decoder's business. */
+	/* Bytes after the end are ignored. */
 	{
 		size_t longer = size;
 		uint8_t *stray = inserted(bytes, &longer, size, "after the end", 13);
@@ -227,14 +227,14 @@ START_TEST(an_application_segment_of_an_unknown_version_is_a_warning)
 }
 END_TEST
 
-/* Changed data, which libjpeg decodes with a warning, are no picture of the file's. */
+/* Changed data, which libjpeg decodes with a warning, must be an error. */
 START_TEST(damaged_data_of_a_jpeg_are_an_error)
 {
 	size_t size;
 	uint8_t *bytes = load("jpeg/rgb-444.jpg", &size), *cut;
 	size_t longer = size;
 
-	/* The next segment in the middle of the data. */
+	/* The next segment begins in the middle of the data. */
 	cut = inserted(bytes, &longer, size - 40, "\xff\xd0", 2);
 	damaged(cut, longer, NULL, "premature end of data segment");
 	free(cut);
@@ -244,7 +244,7 @@ START_TEST(damaged_data_of_a_jpeg_are_an_error)
 }
 END_TEST
 
-/* APP1 with a TIFF structure of two entries, in either byte order. */
+/* Writes an APP1 segment with a TIFF structure of two entries, in either byte order. */
 static size_t exif(uint8_t *to, bool little, int orientation)
 {
 	static const uint8_t big_end[] = {0xff, 0xe1, 0, 40, 'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0,
@@ -260,7 +260,7 @@ static size_t exif(uint8_t *to, bool little, int orientation)
 	return sizeof big_end;
 }
 
-START_TEST(a_picture_is_rotated_upright_where_asked)
+START_TEST(upright_applies_the_exif_orientation)
 {
 	/* of Pillow's transposed images */
 	static const uint64_t hashes[9] = {[1] = 0x84730a2cfa8da35b,
@@ -304,7 +304,7 @@ START_TEST(a_picture_is_rotated_upright_where_asked)
 			free(all);
 		}
 	}
-	/* No beginning of the segment leads out of it. */
+	/* A truncated segment is never read beyond its end. */
 	for (int n = 4; n < 42; n++) {
 		size_t longer = size;
 		uint8_t *all;
@@ -323,7 +323,7 @@ START_TEST(a_picture_is_rotated_upright_where_asked)
 }
 END_TEST
 
-START_TEST(a_data_set_keeps_its_files_warnings)
+START_TEST(a_data_set_lists_the_warnings_of_its_files)
 {
 	size_t size, longer;
 	uint8_t *bytes = load("jpeg/rgb-444.jpg", &size), *stray;
@@ -352,7 +352,7 @@ START_TEST(a_data_set_keeps_its_files_warnings)
 		ck_assert(ebb_dataset_fetch(d, there - 1, &x, &e) == EBB_FETCHED);
 		ck_assert_int_eq(ebb_dataset_warned(d), 1);
 		ck_assert(ebb_dataset_warned_at(d, 0, &index, &message) && index == there);
-		ck_assert(strstr(message, "root/class/2.jpg: read, but"));
+		ck_assert(strstr(message, "root/class/2.jpg: decoded with a warning"));
 		ck_assert(!ebb_dataset_warned_at(d, 1, &index, &message));
 		ck_assert_int_eq(ebb_dataset_warned(part), 1);
 		ck_assert(ebb_dataset_warned_at(part, 0, &index, &message) && index == 0);
@@ -378,7 +378,7 @@ START_TEST(a_data_set_keeps_its_files_warnings)
 }
 END_TEST
 #else
-START_TEST(no_jpeg)
+START_TEST(a_build_without_jpeg_refuses_it)
 {
 	refused("\xff\xd8\xff\xe0", 4, NULL, EBB_BAD_FILE, "built without libjpeg-turbo");
 }
@@ -392,16 +392,16 @@ int main(void)
 
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
 #if EBB_HAVE_JPEG
-	tcase_add_test(c, jpeg);
-	tcase_add_test(c, jpeg_reduced);
-	tcase_add_test(c, jpeg_in_ink_becomes_colour);
+	tcase_add_test(c, every_kind_of_jpeg_is_decoded);
+	tcase_add_test(c, a_jpeg_is_decoded_at_a_reduced_size);
+	tcase_add_test(c, cmyk_is_converted_to_rgb);
 	tcase_add_test(c, stray_bytes_between_segments_are_a_warning);
 	tcase_add_test(c, an_application_segment_of_an_unknown_version_is_a_warning);
 	tcase_add_test(c, damaged_data_of_a_jpeg_are_an_error);
-	tcase_add_test(c, a_picture_is_rotated_upright_where_asked);
-	tcase_add_test(c, a_data_set_keeps_its_files_warnings);
+	tcase_add_test(c, upright_applies_the_exif_orientation);
+	tcase_add_test(c, a_data_set_lists_the_warnings_of_its_files);
 #else
-	tcase_add_test(c, no_jpeg);
+	tcase_add_test(c, a_build_without_jpeg_refuses_it);
 #endif
 	suite_add_tcase(s, c);
 	return run_suite(s);

@@ -1,11 +1,11 @@
-/* Data sets, loaders, measures. */
+/* Data sets, loaders and measures. */
 #include "tests/support/support.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* n images of 2 channels, 3 x 5; image i holds i, i+1, ...; its label is i. */
+/* n images of 2 channels, 3 x 5; image i contains i, i+1, ...; its label is i. */
 static ebb_dataset *numbered(int64_t n)
 {
 	ebb_dataset *d = ebb_dataset_new(n, 2, 3, 5, (int)n, NULL);
@@ -38,7 +38,7 @@ static void check_images(
 	}
 }
 
-START_TEST(batches_in_order)
+START_TEST(batches_are_in_order)
 {
 	ebb_dataset *d = numbered(23);
 	ebb_loader *l = ebb_loader_new(d, 5);
@@ -66,7 +66,7 @@ START_TEST(batches_in_order)
 }
 END_TEST
 
-START_TEST(normalised_in_either_type)
+START_TEST(images_are_normalised_in_both_types)
 {
 	const double mean[2] = {0.25, 0.5}, std[2] = {0.1, 2};
 	ebb_dataset *d = numbered(4);
@@ -86,7 +86,7 @@ START_TEST(normalised_in_either_type)
 }
 END_TEST
 
-START_TEST(the_last_batch)
+START_TEST(the_last_batch_is_smaller_or_dropped)
 {
 	ebb_dataset *d = numbered(10);
 	ebb_loader *kept = ebb_loader_new(d, 4), *dropped = ebb_loader_new(d, 4, .drop_last = true);
@@ -114,7 +114,7 @@ START_TEST(the_last_batch)
 }
 END_TEST
 
-/* The labels of one epoch in the order served; each must come once. */
+/* Gets the labels of one epoch in order; each must occur once. */
 static void epoch_order(ebb_loader *l, int n, int *order)
 {
 	bool *seen = calloc((size_t)n, 1);
@@ -153,7 +153,7 @@ START_TEST(shuffles_are_permutations)
 	ck_assert_mem_ne(a[0], a[1], sizeof b);
 	epoch_order(other, COUNT, b);
 	ck_assert_mem_ne(a[0], b, sizeof b);
-	/* Any epoch can be asked for, in the middle of another. */
+	/* ebb_loader_begin moves to any epoch, also in the middle of another. */
 	ck_assert(ebb_loader_next(l, &batch));
 	ebb_loader_begin(l, 1);
 	ck_assert_int_eq(ebb_loader_epoch(l), 1);
@@ -171,7 +171,7 @@ START_TEST(shuffles_are_permutations)
 }
 END_TEST
 
-/* Every place is equally likely for an image: chi-square over 10 places. */
+/* Every position is equally likely for an image: chi-square over 10 positions. */
 START_TEST(shuffles_are_fair)
 {
 	ebb_dataset *d = numbered(10);
@@ -186,7 +186,7 @@ START_TEST(shuffles_are_fair)
 	}
 	for (int i = 0; i < 100; i++)
 		chi += pow(times[i / 10][i % 10] - 200, 2) / 200;
-	/* 81 degrees of freedom: 81 +- 13; */
+	/* Chi-square with 81 degrees of freedom: 81 +- 13 */
 	ck_assert_msg(chi > 40 && chi < 140, "chi-square %g", chi);
 	ebb_loader_free(l);
 	ebb_dataset_free(d);
@@ -207,7 +207,7 @@ START_TEST(a_new_batch_raises_the_version)
 	loss = ebb_sum(t, ebb_linear_forward(t, &fc, ebb_reshape(t, b.images, EBB_SHAPE(5, -1))));
 	assert_healthy(t);
 	ebb_tape_reset(t);
-	/* Spatial input is read in place. */
+	/* The convolution reads the batch in place, because it is channels-last. */
 	ebb_conv conv = ebb_conv_new(p, "conv", 2, 2, 1);
 
 	loss = ebb_sum(t, ebb_conv_forward(t, &conv, b.images));
@@ -221,7 +221,7 @@ START_TEST(a_new_batch_raises_the_version)
 }
 END_TEST
 
-START_TEST(bad_loaders)
+START_TEST(invalid_options_are_refused)
 {
 	ebb_dataset *d = numbered(10);
 	ebb_error e;
@@ -251,7 +251,7 @@ START_TEST(bad_loaders)
 }
 END_TEST
 
-START_TEST(memory)
+START_TEST(every_allocation_may_fail_and_epochs_allocate_nothing)
 {
 	counting_allocator a;
 	bool done = false;
@@ -274,7 +274,7 @@ START_TEST(memory)
 			while (ebb_loader_next(l, &b))
 				;
 		ck_assert_int_eq(a.calls, calls);
-		/* In this order, too: a loader does not look at its data when it goes. */
+		/* This order is allowed, too: ebb_loader_free does not access the data set. */
 		ebb_dataset_free(d);
 		ebb_loader_free(l);
 		counting_allocator_remove();
@@ -286,7 +286,7 @@ END_TEST
 
 /* ---- Data sets ------------------------------------------------------------------------------ */
 
-START_TEST(data_sets)
+START_TEST(a_data_set_is_sliced_and_measured)
 {
 	ebb_dataset *d = numbered(10), *part = ebb_dataset_slice(d, 7, 100, NULL),
 		    *two = ebb_dataset_slice(d, 1, 2, NULL);
@@ -297,7 +297,7 @@ START_TEST(data_sets)
 	ck_assert(ebb_at(part->labels, 2) == 9 && ebb_at(part->images, 60) == 9 &&
 		  ebb_at(two->images, 0) == 1);
 	ck_assert(!ebb_dataset_slice(d, 10, 1, &e) && e.status == EBB_INVALID &&
-		  strstr(e.message, "of 10"));
+		  strstr(e.message, "from below 10 on"));
 	ck_assert(!ebb_dataset_slice(d, -1, 1, NULL) && !ebb_dataset_slice(d, 0, 0, NULL) &&
 		  !ebb_dataset_slice(NULL, 0, 1, NULL));
 
@@ -322,7 +322,7 @@ START_TEST(data_sets)
 }
 END_TEST
 
-START_TEST(bad_data_sets)
+START_TEST(invalid_data_sets_are_refused)
 {
 	const int64_t bad[][5] = {{0, 1, 2, 2, 10}, {1, 0, 2, 2, 10}, {1, 5, 2, 2, 10},
 		{1, 1, 0, 2, 10}, {1, 1, 2, -1, 10}, {1, 1, 2, 2, 0}};
@@ -342,7 +342,7 @@ END_TEST
 
 /* ---- Measures ------------------------------------------------------------------------------- */
 
-START_TEST(accuracy)
+START_TEST(accuracy_counts_correct_rows)
 {
 	const double rows[5][3] = {{1, 3, 2}, {5, 5, 1}, {NAN, 0, 1}, {0, NAN, 1}, {-1, -2, -3}};
 	ebb_tape *t = ebb_tape_new();
@@ -353,14 +353,15 @@ START_TEST(accuracy)
 		ebb_set_default_dtype(t, f64 ? EBB_F64 : EBB_F32);
 		x = ebb_from_f64(t, EBB_SHAPE(5, 3), &rows[0][0]);
 		y = ebb_from_i64(t, EBB_SHAPE(5), (int64_t[]){1, 0, 0, 2, 2});
-		/* Right; the first of equals; its own NaN; NaN before it; last. */
+		/* The rows: correct; the first of equal logits; the label's logit is NaN; NaN at a
+		 * lower index; last. */
 		ck_assert_double_eq_tol(ebb_accuracy(x, y), 2 / 5.0, 1e-15);
 		ck_assert_double_eq_tol(ebb_topk(x, y, 2), 3 / 5.0, 1e-15);
 		ck_assert_double_eq_tol(ebb_topk(x, y, 3), 4 / 5.0, 1e-15);
 		ck_assert_double_eq_tol(ebb_topk(x, y, 100), 4 / 5.0, 1e-15);
 		y = ebb_from_i64(t, EBB_SHAPE(5), (int64_t[]){1, 1, -100, 3, 0});
 		ck_assert_double_eq_tol(ebb_accuracy(x, y), 2 / 5.0, 1e-15);
-		/* In other memory. */
+		/* The same values in another memory order. */
 		x = ebb_transpose(
 			t, ebb_from_f64(t, EBB_SHAPE(2, 3), (double[]){1, 9, 3, 4, 2, 6}), 0, 1);
 		y = ebb_from_i64(t, EBB_SHAPE(3), (int64_t[]){1, 0, 0});
@@ -377,7 +378,7 @@ START_TEST(accuracy)
 }
 END_TEST
 
-START_TEST(averages)
+START_TEST(an_average_is_weighted)
 {
 	ebb_average a = {0};
 
@@ -395,20 +396,20 @@ int main(void)
 	Suite *s = suite_create("data-loader");
 	TCase *c = tcase_create("loader");
 
-	tcase_add_test(c, batches_in_order);
-	tcase_add_test(c, normalised_in_either_type);
-	tcase_add_test(c, the_last_batch);
+	tcase_add_test(c, batches_are_in_order);
+	tcase_add_test(c, images_are_normalised_in_both_types);
+	tcase_add_test(c, the_last_batch_is_smaller_or_dropped);
 	tcase_add_test(c, shuffles_are_permutations);
 	tcase_add_test(c, shuffles_are_fair);
 	tcase_add_test(c, a_new_batch_raises_the_version);
-	tcase_add_test(c, bad_loaders);
-	tcase_add_test(c, memory);
+	tcase_add_test(c, invalid_options_are_refused);
+	tcase_add_test(c, every_allocation_may_fail_and_epochs_allocate_nothing);
 	suite_add_tcase(s, c);
 	c = tcase_create("data");
-	tcase_add_test(c, data_sets);
-	tcase_add_test(c, bad_data_sets);
-	tcase_add_test(c, accuracy);
-	tcase_add_test(c, averages);
+	tcase_add_test(c, a_data_set_is_sliced_and_measured);
+	tcase_add_test(c, invalid_data_sets_are_refused);
+	tcase_add_test(c, accuracy_counts_correct_rows);
+	tcase_add_test(c, an_average_is_weighted);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* Top-k errors and confusion. */
+/* Top-k errors and confusion matrices. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -21,7 +21,7 @@ static void drop(void)
 	ebb_tensor_free(labels);
 }
 
-START_TEST(topk_error)
+START_TEST(topk_error_is_the_share_of_wrong_rows)
 {
 	ck_assert_double_eq(ebb_topk_error(logits, labels, 1), 0.5);
 	ck_assert_double_eq(ebb_topk_error(logits, labels, 2), 0);
@@ -31,7 +31,7 @@ START_TEST(topk_error)
 }
 END_TEST
 
-START_TEST(confusion)
+START_TEST(a_confusion_matrix_counts_labels_and_predictions)
 {
 	ebb_confusion *c = ebb_confusion_new(3, NULL);
 	const int64_t once[] = {1, 0, 0, 1, 0, 0, 0, 1, 1};
@@ -56,8 +56,8 @@ START_TEST(confusion)
 }
 END_TEST
 
-/* A transposed view in single precision, of labels that are a column. */
-START_TEST(strides)
+/* A transposed view in single precision; the labels are a column. */
+START_TEST(transposed_logits_are_read)
 {
 	ebb_tape *t = ebb_tape_new();
 	ebb_tensor *x = ebb_from_f64(t, EBB_SHAPE(3, 2), (double[]){1, 7, 2, 5, 3, 6});
@@ -72,7 +72,7 @@ START_TEST(strides)
 }
 END_TEST
 
-START_TEST(refusals)
+START_TEST(invalid_arguments_are_refused)
 {
 	ebb_error e = {0};
 	ebb_confusion *c = ebb_confusion_new(3, NULL), *two = ebb_confusion_new(2, NULL);
@@ -101,10 +101,10 @@ int main(void)
 	TCase *c = tcase_create("metrics");
 
 	tcase_add_checked_fixture(c, make, drop);
-	tcase_add_test(c, topk_error);
-	tcase_add_test(c, confusion);
-	tcase_add_test(c, strides);
-	tcase_add_test(c, refusals);
+	tcase_add_test(c, topk_error_is_the_share_of_wrong_rows);
+	tcase_add_test(c, a_confusion_matrix_counts_labels_and_predictions);
+	tcase_add_test(c, transposed_logits_are_read);
+	tcase_add_test(c, invalid_arguments_are_refused);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* MNIST itself, where it is at hand: EBB_DATA/mnist. */
+/* The real MNIST data set, if EBB_DATA/mnist exists. */
 #include "tests/support/support.h"
 
 #include <math.h>
@@ -28,7 +28,7 @@ static void check_split(ebb_data_split split, int64_t count, const int *first, c
 	if (split == EBB_TRAIN) {
 		double mean[EBB_MAX_CHANNELS], std[EBB_MAX_CHANNELS];
 
-		/* The numbers that everyone normalises MNIST with. */
+		/* The well-known mean and standard deviation of MNIST. */
 		ck_assert(ebb_dataset_moments(d, mean, std));
 		ck_assert_double_eq_tol(mean[0], 0.1307, 5e-5);
 		ck_assert_double_eq_tol(std[0], 0.3081, 5e-5);
@@ -36,14 +36,14 @@ static void check_split(ebb_data_split split, int64_t count, const int *first, c
 	ebb_dataset_free(d);
 }
 
-START_TEST(training_images)
+START_TEST(mnist_training_images_are_read)
 {
 	check_split(EBB_TRAIN, 60000, (int[]){5, 0, 4, 1, 9, 2, 1, 3, 1, 4},
 		(int[]){5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949});
 }
 END_TEST
 
-START_TEST(test_images)
+START_TEST(mnist_test_images_are_read)
 {
 	check_split(EBB_TEST, 10000, (int[]){7, 2, 1, 0, 4, 1, 4, 9, 5, 9},
 		(int[]){980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009});
@@ -62,8 +62,8 @@ int main(void)
 		return SKIPPED;
 	}
 	tcase_set_timeout(c, 60);
-	tcase_add_test(c, training_images);
-	tcase_add_test(c, test_images);
+	tcase_add_test(c, mnist_training_images_are_read);
+	tcase_add_test(c, mnist_test_images_are_read);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

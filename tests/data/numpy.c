@@ -1,9 +1,9 @@
-/* Arrays of NumPy's as data sets. */
+/* NumPy arrays as data sets. */
 #include "tests/support/support.h"
 
 #include <string.h>
 
-/* A stored tensor of that type whose elements count from 0 on. */
+/* A persistent tensor whose elements count from 0 on. */
 static ebb_tensor *counted(ebb_dtype dtype, ebb_shape shape)
 {
 	ebb_tensor *x = ebb_tensor_new(dtype, shape, false, NULL);
@@ -27,7 +27,7 @@ static void save(const char *name, const ebb_tensor *x, ebb_file_dtype as)
 	ebb_archive_free(a);
 }
 
-/* images.npy and labels.npy: images that count from 0 on, labels 0, 1, 2, .. */
+/* Writes images.npy and labels.npy: images whose values count from 0 on, labels 0, 1, 2, .. */
 static void save_both(ebb_dtype dtype, ebb_shape images, ebb_shape labels, ebb_file_dtype as)
 {
 	ebb_tensor *x = counted(dtype, images), *y = counted(EBB_I64, labels);
@@ -61,7 +61,7 @@ static const struct layout_case {
 	ebb_shape images;
 	ebb_numpy_layout layout;
 	int64_t channels, height, width;
-	bool last; /* the channels */
+	bool last; /* the channels are the last axis */
 } layouts[] = {
 	{{3, {5, 6, 7}}, EBB_LAYOUT_BY_SIZE, 1, 6, 7, false},
 	{{3, {5, 6, 7}}, EBB_NCHW, 1, 6, 7, false},
@@ -72,7 +72,7 @@ static const struct layout_case {
 	{{4, {5, 6, 7, 4}}, EBB_LAYOUT_BY_SIZE, 4, 6, 7, true},
 	{{4, {5, 4, 3, 2}}, EBB_NHWC, 2, 4, 3, true},
 	{{4, {5, 4, 3, 2}}, EBB_NCHW, 4, 3, 2, false},
-	/* More than is read at a time. */
+	/* More values than are read at a time. */
 	{{4, {5, 301, 207, 3}}, EBB_LAYOUT_BY_SIZE, 3, 301, 207, true},
 	{{4, {5, 3, 301, 207}}, EBB_LAYOUT_BY_SIZE, 3, 301, 207, false},
 };
@@ -108,7 +108,7 @@ START_TEST(images_of_either_layout_are_nchw)
 }
 END_TEST
 
-START_TEST(labels_of_every_integer_type_are_taken)
+START_TEST(labels_of_every_integer_type_are_read)
 {
 	for (ebb_file_dtype dtype = EBB_FILE_U8; dtype <= EBB_FILE_I64; dtype++)
 		for (int column = 0; column < 2; column++) {
@@ -126,7 +126,7 @@ START_TEST(labels_of_every_integer_type_are_taken)
 }
 END_TEST
 
-START_TEST(both_arrays_may_lie_in_one_file)
+START_TEST(both_arrays_may_be_in_one_file)
 {
 	static const char *const files[] = {"set.npz", "set.safetensors"};
 
@@ -159,7 +159,7 @@ START_TEST(both_arrays_may_lie_in_one_file)
 }
 END_TEST
 
-START_TEST(a_data_set_that_is_saved_by_its_tensors_comes_back)
+START_TEST(a_saved_data_set_is_read_back)
 {
 	ebb_error e = {0};
 	ebb_dataset *digits = ebb_digits(20, 1, &e), *d;
@@ -289,9 +289,9 @@ int main(void)
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
 	tcase_add_loop_test(
 		c, images_of_either_layout_are_nchw, 0, sizeof layouts / sizeof *layouts);
-	tcase_add_test(c, labels_of_every_integer_type_are_taken);
-	tcase_add_test(c, both_arrays_may_lie_in_one_file);
-	tcase_add_test(c, a_data_set_that_is_saved_by_its_tensors_comes_back);
+	tcase_add_test(c, labels_of_every_integer_type_are_read);
+	tcase_add_test(c, both_arrays_may_be_in_one_file);
+	tcase_add_test(c, a_saved_data_set_is_read_back);
 	tcase_add_test(c, images_that_do_not_fit_are_refused);
 	tcase_add_test(c, labels_that_do_not_fit_are_refused);
 	tcase_add_test(c, bad_arguments_and_missing_files_are_errors);

@@ -1,12 +1,12 @@
-/* PNG: every kind of file, whole, cut off and damaged; writing and reading back. */
+/* PNG files: every kind, valid, truncated and damaged; writing and reading back. */
 #include "tests/data/pictures.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* All of 5 x 7 pixels and random.  Checksums: of Pillow's pixels, as RGB or with alpha; of 16 bits,
- * which Pillow does not keep, of a decoder in a few lines of Python. */
+/* All have 5 x 7 random pixels.  Checksums: of Pillow's pixels, as RGB or with alpha; for 16 bits,
+ * which Pillow reduces, of a small decoder in Python. */
 static const struct {
 	const char *name;
 	int channels;
@@ -48,7 +48,7 @@ static const struct {
 	{"rgba-8.png", 4, false, 0x44aa31391b4f29ca},
 };
 
-START_TEST(every_kind_of_png)
+START_TEST(every_kind_of_png_is_decoded)
 {
 	for (size_t i = 0; i < sizeof pngs / sizeof *pngs; i++) {
 		char name[100];
@@ -85,14 +85,14 @@ START_TEST(every_kind_of_png)
 			ck_assert_msg(y.channels == channels && hash_image(&y) == hash_image(&z),
 				"%s as %d channels", name, channels);
 		}
-		/* No beginning of the file is enough. */
+		/* Every truncated file is an error. */
 		for (size_t n = 0; n < size; n++) {
 			e = (ebb_error){0};
 			ck_assert_msg(!ebb_image_decode(bytes, n, "cut.png", NULL, &y, &e),
 				"%zu of %zu bytes of %s were enough", n, size, name);
 			ck_assert(e.status == EBB_BAD_FILE && strstr(e.message, "cut.png: "));
 		}
-		/* Every chunk that matters has a checksum. */
+		/* Every critical chunk has a checksum. */
 		e = (ebb_error){0};
 		bytes[size - 30] ^= 1;
 		ck_assert(!ebb_image_decode(bytes, size, "bad.png", NULL, &y, &e));
@@ -105,7 +105,7 @@ START_TEST(every_kind_of_png)
 }
 END_TEST
 
-START_TEST(png_there_and_back)
+START_TEST(a_written_png_is_read_back)
 {
 	ebb_image x = {0}, y = {0};
 	ebb_error e = {0};
@@ -116,7 +116,7 @@ START_TEST(png_there_and_back)
 			uint8_t *bytes;
 			size_t size, capacity;
 
-			/* Twice the width in bytes is the width in 16 bits. */
+			/* An image of 16 bits is drawn as one of bytes with twice the width. */
 			draw_pattern(&x, 21, 34, channels);
 			x.wide = wide;
 			x.width = wide ? 17 : 34;
@@ -148,7 +148,7 @@ START_TEST(png_there_and_back)
 }
 END_TEST
 
-START_TEST(not_an_image)
+START_TEST(other_files_are_refused)
 {
 	size_t size;
 	uint8_t *bytes = load("png/rgb-8.png", &size);
@@ -175,9 +175,9 @@ START_TEST(not_an_image)
 }
 END_TEST
 
-/* A header that promises what no memory holds: refused by the limit, or by what the file can
- * hold. */
-START_TEST(bombs)
+/* A header that declares more pixels than memory can hold is refused by max_pixels, or because the
+ * file is too small for it. */
+START_TEST(headers_of_huge_images_are_refused)
 {
 	/* IHDR of 30,000 x 30,000 RGBA pixels of 16 bits with its checksum, and an empty IDAT. */
 	static const uint8_t bomb[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n', 0, 0, 0, 13,
@@ -194,7 +194,7 @@ START_TEST(bombs)
 }
 END_TEST
 
-START_TEST(allocation_failures)
+START_TEST(every_allocation_may_fail)
 {
 	static const char *const names[] = {"png/palette-8-transparent.png", "png/rgb-16.png"};
 	counting_allocator a;
@@ -236,11 +236,11 @@ int main(void)
 	TCase *c = tcase_create("png");
 
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
-	tcase_add_test(c, every_kind_of_png);
-	tcase_add_test(c, png_there_and_back);
-	tcase_add_test(c, not_an_image);
-	tcase_add_test(c, bombs);
-	tcase_add_test(c, allocation_failures);
+	tcase_add_test(c, every_kind_of_png_is_decoded);
+	tcase_add_test(c, a_written_png_is_read_back);
+	tcase_add_test(c, other_files_are_refused);
+	tcase_add_test(c, headers_of_huge_images_are_refused);
+	tcase_add_test(c, every_allocation_may_fail);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* pictures.h - the pattern that the image tests draw, a checksum, and files. */
+/* pictures.h - for the image tests: a pattern, a checksum, and files. */
 #ifndef EBB_TESTS_PICTURES_H
 #define EBB_TESTS_PICTURES_H
 
@@ -20,7 +20,7 @@ static inline void draw_pattern(ebb_image *x, int height, int width, int channel
 				*p++ = (uint8_t)(i * 37 + k * 91 + c * 53 + i * k * 7);
 }
 
-/* FNV-1a of the samples; of 16 bits, the lower byte first. */
+/* FNV-1a of the samples; 16-bit samples with the lower byte first. */
 static inline uint64_t hash_image(const ebb_image *x)
 {
 	int64_t n = x->height * x->width * x->channels;
@@ -38,7 +38,7 @@ static inline uint64_t hash_image(const ebb_image *x)
 }
 
 #ifdef CORPUS
-/* A file of tests/data/corpus; the caller frees it. */
+/* Reads a file of tests/data/corpus; the caller frees it. */
 static inline uint8_t *load(const char *name, size_t *size)
 {
 	char path[1000];
@@ -53,7 +53,7 @@ static inline uint8_t *load(const char *name, size_t *size)
 	return bytes;
 }
 
-/* Decoding is refused before there are pixels. */
+/* Checks that decoding fails before pixels are allocated. */
 static inline void refused(const void *bytes, size_t size, const ebb_image_options *o,
 	ebb_status status, const char *words)
 {

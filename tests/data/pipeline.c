@@ -1,4 +1,4 @@
-/* Pipelines of transforms: the same again, small images, and what they refuse. */
+/* Pipelines of transforms: reproducibility, small images, and errors. */
 #include "transforms.h"
 
 static ebb_augment *everything(void)
@@ -24,7 +24,7 @@ static ebb_augment *everything(void)
 	return a;
 }
 
-START_TEST(reproducible)
+START_TEST(a_sample_depends_on_seed_epoch_and_index_only)
 {
 	ebb_augment *a = everything(), *b = everything();
 	ebb_image x = image_of(30, 32, 3, colourful), y[2] = {{0}, {0}}, z = {0};
@@ -38,7 +38,7 @@ START_TEST(reproducible)
 			ebb_augment_apply(a, &x, &y[at], .seed = 7, .epoch = 2, .sample = sample));
 		ck_assert(ebb_augment_apply(b, &x, &z, .seed = 7, .epoch = 2, .sample = sample));
 		assert_same(&y[at], &z);
-		/* Others see other things. */
+		/* Another seed, epoch or sample gives another result. */
 		same += sample > 0 && memcmp(y[0].pixels, y[1].pixels, 1200) == 0;
 		ck_assert(ebb_augment_apply(b, &x, &z, .seed = 7, .epoch = 3, .sample = sample));
 		same += memcmp(y[at].pixels, z.pixels, 1200) == 0;
@@ -55,7 +55,7 @@ START_TEST(reproducible)
 }
 END_TEST
 
-START_TEST(small_images)
+START_TEST(transforms_accept_small_images)
 {
 	for (int channels = 1; channels <= 4; channels++) {
 		for (int size = 1; size <= 3; size++) {
@@ -72,7 +72,7 @@ START_TEST(small_images)
 }
 END_TEST
 
-START_TEST(bad_transforms)
+START_TEST(invalid_options_are_refused)
 {
 #define REFUSES(word, call)                                                                        \
 	do {                                                                                       \
@@ -84,7 +84,7 @@ START_TEST(bad_transforms)
 		ck_assert_msg(e && e->status == EBB_INVALID && strstr(e->message, word) &&         \
 				      strstr(e->message, "pipeline.c:"),                           \
 			"%s", e ? e->message : #call);                                             \
-		/* The first error stays, and nothing is added any more. */                        \
+		/* The pipeline keeps its first error, and adds nothing afterwards. */             \
 		ck_assert(!ebb_augment_flip(a) && ebb_augment_error(a) == e);                      \
 		ebb_augment_free(a);                                                               \
 	} while (0)
@@ -126,7 +126,7 @@ START_TEST(bad_transforms)
 }
 END_TEST
 
-START_TEST(images_that_do_not_fit)
+START_TEST(images_that_do_not_fit_are_refused)
 {
 	ebb_augment *a = ebb_augment_new(NULL), *bad = ebb_augment_new(NULL);
 	ebb_image x = image_of(4, 9, 3, colourful), y = {0}, wide = {0};
@@ -153,7 +153,7 @@ START_TEST(images_that_do_not_fit)
 }
 END_TEST
 
-START_TEST(memory)
+START_TEST(every_allocation_may_fail)
 {
 	counting_allocator allocator;
 	ebb_image x = image_of(30, 32, 3, colourful);
@@ -183,11 +183,11 @@ int main(void)
 	Suite *s = suite_create("data-pipeline");
 	TCase *c = tcase_create("pipelines");
 
-	tcase_add_test(c, reproducible);
-	tcase_add_test(c, small_images);
-	tcase_add_test(c, bad_transforms);
-	tcase_add_test(c, images_that_do_not_fit);
-	tcase_add_test(c, memory);
+	tcase_add_test(c, a_sample_depends_on_seed_epoch_and_index_only);
+	tcase_add_test(c, transforms_accept_small_images);
+	tcase_add_test(c, invalid_options_are_refused);
+	tcase_add_test(c, images_that_do_not_fit_are_refused);
+	tcase_add_test(c, every_allocation_may_fail);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* A loader's position goes to an archive and comes back: the batches that follow are the same. */
+/* A loader's position is saved to an archive and restored: the remaining batches are the same. */
 #include "workers.h"
 
 #include <string.h>
@@ -21,7 +21,7 @@ static uint64_t hash_batch(const ebb_batch *b)
 	return hash_of(b->targets, hash_of(b->labels, h));
 }
 
-/* Everything that a loader gives until EPOCHS epochs are over, by the loop of the header. */
+/* Gets all batches until EPOCHS epochs are over, with the loop of data.h. */
 static int rest_of(ebb_loader *l, uint64_t hashes[MOST])
 {
 	ebb_batch b;
@@ -39,7 +39,7 @@ static int rest_of(ebb_loader *l, uint64_t hashes[MOST])
 	return n;
 }
 
-/* As many calls of ebb_loader_next, whatever they give. */
+/* Calls ebb_loader_next this often, whatever it returns. */
 static void go(ebb_loader *l, int calls)
 {
 	ebb_batch b;
@@ -48,8 +48,8 @@ static void go(ebb_loader *l, int calls)
 		ebb_loader_next(l, &b);
 }
 
-/* After any number of calls, ends of epochs among them, with any number of workers on either
- * side. */
+/* Saves after any number of calls, also at the end of an epoch, with any numbers of workers before
+ * and after. */
 static void check_all(ebb_loader_args *args)
 {
 	static const int workers[] = {0, 1, 4};
@@ -70,7 +70,7 @@ static void check_all(ebb_loader_args *args)
 		ebb_loader_free(l);
 		args->workers = workers[(calls / 3) % 3];
 		l = (ebb_loader_new)(args);
-		go(l, (5 * calls) % 7); /* it need not be new */
+		go(l, (5 * calls) % 7); /* the other loader may be in use already */
 		ck_assert(ebb_loader_fits(l, a, "loader.", NULL));
 		ck_assert(ebb_loader_take(l, a, "loader.", NULL));
 		left = rest_of(l, rest);
@@ -84,7 +84,7 @@ static void check_all(ebb_loader_args *args)
 	args->prefetch = 0;
 }
 
-START_TEST(batches_go_on_after_any_call)
+START_TEST(a_position_restores_the_remaining_batches)
 {
 	origin o = HEALTHY;
 	ebb_dataset *d = made(&o, EBB_FAIL);
@@ -102,8 +102,8 @@ START_TEST(batches_go_on_after_any_call)
 }
 END_TEST
 
-/* Batches of which images, or all of them, are left out. */
-START_TEST(damaged_images_are_left_out_as_before)
+/* Batches in which some or all images are skipped. */
+START_TEST(damaged_images_are_skipped_after_a_restore)
 {
 	static const origin skips = {.corrupt = {0, 3, 60, -1}};
 	origin o = skips;
@@ -117,7 +117,7 @@ START_TEST(damaged_images_are_left_out_as_before)
 }
 END_TEST
 
-START_TEST(batches_before_the_position_are_not_made)
+START_TEST(batches_before_the_position_are_not_computed)
 {
 	origin o = HEALTHY;
 	ebb_dataset *d = made(&o, EBB_FAIL);
@@ -152,7 +152,7 @@ END_TEST
 		for (size_t k_ = 0; k_ < sizeof words_ / sizeof *words_; k_++)                     \
 			ck_assert_msg(strstr(take_.message, words_[k_]), "\"%s\" is not in: %s",   \
 				words_[k_], take_.message);                                        \
-		/* It is where it was: at its second batch. */                                     \
+		/* The loader is unchanged: at its second batch. */                                \
 		ck_assert(!ebb_loader_error(l) && ebb_loader_next(l, &b_) && b_.index == 1);       \
 		ebb_loader_begin(l, 0);                                                            \
 		ck_assert(ebb_loader_next(l, &b_));                                                \
@@ -166,7 +166,7 @@ static ebb_loader *at_second(const ebb_loader_args *args)
 	return l;
 }
 
-START_TEST(other_batches_are_refused_and_nothing_is_changed)
+START_TEST(a_position_of_other_batches_is_refused)
 {
 	ebb_dataset *d = ebb_digits(40, 1, NULL), *more = ebb_digits(41, 1, NULL);
 	ebb_loader_args args = {.data = d, .batch = 4, .shuffle = true, .seed = 7}, other = args;
@@ -209,8 +209,8 @@ START_TEST(other_batches_are_refused_and_nothing_is_changed)
 }
 END_TEST
 
-/* Whichever name finds no memory, a position of other batches is refused. */
-START_TEST(without_memory_no_position_fits)
+/* Whichever allocation of a name fails, the position of other batches is refused. */
+START_TEST(without_memory_a_position_of_other_batches_is_refused)
 {
 	ebb_dataset *d = ebb_digits(40, 1, NULL);
 	ebb_loader_args args = {.data = d, .batch = 4, .shuffle = true, .seed = 7}, other = args;
@@ -244,7 +244,7 @@ START_TEST(without_memory_no_position_fits)
 }
 END_TEST
 
-START_TEST(a_failed_loader_has_no_position_but_takes_one)
+START_TEST(a_failed_loader_saves_no_position_but_restores_one)
 {
 	static const origin damaged = {.corrupt = {20, -1, -1, -1}};
 	origin o = damaged;
@@ -283,12 +283,12 @@ int main(void)
 	suite_add_tcase(s, threads);
 	tcase_set_timeout(c, 60);
 	tcase_set_timeout(threads, 60);
-	tcase_add_test(c, batches_go_on_after_any_call);
-	/* What the thread sanitizer runs. */
-	tcase_add_test(threads, damaged_images_are_left_out_as_before);
-	tcase_add_test(c, batches_before_the_position_are_not_made);
-	tcase_add_test(c, other_batches_are_refused_and_nothing_is_changed);
-	tcase_add_test(c, without_memory_no_position_fits);
-	tcase_add_test(c, a_failed_loader_has_no_position_but_takes_one);
+	tcase_add_test(c, a_position_restores_the_remaining_batches);
+	/* The thread sanitizer runs this test case. */
+	tcase_add_test(threads, damaged_images_are_skipped_after_a_restore);
+	tcase_add_test(c, batches_before_the_position_are_not_computed);
+	tcase_add_test(c, a_position_of_other_batches_is_refused);
+	tcase_add_test(c, without_memory_a_position_of_other_batches_is_refused);
+	tcase_add_test(c, a_failed_loader_saves_no_position_but_restores_one);
 	return run_suite(s);
 }

@@ -1,5 +1,5 @@
-/* Caltech-101's twenty classes and CIFAR-10, where they are at hand: EBB_DATA/caltech/caltech20.tar
- * and EBB_DATA/cifar10.  Without arguments the former, with "cifar" the latter. */
+/* Caltech-101's twenty classes and CIFAR-10, if they exist: EBB_DATA/caltech/caltech20.tar and
+ * EBB_DATA/cifar10.  Without arguments the former, with "cifar" the latter. */
 #include "tests/support/support.h"
 
 #include <stdlib.h>
@@ -54,7 +54,7 @@ static void check_counts(const ebb_dataset *d, int column)
 	ck_assert_int_eq(label, 20);
 }
 
-START_TEST(caltech_folder)
+START_TEST(caltech_is_read_as_a_folder)
 {
 	ebb_error e = {0};
 	ebb_dataset *d = ebb_folder(
@@ -79,7 +79,7 @@ START_TEST(caltech_folder)
 }
 END_TEST
 
-START_TEST(caltech_lists)
+START_TEST(caltech_is_read_as_lists)
 {
 	static const char *const names[] = {"caltech20/train.tsv", "caltech20/test.tsv"};
 	ebb_dataset *parts[2], *both;
@@ -115,7 +115,7 @@ static void convert(void)
 	must_run(command);
 }
 
-START_TEST(cifar)
+START_TEST(cifar_is_read)
 {
 	for (int split = EBB_TRAIN; split <= EBB_TEST; split++) {
 		ebb_error e = {0};
@@ -164,10 +164,10 @@ int main(int argc, char **argv)
 	tcase_set_timeout(c, 250);
 	tcase_add_checked_fixture(c, is_cifar ? convert : unpack, remove_temp_dir);
 	if (is_cifar) {
-		tcase_add_test(c, cifar);
+		tcase_add_test(c, cifar_is_read);
 	} else {
-		tcase_add_test(c, caltech_folder);
-		tcase_add_test(c, caltech_lists);
+		tcase_add_test(c, caltech_is_read_as_a_folder);
+		tcase_add_test(c, caltech_is_read_as_lists);
 	}
 	suite_add_tcase(s, c);
 	return run_suite(s);

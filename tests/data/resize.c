@@ -1,9 +1,9 @@
-/* Resizing against Pillow 9.4: every filter, to the bit. */
+/* Resizing is bit-identical to Pillow 9.4 for every filter. */
 #include "tests/data/pictures.h"
 
 #include <string.h>
 
-/* ---- Figures, made with PIL.Image.resize and PIL.Image.crop of the same patterns ------------ */
+/* ---- Results of PIL.Image.resize and PIL.Image.crop for the same patterns ------------------- */
 
 static const struct {
 	ebb_resize_filter filter;
@@ -96,7 +96,7 @@ static const struct {
 	{EBB_RESIZE_NEAREST, 0x0f2fc2fcfd39ad55},
 };
 
-START_TEST(as_pillow_does)
+START_TEST(resizing_equals_pillow)
 {
 	ebb_image x = {0}, y = {0};
 
@@ -124,7 +124,7 @@ START_TEST(as_pillow_does)
 }
 END_TEST
 
-START_TEST(parts)
+START_TEST(resizing_a_part_equals_cropping)
 {
 	const ebb_rect part = {7, 11, 40, 50};
 	ebb_image x = {0}, y = {0}, z = {0};
@@ -134,7 +134,7 @@ START_TEST(parts)
 		ck_assert(ebb_image_resize(&x, &y, 24, 32, cropped[i].filter, .crop = part));
 		ck_assert_msg(hash_image(&y) == cropped[i].hash, "crop %zu differs", i);
 	}
-	/* Of the size that it has, a part is cut out. */
+	/* With an unchanged size, resizing a part equals cropping. */
 	ck_assert(ebb_image_resize(&x, &y, 40, 50, EBB_RESIZE_BICUBIC, .crop = part));
 	ck_assert(ebb_image_crop(&x, part, &z, NULL) && hash_image(&y) == hash_image(&z));
 	ebb_image_free(&x);
@@ -143,8 +143,9 @@ START_TEST(parts)
 }
 END_TEST
 
-/* What is constant stays so; see-through colours do not bleed; extreme factors work. */
-START_TEST(properties)
+/* A constant image stays constant; invisible colours do not bleed into others; scaling by an
+ * extreme factor works. */
+START_TEST(constant_images_and_alpha_are_preserved)
 {
 	ebb_image x = {0}, y = {0};
 
@@ -159,7 +160,7 @@ START_TEST(properties)
 		draw_pattern(&x, 1, 1, 4);
 		ck_assert(ebb_image_resize(&x, &y, 50, 2, (ebb_resize_filter)filter));
 	}
-	/* A red pixel beside a green one that cannot be seen. */
+	/* A red pixel beside an invisible green one. */
 	ck_assert(ebb_image_shape(&x, 1, 2, 4, NULL));
 	memcpy(x.pixels, (uint8_t[]){200, 0, 0, 255, 0, 200, 0, 0}, 8);
 	ck_assert(ebb_image_resize(&x, &y, 1, 1, EBB_RESIZE_AREA));
@@ -170,7 +171,7 @@ START_TEST(properties)
 }
 END_TEST
 
-START_TEST(refusals)
+START_TEST(invalid_arguments_are_refused)
 {
 	ebb_image x = {0}, y = {0}, none = {0};
 	ebb_error e = {0};
@@ -200,7 +201,7 @@ START_TEST(refusals)
 }
 END_TEST
 
-START_TEST(allocation_failures)
+START_TEST(every_allocation_may_fail)
 {
 	counting_allocator a;
 
@@ -232,11 +233,11 @@ int main(void)
 	Suite *s = suite_create("data-resize");
 	TCase *c = tcase_create("resize");
 
-	tcase_add_test(c, as_pillow_does);
-	tcase_add_test(c, parts);
-	tcase_add_test(c, properties);
-	tcase_add_test(c, refusals);
-	tcase_add_test(c, allocation_failures);
+	tcase_add_test(c, resizing_equals_pillow);
+	tcase_add_test(c, resizing_a_part_equals_cropping);
+	tcase_add_test(c, constant_images_and_alpha_are_preserved);
+	tcase_add_test(c, invalid_arguments_are_refused);
+	tcase_add_test(c, every_allocation_may_fail);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* n images of side x side; image i has all values i, and label label_of[i % period]. */
+/* n images of side x side; all values of image i are i, and its label is label_of[i % period]. */
 static ebb_dataset *labelled(
 	int64_t n, int64_t side, int classes, const int64_t *label_of, int64_t period)
 {
@@ -20,7 +20,7 @@ static ebb_dataset *labelled(
 	return d;
 }
 
-/* The number of the image that is at k of a batch. */
+/* The index of the image at position k of a batch. */
 static int number_at(const ebb_batch *b, int64_t k)
 {
 	int64_t n = ebb_count(b->images) / b->count;
@@ -30,7 +30,7 @@ static int number_at(const ebb_batch *b, int64_t k)
 
 /* ---- Shares --------------------------------------------------------------------------------- */
 
-START_TEST(shares_cover_everything_once)
+START_TEST(the_shares_of_all_processes_cover_each_image_once)
 {
 	enum { N = 103 };
 	const int64_t label[] = {0, 1, 2};
@@ -65,7 +65,7 @@ START_TEST(shares_cover_everything_once)
 			ck_assert(drop || all == N);
 			for (int i = 0; i < N; i++)
 				ck_assert(times[i] == 1 || (drop && times[i] == 0));
-			/* Every process takes part in the order of one alone. */
+			/* The processes divide the order that a single process would have. */
 			if (shuffle && !drop) {
 				ebb_loader *l = ebb_loader_new(d, N, .shuffle = true, .seed = 4);
 				ebb_batch b;
@@ -83,9 +83,9 @@ END_TEST
 
 /* ---- Balance -------------------------------------------------------------------------------- */
 
-START_TEST(classes_come_equally_often)
+START_TEST(balanced_classes_are_equally_frequent)
 {
-	/* 60, 30 and 10 in a hundred; class 2 has no image. */
+	/* 60, 30 and 10 per cent; class 2 has no image. */
 	enum { N = 200, CLASSES = 4 };
 	const int64_t label[] = {0, 0, 0, 0, 0, 0, 1, 1, 1, 3};
 	ebb_dataset *d = labelled(N, 2, CLASSES, label, 10);
@@ -107,15 +107,15 @@ START_TEST(classes_come_equally_often)
 					times[(int)ebb_at(b.labels, i)]++;
 					of[order[epoch][k]]++;
 				}
-				/* Every batch, too. */
+				/* Every batch is balanced, too. */
 				ck_assert(b.count < 16 || (abs(times[0] - times[1]) <= 1 &&
 								  abs(times[0] - times[3]) <= 1));
 			}
 			ck_assert_int_eq(k, N);
 			ck_assert(times[2] == 0 && times[0] >= 66 && times[1] >= 66 &&
 				  times[3] >= 66);
-			/* 120, 60 and 20 images: at most once, once or twice, three or four
-			 * times. */
+			/* Of 120, 60 and 20 images: each is used at most once, once or twice, three
+			 * or four times. */
 			for (int i = 0; i < N; i++) {
 				int64_t c = label[i % 10];
 
@@ -130,8 +130,8 @@ START_TEST(classes_come_equally_often)
 }
 END_TEST
 
-/* An image that comes twice in an epoch is transformed differently. */
-START_TEST(repeats_differ)
+/* An image that occurs twice in an epoch is transformed differently. */
+START_TEST(repeated_images_are_transformed_differently)
 {
 	enum { N = 40 };
 	const int64_t label[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
@@ -162,7 +162,7 @@ END_TEST
 
 /* ---- Soft labels ---------------------------------------------------------------------------- */
 
-START_TEST(mixed_up)
+START_TEST(mixup_blends_images_and_targets)
 {
 	enum { N = 12, CLASSES = 3 };
 	const int64_t label[] = {2, 0, 1};
@@ -219,7 +219,7 @@ START_TEST(mixed_up)
 }
 END_TEST
 
-START_TEST(cut_and_mixed)
+START_TEST(cutmix_targets_are_shares_of_pixels)
 {
 	enum { N = 8, SIDE = 10 };
 	const int64_t label[] = {0, 1};
@@ -245,7 +245,7 @@ START_TEST(cut_and_mixed)
 					ck_assert(v == at || v == next);
 					own += v == at;
 				}
-				/* The target is the share of pixels, exactly. */
+				/* The target is exactly the share of pixels. */
 				ck_assert_double_eq_tol(ebb_at(b.targets, 2 * k + at % 2),
 					(double)own / (SIDE * SIDE), 1e-6);
 				sum += (double)own / (SIDE * SIDE);
@@ -253,7 +253,7 @@ START_TEST(cut_and_mixed)
 			}
 		}
 	}
-	/* Half the area would be cut, if nothing lay outside. */
+	/* Half of the area would be replaced if rectangles were never clipped. */
 	ck_assert(cut > 300 && sum / 400 > 0.5 && sum / 400 < 0.75);
 	ebb_loader_free(l);
 	ebb_augment_free(a);
@@ -261,9 +261,9 @@ START_TEST(cut_and_mixed)
 }
 END_TEST
 
-/* At most one of the two, each as often as it should; what neither mixes has hard targets, and all
- * of them are what cross_entropy takes. */
-START_TEST(mixed_sometimes)
+/* A batch gets at most one of the two, with the right frequencies.  A batch that neither mixes has
+ * one-hot targets.  cross_entropy accepts all of them. */
+START_TEST(mixup_and_cutmix_have_their_probabilities)
 {
 	enum { N = 40 };
 	const int64_t label[] = {0, 1};
@@ -296,7 +296,7 @@ START_TEST(mixed_sometimes)
 		}
 	}
 	ck_assert_double_eq_tol(times[2] / (double)n, 0.3, 0.06);
-	/* Some rectangles are empty, or everything. */
+	/* Some rectangles are empty or cover the whole image. */
 	ck_assert(times[1] / (double)n > 0.2 && times[1] / (double)n < 0.36);
 	assert_healthy(t);
 	ebb_tape_free(t);
@@ -308,7 +308,7 @@ END_TEST
 
 /* ---- Ten crops ------------------------------------------------------------------------------ */
 
-START_TEST(ten_crops)
+START_TEST(a_batch_of_ten_crops_has_ten_views_per_image)
 {
 	ebb_dataset *d = ebb_digits(7, 1, NULL);
 
@@ -342,9 +342,9 @@ START_TEST(ten_crops)
 }
 END_TEST
 
-/* ---- What is refused ------------------------------------------------------------------------ */
+/* ---- Refusals ------------------------------------------------------------------------------- */
 
-START_TEST(bad_loaders)
+START_TEST(invalid_options_are_refused)
 {
 	const int64_t label[] = {0, 1, 2};
 	ebb_dataset *d = labelled(10, 4, 3, label, 3), *wrong = labelled(10, 4, 2, label, 3);
@@ -372,7 +372,7 @@ START_TEST(bad_loaders)
 	REFUSES("last one dropped", d, 4, .world = 3, .drop_last = true);
 	REFUSES("-1 workers", d, 2, .workers = -1);
 	REFUSES("1000 workers", d, 2, .workers = 1000);
-	REFUSES("-5 batches ahead", d, 2, .prefetch = -5);
+	REFUSES("prefetch -5", d, 2, .prefetch = -5);
 	REFUSES("a cache of -1", d, 2, .cache = -1);
 	REFUSES("ten_crop is for testing", d, 2, .augment = ten);
 	REFUSES("p is 3", d, 2, .augment = failed);
@@ -387,7 +387,7 @@ START_TEST(bad_loaders)
 }
 END_TEST
 
-START_TEST(memory)
+START_TEST(every_allocation_may_fail)
 {
 	const int64_t label[] = {0, 1, 2};
 	counting_allocator allocator;
@@ -412,7 +412,7 @@ START_TEST(memory)
 		for (int epoch = 0; l && epoch < 3; epoch++) {
 			while (ebb_loader_next(l, &b))
 				;
-			/* From the second batch on it has all the memory that it needs. */
+			/* From the second batch on, the loader allocates nothing. */
 			if (epoch == 0 && !ebb_loader_error(l))
 				allocator.fail_at = allocator.refused ? -1 : allocator.calls;
 		}
@@ -434,15 +434,15 @@ int main(void)
 	Suite *s = suite_create("data-sampling");
 	TCase *c = tcase_create("sampling");
 
-	tcase_add_test(c, shares_cover_everything_once);
-	tcase_add_test(c, classes_come_equally_often);
-	tcase_add_test(c, repeats_differ);
-	tcase_add_test(c, mixed_up);
-	tcase_add_test(c, cut_and_mixed);
-	tcase_add_test(c, mixed_sometimes);
-	tcase_add_test(c, ten_crops);
-	tcase_add_test(c, bad_loaders);
-	tcase_add_test(c, memory);
+	tcase_add_test(c, the_shares_of_all_processes_cover_each_image_once);
+	tcase_add_test(c, balanced_classes_are_equally_frequent);
+	tcase_add_test(c, repeated_images_are_transformed_differently);
+	tcase_add_test(c, mixup_blends_images_and_targets);
+	tcase_add_test(c, cutmix_targets_are_shares_of_pixels);
+	tcase_add_test(c, mixup_and_cutmix_have_their_probabilities);
+	tcase_add_test(c, a_batch_of_ten_crops_has_ten_views_per_image);
+	tcase_add_test(c, invalid_options_are_refused);
+	tcase_add_test(c, every_allocation_may_fail);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -1,4 +1,5 @@
-/* transforms.c - what the tests of transforms share: images made by formula, and what is drawn. */
+/* transforms.c - for the tests of transforms: images given by formulas, and statistics of random
+ * results. */
 #include "transforms.h"
 
 ebb_image image_of(int64_t height, int64_t width, int64_t channels, int (*f)(int64_t k))

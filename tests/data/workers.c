@@ -1,4 +1,4 @@
-/* A loader with workers: the same batches however many there are, and a clean end at any time. */
+/* Loaders with workers: the same batches for any number of workers, and freeing at any time. */
 #include "tests/data/workers.h"
 
 #include <stdatomic.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-START_TEST(same_for_any_number)
+START_TEST(batches_are_the_same_for_any_number_of_workers)
 {
 	static const int workers[] = {1, 2, 4, 7};
 	origin o = HEALTHY;
@@ -42,7 +42,7 @@ START_TEST(same_for_any_number)
 }
 END_TEST
 
-/* Image i of an epoch, by its label, in reading order. */
+/* Collects the values of the images of an epoch, in the order of their labels. */
 static void collect(ebb_loader *l, double *values, int64_t count)
 {
 	ebb_batch b;
@@ -61,7 +61,7 @@ static void collect(ebb_loader *l, double *values, int64_t count)
 	ck_assert(!ebb_loader_error(l));
 }
 
-/* n images of 1 channel; image i has values i, and label i. */
+/* n images of 1 channel; all values of image i are i, and its label is i. */
 static ebb_dataset *numbered(int64_t n, int64_t side)
 {
 	ebb_dataset *d = ebb_dataset_new(n, 1, side, side, (int)n, NULL);
@@ -76,8 +76,8 @@ static ebb_dataset *numbered(int64_t n, int64_t side)
 	return d;
 }
 
-/* Neither the batch's size, nor the order, nor the share of a process changes an image. */
-START_TEST(same_in_any_batch)
+/* Batch size, order and the share of a process do not change a transformed image. */
+START_TEST(images_are_the_same_in_any_batch)
 {
 	enum { N = 30, PIXELS = 36, ALL = N * PIXELS };
 	ebb_dataset *d = numbered(N, 6);
@@ -119,9 +119,9 @@ START_TEST(same_in_any_batch)
 }
 END_TEST
 
-/* ---- Ending --------------------------------------------------------------------------------- */
+/* ---- Stopping ------------------------------------------------------------------------------- */
 
-START_TEST(stops_at_any_time)
+START_TEST(a_loader_can_be_freed_at_any_time)
 {
 	origin o = HEALTHY;
 	ebb_dataset *d = made(&o, EBB_FAIL);
@@ -137,7 +137,7 @@ START_TEST(stops_at_any_time)
 			ebb_loader_next(l, &b);
 		ebb_loader_free(l);
 	}
-	/* Back to the start from anywhere: nothing of the old epoch is left over. */
+	/* Returning to the start at any time leaves nothing of the old epoch. */
 	ebb_loader *l = ebb_loader_new(d, 8, .augment = a, .workers = 2, .prefetch = 3);
 	n = trace(l, expected);
 	for (int taken = 0; taken < 12; taken++) {
@@ -155,7 +155,7 @@ START_TEST(stops_at_any_time)
 }
 END_TEST
 
-START_TEST(a_held_batch_stays)
+START_TEST(workers_do_not_overwrite_the_callers_batch)
 {
 	ebb_dataset *d = numbered(40, 6);
 	ebb_loader *l = ebb_loader_new(d, 4, .workers = 2, .prefetch = 4);
@@ -166,7 +166,7 @@ START_TEST(a_held_batch_stays)
 
 		ck_assert(ebb_loader_next(l, &b));
 		before = hash_of(b.images, 1);
-		/* Time for the workers to do wrong. */
+		/* Leaves the workers time for an error. */
 		usleep(2000);
 		ck_assert(hash_of(b.images, 1) == before && ebb_at(b.labels, 0) == 4 * k);
 	}
@@ -184,8 +184,8 @@ static int all_calls(const origin *o)
 	return n;
 }
 
-/* The queue is bounded: what the batches ahead need is made, and no more. */
-START_TEST(no_further_than_prefetch)
+/* The queue is bounded: workers make the prefetched batches and no more. */
+START_TEST(workers_prefetch_no_more_than_requested)
 {
 	origin o = HEALTHY;
 	ebb_dataset *d = made(&o, EBB_FAIL);
@@ -206,7 +206,7 @@ END_TEST
 
 /* ---- Errors --------------------------------------------------------------------------------- */
 
-START_TEST(errors_come_through)
+START_TEST(an_error_in_a_worker_reaches_the_caller)
 {
 	for (int workers = 0; workers <= 4; workers += 2) {
 		origin o = {.corrupt = {22, 21, 50, -1}};
@@ -217,7 +217,8 @@ START_TEST(errors_come_through)
 		ebb_batch b;
 
 		for (int round = 0; round < 2; round++) {
-			/* What lies before the first one is served; then it stops, for good. */
+			/* The batches before the failed image are returned; then the loader stops
+			 * until ebb_loader_begin. */
 			for (int k = 0; k < 4; k++)
 				ck_assert(ebb_loader_next(l, &b) && b.count == 5);
 			for (int k = 0; k < 3; k++) {
@@ -237,7 +238,7 @@ START_TEST(errors_come_through)
 }
 END_TEST
 
-START_TEST(transforms_that_do_not_fit)
+START_TEST(a_transform_that_does_not_fit_is_an_error)
 {
 	for (int workers = 0; workers <= 2; workers += 2) {
 		origin o = HEALTHY;
@@ -276,7 +277,7 @@ START_TEST(skipped_images_are_left_out)
 		int sizes[] = {2, 4, 4, 4, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4}, k = 0;
 		ebb_batch b;
 
-		/* The last batch would be image 60 alone: it is passed over. */
+		/* The last batch would consist of image 60 only; it is left out. */
 		ck_assert_int_eq(ebb_loader_batches(l), 16);
 		for (; ebb_loader_next(l, &b); k++) {
 			ck_assert_int_lt(k, 15);
@@ -301,7 +302,7 @@ START_TEST(skipped_images_are_left_out)
 }
 END_TEST
 
-START_TEST(nothing_left)
+START_TEST(a_batch_without_images_is_left_out)
 {
 	origin o = {.all_corrupt = true};
 	ebb_dataset *d = made(&o, EBB_SKIP);
@@ -335,7 +336,7 @@ static int calls_in_two_epochs(int64_t cache, int workers)
 	return all_calls(&o);
 }
 
-START_TEST(caches)
+START_TEST(cached_images_are_not_read_again)
 {
 	enum { TABLE = COUNT * (int)sizeof(ebb_image), LARGEST = (SIDE + 4) * (SIDE + 2) * 3 };
 	int some;
@@ -344,15 +345,15 @@ START_TEST(caches)
 	ck_assert_int_eq(calls_in_two_epochs(1 << 20, 0), COUNT);
 	/* With workers, the third epoch may have begun. */
 	ck_assert_int_eq(calls_in_two_epochs(1 << 20, 3), COUNT);
-	/* Room for ten or a few more. */
+	/* A cache for ten images, or a few more. */
 	some = 2 * COUNT - calls_in_two_epochs(TABLE + 10 * LARGEST, 0);
 	ck_assert(some >= 10 && some <= 10 * LARGEST / (SIDE * SIDE * 3) + 1);
 	ck_assert_int_eq(calls_in_two_epochs(TABLE + 10, 0), 2 * COUNT);
 }
 END_TEST
 
-/* It keeps what it may: counted in bytes. */
-START_TEST(cache_limit)
+/* The limit of the cache is counted in bytes. */
+START_TEST(the_cache_keeps_to_its_limit_in_bytes)
 {
 	enum { LIMIT = COUNT * (int)sizeof(ebb_image) + 20000 };
 	int64_t most[2];
@@ -389,19 +390,19 @@ int main(void)
 	TCase *c = tcase_create("threads");
 
 	tcase_set_timeout(c, 60);
-	tcase_add_test(c, same_for_any_number);
-	tcase_add_test(c, same_in_any_batch);
-	tcase_add_test(c, stops_at_any_time);
-	tcase_add_test(c, a_held_batch_stays);
-	tcase_add_test(c, no_further_than_prefetch);
-	tcase_add_test(c, errors_come_through);
-	tcase_add_test(c, transforms_that_do_not_fit);
+	tcase_add_test(c, batches_are_the_same_for_any_number_of_workers);
+	tcase_add_test(c, images_are_the_same_in_any_batch);
+	tcase_add_test(c, a_loader_can_be_freed_at_any_time);
+	tcase_add_test(c, workers_do_not_overwrite_the_callers_batch);
+	tcase_add_test(c, workers_prefetch_no_more_than_requested);
+	tcase_add_test(c, an_error_in_a_worker_reaches_the_caller);
+	tcase_add_test(c, a_transform_that_does_not_fit_is_an_error);
 	tcase_add_test(c, skipped_images_are_left_out);
-	tcase_add_test(c, nothing_left);
-	tcase_add_test(c, caches);
+	tcase_add_test(c, a_batch_without_images_is_left_out);
+	tcase_add_test(c, cached_images_are_not_read_again);
 	suite_add_tcase(s, c);
 	c = tcase_create("cache");
-	tcase_add_test(c, cache_limit);
+	tcase_add_test(c, the_cache_keeps_to_its_limit_in_bytes);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

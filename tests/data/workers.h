@@ -11,10 +11,10 @@ enum { COUNT = 61, SIDE = 12, CLASSES = 5 };
 
 /* ---- Data sets ------------------------------------------------------------------------------ */
 
-/* Images of different sizes, made when asked for; some may fail. */
+/* Images of different sizes, generated on demand; some fail. */
 typedef struct origin {
-	int64_t corrupt[4];      /* numbers of images that cannot be read; -1: none */
-	atomic_int calls[COUNT]; /* for each image */
+	int64_t corrupt[4];      /* indices of images that cannot be read; -1: none */
+	atomic_int calls[COUNT]; /* per image */
 	bool all_corrupt;
 } origin;
 
@@ -84,7 +84,7 @@ static inline uint64_t hash_of(const ebb_tensor *x, uint64_t hash)
 
 enum { MOST = 64 };
 
-/* A checksum of each of the batches of two epochs, and 0 between and after them. */
+/* Computes a checksum of each batch of two epochs, and 0 between and after them. */
 static inline int trace(ebb_loader *l, uint64_t hashes[MOST])
 {
 	ebb_batch b;

@@ -1,12 +1,11 @@
-/* Training that is stopped and resumed ends, bit for bit, as training that was not. */
+/* Training that is interrupted and resumed ends bit-identical to uninterrupted training. */
 #include "run.h"
 #include "tests/support/fork.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Runs to each stop in turn, in a run of its own that resumes from the former's save, and to the
- * end. */
+/* Each stop ends a run; the next run resumes from its save, and the last one runs to the end. */
 static void run_in_parts(const recipe *r, const stop *stops, int count, const char *path)
 {
 	const char *saved = temp_path("saved.safetensors");
@@ -48,7 +47,7 @@ static const char *const OPTIMIZERS[] = {
 	"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "rmsprop-momentum"};
 enum { ALL_OPTIMIZERS = sizeof OPTIMIZERS / sizeof *OPTIMIZERS };
 
-START_TEST(every_optimizer_goes_on_in_mid_epoch)
+START_TEST(every_optimizer_resumes_in_mid_epoch)
 {
 	recipe r = {.optimizer = OPTIMIZERS[_i], .augment = true, .workers = 4, .dropout = true};
 
@@ -59,7 +58,7 @@ START_TEST(every_optimizer_goes_on_in_mid_epoch)
 }
 END_TEST
 
-START_TEST(resnet20_goes_on_with_its_running_statistics)
+START_TEST(resnet20_resumes_with_its_running_statistics)
 {
 	recipe r = {.optimizer = OPTIMIZERS[_i],
 		.resnet = true,
@@ -72,8 +71,9 @@ START_TEST(resnet20_goes_on_with_its_running_statistics)
 }
 END_TEST
 
-/* In the middle, after the last batch, behind the end of the epoch, and before the first step. */
-START_TEST(any_moment_will_do)
+/* In the middle of an epoch, after the last batch, after the end of the epoch, and before the first
+ * step. */
+START_TEST(a_run_resumes_from_a_save_at_any_step)
 {
 	static const int workers[] = {0, 1, 4};
 	recipe r = {
@@ -89,7 +89,7 @@ START_TEST(any_moment_will_do)
 }
 END_TEST
 
-START_TEST(double_precision_goes_on)
+START_TEST(double_precision_resumes)
 {
 	recipe r = {.optimizer = "adam", .dtype = EBB_F64, .dropout = true, .workers = 1};
 
@@ -97,7 +97,7 @@ START_TEST(double_precision_goes_on)
 }
 END_TEST
 
-START_TEST(groups_and_frozen_parameters_go_on)
+START_TEST(groups_and_frozen_parameters_resume)
 {
 	recipe r = {.optimizer = "adamw", .groups = true}, plain = {.optimizer = "adamw"};
 	char path[300];
@@ -105,8 +105,8 @@ START_TEST(groups_and_frozen_parameters_go_on)
 
 	snprintf(path, sizeof path, "%s/groups.safetensors", temp_dir);
 	check(&r, (stop[]){{7, false}}, 1);
-	/* What ebb_optim_scale and ebb_params_freeze said is of the state: the program need not say
-	 * it again. */
+	/* ebb_optim_scale and ebb_params_freeze are part of the saved state: the program need not
+	 * call them again. */
 	run_begin(&x, &r, path);
 	run_until(&x, (stop){4, false});
 	run_end(&x);
@@ -120,7 +120,8 @@ START_TEST(groups_and_frozen_parameters_go_on)
 	run_end(&x);
 	run_whole(&r, temp_path("whole.safetensors"));
 	ck_assert(same_files(path, temp_path("whole.safetensors")));
-	/* And the other variant round: what was not frozen is not. */
+	/* The reverse: parameters that were not frozen when saved are not frozen after the
+	 * resume. */
 	run_begin(&x, &plain, path);
 	run_until(&x, (stop){4, false});
 	run_end(&x);
@@ -131,8 +132,8 @@ START_TEST(groups_and_frozen_parameters_go_on)
 }
 END_TEST
 
-/* Other numbers of workers, and saving while training goes on, change nothing. */
-START_TEST(workers_and_background_are_of_no_account)
+/* Another number of workers, and saving in the background, change nothing. */
+START_TEST(workers_and_background_saves_change_nothing)
 {
 	recipe one = {.optimizer = "adam", .augment = true}, other = one;
 	char whole[300];
@@ -160,8 +161,9 @@ START_TEST(workers_and_background_are_of_no_account)
 }
 END_TEST
 
-/* The values are those of the moment of the save, whatever training does while they are written. */
-START_TEST(a_background_save_is_of_its_moment)
+/* A background save contains the values at the time of the call, although training changes them
+ * while they are written. */
+START_TEST(a_background_save_has_the_values_of_its_call)
 {
 	recipe r = {.optimizer = "momentum"};
 	char before[300], path[300];
@@ -186,7 +188,7 @@ START_TEST(a_background_save_is_of_its_moment)
 }
 END_TEST
 
-START_TEST(another_process_goes_on)
+START_TEST(another_process_resumes)
 {
 	recipe r = {.optimizer = "adamw", .augment = true, .workers = 4, .dropout = true};
 	char whole[300];
@@ -228,14 +230,14 @@ int main(void)
 	tcase_set_timeout(threads, 60);
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
 	tcase_add_checked_fixture(threads, make_temp_dir, remove_temp_dir);
-	tcase_add_loop_test(c, every_optimizer_goes_on_in_mid_epoch, 0, ALL_OPTIMIZERS);
-	tcase_add_loop_test(c, resnet20_goes_on_with_its_running_statistics, 0, ALL_OPTIMIZERS);
-	tcase_add_loop_test(c, any_moment_will_do, 0, 3);
-	tcase_add_test(c, double_precision_goes_on);
-	tcase_add_test(c, groups_and_frozen_parameters_go_on);
-	tcase_add_test(c, another_process_goes_on);
-	/* What the thread sanitizer runs. */
-	tcase_add_test(threads, workers_and_background_are_of_no_account);
-	tcase_add_test(threads, a_background_save_is_of_its_moment);
+	tcase_add_loop_test(c, every_optimizer_resumes_in_mid_epoch, 0, ALL_OPTIMIZERS);
+	tcase_add_loop_test(c, resnet20_resumes_with_its_running_statistics, 0, ALL_OPTIMIZERS);
+	tcase_add_loop_test(c, a_run_resumes_from_a_save_at_any_step, 0, 3);
+	tcase_add_test(c, double_precision_resumes);
+	tcase_add_test(c, groups_and_frozen_parameters_resume);
+	tcase_add_test(c, another_process_resumes);
+	/* The thread sanitizer runs this test case. */
+	tcase_add_test(threads, workers_and_background_saves_change_nothing);
+	tcase_add_test(threads, a_background_save_has_the_values_of_its_call);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* run.h - a training run that can be stopped, and resumed by another of the same recipe. */
+/* run.h - a training run that can be stopped, and resumed by another run of the same recipe. */
 #ifndef EBB_TESTS_TRAINING_RUN_H
 #define EBB_TESTS_TRAINING_RUN_H
 
@@ -30,7 +30,7 @@ typedef struct training_run {
 	ebb_saver *saver;
 	ebb_average loss;
 	int64_t step;
-	uint64_t trace; /* a checksum of every loss */
+	uint64_t trace; /* a checksum of all losses */
 	ebb_error error;
 } training_run;
 
@@ -86,7 +86,7 @@ static inline ebb_augment *pipeline_of(const recipe *r)
 	return a;
 }
 
-/* Everything of a run but its state; r must outlive it. */
+/* Creates everything of a run but its state; r must outlive it. */
 static inline void run_begin(training_run *x, const recipe *r, const char *path)
 {
 	*x = (training_run){.recipe = r};
@@ -164,7 +164,7 @@ static inline void run_step(training_run *x, const ebb_batch *b)
 		ebb_first_error(t, x->p, x->opt, x->loader)->message);
 }
 
-/* After so many steps of the run, or behind the end of the epoch that they end. */
+/* A number of steps, or the end of the epoch after them. */
 typedef struct stop {
 	int64_t step;
 	bool behind;
@@ -172,7 +172,7 @@ typedef struct stop {
 
 static const stop NEVER = {-1, false};
 
-/* Goes on until the end, or saves at the stop and returns. */
+/* Trains to the end, or to the stop, where it saves and returns. */
 static inline void run_until(training_run *x, stop at)
 {
 	ebb_batch b;
@@ -208,7 +208,7 @@ static inline bool same_files(const char *a, const char *b)
 	return c == d;
 }
 
-/* Everything that a run is, in a file: what it would save now. */
+/* Writes the state of a run to a file, as a save would. */
 static inline void run_write(training_run *x, const char *path)
 {
 	ebb_saver *s = ebb_saver_new(path);
@@ -223,7 +223,7 @@ static inline void run_write(training_run *x, const char *path)
 	ebb_saver_free(s);
 }
 
-/* A whole run, and what it is in the end. */
+/* Trains without an interruption, and writes the final state. */
 static inline void run_whole(const recipe *r, const char *path)
 {
 	training_run x;

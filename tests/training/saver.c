@@ -1,4 +1,4 @@
-/* Savers: what is saved comes back, and what cannot be is refused as a whole. */
+/* Savers: saved state is restored, and a file that does not fit is refused as a whole. */
 #include "run.h"
 #include "small.h"
 
@@ -6,7 +6,7 @@
 
 /* ---- Saving and resuming -------------------------------------------------------------------- */
 
-START_TEST(everything_comes_back)
+START_TEST(every_kind_of_item_is_restored)
 {
 	small m = small_begin(temp_path("a.safetensors"), 0, _i);
 
@@ -32,7 +32,7 @@ START_TEST(everything_comes_back)
 }
 END_TEST
 
-START_TEST(names_are_what_python_reads)
+START_TEST(entries_have_the_documented_names)
 {
 	static const char *const names[] = {"model.fc.weight", "model.fc.bias", "model.mean", "x",
 		"number", "list", "big", "bits", "small", "flag", "average.sum", "average.weight",
@@ -56,7 +56,7 @@ START_TEST(names_are_what_python_reads)
 }
 END_TEST
 
-/* Refused, and everything as it was, whatever the difference. */
+/* Checks that a resume is refused and nothing is changed. */
 static void check_refused(ebb_saver *s, const small *m, int k, const char *words)
 {
 	const ebb_error *e;
@@ -69,7 +69,7 @@ static void check_refused(ebb_saver *s, const small *m, int k, const char *words
 	ebb_saver_free(s);
 }
 
-START_TEST(what_differs_is_named_and_nothing_is_changed)
+START_TEST(mismatches_are_named_and_nothing_is_changed)
 {
 	const char *path = temp_path("a.safetensors");
 	small m = small_begin(path, 0, false);
@@ -85,13 +85,13 @@ START_TEST(what_differs_is_named_and_nothing_is_changed)
 	small_set(&m, 1);
 	ck_assert(ebb_saver_save(m.s, 1));
 	small_set(&m, 2);
-	/* Less than was saved. */
+	/* Fewer items than were saved. */
 	s = ebb_saver_new(path);
 	ebb_saver_add(s, "model", m.p);
 	ebb_saver_add(s, "number", &number);
 	check_refused(s, &m, 2, "\"x\" (a tensor) was saved, but was not added");
 	ck_assert(number == 0);
-	/* A text is no less than a number. */
+	/* A text that was saved and not added is an error, like a number. */
 	snprintf(other, sizeof other, "%s/b.safetensors", temp_dir);
 	s = ebb_saver_new(other);
 	ebb_saver_add(s, "number", &number);
@@ -101,13 +101,13 @@ START_TEST(what_differs_is_named_and_nothing_is_changed)
 	s = ebb_saver_new(other);
 	ebb_saver_add(s, "number", &number);
 	check_refused(s, &m, 2, "\"note\" (a text) was saved, but was not added");
-	/* More. */
+	/* More items. */
 	ebb_saver_add(m.s, "other", &number);
 	ck_assert_int_eq(ebb_saver_resume(m.s), -1);
 	small_check(&m, 2);
 	assert_error(
 		m.s, "a.safetensors: \"other\" (a number or some) was added, but was not saved");
-	/* Of another shape, type, length. */
+	/* Items of another shape, type or length. */
 	s = ebb_saver_new(path);
 	ebb_saver_add(s, "model", wide);
 	check_refused(s, &m, 2, "fc.weight");
@@ -120,13 +120,13 @@ START_TEST(what_differs_is_named_and_nothing_is_changed)
 	s = ebb_saver_new(path);
 	ebb_saver_add_text(s, "text", shorter, sizeof shorter);
 	check_refused(
-		s, &m, 2, "\"text\" is a text of 9 bytes, which with its end do not fit into 4");
+		s, &m, 2, "\"text\" is a text of 9 bytes, which with its NUL do not fit into 4");
 	ebb_params_free(wide);
 	small_end(&m);
 }
 END_TEST
 
-START_TEST(another_type_of_parameters_is_refused)
+START_TEST(parameters_of_another_dtype_are_refused)
 {
 	ebb_params *p = ebb_params_new(1), *q = ebb_params_new(1);
 	ebb_saver *s = ebb_saver_new(temp_path("a.safetensors")),
@@ -150,7 +150,8 @@ START_TEST(another_type_of_parameters_is_refused)
 }
 END_TEST
 
-/* A run with another optimizer, or other batches, leaves every part of itself alone. */
+/* A run with another optimizer, or with other batches, is refused, and none of its parts is
+ * changed. */
 START_TEST(runs_of_another_recipe_are_refused)
 {
 	const char *path = temp_path("saved.safetensors");
@@ -173,7 +174,7 @@ START_TEST(runs_of_another_recipe_are_refused)
 		ck_assert(ebb_saver_wait(x.saver));
 		run_write(&x, before);
 		run_end(&x);
-		/* That save is in the variant. */
+		/* The existing file prevents the save. */
 		run_begin(&x, &r, path);
 		run_until(&x, (stop){3, false});
 		run_end(&x);
@@ -188,7 +189,7 @@ START_TEST(runs_of_another_recipe_are_refused)
 }
 END_TEST
 
-START_TEST(what_is_no_checkpoint_is_refused)
+START_TEST(files_that_are_not_checkpoints_are_refused)
 {
 	small m = small_begin(temp_path("a.safetensors"), 0, false);
 
@@ -205,7 +206,7 @@ START_TEST(what_is_no_checkpoint_is_refused)
 }
 END_TEST
 
-START_TEST(names_that_may_not_be_are_refused)
+START_TEST(invalid_names_are_refused)
 {
 	static const char *const wrong[] = {NULL, "", ".a", "a.", "a..b", "a\xff", "saver",
 		"saver.step", "net", "net.ema", "net.ema.b"};
@@ -218,11 +219,11 @@ START_TEST(names_that_may_not_be_are_refused)
 		ck_assert(ebb_saver_add(s, "net.ema", &x) && ebb_saver_add(s, "networks", &x));
 		ck_assert(!ebb_saver_add(s, wrong[i], &x));
 		assert_error(s, "saver_add: ");
-		/* A file would lack something. */
+		/* A file would be incomplete. */
 		ck_assert(!ebb_saver_save(s, 1));
-		assert_error(s, "could not be added");
+		assert_error(s, "adding an item failed");
 		ck_assert_int_eq(ebb_saver_resume(s), -1);
-		assert_error(s, "could not be added");
+		assert_error(s, "adding an item failed");
 		ebb_saver_free(s);
 	}
 	ebb_saver *s = ebb_saver_new(temp_path("a.safetensors"));
@@ -233,7 +234,7 @@ START_TEST(names_that_may_not_be_are_refused)
 }
 END_TEST
 
-START_TEST(savers_that_cannot_be_say_why)
+START_TEST(invalid_saver_options_are_refused)
 {
 	ebb_error e = {0};
 	double x;
@@ -262,13 +263,13 @@ int main(void)
 	suite_add_tcase(s, c);
 	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
-	tcase_add_loop_test(c, everything_comes_back, 0, 2);
-	tcase_add_test(c, names_are_what_python_reads);
-	tcase_add_test(c, what_differs_is_named_and_nothing_is_changed);
-	tcase_add_test(c, another_type_of_parameters_is_refused);
+	tcase_add_loop_test(c, every_kind_of_item_is_restored, 0, 2);
+	tcase_add_test(c, entries_have_the_documented_names);
+	tcase_add_test(c, mismatches_are_named_and_nothing_is_changed);
+	tcase_add_test(c, parameters_of_another_dtype_are_refused);
 	tcase_add_test(c, runs_of_another_recipe_are_refused);
-	tcase_add_test(c, what_is_no_checkpoint_is_refused);
-	tcase_add_test(c, names_that_may_not_be_are_refused);
-	tcase_add_test(c, savers_that_cannot_be_say_why);
+	tcase_add_test(c, files_that_are_not_checkpoints_are_refused);
+	tcase_add_test(c, invalid_names_are_refused);
+	tcase_add_test(c, invalid_saver_options_are_refused);
 	return run_suite(s);
 }

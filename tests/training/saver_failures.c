@@ -1,4 +1,4 @@
-/* Savers: failed, killed and forked saves, and errors of the thread that writes. */
+/* Savers: failed, killed and forked saves, and errors of the writing thread. */
 #include "small.h"
 #include "tests/support/fork.h"
 
@@ -12,8 +12,8 @@
 
 /* ---- Failures ------------------------------------------------------------------------------- */
 
-/* Files may not grow beyond this: write gives EFBIG.  What Check notes of each assertion is
- * written to a file as well, so that nothing is asserted until the limit is lifted. */
+/* Limits the size of files, so that write fails with EFBIG.  Check also writes each assertion to a
+ * file, so nothing is asserted until the limit is lifted. */
 static bool limit_files(rlim_t most)
 {
 	struct rlimit limit;
@@ -31,7 +31,7 @@ static void lift_limit(bool was_set)
 	ck_assert(was_set && lifted);
 }
 
-START_TEST(a_failed_save_leaves_the_former_one)
+START_TEST(a_failed_save_keeps_the_previous_file)
 {
 	small m = small_begin(temp_path("a.safetensors"), 0, _i);
 	bool limited, saved, arrived, saved_best, best_arrived;
@@ -55,7 +55,7 @@ START_TEST(a_failed_save_leaves_the_former_one)
 	ck_assert_int_eq(files(), 1);
 	ck_assert_int_eq(ebb_saver_resume(m.s), 1);
 	small_check(&m, 1);
-	/* Saving goes on being tried while the error stays. */
+	/* Saves are still tried after an error. */
 	limited = limit_files(500);
 	ebb_saver_save(m.s, 2);
 	ebb_saver_wait(m.s);
@@ -70,8 +70,8 @@ START_TEST(a_failed_save_leaves_the_former_one)
 }
 END_TEST
 
-/* An error of the thread is seen without waiting for the next save. */
-START_TEST(errors_of_the_background_are_seen)
+/* An error of the writing thread is visible before the next save. */
+START_TEST(errors_of_the_writing_thread_are_reported)
 {
 	small m = small_begin(temp_path("a.safetensors"), 0, true);
 	bool limited, saved;
@@ -89,8 +89,8 @@ START_TEST(errors_of_the_background_are_seen)
 }
 END_TEST
 
-/* Whether the best one was saved is known when its score is compared. */
-START_TEST(a_best_that_failed_in_the_background_does_not_count)
+/* When a score is compared, it is known whether the previous best save succeeded. */
+START_TEST(a_failed_best_save_does_not_count)
 {
 	small m = small_begin(temp_path("a.safetensors"), 0, true);
 	bool limited, saved;
@@ -109,7 +109,7 @@ START_TEST(a_best_that_failed_in_the_background_does_not_count)
 }
 END_TEST
 
-/* An allocator that cuts the file short at its call number at. */
+/* An allocator that truncates the file in its call number at. */
 typedef struct cutter {
 	char path[300];
 	int64_t calls, at;
@@ -129,8 +129,9 @@ static void *cutting(void *ctx, void *p, size_t old_size, size_t new_size)
 	return NULL;
 }
 
-/* Cut while it is read: either nothing is changed, or nobody trains on half of it. */
-START_TEST(a_file_that_fails_while_it_is_read_fails_the_stores)
+/* The file is truncated while it is read: either nothing is changed, or the store has an error and
+ * cannot be trained. */
+START_TEST(a_read_error_during_resume_fails_the_stores)
 {
 	cutter c = {.at = -1};
 	int spoiled = 0, whole = 0, done = 0;
@@ -158,7 +159,7 @@ START_TEST(a_file_that_fails_while_it_is_read_fails_the_stores)
 			ck_assert(ebb_saver_error(m.s));
 			if (ebb_params_error(m.p)) {
 				ck_assert(strstr(ebb_params_error(m.p)->message, "a.safetensors"));
-				/* A step is not made, nor is this saved. */
+				/* The optimizer makes no step, and the saver does not save. */
 				ebb_sum(t, ebb_params_find(m.p, "fc.weight"));
 				ck_assert(ebb_failed(t) && !ebb_optim_step(o));
 				ck_assert(!ebb_saver_save(m.s, 2));
@@ -179,7 +180,7 @@ START_TEST(a_file_that_fails_while_it_is_read_fails_the_stores)
 }
 END_TEST
 
-START_TEST(what_has_an_error_is_not_saved)
+START_TEST(items_with_an_error_are_not_saved)
 {
 	small m = small_begin(temp_path("a.safetensors"), 0, false);
 
@@ -206,8 +207,8 @@ START_TEST(what_has_an_error_is_not_saved)
 }
 END_TEST
 
-/* Whichever allocation fails: an error, the former file, and nothing lost. */
-START_TEST(without_memory_the_former_save_stays)
+/* Whichever allocation fails: there is an error, the previous file remains, and no memory leaks. */
+START_TEST(a_failed_allocation_keeps_the_previous_file)
 {
 	char path[300];
 	int refusals = 0;
@@ -222,7 +223,7 @@ START_TEST(without_memory_the_former_save_stays)
 
 		s = ebb_saver_new(path, .keep = 2);
 		ebb_saver_add(s, "x", &x);
-		/* What the former round has left. */
+		/* The state of the previous iteration. */
 		ebb_saver_resume(s);
 		x = 3;
 		ck_assert(ebb_saver_save(s, 1));
@@ -252,7 +253,7 @@ START_TEST(without_memory_the_former_save_stays)
 }
 END_TEST
 
-/* Enough that a thread is at it for some milliseconds. */
+/* So many numbers that a thread writes for some milliseconds. */
 enum { MANY = 1 << 20 };
 
 static double *add_many(small *m)
@@ -274,9 +275,9 @@ static double *add_many(small *m)
 #endif
 
 #ifndef ADDRESS_SANITIZER
-/* A child has a saver whose thread is not in it: it must neither wait for it nor take it for its
- * own.  (The address sanitizer's allocator has locks that a fork leaves taken in the child:
- * there any free may wait for ever.) */
+/* The child has a saver without its thread: it must not wait for the thread.  (A fork copies the
+ * address sanitizer's allocator with its locks taken, so that any free in the child may
+ * deadlock.) */
 START_TEST(a_child_of_fork_does_not_wait_for_the_parents_thread)
 {
 	small m = small_begin(temp_path("a.safetensors"), 0, true);
@@ -309,7 +310,7 @@ START_TEST(a_child_of_fork_does_not_wait_for_the_parents_thread)
 END_TEST
 #endif
 
-/* Saves step after step until it is killed, the step in every number. */
+/* Saves one step after another until it is killed; every number is the step. */
 static void save_for_ever(small *m, double *many, int64_t from)
 {
 	for (int64_t step = from;; step++) {
@@ -320,13 +321,13 @@ static void save_for_ever(small *m, double *many, int64_t from)
 	}
 }
 
-START_TEST(a_kill_at_any_moment_leaves_a_whole_save)
+START_TEST(a_kill_at_any_time_leaves_a_complete_file)
 {
 	enum { KILLS = 25 };
 	int64_t last = 0;
 	uint64_t random = 1;
 
-	/* A slow machine may need more of them to get anywhere. */
+	/* A slow machine may need more kills to get to a second save. */
 	for (int k = 0; k < KILLS || last < 2; k++) {
 		small m = small_begin(temp_path("a.safetensors"), _i ? 2 : 0, false);
 		double *many = calloc(MANY / 32, sizeof *many);
@@ -362,9 +363,9 @@ static void ignore(int signal)
 	(void)signal;
 }
 
-/* Signals stay with the program's own threads: this one waits for them with everything blocked
- * there. */
-START_TEST(the_writing_thread_takes_no_signals)
+/* The writing thread blocks all signals: the main thread blocks them too, and receives the pending
+ * one. */
+START_TEST(the_writing_thread_receives_no_signals)
 {
 	small m = small_begin(temp_path("a.safetensors"), 0, true);
 	double *many = add_many(&m);
@@ -380,9 +381,9 @@ START_TEST(the_writing_thread_takes_no_signals)
 		pthread_sigmask(SIG_BLOCK, &set, NULL);
 		kill(getpid(), SIGUSR1);
 		usleep(200);
-		/* Of the former one, while this is written. */
+		/* The time of the previous save, while this one is written. */
 		ck_assert(i == 0 || ebb_saver_seconds(m.s) > 0);
-		/* Still pending: no other thread has taken it. */
+		/* The signal is still pending: no other thread has received it. */
 		ck_assert_int_eq(sigtimedwait(&set, NULL, &now), SIGUSR1);
 		pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	}
@@ -401,16 +402,16 @@ int main(void)
 	suite_add_tcase(s, c);
 	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
-	tcase_add_loop_test(c, a_failed_save_leaves_the_former_one, 0, 2);
-	tcase_add_test(c, errors_of_the_background_are_seen);
-	tcase_add_test(c, a_best_that_failed_in_the_background_does_not_count);
-	tcase_add_test(c, a_file_that_fails_while_it_is_read_fails_the_stores);
-	tcase_add_test(c, what_has_an_error_is_not_saved);
-	tcase_add_test(c, without_memory_the_former_save_stays);
+	tcase_add_loop_test(c, a_failed_save_keeps_the_previous_file, 0, 2);
+	tcase_add_test(c, errors_of_the_writing_thread_are_reported);
+	tcase_add_test(c, a_failed_best_save_does_not_count);
+	tcase_add_test(c, a_read_error_during_resume_fails_the_stores);
+	tcase_add_test(c, items_with_an_error_are_not_saved);
+	tcase_add_test(c, a_failed_allocation_keeps_the_previous_file);
 #ifndef ADDRESS_SANITIZER
 	tcase_add_test(c, a_child_of_fork_does_not_wait_for_the_parents_thread);
 #endif
-	tcase_add_loop_test(c, a_kill_at_any_moment_leaves_a_whole_save, 0, 2);
-	tcase_add_test(c, the_writing_thread_takes_no_signals);
+	tcase_add_loop_test(c, a_kill_at_any_time_leaves_a_complete_file, 0, 2);
+	tcase_add_test(c, the_writing_thread_receives_no_signals);
 	return run_suite(s);
 }

@@ -1,4 +1,4 @@
-/* Savers: which files are kept, which is resumed, and that no former run is lost. */
+/* Savers: which files are kept, which is resumed, and that no earlier run is lost. */
 #include "small.h"
 
 #include <math.h>
@@ -6,7 +6,7 @@
 
 /* ---- Files ---------------------------------------------------------------------------------- */
 
-START_TEST(the_last_n_are_kept)
+START_TEST(the_last_n_files_are_kept)
 {
 	small m = small_begin(temp_path("a.safetensors"), 3, _i);
 
@@ -24,14 +24,14 @@ START_TEST(the_last_n_are_kept)
 	ck_assert_str_eq(ebb_saver_newest(m.s), temp_path("a-000000000600.safetensors"));
 	ck_assert_int_eq(ebb_saver_resume(m.s), 600);
 	small_check(&m, 6);
-	/* Beyond twelve digits it is the newest, too. */
+	/* Steps of more than twelve digits are ordered correctly. */
 	ck_assert(ebb_saver_save(m.s, 10000000000000) && ebb_saver_wait(m.s));
 	ck_assert_int_eq(ebb_saver_resume(m.s), 10000000000000);
 	small_end(&m);
 }
 END_TEST
 
-START_TEST(a_damaged_newest_is_passed_over)
+START_TEST(a_damaged_newest_file_is_skipped)
 {
 	small m = small_begin(temp_path("a.safetensors"), 3, false);
 
@@ -56,15 +56,15 @@ START_TEST(a_damaged_newest_is_passed_over)
 }
 END_TEST
 
-/* It may be whole: nothing older is taken, after which it would be removed. */
-START_TEST(a_newest_that_cannot_be_opened_is_not_passed_over)
+/* The file may be intact: no older file is resumed, because the next save would then remove it. */
+START_TEST(an_unreadable_newest_file_is_not_skipped)
 {
 	small m = small_begin(temp_path("a.safetensors"), 3, false);
 
 	small_add(&m);
 	ck_assert(ebb_saver_save(m.s, 1));
 	small_end(&m);
-	/* A link that leads to itself: nobody can open it, whatever their rights. */
+	/* A link to itself cannot be opened, even by root. */
 	ck_assert_int_eq(
 		symlink("a-000000000002.safetensors", temp_path("a-000000000002.safetensors")), 0);
 	m = small_begin(temp_path("a.safetensors"), 3, false);
@@ -79,7 +79,7 @@ START_TEST(a_newest_that_cannot_be_opened_is_not_passed_over)
 }
 END_TEST
 
-/* A run that goes back to what can be read: its saves are the newest. */
+/* A run that resumes from an older, readable file: its saves become the newest. */
 START_TEST(later_steps_of_a_resumed_run_are_removed)
 {
 	small m = small_begin(temp_path("a.safetensors"), 2, _i);
@@ -100,8 +100,8 @@ START_TEST(later_steps_of_a_resumed_run_are_removed)
 }
 END_TEST
 
-/* Who forgets ebb_saver_resume is told so, and loses nothing. */
-START_TEST(later_steps_of_a_forgotten_run_stay)
+/* A run that does not call ebb_saver_resume gets an error, and overwrites nothing. */
+START_TEST(later_steps_of_a_run_that_was_not_resumed_remain)
 {
 	small m = small_begin(temp_path("a.safetensors"), 2, _i);
 
@@ -127,7 +127,7 @@ START_TEST(later_steps_of_a_forgotten_run_stay)
 	small_check(&m, 1);
 	ck_assert(ebb_saver_save(m.s, 700) && ebb_saver_wait(m.s));
 	small_end(&m);
-	/* Removed, they are not in the variant. */
+	/* After the files are removed, the save succeeds. */
 	m = small_begin(temp_path("a.safetensors"), 2, _i);
 	small_add(&m);
 	ck_assert(!ebb_saver_save(m.s, 650));
@@ -137,9 +137,8 @@ START_TEST(later_steps_of_a_forgotten_run_stay)
 }
 END_TEST
 
-/* A program that does not look at what ebb_saver_resume says overwrites no run that it could not
- * resume. */
-START_TEST(what_could_not_be_resumed_is_not_overwritten)
+/* A program that ignores the error of ebb_saver_resume does not overwrite the run. */
+START_TEST(a_run_that_could_not_be_resumed_is_not_overwritten)
 {
 	const int keep = _i ? 2 : 0;
 	double number = 1;
@@ -164,7 +163,7 @@ START_TEST(what_could_not_be_resumed_is_not_overwritten)
 }
 END_TEST
 
-START_TEST(only_a_better_score_is_the_best)
+START_TEST(only_a_better_score_is_saved_as_best)
 {
 	small m = small_begin(temp_path("a.safetensors"), 2, _i);
 
@@ -178,13 +177,13 @@ START_TEST(only_a_better_score_is_the_best)
 	ck_assert(!ebb_saver_save_best(m.s, 2, NAN) && ebb_saver_best(m.s) == 0.5);
 	ck_assert(ebb_saver_save(m.s, 2) && ebb_saver_wait(m.s));
 	small_end(&m);
-	/* The best one is a checkpoint itself. */
+	/* The best save is a checkpoint that can be resumed. */
 	m = small_begin(temp_path("a-best.safetensors"), 0, false);
 	small_add(&m);
 	ck_assert_int_eq(ebb_saver_resume(m.s), 1);
 	small_check(&m, 1);
 	small_end(&m);
-	/* A run that goes on knows how good it was. */
+	/* A resumed run knows the best score. */
 	m = small_begin(temp_path("a.safetensors"), 2, false);
 	small_add(&m);
 	ck_assert_int_eq(ebb_saver_resume(m.s), 2);
@@ -194,7 +193,7 @@ START_TEST(only_a_better_score_is_the_best)
 }
 END_TEST
 
-/* Saved before the score of its step was known. */
+/* The best save was written before the file of the same step. */
 START_TEST(a_best_of_the_same_step_counts)
 {
 	small m = small_begin(temp_path("a.safetensors"), 0, false);
@@ -203,7 +202,8 @@ START_TEST(a_best_of_the_same_step_counts)
 	ck_assert(ebb_saver_save(m.s, 5) && ebb_saver_save_best(m.s, 5, 0.9));
 	ck_assert_int_eq(ebb_saver_resume(m.s), 5);
 	ck_assert(ebb_saver_best(m.s) == 0.9);
-	/* A later one is of a future that will come again. */
+	/* A best save of a later step does not count, because the resumed run will reach that step
+	 * again. */
 	ck_assert(ebb_saver_save_best(m.s, 6, 0.95));
 	ck_assert_int_eq(ebb_saver_resume(m.s), 5);
 	ck_assert(ebb_saver_best(m.s) == -INFINITY);
@@ -219,13 +219,13 @@ int main(void)
 	suite_add_tcase(s, c);
 	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
-	tcase_add_loop_test(c, the_last_n_are_kept, 0, 2);
-	tcase_add_test(c, a_damaged_newest_is_passed_over);
-	tcase_add_test(c, a_newest_that_cannot_be_opened_is_not_passed_over);
+	tcase_add_loop_test(c, the_last_n_files_are_kept, 0, 2);
+	tcase_add_test(c, a_damaged_newest_file_is_skipped);
+	tcase_add_test(c, an_unreadable_newest_file_is_not_skipped);
 	tcase_add_loop_test(c, later_steps_of_a_resumed_run_are_removed, 0, 2);
-	tcase_add_loop_test(c, later_steps_of_a_forgotten_run_stay, 0, 2);
-	tcase_add_loop_test(c, what_could_not_be_resumed_is_not_overwritten, 0, 2);
-	tcase_add_loop_test(c, only_a_better_score_is_the_best, 0, 2);
+	tcase_add_loop_test(c, later_steps_of_a_run_that_was_not_resumed_remain, 0, 2);
+	tcase_add_loop_test(c, a_run_that_could_not_be_resumed_is_not_overwritten, 0, 2);
+	tcase_add_loop_test(c, only_a_better_score_is_saved_as_best, 0, 2);
 	tcase_add_test(c, a_best_of_the_same_step_counts);
 	return run_suite(s);
 }

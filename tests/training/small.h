@@ -44,7 +44,7 @@ static inline small small_begin(const char *path, int keep, bool background)
 	return m;
 }
 
-/* All that there is, once it has its place. */
+/* Adds everything to the saver; called when the struct has its final address. */
 static inline void small_add(small *m)
 {
 	ebb_saver_add(m->s, "model", m->p);
