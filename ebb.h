@@ -14,21 +14,21 @@
 #include "training/training.h"
 
 /*
- * One check of a step: whatever could fail in it, whichever of them noticed.  Arguments are
- * tapes, parameter stores, optimizers, loaders, savers, augmentations and ebb_error *, up to
- * eight, NULL ones too: a NULL optimizer is one that could not be made.
+ * Checks whether any of up to eight objects has an error.  Arguments are tapes, parameter stores,
+ * optimizers, loaders, savers, augmentations and ebb_error *.  A NULL optimizer, saver or loader
+ * counts as an error, because its constructor has failed.  Any other argument may be NULL.
  *
- * 	if (!ebb_ok(t, p, opt, loader))
- * 		return fprintf(stderr, "%s\n", ebb_first_error(t, p, opt, loader)->message), 1;
+ *	if (!ebb_ok(t, p, opt, loader))
+ *		return fprintf(stderr, "%s\n", ebb_first_error(t, p, opt, loader)->message), 1;
  */
 #ifndef __cplusplus
-/* The one that happened first, or NULL. */
+/* The error that happened first, or NULL. */
 #define ebb_first_error(...)                                                                       \
 	EBB_FIRST_ERROR_(__VA_ARGS__, EBB_NONE_, EBB_NONE_, EBB_NONE_, EBB_NONE_, EBB_NONE_,       \
 		EBB_NONE_, EBB_NONE_, EBB_NONE_, EBB_NONE_)
 #define ebb_ok(...) (ebb_first_error(__VA_ARGS__) == NULL)
 
-/* A ninth argument does not compile: it is where none may be. */
+/* A ninth argument does not compile, because it takes the place of too_many. */
 struct ebb_none_;
 #define EBB_NONE_ ((const struct ebb_none_ *)NULL)
 #define EBB_FIRST_ERROR_(a, b, c, d, e, f, g, h, too_many, ...)                                    \

@@ -112,7 +112,7 @@ def check_table(text):
             yield folder, f"has no row for {folder}/"
             continue
         said = {name.rstrip("/") for name in re.findall(r"`([\w/.]+)`", rows[folder])}
-        used = {layers.room_of(name) for name in layers.ROOMS[folder]}
+        used = {layers.folder_of(name) for name in layers.FOLDERS[folder]}
         yield folder, None if said == used else f"says that {folder}/ may use {sorted(said)}; layers.py: {sorted(used)}"
     for folder in rows:
         if folder not in layers.LIBRARY:

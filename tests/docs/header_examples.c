@@ -1,4 +1,4 @@
-/* The examples of the public headers, in programs that run. */
+/* The examples in the public headers, as functions that run. */
 #include <ebb.h>
 #include <errno.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ebb.h, after a step. */
+/* ebb.h: the check after a step. */
 static int checked(ebb_tape *t, ebb_params *p, ebb_optim *opt, ebb_loader *loader)
 {
 	if (!ebb_ok(t, p, opt, loader))
@@ -14,7 +14,7 @@ static int checked(ebb_tape *t, ebb_params *p, ebb_optim *opt, ebb_loader *loade
 	return 0;
 }
 
-/* flow.h, around the training loop; nn.h, a chain of layers. */
+/* flow.h: a probe in a training loop; nn.h: an ebb_sequential. */
 static bool probed_training(void)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -67,8 +67,8 @@ static bool probed_training(void)
 	return ok;
 }
 
-/* training.h, around the training loop: twice, so that the second run goes on from the first one's
- * end. */
+/* training.h: a training loop with a saver.  main runs it twice: the second run resumes at the end
+ * of the first. */
 static bool saved_training(const char *directory, int64_t expected)
 {
 	enum { EPOCHS = 2 };

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every line of example code in the public headers' comments stands in header_examples.c, which is compiled and run.
+# Checks that header_examples.c, which is compiled and run, contains every line of the examples in public headers.
 #   header_examples.sh EXAMPLES_C PROGRAM HEADER...
 set -eu
 source=$1 program=$2
@@ -8,7 +8,7 @@ shift 2
 tab=$(printf '\t')
 lines=$(mktemp)
 trap 'rm -f "$lines"' EXIT
-# Code is set off by a tab; what follows a statement after two spaces is a remark, and "..." stands for the rest.
+# Example lines begin with a tab; text two spaces after a statement is a remark, and "..." stands for other code.
 sed -n "s/^ \\*${tab}[[:space:]]*//p" "$@" | sed 's/;  .*/;/' | grep -v '^\.\.\.' >"$lines"
 passed=0 failed=0
 while IFS= read -r line; do
@@ -19,7 +19,7 @@ while IFS= read -r line; do
 		echo "FAILED: not in $source: $line"
 	fi
 done <"$lines"
-# Meson says how it runs programs of another machine.
+# In a cross build Meson sets MESON_EXE_WRAPPER to the emulator.
 # shellcheck disable=SC2086 # a command with arguments
 ${MESON_EXE_WRAPPER-} "$program"
 echo "$passed passed, $failed failed"

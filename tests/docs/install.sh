@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs into a temporary directory and uses the library from there as a stranger would: through
-# pkg-config, in C and C++, shared, static with shared dependencies, and static as a whole.
+# Installs the library into a temporary directory, and builds programs with it by pkg-config: in C and C++, with
+# the shared library, with the static library and shared dependencies, and fully static.
 #   install.sh MESON SOURCE BUILD PREFIX LIBDIR
 set -eu
 meson=$1 source=$2 build=$3 prefix=$4 libdir=$5
@@ -83,7 +83,7 @@ own_include_path_alone() {
 product_runs() {
 	[ "$(env -u LD_LIBRARY_PATH "$stage/product")" = 640 ]
 }
-# What would be installed with that default_library.
+# Checks which libraries default_library=KIND installs.
 installs() { # kind, the libraries' names
 	"$meson" setup "$stage/$1" "$source" -Ddefault_library="$1" -Ddemos=false -Dbench=false \
 		-Dtests=disabled >/dev/null || return 1
@@ -124,14 +124,14 @@ for cxx in g++ clang++; do
 			$(package --cflags) -fsyntax-only "$stage/alone.cpp"
 	done
 done
-# Where Ebb and all that it needs are there as static libraries.
+# A fully static link, if Ebb and all its dependencies have static libraries.
 echo 'int main(void) { return 0; }' >"$stage/nothing.c"
 # shellcheck disable=SC2046 # flags are meant to split
 if [ -f "$lib/libebb.a" ] &&
 	cc -static -o "$stage/nothing" "$stage/nothing.c" $(package --static --libs | sed 's| -lebb | |') 2>/dev/null; then
-	check "static as a whole" cc -static $(package --static --cflags) -o "$stage/product" \
+	check "fully static" cc -static $(package --static --cflags) -o "$stage/product" \
 		"$stage/product.c" $(package --static --libs)
-	check "static as a whole: a large product" product_runs
+	check "fully static: a large product" product_runs
 fi
 check "include paths" own_include_path_alone
 check "include paths for a static link" own_include_path_alone --static

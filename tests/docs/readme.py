@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Compiles and runs every C snippet of a Markdown file, and compares what it prints.
+"""Compiles and runs every C snippet of a Markdown file, and compares its output.
 
     readme.py FILE.md INCLUDE_DIR LIBRARY_DIR COMPILER [ARGUMENTS...]
 
-A comment before each ```c block says what it is:
-    <!-- program: NAME.c -->   a whole program: compiled and run; a ```text block right after it is its output, in which
-                               "..." stands for anything
-    <!-- error: NAME.c -->     statements on a tape t: run in debug mode, and the ```text block right after it is the error on the tape
-    <!-- functions: NAME.c --> definitions: compiled
-The prototypes and examples in headers are kept true by header_examples.c.
+A comment before each ```c block selects the check:
+    <!-- program: NAME.c -->   a whole program, which is compiled and run; a ```text block after it is its output, in
+                               which "..." matches any text
+    <!-- error: NAME.c -->     statements on a tape t, which run in debug mode; the ```text block after it is the tape's
+                               error message
+    <!-- functions: NAME.c --> definitions, which are compiled
+header_examples.c checks the examples in headers.
 """
 import os
 import re
@@ -17,7 +18,7 @@ import sys
 import tempfile
 
 FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wstrict-prototypes", "-Werror", "-O1"]
-# How many error messages a file must show, so that none is lost unseen.
+# The number of error messages that a file must show, so that none is lost unnoticed.
 EXPECTED_ERRORS = {"README.md": 6}
 ERROR_PROGRAM = """#include <ebb.h>
 #include <stdio.h>
@@ -36,7 +37,7 @@ int main(void)
 
 
 def snippets(text):
-    """Yields (line, kind, name, code, the text block right after it or None)."""
+    """Yields (line, kind, name, code, the text block after it or None)."""
     fence = re.compile(r"^(?:<!-- (\w+): (\S+) -->\n+)?```c\n(.*?)^```\n(?:\n*```text\n(.*?)^```\n)?", re.S | re.M)
     for m in fence.finditer(text):
         yield text.count("\n", 0, m.start(3)) + 1, m.group(1), m.group(2), m.group(3), m.group(4)
@@ -47,18 +48,18 @@ def matches(pattern, text):
 
 
 def check(kind, name, code, expected, directory, include, library, compiler):
-    """Returns what is wrong, or None."""
+    """Returns a description of the failure, or None."""
     source, program = os.path.join(directory, name), os.path.join(directory, "program")
     if kind == "error":
         code = ERROR_PROGRAM.format(name=name, code=code)
     elif kind == "functions":
         code = "#include <ebb.h>\n#line 1\n" + code
     elif kind != "program":
-        return "no comment says what this snippet is"
+        return "no comment selects a check for this snippet"
     with open(source, "w") as f:
         f.write(code)
     command = [*compiler, *FLAGS, "-I", include, "-o", program, source]
-    # Compiled in its own directory, so that messages name the file as the reader would.
+    # Compiled in its own directory, so that error messages name the file without a path.
     command[command.index(source)] = name
     command += ["-c", "-Wno-unused-function"] if kind == "functions" else ["-L", library, "-lebb", "-lm", "-Wl,-rpath," + library]
     done = subprocess.run(command, capture_output=True, text=True, cwd=directory)
@@ -71,7 +72,7 @@ def check(kind, name, code, expected, directory, include, library, compiler):
     if done.returncode:
         return f"exit status {done.returncode}: {done.stderr}"
     if kind == "error" and expected is None:
-        return "no message beside it"
+        return "no ```text block with the message"
     if expected is not None and not matches(expected, done.stdout):
         return f"expected:\n{expected}\nprinted:\n{done.stdout}"
     return None
@@ -92,7 +93,7 @@ def main():
         else:
             passed += 1
     if passed + failed != text.count("```c\n"):
-        print(f"FAILED: {path} has C blocks that were not found")
+        print(f"FAILED: {path} has C blocks without a check")
         failed += 1
     expected_errors = EXPECTED_ERRORS.get(os.path.basename(path), 0)
     if errors < expected_errors:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every symbol that the shared library exports begins with ebb_ and is declared in a public header.
+# Checks that every symbol that the shared library exports begins with ebb_ and is declared in a public header.
 #   symbols.sh LIBRARY HEADER...
 set -eu
 library=$1
@@ -11,7 +11,7 @@ for symbol in $(nm -D --defined-only "$library" | awk '{ print $NF }'); do
 	ebb_*) grep -qw -- "$symbol" "$@" && passed=$((passed + 1)) && continue ;;
 	esac
 	failed=$((failed + 1))
-	echo "FAILED: $symbol is exported, but is not of the public headers"
+	echo "FAILED: $symbol is exported, but no public header declares it"
 done
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Arrows point down only: who may include what, who may need whose symbols, and no file too long.
+"""Checks the dependencies between folders (includes and symbols) and the length of source files.
 
     layers.py files   SOURCE_DIR PUBLIC_HEADER...
     layers.py symbols SOURCE_DIR BUILD_DIR [NM]
 
-"files" reads every #include of the rooms below, the comments of their internal headers, and the length of
-every source file.  "symbols" reads, by nm, what each object in a build directory defines and needs; without
-nm, or where objects hold no machine code yet (LTO), it exits with 77.  Both print each violation, and end
-with "N passed, N failed": files without a violation, and violations.
+"files" checks every #include in the folders of FOLDERS, the first comments of their internal headers, and the
+length of every source file.  "symbols" checks, with nm, which symbols each object in a build directory defines
+and needs.  Without nm, or if objects contain no machine code yet (LTO), it exits with 77.  Both print each
+violation, and then "N passed, N failed": the numbers of files without a violation, and of violations.
 """
 import collections
 import json
@@ -16,9 +16,9 @@ import re
 import subprocess
 import sys
 
-# From the bottom to the top: each room, and the rooms that it may use, all of which stand above it here.  A
-# file in place of a room permits that file alone.  A room within a folder is apart from the folder's own.
-ROOMS = {
+# Each folder, and the folders that it may use, which all come before it in this table.  A file name in place of
+# a folder permits that file only.  A subfolder in this table is separate from its parent folder.
+FOLDERS = {
     "kernels": [],
     "tensor": ["kernels"],
     "autograd": ["tensor", "kernels"],
@@ -28,7 +28,7 @@ ROOMS = {
     "ops": ["autograd", "tensor", "kernels"],
     "nn": ["ops", "autograd", "autograd/watching", "tensor", "archive", "kernels"],
     "nn/models": ["nn", "ops", "autograd", "tensor"],
-    # Of nn/ the parameter store alone.
+    # Only the parameter store of nn/.
     "optim": ["autograd", "tensor", "archive", "kernels", "nn/nn.h", "nn/params.c"],
     "data": ["tensor", "archive", "kernels"],
     "data/augment": ["data", "tensor", "kernels"],
@@ -36,14 +36,13 @@ ROOMS = {
     "training": ["optim", "nn", "data", "data/loader", "autograd", "tensor", "archive", "kernels"],
     "flow": ["ops", "autograd", "autograd/watching", "tensor", "kernels"],
 }
-LIBRARY = list(ROOMS)
-ROOMS["ebb.h"] = LIBRARY
-ROOMS["demos"] = ["ebb.h", *LIBRARY]
-ROOMS["bench"] = ["ebb.h", "demos", *LIBRARY]
-ROOMS["fuzz"] = ["ebb.h", *LIBRARY]
+LIBRARY = list(FOLDERS)
+FOLDERS["ebb.h"] = LIBRARY
+FOLDERS["demos"] = ["ebb.h", *LIBRARY]
+FOLDERS["bench"] = ["ebb.h", "demos", *LIBRARY]
+FOLDERS["fuzz"] = ["ebb.h", *LIBRARY]
 
-# The headers that are neither public nor of their own room alone, and the rooms that may include them besides
-# ("*": all that may use the header's room).
+# Internal headers that other folders may include, and these folders ("*": all that may use the header's folder).
 SHARED = {
     "kernels/kernels.h": "*",
     "kernels/sizes.h": "*",
@@ -71,27 +70,27 @@ SHARED = {
     "demos/surface.h": ["bench"],
 }
 
-# Folders of source files that are no rooms: their files may be no longer than others', and include anything.
+# Folders of source files that are not in FOLDERS: the length of their files is checked, but not their includes.
 OTHERS = ["tests", "script", ".ci"]
 LONGEST = 600
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+(?:"([^"\n]+)"|<([^>\n]+)>|(.*))', re.M)
 COMMENT = re.compile(r"\s*/\*.*?\*/", re.S)
-# "for ops/ and autograd/ only" at the end of what a header's first comment says that it is.
+# The phrase "for ops/ and autograd/ only" in the first comment of a header.
 MEANT_FOR = re.compile(r"\b[Ff]or\s+((?:[\w/]+/,?\s+(?:and\s+)?)+)(?:and\s+its\s+tests\s+)?only\b")
 
 
-def room_of(path):
-    """The innermost room that a file is in, or None."""
-    while path and path not in ROOMS:
+def folder_of(path):
+    """The innermost folder of FOLDERS that contains a file, or None."""
+    while path and path not in FOLDERS:
         path = os.path.dirname(path)
     return path or None
 
 
-def may_use(room, path):
-    """Whether a room may use what a file of another one declares or defines."""
-    other = room_of(path)
-    return other in (room, None) or other in ROOMS[room] or path in ROOMS[room]
+def may_use(folder, path):
+    """Whether files in a folder may use what the file path declares or defines."""
+    other = folder_of(path)
+    return other in (folder, None) or other in FOLDERS[folder] or path in FOLDERS[folder]
 
 
 class Report:
@@ -117,15 +116,15 @@ class Report:
 
 
 def check_table(report):
-    rooms = list(ROOMS)
-    for i, room in enumerate(rooms):
-        for used in ROOMS[room]:
-            if room_of(used) not in rooms[:i]:
-                report.violation("", f"the table lets {room} use {used}, which does not stand before it")
+    order = list(FOLDERS)
+    for i, folder in enumerate(order):
+        for used in FOLDERS[folder]:
+            if folder_of(used) not in order[:i]:
+                report.violation("", f"the table lets {folder} use {used}, which does not come before it")
     for header, users in SHARED.items():
         for user in users if users != "*" else []:
-            if rooms.index(user) <= rooms.index(room_of(header)):
-                report.violation("", f"the table lets {user} include {header}, which does not stand before it")
+            if order.index(user) <= order.index(folder_of(header)):
+                report.violation("", f"the table lets {user} include {header}, which does not come before it")
 
 
 # ---- Files --------------------------------------------------------------------------------------
@@ -141,7 +140,7 @@ def is_source(root, path):
 
 
 def source_files(root):
-    """Every source file below the top, build directories and hidden folders (but those named) left out."""
+    """Every source file below root, except in build directories and hidden folders (those in OTHERS count)."""
     found = []
     for directory, folders, names in os.walk(root):
         top = directory == root
@@ -157,7 +156,7 @@ def source_files(root):
 
 
 def resolve(root, path, quoted, angled):
-    """The file of the tree that an #include names, or None."""
+    """The file below root that an #include names, or None."""
     tries = [os.path.join(os.path.dirname(path), quoted), quoted] if quoted else [angled]
     for name in map(os.path.normpath, tries):
         if os.path.isfile(os.path.join(root, name)):
@@ -166,39 +165,39 @@ def resolve(root, path, quoted, angled):
 
 
 def check_include(report, public, path, line, header):
-    room, other = room_of(path), room_of(header)
+    folder, other = folder_of(path), folder_of(header)
     where = f"{path}:{line}"
     if other is None:
-        report.violation(path, f"{where}: {room} includes {header}, which is in no room of the table")
+        report.violation(path, f"{where}: {folder} includes {header}, which is in no folder of the table")
         return
     if path in public and header not in public:
         report.violation(path, f"{where}: a public header includes {header}, which is not public")
-    if other == room:
+    if other == folder:
         return
     shared = SHARED.get(header, [])
-    if room in shared or shared == "*" and may_use(room, header):
+    if folder in shared or shared == "*" and may_use(folder, header):
         return
-    if not may_use(room, header):
-        report.violation(path, f"{where}: {room} includes {header} of {other}, which it may not use")
+    if not may_use(folder, header):
+        report.violation(path, f"{where}: {folder} includes {header} of {other}, which it may not use")
     elif header not in public:
-        report.violation(path, f"{where}: {room} includes {header}, which is for {other} only")
+        report.violation(path, f"{where}: {folder} includes {header}, which is for {other} only")
 
 
 def check_comment(report, path, text):
-    """The rooms that a header's first comment says it is for, against the table."""
+    """Compares the folders in the phrase "for .. only" of a header's first comment with the table."""
     first = COMMENT.match(text)
     meant = MEANT_FOR.search(re.sub(r"\n \*", "\n", first.group())) if first else None
     if not meant or SHARED.get(path) == "*":
         return
     said = {name.rstrip("/") for name in re.findall(r"[\w/]+/", meant.group(1))}
-    for name in said - set(ROOMS):
-        report.violation(path, f"{path}: its comment is for {name}/, which is no room")
-    # A folder's name covers the rooms within it.
-    users = {room_of(path), *SHARED.get(path, [])}
+    for name in said - set(FOLDERS):
+        report.violation(path, f"{path}: its comment is for {name}/, which is no folder of the table")
+    # The name of a folder includes its subfolders.
+    users = {folder_of(path), *SHARED.get(path, [])}
     for user in sorted(users):
         if user not in said and os.path.dirname(user) not in said:
             report.violation(path, f"{path}: its comment is not for {user}/, which the table lets include it")
-    for name in sorted(said & set(ROOMS)):
+    for name in sorted(said & set(FOLDERS)):
         if not any(user == name or user.startswith(name + "/") for user in users):
             report.violation(path, f"{path}: its comment is for {name}/, which the table does not let include it")
 
@@ -208,12 +207,12 @@ def check_files(root, headers):
     public = {os.path.relpath(os.path.join(root, h), root) for h in headers}
     check_table(report)
     paths = source_files(root)
-    for room in ROOMS:
-        if not any(room_of(path) == room for path in paths):
-            report.violation(room, f"{room}: a room of the table, but no file is in it")
+    for folder in FOLDERS:
+        if not any(folder_of(path) == folder for path in paths):
+            report.violation(folder, f"{folder}: a folder of the table, but it has no source file")
     for header in SHARED:
         if header not in paths:
-            report.violation(header, f"{header}: a header of the table, but not there")
+            report.violation(header, f"{header}: a header of the table, but the file does not exist")
     for path in paths:
         report.looked_at(path)
         with open(os.path.join(root, path), encoding="utf-8") as f:
@@ -223,8 +222,8 @@ def check_files(root, headers):
             report.violation(path, f"{path}: {lines} lines, more than {LONGEST}")
         if not path.endswith((".c", ".h")) or path.split("/")[0] in OTHERS:
             continue
-        if room_of(path) is None:
-            report.violation(path, f"{path}: in no room of the table")
+        if folder_of(path) is None:
+            report.violation(path, f"{path}: in no folder of the table")
             continue
         if path.endswith(".h"):
             check_comment(report, path, text)
@@ -235,7 +234,7 @@ def check_files(root, headers):
             if header:
                 check_include(report, public, path, line, header)
             elif quoted or other is not None:
-                report.violation(path, f"{path}:{line}: no file of the tree: {quoted or other}")
+                report.violation(path, f"{path}:{line}: no such file in the source tree: {quoted or other}")
     return report.end()
 
 
@@ -247,7 +246,7 @@ class CannotTell(Exception):
 
 
 def objects_of(root, build):
-    """The rooms' objects that are there, as paths from the build directory, and the sources they are of."""
+    """Maps each existing object (a path from the build directory) of the folders in FOLDERS to its source."""
     objects = {}
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as f:
         commands = json.load(f)
@@ -255,18 +254,18 @@ def objects_of(root, build):
         directory = entry["directory"]
         source = os.path.relpath(os.path.realpath(os.path.join(directory, entry["file"])), os.path.realpath(root))
         output = os.path.join(directory, entry["output"])
-        if room_of(source) is None or not os.path.isfile(output):
+        if folder_of(source) is None or not os.path.isfile(output):
             continue
         with open(output, "rb") as f:
             bitcode = f.read(2) == b"BC"
         if bitcode or re.search(r"(^|\s)-flto", entry.get("command", "")):
-            raise CannotTell("objects are compiled when they are linked (LTO), and hold no symbols before")
+            raise CannotTell("the objects contain no symbols before they are linked (LTO)")
         objects[os.path.relpath(output, build)] = source
     return objects
 
 
 def read_symbols(nm, build, objects):
-    """(needed, defined): which sources need a symbol, and which define it."""
+    """Returns (needed, defined): for each symbol, the sources that need it and those that define it."""
     needed, defined = collections.defaultdict(set), collections.defaultdict(set)
     paths = list(objects)
     for i in range(0, len(paths), 200):
@@ -276,7 +275,7 @@ def read_symbols(nm, build, objects):
         except OSError as e:
             raise CannotTell(f"{nm} does not run: {e}") from e
         if done.returncode or re.search("not recognized|plugin needed", done.stderr):
-            raise CannotTell(f"{nm} does not read these objects: {done.stderr.splitlines()[:1]}")
+            raise CannotTell(f"{nm} cannot read these objects: {done.stderr.splitlines()[:1]}")
         for line in done.stdout.splitlines():
             path, _, rest = line.partition(": ")
             symbol, kind = rest.split()[:2]
@@ -293,22 +292,22 @@ def check_symbols(root, build, nm):
         objects = objects_of(root, build)
         needed, defined = read_symbols(nm, build, objects)
     except CannotTell as e:
-        print(f"Symbols are not looked at: {e}.")
+        print(f"Symbols are not checked: {e}.")
         return 77
     for source in objects.values():
         report.looked_at(source)
-    for room in LIBRARY:
-        if not any(room_of(source) == room for source in objects.values()):
-            report.violation(room, f"{room}: a room of the table, but no object is of it")
+    for folder in LIBRARY:
+        if not any(folder_of(source) == folder for source in objects.values()):
+            report.violation(folder, f"{folder}: a folder of the table, but it has no object")
     for symbol in sorted(needed):
         users = collections.defaultdict(list)
         for source in sorted(needed[symbol]):
-            if symbol in defined and not any(may_use(room_of(source), path) for path in defined[symbol]):
-                users[room_of(source)].append(source)
-        for room, sources in users.items():
+            if symbol in defined and not any(may_use(folder_of(source), path) for path in defined[symbol]):
+                users[folder_of(source)].append(source)
+        for folder, sources in users.items():
             path = min(defined[symbol])
-            report.violation(sources[0], f"{symbol}: {room} ({', '.join(sources)}) needs it, and {path} of "
-                             f"{room_of(path)}, which {room} may not use, defines it")
+            report.violation(sources[0], f"{symbol}: {folder} ({', '.join(sources)}) needs it, and {path} of "
+                             f"{folder_of(path)}, which {folder} may not use, defines it")
             report.bad.update(sources)
     return report.end()
 
