@@ -105,6 +105,16 @@ START_TEST(clamp_passes_the_gradient_at_its_bounds)
 }
 END_TEST
 
+START_TEST(hardtanh_passes_the_gradient_at_nan_and_not_at_its_bounds)
+{
+	ebb_tensor *x = variable(5, (const double[]){NAN, -1, 0.5, 1, 2}), *g, *h;
+
+	derivatives(ebb_hardtanh(t, x), x, &g, &h);
+	expect(g, 1, 0, 1, 0, 0);
+	expect(h, 0, 0, 0, 0, 0);
+}
+END_TEST
+
 START_TEST(activations_of_large_arguments_reach_their_limits)
 {
 	const double ends[] = {-1e4, -800, -40, 40, 800, 1e4};
@@ -321,6 +331,7 @@ int main(void)
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, gradients_at_kinks_at_zero);
 	tcase_add_test(c, clamp_passes_the_gradient_at_its_bounds);
+	tcase_add_test(c, hardtanh_passes_the_gradient_at_nan_and_not_at_its_bounds);
 	tcase_add_test(c, activations_of_large_arguments_reach_their_limits);
 	tcase_add_test(c, unary_ops_of_nan_are_nan);
 	tcase_add_test(c, integer_powers_of_negative_numbers);
