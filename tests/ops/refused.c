@@ -194,10 +194,13 @@ START_TEST(invalid_images_kernels_and_windows)
 		a.pad_tblr[k] = -1;
 		assert_refused(t, EBB_INVALID, (ebb_conv2d)(&a), "conv2d", "negative", "-1");
 	}
-	assert_refused(t, EBB_BAD_SHAPE, ebb_conv2d(t, zeros(0, 4, 1LL << 31, 1), w), "conv2d",
-		"more than 1073741824 rows or columns");
-	assert_refused(t, EBB_BAD_SHAPE, ebb_conv2d(t, zeros(0, 4, 1, 1LL << 31), w), "conv2d",
-		"more than 1073741824 rows or columns");
+	/* With 32-bit addresses zeros refuses these shapes. */
+	if (sizeof(size_t) > 4) {
+		assert_refused(t, EBB_BAD_SHAPE, ebb_conv2d(t, zeros(0, 4, 1LL << 31, 1), w),
+			"conv2d", "more than 1073741824 rows or columns");
+		assert_refused(t, EBB_BAD_SHAPE, ebb_conv2d(t, zeros(0, 4, 1, 1LL << 31), w),
+			"conv2d", "more than 1073741824 rows or columns");
+	}
 	assert_refused(t, EBB_BAD_SHAPE, ebb_conv_transpose2d(t, x, v), "conv_transpose2d");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_conv_transpose2d(t, x, zeros(4, 4, 0, 3)), "empty");
 	assert_refused(t, EBB_BAD_SHAPE, ebb_conv_transpose2d(t, x, zeros(4, 4, 3, 0)), "empty");
