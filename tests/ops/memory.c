@@ -3,6 +3,8 @@
  * that it makes, and refuses this request.  The tape then has the error EBB_NO_MEMORY, no memory
  * stays in use, and the same op succeeds on the same tape afterwards.
  */
+#include <limits.h>
+
 #include "tests/ops/ops_test.h"
 #include "tests/support/refusals.h"
 
@@ -87,9 +89,11 @@ START_TEST(a_refused_request_is_an_error_and_leaves_no_memory)
 
 	for (; e->name; e++) {
 		const char *at = e->samples;
+		/* Elementwise ops make the same requests for every shape. */
+		int rest = e->unary || e->binary ? 2 : INT_MAX;
 		sample s;
 
-		while (e->call && next_sample(&at, e->values, &s)) {
+		while (rest-- > 0 && e->call && next_sample(&at, e->values, &s)) {
 			/* Transposed inputs are copied into the order that an op takes. */
 			run r = {.e = e, .s = &s, .layout = _i % 2 ? TRANSPOSED : ROWS};
 			char what[200];
