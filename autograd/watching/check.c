@@ -4,15 +4,15 @@
 
 static bool handle_stands(const ebb_tensor *x, int32_t holds, ebb_error *e)
 {
-	bool dropped = x->flags & EBB_F_DROPPED;
+	int32_t expected = x->flags & EBB_F_DROPPED ? 0 : holds;
 	char text[240];
 
-	if ((dropped ? 0 : holds) == x->holds && !(x->flags & (EBB_F_SHOWN | EBB_F_HIDDEN)) &&
+	if (expected == x->holds && !(x->flags & (EBB_F_SHOWN | EBB_F_HIDDEN)) &&
 		(x->flags & EBB_F_LISTED))
 		return true;
 	ebb_error_set(e, EBB_BAD_STATE, NULL,
 		"a handle of %s has the hold count %d, expected %d, and the flags %#x",
-		ebb_describe_any(x, text, sizeof text), (int)x->holds, dropped ? 0 : holds,
+		ebb_describe_any(x, text, sizeof text), (int)x->holds, (int)expected,
 		(unsigned)x->flags);
 	return false;
 }

@@ -139,8 +139,9 @@ def is_source(root, path):
         return f.read(2) == b"#!"
 
 
-def source_files(root):
-    """Every source file below root, except in build directories and hidden folders (those in OTHERS count)."""
+def source_files(root, wanted=is_source):
+    """Every source file below root, or those that wanted selects, except in build directories and hidden folders
+    (those in OTHERS count)."""
     found = []
     for directory, folders, names in os.walk(root):
         top = directory == root
@@ -150,7 +151,7 @@ def source_files(root):
                       and not os.path.exists(os.path.join(directory, f, "meson-private"))]
         for name in names:
             path = os.path.relpath(os.path.join(directory, name), root)
-            if os.path.isfile(os.path.join(root, path)) and is_source(root, path):
+            if os.path.isfile(os.path.join(root, path)) and wanted(root, path):
                 found.append(path)
     return sorted(found)
 

@@ -14,7 +14,7 @@ import os
 import re
 import sys
 
-from layers import LIBRARY, source_files
+from layers import LIBRARY, is_source, source_files
 
 # ---- Duplicate names ----------------------------------------------------------------------------
 
@@ -199,32 +199,15 @@ RETIRED = {
 }
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 RETIRED_WORD = re.compile("|".join(f"(?:{words})" for words in RETIRED), re.I)
-TEXTS = (".c", ".h", ".def", ".py", ".sh", ".md", "meson.build", "meson_options.txt")
-# Names of other libraries and, in the changelog, names that are gone.
-# The lists of the words themselves.
+# The files that list the words themselves.
 THESE = ("tests/layers/names.py", "tests/layers/planted_names.py")
+# Names of other libraries and, in the changelog, names that are gone.
 FOREIGN = re.compile(r"\bos\.walk\b")
 CODE_SPAN = re.compile(r"`[^`]*`")
 
 
 def is_text(root, path):
-    if path.endswith(TEXTS):
-        return True
-    if "." in os.path.basename(path):
-        return False
-    with open(os.path.join(root, path), "rb") as f:
-        return f.read(2) == b"#!"
-
-
-def texts(root):
-    for directory, folders, names in os.walk(root):
-        folders[:] = sorted(f for f in folders if not f.startswith(("build", ".")) or f == ".ci")
-        folders[:] = [f for f in folders if f not in ("__pycache__", "corpus", "vectors")
-                      and not os.path.exists(os.path.join(directory, f, "meson-private"))]
-        for name in sorted(names):
-            path = os.path.relpath(os.path.join(directory, name), root)
-            if path not in THESE and is_text(root, path):
-                yield path
+    return path not in THESE and (path.endswith((".md", "meson_options.txt")) or is_source(root, path))
 
 
 def retired(root, path):
@@ -251,7 +234,7 @@ def main():
             print(f"FAILED: {name} has more than one meaning: {'; '.join(all_of)}")
         passed, failed = count - len(bad), len(bad)
     else:
-        for path in texts(root):
+        for path in source_files(root, is_text):
             found = list(retired(root, path))
             for number, word, instead in found:
                 print(f"FAILED: {path}:{number}: {word}: say {instead}")
