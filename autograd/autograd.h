@@ -79,6 +79,9 @@ EBB_API ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y, const char *site);
 EBB_API void ebb_release(ebb_tape *t, ebb_tensor *x);
 /* The path, such as "lenet.conv2"; "" for the outermost scope.  Valid as long as the tape. */
 EBB_API const char *ebb_scope_path(const ebb_scope *s);
+/* For the scope of a step of a container (ebb_sequential), and the scopes inside it: the line that
+ * added the step.  NULL for other scopes. */
+EBB_API const char *ebb_scope_added(const ebb_scope *s);
 EBB_API const char *ebb_current_scope(const ebb_tape *t);
 
 typedef struct ebb_memory {
@@ -410,12 +413,27 @@ typedef struct ebb_observer {
 	void (*gradient)(void *ctx, const ebb_node *node, const ebb_tensor *g);
 	/* An op has run, recorded or not, in a forward computation or a gradient. */
 	void (*ran)(void *ctx, const ebb_run *run);
-	/* Whether the observer wants the next recorded, scope_ended and gradient callbacks.  looks
-	 * is called before the first op or scope on an empty tape, before the first op or scope
-	 * after a rewind or a sweep, and when a sweep begins.  False: these three callbacks are not
-	 * called, and tensors that only these callbacks would read are not computed.  NULL: as if
-	 * it always returned true. */
+	/* Whether the observer wants the next recorded, scope_ended, gradient and contribution
+	 * callbacks.  looks is called before the first op or scope on an empty tape, before the
+	 * first op or scope after a rewind or a sweep, and when a sweep begins.  False: these four
+	 * callbacks are not called, and tensors that only these callbacks would read are not
+	 * computed.  NULL: as if it always returned true. */
 	bool (*looks)(void *ctx);
+	/* node's vjp has computed g, one term of the gradient of node's input k; also terms of a
+	 * part of the input (ebb_give_part), but not deferred outer products (ebb_give_outer).  If
+	 * the input was broadcast, g has the shape to which it was broadcast. */
+	void (*contribution)(void *ctx, const ebb_node *node, int k, const ebb_tensor *g);
+	/* An ebb_backward begins that no other sweep contains, and y, whose value is readable, is
+	 * its target. */
+	void (*backward)(void *ctx, const ebb_tensor *y);
+	/* That ebb_backward has ended.  ok: it has succeeded. */
+	void (*backward_end)(void *ctx, bool ok);
+	/* All nodes are about to be discarded, by ebb_tape_reset or ebb_rewind, but not by
+	 * ebb_tape_free.  The persistent tensors that they used still exist. */
+	void (*reset)(void *ctx);
+	/* Whether recorded, gradient and contribution are also called for nodes of the second run
+	 * of a checkpoint (ebb_is_replaying). */
+	bool replays;
 } ebb_observer;
 /* An observer is added and removed by its address.  False if the tape has 8 observers already. */
 EBB_API bool ebb_observe(ebb_tape *t, const ebb_observer *o);
@@ -423,6 +441,8 @@ EBB_API void ebb_unobserve(ebb_tape *t, const ebb_observer *o);
 /* Whether an observer has a recorded, scope_ended or gradient callback, or anomaly detection is on.
  * For information only: neither the ops that run nor their fusion may depend on it. */
 EBB_API bool ebb_is_watched(const ebb_tape *t);
+/* Whether an ebb_backward or ebb_grad is in progress: .looks is called when one begins. */
+EBB_API bool ebb_is_differentiating(const ebb_tape *t);
 
 /* "conv2d"; "leaf" for variables and persistent tensors */
 EBB_API const char *ebb_node_op(const ebb_node *n);
@@ -436,12 +456,27 @@ EBB_API int64_t ebb_node_index(const ebb_node *n);
 EBB_API const ebb_tensor *ebb_node_persistent(const ebb_node *n);
 /* The node that computed x, or NULL for a constant. */
 EBB_API const ebb_node *ebb_node_of(const ebb_tensor *x);
+/* The node number index, from 0 on in the order of recording, or NULL if there is none. */
+EBB_API const ebb_node *ebb_node_at(const ebb_tape *t, int64_t index);
+/* The persistent tensor for which x is the tape's handle, or of which x is an ebb_detach; or
+ * NULL. */
+EBB_API const ebb_tensor *ebb_persistent_of(const ebb_tensor *x);
+/* Whether the node was recorded inside a vjp (.create_graph). */
+EBB_API bool ebb_node_is_gradient(const ebb_node *n);
+/* The node's output, and its input k, as readable tensors, also if their handles were dropped.
+ * Both functions work only inside a callback, and their results are valid until the callback
+ * returns.  NULL: the value is no longer in memory, or was overwritten. */
+EBB_API const ebb_tensor *ebb_node_output_value(const ebb_node *n);
+EBB_API const ebb_tensor *ebb_node_input_value(const ebb_node *n, int k);
 
 /* A fused op is one node for several steps, its parts: "batchnorm_relu" has the parts "batchnorm",
  * "add" (of a residual) and "relu".  The number of parts; part k is the k-th step, and the value of
  * the last part is the node's output.  0: the op is not fused. */
 EBB_API int ebb_node_parts(const ebb_node *n);
 EBB_API const char *ebb_node_part_op(const ebb_node *n, int k); /* "" if there is no part k */
+/* The scope that part k stands for: that of its step in a container, else the node's.  Works only
+ * inside the recorded callback of the node; later it is the node's. */
+EBB_API const ebb_scope *ebb_node_part_scope(const ebb_node *n, int k);
 /* The value of part k, and the gradient with respect to that value, computed from g, the gradient
  * of the node's output (NULL: ones).  Both are bit-identical to those of the separate ops.  Both
  * functions work only inside a callback, and their results are valid until the callback returns.

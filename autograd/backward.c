@@ -143,14 +143,19 @@ bool(ebb_backward)(const ebb_backward_args *a)
 {
 	ebb_sweep s = {.t = a->t, .site = a->site, .consume = !a->retain, .accumulates = true};
 	ebb_tensor *y = a->y, *gy = a->gy;
-	bool ok;
+	bool ok, watched;
 
 	if (!ebb_sweep_check(a->t, "backward", &y, &gy, a->site))
 		return false;
+	watched = a->t->watch && !a->t->sweeps;
+	if (watched)
+		a->t->watch->backward(a->t, y);
 	ok = ebb_sweep_begin(&s, 1, &y, &gy) && ebb_sweep_run(&s, false) &&
 	     prepare_accumulation(&s);
 	if (ok)
 		accumulate_leaves(&s);
 	ebb_sweep_end(&s);
+	if (watched && a->t->watch)
+		a->t->watch->backward_end(a->t, ok);
 	return ok;
 }

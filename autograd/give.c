@@ -91,6 +91,17 @@ static bool broadcasts_to(const ebb_tensor *x, const ebb_tensor *g, bool *same)
 	return true;
 }
 
+/* Notifies observers of the contribution g.  False: anomaly detection has found a value that is not
+ * finite, and the tape has failed. */
+static bool is_accepted(ebb_vjp *v, int k, const ebb_tensor *g)
+{
+	const ebb_tape *t = v->t;
+
+	if (t->watch)
+		t->watch->contribution(v, k, g);
+	return !t->anomaly || t->anomaly->gradient(v, k, g);
+}
+
 void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 {
 	ebb_tape *t = v->t;
@@ -110,7 +121,7 @@ void ebb_give(ebb_vjp *v, int k, ebb_tensor *g)
 		ebb_fail(t, EBB_BAD_SHAPE, NULL,
 			"give: input %d (%s) does not broadcast to its gradient (%s)", k,
 			ebb_describe(x, a, sizeof a), ebb_describe(g, b, sizeof b));
-	else if (!t->anomaly || t->anomaly->gradient(v, k, g))
+	else if (is_accepted(v, k, g))
 		note(v, same ? EBB_GIFT_WHOLE : EBB_GIFT_TO_SUM, k, g, NULL);
 	/* While gradients are recorded, each contribution is added at once.  The additions are then
 	 * recorded in the order of the ebb_give calls, so that a second-order sweep always adds in
@@ -174,8 +185,7 @@ bool ebb_give_part(ebb_vjp *v, int k, ebb_tensor *g, ebb_selection part)
 	part.step = part.step ? part.step : 1;
 	if (!is_part(x, g, &part))
 		fail_part(t, k, x, g, &part);
-	else if ((!t->anomaly || t->anomaly->gradient(v, k, g)) &&
-		 (e = note(v, EBB_GIFT_PART, k, g, part.index)))
+	else if (is_accepted(v, k, g) && (e = note(v, EBB_GIFT_PART, k, g, part.index)))
 		e->part = part;
 	return true;
 }

@@ -50,6 +50,7 @@ struct ebb_scope {
 	size_t size; /* of this allocation */
 	const char *name;
 	const char *path;
+	const char *added; /* ebb_scope_added, or NULL */
 };
 
 typedef struct ebb_open_scope {
@@ -171,6 +172,12 @@ typedef struct ebb_watch {
 	void (*gradient)(ebb_tape *t, const ebb_node *n, const ebb_tensor *g);
 	/* The outermost sweep begins: calls each observer's .looks. */
 	void (*ask)(ebb_tape *t);
+	/* A vjp has passed g to ebb_give or ebb_give_part for input k. */
+	void (*contribution)(const ebb_vjp *v, int k, const ebb_tensor *g);
+	/* The outermost ebb_backward begins, and ends: see ebb_observer. */
+	void (*backward)(ebb_tape *t, const ebb_tensor *y);
+	void (*backward_end)(ebb_tape *t, bool ok);
+	void (*reset)(ebb_tape *t);
 } ebb_watch;
 
 /* The next notification calls each observer's .looks again. */

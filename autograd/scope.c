@@ -8,6 +8,13 @@ const char *ebb_scope_path(const ebb_scope *s)
 	return s ? s->path : "";
 }
 
+const char *ebb_scope_added(const ebb_scope *s)
+{
+	while (s && !s->added)
+		s = s->parent;
+	return s ? s->added : NULL;
+}
+
 void ebb_enter_scope(ebb_tape *t, const ebb_scope *s)
 {
 	t->scope = (ebb_scope *)s;

@@ -54,6 +54,8 @@ void ebb_tape_reset(ebb_tape *t)
 	if (t->nopen)
 		ebb_fail(t, EBB_BAD_STATE, t->open[t->nopen - 1].site,
 			"scope_begin: the tape was reset while this scope was open");
+	if (t->watch)
+		t->watch->reset(t);
 	forget(t, 0, 0, 0);
 	ebb_forget_imported(&t->ctx, 0);
 	ebb_arena_rewind(&t->ctx.arena, 0);
@@ -73,6 +75,7 @@ void ebb_tape_free(ebb_tape *t)
 {
 	if (!t)
 		return;
+	t->watch = NULL; /* an observer may have been freed before the tape */
 	ebb_tape_reset(t);
 	ebb_context_end(&t->ctx);
 	ebb_scopes_free(t->root);
@@ -143,11 +146,16 @@ static int64_t epochs_before(const ebb_tape *t, const ebb_mark *m)
 	               : k;
 }
 
+static bool can_rewind_to(const ebb_tape *t, const ebb_mark *m)
+{
+	return epochs_before(t, m) >= 0 && !t->frame;
+}
+
 bool ebb_rewind_to(ebb_tape *t, ebb_mark m)
 {
 	int64_t epochs = epochs_before(t, &m);
 
-	if (epochs < 0 || t->frame) {
+	if (!can_rewind_to(t, &m)) {
 		ebb_fail(t, EBB_BAD_STATE, NULL,
 			"rewind: the mark is of a recording that was reset or rewound, of another "
 			"tape or scope, or was taken or used inside a vjp");
@@ -173,7 +181,11 @@ bool ebb_rewind_to(ebb_tape *t, ebb_mark m)
 
 void ebb_rewind(ebb_tape *t, ebb_mark m)
 {
-	if (t && ebb_rewind_to(t, m) && !t->sweeps && !t->trace)
+	bool own = t && !t->sweeps && !t->trace;
+
+	if (own && t->watch && m.nodes == 0 && t->nnodes && can_rewind_to(t, &m))
+		t->watch->reset(t);
+	if (t && ebb_rewind_to(t, m) && own)
 		ebb_ask_later(t);
 }
 

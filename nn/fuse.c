@@ -55,8 +55,11 @@ int ebb_fuse(int n, const ebb_step *step, ebb_step *fused)
 		fused[count] = step[r ? i + r->layer : i];
 		if (r) {
 			fused[count].kind = r->fused;
-			fused[count].part[0] = step[i].name;
-			fused[count].part[1] = step[++i].name;
+			for (int k = 0; k < 2; k++) {
+				fused[count].part[k] = step[i + k].name;
+				fused[count].part_added[k] = step[i + k].added;
+			}
+			i++;
 		}
 		count++;
 	}

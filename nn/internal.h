@@ -89,7 +89,9 @@ typedef enum ebb_step_kind {
 typedef struct ebb_step {
 	ebb_step_kind kind;
 	const char *name;    /* the full name; of a fused step that of its layer */
+	const char *added;   /* the line that added it */
 	const char *part[2]; /* of a fused step the names of both steps, in order */
+	const char *part_added[2];
 	union {
 		ebb_conv conv;
 		ebb_linear linear;

@@ -91,6 +91,7 @@ static bool append(ebb_sequential *s, ebb_step made, const char *site)
 		s->incomplete = true;
 		return false;
 	}
+	made.added = site;
 	s->steps[s->count++] = made;
 	s->nfused = ebb_fuse(s->count, s->steps, s->fused);
 	return true;
@@ -240,6 +241,7 @@ static ebb_tensor *run(ebb_tape *t, const ebb_step *e, ebb_tensor *x, bool own, 
 static ebb_tensor *run_in_scope(
 	ebb_tape *t, const ebb_step *e, ebb_tensor *x, bool own, const char *site)
 {
+	ebb_scope_step(t, e->name, e->added);
 	if (is_scope(e->kind))
 		return run(t, e, x, own, site);
 	(ebb_scope_begin)(t, e->name, site);
@@ -254,6 +256,8 @@ static ebb_tensor *run_fused(
 	ebb_step one = *e;
 	ebb_tensor *y;
 
+	for (int k = 0; k < 2; k++)
+		ebb_scope_step(t, e->part[k], e->part_added[k]);
 	if (ebb_name_parts(t, 2, e->part)) {
 		own = false;
 		if (e->kind == EBB_STEP_BN_RELU)

@@ -252,6 +252,11 @@ void *ebb_data_mutable(ebb_tensor *x)
 	return x->data;
 }
 
+uint32_t ebb_version(const ebb_tensor *x)
+{
+	return x ? x->storage->version : 0;
+}
+
 /* ---- Persistent tensors ---------------------------------------------------------------------- */
 
 ebb_tensor *ebb_persistent_new(
@@ -374,6 +379,11 @@ ebb_tensor *ebb_grad_of(const ebb_tensor *x)
 	if (g)
 		ebb_hand_out(g->storage);
 	return g;
+}
+
+bool ebb_has_grad(const ebb_tensor *x)
+{
+	return !ebb_is_stale(x, "has_grad") && ebb_accumulated(x);
 }
 
 const ebb_tensor *ebb_grad_or_outer_product(const ebb_tensor *x, ebb_outer_product *f)

@@ -242,6 +242,9 @@ EBB_API const void *ebb_data(const ebb_tensor *x);
  * value, a later ebb_backward or ebb_grad finds another version and fails (EBB_BAD_STATE).  Call
  * ebb_data_mutable before each modification. */
 EBB_API void *ebb_data_mutable(ebb_tensor *x);
+/* How often x's memory was overwritten since it was allocated, by ops, optimizers, ebb_copy_in and
+ * ebb_data_mutable; 0 for NULL. */
+EBB_API uint32_t ebb_version(const ebb_tensor *x);
 /* Writes "F32 [64,3,28,28]" into the buffer, and returns the buffer. */
 EBB_API const char *ebb_describe(const ebb_tensor *x, char *buffer, size_t size);
 
@@ -274,6 +277,8 @@ EBB_API ebb_tensor *ebb_detach_copy(const ebb_tensor *x);
  * persistent tensor, no other thread may call ebb_grad_of for the same tensor, or an ebb_backward
  * that accumulates into its gradient. */
 EBB_API ebb_tensor *ebb_grad_of(const ebb_tensor *x);
+/* Whether ebb_grad_of would return a gradient; computes nothing. */
+EBB_API bool ebb_has_grad(const ebb_tensor *x);
 /* Clears x's gradient: ebb_grad_of returns NULL until the next ebb_backward, which overwrites the
  * gradient's memory. */
 EBB_API void ebb_zero_grad(ebb_tensor *x);

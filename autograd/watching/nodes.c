@@ -48,6 +48,41 @@ const ebb_node *ebb_node_of(const ebb_tensor *x)
 	return x && x->tape && x->node >= 0 ? x->tape->nodes[x->node] : NULL;
 }
 
+const ebb_node *ebb_node_at(const ebb_tape *t, int64_t index)
+{
+	return t && index >= 0 && index < t->nnodes ? t->nodes[index] : NULL;
+}
+
+/* Whether x has the elements of y, a handle of a persistent tensor, in y's memory. */
+static bool is_alias(const ebb_tensor *x, const ebb_tensor *y)
+{
+	if (x->storage != y->storage || x->data != y->data || x->ndim != y->ndim)
+		return false;
+	for (int a = 0; a < x->ndim; a++)
+		if (x->shape[a] != y->shape[a] || x->strides[a] != y->strides[a])
+			return false;
+	return true;
+}
+
+const ebb_tensor *ebb_persistent_of(const ebb_tensor *x)
+{
+	const ebb_context *c = x && x->tape ? ebb_context_of(x->tape) : NULL;
+
+	if (!c || x->flags & EBB_F_IMPORTED)
+		return c ? x->persistent : NULL;
+	if (x->storage->pool || x->node >= 0)
+		return NULL;
+	for (int64_t k = 0; k < c->nimported; k++)
+		if (is_alias(x, c->imported[k]))
+			return c->imported[k]->persistent;
+	return NULL;
+}
+
+bool ebb_node_is_gradient(const ebb_node *n)
+{
+	return n && n->out->flags & EBB_F_SWEEP;
+}
+
 /* Writes s with quotes and backslashes escaped, for a DOT string. */
 static void quoted(FILE *out, const char *s)
 {

@@ -14,10 +14,15 @@ bool ebb_is_watched(const ebb_tape *t)
 	for (int i = 0; i < t->nobservers; i++) {
 		const ebb_observer *o = t->observers[i];
 
-		if (o->recorded || o->scope_ended || o->gradient)
+		if (o->recorded || o->scope_ended || o->gradient || o->contribution)
 			return true;
 	}
 	return t->anomaly;
+}
+
+bool ebb_is_differentiating(const ebb_tape *t)
+{
+	return t && t->sweeps > 0;
 }
 
 /* ---- Notifications --------------------------------------------------------------------------- */
@@ -40,28 +45,38 @@ static void ask(ebb_tape *t)
 	t->asked = true;
 }
 
-/* Observer number i, or an observer without callbacks if its .looks has returned false. */
+/* Observer number i; or an observer without callbacks if its .looks has returned false, or in the
+ * second run of a checkpoint unless it has .replays, because observers have been notified of the
+ * first run. */
 static const ebb_observer *looking(const ebb_tape *t, int i)
 {
 	static const ebb_observer none = {.ctx = NULL};
+	const ebb_observer *o = t->observers[i];
 
-	return t->looks[i] ? t->observers[i] : &none;
+	return t->looks[i] && (!t->replays || o->replays) ? o : &none;
 }
 
-typedef enum event { RECORDED, SCOPE_ENDED, GRADIENT } event;
+typedef enum event { RECORDED, SCOPE_ENDED, GRADIENT, CONTRIBUTION } event;
 
 static bool sees(const ebb_observer *o, event e)
 {
-	return e == RECORDED      ? o->recorded != NULL
-	       : e == SCOPE_ENDED ? o->scope_ended != NULL
-	                          : o->gradient != NULL;
+	switch (e) {
+	case RECORDED:
+		return o->recorded != NULL;
+	case SCOPE_ENDED:
+		return o->scope_ended != NULL;
+	case GRADIENT:
+		return o->gradient != NULL;
+	default:
+		return o->contribution != NULL;
+	}
 }
 
-/* Whether an observer that looks has a callback for e.  False in the second run of a checkpoint,
- * because observers have been notified of the first run. */
+/* Whether an observer that looks has a callback for e.  No scope ends for observers in the second
+ * run of a checkpoint. */
 static bool somebody_sees(ebb_tape *t, event e)
 {
-	if (!t->nobservers || t->replays)
+	if (!t->nobservers || (t->replays && e == SCOPE_ENDED))
 		return false;
 	if (!t->asked)
 		ask(t);
@@ -69,6 +84,14 @@ static bool somebody_sees(ebb_tape *t, event e)
 		if (sees(looking(t, i), e))
 			return true;
 	return false;
+}
+
+void ebb_scope_step(ebb_tape *t, const char *name, const char *added)
+{
+	ebb_scope *s = t && t->watch ? ebb_scope_inside(t->scope, name) : NULL;
+
+	if (s)
+		s->added = added;
 }
 
 bool ebb_name_parts(ebb_tape *t, int n, const char *const *name)
@@ -82,6 +105,19 @@ bool ebb_name_parts(ebb_tape *t, int n, const char *const *name)
 	t->nparts = n;
 	t->part_scope = 0;
 	return n && somebody_sees(t, SCOPE_ENDED);
+}
+
+const ebb_scope *ebb_node_part_scope(const ebb_node *n, int k)
+{
+	ebb_tape *t = n ? n->out->tape : NULL;
+	const ebb_scope *s = NULL;
+
+	if (!t || k < 0 || k >= n->op->nparts)
+		return NULL;
+	if (t->in_callback && t->nparts == n->op->nparts && n->index == t->nnodes - 1 && t->nopen &&
+		t->part_names[k])
+		s = ebb_scope_inside(t->open[t->nopen - 1].scope, t->part_names[k]);
+	return s ? s : n->scope;
 }
 
 /* Computes the values of a fused op's parts for tell_parts.  Does so only for the call that
@@ -191,6 +227,48 @@ static void tell_gradient(ebb_tape *t, const ebb_node *n, const ebb_tensor *g)
 	ebb_enter_scope(t, scope);
 }
 
+static void tell_contribution(const ebb_vjp *v, int k, const ebb_tensor *g)
+{
+	ebb_tape *t = v->t;
+
+	if (!v->node || !somebody_sees(t, CONTRIBUTION))
+		return;
+	t->in_callback = true;
+	for (int i = 0; i < t->nobservers; i++)
+		if (looking(t, i)->contribution)
+			t->observers[i]->contribution(t->observers[i]->ctx, v->node, k, g);
+	end_callbacks(t);
+}
+
+/* ---- The course of a run --------------------------------------------------------------------- */
+
+static void tell_backward(ebb_tape *t, const ebb_tensor *y)
+{
+	t->in_callback = true;
+	for (int i = 0; i < t->nobservers; i++)
+		if (t->observers[i]->backward)
+			t->observers[i]->backward(t->observers[i]->ctx, y);
+	end_callbacks(t);
+}
+
+static void tell_backward_end(ebb_tape *t, bool ok)
+{
+	t->in_callback = true;
+	for (int i = 0; i < t->nobservers; i++)
+		if (t->observers[i]->backward_end)
+			t->observers[i]->backward_end(t->observers[i]->ctx, ok);
+	end_callbacks(t);
+}
+
+static void tell_reset(ebb_tape *t)
+{
+	t->in_callback = true;
+	for (int i = 0; i < t->nobservers; i++)
+		if (t->observers[i]->reset)
+			t->observers[i]->reset(t->observers[i]->ctx);
+	end_callbacks(t);
+}
+
 /* ---- Calls ----------------------------------------------------------------------------------- */
 
 static int64_t nanoseconds(void)
@@ -243,8 +321,8 @@ static void tell_ran(const ebb_call *c, const ebb_tensor *y)
 
 /* ---- Adding and removing observers ----------------------------------------------------------- */
 
-static const ebb_watch WATCH = {
-	nanoseconds, tell_ran, tell_recorded, tell_ended, tell_gradient, ask};
+static const ebb_watch WATCH = {nanoseconds, tell_ran, tell_recorded, tell_ended, tell_gradient,
+	ask, tell_contribution, tell_backward, tell_backward_end, tell_reset};
 
 bool ebb_observe(ebb_tape *t, const ebb_observer *o)
 {

@@ -65,6 +65,21 @@ void ebb_shown_free(ebb_tensor **list)
 	}
 }
 
+ebb_tensor *ebb_shown_alias(ebb_tape *t, const ebb_tensor *x)
+{
+	ebb_storage *s = ebb_pool_take(&t->ctx.pool, HEAD);
+	ebb_tensor *y;
+
+	if (!s)
+		return NULL;
+	y = ebb_storage_data(s);
+	*y = *x;
+	y->storage = s;
+	y->grad = t->shown;
+	t->shown = y;
+	return y;
+}
+
 /* ---- Values of a call that has just run ------------------------------------------------------ */
 
 /* Whether no input was overwritten by the result (ebb_new_over drops such an input). */
@@ -178,6 +193,27 @@ static const ebb_tensor *written(ebb_tape *t, const ebb_node *n, int k, const eb
 	ok = f(v, y);
 	t->ctx.flushed = flushed;
 	return ok ? y : NULL;
+}
+
+/* A readable struct for x during a callback, if there (x's value is in memory); else NULL. */
+static const ebb_tensor *shown(const ebb_tensor *x, bool there)
+{
+	ebb_tape *t = x ? x->tape : NULL;
+	ebb_tensor copy;
+
+	if (!t || !t->in_callback || !see(x, there, &copy))
+		return NULL;
+	return ebb_shown_alias(t, &copy);
+}
+
+const ebb_tensor *ebb_node_output_value(const ebb_node *n)
+{
+	return n ? shown(n->out, output_is_there(n)) : NULL;
+}
+
+const ebb_tensor *ebb_node_input_value(const ebb_node *n, int k)
+{
+	return n && k >= 0 && k < n->nin ? shown(n->in[k], input_is_there(n, k)) : NULL;
 }
 
 int ebb_node_parts(const ebb_node *n)

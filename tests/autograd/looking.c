@@ -74,12 +74,15 @@ static void check_lookout(lookout *l, int asked, int recorded, int ended, int gr
 START_TEST(observers_that_do_not_look_are_not_called)
 {
 	lookout a = {.looks = true}, b = {.looks = false};
-	const ebb_observer first = {&a, count_recorded, count_ended, count_gradient, NULL,
-				   on_asked},
-			   second = {
-				   &b, count_recorded, count_ended, count_gradient, NULL, on_asked};
+	ebb_observer first = {.ctx = &a,
+			     .recorded = count_recorded,
+			     .scope_ended = count_ended,
+			     .gradient = count_gradient,
+			     .looks = on_asked},
+		     second = first;
 	ebb_mark m;
 
+	second.ctx = &b;
 	ck_assert(ebb_observe(tape, &first) && ebb_observe(tape, &second));
 	/* Each observer is asked on an empty tape, and when a sweep begins. */
 	ebb_backward(tape, scoped_square());
