@@ -22,16 +22,23 @@
  * task. */
 enum { LARGE_F32 = 512, LARGE_F64 = 256, PIECES = 16, PIECE_ROWS = 64 };
 
-/* The functions of OpenBLAS that are called. */
+/* LAPACK's singular values, with Fortran's arguments: pointers, and the lengths of strings last. */
+typedef void dgesvd(const char *left, const char *right, const int *rows, const int *columns,
+	double *a, const int *lda, double *s, double *u, const int *ldu, double *vt,
+	const int *ldvt, double *work, const int *work_size, int *info, size_t left_size,
+	size_t right_size);
+
+/* The functions of OpenBLAS that are called.  dgesvd is NULL in a build without LAPACK. */
 static struct {
 	__typeof__(openblas_get_corename) *get_corename;
 	__typeof__(openblas_set_num_threads) *set_num_threads;
 	__typeof__(cblas_sgemm) *sgemm;
 	__typeof__(cblas_dgemm) *dgemm;
+	dgesvd *dgesvd;
 } blas;
 
-static bool known_core;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool loaded, known_core;
+static pthread_once_t once = PTHREAD_ONCE_INIT, svd_once = PTHREAD_ONCE_INIT;
 
 /* Whether the program is linked statically, without a dynamic linker.  dlopen would then load a
  * second C library, whose threads crash. */
@@ -83,6 +90,7 @@ static bool load(void)
 	*(void **)&blas.set_num_threads = dlsym(library, "openblas_set_num_threads");
 	*(void **)&blas.sgemm = dlsym(library, "cblas_sgemm");
 	*(void **)&blas.dgemm = dlsym(library, "cblas_dgemm");
+	*(void **)&blas.dgesvd = dlsym(library, "dgesvd_");
 	return blas.get_corename && blas.set_num_threads && blas.sgemm && blas.dgemm;
 }
 
@@ -92,8 +100,10 @@ static void ask(void)
 {
 	static const char *const cores[] = {
 		"Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids"};
-	const char *core = load() ? blas.get_corename() : "";
+	const char *core;
 
+	loaded = load();
+	core = loaded ? blas.get_corename() : "";
 	for (size_t i = 0; i < sizeof cores / sizeof cores[0]; i++)
 		known_core |= strcmp(core, cores[i]) == 0;
 #if defined __x86_64__
@@ -156,6 +166,27 @@ void ebb_blas_gemm(bool f64, bool ta, bool tb, int64_t m, int64_t n, int64_t k, 
 	ebb_parallel((m + j.rows - 1) / j.rows, piece_of_rows, &j);
 }
 
+/* ask leaves the threads of OpenBLAS alone on a core whose products are slow. */
+static void limit_threads(void)
+{
+	pthread_once(&once, ask);
+	if (loaded && blas.dgesvd)
+		blas.set_num_threads(1);
+}
+
+bool ebb_blas_singular_values(int rows, int columns, double *a, double *s, double *work)
+{
+	int work_size = (int)EBB_SVD_WORK(rows, columns), one = 1, info = 0;
+	double none = 0;
+
+	pthread_once(&svd_once, limit_threads);
+	if (!loaded || !blas.dgesvd)
+		return false;
+	blas.dgesvd("N", "N", &rows, &columns, a, &rows, s, &none, &one, &none, &one, work,
+		&work_size, &info, 1, 1);
+	return info == 0;
+}
+
 #else
 
 bool ebb_blas_is_faster(bool f64, const char *isa, int64_t m, int64_t n, int64_t k)
@@ -170,6 +201,12 @@ void ebb_blas_gemm(bool f64, bool ta, bool tb, int64_t m, int64_t n, int64_t k, 
 	(void)f64, (void)ta, (void)tb, (void)m, (void)n, (void)k, (void)a, (void)lda, (void)b,
 		(void)ldb, (void)beta;
 	(void)c, (void)ldc;
+}
+
+bool ebb_blas_singular_values(int rows, int columns, double *a, double *s, double *work)
+{
+	(void)rows, (void)columns, (void)a, (void)s, (void)work;
+	return false;
 }
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * blas.h - large matrix products by OpenBLAS, where it is faster.
+ * blas.h - large matrix products by OpenBLAS, where it is faster, and singular values.
  *
  * ebb_blas_is_faster is the only place that chooses.  Measured: the kernel of gemm.c is as fast as
  * OpenBLAS 0.3.21 or faster up to a few hundred rows, and up to a seventh slower beyond.  But
@@ -19,5 +19,12 @@ bool ebb_blas_is_faster(bool f64, const char *isa, int64_t m, int64_t n, int64_t
  * alone, each on one thread. */
 void ebb_blas_gemm(bool f64, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a,
 	int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc);
+
+/* The singular values of the column-major matrix a [rows, columns], in descending order: s has
+ * min(rows, columns) elements, work has EBB_SVD_WORK(rows, columns).  Overwrites a, which has
+ * finite elements.  On one thread.  False if there is no LAPACK, which is a part of OpenBLAS, or
+ * its iteration did not converge. */
+#define EBB_SVD_WORK(rows, columns) (64 * ((size_t)(rows) + (size_t)(columns)))
+bool ebb_blas_singular_values(int rows, int columns, double *a, double *s, double *work);
 
 #endif
