@@ -20,6 +20,7 @@
 #define EBB_FLOW_H
 
 #include "../autograd/autograd.h"
+#include "instrument.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -96,8 +97,9 @@ typedef struct ebb_probe_args {
 	ebb_error *error;
 	const char *site;
 } ebb_probe_args;
-/* Starts to observe t.  NULL with an error in .error if there is no memory, t has its largest
- * number of observers, or an option is out of range. */
+/* Starts to observe t.  A probe is two observers: the second one is an ebb_flow, which measures all
+ * layers in the same steps, for ebb_probe_verdict.  NULL with an error in .error if there is no
+ * memory, t has its largest number of observers, or an option is out of range. */
 EBB_API ebb_probe *ebb_probe_new(const ebb_probe_args *a);
 /* Stops observing and frees the probe.  Call it before the tape is freed.  Accepts NULL. */
 EBB_API void ebb_probe_free(ebb_probe *p);
@@ -180,39 +182,33 @@ typedef struct ebb_decay {
 /* False if n < 1 or norm is NULL. */
 EBB_API bool ebb_decay_fit(int n, const double *norm, ebb_decay *d);
 
-typedef enum ebb_verdict_kind {
-	EBB_VERDICT_HEALTHY,
-	EBB_VERDICT_VANISHING,
-	EBB_VERDICT_EXPLODING,
-	EBB_VERDICT_DEAD,
-	EBB_VERDICT_SATURATED,
-	EBB_VERDICT_NOT_FINITE
-} ebb_verdict_kind;
-EBB_API const char *ebb_verdict_name(ebb_verdict_kind kind); /* "vanishing", "dead units" */
-
-/* A limit of 0 means the default. */
-typedef struct ebb_verdict_limits {
-	double vanishing; /* end_to_end below this, default 1e-3; or any gradient exactly 0 */
-	double exploding; /* end_to_end above this, default 1e3 */
-	double dead;      /* a layer with a larger share of zeros is dead, default 0.9 */
-	double saturated; /* a layer with a larger share saturated is saturated, default 0.5 */
-} ebb_verdict_limits;
-
-/* kind is the first that applies of: not finite, vanishing, exploding, dead units (in at least one
- * layer), saturated (at least one layer), healthy.  sentence states the kind with its numbers; for
- * every kind, it also gives the number of dead and of saturated layers, if there are any. */
+/* The verdict of the flow instrument (flow/instrument.h), as the finding that comes first, and the
+ * decay of the gradient's norm with depth.  sentence states the kind with its numbers, and the
+ * layer and the line in which it begins, as far as they are known. */
 typedef struct ebb_verdict {
 	ebb_verdict_kind kind;
-	ebb_decay decay; /* of grad_l2 */
+	ebb_decay decay; /* of grad_l2 of the summaries */
+	/* Summaries with more zeros than limits.dead, default here 0.9, and with a larger share of
+	 * saturated activations than limits.saturated, default 0.5. */
 	int dead_layers, saturated_layers;
-	char sentence[300];
+	int64_t step; /* -1: unknown, or healthy */
+	/* Valid as long as the probe, or the summaries, that the verdict is about; "" if unknown. */
+	const char *layer, *op, *site;
+	char sentence[480], advice[240];
 } ebb_verdict;
-/* The verdict on n layers in order of depth.  limits NULL: the defaults.  False if n < 1 or layers
- * is NULL. */
+/* The verdict on n layers in order of depth, of which nothing but the summaries is known: each is
+ * taken for a weight with a nonlinearity whose input is the result of the layer before.  limits
+ * NULL: the defaults.  A layer is dead here if more than limits.dead, at least 0.9, of its
+ * activations are 0.  False if n < 1 or layers is NULL, or there is no memory. */
 EBB_API bool ebb_judge(
 	int n, const ebb_layer_summary *layers, const ebb_verdict_limits *limits, ebb_verdict *v);
-/* The verdict on the probe's layers, without containers, over the samples of steps [from, to); to
- * 0: up to the last sample.  False if no step in this range was sampled, or there is no memory. */
+/* The verdict on the network in the steps [from, to), to 0: up to the last one: the finding that
+ * comes first among those that held in one of them.  It is about all layers, also those that
+ * .scopes leaves out; decay, dead_layers and saturated_layers are of the observed scopes that are
+ * no containers.  limits NULL: the defaults; .slope and .active always are the defaults, because
+ * the samples contain what was counted by them.  If the model has no op that is a row of an
+ * ebb_flow, the verdict is that of ebb_judge.  False if no step in this range was sampled, or there
+ * is no memory. */
 EBB_API bool ebb_probe_verdict(const ebb_probe *p, int64_t from, int64_t to,
 	const ebb_verdict_limits *limits, ebb_verdict *v);
 
@@ -344,10 +340,14 @@ EBB_API void ebb_figures_end(void);
 typedef struct ebb_report_network {
 	const char *name;
 	const char *about; /* one line: how it is built; may be NULL */
+	/* One of both: what measured the network. */
 	const ebb_probe *probe;
-	int64_t from, to; /* the steps that the table and the verdict summarise; 0, 0: all */
-	const ebb_verdict_limits *limits; /* NULL: the defaults */
-	int64_t losses;                   /* the length of loss, one value per step; may be 0 */
+	ebb_flow *flow;
+	int64_t from, to; /* the steps that the table summarises; 0, 0: all */
+	/* Of a probe, over the same steps; NULL: the defaults.  An instrument has limits of its
+	 * own. */
+	const ebb_verdict_limits *limits;
+	int64_t losses; /* the length of loss, one value per step; may be 0 */
 	const double *loss;
 } ebb_report_network;
 
@@ -375,7 +375,8 @@ typedef struct ebb_report {
 } ebb_report;
 /* Appends one self-contained HTML page: no scripts, no external files.  The page follows the
  * browser's light or dark setting.  A build without Cairo prints a remark in place of each figure.
- * EBB_INVALID if there is no title or a network has no name or probe. */
+ * EBB_INVALID if there is no title, or a network has no name or not exactly one of .probe and
+ * .flow. */
 EBB_API bool ebb_report_html(const ebb_report *r, ebb_text *text, ebb_error *e);
 
 /* ---- The macros ------------------------------------------------------------------------------ */

@@ -20,6 +20,32 @@ bool ebb_text_pad(ebb_text *text, const char *s, int width, bool right);
 int ebb_columns(const char *s);                       /* code points of UTF-8 */
 bool ebb_text_escaped(ebb_text *text, const char *s); /* for XML text and attributes */
 bool ebb_text_base64(ebb_text *text, const char *bytes, size_t n);
+bool ebb_text_field(ebb_text *text, const char *s); /* a field of CSV (RFC 4180), NULL: empty */
+/* Appends s and a newline, with a newline at a blank wherever a line would have more than width
+ * columns; width 0 or less: only at the end.  A longer word is cut.  Each line begins with indent
+ * blanks. */
+bool ebb_text_wrapped(ebb_text *text, const char *s, int indent, int width);
+
+/* ---- text.c: tables ---- */
+
+#define EBB_BOLD "\033[1m"
+#define EBB_DIM "\033[2m"
+#define EBB_RED "\033[31m"
+#define EBB_YELLOW "\033[33m"
+#define EBB_GREEN "\033[32m"
+#define EBB_PLAIN "\033[0m"
+void ebb_text_colour(ebb_text *text, bool colour, const char *escape); /* if colour is true */
+/* Appends s, padded with blanks to width columns, or its end if it is longer, because names usually
+ * differ at the end. */
+void ebb_text_name(ebb_text *text, const char *s, int width, bool ascii);
+/* Appends a bar of at most width columns on a log scale, one mark for lo, width columns for hi, and
+ * returns its columns: 0 for a norm that is not positive or not finite. */
+int ebb_text_bar(
+	ebb_text *text, double norm, double lo, double hi, int width, bool colour, bool ascii);
+double ebb_percent(double share); /* rounded to tenths */
+/* Errors of a function that writes a text, named by what; both return false. */
+bool ebb_text_no_memory(ebb_error *e, const char *site, const char *what);
+bool ebb_text_null(ebb_error *e, const char *site, const char *what, const char *argument);
 
 /* ---- probe.c: fills a probe; rows.c: reads it ---- */
 
@@ -66,6 +92,7 @@ struct ebb_probe {
 	ebb_observer observer;
 	char *scopes;
 	size_t scopes_size;
+	ebb_flow *flow; /* judges */
 	int64_t every;
 	int max_samples;
 	bool evaluation, bounds_given;
@@ -97,8 +124,12 @@ bool ebb_path_inside(const char *path, const char *outer);
 
 /* False if x is not F32 or F64, has no data, or is not dense and there is no memory for a copy. */
 bool ebb_sums_of(const ebb_tensor *x, double below, double above, ebb_kernel_stats *sums);
+/* Whether the gradient g on t, with those sums, is 0 throughout and may have been flushed to 0. */
+bool ebb_may_be_flushed(const ebb_tape *t, const ebb_tensor *g, const ebb_kernel_stats *sums);
 void ebb_sums_add(ebb_kernel_stats *into, const ebb_kernel_stats *more);
 ebb_stats ebb_stats_from(const ebb_kernel_stats *sums);
+/* The median of v[0..n-1] without NaNs; NaN if there is no other value.  Reorders v. */
+double ebb_median(double *v, int n);
 
 /* ---- rows.c, verdict.c ---- */
 
@@ -109,9 +140,9 @@ ebb_stats ebb_stats_from(const ebb_kernel_stats *sums);
  * *bytes.  NULL if there is no layer (*bytes is then 0) or no memory. */
 ebb_layer_summary *ebb_summaries(
 	const ebb_probe *p, int64_t from, int64_t to, int *n, size_t *bytes);
+typedef enum ebb_judged { EBB_JUDGED, EBB_NOTHING_SAMPLED, EBB_NO_MEMORY_TO_JUDGE } ebb_judged;
 /* As ebb_probe_verdict, but tells the reasons of failure apart. */
-typedef enum ebb_finding { EBB_FOUND, EBB_NOTHING_SAMPLED, EBB_NO_MEMORY_TO_LOOK } ebb_finding;
-ebb_finding ebb_find_verdict(const ebb_probe *p, int64_t from, int64_t to,
+ebb_judged ebb_find_verdict(const ebb_probe *p, int64_t from, int64_t to,
 	const ebb_verdict_limits *limits, ebb_verdict *v);
 /* Formats x as "1.9e-5", "0.42", "3.1"; NaN as "-". */
 const char *ebb_pretty(char *buffer, size_t size, double x);

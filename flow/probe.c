@@ -5,9 +5,11 @@
  * When a scope ends, the probe takes the statistics of the scope's result, and notes the node that
  * computed the result.  When a backward pass has completed the gradient of that node, this is the
  * gradient of the scope's result.
+ *
+ * The verdict is that of a flow instrument, which observes the same steps.
  */
 #include "tensor/host.h"
-#include "flow/internal.h"
+#include "flow/instrument/internal.h"
 #include "kernels/float_state.h"
 
 #include <fnmatch.h>
@@ -332,13 +334,6 @@ static int first_pending(const ebb_probe *p, int64_t node)
 	return lo;
 }
 
-static bool may_be_flushed(const ebb_tape *t, ebb_dtype dtype)
-{
-	ebb_flush flush = ebb_flush_subnormal(t);
-
-	return flush == EBB_FLUSH_ALWAYS || (flush == EBB_FLUSH_F32 && dtype == EBB_F32);
-}
-
 /* Adds the gradient of a noted result to its layer's row.  g is the gradient of the whole node; for
  * a part of a fused op, the part's gradient is computed from g. */
 static bool add_gradient(ebb_probe *p, const struct pending *of, const ebb_node *node,
@@ -349,7 +344,7 @@ static bool add_gradient(ebb_probe *p, const struct pending *of, const ebb_node 
 	if (of->part >= 0 &&
 		!ebb_sums_of(ebb_node_part_gradient(node, of->part, g), -INFINITY, INFINITY, &sums))
 		return false;
-	if (sums.max_abs == 0 && sums.n && may_be_flushed(p->t, ebb_dtype_of(g)))
+	if (ebb_may_be_flushed(p->t, g, &sums))
 		p->flushed = true;
 	ebb_sums_add(&p->layer[of->layer].rows[p->samples].gradient, &sums);
 	return true;
@@ -375,7 +370,7 @@ static void on_gradient(void *ctx, const ebb_node *node, const ebb_tensor *g)
 		fail(p);
 		return;
 	}
-	if (persistent && sums.max_abs == 0 && sums.n && may_be_flushed(p->t, ebb_dtype_of(g)))
+	if (persistent && ebb_may_be_flushed(p->t, g, &sums))
 		p->flushed = true;
 	for (; at < p->pendings && p->pending[at].node == index; at++)
 		if (!add_gradient(p, &p->pending[at], node, g, &sums)) {
@@ -435,26 +430,23 @@ bool ebb_probe_step(ebb_probe *p)
 	p->pendings = 0;
 	p->next_layer = p->next_param = 0;
 	p->step++;
+	ebb_flow_next_step(p->flow, p->step);
+	if (ebb_flow_failed(p->flow))
+		fail(p);
 	p->watching = !p->failed && p->step % p->every == 0;
 	return !p->failed;
 }
 
-ebb_probe *(ebb_probe_new)(const ebb_probe_args *a)
+static const char *refusal(const ebb_probe_args *a)
 {
-	if (!a)
-		return NULL;
-	if (!a->t || a->every < 0 || a->max_samples < 0 || a->max_samples == 1) {
-		ebb_error_set(a->error, EBB_INVALID, a->site, "probe_new: %s",
-			!a->t          ? "the tape is NULL"
-			: a->every < 0 ? ".every is negative"
-				       : ".max_samples is below 2");
-		return NULL;
-	}
-	ebb_probe *p = ebb_alloc_zeroed(sizeof *p);
-	if (!p) {
-		ebb_error_set(a->error, EBB_NO_MEMORY, a->site, "probe_new: no memory for a probe");
-		return NULL;
-	}
+	return !a->t                                       ? "the tape is NULL"
+	       : a->every < 0                              ? ".every is negative"
+	       : a->max_samples < 0 || a->max_samples == 1 ? ".max_samples is below 2"
+	                                                   : NULL;
+}
+
+static void set_options(ebb_probe *p, const ebb_probe_args *a)
+{
 	p->t = a->t;
 	p->every = a->every ? a->every : 1;
 	p->max_samples = a->max_samples ? a->max_samples : DEFAULT_SAMPLES;
@@ -468,20 +460,52 @@ ebb_probe *(ebb_probe_new)(const ebb_probe_args *a)
 		.scope_ended = on_scope_ended,
 		.gradient = on_gradient,
 		.looks = on_asked};
-	if (a->scopes) {
-		p->scopes_size = strlen(a->scopes) + 1;
-		p->scopes = ebb_alloc(p->scopes_size);
-		if (p->scopes)
-			memcpy(p->scopes, a->scopes, p->scopes_size);
+}
+
+/* The flow instrument has the same steps and samples as the probe. */
+static bool attach(ebb_probe *p, const ebb_probe_args *a)
+{
+	ebb_error e = {0};
+
+	if (ebb_observe(p->t, &p->observer)) {
+		p->flow = ebb_flow_new(p->t, .every = p->every, .max_samples = p->max_samples,
+			.evaluation = p->evaluation, .error = &e);
+		if (p->flow) {
+			p->flow->stepped = true;
+			return true;
+		}
 	}
-	if ((a->scopes && !p->scopes) || !ebb_observe(a->t, &p->observer)) {
-		bool memory = a->scopes && !p->scopes;
-		ebb_error_set(a->error, memory ? EBB_NO_MEMORY : EBB_BAD_STATE, a->site,
-			"probe_new: %s",
-			memory ? "no memory for the scopes' pattern"
-			       : "the tape has its largest number of observers");
-		ebb_free(p->scopes, p->scopes_size);
+	bool memory = e.status == EBB_NO_MEMORY;
+	ebb_error_set(a->error, memory ? EBB_NO_MEMORY : EBB_BAD_STATE, a->site, "probe_new: %s",
+		memory ? "no memory for a probe" : "the tape has its largest number of observers");
+	return false;
+}
+
+ebb_probe *(ebb_probe_new)(const ebb_probe_args *a)
+{
+	const char *why = a ? refusal(a) : NULL;
+
+	if (!a)
+		return NULL;
+	if (why) {
+		ebb_error_set(a->error, EBB_INVALID, a->site, "probe_new: %s", why);
+		return NULL;
+	}
+	ebb_probe *p = ebb_alloc_zeroed(sizeof *p);
+	if (p) {
+		set_options(p, a);
+		p->scopes_size = a->scopes ? strlen(a->scopes) + 1 : 0;
+		p->scopes = a->scopes ? ebb_alloc(p->scopes_size) : NULL;
+	}
+	if (!p || (a->scopes && !p->scopes)) {
 		ebb_free(p, sizeof *p);
+		ebb_error_set(a->error, EBB_NO_MEMORY, a->site, "probe_new: no memory for a probe");
+		return NULL;
+	}
+	if (a->scopes)
+		memcpy(p->scopes, a->scopes, p->scopes_size);
+	if (!attach(p, a)) {
+		ebb_probe_free(p);
 		return NULL;
 	}
 	return p;
@@ -492,6 +516,7 @@ void ebb_probe_free(ebb_probe *p)
 	if (!p)
 		return;
 	ebb_unobserve(p->t, &p->observer);
+	ebb_flow_free(p->flow);
 	for (int i = 0; i < p->layers; i++) {
 		struct probe_layer *l = &p->layer[i];
 		ebb_free(l->path, l->path_size);

@@ -1,14 +1,17 @@
 /* report.c - one self-contained HTML page: story, verdicts, figures, tables, options. */
-#include "flow/internal.h"
+#include "flow/report.h"
 
 #include <math.h>
 #include <string.h>
 
 static const char style[] =
 	":root{color-scheme:light dark;--paper:#fff;--ink:#1a1f26;--muted:#5a6470;--line:#e1e5e9;"
-	"--card:#f7f8fa;--bar:#0072b226;--good:#00805c;--bad:#c24e00;--warn:#8f6400}\n"
+	"--card:#f7f8fa;--bar:#0072b226;--good:#00805c;--bad:#c24e00;--warn:#8f6400;--tint:#"
+	"c24e0022;"
+	"--hint:#8f640014}\n"
 	"@media(prefers-color-scheme:dark){:root{--paper:#14171c;--ink:#e8edf2;--muted:#9ca7b4;"
-	"--line:#2a3038;--card:#1b2027;--bar:#56b4e933;--good:#2cc79a;--bad:#ff8c4b;--warn:#f2b134}"
+	"--line:#2a3038;--card:#1b2027;--bar:#56b4e933;--good:#2cc79a;--bad:#ff8c4b;--warn:#f2b134;"
+	"--tint:#ff8c4b2b;--hint:#f2b13418}"
 	"}\n"
 	"*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);"
 	"font:16px/1.55 system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',sans-serif}\n"
@@ -25,6 +28,13 @@ static const char style[] =
 	"0;font-size:.9rem;color:var(--muted)}"
 	".card .kind{font-weight:700;font-size:.8rem;letter-spacing:.05em;text-transform:uppercase}"
 	".good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}"
+	".card .where,.card p{overflow-wrap:anywhere}.card .where{font:.82rem "
+	"ui-monospace,Menlo,Consolas,monospace;color:var(--ink)}"
+	".card .chain{margin:0;color:var(--ink);font-variant-numeric:tabular-nums}"
+	".chain small{color:var(--muted);font-size:.85em}"
+	"summary .kind{margin-left:.8rem;font-size:.75rem;letter-spacing:.05em;"
+	"text-transform:uppercase}.findings{margin:.8rem 18px;padding-left:1.2rem;font-size:.9rem}"
+	".findings small{color:var(--muted);font-size:1em}"
 	".card .factor{font-size:1.9rem;font-weight:700;margin:.5rem 0 0;color:var(--ink);"
 	"font-variant-numeric:tabular-nums;line-height:1.2}.card .factor small{font-size:.85rem;"
 	"font-weight:400;color:var(--muted)}.card "
@@ -40,6 +50,11 @@ static const char style[] =
 	"th:first-child,td:first-child{text-align:left}thead th{font-weight:600;color:var(--muted)}"
 	"thead tr:last-child th{border-bottom:1px solid var(--line)}thead .group{text-align:center;"
 	"border-bottom:1px solid var(--line)}tbody tr:hover{background:var(--card)}"
+	"td.where,th.where{text-align:left}.factors td,.factors th{padding:5px "
+	"8px}.found{background:var(--hint)}"
+	".culprit{background:var(--tint)}"
+	".culprit td:first-child{box-shadow:inset 4px 0 var(--bad);font-weight:700}"
+	"td.where b{color:var(--bad);margin-right:.6em}"
 	"td.bar{background:linear-gradient(90deg,var(--bar) var(--w),transparent var(--w))}\n"
 	".note{color:var(--muted);font-size:.88rem;max-width:52rem}"
 	"dl{display:grid;grid-template-columns:max-content 1fr;gap:4px "
@@ -49,7 +64,7 @@ static const char style[] =
 	"font-size:.85rem;border-top:1px solid var(--line)}\n"
 	"@media print{details{break-inside:avoid}}\n";
 
-static void element(ebb_text *t, const char *open, const char *content, const char *close)
+void ebb_html_element(ebb_text *t, const char *open, const char *content, const char *close)
 {
 	if (!content)
 		return;
@@ -58,7 +73,7 @@ static void element(ebb_text *t, const char *open, const char *content, const ch
 	ebb_text_add(t, close);
 }
 
-static void pretty(ebb_text *t, double x)
+void ebb_html_number(ebb_text *t, double x)
 {
 	char number[40];
 
@@ -115,46 +130,58 @@ static void loss_line(ebb_text *t, int64_t n, const double *y, double lo, double
 		ebb_text_number(t, "%.1f", 2 + HEIGHT * (1 - height));
 	}
 	ebb_text_add(t, "\"/></svg>\n<p>loss of a batch: ");
-	pretty(t, first);
+	ebb_html_number(t, first);
 	ebb_text_add(t, " at the start, ");
-	pretty(t, last);
+	ebb_html_number(t, last);
 	ebb_text_add(t, " at the end</p>\n");
 }
 
-static const char *mood(ebb_verdict_kind kind)
+void ebb_html_kind(ebb_text *t, const char *element, ebb_verdict_kind kind)
 {
-	return kind == EBB_VERDICT_HEALTHY                                 ? "good"
-	       : kind == EBB_VERDICT_DEAD || kind == EBB_VERDICT_SATURATED ? "warn"
-	                                                                   : "bad";
+	const char *mood = "bad";
+
+	if (kind == EBB_VERDICT_HEALTHY)
+		mood = "good";
+	else if (kind == EBB_VERDICT_DEAD || kind == EBB_VERDICT_SATURATED ||
+		 kind == EBB_VERDICT_NOT_LEARNING || kind == EBB_VERDICT_BADLY_INITIALISED)
+		mood = "warn";
+	ebb_text_printf(t, "<%s class=\"kind %s\">%s</%s>\n", element, mood, ebb_verdict_name(kind),
+		element);
 }
 
-static bool card(ebb_text *t, const ebb_report_network *n, double lo, double hi, ebb_error *e)
+static bool probe_card(ebb_text *t, const ebb_report_network *n, ebb_error *e)
 {
 	ebb_verdict v;
-	ebb_finding found = ebb_find_verdict(n->probe, n->from, n->to, n->limits, &v);
+	ebb_judged found = ebb_find_verdict(n->probe, n->from, n->to, n->limits, &v);
 
-	if (found == EBB_NO_MEMORY_TO_LOOK) {
+	if (found == EBB_NO_MEMORY_TO_JUDGE) {
 		ebb_error_set(
 			e, EBB_NO_MEMORY, NULL, "report: no memory for the verdict of %s", n->name);
 		return false;
 	}
 
-	element(t, "<div class=\"card\"><h3>", n->name, "</h3>\n");
-	if (found == EBB_FOUND) {
-		ebb_text_printf(t, "<div class=\"kind %s\">%s</div>\n", mood(v.kind),
-			ebb_verdict_name(v.kind));
-		if (!isnan(v.decay.factor)) {
-			ebb_text_add(t, "<div class=\"factor\">×");
-			pretty(t, v.decay.factor);
-			ebb_text_add(t, " <small>per layer</small></div>\n");
-		}
-		element(t, "<p>", v.sentence, "</p>\n");
-	} else {
+	if (found == EBB_NOTHING_SAMPLED) {
 		ebb_text_add(t, "<p>Nothing was sampled.</p>\n");
+		return true;
 	}
+	ebb_html_kind(t, "div", v.kind);
+	if (!isnan(v.decay.factor)) {
+		ebb_text_add(t, "<div class=\"factor\">×");
+		ebb_html_number(t, v.decay.factor);
+		ebb_text_add(t, " <small>per layer</small></div>\n");
+	}
+	ebb_html_element(t, "<p>", v.sentence, "</p>\n");
+	return true;
+}
+
+static bool card(ebb_text *t, const ebb_report_network *n, double lo, double hi, ebb_error *e)
+{
+	ebb_html_element(t, "<div class=\"card\"><h3>", n->name, "</h3>\n");
+	if (!(n->flow ? ebb_report_flow_card(t, n, e) : probe_card(t, n, e)))
+		return false;
 	if (n->losses > 0 && n->loss)
 		loss_line(t, n->losses, n->loss, lo, hi);
-	element(t, "<p>", n->about, "</p>\n");
+	ebb_html_element(t, "<p>", n->about, "</p>\n");
 	ebb_text_add(t, "</div>\n");
 	return true;
 }
@@ -179,7 +206,8 @@ static bool data_uri(ebb_text *t, const ebb_figure *figure, bool dark, ebb_error
 static bool figure(ebb_text *t, const ebb_report_figure *f, ebb_error *e)
 {
 	if (!ebb_can_plot()) {
-		element(t, "<p class=\"note\">Figure left out, because this build cannot draw: ",
+		ebb_html_element(t,
+			"<p class=\"note\">Figure left out, because this build cannot draw: ",
 			f->caption, "</p>\n");
 		return true;
 	}
@@ -193,17 +221,17 @@ static bool figure(ebb_text *t, const ebb_report_figure *f, ebb_error *e)
 	ebb_text_add(t, "\" alt=\"");
 	ebb_text_escaped(t, f->caption);
 	ebb_text_add(t, "\"/></picture>");
-	element(t, "<figcaption>", f->caption, "</figcaption>");
+	ebb_html_element(t, "<figcaption>", f->caption, "</figcaption>");
 	ebb_text_add(t, "</figure>\n");
 	return true;
 }
 
 /* ---- Tables ---- */
 
-static void cell(ebb_text *t, double x)
+void ebb_html_cell(ebb_text *t, double x)
 {
 	ebb_text_add(t, "<td>");
-	pretty(t, x);
+	ebb_html_number(t, x);
 	ebb_text_add(t, "</td>");
 }
 
@@ -217,31 +245,36 @@ static void percent(ebb_text *t, double share)
 	ebb_text_add(t, "</td>");
 }
 
-static void row(ebb_text *t, const ebb_layer_summary *s, double lo, double hi)
+void ebb_html_bar_cell(ebb_text *t, double norm, double lo, double hi)
 {
-	bool positive = s->grad_l2 > 0 && isfinite(s->grad_l2);
-	double part = positive ? ebb_log_share(s->grad_l2, lo, hi) : 0;
+	bool positive = norm > 0 && isfinite(norm);
+	double part = positive ? ebb_log_share(norm, lo, hi) : 0;
 
-	element(t, "<tr><td>", s->path, "</td>");
-	cell(t, s->mean);
-	cell(t, s->std);
-	percent(t, s->zeros);
-	percent(t, s->saturated);
 	ebb_text_add(t, "<td class=\"bar\" style=\"--w:");
 	ebb_text_number(t, "%.1f", positive ? 3 + 97 * part : 0);
 	ebb_text_add(t, "%\">");
-	pretty(t, s->grad_l2);
+	ebb_html_number(t, norm);
 	ebb_text_add(t, "</td>");
-	cell(t, s->grad_mean_abs);
-	cell(t, s->grad_max);
+}
+
+static void row(ebb_text *t, const ebb_layer_summary *s, double lo, double hi)
+{
+	ebb_html_element(t, "<tr><td>", s->path, "</td>");
+	ebb_html_cell(t, s->mean);
+	ebb_html_cell(t, s->std);
+	percent(t, s->zeros);
+	percent(t, s->saturated);
+	ebb_html_bar_cell(t, s->grad_l2, lo, hi);
+	ebb_html_cell(t, s->grad_mean_abs);
+	ebb_html_cell(t, s->grad_max);
 	percent(t, s->grad_zeros);
-	cell(t, s->param_grad_l2);
-	cell(t, s->param_grad_max);
-	cell(t, s->update_ratio);
+	ebb_html_cell(t, s->param_grad_l2);
+	ebb_html_cell(t, s->param_grad_max);
+	ebb_html_cell(t, s->update_ratio);
 	ebb_text_add(t, "</tr>\n");
 }
 
-static bool table(ebb_text *t, const ebb_report_network *network, ebb_error *e)
+static bool probe_table(ebb_text *t, const ebb_report_network *network, ebb_error *e)
 {
 	int n = 0;
 	size_t bytes = 0;
@@ -259,7 +292,7 @@ static bool table(ebb_text *t, const ebb_report_network *network, ebb_error *e)
 			lo = fmin(lo, s[i].grad_l2);
 			hi = fmax(hi, s[i].grad_l2);
 		}
-	element(t, "<details><summary>", network->name,
+	ebb_html_element(t, "<details><summary>", network->name,
 		"</summary><div class=\"scroll\"><table><thead>\n");
 	ebb_text_add(t,
 		"<tr><th></th><th colspan=\"4\" class=\"group\">activation</th>"
@@ -293,8 +326,8 @@ static bool check(const ebb_report *r, const ebb_text *text, ebb_error *e)
 								    : NULL;
 
 	for (int i = 0; !what && i < r->networks; i++)
-		if (!r->network[i].name || !r->network[i].probe)
-			what = "a network has no name or no probe";
+		if (!r->network[i].name || !r->network[i].probe == !r->network[i].flow)
+			what = "a network has no name, or not exactly one of .probe and .flow";
 	for (int i = 0; !what && i < r->figures; i++)
 		if (!r->figure[i].figure)
 			what = "a figure is NULL";
@@ -308,15 +341,43 @@ static void head(ebb_text *t, const ebb_report *r)
 	ebb_text_add(t,
 		"<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n"
 		"<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"/>\n");
-	element(t, "<title>", r->title, "</title>\n<style>\n");
+	ebb_html_element(t, "<title>", r->title, "</title>\n<style>\n");
 	ebb_text_add(t, style);
 	ebb_text_add(t, "</style></head>\n<body><main>\n");
-	element(t, "<h1>", r->title, "</h1>\n");
-	element(t, "<p class=\"sub\">", r->subtitle, "</p>\n");
+	ebb_html_element(t, "<h1>", r->title, "</h1>\n");
+	ebb_html_element(t, "<p class=\"sub\">", r->subtitle, "</p>\n");
 	ebb_text_add(t, "<section class=\"story\">\n");
 	for (int i = 0; i < r->paragraphs; i++)
-		element(t, "<p>", r->story[i], "</p>\n");
+		ebb_html_element(t, "<p>", r->story[i], "</p>\n");
 	ebb_text_add(t, "</section>\n");
+}
+
+static bool has(const ebb_report *r, bool flow)
+{
+	for (int i = 0; i < r->networks; i++)
+		if (!r->network[i].flow == !flow)
+			return true;
+	return false;
+}
+
+static bool tables(ebb_text *t, const ebb_report *r, ebb_error *e)
+{
+	bool ok = true;
+
+	if (r->networks)
+		ebb_text_add(t, "<h2>Layer by layer</h2>\n");
+	if (has(r, true))
+		ebb_html_element(t, "<p class=\"note\">", ebb_report_flow_note, "</p>\n");
+	if (has(r, false))
+		ebb_html_element(t, "<p class=\"note\">",
+			"Medians over the sampled steps. Gradients are of the loss; the bar behind "
+			"a norm is on a logarithmic scale. Update/weight is the norm of an "
+			"optimizer step's change of the layer's parameters, divided by their norm.",
+			"</p>\n");
+	for (int i = 0; ok && i < r->networks; i++)
+		ok = r->network[i].flow ? ebb_report_flow_table(t, &r->network[i], e)
+		                        : probe_table(t, &r->network[i], e);
+	return ok;
 }
 
 bool ebb_report_html(const ebb_report *r, ebb_text *text, ebb_error *e)
@@ -338,27 +399,18 @@ bool ebb_report_html(const ebb_report *r, ebb_text *text, ebb_error *e)
 		ebb_text_add(text, "<h2>Figures</h2>\n");
 	for (int i = 0; ok && i < r->figures; i++)
 		ok = figure(text, &r->figure[i], e);
-	if (r->networks)
-		ebb_text_add(text,
-			"<h2>Layer by layer</h2>\n<p class=\"note\">Medians over the sampled "
-			"steps. "
-			"Gradients are of the loss; the bar behind a norm is on a logarithmic "
-			"scale. "
-			"Update/weight is the norm of an optimizer step's change of the layer's "
-			"parameters, "
-			"divided by their norm.</p>\n");
-	for (int i = 0; ok && i < r->networks; i++)
-		ok = table(text, &r->network[i], e);
+	ok = ok && tables(text, r, e);
 	if (r->options) {
 		ebb_text_add(text, "<h2>Options</h2>\n<dl>\n");
 		for (int i = 0; i < r->options; i++) {
-			element(text, "<dt>", r->option[i].name ? r->option[i].name : "", "</dt>");
-			element(text, "<dd>", r->option[i].value ? r->option[i].value : "",
+			ebb_html_element(
+				text, "<dt>", r->option[i].name ? r->option[i].name : "", "</dt>");
+			ebb_html_element(text, "<dd>", r->option[i].value ? r->option[i].value : "",
 				"</dd>\n");
 		}
 		ebb_text_add(text, "</dl>\n");
 	}
-	element(text, "<footer>", r->footer, "</footer>\n");
+	ebb_html_element(text, "<footer>", r->footer, "</footer>\n");
 	ebb_text_add(text, "</main></body></html>\n");
 	if (ok && text->failed) {
 		ebb_error_set(e, EBB_NO_MEMORY, NULL, "report: no memory for the page");

@@ -2,7 +2,6 @@
 #include "flow/internal.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 int64_t ebb_probe_steps(const ebb_probe *p)
 {
@@ -74,27 +73,6 @@ bool ebb_probe_param_row(const ebb_probe *p, int sample, int param, ebb_param_ro
 }
 
 /* ---- Summaries ---- */
-
-static int ascending(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* The median of v[0..n-1] without NaNs.  Reorders v. */
-static double median(double *v, int n)
-{
-	int used = 0;
-
-	for (int i = 0; i < n; i++)
-		if (!isnan(v[i]))
-			v[used++] = v[i];
-	if (used == 0)
-		return NAN;
-	qsort(v, (size_t)used, sizeof *v, ascending);
-	return used % 2 ? v[used / 2] : v[used / 2 - 1] / 2 + v[used / 2] / 2;
-}
 
 /* The sums over all parameters used inside layer, concatenated to one vector, in one sample. */
 static struct param_sums params_inside(const ebb_probe *p, int sample, int layer)
@@ -188,7 +166,7 @@ bool ebb_probe_summary(
 		s->nan += row.activation.nan + row.gradient.nan + params.gradient.nan;
 	}
 	for (int i = 0; i < QUANTITIES; i++)
-		m[i] = v ? median(v + (size_t)i * stride, s->samples) : NAN;
+		m[i] = v ? ebb_median(v + (size_t)i * stride, s->samples) : NAN;
 	ebb_free(v, bytes);
 
 	s->mean = m[MEAN];

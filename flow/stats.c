@@ -4,6 +4,7 @@
 #include "kernels/float_state.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 bool ebb_sums_of(const ebb_tensor *x, double below, double above, ebb_kernel_stats *sums)
 {
@@ -30,6 +31,15 @@ bool ebb_sums_of(const ebb_tensor *x, double below, double above, ebb_kernel_sta
 		ebb_exact_stats(kernels, n, copy, below, above, sums);
 	ebb_free(copy, bytes);
 	return ok;
+}
+
+bool ebb_may_be_flushed(const ebb_tape *t, const ebb_tensor *g, const ebb_kernel_stats *sums)
+{
+	ebb_flush flush = ebb_flush_subnormal(t);
+
+	return sums->n > 0 && sums->max_abs == 0 &&
+	       (flush == EBB_FLUSH_ALWAYS ||
+		       (flush == EBB_FLUSH_F32 && ebb_dtype_of(g) == EBB_F32));
 }
 
 void ebb_sums_add(ebb_kernel_stats *into, const ebb_kernel_stats *more)
@@ -91,4 +101,24 @@ bool ebb_stats_of(const ebb_tensor *x, double below, double above, ebb_stats *s)
 		return false;
 	*s = ebb_stats_from(&sums);
 	return true;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double ebb_median(double *v, int n)
+{
+	int used = 0;
+
+	for (int i = 0; i < n; i++)
+		if (!isnan(v[i]))
+			v[used++] = v[i];
+	if (used == 0)
+		return NAN;
+	qsort(v, (size_t)used, sizeof *v, ascending);
+	return used % 2 ? v[used / 2] : v[used / 2 - 1] / 2 + v[used / 2] / 2;
 }

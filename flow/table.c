@@ -4,29 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- Errors; both return false ---- */
-
-static bool refuse(ebb_error *e, const char *site, const char *what, bool has_probe)
-{
-	ebb_error_set(
-		e, EBB_INVALID, site, "%s: the %s is NULL", what, has_probe ? "text" : "probe");
-	return false;
-}
-
-static bool no_memory(ebb_error *e, const char *site, const char *what)
-{
-	ebb_error_set(e, EBB_NO_MEMORY, site, "%s: no memory for the text", what);
-	return false;
-}
-
 /* ---- The table ---- */
-
-#define BOLD "\033[1m"
-#define DIM "\033[2m"
-#define RED "\033[31m"
-#define YELLOW "\033[33m"
-#define GREEN "\033[32m"
-#define PLAIN "\033[0m"
 
 struct column {
 	const char *group, *brief; /* brief: the heading if only one column of the group is shown */
@@ -92,12 +70,6 @@ static layout fit(const ebb_probe_table_args *a, int name)
 	return l;
 }
 
-static void code(ebb_text *text, bool colour, const char *escape)
-{
-	if (colour)
-		ebb_text_add(text, escape);
-}
-
 /* Prints a group's name over all of its columns that are shown. */
 static void group_headings(const layout *l)
 {
@@ -121,7 +93,7 @@ static void heading(const layout *l)
 	ebb_text *text = l->a->text;
 	bool wide = l->bar == LONGEST_BAR;
 
-	code(text, l->a->colour, BOLD);
+	ebb_text_colour(text, l->a->colour, EBB_BOLD);
 	ebb_text_pad(text, "", l->name, false);
 	group_headings(l);
 	if (l->bar)
@@ -136,26 +108,10 @@ static void heading(const layout *l)
 	}
 	if (l->bar)
 		ebb_text_add(text, wide ? "  (log scale)" : "  (log)");
-	code(text, l->a->colour, PLAIN);
+	ebb_text_colour(text, l->a->colour, EBB_PLAIN);
 	ebb_text_add(text, "\n");
 	ebb_text_repeat(text, l->a->ascii ? "-" : "─", width_of(l));
 	ebb_text_add(text, "\n");
-}
-
-/* Prints a name, or its end if it is too long, because names usually differ at the end. */
-static void name(const layout *l, const char *path)
-{
-	int cut = ebb_columns(path) - l->name;
-
-	if (cut > 0) {
-		ebb_text_add(l->a->text, l->a->ascii ? "~" : "…");
-		for (cut++; cut > 0; cut--)
-			for (path++; ((unsigned char)*path & 0xC0) == 0x80; path++)
-				;
-		ebb_text_add(l->a->text, path);
-	} else {
-		ebb_text_pad(l->a->text, path, l->name, false);
-	}
 }
 
 static void cell(const layout *l, int column, double x)
@@ -168,32 +124,6 @@ static void cell(const layout *l, int column, double x)
 	ebb_text_pad(l->a->text, ebb_pretty(number, sizeof number, x), columns[column].width, true);
 }
 
-/* Prints a bar on a log scale: one mark for the smallest norm of the table, the full width for the
- * largest. */
-static void bar(const layout *l, double norm, double lo, double hi)
-{
-	static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-	const ebb_probe_table_args *a = l->a;
-
-	ebb_text_add(a->text, "  ");
-	if (!(norm > 0) || !isfinite(norm))
-		return;
-	int eighth = (int)lrint(1 + ebb_log_share(norm, lo, hi) * (8 * l->bar - 1));
-	code(a->text, a->colour, norm < 1e-3 * hi ? RED : norm < 0.03 * hi ? YELLOW : GREEN);
-	if (a->ascii) {
-		ebb_text_repeat(a->text, "#", (eighth + 7) / 8);
-	} else {
-		ebb_text_repeat(a->text, "█", eighth / 8);
-		ebb_text_add(a->text, eighths[eighth % 8]);
-	}
-	code(a->text, a->colour, PLAIN);
-}
-
-static double percent(double share)
-{
-	return round(1000 * share) / 10;
-}
-
 bool(ebb_probe_table)(const ebb_probe_table_args *a)
 {
 	int n = 0, name_width = 5;
@@ -201,11 +131,11 @@ bool(ebb_probe_table)(const ebb_probe_table_args *a)
 	double lo = INFINITY, hi = 0;
 
 	if (!a || !a->probe || !a->text)
-		return refuse(
-			a ? a->error : NULL, a ? a->site : NULL, "probe_table", a && a->probe);
+		return ebb_text_null(a ? a->error : NULL, a ? a->site : NULL, "probe_table",
+			a && a->probe ? "text" : "probe");
 	ebb_layer_summary *s = ebb_summaries(a->probe, a->from, a->to, &n, &bytes);
 	if (!s && bytes)
-		return no_memory(a->error, a->site, "probe_table");
+		return ebb_text_no_memory(a->error, a->site, "probe_table");
 	if (n == 0) {
 		ebb_error_set(a->error, EBB_BAD_STATE, a->site,
 			"probe_table: nothing was sampled from step %lld on%s, of %lld steps so "
@@ -226,48 +156,38 @@ bool(ebb_probe_table)(const ebb_probe_table_args *a)
 	layout l = fit(a, name_width);
 	heading(&l);
 	for (int i = 0; i < n; i++) {
-		name(&l, s[i].path);
+		ebb_text_name(a->text, s[i].path, l.name, a->ascii);
 		cell(&l, 0, s[i].mean);
 		cell(&l, 1, s[i].std);
-		cell(&l, 2, percent(s[i].zeros));
-		cell(&l, 3, percent(s[i].saturated));
+		cell(&l, 2, ebb_percent(s[i].zeros));
+		cell(&l, 3, ebb_percent(s[i].saturated));
 		cell(&l, GRAD_NORM, s[i].grad_l2);
 		cell(&l, 5, s[i].grad_max);
 		cell(&l, 6, s[i].param_grad_l2);
 		cell(&l, 7, s[i].param_grad_max);
 		cell(&l, 8, s[i].update_ratio);
-		if (l.bar)
-			bar(&l, s[i].grad_l2, lo, hi);
+		if (l.bar) {
+			ebb_text_add(a->text, "  ");
+			ebb_text_bar(a->text, s[i].grad_l2, lo, hi, l.bar, a->colour, a->ascii);
+		}
 		if (s[i].nan) {
-			code(a->text, a->colour, RED);
+			ebb_text_colour(a->text, a->colour, EBB_RED);
 			ebb_text_printf(a->text, "  %lld NaN", (long long)s[i].nan);
-			code(a->text, a->colour, PLAIN);
+			ebb_text_colour(a->text, a->colour, EBB_PLAIN);
 		}
 		ebb_text_add(a->text, "\n");
 	}
-	code(a->text, a->colour, DIM);
+	ebb_text_colour(a->text, a->colour, EBB_DIM);
 	ebb_text_printf(a->text, "medians over %d sampled steps of %lld\n", s[0].samples,
 		(long long)ebb_probe_steps(a->probe));
 	if (a->probe->flushed)
 		ebb_text_add(a->text, EBB_FLUSHED_NOTE "\n");
-	code(a->text, a->colour, PLAIN);
+	ebb_text_colour(a->text, a->colour, EBB_PLAIN);
 	ebb_free(s, bytes);
-	return !a->text->failed || no_memory(a->error, a->site, "probe_table");
+	return !a->text->failed || ebb_text_no_memory(a->error, a->site, "probe_table");
 }
 
 /* ---- CSV (RFC 4180) ---- */
-
-static void field(ebb_text *text, const char *s)
-{
-	if (!s || !strpbrk(s, ",\"\r\n")) {
-		ebb_text_add(text, s);
-		return;
-	}
-	ebb_text_add(text, "\"");
-	for (; *s; s++)
-		ebb_text_bytes(text, *s == '"' ? "\"\"" : s, *s == '"' ? 2 : 1);
-	ebb_text_add(text, "\"");
-}
 
 static void line(const ebb_probe_csv_args *a, int64_t step, const char *kind, const char *name,
 	const char *quantity, const ebb_stats *s, double update_ratio)
@@ -278,9 +198,9 @@ static void line(const ebb_probe_csv_args *a, int64_t step, const char *kind, co
 
 	if (s->count == 0)
 		return;
-	field(text, a->network);
+	ebb_text_field(text, a->network);
 	ebb_text_printf(text, ",%lld,%s,", (long long)step, kind);
-	field(text, name);
+	ebb_text_field(text, name);
 	ebb_text_printf(text, ",%s,%lld,%lld", quantity, (long long)s->count, (long long)s->nan);
 	for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
 		ebb_text_add(text, ",");
@@ -292,7 +212,8 @@ static void line(const ebb_probe_csv_args *a, int64_t step, const char *kind, co
 bool(ebb_probe_csv)(const ebb_probe_csv_args *a)
 {
 	if (!a || !a->probe || !a->text)
-		return refuse(a ? a->error : NULL, a ? a->site : NULL, "probe_csv", a && a->probe);
+		return ebb_text_null(a ? a->error : NULL, a ? a->site : NULL, "probe_csv",
+			a && a->probe ? "text" : "probe");
 	const ebb_probe *p = a->probe;
 	if (!a->no_header)
 		ebb_text_add(a->text,
@@ -315,5 +236,5 @@ bool(ebb_probe_csv)(const ebb_probe_csv_args *a)
 			line(a, step, "parameter", name, "gradient", &row.gradient, NAN);
 		}
 	}
-	return !a->text->failed || no_memory(a->error, a->site, "probe_csv");
+	return !a->text->failed || ebb_text_no_memory(a->error, a->site, "probe_csv");
 }

@@ -1,8 +1,9 @@
-/* text.c - a growing string: formatted text, escaping, padding, base64, sparklines, and saving to a
- * file. */
+/* text.c - a growing string: formatted text, escaping, padding, base64, parts of tables, and
+ * saving to a file. */
 #include "tensor/host.h"
 #include "flow/internal.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
@@ -151,6 +152,112 @@ bool ebb_text_base64(ebb_text *text, const char *bytes, size_t n)
 		ebb_text_bytes(text, four, 4);
 	}
 	return text && !text->failed;
+}
+
+bool ebb_text_field(ebb_text *text, const char *s)
+{
+	if (!s || !strpbrk(s, ",\"\r\n"))
+		return ebb_text_add(text, s);
+	ebb_text_add(text, "\"");
+	for (; *s; s++)
+		ebb_text_bytes(text, *s == '"' ? "\"\"" : s, *s == '"' ? 2 : 1);
+	return ebb_text_add(text, "\"");
+}
+
+/* The number of bytes of at most `most` code points of s[0..n-1], and how many they are. */
+static size_t cut(const char *s, size_t n, int most, int *columns)
+{
+	size_t i = 0;
+
+	for (*columns = 0; i < n; i++)
+		if (((unsigned char)s[i] & 0xC0) != 0x80 && ++*columns > most)
+			break;
+	*columns = *columns > most ? most : *columns;
+	return i;
+}
+
+bool ebb_text_wrapped(ebb_text *text, const char *s, int indent, int width)
+{
+	int room = width <= 0 ? INT_MAX : width > indent ? width - indent : 1, used = 0;
+
+	ebb_text_repeat(text, " ", indent);
+	while (*(s += strspn(s, " "))) {
+		int columns;
+		size_t n = cut(s, strcspn(s, " "), room, &columns);
+
+		if (used && columns >= room - used) {
+			ebb_text_add(text, "\n");
+			ebb_text_repeat(text, " ", indent);
+			used = 0;
+		} else if (used) {
+			ebb_text_add(text, " ");
+			used++;
+		}
+		ebb_text_bytes(text, s, n);
+		used += columns;
+		s += n;
+	}
+	return ebb_text_add(text, "\n");
+}
+
+void ebb_text_colour(ebb_text *text, bool colour, const char *escape)
+{
+	if (colour)
+		ebb_text_add(text, escape);
+}
+
+void ebb_text_name(ebb_text *text, const char *s, int width, bool ascii)
+{
+	int cut = ebb_columns(s) - width;
+
+	if (cut <= 0) {
+		ebb_text_pad(text, s, width, false);
+		return;
+	}
+	ebb_text_add(text, ascii ? "~" : "…");
+	for (cut++; cut > 0; cut--)
+		for (s++; ((unsigned char)*s & 0xC0) == 0x80; s++)
+			;
+	ebb_text_add(text, s);
+}
+
+int ebb_text_bar(
+	ebb_text *text, double norm, double lo, double hi, int width, bool colour, bool ascii)
+{
+	static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+
+	if (!(norm > 0) || !isfinite(norm))
+		return 0;
+	int eighth = (int)lrint(1 + ebb_log_share(norm, lo, hi) * (8 * width - 1));
+	ebb_text_colour(text, colour,
+		norm < 1e-3 * hi   ? EBB_RED
+		: norm < 0.03 * hi ? EBB_YELLOW
+				   : EBB_GREEN);
+	if (ascii) {
+		ebb_text_repeat(text, "#", (eighth + 7) / 8);
+	} else {
+		ebb_text_repeat(text, "█", eighth / 8);
+		ebb_text_add(text, eighths[eighth % 8]);
+	}
+	ebb_text_colour(text, colour, EBB_PLAIN);
+	return (eighth + 7) / 8;
+}
+
+double ebb_percent(double share)
+{
+	return round(1000 * share) / 10;
+}
+
+bool ebb_text_no_memory(ebb_error *e, const char *site, const char *what)
+{
+	ebb_error_set(e, EBB_NO_MEMORY, site, "%s: no memory for the text", what);
+	return false;
+}
+
+bool ebb_text_null(ebb_error *e, const char *site, const char *what, const char *argument)
+{
+	ebb_error_set(e, EBB_INVALID, site, "%s: the %s is NULL", what, argument);
+	return false;
 }
 
 bool ebb_text_save(const ebb_text *text, const char *path, ebb_error *e)

@@ -433,13 +433,21 @@ START_TEST(bad_options_are_errors)
 	e = (ebb_error){0};
 	ck_assert_ptr_null(ebb_probe_new(t, .max_samples = 1, .error = &e));
 	ck_assert_ptr_nonnull(strstr(e.message, ".max_samples"));
-	ebb_probe *p[9];
-	for (int i = 0; i < 8; i++)
+	/* Of a tape's 8 observers, the last probe would be the eighth and ninth. */
+	ebb_profile *other = ebb_profile_new(t);
+	ebb_probe *p[4];
+	for (int i = 0; i < 3; i++)
 		ck_assert_ptr_nonnull(p[i] = ebb_probe_new(t));
 	e = (ebb_error){0};
-	ck_assert_ptr_null(p[8] = ebb_probe_new(t, .error = &e));
+	ck_assert_ptr_null(ebb_probe_new(t, .error = &e));
 	ck_assert_int_eq(e.status, EBB_BAD_STATE);
-	for (int i = 0; i < 8; i++)
+	ck_assert_ptr_nonnull(strstr(e.message, "probe_new: the tape has its largest number"));
+	ebb_profile_free(other);
+	ck_assert_ptr_nonnull(p[3] = ebb_probe_new(t));
+	e = (ebb_error){0};
+	ck_assert_ptr_null(ebb_probe_new(t, .error = &e));
+	ck_assert_int_eq(e.status, EBB_BAD_STATE);
+	for (int i = 0; i < 4; i++)
 		ebb_probe_free(p[i]);
 	ebb_probe_free(NULL);
 	ebb_tape_free(t);

@@ -66,6 +66,7 @@ SHARED = {
     "data/internal.h": ["data/augment", "data/loader"],
     "data/augment/internal.h": ["data/loader"],
     "flow/internal.h": ["bench"],
+    "kernels/gemm/blas.h": ["flow"],
     "demos/cli.h": ["bench"],
     "demos/surface.h": ["bench"],
 }

@@ -186,7 +186,6 @@ def duplicates(root):
 # Each with the field's term that has taken its place.
 RETIRED = {
     "remak(e|es|ing)|remade": "recompute",
-    "factors|factored": "deferred outer product, operands",
     "stored": "persistent, parameter; written, saved",
     "deposit(s|ed|ing)?": "accumulate",
     "ways?": "algorithm, method, form",
