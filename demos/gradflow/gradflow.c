@@ -1,6 +1,6 @@
 /*
  * gradflow - vanishing and surviving gradients: trains four networks of equal depth on the same
- * images in the same order, with a probe on every layer.
+ * images in the same order, with a flow instrument on each tape.
  */
 #include "gradflow.h"
 
@@ -27,10 +27,13 @@ static const char help[] =
 	"  --batch N          images per step (default 64)\n"
 	"  --steps N          training steps (default 400)\n"
 	"  --lr X             learning rate of SGD with momentum 0.9 (default 0.01)\n"
-	"  --every N          probe every N-th step (default: about 60 steps in all)\n"
+	"  --every N          measure every N-th step (default: about 60 steps in all)\n"
 	"  --images N         number of digits to draw (default: batch times steps, at most 6400)\n"
 	"  --data DIR         MNIST's files (or Fashion-MNIST's) instead of drawn digits\n"
 	"  --out DIR          directory of the report (default report)\n"
+	"  --full             gradients.csv has a line per op and measured step (default: a line "
+	"per layer\n"
+	"                     and tenth of the run)\n"
 	"  --seed N           for initial weights, data and order (default 1)\n"
 	"  --threads N        number of threads (default: all processors)\n"
 	"  --help             this text\n";
@@ -49,6 +52,7 @@ static settings parse(int argc, char **argv, bool *done)
 		IMAGES,
 		DATA,
 		OUT,
+		FULL,
 		SEED,
 		THREADS,
 		HELP
@@ -61,7 +65,7 @@ static settings parse(int argc, char **argv, bool *done)
 		{"every", required_argument, NULL, EVERY},
 		{"images", required_argument, NULL, IMAGES},
 		{"data", required_argument, NULL, DATA}, {"out", required_argument, NULL, OUT},
-		{"seed", required_argument, NULL, SEED},
+		{"full", no_argument, NULL, FULL}, {"seed", required_argument, NULL, SEED},
 		{"threads", required_argument, NULL, THREADS}, {"help", no_argument, NULL, HELP},
 		{0}};
 	settings s = {.depth = 24,
@@ -110,6 +114,9 @@ static settings parse(int argc, char **argv, bool *done)
 			break;
 		case OUT:
 			s.out = optarg;
+			break;
+		case FULL:
+			s.full = true;
 			break;
 		case SEED:
 			s.seed = (uint64_t)cli_int("--seed", optarg, 0, INT64_MAX);
@@ -164,7 +171,9 @@ int main(int argc, char **argv)
 		runs[i].design = designs[i];
 		ok = train(&runs[i], &s, data, i);
 	}
-	ok = ok && print_results(runs, &s) && write_report(runs, &s, data);
+	if (ok)
+		print_results(runs, &s);
+	ok = ok && write_report(runs, &s, data);
 	if (ok)
 		printf("%.0f seconds in all\n", cli_now() - began);
 	for (int i = 0; i < NETWORKS; i++)

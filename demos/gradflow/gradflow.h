@@ -1,5 +1,5 @@
 /* gradflow.h - the structs and functions of gradflow's files: options, networks, training runs,
- * reports. */
+ * measurements, reports. */
 #ifndef EBB_DEMOS_GRADFLOW_H
 #define EBB_DEMOS_GRADFLOW_H
 
@@ -16,6 +16,7 @@ typedef struct settings {
 	const char *init;       /* "default": Xavier for sigmoid and tanh, He for the others */
 	const char *data;       /* a directory with MNIST's files, or NULL */
 	const char *out;
+	bool full;   /* write every measured step to gradients.csv */
 	bool colour; /* whether to print colours */
 	int columns; /* of the terminal; 0: no limit */
 } settings;
@@ -37,7 +38,6 @@ extern const char *const activation_names[];
 bool designs_of(const settings *s, design d[NETWORKS]);
 
 typedef struct layer {
-	char scope[16];
 	ebb_conv conv;
 	ebb_bn bn;
 } layer;
@@ -58,21 +58,31 @@ ebb_tensor *network_forward(ebb_tape *t, const network *net, ebb_tensor *x);
 
 /* ---- train.c ---- */
 
+/* The medians of one layer: the norm of the gradient with respect to its output, and the factors by
+ * which its convolution, normalisation and nonlinearity multiply the gradient. */
+typedef struct measured {
+	double gradient, weight, norm, slope;
+} measured;
+
 typedef struct run {
 	design design;
 	ebb_tape *tape;
 	ebb_params *params;
 	network net;
-	ebb_probe *probe;
+	ebb_flow *flow;
 	int64_t steps;           /* steps done */
 	double *loss, *accuracy; /* of each step's batch */
 	int64_t parameters;
 	double seconds;
-	ebb_verdict verdict;
+	measured *layer; /* layer[depth]; NaN: not measured */
+	measured median; /* over the layers */
+	ebb_decay decay; /* of the gradients' norms with depth */
+	ebb_finding verdict;
+	int findings;
 } run;
 
-/* Trains network number index (of NETWORKS) with a probe on every layer.  False with a message on
- * stderr. */
+/* Trains network number index (of NETWORKS) with an instrument on its tape.  False with a message
+ * on stderr. */
 bool train(run *r, const settings *s, const ebb_dataset *data, int index);
 void run_free(run *r);
 /* Means over the first or the last tenth of the steps. */
@@ -80,10 +90,38 @@ double loss_at_first(const run *r);
 double loss_at_last(const run *r);
 double accuracy_at_last(const run *r);
 
+/* ---- measured.c ---- */
+
+/* Sets .layer, .median, .decay, .verdict and .findings from what the instrument measured.  False
+ * without memory. */
+bool read_instrument(run *r);
+/* weight * norm * slope: what a layer without a residual connection multiplies the gradient by. */
+double product(const measured *m);
+
+/* ---- terminal.c ---- */
+
+/* Prints the table of gradient norms, and a verdict and the factors per network, to stdout. */
+void print_results(const run *r, const settings *s);
+
+/* ---- curves.c ---- */
+
+/* The figure's panels, and the memory that their curves point to. */
+typedef struct curves {
+	double *depth, *step, *values;
+	char labels[3][NETWORKS][100];
+	ebb_series gradient[NETWORKS], loss[2 * NETWORKS], slope[NETWORKS], weight[NETWORKS];
+	ebb_panel panels[4];
+	char title[160], subtitle[200];
+	ebb_figure figure;
+} curves;
+/* False without memory. */
+bool curves_new(curves *c, const run *r, const settings *s, const ebb_dataset *data);
+void curves_free(curves *c);
+/* Formats x as "0.22" or "7.9×10¹⁴". */
+void number_text(char *buffer, size_t size, double x);
+
 /* ---- report.c ---- */
 
-/* Prints the table of gradient norms and a verdict per network to stdout. */
-bool print_results(const run *r, const settings *s);
 /* Writes the figure, the CSV files and the page to s->out.  False with a message on stderr. */
 bool write_report(const run *r, const settings *s, const ebb_dataset *data);
 

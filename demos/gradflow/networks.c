@@ -101,8 +101,9 @@ bool network_new(
 		return false;
 	for (int i = 0; i < s->depth; i++) {
 		layer *l = &net->layers[i];
-		snprintf(l->scope, sizeof l->scope, "layer%02d", i + 1);
-		ebb_params *sub = ebb_params_sub(p, l->scope);
+		char name[16];
+		snprintf(name, sizeof name, "layer%02d", i + 1);
+		ebb_params *sub = ebb_params_sub(p, name);
 		l->conv = ebb_conv_new(sub, "conv", i ? s->width : channels, s->width, 3, .pad = 1,
 			.stride = i == 0 || i == s->depth / 3 ? 2 : 1, .no_bias = d->batchnorm,
 			.init = d->init);
@@ -119,32 +120,32 @@ void network_free(network *net)
 	*net = (network){0};
 }
 
+/* shortcut: what is added before the activation, or NULL. */
 static ebb_tensor *layer_forward(
-	ebb_tape *t, const network *net, int i, ebb_tensor *x, ebb_tensor *around)
+	ebb_tape *t, const network *net, int i, ebb_tensor *x, ebb_tensor *shortcut)
 {
 	const layer *l = &net->layers[i];
 
-	ebb_scope_begin(t, l->scope);
 	x = ebb_conv_forward(t, &l->conv, x);
 	if (net->design->batchnorm)
 		x = ebb_bn_forward(t, &l->bn, x);
-	if (around) {
-		if (ebb_size(around, 2) != ebb_size(x, 2) || ebb_size(around, 3) != ebb_size(x, 3))
-			around = ebb_avgpool2d(t, around, .kernel = 2, .ceil_mode = true);
-		x = ebb_add(t, x, around);
-	}
-	return ebb_scope_end(t, net->design->activation(t, x, EBB_SITE));
+	if (shortcut)
+		x = ebb_add(t, x, shortcut);
+	return net->design->activation(t, x, EBB_SITE);
 }
 
 ebb_tensor *network_forward(ebb_tape *t, const network *net, ebb_tensor *x)
 {
-	ebb_tensor *block = NULL;
+	ebb_tensor *shortcut = NULL;
+	int half = net->depth / 3; /* this layer halves the size */
 
 	for (int i = 0; i < net->depth; i++) {
 		bool ends = i > 0 && (i % 2 == 0 || i == net->depth - 1);
-		if (i % 2 == 1)
-			block = x;
-		x = layer_forward(t, net, i, x, net->design->residual && ends ? block : NULL);
+		if (net->design->residual && i % 2 == 1)
+			shortcut = i == half || i + 1 == half
+			                   ? ebb_avgpool2d(t, x, .kernel = 2, .ceil_mode = true)
+			                   : x;
+		x = layer_forward(t, net, i, x, ends ? shortcut : NULL);
 	}
 	x = ebb_flatten(t, ebb_adaptive_avgpool2d(t, x));
 	return ebb_linear_forward(t, &net->head, x);

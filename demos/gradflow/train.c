@@ -1,4 +1,4 @@
-/* train.c - trains one network with a probe on every layer, and shows its progress. */
+/* train.c - trains one network with an instrument on its tape, and shows its progress. */
 #include "gradflow.h"
 
 #include <math.h>
@@ -33,7 +33,6 @@ static bool step(run *r, ebb_optim *opt, const ebb_batch *batch)
 	ebb_params_zero_grad(r->params);
 	ebb_backward(t, loss);
 	ebb_optim_step(opt);
-	ebb_probe_step(r->probe);
 	ebb_tape_reset(t);
 	r->steps++;
 
@@ -105,18 +104,18 @@ bool train(run *r, const settings *s, const ebb_dataset *data, int index)
 	ebb_optim *opt = made ? ebb_sgd(r->params, .lr = s->lr, .momentum = 0.9) : NULL;
 	if (made) {
 		r->parameters = ebb_params_elements(r->params);
-		r->probe = ebb_probe_new(r->tape, .scopes = "layer[0-9][0-9] layer[0-9][0-9][0-9]",
-			.every = s->every, .error = &e);
+		/* These tensors are small enough to measure whole. */
+		r->flow = ebb_flow_new(r->tape, .every = s->every, .elements = -1, .error = &e);
 	}
-	if (opt && r->probe)
-		ok = loop(r, s, opt, loader, index) && !ebb_probe_failed(r->probe) &&
-		     ebb_probe_verdict(r->probe, 0, 0, NULL, &r->verdict);
+	if (opt && r->flow)
+		ok = loop(r, s, opt, loader, index) && !ebb_flow_failed(r->flow) &&
+		     read_instrument(r);
 	else if (ebb_params_error(r->params))
 		fprintf(stderr, "%s: %s\n", r->design.name, ebb_params_error(r->params)->message);
 	else
 		fprintf(stderr, "%s: %s\n", r->design.name, e.status ? e.message : "no memory");
-	if (!ok && r->probe && ebb_probe_failed(r->probe))
-		fprintf(stderr, "%s: the probe ran out of memory\n", r->design.name);
+	if (!ok && r->flow && !ebb_first_error(r->tape, r->params, opt))
+		fprintf(stderr, "%s: no memory for the measurements\n", r->design.name);
 	ebb_optim_free(opt);
 	ebb_loader_free(loader);
 	return ok;
@@ -124,10 +123,11 @@ bool train(run *r, const settings *s, const ebb_dataset *data, int index)
 
 void run_free(run *r)
 {
-	ebb_probe_free(r->probe);
+	ebb_flow_free(r->flow);
 	ebb_tape_free(r->tape);
 	network_free(&r->net);
 	ebb_params_free(r->params);
+	free(r->layer);
 	free(r->loss);
 	free(r->accuracy);
 	*r = (run){0};

@@ -96,6 +96,31 @@ static void check_file(const char *directory, const char *name, const char *begi
 	unlink(path);
 }
 
+/* The size of a file in bytes, and its content up to the capacity of the buffer. */
+static long read_file(const char *directory, const char *name, char *buffer, size_t capacity)
+{
+	char path[200];
+	long size;
+
+	snprintf(path, sizeof path, "%s/%s", directory, name);
+	FILE *f = fopen(path, "rb");
+	ck_assert_msg(f != NULL, "%s does not exist", path);
+	buffer[fread(buffer, 1, capacity - 1, f)] = '\0';
+	ck_assert_int_eq(fseek(f, 0, SEEK_END), 0);
+	size = ftell(f);
+	fclose(f);
+	return size;
+}
+
+static void check_contains(const char *directory, const char *name, const char *words)
+{
+	static char content[1 << 22];
+	long size = read_file(directory, name, content, sizeof content);
+
+	ck_assert_int_lt(size, (long)sizeof content);
+	ck_assert_msg(strstr(content, words) != NULL, "\"%s\" is not in %s", words, name);
+}
+
 static bool exists(const char *directory, const char *name)
 {
 	char path[200];
@@ -116,8 +141,12 @@ START_TEST(gradflow_writes_its_report)
 	assert_says("plain, sigmoid");
 	assert_says("residual, ReLU + batch norm");
 	assert_says("the gradient");
+	assert_says("factors per layer W ");
+	assert_says("factors per layer of a branch W ");
+	check_contains(out, "index.html", "<small>φ′</small> 0.2");
+	check_contains(out, "index.html", "<td>layer06.bn</td>");
 	check_file(out, "index.html", "<!DOCTYPE html>");
-	check_file(out, "gradients.csv", "network,step,kind,name,quantity");
+	check_file(out, "gradients.csv", "network,from,to,samples,layer,op,site,loss,");
 	check_file(out, "loss.csv", "network,step,loss,batch_accuracy\r\n\"plain, sigmoid\",0,");
 	if (exists(out, "gradflow.png")) { /* else a message, in a build without Cairo */
 		check_file(out, "gradflow.png", "\x89PNG\r\n");
@@ -144,6 +173,29 @@ START_TEST(gradflow_accepts_its_options)
 		directory);
 	assert_says("plain, tanh");
 	assert_says("residual, tanh + batch norm");
+	snprintf(command, sizeof command, "rm -r '%s'", directory);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+START_TEST(gradflow_writes_medians_or_every_step)
+{
+	static const char options[] =
+		"gradflow --steps 40 --depth 30 --width 2 --images 32 --batch 8 --every 1 --out %s";
+	char directory[] = "/tmp/ebb-gradflow-XXXXXX", command[200], head[64];
+
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	assert_runs(options, directory);
+	/* Four networks of 30 layers; five of them would have less than 1 MB. */
+	long size = read_file(directory, "gradients.csv", head, sizeof head);
+	ck_assert_int_lt(size, 800000);
+	/* The first of ten windows. */
+	check_contains(
+		directory, "gradients.csv", "\r\n\"plain, sigmoid\",0,4,4,layer01.conv,conv2d,");
+	snprintf(command, sizeof command, "%s --full", directory);
+	assert_runs(options, command);
+	ck_assert_int_gt(read_file(directory, "gradients.csv", head, sizeof head), 2 * size);
+	check_file(directory, "gradients.csv", "network,step,layer,op,site,added,kind,loss,");
 	snprintf(command, sizeof command, "rm -r '%s'", directory);
 	ck_assert_int_eq(system(command), 0);
 }
@@ -438,6 +490,7 @@ int main(void)
 	tcase_add_test(c, sequences_trains_the_chosen_cells);
 	tcase_add_test(c, gradflow_writes_its_report);
 	tcase_add_test(c, gradflow_accepts_its_options);
+	tcase_add_test(c, gradflow_writes_medians_or_every_step);
 	tcase_add_test(c, augment_draws_a_page);
 	tcase_add_test(c, cifar_trains_and_writes_its_curves);
 	tcase_add_test(c, bad_input_is_an_error_with_message_and_status);
