@@ -1,6 +1,7 @@
 /* nets.c - the networks that the benchmarks measure, behind one interface. */
 #include "nets.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- The MNIST networks of KANN and ggml ----------------------------------------------------- */
@@ -185,4 +186,19 @@ ebb_tensor *net_loss(
 	if (kind->loss)
 		return kind->loss(t, n, x, labels);
 	return ebb_cross_entropy(t, kind->logits(t, n, x), labels);
+}
+
+void net_batch(const net_kind *kind, int batch, ebb_tensor **x, ebb_tensor **labels)
+{
+	ebb_shape shape = EBB_SHAPE(batch, kind->channels, kind->side, kind->side);
+	ebb_init normal = EBB_INIT(EBB_INIT_NORMAL);
+	int64_t *label;
+
+	*x = ebb_tensor_new(EBB_F32, shape, true, NULL);
+	*labels = ebb_tensor_new(EBB_I64, EBB_SHAPE(batch), false, NULL);
+	ebb_init_fill(*x, &normal, 1, 0, NULL);
+	label = ebb_data_mutable(*labels);
+	srand(1);
+	for (int i = 0; label && i < batch; i++)
+		label[i] = rand() % kind->classes;
 }

@@ -39,6 +39,9 @@ typedef struct net_kind {
 const net_kind *net_kind_named(const char *name);
 /* "lenet, resnet20, ...", for messages. */
 const char *net_kind_names(void);
+/* A batch of normal images, in the memory order of a loader, and random labels; NULL without memory.
+ * The caller frees both. */
+void net_batch(const net_kind *kind, int batch, ebb_tensor **x, ebb_tensor **labels);
 ebb_tensor *net_loss(
 	ebb_tape *t, const net_kind *kind, const net *n, ebb_tensor *x, ebb_tensor *labels);
 

@@ -95,23 +95,6 @@ static options parse(int argc, char **argv)
 	return o;
 }
 
-/* Fills a batch with normal images, in the memory order of a loader, and random labels. */
-static void fill_batch(run *r)
-{
-	const net_kind *k = r->o->kind;
-	ebb_shape shape = EBB_SHAPE(r->o->batch, k->channels, k->side, k->side);
-	ebb_init normal = EBB_INIT(EBB_INIT_NORMAL);
-	int64_t *label;
-
-	r->x = ebb_tensor_new(EBB_F32, shape, true, NULL);
-	r->labels = ebb_tensor_new(EBB_I64, EBB_SHAPE(r->o->batch), false, NULL);
-	ebb_init_fill(r->x, &normal, 1, 0, NULL);
-	label = ebb_data_mutable(r->labels);
-	srand(1);
-	for (int i = 0; label && i < r->o->batch; i++)
-		label[i] = rand() % k->classes;
-}
-
 static void step(run *r)
 {
 	if (r->o->infer) {
@@ -189,7 +172,7 @@ int main(int argc, char **argv)
 
 	r.n = o.kind->make(r.p);
 	r.optim = o.infer ? NULL : ebb_sgd(r.p, .lr = 0.01, .momentum = 0.9);
-	fill_batch(&r);
+	net_batch(o.kind, o.batch, &r.x, &r.labels);
 	ebb_set_training(r.t, !o.infer);
 	ebb_set_recording(r.t, !o.infer);
 	flops = flops_of_step(&r);
