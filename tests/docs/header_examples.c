@@ -67,6 +67,34 @@ static bool probed_training(void)
 	return ok;
 }
 
+/* flow/instrument.h: an instrument on a tape. */
+static bool measured_training(void)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_linear fc = ebb_linear_new(p, "fc", 4, 3);
+	ebb_optim *opt = ebb_sgd(p, .lr = 0.05);
+
+	ebb_flow *f = ebb_flow_new(t);
+	for (int i = 0; i < 3; i++) {
+		ebb_tensor *x = ebb_ones(t, EBB_SHAPE(2, 4));
+		ebb_tensor *y = ebb_tanh(t, ebb_linear_forward(t, &fc, x));
+
+		ebb_params_zero_grad(p);
+		ebb_backward(t, ebb_sum(t, ebb_square(t, y)));
+		ebb_optim_step(opt);
+		ebb_tape_reset(t);
+	}
+	bool ok = ebb_flow_steps(f) == 3 && ebb_flow_status(f) == 0 && ebb_flow_layers(f) == 1;
+	puts(ebb_flow_text(f));
+	ebb_flow_free(f);
+	ok = ok && !ebb_failed(t);
+	ebb_tape_free(t);
+	ebb_optim_free(opt);
+	ebb_params_free(p);
+	return ok;
+}
+
 /* training.h: a training loop with a saver.  main runs it twice: the second run resumes at the end
  * of the first. */
 static bool saved_training(const char *directory, int64_t expected)
@@ -128,8 +156,8 @@ static bool saved_training(const char *directory, int64_t expected)
 int main(void)
 {
 	char directory[] = "/tmp/ebb-headers-XXXXXX", command[100];
-	bool ok = probed_training() && mkdtemp(directory) && saved_training(directory, -1) &&
-	          saved_training(directory, 4);
+	bool ok = probed_training() && measured_training() && mkdtemp(directory) &&
+	          saved_training(directory, -1) && saved_training(directory, 4);
 
 	snprintf(command, sizeof command, "rm -rf '%s'", directory);
 	return system(command) == 0 && ok ? 0 : 1;

@@ -5,7 +5,8 @@
 
 A comment before each ```c block selects the check:
     <!-- program: NAME.c -->   a whole program, which is compiled and run; a ```text block after it is its output, in
-                               which "..." matches any text
+                               which "..." matches any text; in a block "text approximate" the words are the same,
+                               numbers may differ by a fifth, and bars and rules have any length
     <!-- error: NAME.c -->     statements on a tape t, which run in debug mode; the ```text block after it is the tape's
                                error message
     <!-- functions: NAME.c --> definitions, which are compiled
@@ -37,17 +38,50 @@ int main(void)
 
 
 def snippets(text):
-    """Yields (line, kind, name, code, the text block after it or None)."""
-    fence = re.compile(r"^(?:<!-- (\w+): (\S+) -->\n+)?```c\n(.*?)^```\n(?:\n*```text\n(.*?)^```\n)?", re.S | re.M)
+    """Yields (line, kind, name, code, the text block after it or None, the function that compares it)."""
+    fence = re.compile(r"^(?:<!-- (\w+): (\S+) -->\n+)?```c\n(.*?)^```\n(?:\n*```text( approximate)?\n(.*?)^```\n)?",
+                       re.S | re.M)
     for m in fence.finditer(text):
-        yield text.count("\n", 0, m.start(3)) + 1, m.group(1), m.group(2), m.group(3), m.group(4)
+        yield (text.count("\n", 0, m.start(3)) + 1, m.group(1), m.group(2), m.group(3), m.group(5),
+               resembles if m.group(4) else matches)
 
 
 def matches(pattern, text):
     return re.fullmatch(re.escape(pattern.strip()).replace(r"\.\.\.", ".*"), text.strip(), re.S)
 
 
-def check(kind, name, code, expected, directory, include, library, compiler):
+NUMBER = re.compile(r"([-+]?\d[\d.]*(?:e[-+]?\d+)?)")
+
+
+def is_drawn(word):
+    """A bar or a rule."""
+    return not word.strip("─█▉▊▋▌▍▎▏")
+
+
+def resembles(pattern, text):
+    words, printed = ([w for w in s.split() if not is_drawn(w)] for s in (pattern, text))
+    if len(words) != len(printed):
+        return False
+    for word, other in zip(words, printed):
+        if ":" in word:
+            if word != other:       # a file and a line
+                return False
+            continue
+        parts, others = NUMBER.split(word), NUMBER.split(other)
+        if parts[::2] != others[::2]:
+            return False
+        for a, b in zip(map(number_of, parts[1::2]), map(number_of, others[1::2])):
+            if abs(a - b) > 0.2 * abs(a):
+                return False
+    return True
+
+
+def number_of(text):
+    """A full stop ends the number at the end of a sentence."""
+    return float(text.rstrip("."))
+
+
+def check(kind, name, code, expected, compare, directory, include, library, compiler):
     """Returns a description of the failure, or None."""
     source, program = os.path.join(directory, name), os.path.join(directory, "program")
     if kind == "error":
@@ -73,7 +107,7 @@ def check(kind, name, code, expected, directory, include, library, compiler):
         return f"exit status {done.returncode}: {done.stderr}"
     if kind == "error" and expected is None:
         return "no ```text block with the message"
-    if expected is not None and not matches(expected, done.stdout):
+    if expected is not None and not compare(expected, done.stdout):
         return f"expected:\n{expected}\nprinted:\n{done.stdout}"
     return None
 
@@ -83,10 +117,10 @@ def main():
     passed = failed = errors = 0
     with open(path) as f:
         text = f.read()
-    for line, kind, name, code, expected in snippets(text):
+    for line, kind, name, code, expected, compare in snippets(text):
         errors += kind == "error"
         with tempfile.TemporaryDirectory() as directory:
-            wrong = check(kind, name or "none.c", code, expected, directory, include, library, compiler)
+            wrong = check(kind, name or "none.c", code, expected, compare, directory, include, library, compiler)
         if wrong:
             print(f"FAILED: {path}:{line}: {wrong}")
             failed += 1
