@@ -37,7 +37,7 @@ START_TEST(the_sigmoid_gradient_vanishes_and_the_residual_one_does_not)
 	double slope = number_after(sigmoid, "x φ' "), weight = number_after(sigmoid, " W ");
 	ck_assert_msg(slope > 0.2 && slope < 0.25, "φ' is %g", slope);
 	ck_assert_msg(weight > 0.8 && weight < 1.2, "W is %g", weight);
-	assert_says("  Vanishing: the gradient has ");
+	assert_says("  Vanishing: the norm of the gradient in the first layers is ");
 }
 END_TEST
 
