@@ -100,13 +100,15 @@ static void sequential_new(model *m)
 	m->net = ebb_sequential_new(m->p, "net");
 	for (int i = 0; i < m->depth; i++) {
 		bool here = i == m->bad;
+		ebb_sequential *s = m->net;
+		ebb_init w = init_of(m, i), b = bias_of(m, i);
+		int64_t n = outputs(m, i);
 
+		/* On one line: compilers differ in which line of a longer call __LINE__ is. */
 		if (here)
-			HERE(m, 0), ebb_sequential_linear(m->net, WIDTH, outputs(m, i),
-					    .init = init_of(m, i), .bias_init = bias_of(m, i));
+			HERE(m, 0), ebb_sequential_linear(s, WIDTH, n, .init = w, .bias_init = b);
 		else
-			ebb_sequential_linear(m->net, WIDTH, outputs(m, i), .init = init_of(m, i),
-				.bias_init = bias_of(m, i));
+			ebb_sequential_linear(s, WIDTH, n, .init = w, .bias_init = b);
 		if (i + 1 == m->depth)
 			break;
 		if (is_sigmoid(m, i))
