@@ -7,6 +7,8 @@
 
 /* ---- text.c: appending; every function returns false once text->failed ---- */
 
+/* "file.c:31" of "folder/file.c:31"; "" for NULL. */
+const char *ebb_without_folders(const char *site);
 bool ebb_text_bytes(ebb_text *text, const char *s, size_t n);
 bool ebb_text_add(ebb_text *text, const char *s); /* NULL adds nothing */
 bool ebb_text_repeat(ebb_text *text, const char *s, int times);
@@ -122,6 +124,11 @@ bool ebb_path_inside(const char *path, const char *outer);
 
 /* ---- stats.c: sums of several tensors can be added, statistics cannot ---- */
 
+/* Whether x's type is one that is measured. */
+static inline bool ebb_has_reals(const ebb_tensor *x)
+{
+	return ebb_dtype_of(x) == EBB_F32 || ebb_dtype_of(x) == EBB_F64;
+}
 /* False if x is not F32 or F64, has no data, or is not dense and there is no memory for a copy. */
 bool ebb_sums_of(const ebb_tensor *x, double below, double above, ebb_kernel_stats *sums);
 /* Whether the gradient g on t, with those sums, is 0 throughout and may have been flushed to 0. */

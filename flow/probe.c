@@ -256,16 +256,11 @@ static void saturation_bounds(
 	}
 }
 
-static bool is_real(const ebb_tensor *x)
-{
-	return ebb_dtype_of(x) == EBB_F32 || ebb_dtype_of(x) == EBB_F64;
-}
-
 static void on_scope_ended(void *ctx, const ebb_scope *scope, const ebb_tensor *y)
 {
 	ebb_probe *p = ctx;
 
-	if (!p->watching || !y || !is_real(y) || (!p->evaluation && !ebb_is_training(p->t)))
+	if (!p->watching || !y || !ebb_has_reals(y) || (!p->evaluation && !ebb_is_training(p->t)))
 		return;
 	const char *path = ebb_scope_path(scope);
 	if (!is_watched(p, path))

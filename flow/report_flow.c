@@ -106,20 +106,13 @@ static bool chain(ebb_text *t, const ebb_report_network *n, ebb_error *e)
 	return true;
 }
 
-static const char *without_folders(const char *site)
-{
-	const char *slash = strrchr(site, '/');
-
-	return slash ? slash + 1 : site;
-}
-
 /* Where and when a finding begins. */
 static void origin(ebb_text *t, const ebb_finding *x)
 {
 	ebb_text_add(t, "<p class=\"where\">");
 	ebb_html_element(t, "<b>", *x->layer ? x->layer : NULL, "</b> ");
 	ebb_html_element(t, "", *x->op ? x->op : NULL, " ");
-	ebb_html_element(t, "", *x->site ? without_folders(x->site) : NULL, " ");
+	ebb_html_element(t, "", *x->site ? ebb_without_folders(x->site) : NULL, " ");
 	ebb_text_printf(t, "step %lld</p>\n", (long long)x->step);
 }
 

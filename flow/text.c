@@ -16,6 +16,13 @@ void ebb_text_free(ebb_text *text)
 	*text = (ebb_text){0};
 }
 
+const char *ebb_without_folders(const char *site)
+{
+	const char *slash = site ? strrchr(site, '/') : NULL;
+
+	return slash ? slash + 1 : site ? site : "";
+}
+
 bool ebb_text_bytes(ebb_text *text, const char *s, size_t n)
 {
 	if (!text || text->failed)

@@ -88,9 +88,6 @@ double ebb_log_share(double v, double lo, double hi)
 
 /* Each layer is a weight, a nonlinearity with dead units and one with slopes. */
 enum { WEIGHT, UNBOUNDED, BOUNDED, ROWS };
-/* With as many units, a share of more than 0.9 that are dead is no chance (rules.c).  A share of
- * zeros is judged so, because of a healthy ReLU layer it is larger than that of its dead units. */
-enum { UNITS = 25 };
 
 struct summarised {
 	int n;
@@ -131,11 +128,8 @@ static void measure_finite(const struct summarised *x, int k, ebb_flow_measures 
 static ebb_flow_measures measures(const struct summarised *x, int k, int part)
 {
 	const ebb_layer_summary *s = &x->layers[k], *before = k > 0 ? s - 1 : NULL;
-	ebb_flow_measures m;
+	ebb_flow_measures m = ebb_flow_no_measures();
 
-	/* Every member is a double. */
-	for (size_t i = 0; i < sizeof m / sizeof(double); i++)
-		((double *)&m)[i] = NAN;
 	m.calls = 1;
 	m.rms = rms(s);
 	m.grad_l2 = s->grad_l2;
@@ -168,8 +162,7 @@ static void fill(struct summarised *x)
 			.kind = part == WEIGHT ? EBB_FLOW_WEIGHT : EBB_FLOW_SLOPE,
 			.stage = ROWS * k,
 			.before = i - 1,
-			.order = i,
-			.units = {.n = UNITS}};
+			.order = i};
 		x->judged[i] = (struct flow_judged){i, &x->row[i], measures(x, k, part)};
 	}
 }

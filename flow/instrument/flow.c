@@ -177,7 +177,7 @@ static void on_backward(void *ctx, const ebb_tensor *y)
 	r->scalar = ebb_count(y) == 1;
 	r->loss = r->scalar ? ebb_item(y) : 0;
 	if (!isfinite(r->loss) && !f->origin.found) {
-		ebb_flow_find_origin(f, ebb_flow_step_now(f));
+		ebb_flow_find_origin(f);
 		r->judging = true;
 		ebb_flow_judge(f, ebb_flow_step_now(f), r->loss, 0, NULL);
 		r->judging = false;
@@ -203,8 +203,10 @@ static void on_backward_end(void *ctx, bool ok)
 		f->first_loss = r->loss;
 }
 
-static void end_period(ebb_flow *f)
+/* The end of a period. */
+static void on_reset(void *ctx)
 {
+	ebb_flow *f = ctx;
 	struct flow_recorder *r = f->recorder;
 	bool grad_only = !r->backwards && r->sweeps && !r->partial;
 
@@ -223,11 +225,6 @@ static void end_period(ebb_flow *f)
 	r->clock = 0;
 	r->decided = r->watching = r->partial = false;
 	r->in_backward = r->sweeps = r->joined = false;
-}
-
-static void on_reset(void *ctx)
-{
-	end_period(ctx);
 }
 
 /* ---- Creating and freeing -------------------------------------------------------------------- */

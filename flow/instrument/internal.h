@@ -71,6 +71,7 @@ struct flow_sample {
 	int rows;             /* the length of m: the rows that existed */
 	ebb_flow_measures *m; /* m[row]; .calls is 0 for a row that did not run */
 };
+ebb_flow_measures ebb_flow_no_measures(void); /* all of them NaN */
 struct flow_judged;
 /* The rows that ran in the step, in the order of the forward computation, to out; returns how many
  * there are, at most s->rows. */

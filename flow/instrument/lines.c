@@ -99,16 +99,9 @@ static void print(const struct numbers *n, struct flow_shown *shown)
 
 /* ---- Sites and findings ---- */
 
-static const char *without_folders(const char *site)
-{
-	const char *slash = site ? strrchr(site, '/') : NULL;
-
-	return slash ? slash + 1 : site ? site : "";
-}
-
 static const char *site_of(const struct flow_row *r)
 {
-	return without_folders(r->added ? r->added : r->site);
+	return ebb_without_folders(r->added ? r->added : r->site);
 }
 
 /* "saturated 98 %", "vanishing 1.2e-5", "frozen" */
@@ -167,7 +160,7 @@ static bool find(
 	note(first, n - 1, shown->note, sizeof shown->note);
 	shown->op = first->op;
 	if (*first->site)
-		shown->site = without_folders(first->site);
+		shown->site = ebb_without_folders(first->site);
 	return true;
 }
 

@@ -222,6 +222,14 @@ bool ebb_flow_stats(const ebb_tensor *x, int64_t most, ebb_kernel_stats *s, int6
 	return true;
 }
 
+bool ebb_flow_has_bad(const ebb_tensor *x, int64_t most)
+{
+	ebb_kernel_stats s;
+	int64_t infinite;
+
+	return ebb_flow_stats(x, most, &s, &infinite) && s.nan + infinite > 0;
+}
+
 double ebb_flow_l2(const ebb_tensor *x, const ebb_kernel_stats *s)
 {
 	return s->n > 0 ? s->l2 * sqrt((double)ebb_count(x) / (double)s->n) : 0;

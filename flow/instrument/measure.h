@@ -41,6 +41,8 @@ void ebb_flow_sums_add(struct flow_sums *into, const struct flow_sums *more);
  * s->saturated and *infinite count the infinite ones.  False: x is not F32 or F64, or has no
  * data. */
 bool ebb_flow_stats(const ebb_tensor *x, int64_t most, ebb_kernel_stats *s, int64_t *infinite);
+/* Whether one of the elements that ebb_flow_stats measures is not finite. */
+bool ebb_flow_has_bad(const ebb_tensor *x, int64_t most);
 /* The extrapolated norm of a tensor with those statistics, without its NaNs. */
 double ebb_flow_l2(const ebb_tensor *x, const ebb_kernel_stats *s);
 /* The extrapolated norm of g over the elements at which y > 0, without NaNs: of the gradient that a

@@ -13,14 +13,11 @@
 /* Whether x has an element that is not finite; false without x. */
 static bool is_bad(const ebb_tensor *x)
 {
-	ebb_kernel_stats s;
-	int64_t infinite;
-
-	return x && ebb_flow_stats(x, -1, &s, &infinite) && s.nan + infinite > 0;
+	return x && ebb_flow_has_bad(x, -1);
 }
 
 /* Sets the origin to node n. */
-static void set(ebb_flow *f, int64_t step, const ebb_node *n, bool in_gradient)
+static void set(ebb_flow *f, const ebb_node *n, bool in_gradient)
 {
 	const struct flow_recorder *r = f->recorder;
 	int64_t index = ebb_node_index(n);
@@ -29,7 +26,7 @@ static void set(ebb_flow *f, int64_t step, const ebb_node *n, bool in_gradient)
 
 	*o = (struct flow_origin){.found = true,
 		.in_gradient = in_gradient,
-		.step = step,
+		.step = ebb_flow_step_now(f),
 		.row = -1,
 		.op = ebb_node_op(n),
 		.site = ebb_node_site(n),
@@ -104,7 +101,7 @@ static bool computed_bad(const ebb_flow *f, const ebb_node *n)
 	return measured || is_bad(ebb_node_output_value(n));
 }
 
-void ebb_flow_find_origin(ebb_flow *f, int64_t step)
+void ebb_flow_find_origin(ebb_flow *f)
 {
 	const ebb_node *n, *first = NULL;
 
@@ -122,7 +119,7 @@ void ebb_flow_find_origin(ebb_flow *f, int64_t step)
 	if (!first)
 		return;
 	first = trace(first);
-	set(f, step, first, false);
+	set(f, first, false);
 	name_parameter(f, first);
 }
 
@@ -138,9 +135,9 @@ static const ebb_node *user_of(const ebb_flow *f, const ebb_node *leaf)
 	return user;
 }
 
-void ebb_flow_origin_in_gradient(ebb_flow *f, int64_t step, const ebb_node *n)
+void ebb_flow_origin_in_gradient(ebb_flow *f, const ebb_node *n)
 {
 	if (f->origin.found)
 		return;
-	set(f, step, strcmp(ebb_node_op(n), "leaf") == 0 ? user_of(f, n) : n, true);
+	set(f, strcmp(ebb_node_op(n), "leaf") == 0 ? user_of(f, n) : n, true);
 }

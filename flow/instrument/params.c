@@ -15,11 +15,6 @@
 /* Of a parameter with more than PER_PARAMETER*most elements, about so many are copied. */
 enum { PER_PARAMETER = 4 };
 
-static bool is_real(const ebb_tensor *x)
-{
-	return ebb_dtype_of(x) == EBB_F32 || ebb_dtype_of(x) == EBB_F64;
-}
-
 static struct flow_blocks blocks_of(const ebb_flow *f, int64_t n)
 {
 	bool all = f->most < 0 || f->most >= n;
@@ -190,7 +185,7 @@ bool ebb_flow_param_gradient(ebb_flow *f, const ebb_node *n, const ebb_tensor *g
 	struct flow_param *p = persistent ? find(f->recorder, persistent) : NULL;
 	int64_t count = ebb_count(persistent), sampled = copied_of(f, count);
 
-	if (!p || !g || p->row < 0 || !is_real(persistent))
+	if (!p || !g || p->row < 0 || !ebb_has_reals(persistent))
 		return true;
 	p->received = true;
 	if (!p->tracked) {

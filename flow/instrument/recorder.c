@@ -46,7 +46,7 @@ static bool measure_input(ebb_flow *f, const ebb_node *n, struct flow_sums *s)
 		return true;
 	}
 	x = ebb_node_input_value(n, k);
-	if (!x || (ebb_dtype_of(x) != EBB_F32 && ebb_dtype_of(x) != EBB_F64))
+	if (!x || !ebb_has_reals(x))
 		return true;
 	if (!ebb_flow_stats(x, f->most, &stats, &infinite))
 		return false;
@@ -233,18 +233,10 @@ static bool node_gradient(ebb_flow *f, const ebb_node *n, struct flow_node *e, c
 	return !ebb_node_parts(n) || part_gradients(f, n, e, g, l2);
 }
 
-static bool is_finite(const ebb_flow *f, const ebb_tensor *g)
-{
-	ebb_kernel_stats stats;
-	int64_t infinite;
-
-	return !ebb_flow_stats(g, f->most, &stats, &infinite) || stats.nan + infinite == 0;
-}
-
 static void leaf_gradient(ebb_flow *f, const ebb_node *n, const ebb_tensor *g)
 {
-	if (!f->origin.found && !is_finite(f, g))
-		ebb_flow_origin_in_gradient(f, ebb_flow_step_now(f), n);
+	if (!f->origin.found && ebb_flow_has_bad(g, f->most))
+		ebb_flow_origin_in_gradient(f, n);
 	if (!ebb_flow_param_gradient(f, n, g))
 		fail(f);
 }
@@ -292,7 +284,7 @@ static void on_contribution(void *ctx, const ebb_node *n, int k, const ebb_tenso
 		return;
 	}
 	if (stats.nan + infinite > 0)
-		ebb_flow_origin_in_gradient(f, ebb_flow_step_now(f), n);
+		ebb_flow_origin_in_gradient(f, n);
 	int row = first_row(n, &r->node[index]), first = ebb_flow_data_input(n);
 	if (row < 0 || f->row[row].kind == EBB_FLOW_SUM ||
 		(f->row[row].kind == EBB_FLOW_NORM && k != first))

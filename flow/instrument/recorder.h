@@ -152,14 +152,12 @@ int64_t ebb_flow_step_now(const ebb_flow *f);
 /* Adds the sample of the open step, or replaces it. */
 void ebb_flow_take_sample(ebb_flow *f);
 void ebb_flow_samples_free(ebb_flow *f);
-/* The measures of a row in the step that ends. */
-ebb_flow_measures ebb_flow_measures_of(const ebb_flow *f, const struct flow_row *r);
 
 /* ---- origin.c ---- */
 
 /* Looks for the first node whose value is not finite, before the sweep from a loss that is not. */
-void ebb_flow_find_origin(ebb_flow *f, int64_t step);
+void ebb_flow_find_origin(ebb_flow *f);
 /* The gradient of a node, or the contribution that it computed, is the first that is not finite. */
-void ebb_flow_origin_in_gradient(ebb_flow *f, int64_t step, const ebb_node *n);
+void ebb_flow_origin_in_gradient(ebb_flow *f, const ebb_node *n);
 
 #endif

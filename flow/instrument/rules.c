@@ -62,6 +62,11 @@ static double median_of_others(const struct shares *s, int index)
 	return ebb_median(s->j->scratch, n);
 }
 
+static bool has_halved_loss(const struct judging *j)
+{
+	return j->f->first_loss > 0 && j->loss < 0.5 * j->f->first_loss;
+}
+
 /* The nonlinearity of the prediction saturates when the network is sure, and right. */
 static bool is_prediction(const struct judging *j, int index)
 {
@@ -87,7 +92,7 @@ static double first_dead(const struct judging *j, int index)
  * it has left: only a share above LEARNS_WITH is a fault. */
 static bool learns_with(const struct judging *j, double share)
 {
-	return j->f->first_loss > 0 && j->loss < 0.5 * j->f->first_loss && share <= LEARNS_WITH;
+	return share <= LEARNS_WITH && has_halved_loss(j);
 }
 
 static bool is_too_high(const struct shares *s, int index)
@@ -104,7 +109,7 @@ static bool is_too_high(const struct shares *s, int index)
 	/* In deep plain ReLU networks the inputs of the deep layers are nearly parallel: each unit
 	 * is active for all of them or for none, with a probability of up to one half, so that the
 	 * share has a standard deviation of 0.5/sqrt(units). */
-	int64_t units = s->j->rows[index].r->units.n; /* 0: unknown */
+	int64_t units = s->j->rows[index].r->units.n; /* 0: unknown, as of a summary */
 	double chance = units > 0 ? DEVIATIONS * 0.5 / sqrt((double)units) : 0.4;
 	return share > first_dead(s->j, index) + DIED || share > fmin(0.5 + chance, 0.99) ||
 	       (chance <= WIDE && share > most_beside(s, index) + APART);

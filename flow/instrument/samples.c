@@ -64,14 +64,21 @@ static void measure_parameters(const struct flow_update *u, ebb_flow_measures *m
 	}
 }
 
-ebb_flow_measures ebb_flow_measures_of(const ebb_flow *f, const struct flow_row *r)
+ebb_flow_measures ebb_flow_no_measures(void)
 {
-	const struct flow_sums *s = &r->step;
 	ebb_flow_measures m;
 
 	/* Every member is a double. */
 	for (size_t i = 0; i < sizeof m / sizeof(double); i++)
 		((double *)&m)[i] = NAN;
+	return m;
+}
+
+static ebb_flow_measures measures_of(const ebb_flow *f, const struct flow_row *r)
+{
+	const struct flow_sums *s = &r->step;
+	ebb_flow_measures m = ebb_flow_no_measures();
+
 	m.calls = (double)s->calls;
 	m.elements = s->elements;
 	measure_values(s, &m);
@@ -164,7 +171,7 @@ void ebb_flow_take_sample(ebb_flow *f)
 		return;
 	}
 	for (int i = 0; i < f->rows; i++)
-		s.m[i] = ebb_flow_measures_of(f, &f->row[i]);
+		s.m[i] = measures_of(f, &f->row[i]);
 	f->sample[f->samples++] = s;
 	/* A step without a loss is judged as if the loss had not changed. */
 	loss = r->losses > 0 ? s.loss : isfinite(f->first_loss) ? f->first_loss : 0;
