@@ -96,7 +96,8 @@ static void overwrite(ebb_tensor *w, double share, double value)
 
 static void plant(net *m)
 {
-	ebb_tensor *w = weight_of(m, m->bad);
+	/* A healthy network has no bad layer. */
+	ebb_tensor *w = m->bad < 0 ? NULL : weight_of(m, m->bad);
 
 	switch (m->fault) {
 	case LARGE_WEIGHTS:
