@@ -29,21 +29,25 @@
  * result for an element does not depend on its position. */
 #define BLOCKS(expr)                                                                               \
 	do {                                                                                       \
-		for (int64_t i = 0; i < n; i += EBB_BLOCK) {                                       \
-			size_t m = (size_t)i64_min(n - i, EBB_BLOCK) * sizeof(real);               \
+		int64_t i = 0;                                                                     \
+                                                                                                   \
+		for (; i + EBB_BLOCK <= n; i += EBB_BLOCK) {                                       \
+			EBB_IVDEP                                                                  \
+			for (int k = 0; k < EBB_BLOCK; k++) {                                      \
+				real v = x[i + k];                                                 \
+				y[i + k] = (real)(expr);                                           \
+			}                                                                          \
+		}                                                                                  \
+		if (i < n) {                                                                       \
+			size_t m = (size_t)(n - i) * sizeof(real);                                 \
 			real in[EBB_BLOCK] = {0}, out[EBB_BLOCK];                                  \
-			if (m == sizeof in)                                                        \
-				memcpy(in, x + i, sizeof in);                                      \
-			else                                                                       \
-				memcpy(in, x + i, m);                                              \
+                                                                                                   \
+			memcpy(in, x + i, m);                                                      \
 			for (int k = 0; k < EBB_BLOCK; k++) {                                      \
 				real v = in[k];                                                    \
 				out[k] = (real)(expr);                                             \
 			}                                                                          \
-			if (m == sizeof in)                                                        \
-				memcpy(y + i, out, sizeof out);                                    \
-			else                                                                       \
-				memcpy(y + i, out, m);                                             \
+			memcpy(y + i, out, m);                                                     \
 		}                                                                                  \
 	} while (0)
 

@@ -42,14 +42,15 @@ enum { EBB_KERNEL_DIMS = 8 };
  */
 void ebb_parallel(int64_t pieces, void (*fn)(void *ctx, int64_t piece, int worker), void *ctx);
 
-/* The number of threads that kernels use: EBB_THREADS in the environment, else the number of
- * processors that this process may run on.  At least 1, at most EBB_MOST_THREADS. */
-int ebb_threads(void);
+/* ebb_threads and ebb_set_threads are public; tensor.h has the same declarations. */
+#if defined(_WIN32)
+#define EBB_KERNELS_API
+#else
+#define EBB_KERNELS_API __attribute__((visibility("default")))
+#endif
+EBB_KERNELS_API int ebb_threads(void);
+EBB_KERNELS_API void ebb_set_threads(int n);
 enum { EBB_MOST_THREADS = 256 };
-
-/* Sets the number of threads; n < 1 restores the default.  Not while kernels run on another
- * thread. */
-void ebb_set_threads(int n);
 
 /* ---- The environment (environment.c) --------------------------------------------------------- */
 
@@ -157,6 +158,52 @@ typedef struct ebb_upsample_shape {
 	double step_h, step_w;
 	bool bilinear, align_corners;
 } ebb_upsample_shape;
+
+/* A matrix for every position along the leading axes of an attention.  row is the stride between
+ * rows and lead[d] the stride along leading axis d, both in elements; a row is contiguous.  A
+ * stride of 0 broadcasts. */
+typedef struct ebb_attention_matrix {
+	void *data;
+	int64_t lead[EBB_KERNEL_DIMS], row;
+} ebb_attention_matrix;
+
+typedef enum ebb_attention_mask {
+	EBB_MASK_NONE,
+	EBB_MASK_U8,  /* a key whose element is 0 is not seen */
+	EBB_MASK_I64, /* likewise */
+	EBB_MASK_REAL /* added to the score */
+} ebb_attention_mask;
+
+/* Scaled dot-product attention.  A head is a position along the leading axes, in row-major order;
+ * y = softmax(scale*q k^T + mask) v in each head.  If causal, query i sees the keys 0..i+past, past
+ * >= 0.  dropout is the probability that a weight of the softmax is 0; the weight of query i and
+ * key j is element (h*queries + i)*keys + j of the random stream, h = sum over d of the position
+ * along leading axis d times counter[d]. */
+typedef struct ebb_attention_shape {
+	int ndim; /* leading axes */
+	int64_t lead[EBB_KERNEL_DIMS];
+	/* attention_grad: heads that differ in the last `shared` leading axes share one k and one
+	 * v.  gk and gv are summed over these axes. */
+	int shared;
+	int64_t queries, keys, width, values; /* rows of q and of k, columns of k and of v */
+	double scale;
+	bool causal;
+	int64_t past;
+	double dropout;
+	uint64_t seed, stream;
+	int64_t counter[EBB_KERNEL_DIMS];
+	ebb_attention_mask mask;
+	int64_t mask_column; /* the stride between columns of the mask */
+} ebb_attention_shape;
+
+/* most and inverse [heads,queries]: for every query, the largest score and 1/sum of exp(score -
+ * largest); most is -inf and inverse 0 for a query whose scores are all -inf or that sees no
+ * key. */
+typedef struct ebb_attention_arrays {
+	ebb_attention_matrix q, k, v, y, mask;
+	void *most, *inverse;                /* the forward pass leaves out what is NULL */
+	ebb_attention_matrix gy, gq, gk, gv; /* gq and gk have no data, or gv, if not wanted */
+} ebb_attention_arrays;
 
 /* Coefficients of the gradient of batch norm, one per column: see batchnorm_gx. */
 typedef struct ebb_norm_grad {
@@ -274,6 +321,11 @@ typedef struct ebb_kernels {
 	void (*gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
 		const void *b, int64_t ldb, double beta, void *c, int64_t ldc, void *ws);
 
+	/* y = x*w^T + b: x [m,k], w [n,k], b [n] or NULL, y [m,n], dense.  ws: gemm_workspace bytes
+	 * for (m,n,k), 64-byte aligned. */
+	void (*linear)(int64_t m, int64_t n, int64_t k, const void *x, const void *w, const void *b,
+		void *y, void *ws);
+
 	/* c[i,j] = sum over t < terms of a[t,i]*b[t,j], a [terms,m], b [terms,n], c [m,n]: a sum
 	 * of outer products, 1 <= terms <= EBB_OUTER_TERMS. */
 	void (*outer_sum)(
@@ -288,6 +340,18 @@ typedef struct ebb_kernels {
 		const ebb_conv_shape *s, const void *gy, const void *w, void *gx, void *ws);
 	void (*conv_grad_weight)(
 		const ebb_conv_shape *s, const void *x, const void *gy, void *gw, void *ws);
+
+	/* Attention, without a matrix [queries,keys] in memory (Dao et al. 2022): scores are computed
+	 * in tiles, the softmax over tiles follows Milakov & Gimelshein (2018), and the gradient
+	 * computes each tile again from q, k, most and inverse.  Every member of gq, gk and gv is
+	 * written once; their strides along axes with more than one position are not 0, except
+	 * those of gk and gv along the shared axes.  ws: attention_workspace bytes, 64-byte
+	 * aligned. */
+	size_t (*attention_workspace)(const ebb_attention_shape *s, bool grad);
+	void (*attention_forward)(
+		const ebb_attention_shape *s, const ebb_attention_arrays *a, void *ws);
+	void (*attention_grad)(
+		const ebb_attention_shape *s, const ebb_attention_arrays *a, void *ws);
 
 	/* Pooling.  index[n,i,j,c] is the position h*W + w of the maximum in its image (the first
 	 * of equal elements; the first NaN is the maximum), NHWC like y.  index may be NULL.
@@ -368,6 +432,16 @@ typedef struct ebb_kernels {
 	void (*rownorm_sums)(int64_t rows, int64_t len, const void *x, const void *gy,
 		const double *mean, const double *rest, const double *inv, double *gw, double *gb);
 
+	/* GELU of z = x[r,k] + b[k], rows of len elements, and its gradient gx = gy*gelu'(z), gb[k] =
+	 * sum over rows of gx.  tanh selects the approximation.  b [len]; in gelu_grad b may be
+	 * NULL for 0, gb may be NULL, and gx may be gy.  ws: gelu_workspace bytes if gb is not
+	 * NULL. */
+	void (*gelu_bias)(
+		bool tanh, int64_t rows, int64_t len, const void *x, const void *b, void *y);
+	size_t (*gelu_workspace)(int64_t rows, int64_t len);
+	void (*gelu_grad)(bool tanh, int64_t rows, int64_t len, const void *x, const void *b,
+		const void *gy, void *gx, void *gb, void *ws);
+
 	/* Random numbers: Philox4x32-10 (Salmon et al. 2011), key = seed, counter = {i, stream}.
 	 * Element i depends on seed, stream and i alone, never on the thread; float and double
 	 * tables differ by rounding only.  uniform in [lo,hi); normal by Box-Muller; dropout: y =
@@ -400,10 +474,16 @@ typedef struct ebb_kernels {
 	 * without momentum. */
 	void (*rmsprop)(int64_t count, const ebb_kernel_step *p, double gscale, double alpha,
 		double eps, double momentum);
+	/* g += decay*w; v += g^2; w -= lr/(1 + (step-1)*lr_decay) * g/(sqrt(v)+eps) (Duchi et al.
+	 * 2011).  m is not used. */
+	void (*adagrad)(int64_t count, const ebb_kernel_step *p, double gscale, double lr_decay,
+		double eps);
 
 	/* Statistics in one pass over dense x: see ebb_kernel_stats. */
 	void (*stats)(int64_t n, const void *x, double saturated_below, double saturated_above,
 		ebb_kernel_stats *s);
+	/* Returns sum a*b, accumulated in double. */
+	double (*dot)(int64_t n, const void *a, const void *b);
 } ebb_kernels;
 
 /* Statistics of n values.  nan counts the NaNs; the other members except n leave them out.

@@ -8,7 +8,7 @@ struct step_job {
 	int64_t count, total;
 	const ebb_kernel_step *p;
 	void (*range)(const struct step_job *j, const ebb_kernel_step *p, int64_t from, int64_t to);
-	double gscale, momentum, beta1, beta2, eps;
+	double gscale, momentum, beta1, beta2, eps, lr_decay;
 	bool nesterov, decoupled;
 };
 
@@ -227,4 +227,33 @@ void EBB_NAME(rmsprop)(int64_t count, const ebb_kernel_step *p, double gscale, d
 		.beta2 = alpha,
 		.eps = eps,
 		.momentum = momentum});
+}
+
+static void adagrad_range(
+	const struct step_job *j, const ebb_kernel_step *p, int64_t from, int64_t to)
+{
+	real *w = p->w, *v = p->v;
+	const real *grad = p->g;
+	real gscale = (real)j->gscale, decay = (real)p->decay, eps = (real)j->eps;
+	real lr = (real)(p->lr / (1 + (double)(p->step - 1) * j->lr_decay));
+
+	EBB_IVDEP
+	for (int64_t i = from; i < to; i++) {
+		real g = grad[i] * gscale + decay * w[i];
+
+		v[i] += g * g;
+		w[i] -= lr * (g / (real_sqrt(v[i]) + eps));
+	}
+}
+
+EBB_DECLARE(adagrad);
+void EBB_NAME(adagrad)(
+	int64_t count, const ebb_kernel_step *p, double gscale, double lr_decay, double eps)
+{
+	run((struct step_job){.count = count,
+		.p = p,
+		.range = adagrad_range,
+		.gscale = gscale,
+		.lr_decay = lr_decay,
+		.eps = eps});
 }

@@ -2,6 +2,7 @@
  * random.c - the counter-based random generator Philox4x32-10 (Salmon, Moraes, Dror & Shaw 2011):
  * element i is computed from i, seed and stream alone.
  */
+#include "random.h"
 #include "functions.h"
 
 #if defined __SSE2__
@@ -227,4 +228,21 @@ void EBB_NAME(dropout)(int64_t n, uint64_t seed, uint64_t stream, double p, cons
 	struct random_job j = {n, 0, seed, stream, p, 1 / (1 - p), x, y, 0};
 
 	run(&j, dropout_piece);
+}
+
+void EBB_NAME(dropout_factors)(
+	uint64_t first, int64_t n, uint64_t seed, uint64_t stream, double p, real *keep)
+{
+	struct random_job j = {.a = p, .b = 1 / (1 - p)};
+
+	for (int64_t i = 0; i < n; i += LANES) {
+		double u[LANES], v[LANES];
+		real ones[LANES], y[LANES];
+
+		philox(seed, stream, first + (uint64_t)i, u, v);
+		for (int k = 0; k < LANES; k++)
+			ones[k] = 1;
+		dropout_block(&j, u, v, ones, y);
+		memcpy(keep + i, y, (size_t)i64_min(LANES, n - i) * sizeof(real));
+	}
 }

@@ -38,12 +38,13 @@
 		}                                                                                  \
 	}
 
-/* to[c][r] = from[r*ld + c], EBB_VLEN rows and columns. */
-EBB_INLINE void ebb_transpose_vectors(const real *from, int64_t ld, ebb_vec *to)
+/* to[c][r] = from[r*ld + c], rows <= EBB_VLEN rows and EBB_VLEN columns; the lanes r >= rows are
+ * copies of the last row. */
+EBB_INLINE void ebb_transpose_rows(int64_t rows, const real *from, int64_t ld, ebb_vec *to)
 {
 	EBB_UNROLL(16)
 	for (int i = 0; i < EBB_VLEN; i++)
-		to[i] = *(const ebb_vec *)(const void *)(from + i * ld);
+		to[i] = *(const ebb_vec *)(const void *)(from + i64_min(i, rows - 1) * ld);
 #if EBB_VBYTES == 64 && !EBB_F64
 	EBB_SWAP_BLOCKS(to, 8)
 #endif
@@ -54,6 +55,12 @@ EBB_INLINE void ebb_transpose_vectors(const real *from, int64_t ld, ebb_vec *to)
 	EBB_SWAP_BLOCKS(to, 2)
 #endif
 	EBB_SWAP_BLOCKS(to, 1)
+}
+
+/* to[c][r] = from[r*ld + c], EBB_VLEN rows and columns. */
+EBB_INLINE void ebb_transpose_vectors(const real *from, int64_t ld, ebb_vec *to)
+{
+	ebb_transpose_rows(EBB_VLEN, from, ld, to);
 }
 
 /* to[c*ldt + r] = from[r*ld + c] */

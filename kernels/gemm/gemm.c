@@ -1,10 +1,12 @@
 /*
  * gemm.c - matrix products.  C is split into tasks by its shape alone.  A task packs the blocks of
- * A and B that need packing, one block of terms at a time, and calls the micro-kernel.
+ * A and B that need packing, one block of terms at a time, and calls the micro-kernel.  If several
+ * tasks multiply by the same columns of B, and B is small enough, B is packed once for all tasks.
  */
 #include "kernels/gemm/gemm.h"
 #include "kernels/gemm/blas.h"
 #include "kernels/gemm/microkernel.h"
+#include "kernels/lanes.h"
 #include "kernels/transpose.h"
 
 #include <assert.h>
@@ -13,8 +15,13 @@
 /* Terms, columns and rows of a block: a block of B and one of A fit the second-level cache. */
 enum { BLOCK_K = EBB_F64 ? 192 : 256, BLOCK_N = 512, BLOCK_M = EBB_F64 ? 224 : 112 };
 
-/* Least multiply-adds per task, and the number of tasks aimed at. */
-enum { PIECE_WORK = 1 << 18, PIECES = 16 };
+/* Least multiply-adds per task, and the number of tasks aimed at, where each task packs its columns
+ * of B and where B is packed once. */
+enum { PIECE_WORK = 1 << 18, PIECES = 16, PIECES_SHARED = 32 };
+
+/* Most bytes of a B that is packed once.  Least rows (in tiles) and columns of a task's block of C
+ * then. */
+enum { SHARED_BYTES = 4 << 20, SHARED_TILES = 4, SHARED_COLUMNS = 128, PACK_COLUMNS = 64 };
 
 /* A*B^T of at most so many rows is computed by dot products of rows of A and of B, because packing
  * B would cost more. */
@@ -22,12 +29,14 @@ enum { DOT_ROWS = 4 };
 
 struct gemm_job {
 	bool ta, tb, pack_a, pack_b;
+	bool shared; /* B is packed once, at the start of ws */
 	int64_t m, n, k, lda, ldb, ldc, mc, nc, across;
 	const real *a, *b, *bias;
 	bool add;
 	real *c;
 	char *ws;
-	size_t ws_bytes; /* workspace of one worker */
+	size_t ws_bytes;     /* workspace of one worker */
+	size_t shared_bytes; /* of the packed B; 0 if it is not shared */
 };
 
 static size_t align_up(size_t bytes)
@@ -35,13 +44,11 @@ static size_t align_up(size_t bytes)
 	return (bytes + 63) / 64 * 64;
 }
 
-/* Chooses the block of C per task, and computes the workspace of a worker. */
-static void plan(struct gemm_job *j)
+/* Chooses the block of C per task where each task packs its columns of B. */
+static void plan_private(struct gemm_job *j, int64_t wanted)
 {
 	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width,
 		tall = ebb_gemm_panels[EBB_PANELS - 1].rows;
-	double work = (double)j->m * (double)j->n * (double)j->k / PIECE_WORK;
-	int64_t wanted = work < PIECES ? (int64_t)work : PIECES, kc = i64_min(j->k, BLOCK_K);
 
 	j->mc = i64_min(j->m, BLOCK_M / tall * tall);
 	j->nc = i64_min(j->n, BLOCK_N);
@@ -58,9 +65,46 @@ static void plan(struct gemm_job *j)
 		else
 			break;
 	}
-	j->ws_bytes = align_up((size_t)(kc * ebb_panel_columns(j->nc)) * sizeof(real)) +
-	              align_up((size_t)(kc * j->mc) * sizeof(real)) +
+}
+
+/* The same where B is packed once: the columns are split only if the rows do not suffice. */
+static void plan_shared(struct gemm_job *j, int64_t wanted)
+{
+	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width,
+		tall = ebb_gemm_panels[EBB_PANELS - 1].rows;
+	int64_t tiles = ebb_ceil_div(j->m, tall), most = BLOCK_M / tall, down;
+
+	j->nc = i64_min(j->n, BLOCK_N);
+	for (;;) {
+		j->across = ebb_ceil_div(j->n, j->nc);
+		down = ebb_ceil_div(wanted, j->across);
+		if (tiles / down >= SHARED_TILES || j->nc <= SHARED_COLUMNS)
+			break;
+		j->nc = ebb_ceil_div(ebb_ceil_div(j->nc, 2), wide) * wide;
+	}
+	down = i64_max(ebb_ceil_div(tiles, most), i64_min(down, tiles / 2));
+	j->mc = i64_min(j->m, ebb_ceil_div(tiles, down) * tall);
+}
+
+/* Chooses the block of C per task, and computes the workspace of a worker. */
+static void plan(struct gemm_job *j)
+{
+	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width,
+		tall = ebb_gemm_panels[EBB_PANELS - 1].rows;
+	double work = (double)j->m * (double)j->n * (double)j->k / PIECE_WORK;
+	int64_t kc = i64_min(j->k, BLOCK_K), columns = ebb_panel_columns(j->n);
+
+	j->shared = work >= PIECES && j->m > SHARED_TILES * tall &&
+	            columns <= SHARED_BYTES / (int64_t)sizeof(real) / j->k;
+	if (j->shared)
+		plan_shared(j, work < PIECES_SHARED ? (int64_t)work : PIECES_SHARED);
+	else
+		plan_private(j, work < PIECES ? (int64_t)work : PIECES);
+	j->shared_bytes = j->shared ? align_up((size_t)(columns * j->k) * sizeof(real)) : 0;
+	j->ws_bytes = align_up((size_t)(kc * j->mc) * sizeof(real)) +
 	              align_up((size_t)(wide * ebb_ceil_div(j->nc, wide)) * sizeof(real));
+	if (!j->shared)
+		j->ws_bytes += align_up((size_t)(kc * ebb_panel_columns(j->nc)) * sizeof(real));
 }
 
 EBB_DECLARE(gemm_workspace);
@@ -71,7 +115,16 @@ size_t EBB_NAME(gemm_workspace)(int64_t m, int64_t n, int64_t k)
 	if (m <= 0 || n <= 0 || k <= 0)
 		return 0;
 	plan(&j);
-	return ebb_bytes_of(ebb_threads(), j.ws_bytes);
+	return j.shared_bytes + ebb_bytes_of(ebb_threads(), j.ws_bytes);
+}
+
+/* Copies kc rows, ldb apart, of a panel whose width is vecs vectors.  vecs is a constant, so that
+ * a row is copied by loads and stores instead of a call of memcpy. */
+EBB_INLINE void pack_panel(const int vecs, int64_t kc, const real *b, int64_t ldb, real *to)
+{
+	for (int64_t k = 0; k < kc; k++, b += ldb, to += vecs * EBB_VLEN)
+		for (int v = 0; v < vecs; v++)
+			ebb_store(to + v * EBB_VLEN, ebb_load(b + v * EBB_VLEN));
 }
 
 void EBB_NAME(pack_columns)(int64_t kc, int64_t nc, const real *b, int64_t ldb, real *to)
@@ -80,8 +133,14 @@ void EBB_NAME(pack_columns)(int64_t kc, int64_t nc, const real *b, int64_t ldb, 
 		int64_t width = ebb_gemm_panel_for(nc - at)->width, cols = i64_min(width, nc - at);
 		real *panel = to + at * kc;
 
-		for (int64_t k = 0; k < kc && cols == width; k++)
-			memcpy(panel + k * width, b + k * ldb + at, (size_t)width * sizeof(real));
+		if (cols == 2 * EBB_VLEN)
+			pack_panel(2, kc, b + at, ldb, panel);
+		else if (cols == EBB_VLEN && width == cols)
+			pack_panel(1, kc, b + at, ldb, panel);
+		else if (cols == width)
+			for (int64_t k = 0; k < kc; k++)
+				memcpy(panel + k * width, b + k * ldb + at,
+					(size_t)width * sizeof(real));
 		for (int64_t k = 0; k < kc && cols < width; k++) {
 			for (int64_t i = 0; i < width; i++)
 				panel[k * width + i] = i < cols ? b[k * ldb + at + i] : 0;
@@ -113,17 +172,57 @@ static void pack_b(
 	}
 }
 
+/* to[k*n + i] = a[k*lda + i] for n rows i, by whole vectors.  If n < EBB_VLEN, the excess lanes of a
+ * vector are overwritten by the next terms; the last terms, whose vector would end behind the
+ * block, are copied by element. */
+static void pack_terms(int64_t n, int64_t kc, const real *a, int64_t lda, real *to)
+{
+	int64_t k = 0, whole = n < EBB_VLEN ? kc - ebb_ceil_div(EBB_VLEN, n) : kc;
+
+	if (n < EBB_VLEN) {
+		for (; k < whole; k++)
+			ebb_store(to + k * n, ebb_load(a + k * lda));
+	} else {
+		for (; k < whole; k++) {
+			const real *from = a + k * lda;
+			real *term = to + k * n;
+
+			for (int64_t i = 0; i + EBB_VLEN < n; i += EBB_VLEN)
+				ebb_store(term + i, ebb_load(from + i));
+			ebb_store(term + n - EBB_VLEN, ebb_load(from + n - EBB_VLEN));
+		}
+	}
+	for (; k < kc; k++)
+		for (int64_t i = 0; i < n; i++)
+			to[k * n + i] = a[k * lda + i];
+}
+
+/* to[k*n + i] = a[i*lda + k] for n rows i, n <= EBB_VLEN.  As in pack_terms, the excess lanes of a
+ * term are overwritten by the next one. */
+static void pack_few_rows(int64_t n, int64_t kc, const real *a, int64_t lda, real *to)
+{
+	int64_t k = 0;
+
+	for (; k + 2 * EBB_VLEN <= kc; k += EBB_VLEN) {
+		ebb_vec v[EBB_VLEN];
+
+		ebb_transpose_rows(n, a + k, lda, v);
+		for (int i = 0; i < EBB_VLEN; i++)
+			ebb_store(to + (k + i) * n, v[i]);
+	}
+	for (; k < kc; k++)
+		for (int64_t i = 0; i < n; i++)
+			to[k * n + i] = a[i * lda + k];
+}
+
 /* Packs terms [k0,k0+kc) of the rows [m0,m0+n) of op(A), which are one tile: to[term][row]. */
 static void pack_a(
 	const struct gemm_job *j, int64_t k0, int64_t kc, int64_t m0, int64_t n, real *to)
 {
 	if (j->ta) {
-		const real *a = j->a + k0 * j->lda + m0;
-
-		for (int64_t k = 0; k < kc; k++) {
-			for (int64_t i = 0; i < n; i++)
-				to[k * n + i] = a[k * j->lda + i];
-		}
+		pack_terms(n, kc, j->a + k0 * j->lda + m0, j->lda, to);
+	} else if (n <= EBB_VLEN) {
+		pack_few_rows(n, kc, j->a + m0 * j->lda + k0, j->lda, to);
 	} else {
 		ebb_transpose_block(n, kc, j->a + m0 * j->lda + k0, j->lda, to, n);
 	}
@@ -144,6 +243,20 @@ static void multiply_packed(const struct ebb_gemm_panel *panel, int64_t tall, in
 	}
 }
 
+/* Packs PACK_COLUMNS columns of one block of terms of the shared B.  The block that starts at term
+ * k0 begins at element k0*columns. */
+static void pack_shared(void *ctx, int64_t piece, int worker)
+{
+	const struct gemm_job *j = ctx;
+	int64_t groups = ebb_ceil_div(j->n, PACK_COLUMNS), columns = ebb_panel_columns(j->n);
+	int64_t k0 = piece / groups * BLOCK_K, n0 = piece % groups * PACK_COLUMNS;
+	int64_t kc = i64_min(BLOCK_K, j->k - k0);
+
+	(void)worker;
+	pack_b(j, k0, kc, n0, i64_min(PACK_COLUMNS, j->n - n0),
+		(real *)(void *)j->ws + k0 * columns + n0 * kc);
+}
+
 static void gemm_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct gemm_job *j = ctx;
@@ -151,10 +264,10 @@ static void gemm_piece(void *ctx, int64_t piece, int worker)
 	int64_t mc = i64_min(j->mc, j->m - m0), nc = i64_min(j->nc, j->n - n0);
 	int64_t kmax = i64_min(j->k, BLOCK_K), columns = ebb_panel_columns(nc);
 	int64_t tall = ebb_gemm_panel_for(nc)->rows;
-	real *packed_b = (real *)(void *)(j->ws + (size_t)worker * j->ws_bytes);
-	real *packed_a =
-		packed_b + align_up((size_t)(kmax * columns) * sizeof(real)) / sizeof(real);
+	const real *shared = (const real *)(const void *)j->ws;
+	real *packed_a = (real *)(void *)(j->ws + j->shared_bytes + (size_t)worker * j->ws_bytes);
 	real *bias = packed_a + align_up((size_t)(kmax * j->mc) * sizeof(real)) / sizeof(real);
+	real *packed_b = bias + align_up((size_t)columns * sizeof(real)) / sizeof(real);
 
 	if (j->bias) {
 		for (int64_t i = 0; i < columns; i++)
@@ -180,11 +293,13 @@ static void gemm_piece(void *ctx, int64_t piece, int worker)
 				done += n;
 			}
 		}
-		if (j->pack_b)
+		if (j->pack_b && !j->shared)
 			pack_b(j, k0, kc, n0, nc, packed_b);
 		for (int64_t at = 0; at < nc;) {
 			const struct ebb_gemm_panel *panel = ebb_gemm_panel_for(nc - at);
-			const real *b = packed_b + at * kc;
+			const real *b =
+				j->shared ? shared + k0 * ebb_panel_columns(j->n) + (n0 + at) * kc
+					  : packed_b + at * kc;
 			real *c = j->c + m0 * j->ldc + n0 + at;
 
 			p.cols = (int)i64_min(panel->width, nc - at);
@@ -286,10 +401,12 @@ void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, cons
 		return;
 	}
 	plan(&j);
-	/* Rows whose distance is a multiple of half a page fall into the same few sets of the
-	 * cache. */
-	j.pack_a = lda * (int64_t)sizeof(real) % 2048 == 0 || (ta && n > 4 * EBB_VLEN);
+	/* Rows whose distance is a multiple of a page fall into the same set of the cache. */
+	j.pack_a = lda * (int64_t)sizeof(real) % 4096 == 0 || (ta && n > 4 * EBB_VLEN);
 	j.pack_b = tb || m > 2 * ebb_gemm_panels[EBB_PANELS - 1].rows;
+	if (j.shared)
+		ebb_run_pieces(
+			ebb_ceil_div(k, BLOCK_K) * ebb_ceil_div(n, PACK_COLUMNS), pack_shared, &j);
 	ebb_run_pieces(ebb_ceil_div(m, j.mc) * j.across, gemm_piece, &j);
 }
 
@@ -301,4 +418,20 @@ void EBB_NAME(gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const voi
 		ebb_blas_gemm(EBB_F64, ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc);
 	else
 		EBB_NAME(gemm_bias)(ta, tb, m, n, k, a, lda, b, ldb, NULL, beta, c, ldc, ws);
+}
+
+void EBB_NAME(linear)(int64_t m, int64_t n, int64_t k, const void *x, const void *w, const void *b,
+	void *y, void *ws)
+{
+	int64_t ld = i64_max(k, 1);
+	char *row = y;
+
+	if (ld > INT32_MAX || n > INT32_MAX ||
+		!ebb_blas_is_faster(EBB_F64, EBB_STRING(EBB_ISA), m, n, k)) {
+		EBB_NAME(gemm_bias)(false, true, m, n, k, x, ld, w, ld, b, 0, y, n, ws);
+		return;
+	}
+	for (int64_t i = 0; b && i < m; i++, row += n * (int64_t)sizeof(real))
+		memcpy(row, b, (size_t)n * sizeof(real));
+	ebb_blas_gemm(EBB_F64, false, true, m, n, k, x, ld, w, ld, b ? 1.0 : 0.0, y, n);
 }

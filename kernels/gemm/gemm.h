@@ -8,6 +8,7 @@
 
 EBB_DECLARE(gemm_workspace);
 EBB_DECLARE(gemm);
+EBB_DECLARE(linear);
 
 /* Packs kc terms of nc columns into panels, padded with zeros to ebb_panel_columns(nc) columns.  b
  * is [kc,nc], its rows ldb apart. */

@@ -77,6 +77,10 @@ EBB_INLINE void half_part(ebb_half_vec acc, int n, bool add, real *c)
 		const bool add = p->add;                                                                 \
                                                                                                          \
 		EBB_UNROLL(14)                                                                           \
+		for (int t = 0; t < rows; t++)                                                           \
+			__builtin_prefetch(c + t * ldc, 1);                                              \
+                                                                                                         \
+		EBB_UNROLL(14)                                                                           \
 		for (int t = 0; t < rows; t++) {                                                         \
 			EBB_UNROLL(2)                                                                    \
 			for (int v = 0; v < vecs; v++) {                                                 \

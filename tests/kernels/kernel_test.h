@@ -82,5 +82,8 @@ TCase *tests_optim(void);
 TCase *tests_upsample(void);
 TCase *tests_resample(void);
 TCase *tests_sizes(void);
+TCase *tests_attention(void);
+TCase *tests_gelu(void);
+TCase *tests_integer(void);
 
 #endif

@@ -135,7 +135,7 @@ int main(void)
 	static TCase *(*const cases[])(void) = {tests_threads, tests_elementwise, tests_strided,
 		tests_reduce, tests_scan, tests_softmax, tests_index, tests_gemm, tests_conv,
 		tests_algorithms, tests_pool, tests_norm, tests_random, tests_optim, tests_upsample,
-		tests_resample, tests_sizes};
+		tests_resample, tests_sizes, tests_attention, tests_gelu, tests_integer};
 	Suite *s = suite_create("kernels");
 	SRunner *r;
 	int failed;

@@ -93,6 +93,64 @@ START_TEST(products_equal_three_loops)
 }
 END_TEST
 
+/* Work and rows for which B is packed once for all tasks: columns and terms at, before and behind the
+ * borders of blocks and panels. */
+static void shared_products(void)
+{
+	static const int64_t shapes[][3] = {{161, 257, 131}, {85, 130, 385}, {701, 67, 97},
+		{113, 65, 769}, {129, 513, 193}, {57, 640, 128}};
+
+	for (int i = 0; i < CASES(6); i++) {
+		for (int t = 0; t < 4; t++)
+			check_product(random_product(shapes[i][0], shapes[i][1], shapes[i][2],
+				t & 1, (t & 2) != 0, (t + i) & 1));
+	}
+}
+
+START_TEST(products_that_share_the_packed_matrix_equal_three_loops)
+{
+	each_table(shared_products);
+}
+END_TEST
+
+/* y = x*w^T + b: every element, or 300 of a large y. */
+static void check_linear(int64_t m, int64_t n, int64_t k, bool biased)
+{
+	void *x = random_reals(m * k), *w = random_reals(n * k);
+	void *b = biased ? random_reals(n) : NULL, *y = reals(m * n);
+	bool all = m * n * k < 1 << 24;
+
+	K->linear(m, n, k, x, w, b, y, workspace(K->gemm_workspace(m, n, k)));
+	for (int64_t i = 0; i < (all ? m * n : 300); i++) {
+		int64_t at = all ? i : any(0, m * n - 1);
+		double sum = b ? get(b, at % n) : 0;
+
+		for (int64_t l = 0; l < k; l++)
+			sum += get(x, at / n * k + l) * get(w, at % n * k + l);
+		expect_near(get(y, at), sum, 8 + (double)k * 0.5, "linear %dx%dx%d at %d", (int)m,
+			(int)n, (int)k, (int)at);
+	}
+	release_all();
+}
+
+/* The last sizes are those from which a BLAS library may be used. */
+static void some_linear(void)
+{
+	static const int64_t shapes[][3] = {{1, 1, 1}, {0, 3, 2}, {3, 0, 2}, {3, 4, 0},
+		{1, 300, 70}, {4, 33, 515}, {5, 65, 31}, {161, 257, 131}, {515, 513, 520},
+		{512, 512, 512}};
+
+	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+		for (int biased = 0; biased < 2; biased++)
+			check_linear(shapes[i][0], shapes[i][1], shapes[i][2], biased);
+}
+
+START_TEST(linear_equals_three_loops)
+{
+	each_table(some_linear);
+}
+END_TEST
+
 static void product_result(void *result, void *ctx)
 {
 	const struct product *p = ctx;
@@ -180,6 +238,8 @@ TCase *tests_gemm(void)
 	TCase *c = tcase_create("gemm");
 
 	tcase_add_test(c, products_equal_three_loops);
+	tcase_add_test(c, products_that_share_the_packed_matrix_equal_three_loops);
+	tcase_add_test(c, linear_equals_three_loops);
 	tcase_add_test(c, results_do_not_depend_on_the_number_of_threads);
 	tcase_add_test(c, outer_sums_equal_three_loops);
 	tcase_add_test(c, outer_sums_do_not_depend_on_the_number_of_threads);

@@ -128,6 +128,27 @@ static void rmsprop(double momentum)
 	release_all();
 }
 
+static void adagrad(double lr_decay)
+{
+	make(false, true);
+	for (int step = 1; step <= 3; step++) {
+		next_step(step);
+		for (int k = 0; k < PARAMETERS; k++) {
+			double lr = part[k].lr / (1 + (double)(part[k].step - 1) * lr_decay);
+
+			for (int64_t i = 0; i < part[k].n; i++) {
+				double g = get(part[k].g, i) * gscale + part[k].decay * w[k][i];
+
+				v[k][i] += g * g;
+				w[k][i] -= lr * (g / (sqrt(v[k][i]) + 1e-1));
+			}
+		}
+		K->adagrad(PARAMETERS, part, gscale, lr_decay, 1e-1);
+		compare("adagrad");
+	}
+	release_all();
+}
+
 /* ---- Deferred outer products ---- */
 
 enum { OUTER = 4, TERMS = 5 };
@@ -138,8 +159,10 @@ static void run_step(int kind, ebb_kernel_step *list)
 		K->sgd(OUTER, list, gscale, kind ? 0.9 : 0, kind == 2);
 	else if (kind < 5)
 		K->adam(OUTER, list, gscale, 0.9, 0.99, 1e-3, kind == 4);
-	else
+	else if (kind < 7)
 		K->rmsprop(OUTER, list, gscale, 0.9, 1e-1, kind == 6 ? 0.8 : 0);
+	else
+		K->adagrad(OUTER, list, gscale, 0.5, 1e-1);
 }
 
 static void expect_same(const void *a, const void *b, int64_t n, int kind)
@@ -153,7 +176,7 @@ static void expect_same(const void *a, const void *b, int64_t n, int kind)
 static void deferred_kind(int kind)
 {
 	ebb_kernel_step whole[OUTER], mixed[OUTER];
-	bool has_m = kind != 0 && kind != 5, has_v = kind >= 3;
+	bool has_m = kind != 0 && kind != 5 && kind != 7, has_v = kind >= 3;
 	int64_t before = 0, before_whole = 0;
 
 	for (int k = 0; k < OUTER; k++) {
@@ -205,7 +228,7 @@ static void deferred_kind(int kind)
 
 static void outer_products(void)
 {
-	for (int kind = 0; kind < 7; kind++)
+	for (int kind = 0; kind < 8; kind++)
 		deferred_kind(kind);
 }
 
@@ -225,6 +248,8 @@ static void steps(void)
 		adam(true);
 		rmsprop(0);
 		rmsprop(0.8);
+		adagrad(0);
+		adagrad(0.5);
 	}
 	K->sgd(0, NULL, 1, 0, false);
 }

@@ -2,6 +2,7 @@
  * test_random.c - Philox against its published vectors, and the distributions.
  */
 #include "kernel_test.h"
+#include "integer.h"
 
 /* Philox4x32-10 for one counter. */
 static void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
@@ -33,6 +34,26 @@ START_TEST(philox_reproduces_published_vectors)
 	ck_assert_mem_eq(out, of_zero, sizeof out);
 	philox(ones, ones, out);
 	ck_assert_mem_eq(out, of_ones, sizeof out);
+}
+END_TEST
+
+/* The upper bits of the first two words, as a range of a power of 2 rejects nothing. */
+START_TEST(random_integers_are_bits_of_philox)
+{
+	for (uint64_t i = 0; i < 200; i++) {
+		uint64_t seed = i * UINT64_C(0x123456789abcdef1),
+			 stream = ~i * UINT64_C(0xfedcba987);
+		uint64_t at = i << (i % 60);
+		uint32_t counter[] = {(uint32_t)at, (uint32_t)(at >> 32), (uint32_t)stream,
+			(uint32_t)(stream >> 32)};
+		uint32_t key[] = {(uint32_t)seed, (uint32_t)(seed >> 32)}, w[4];
+		int bits = 1 + (int)(i % 62);
+
+		philox(counter, key, w);
+		ck_assert_uint_eq(ebb_random_below(seed, stream, at, UINT64_C(1) << bits),
+			((uint64_t)w[0] << 32 | w[1]) >> (64 - bits));
+		ck_assert_uint_eq(ebb_random_below(seed, stream, at, 1), 0);
+	}
 }
 END_TEST
 
@@ -106,6 +127,7 @@ TCase *tests_random(void)
 	TCase *c = tcase_create("random");
 
 	tcase_add_test(c, philox_reproduces_published_vectors);
+	tcase_add_test(c, random_integers_are_bits_of_philox);
 	tcase_add_test(c, distributions_equal_their_definitions);
 	tcase_add_test(c, results_do_not_depend_on_the_number_of_threads);
 	return c;

@@ -186,13 +186,19 @@ static void stats_result(void *result, void *x)
 	K->stats(300001, x, -0.5, 0.5, result);
 }
 
+static void dot_result(void *result, void *x)
+{
+	*(double *)result = K->dot(300001, x, (char *)x + 7 * K->real_size);
+}
+
 static void threads(void)
 {
-	void *x = random_reals(20001 * 15);
+	void *x = random_reals(20001 * 15 + 7);
 
 	same_for_all_threads(K->real_size, total_result, x);
 	same_for_all_threads(15 * K->real_size, columns_result, x);
 	same_for_all_threads(sizeof(ebb_kernel_stats), stats_result, x);
+	same_for_all_threads(sizeof(double), dot_result, x);
 }
 
 START_TEST(results_do_not_depend_on_the_number_of_threads)
@@ -305,6 +311,31 @@ START_TEST(statistics_equal_their_definitions)
 }
 END_TEST
 
+static void dots(void)
+{
+	static const int64_t sizes[] = {
+		0, 1, 15, 16, 17, 1000, 16383, 16384, 16385, 32768, 50001, 1200000};
+
+	for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+		void *a = random_reals(sizes[k]), *b = random_reals(sizes[k]);
+		long double sum = 0, magnitude = 0;
+
+		for (int64_t i = 0; i < sizes[k]; i++) {
+			sum += (long double)get(a, i) * get(b, i);
+			magnitude += fabsl((long double)get(a, i) * get(b, i));
+		}
+		/* Float products are exact in double, and sums of them are rounded to double. */
+		expect(fabsl(K->dot(sizes[k], a, b) - sum) <= 1e-13L * magnitude);
+		release_all();
+	}
+}
+
+START_TEST(dot_products_accumulate_in_double)
+{
+	each_table(dots);
+}
+END_TEST
+
 TCase *tests_reduce(void)
 {
 	TCase *c = tcase_create("reduce");
@@ -314,6 +345,7 @@ TCase *tests_reduce(void)
 	tcase_add_test(c, norms_of_infinities_nan_and_zeros);
 	tcase_add_test(c, extremes_are_the_first_of_equals_or_the_first_nan);
 	tcase_add_test(c, statistics_equal_their_definitions);
+	tcase_add_test(c, dot_products_accumulate_in_double);
 	tcase_add_test(c, results_do_not_depend_on_the_number_of_threads);
 	return c;
 }
