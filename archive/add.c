@@ -128,7 +128,7 @@ static bool refuse(const ebb_archive_write_args *w, ebb_status status, const cha
 	va_list ap;
 
 	va_start(ap, format);
-	ebb_format_v(text, sizeof text, format, ap);
+	ebb_vsnprintf(text, sizeof text, format, ap);
 	va_end(ap);
 	ebb_error_set(w->error, status, w->site, "archive_write: %s", text);
 	return false;

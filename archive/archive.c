@@ -81,7 +81,7 @@ bool ebb_archive_refuse(const ebb_archive *a, ebb_error *e, const char *format, 
 	va_list ap;
 
 	va_start(ap, format);
-	ebb_format_v(text, sizeof text, format, ap);
+	ebb_vsnprintf(text, sizeof text, format, ap);
 	va_end(ap);
 	ebb_error_set(e, EBB_BAD_FILE, NULL, "%s: %s", ebb_archive_path(a), text);
 	return false;

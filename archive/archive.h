@@ -167,12 +167,8 @@ EBB_API bool ebb_archive_write(const ebb_archive_write_args *a);
 
 /* ---- The macros that add the call site ------------------------------------------------------ */
 
-#ifndef __cplusplus
-#define ebb_archive_read(...)                                                                      \
-	ebb_archive_read(&(ebb_archive_read_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_archive_write(...)                                                                     \
-	ebb_archive_write(&(ebb_archive_write_args){__VA_ARGS__, .site = EBB_SITE})
-#endif
+#define ebb_archive_read(...) EBB_CALL_ARGS(ebb_archive_read, ebb_archive_read_args, __VA_ARGS__)
+#define ebb_archive_write(...) EBB_CALL_ARGS(ebb_archive_write, ebb_archive_write_args, __VA_ARGS__)
 
 #ifdef __cplusplus
 }

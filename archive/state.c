@@ -55,12 +55,12 @@ void ebb_complain(ebb_complaints *c, ebb_status status, const char *format, ...)
 	if (c->count++ == 0)
 		c->status = status;
 	va_start(args, format);
-	n = ebb_format_v(one, sizeof one, format, args);
+	n = ebb_vsnprintf(one, sizeof one, format, args);
 	va_end(args);
 	/* The first message is always added; after one that did not fit no other is added. */
 	if (n < 0 || (c->listed > 0 && ((size_t)n + 3 > left || c->listed + 1 < c->count)))
 		return;
-	ebb_format(c->text + used, left, "%s%s", c->listed ? "; " : "", one);
+	ebb_snprintf(c->text + used, left, "%s%s", c->listed ? "; " : "", one);
 	c->listed++;
 }
 
@@ -100,7 +100,8 @@ bool ebb_complaints_end(const ebb_complaints *c, const ebb_archive *a, ebb_error
 	if (c->count == 0)
 		return true;
 	if (c->count > c->listed)
-		ebb_format(more, sizeof more, "; and %lld more", (long long)(c->count - c->listed));
+		ebb_snprintf(
+			more, sizeof more, "; and %lld more", (long long)(c->count - c->listed));
 	ebb_error_set(e, c->status, NULL, "%.300s: %s%s", ebb_archive_path(a), c->text, more);
 	return false;
 }

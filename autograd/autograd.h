@@ -521,20 +521,18 @@ EBB_API bool ebb_gradcheck(const ebb_gradcheck_args *a);
 
 /* ---- The macros that add the call site ------------------------------------------------------- */
 
-#ifndef __cplusplus
-#define ebb_scope_begin(...) ebb_scope_begin(__VA_ARGS__, EBB_SITE)
-#define ebb_scope_end(...) ebb_scope_end(__VA_ARGS__, EBB_SITE)
-#define ebb_variable(...) ebb_variable(__VA_ARGS__, EBB_SITE)
-#define ebb_detach(...) ebb_detach(__VA_ARGS__, EBB_SITE)
-#define ebb_backward(...) ebb_backward(&(ebb_backward_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_grad(...) ebb_grad(&(ebb_grad_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_jvp(...) ebb_jvp(&(ebb_jvp_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_hvp(...) ebb_hvp(&(ebb_hvp_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_jacobian(...) ebb_jacobian(&(ebb_jacobian_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_hessian(...) ebb_hessian(&(ebb_hessian_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_checkpoint(...) ebb_checkpoint(__VA_ARGS__, EBB_SITE)
-#define ebb_gradcheck(...) ebb_gradcheck(&(ebb_gradcheck_args){__VA_ARGS__, .site = EBB_SITE})
-#endif
+#define ebb_scope_begin(...) EBB_CALL(ebb_scope_begin, __VA_ARGS__)
+#define ebb_scope_end(...) EBB_CALL(ebb_scope_end, __VA_ARGS__)
+#define ebb_variable(...) EBB_CALL(ebb_variable, __VA_ARGS__)
+#define ebb_detach(...) EBB_CALL(ebb_detach, __VA_ARGS__)
+#define ebb_backward(...) EBB_CALL_ARGS(ebb_backward, ebb_backward_args, __VA_ARGS__)
+#define ebb_grad(...) EBB_CALL_ARGS(ebb_grad, ebb_grad_args, __VA_ARGS__)
+#define ebb_jvp(...) EBB_CALL_ARGS(ebb_jvp, ebb_jvp_args, __VA_ARGS__)
+#define ebb_hvp(...) EBB_CALL_ARGS(ebb_hvp, ebb_hvp_args, __VA_ARGS__)
+#define ebb_jacobian(...) EBB_CALL_ARGS(ebb_jacobian, ebb_jacobian_args, __VA_ARGS__)
+#define ebb_hessian(...) EBB_CALL_ARGS(ebb_hessian, ebb_hessian_args, __VA_ARGS__)
+#define ebb_checkpoint(...) EBB_CALL(ebb_checkpoint, __VA_ARGS__)
+#define ebb_gradcheck(...) EBB_CALL_ARGS(ebb_gradcheck, ebb_gradcheck_args, __VA_ARGS__)
 
 #ifdef __cplusplus
 }

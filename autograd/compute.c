@@ -67,11 +67,11 @@ ebb_tensor *ebb_binary_result(ebb_call *c, ebb_binary_fn f, double p)
 	int64_t as[EBB_MAX_DIMS], bs[EBB_MAX_DIMS];
 	ebb_shape shape;
 
-	if (!ebb_check_real(c, 0, "a") || !ebb_check_same_type(c, 0, "a", 1, "b"))
+	if (!c->t || !ebb_check_same_type(c, 0, "a", 1, "b"))
 		return NULL;
 	a = c->in[0];
 	b = c->in[1];
-	if (ebb_same_memory(a, b)) {
+	if (ebb_is_real(a) && ebb_same_memory(a, b)) {
 		y = ebb_new_like(c, a);
 		if (y)
 			RUN(y, binary, f, y->count, a->data, b->data, y->data, p);
@@ -80,11 +80,18 @@ ebb_tensor *ebb_binary_result(ebb_call *c, ebb_binary_fn f, double p)
 	if (!ebb_broadcast_shape(2, c->in, &shape))
 		return ebb_shapes_differ(c);
 	y = ebb_new_broadcast(c, &shape, 0);
-	if (!y || !y->count)
-		return y;
+	if (!y)
+		return NULL;
 	ebb_broadcast_strides(a, &shape, as);
 	ebb_broadcast_strides(b, &shape, bs);
-	RUN(y, binary_strided, f, y->ndim, y->shape, a->data, as, b->data, bs, y->data, y->strides,
-		p);
+	if (!ebb_is_real(a)) {
+		if (!INTEGERS(a)->binary_strided(
+			    f, y->ndim, y->shape, a->data, as, b->data, bs, y->data, y->strides))
+			ebb_check_real(c, 0, "a");
+		return c->t ? y : NULL;
+	}
+	if (y->count)
+		RUN(y, binary_strided, f, y->ndim, y->shape, a->data, as, b->data, bs, y->data,
+			y->strides, p);
 	return y;
 }

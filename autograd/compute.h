@@ -7,9 +7,13 @@
 
 #include "autograd/internal.h"
 #include "kernels/float_state.h"
+#include "kernels/integer.h"
 #include "kernels/kernels.h"
 
 #define KERNELS(x) ebb_kernels_of((ebb_dtype)(x)->dtype)
+
+/* The kernels of x's type, I64 or U8. */
+#define INTEGERS(x) ((x)->dtype == EBB_U8 ? &ebb_integers_u8 : &ebb_integers_i64)
 
 /* RUN calls a kernel of x's type in the floating-point state that x's tape asks for: rounding to
  * nearest, subnormal numbers kept or flushed.  STORE calls a kernel that only writes given values,
@@ -39,7 +43,7 @@ ebb_tensor *ebb_shapes_differ(ebb_call *c);
  * among the inputs from number first on; row-major if there is none. */
 ebb_tensor *ebb_new_broadcast(ebb_call *c, const ebb_shape *shape, int first);
 /* Checks the types of a call's two inputs a and b, and returns f(a, b) elementwise, with
- * broadcasting.  p is the kernel's parameter. */
+ * broadcasting.  p is the kernel's parameter.  Integers are an error unless integer.def lists f. */
 ebb_tensor *ebb_binary_result(ebb_call *c, ebb_binary_fn f, double p);
 
 #endif

@@ -203,16 +203,14 @@ ebb_tensor *ebb_linear_full_like(ebb_tape *t, const ebb_tensor *x, double value,
 {
 	ebb_call c;
 	ebb_tensor *y;
-	char text[240];
 
 	if (!ebb_given(t, x, "full_like", site))
 		return NULL;
 	c = ebb_begin(t, &FULL, site, 0, NULL);
-	if (!ebb_is_real(x))
-		return ebb_call_fail(&c, EBB_BAD_DTYPE, "F32 or F64 expected, got %s",
-			ebb_describe(x, text, sizeof text));
 	y = ebb_new_like(&c, x);
-	if (y)
+	if (y && !ebb_is_real(y))
+		INTEGERS(y)->fill(y->count, (int64_t)value, y->data);
+	else if (y)
 		STORE(y, fill, y->count, value, y->data);
 	return y;
 }

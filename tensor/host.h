@@ -41,8 +41,8 @@ void ebb_output_discard(ebb_output *o);
 
 /* snprintf in the C locale: numbers have a decimal point and no grouping, whatever setlocale and
  * uselocale have chosen. */
-int ebb_format(char *buffer, size_t size, const char *format, ...) EBB_PRINTF(3, 4);
-int ebb_format_v(char *buffer, size_t size, const char *format, va_list ap) EBB_PRINTF(3, 0);
+int ebb_snprintf(char *buffer, size_t size, const char *format, ...) EBB_PRINTF(3, 4);
+int ebb_vsnprintf(char *buffer, size_t size, const char *format, va_list ap) EBB_PRINTF(3, 0);
 /* The same, appended to the text in the buffer. */
 void ebb_append(char *buffer, size_t size, const char *format, ...) EBB_PRINTF(3, 4);
 void ebb_append_v(char *buffer, size_t size, const char *format, va_list ap) EBB_PRINTF(3, 0);

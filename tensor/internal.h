@@ -309,6 +309,8 @@ bool ebb_same_shape(const ebb_tensor *a, const ebb_tensor *b);
 /* The offset of the element at a row-major index, in elements, and the element's value. */
 int64_t ebb_offset_of(const ebb_tensor *x, int64_t index);
 double ebb_value_at(const ebb_tensor *x, int64_t index);
+/* The value of the element at an offset. */
+double ebb_value_at_offset(const ebb_tensor *x, int64_t at);
 
 static inline uint16_t ebb_order_flag(ebb_order order)
 {

@@ -28,7 +28,7 @@ static void leave(locale_t before)
 		uselocale(before);
 }
 
-int ebb_format_v(char *buffer, size_t size, const char *format, va_list ap)
+int ebb_vsnprintf(char *buffer, size_t size, const char *format, va_list ap)
 {
 	locale_t before = enter();
 	int n = vsnprintf(buffer, size, format, ap);
@@ -37,13 +37,13 @@ int ebb_format_v(char *buffer, size_t size, const char *format, va_list ap)
 	return n;
 }
 
-int ebb_format(char *buffer, size_t size, const char *format, ...)
+int ebb_snprintf(char *buffer, size_t size, const char *format, ...)
 {
 	va_list ap;
 	int n;
 
 	va_start(ap, format);
-	n = ebb_format_v(buffer, size, format, ap);
+	n = ebb_vsnprintf(buffer, size, format, ap);
 	va_end(ap);
 	return n;
 }
@@ -52,7 +52,7 @@ void ebb_append_v(char *buffer, size_t size, const char *format, va_list ap)
 {
 	size_t n = strlen(buffer);
 
-	ebb_format_v(buffer + n, size - n, format, ap);
+	ebb_vsnprintf(buffer + n, size - n, format, ap);
 }
 
 void ebb_append(char *buffer, size_t size, const char *format, ...)

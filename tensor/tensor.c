@@ -130,10 +130,8 @@ int64_t ebb_offset_of(const ebb_tensor *x, int64_t index)
 	return at;
 }
 
-double ebb_value_at(const ebb_tensor *x, int64_t index)
+double ebb_value_at_offset(const ebb_tensor *x, int64_t at)
 {
-	int64_t at = ebb_offset_of(x, index);
-
 	switch ((ebb_dtype)x->dtype) {
 	case EBB_F32:
 		return ((const float *)(const void *)x->data)[at];
@@ -146,6 +144,11 @@ double ebb_value_at(const ebb_tensor *x, int64_t index)
 	default:
 		return NAN;
 	}
+}
+
+double ebb_value_at(const ebb_tensor *x, int64_t index)
+{
+	return ebb_value_at_offset(x, ebb_offset_of(x, index));
 }
 
 const char *ebb_dropped_how(const ebb_tensor *x)

@@ -3,7 +3,7 @@
  *
  * Errors are sticky: the first op that fails leaves its error on the tape.  Every later op on that
  * tape returns NULL at once, and accessors accept NULL, so that one check per step finds the first
- * failure.  The library never aborts, exits or prints.
+ * failure.  The library never aborts or exits, and prints only in ebb_print.
  */
 #ifndef EBB_TENSOR_H
 #define EBB_TENSOR_H
@@ -36,15 +36,30 @@ extern "C" {
 #define EBB_SITE_STRING(line) EBB_SITE_STRING_(line)
 #define EBB_SITE __FILE__ ":" EBB_SITE_STRING(__LINE__)
 
-/* The body of the macro beside an op's prototype.  In C, EBB_CALL appends the call site to the
- * arguments, and EBB_CALL_ARGS builds the struct of arguments and sets its member site.  C++ and
- * function pointers call the function itself, and pass the site (or NULL) or the struct. */
-#ifdef __cplusplus
-#define EBB_CALL(function, ...) function(__VA_ARGS__)
-#define EBB_CALL_ARGS(function, type, ...) function(__VA_ARGS__)
-#else
+/* The body of the macro beside a function's prototype, in C and in C++.  EBB_CALL appends the call
+ * site to the arguments.  EBB_CALL_ARGS builds the struct of arguments and sets its member site.
+ * EBB_CALL_STEP does the same for a function of an object and a struct whose first two members stay
+ * NULL.  A function pointer, and a call in parentheses, (ebb_relu)(t, x, site), take the function
+ * itself.  In C++ an option is ebb::NAME = value (call.hpp). */
 #define EBB_CALL(function, ...) function(__VA_ARGS__, EBB_SITE)
+#ifdef __cplusplus
+#define EBB_CALL_ARGS(function, type, ...) ebb_cxx::call<type>(function, EBB_SITE, __VA_ARGS__)
+#define EBB_CALL_STEP(function, type, object, ...)                                                 \
+	ebb_cxx::call_step<type>(function, EBB_SITE, object, __VA_ARGS__)
+#else
 #define EBB_CALL_ARGS(function, type, ...) function(&(type){__VA_ARGS__, .site = EBB_SITE})
+#define EBB_CALL_STEP(function, type, object, ...)                                                 \
+	function(object, &(type){NULL, NULL, __VA_ARGS__, .site = EBB_SITE})
+#endif
+
+/* The body of EBB_SHAPE and other macros that make a list: a struct of a count and an array. */
+#ifdef __cplusplus
+#define EBB_COUNT_ARGS(...) (decltype(ebb_cxx::count(__VA_ARGS__))::value)
+#define EBB_LIST(type, element, ...) (ebb_cxx::list<type, element>(__VA_ARGS__))
+#else
+#define EBB_COUNT_ARGS(...) ((int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))
+#define EBB_LIST(type, element, ...)                                                               \
+	((type){(int)(sizeof((element[]){__VA_ARGS__}) / sizeof(element)), {__VA_ARGS__}})
 #endif
 
 typedef struct ebb_tape ebb_tape;
@@ -67,9 +82,12 @@ typedef struct ebb_shape {
 	int ndim;
 	int64_t dims[EBB_MAX_DIMS];
 } ebb_shape;
-#define EBB_COUNT_ARGS(...) ((int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))
-#define EBB_SHAPE(...) ((ebb_shape){EBB_COUNT_ARGS(__VA_ARGS__), {__VA_ARGS__}})
+#define EBB_SHAPE(...) EBB_LIST(ebb_shape, int64_t, __VA_ARGS__)
+#ifdef __cplusplus
+#define EBB_SCALAR_SHAPE (ebb_shape{0, {0}})
+#else
 #define EBB_SCALAR_SHAPE ((ebb_shape){0, {0}})
+#endif
 
 /* A list of axes with its count: EBB_AXES(0), EBB_AXES(2, 3).  Axis -1 is the last one.  A list
  * that is left out (n = 0) means all axes. */
@@ -77,7 +95,7 @@ typedef struct ebb_axes {
 	int n;
 	int axis[EBB_MAX_DIMS];
 } ebb_axes;
-#define EBB_AXES(...) ((ebb_axes){(int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), {__VA_ARGS__}})
+#define EBB_AXES(...) EBB_LIST(ebb_axes, int, __VA_ARGS__)
 
 /* Memory orders.  Each op declares the order in which it takes each input (ebb_op.takes).  If an
  * input is in another order, ebb_begin replaces it by a copy.  The op "dense" makes the copy and is
@@ -177,6 +195,19 @@ typedef enum ebb_flush {
 EBB_API ebb_flush ebb_set_flush_subnormal(ebb_tape *t, ebb_flush flush);
 EBB_API ebb_flush ebb_flush_subnormal(const ebb_tape *t);
 
+/* ---- Threads --------------------------------------------------------------------------------- */
+
+/* The number of threads that a kernel uses, from 1 to 256, the calling thread included.  The
+ * default is EBB_THREADS in the environment or, if that is not set, the number of processors that
+ * this process may run on.  The number is process-wide.  Results do not depend on it.  The threads
+ * of a loader (data.h) and of a saver (training.h) are not counted. */
+EBB_API int ebb_threads(void);
+/* Sets the number.  n < 1 restores the default, and n > 256 counts as 256.  Threads that are no
+ * longer needed end before the function returns; new threads start with the next kernel that needs
+ * them.  Call ebb_set_threads while no other thread runs an op, a backward pass or an optimizer
+ * step, because these have allocated memory for the former number. */
+EBB_API void ebb_set_threads(int n);
+
 /* ---- Random numbers -------------------------------------------------------------------------- */
 
 /* The random generator is counter-based: the n-th random op after ebb_seed draws from stream n of
@@ -248,6 +279,43 @@ EBB_API uint32_t ebb_version(const ebb_tensor *x);
 /* Writes "F32 [64,3,28,28]" into the buffer, and returns the buffer. */
 EBB_API const char *ebb_describe(const ebb_tensor *x, char *buffer, size_t size);
 
+/* The values of a tensor of any type as text, in the layout of PyTorch: nested brackets in row-major
+ * order (NCHW for images), aligned columns, blank lines between matrices.  A last line has type,
+ * shape and name: F32 [2,3] "fc.weight".  Numbers have a decimal point in any locale.
+ *
+ * All elements have one number format: integers without a point for integer types; "2." if all
+ * elements of F32 or F64 are integers; else .precision digits after the point (default 4; -1: none).
+ * F32 and F64 are scientific (1.0000e-05) if the largest magnitude is above 1e8 or more than 1000
+ * times the smallest, or if there are fractions and a magnitude below 1e-4; zeros, infinities and
+ * NaN do not count.  A tensor of more than .threshold elements (default 1000) is shortened: of each
+ * axis the first and the last .edge (default 3) are shown, with ... between them, and only these
+ * elements are read.  Rows are broken into lines of at most .width characters (default 80).
+ *
+ * If there is no value (x is NULL, or its value was dropped), the text is one line that says so,
+ * after the caller's file and line.  This is no error of the tape. */
+typedef struct ebb_format_args {
+	const ebb_tensor *x;
+	char *buffer;
+	size_t size;
+	int precision, edge, width;
+	int64_t threshold;
+	const char *site;
+} ebb_format_args;
+typedef struct ebb_print_args {
+	const ebb_tensor *x;
+	FILE *file;
+	int precision, edge, width;
+	int64_t threshold;
+	const char *site;
+} ebb_print_args;
+/* Writes the text into the buffer as snprintf does: at most size - 1 characters and a terminating 0.
+ * Returns the length of the whole text; buffer may be NULL if size is 0. */
+EBB_API size_t ebb_format(const ebb_format_args *a);
+#define ebb_format(...) EBB_CALL_ARGS(ebb_format, ebb_format_args, __VA_ARGS__)
+/* Writes the text and a newline to .file, by default stdout.  False if that failed. */
+EBB_API bool ebb_print(const ebb_print_args *a);
+#define ebb_print(...) EBB_CALL_ARGS(ebb_print, ebb_print_args, __VA_ARGS__)
+
 /* A persistent tensor belongs to no tape: a parameter, a batch, a result that outlives a step.  Ops
  * on any tape take it as an input; a tape that has used it must be reset (or freed) before the
  * tensor is freed.  Its elements are zero.  NULL if there is no memory or the size overflows (e
@@ -285,5 +353,6 @@ EBB_API void ebb_zero_grad(ebb_tensor *x);
 
 #ifdef __cplusplus
 }
+#include "call.hpp"
 #endif
 #endif

@@ -59,7 +59,7 @@ static bool set_other(
 	for (char *c = shown; *c; c++)
 		if (*(unsigned char *)c >= 0x80)
 			*c = '?';
-	ebb_format(other, sizeof other, "%s (%s)", kind, shown);
+	ebb_snprintf(other, sizeof other, "%s (%s)", kind, shown);
 	x->dtype = EBB_FILE_OTHER;
 	x->other = ebb_archive_text(a, other, strlen(other), e);
 	return x->other;
@@ -128,7 +128,7 @@ static bool take_text(
 	count = ebb_archived_count(x);
 	if (x->dtype == EBB_FILE_OTHER || count < 0 || ebb_archived_bytes(x) <= left)
 		return true;
-	ebb_format(why, sizeof why,
+	ebb_snprintf(why, sizeof why,
 		"truncated: the header declares %lld bytes of values, and %lld follow",
 		(long long)ebb_archived_bytes(x), (long long)left);
 	return refuse(a, x, why, e);
@@ -151,7 +151,7 @@ static bool read_text(
 		return ebb_archive_no_memory(a, e);
 	if (x->blob.read(&x->blob, at, bytes, n, e)) {
 		what = ebb_npy_parse(bytes, (size_t)n, &text, &place);
-		ebb_format(why, sizeof why, "in its header at byte %lld: %s", (long long)place,
+		ebb_snprintf(why, sizeof why, "in its header at byte %lld: %s", (long long)place,
 			what ? what : "");
 		ok = what ? refuse(a, x, why, e) : take_text(a, &text, x, strides, e);
 	}
@@ -173,7 +173,7 @@ bool ebb_npy_header(ebb_archive *a, ebb_blob blob, ebb_archived *x, int64_t *str
 	if (memcmp(b, MAGIC, MAGIC_SIZE) != 0)
 		return refuse(a, x, "does not begin with NumPy's magic number", e);
 	if (b[6] < 1 || b[6] > 3 || b[7] != 0) {
-		ebb_format(why, sizeof why, "version %d.%d of the .npy format, expected 1 to 3",
+		ebb_snprintf(why, sizeof why, "version %d.%d of the .npy format, expected 1 to 3",
 			b[6], b[7]);
 		return refuse(a, x, why, e);
 	}
@@ -186,8 +186,9 @@ bool ebb_npy_header(ebb_archive *a, ebb_blob blob, ebb_archived *x, int64_t *str
 	}
 	x->offset = at + n;
 	if (x->offset > blob.size) {
-		ebb_format(why, sizeof why, "truncated: a header of %lld bytes, and %lld are left",
-			(long long)n, (long long)(blob.size - at));
+		ebb_snprintf(why, sizeof why,
+			"truncated: a header of %lld bytes, and %lld are left", (long long)n,
+			(long long)(blob.size - at));
 		return refuse(a, x, why, e);
 	}
 	return read_text(a, at, n, x, strides, e);
@@ -215,13 +216,13 @@ size_t ebb_npy_write_header(ebb_file_dtype dtype, ebb_shape shape, char *bytes)
 		type++;
 	if (type == TYPES)
 		return 0;
-	n = (size_t)ebb_format(text, capacity,
+	n = (size_t)ebb_snprintf(text, capacity,
 		"{'descr': '%c%s', 'fortran_order': False, 'shape': (",
 		ebb_file_dtype_size(dtype) == 1 ? '|' : '<', types[type].name);
 	for (int i = 0; i < shape.ndim; i++)
-		n += (size_t)ebb_format(text + n, capacity - n, "%s%lld%s", i ? ", " : "",
+		n += (size_t)ebb_snprintf(text + n, capacity - n, "%s%lld%s", i ? ", " : "",
 			(long long)shape.dims[i], shape.ndim == 1 ? "," : "");
-	n += (size_t)ebb_format(text + n, capacity - n, "), }");
+	n += (size_t)ebb_snprintf(text + n, capacity - n, "), }");
 	all = (FIXED_SIZE + n + 1 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 	memset(text + n, ' ', all - FIXED_SIZE - n);
 	bytes[all - 1] = '\n';

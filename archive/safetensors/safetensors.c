@@ -83,7 +83,7 @@ static bool read_offsets(reader *r, const char *name, json_t *offsets, ebb_archi
 	begin = json_integer_value(first);
 	end = json_integer_value(last);
 	if (begin < 0 || end < begin || end > r->size) {
-		ebb_format(text, sizeof text,
+		ebb_snprintf(text, sizeof text,
 			"data_offsets [%lld,%lld], expected them within the %lld bytes of values: "
 			"truncated, or damaged",
 			(long long)begin, (long long)end, (long long)r->size);
@@ -91,7 +91,7 @@ static bool read_offsets(reader *r, const char *name, json_t *offsets, ebb_archi
 	}
 	count = ebb_archived_count(x);
 	if (count < 0 || (x->dtype != EBB_FILE_OTHER && count * element != end - begin)) {
-		ebb_format(text, sizeof text, "%s %s in %lld bytes, expected %lld",
+		ebb_snprintf(text, sizeof text, "%s %s in %lld bytes, expected %lld",
 			ebb_file_dtype_name(x->dtype),
 			ebb_shape_text(x->shape, shape, sizeof shape), (long long)(end - begin),
 			count < 0 ? -1 : (long long)(count * element));
@@ -154,7 +154,7 @@ static bool check_ranges(reader *r)
 		const struct range *x = &r->range[i];
 
 		if (x->begin != at) {
-			ebb_format(text, sizeof text,
+			ebb_snprintf(text, sizeof text,
 				"begins at byte %lld of the values, expected %lld (%s)",
 				(long long)x->begin, (long long)at,
 				x->begin < at ? "it overlaps another one" : "a gap");

@@ -164,24 +164,24 @@ typedef struct set {
 
 static const char *shard_path(const set *s, int64_t i)
 {
-	int n = ebb_format(s->text, s->capacity, "%.*s-%05lld-of-%05lld", (int)s->stem, s->path,
+	int n = ebb_snprintf(s->text, s->capacity, "%.*s-%05lld-of-%05lld", (int)s->stem, s->path,
 		(long long)i + 1, (long long)s->shards);
 
 	if (s->generation > 1)
-		n += ebb_format(s->text + n, s->capacity - (size_t)n, "-%d", s->generation);
-	ebb_format(s->text + n, s->capacity - (size_t)n, ".safetensors");
+		n += ebb_snprintf(s->text + n, s->capacity - (size_t)n, "-%d", s->generation);
+	ebb_snprintf(s->text + n, s->capacity - (size_t)n, ".safetensors");
 	return s->text;
 }
 
 static const char *index_path(const set *s)
 {
-	ebb_format(s->text, s->capacity, "%.*s.safetensors.index.json", (int)s->stem, s->path);
+	ebb_snprintf(s->text, s->capacity, "%.*s.safetensors.index.json", (int)s->stem, s->path);
 	return s->text;
 }
 
 static const char *directory_path(const set *s)
 {
-	ebb_format(s->text, s->capacity, "%.*s", s->directory ? (int)s->directory : 1,
+	ebb_snprintf(s->text, s->capacity, "%.*s", s->directory ? (int)s->directory : 1,
 		s->directory ? s->path : ".");
 	return s->text;
 }

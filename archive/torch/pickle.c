@@ -16,7 +16,7 @@ bool ebb_pickle_refuse(ebb_pickle *p, const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	ebb_format_v(text, sizeof text, format, ap);
+	ebb_vsnprintf(text, sizeof text, format, ap);
 	va_end(ap);
 	return ebb_archive_refuse(p->heap->a, p->heap->e, "%s %s", p->what, text);
 }

@@ -167,7 +167,7 @@ static const char *shown(const ebb_py *x, char buffer[SHOWN])
 		return kinds[x->kind];
 	ebb_printable((const char *)x->item[0]->bytes, x->item[0]->n, module, sizeof module);
 	ebb_printable((const char *)x->item[1]->bytes, x->item[1]->n, name, sizeof name);
-	ebb_format(buffer, SHOWN, "%s.%s", module, name);
+	ebb_snprintf(buffer, SHOWN, "%s.%s", module, name);
 	return buffer;
 }
 
@@ -257,7 +257,7 @@ static ebb_py *call_device(ebb_pickle *p, const ebb_py *function, const ebb_py *
 		return NULL;
 	memcpy(text, kind->bytes, kind->n);
 	x->bytes = (const uint8_t *)text;
-	x->n = kind->n + (uint32_t)ebb_format(text + kind->n, capacity - kind->n, ":%lld",
+	x->n = kind->n + (uint32_t)ebb_snprintf(text + kind->n, capacity - kind->n, ":%lld",
 				 (long long)args->item[1]->i);
 	return x;
 }

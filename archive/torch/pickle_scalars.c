@@ -197,15 +197,15 @@ int ebb_py_number(const ebb_py *x, char buffer[EBB_PY_NUMBER])
 {
 	switch (x->kind) {
 	case EBB_PY_BOOL:
-		return ebb_format(buffer, EBB_PY_NUMBER, "%s", x->i ? "true" : "false");
+		return ebb_snprintf(buffer, EBB_PY_NUMBER, "%s", x->i ? "true" : "false");
 	case EBB_PY_INT:
-		return ebb_format(buffer, EBB_PY_NUMBER, "%lld", (long long)x->i);
+		return ebb_snprintf(buffer, EBB_PY_NUMBER, "%lld", (long long)x->i);
 	case EBB_PY_FLOAT:
-		return ebb_format(buffer, EBB_PY_NUMBER, "%.17g", x->f);
+		return ebb_snprintf(buffer, EBB_PY_NUMBER, "%.17g", x->f);
 	case EBB_PY_LONG:
 		if (x->n != 9 || x->bytes[8] != 0)
 			return -1;
-		return ebb_format(buffer, EBB_PY_NUMBER, "%llu",
+		return ebb_snprintf(buffer, EBB_PY_NUMBER, "%llu",
 			(unsigned long long)ebb_little_endian(x->bytes, 8));
 	default:
 		return -1;

@@ -71,7 +71,7 @@ static bool visit_list(ebb_torch *t, const ebb_py *x, int level)
 	char number[EBB_PY_NUMBER];
 
 	for (uint32_t i = 0; i < x->n; i++) {
-		int n = ebb_format(number, sizeof number, "%lu", (unsigned long)i);
+		int n = ebb_snprintf(number, sizeof number, "%lu", (unsigned long)i);
 
 		if (!visit_child(t, number, (size_t)n, x->item[i], level))
 			return false;
@@ -108,7 +108,7 @@ static bool note_dtype(ebb_torch *t, const ebb_py *x)
 
 	if (ebb_py_means(x) != EBB_PY_DTYPE)
 		return true;
-	n = ebb_format(text, sizeof text, "torch.%s", ebb_py_named(x)->name);
+	n = ebb_snprintf(text, sizeof text, "torch.%s", ebb_py_named(x)->name);
 	return note(t, text, (size_t)n);
 }
 

@@ -37,12 +37,12 @@ static size_t describe_range(const ebb_tensor *x, char *buffer, size_t size)
 		hi = value > hi ? value : hi;
 	}
 	if (nan == x->count)
-		n = ebb_format(buffer, size, "%s all NaN", text);
+		n = ebb_snprintf(buffer, size, "%s all NaN", text);
 	else if (nan)
-		n = ebb_format(
+		n = ebb_snprintf(
 			buffer, size, "%s from %g to %g, %" PRId64 " NaN", text, lo, hi, nan);
 	else
-		n = ebb_format(buffer, size, "%s from %g to %g", text, lo, hi);
+		n = ebb_snprintf(buffer, size, "%s from %g to %g", text, lo, hi);
 	return (size_t)n;
 }
 

@@ -29,12 +29,14 @@ static ebb_optim *optimizer(int kind, ebb_params *p, bool check)
 		return ebb_adamw(p, .lr = 1e-3, .check_finite = check);
 	case 5:
 		return ebb_rmsprop(p, .lr = 1e-4, .check_finite = check);
-	default:
+	case 6:
 		return ebb_rmsprop(p, .lr = 1e-4, .momentum = 0.5, .check_finite = check);
+	default:
+		return ebb_adagrad(p, .lr = 1e-3, .lr_decay = 0.1, .check_finite = check);
 	}
 }
 
-enum { KINDS = 7 };
+enum { KINDS = 8 };
 
 /* The network after some steps; from the second step on, the optimizer's state has an effect. */
 enum { STEPS = SANITIZED ? 2 : 5 };

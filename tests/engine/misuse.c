@@ -145,13 +145,13 @@ START_TEST(wrong_dtypes_are_refused)
 	assert_refused(t, EBB_BAD_DTYPE, ebb_add(t, f, d), "add", "F32", "F64");
 	assert_refused(t, EBB_BAD_DTYPE, ebb_matmul(t, d, f), "matmul");
 	assert_refused(t, EBB_BAD_DTYPE, ebb_relu(t, labels), "relu", "I64");
-	assert_refused(t, EBB_BAD_DTYPE, ebb_sum(t, labels), "sum", "I64");
+	assert_refused(t, EBB_BAD_DTYPE, ebb_mean(t, labels), "mean", "I64");
 	assert_refused(t, EBB_BAD_DTYPE, ebb_cross_entropy(t, f, ebb_zeros(t, EBB_SHAPE(2))),
 		"cross_entropy");
 	assert_refused(t, EBB_BAD_DTYPE, ebb_index_select(t, f, 0, f), "index_select");
 	assert_refused(t, EBB_BAD_DTYPE, ebb_where(t, f, f, f), "where");
 	assert_refused(t, EBB_BAD_DTYPE, ebb_variable(t, labels), "I64");
-	assert_refused(t, EBB_BAD_DTYPE, ebb_cast(t, f, EBB_I64), "cast");
+	assert_refused(t, EBB_BAD_DTYPE, ebb_cast(t, f, EBB_DEFAULT), "cast");
 	ebb_set_default_dtype(t, EBB_I64);
 	ck_assert(ebb_failed(t) || ebb_default_dtype(t) == EBB_F64);
 }

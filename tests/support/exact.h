@@ -21,6 +21,20 @@ typedef long double wide;
 #define SELU_SCALE 1.0507009873554804934L
 #define SELU_ALPHA 1.6732632423543772848L
 
+static inline wide floor_remainder(wide a, wide b)
+{
+	wide rest = fmodl(a, b);
+
+	return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+}
+
+static inline wide floor_quotient(wide a, wide b)
+{
+	wide rest = fmodl(a, b);
+
+	return b == 0 ? a / b : roundl((a - rest) / b) - (rest != 0 && (rest < 0) != (b < 0));
+}
+
 static inline wide sgn(wide x)
 {
 	return (x > 0) - (x < 0);
@@ -62,6 +76,12 @@ static inline wide sech2(wide x)
 static inline wide root(wide x)
 {
 	return sqrtl(x) + 0;
+}
+
+/* The derivative of asin. */
+static inline wide asin_first(wide x)
+{
+	return 1 / sqrtl((1 - x) * (1 + x));
 }
 
 /* The density and the distribution function of the normal distribution. */
@@ -174,6 +194,7 @@ static inline wide exact_binary(ebb_binary_fn f, wide a, wide b, wide p)
 #define POSITIVE "p"
 #define NONZERO "n"
 #define DISTINCT "d"
+#define INSIDE "i"
 #define CORNERS(...) "c" #__VA_ARGS__
 
 enum { MOST_CORNERS = 8 };
