@@ -279,22 +279,14 @@ ebb_tensor *ebb_softplus_slope(ebb_tape *t, ebb_tensor *x)
 	return ebb_unary(t, &SOFTPLUS_SLOPE, EBB_UNARY_sigmoid, x, NULL, NULL);
 }
 
-/* In both types exp(-x) is 0 for x >= FAR, and exp(-x^2/2) for x >= FAR_SQUARED.  A second
+/* In both types exp(-x) is 0 for x >= FAR.  A second
  * derivative is such an exponential times a power of x; x is clamped, because infinity*0 would
  * be NaN. */
-static const double FAR = 800, FAR_SQUARED = 40;
+static const double FAR = 800;
 
-static ebb_tensor *held(const ebb_vjp *v, double far)
+static ebb_tensor *held(const ebb_vjp *v)
 {
-	return ebb_clamp(v->t, v->in[0], -far, far);
-}
-
-/* Gives gy*f(x), where f, the derivative of v's op, is an op of its own. */
-static void give_slope(ebb_vjp *v, const ebb_op *op, ebb_unary_fn f)
-{
-	ebb_tensor *slope = ebb_unary(v->t, op, f, v->in[0], NULL, NULL);
-
-	ebb_give(v, 0, ebb_mul(v->t, v->gy, slope));
+	return ebb_clamp(v->t, v->in[0], -FAR, FAR);
 }
 
 /* mish' as an op, whose derivative does not cancel: with s = sigmoid x,
@@ -303,7 +295,7 @@ static void give_slope(ebb_vjp *v, const ebb_op *op, ebb_unary_fn f)
 static void mish_slope_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
-	ebb_tensor *x = held(v, FAR), *s = ebb_sigmoid(t, x), *q = ebb_sigmoid(t, ebb_neg(t, x));
+	ebb_tensor *x = held(v), *s = ebb_sigmoid(t, x), *q = ebb_sigmoid(t, ebb_neg(t, x));
 	ebb_tensor *r = ebb_reciprocal(t, ebb_add_scalar(t, ebb_square(t, q), 1.0));
 	ebb_tensor *us = ebb_mul(t, ebb_square(t, s), ebb_mul(t, ebb_add_scalar(t, q, 1.0), r));
 	ebb_tensor *w = ebb_square(t, ebb_mul_scalar(t, ebb_mul(t, q, r), 2.0));
@@ -324,7 +316,7 @@ ebb_tensor *ebb_mish_slope(ebb_tape *t, ebb_tensor *x)
 static void silu_slope_vjp(ebb_vjp *v)
 {
 	ebb_tape *t = v->t;
-	ebb_tensor *x = held(v, FAR), *s = ebb_sigmoid(t, x), *q = ebb_sigmoid(t, ebb_neg(t, x));
+	ebb_tensor *x = held(v), *s = ebb_sigmoid(t, x), *q = ebb_sigmoid(t, ebb_neg(t, x));
 	ebb_tensor *rest = ebb_add_scalar(t, ebb_mul(t, x, ebb_sub(t, q, s)), 2.0);
 
 	ebb_give(v, 0, ebb_mul(t, v->gy, ebb_mul(t, ebb_mul(t, s, q), rest)));
@@ -335,54 +327,4 @@ static const ebb_op SILU_SLOPE = {
 ebb_tensor *ebb_silu_slope(ebb_tape *t, ebb_tensor *x)
 {
 	return ebb_unary(t, &SILU_SLOPE, EBB_UNARY_silu_slope, x, NULL, NULL);
-}
-
-/* gelu' = Phi(x) + x*phi(x), phi the normal density; gelu'' = phi(x)*(2 - x^2) */
-static void gelu_slope_vjp(ebb_vjp *v)
-{
-	ebb_tape *t = v->t;
-	ebb_tensor *x = held(v, FAR_SQUARED),
-		   *density = ebb_gauss(t, x, 0.5, 0.39894228040143267794);
-	ebb_tensor *rest = ebb_add_scalar(t, ebb_neg(t, ebb_square(t, x)), 2.0);
-
-	ebb_give(v, 0, ebb_mul(t, v->gy, ebb_mul(t, density, rest)));
-}
-static const ebb_op GELU_SLOPE = {
-	.name = "gelu_slope", .vjp = gelu_slope_vjp, .reads = {EBB_IN(0)}};
-
-static void gelu_vjp(ebb_vjp *v)
-{
-	give_slope(v, &GELU_SLOPE, EBB_UNARY_gelu_slope);
-}
-static const ebb_op GELU = {.name = "gelu", .vjp = gelu_vjp, .reads = {EBB_IN(0)}};
-
-/* With u = 2*sqrt(2/pi)*(x + c*x^3), s = sigmoid u and q = 1 - s: y = x*s, y' = s + x*s*q*u',
- * y'' = s*q*(2*u' + x*((q - s)*u'^2 + u'')). */
-static void gelu_tanh_slope_vjp(ebb_vjp *v)
-{
-	const double k = 1.5957691216057307, c = 0.044715;
-	ebb_tape *t = v->t;
-	ebb_tensor *x = held(v, FAR_SQUARED), *x2 = ebb_square(t, x);
-	ebb_tensor *u = ebb_mul(t, x, ebb_add_scalar(t, ebb_mul_scalar(t, x2, k * c), k));
-	ebb_tensor *du = ebb_add_scalar(t, ebb_mul_scalar(t, x2, 3 * k * c), k);
-	ebb_tensor *s = ebb_sigmoid(t, u), *q = ebb_sigmoid(t, ebb_neg(t, u));
-	ebb_tensor *bend = ebb_add(t, ebb_mul(t, ebb_sub(t, q, s), ebb_square(t, du)),
-		ebb_mul_scalar(t, x, 6 * k * c));
-	ebb_tensor *rest = ebb_add(t, ebb_mul_scalar(t, du, 2.0), ebb_mul(t, x, bend));
-
-	ebb_give(v, 0, ebb_mul(t, v->gy, ebb_mul(t, ebb_mul(t, s, q), rest)));
-}
-static const ebb_op GELU_TANH_SLOPE = {
-	.name = "gelu_slope", .vjp = gelu_tanh_slope_vjp, .reads = {EBB_IN(0)}};
-
-static void gelu_tanh_vjp(ebb_vjp *v)
-{
-	give_slope(v, &GELU_TANH_SLOPE, EBB_UNARY_gelu_tanh_slope);
-}
-static const ebb_op GELU_TANH = {.name = "gelu", .vjp = gelu_tanh_vjp, .reads = {EBB_IN(0)}};
-
-ebb_tensor *(ebb_gelu)(const ebb_gelu_args *a)
-{
-	return a->tanh ? ebb_unary(a->t, &GELU_TANH, EBB_UNARY_gelu_tanh, a->x, NULL, a->site)
-	               : ebb_unary(a->t, &GELU, EBB_UNARY_gelu, a->x, NULL, a->site);
 }

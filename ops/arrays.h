@@ -24,7 +24,11 @@ EBB_API ebb_tensor *ebb_zeros(ebb_tape *t, ebb_shape shape, const char *site);
 /* Every element is 1; the dtype is the default. */
 EBB_API ebb_tensor *ebb_ones(ebb_tape *t, ebb_shape shape, const char *site);
 #define ebb_ones(...) EBB_CALL(ebb_ones, __VA_ARGS__)
-/* Every element is 0 (1); shape, type and memory order are x's. */
+/* Every element is value; shape, type (also I64 and U8) and memory order are x's.  For a type of
+ * integers, value must be an integer that it holds. */
+EBB_API ebb_tensor *ebb_full_like(ebb_tape *t, ebb_tensor *x, double value, const char *site);
+#define ebb_full_like(...) EBB_CALL(ebb_full_like, __VA_ARGS__)
+/* Every element is 0 (1); shape, type (also I64 and U8) and memory order are x's. */
 EBB_API ebb_tensor *ebb_zeros_like(ebb_tape *t, ebb_tensor *x, const char *site);
 #define ebb_zeros_like(...) EBB_CALL(ebb_zeros_like, __VA_ARGS__)
 EBB_API ebb_tensor *ebb_ones_like(ebb_tape *t, ebb_tensor *x, const char *site);
@@ -43,6 +47,20 @@ EBB_API ebb_tensor *ebb_from_i64(
 EBB_API ebb_tensor *ebb_from_u8(
 	ebb_tape *t, ebb_shape shape, const uint8_t *values, const char *site);
 #define ebb_from_u8(...) EBB_CALL(ebb_from_u8, __VA_ARGS__)
+/* n numbers from start to stop at equal distances, of the default dtype: y[i] = start +
+ * i*(stop - start)/(n-1), y[n-1] = stop.  n = 1 gives start. */
+EBB_API ebb_tensor *ebb_linspace(
+	ebb_tape *t, double start, double stop, int64_t n, const char *site);
+#define ebb_linspace(...) EBB_CALL(ebb_linspace, __VA_ARGS__)
+/* [n,columns] (columns: by default n) with 1 on the main diagonal and 0 elsewhere, of the default
+ * dtype */
+typedef struct ebb_eye_args {
+	ebb_tape *t;
+	int64_t n, columns;
+	const char *site;
+} ebb_eye_args;
+EBB_API ebb_tensor *ebb_eye(const ebb_eye_args *a);
+#define ebb_eye(...) EBB_CALL_ARGS(ebb_eye, ebb_eye_args, __VA_ARGS__)
 /* y = 0, 1, .., n-1, as I64 */
 EBB_API ebb_tensor *ebb_arange(ebb_tape *t, int64_t n, const char *site);
 #define ebb_arange(...) EBB_CALL(ebb_arange, __VA_ARGS__)
@@ -52,15 +70,44 @@ EBB_API ebb_tensor *ebb_rand(ebb_tape *t, ebb_shape shape, const char *site);
 /* Random numbers of the normal distribution with mean 0 and standard deviation 1. */
 EBB_API ebb_tensor *ebb_randn(ebb_tape *t, ebb_shape shape, const char *site);
 #define ebb_randn(...) EBB_CALL(ebb_randn, __VA_ARGS__)
-/* x, of any dtype, converted to F32 or F64, in x's memory order; another dtype is an error.
- * Differentiable between F32 and F64. */
+/* Uniform random integers in [low,high), as I64, without bias; low >= high is an error. */
+EBB_API ebb_tensor *ebb_randint(
+	ebb_tape *t, ebb_shape shape, int64_t low, int64_t high, const char *site);
+#define ebb_randint(...) EBB_CALL(ebb_randint, __VA_ARGS__)
+/* A random permutation of 0, 1, .., n-1, as I64; Durstenfeld 1964 */
+EBB_API ebb_tensor *ebb_randperm(ebb_tape *t, int64_t n, const char *site);
+#define ebb_randperm(...) EBB_CALL(ebb_randperm, __VA_ARGS__)
+/* count draws from each row of weights [..,K] as I64 [..,count]: k with probability w[k]/(sum w).
+ * Without .replacement a row never draws an index twice, and draws are in the order of Efraimidis &
+ * Spirakis 2006.  An index of weight 0 is never drawn.  A weight that is negative or not finite is
+ * an error, and so is a row with fewer weights above 0 than count (with .replacement: with none).
+ * count is at least 1.
+ * Not differentiable: weights that require a gradient are an error. */
+typedef struct ebb_multinomial_args {
+	ebb_tape *t;
+	ebb_tensor *weights;
+	int64_t count;
+	bool replacement;
+	const char *site;
+} ebb_multinomial_args;
+EBB_API ebb_tensor *ebb_multinomial(const ebb_multinomial_args *a);
+#define ebb_multinomial(...) EBB_CALL_ARGS(ebb_multinomial, ebb_multinomial_args, __VA_ARGS__)
+/* y[..,k] = 1 where k = index[..], else 0, of the default dtype; index I64 of any shape, 0 <= index
+ * < classes.  classes -1: one more than the largest index. */
+EBB_API ebb_tensor *ebb_one_hot(ebb_tape *t, ebb_tensor *index, int64_t classes, const char *site);
+#define ebb_one_hot(...) EBB_CALL(ebb_one_hot, __VA_ARGS__)
+/* x, of any dtype, converted to F32, F64, I64 or U8, in x's memory order; another dtype is an
+ * error. Differentiable between F32 and F64.  To I64 and U8, reals are truncated toward zero, and a
+ * number that the type cannot hold (NaN, infinity, -1 as U8) is an error that names the first; an x
+ * that requires a gradient is an error, too (ebb_detach removes it from the graph). */
 EBB_API ebb_tensor *ebb_cast(ebb_tape *t, ebb_tensor *x, ebb_dtype dtype, const char *site);
 #define ebb_cast(...) EBB_CALL(ebb_cast, __VA_ARGS__)
 
 /* ---- Reductions (reduce.c, scan.c) ----------------------------------------------------------- */
 
 /* Reductions are over .axes, by default all.  The result lacks these axes; with .keepdim they have
- * size 1. */
+ * size 1.  sum, prod and cumsum of I64 and of U8 are I64, modulo 2^64; max, min, argmax and argmin
+ * take I64 and U8, too.  For the other reductions integers are an error. */
 
 typedef struct ebb_reduce_args {
 	ebb_tape *t;
@@ -150,7 +197,7 @@ EBB_API ebb_tensor *ebb_sum_to(ebb_tape *t, ebb_tensor *x, ebb_shape shape, cons
 
 /* ---- Shapes (shape.c, rearrange.c) ----------------------------------------------------------- */
 
-/* The result is a view of x where strides can express it, else a copy. */
+/* The result is a view of x where strides can express it, else a copy.  x may be of any type. */
 
 /* x in row-major order with another shape; one size may be -1, and is computed from the others */
 EBB_API ebb_tensor *ebb_reshape(ebb_tape *t, ebb_tensor *x, ebb_shape shape, const char *site);
@@ -199,6 +246,9 @@ EBB_API ebb_tensor *ebb_dense(ebb_tape *t, ebb_tensor *x, ebb_order order, const
 
 /* ---- Joining, padding, indexing (join.c, index.c) -------------------------------------------- */
 
+/* Tensors of integers are joined, padded (with an integer) and indexed like others; sums of
+ * scatter_add are modulo 2^64 (I64) or 2^8 (U8).  The weight of an embedding is F32 or F64. */
+
 /* The n tensors one after another along an axis; their other sizes are equal. */
 EBB_API ebb_tensor *ebb_concat(
 	ebb_tape *t, int n, ebb_tensor *const *x, int axis, const char *site);
@@ -217,7 +267,7 @@ typedef struct ebb_pads {
 	int n;
 	int64_t pad[2 * EBB_MAX_DIMS];
 } ebb_pads;
-#define EBB_PADS(...) ((ebb_pads){EBB_COUNT_ARGS(__VA_ARGS__), {__VA_ARGS__}})
+#define EBB_PADS(...) EBB_LIST(ebb_pads, int64_t, __VA_ARGS__)
 typedef enum ebb_pad_mode {
 	EBB_PAD_CONSTANT,
 	EBB_PAD_REFLECT,
@@ -252,6 +302,50 @@ EBB_API ebb_tensor *ebb_gather(
 EBB_API ebb_tensor *ebb_scatter_add(
 	ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index, ebb_tensor *src, const char *site);
 #define ebb_scatter_add(...) EBB_CALL(ebb_scatter_add, __VA_ARGS__)
+
+/* ---- Sorting (sort.c) ------------------------------------------------------------------------ */
+
+/* x of any type in ascending order along the one axis in .axes, by default the last; with
+ * .descending in descending order.  Equal elements keep their order; -0 equals 0; NaNs are larger than all numbers and keep their order.
+ * *.index receives the positions in x as I64.  The gradient of reals goes to these positions. */
+typedef struct ebb_sort_args {
+	ebb_tape *t;
+	ebb_tensor *x;
+	ebb_axes axes;
+	bool descending;
+	ebb_tensor **index;
+	const char *site;
+} ebb_sort_args;
+EBB_API ebb_tensor *ebb_sort(const ebb_sort_args *a);
+#define ebb_sort(...) EBB_CALL_ARGS(ebb_sort, ebb_sort_args, __VA_ARGS__)
+/* The positions that ebb_sort sorts by.  Not differentiable: an x that requires a gradient is an
+ * error (ebb_detach removes it from the graph). */
+typedef struct ebb_argsort_args {
+	ebb_tape *t;
+	ebb_tensor *x;
+	ebb_axes axes;
+	bool descending;
+	const char *site;
+} ebb_argsort_args;
+EBB_API ebb_tensor *ebb_argsort(const ebb_argsort_args *a);
+#define ebb_argsort(...) EBB_CALL_ARGS(ebb_argsort, ebb_argsort_args, __VA_ARGS__)
+/* The k largest elements of x along the one axis in .axes, by default the last, in descending order;
+ * with .smallest the k smallest ones in ascending order: the first k of ebb_sort.  k is from 1 to
+ * the size of the axis. */
+typedef struct ebb_topk_args {
+	ebb_tape *t;
+	ebb_tensor *x;
+	int64_t k;
+	ebb_axes axes;
+	bool smallest;
+	ebb_tensor **index;
+	const char *site;
+} ebb_topk_args;
+EBB_API ebb_tensor *ebb_topk(const ebb_topk_args *a);
+#define ebb_topk(...) EBB_CALL_ARGS(ebb_topk, ebb_topk_args, __VA_ARGS__)
+
+/* ---- Tables (index.c) ------------------------------------------------------------------------ */
+
 /* y[..,:] = weight[index[..],:]; index I64 of any shape, weight [V,D].  The gradient of row
  * .padding_idx of weight is 0.  By default there is no such row; EBB_ZERO is row 0, and negative
  * numbers count from the last row. */

@@ -3,13 +3,25 @@
 
 /* ---- A binary kernel as an op ---------------------------------------------------------------- */
 
+static ebb_tensor *no_quotient(ebb_call *c)
+{
+	char text[240];
+
+	return ebb_call_fail(c, EBB_BAD_DTYPE,
+		"a must be F32 or F64, got %s; ebb_floor_div and ebb_remainder take integers",
+		ebb_describe(c->in[0], text, sizeof text));
+}
+
 ebb_tensor *ebb_binary(ebb_tape *t, const ebb_op *op, ebb_binary_fn f, ebb_tensor *a, ebb_tensor *b,
 	double p, const char *site)
 {
 	ebb_tensor *in[] = {a, b};
 	ebb_call c = ebb_begin(t, op, site, 2, in);
-	ebb_tensor *y = ebb_binary_result(&c, f, p);
+	ebb_tensor *y;
 
+	if (c.t && f == EBB_BINARY_div && !ebb_is_real(in[0]))
+		return no_quotient(&c);
+	y = ebb_binary_result(&c, f, p);
 	if (p != 0)
 		ebb_attach(&c, &p, sizeof p);
 	return ebb_record(&c, y);
@@ -73,6 +85,27 @@ static void give_pow(ebb_vjp *v)
 		ebb_give(v, 1,
 			ebb_mul_or_zero(t, v->gy, ebb_mul_or_zero(t, v->out, log, NULL), NULL));
 	}
+}
+
+/* d atan2(a,b)/da = b/(a^2+b^2), d/db = -a/(a^2+b^2), and 0 where a = b = 0.  The operands are
+ * divided by the larger magnitude m, because their squares may overflow; the gradients do not depend
+ * on m, which is a constant.  Where m is 0, m and the sum of squares are replaced by 1. */
+static void give_atan2(ebb_vjp *v)
+{
+	ebb_tape *t = v->t;
+	ebb_tensor *a = ebb_detach(t, v->in[0]), *b = ebb_detach(t, v->in[1]);
+	ebb_tensor *m = ebb_maximum(t, ebb_abs(t, a), ebb_abs(t, b));
+	ebb_tensor *none = ebb_mask(t, EBB_UNARY_is_equal, m, 0, 0, NULL), *sum, *r;
+
+	m = ebb_add(t, m, none);
+	a = ebb_div(t, v->in[0], m);
+	b = ebb_div(t, v->in[1], m);
+	sum = ebb_add(t, ebb_add(t, ebb_square(t, a), ebb_square(t, b)), none);
+	r = ebb_div(t, v->gy, ebb_mul(t, sum, m));
+	if (ebb_wants(v, 0))
+		ebb_give(v, 0, ebb_mul(t, r, b));
+	if (ebb_wants(v, 1))
+		ebb_give(v, 1, ebb_neg(t, ebb_mul(t, r, a)));
 }
 
 /* 1 where a > b, 1/2 where a = b, 0 where a < b. */
@@ -166,9 +199,10 @@ ebb_tensor *(
 	ebb_call c = ebb_begin(t, &WHERE, site, 3, in);
 	int64_t cs[EBB_MAX_DIMS], as[EBB_MAX_DIMS], bs[EBB_MAX_DIMS];
 	ebb_shape shape;
+	int size;
 	char x1[240], x2[240], x3[240];
 
-	if (!ebb_check_real(&c, 1, "a") || !ebb_check_same_type(&c, 1, "a", 2, "b"))
+	if (!c.t || !ebb_check_same_type(&c, 1, "a", 2, "b"))
 		return NULL;
 	if (in[0]->dtype != EBB_U8 && in[0]->dtype != EBB_I64)
 		return ebb_call_fail(&c, EBB_BAD_DTYPE, "cond must be U8 or I64, got %s",
@@ -178,13 +212,17 @@ ebb_tensor *(
 			ebb_describe(in[0], x1, sizeof x1), ebb_describe(in[1], x2, sizeof x2),
 			ebb_describe(in[2], x3, sizeof x3));
 	y = ebb_new_broadcast(&c, &shape, 1);
+	size = (int)ebb_dtype_size((ebb_dtype)in[0]->dtype);
 	if (y && y->count) {
 		ebb_broadcast_strides(in[0], &shape, cs);
 		ebb_broadcast_strides(in[1], &shape, as);
 		ebb_broadcast_strides(in[2], &shape, bs);
-		RUN(y, where_strided, y->ndim, y->shape, in[0]->data,
-			(int)ebb_dtype_size((ebb_dtype)in[0]->dtype), cs, in[1]->data, as,
-			in[2]->data, bs, y->data, y->strides);
+		if (ebb_is_real(y))
+			RUN(y, where_strided, y->ndim, y->shape, in[0]->data, size, cs, in[1]->data,
+				as, in[2]->data, bs, y->data, y->strides);
+		else
+			INTEGERS(y)->where_strided(y->ndim, y->shape, in[0]->data, size, cs,
+				in[1]->data, as, in[2]->data, bs, y->data, y->strides);
 	}
 	return ebb_record(&c, y);
 }

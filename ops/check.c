@@ -66,6 +66,17 @@ bool ebb_check_axes(ebb_call *c, ebb_axes axes, int ndim, bool *chosen)
 	return true;
 }
 
+bool ebb_check_index(ebb_call *c, const ebb_tensor *index, const char *of, int64_t len)
+{
+	int64_t at = ebb_first_outside(index, len);
+
+	if (at < 0)
+		return true;
+	ebb_call_fail(c, EBB_INVALID, "index[%lld] is %lld; the %s has size %lld", (long long)at,
+		(long long)((const int64_t *)(const void *)index->data)[at], of, (long long)len);
+	return false;
+}
+
 void ebb_zero_vjp(ebb_vjp *v)
 {
 	(void)v;

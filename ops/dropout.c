@@ -31,6 +31,12 @@ static ebb_tensor *apply(ebb_tape *t, ebb_tensor *x, const dropout_attrs *k, con
 	return ebb_record(&c, y);
 }
 
+ebb_tensor *ebb_dropout_as(
+	ebb_tape *t, ebb_tensor *x, ebb_random random, double p, const char *site)
+{
+	return apply(t, x, &(dropout_attrs){random, p}, site);
+}
+
 /* Checks p, and sets *nothing if the op returns x unchanged. */
 static bool applies(ebb_tape *t, const char *op, double p, const char *site, bool *nothing)
 {

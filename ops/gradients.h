@@ -25,6 +25,9 @@ ebb_tensor *ebb_hardswish_grad(ebb_tape *t, ebb_tensor *gy, ebb_tensor *x);
 ebb_tensor *ebb_softplus_slope(ebb_tape *t, ebb_tensor *x);
 ebb_tensor *ebb_silu_slope(ebb_tape *t, ebb_tensor *x);
 ebb_tensor *ebb_mish_slope(ebb_tape *t, ebb_tensor *x);
+/* 1/sqrt(1 - x^2), and 1/(1 + x^2) (unary.c) */
+ebb_tensor *ebb_asin_slope(ebb_tape *t, ebb_tensor *x);
+ebb_tensor *ebb_atan_slope(ebb_tape *t, ebb_tensor *x);
 /* 1 where x > 0, else alpha*exp(x) */
 ebb_tensor *ebb_elu_slope(ebb_tape *t, ebb_tensor *x, double alpha);
 

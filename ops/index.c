@@ -7,24 +7,14 @@ typedef struct index_attrs {
 	int64_t len; /* of x along the axis */
 } index_attrs;
 
-/* Checks that every index is in [0,len); names the first that is not. */
 static bool in_range(ebb_call *c, const ebb_tensor *index, int64_t len)
 {
-	int64_t at = ebb_first_outside(index, len);
-
-	if (at < 0)
-		return true;
-	ebb_call_fail(c, EBB_INVALID, "index[%lld] is %lld; the axis has size %lld", (long long)at,
-		(long long)((const int64_t *)(const void *)index->data)[at], (long long)len);
-	return false;
+	return ebb_check_index(c, index, "axis", len);
 }
-
-typedef void (*index_kernel)(int64_t outer, int64_t len, int64_t inner, int64_t count,
-	const void *from, const int64_t *index, void *to);
 
 /* Finishes a call whose inputs have been checked: y of the given shape is read from x = in[0] at
  * index = in[1]. */
-static ebb_tensor *pick(ebb_call *c, const index_attrs *k, ebb_shape shape, index_kernel kernel)
+static ebb_tensor *pick(ebb_call *c, const index_attrs *k, ebb_shape shape, ebb_index_kernel kernel)
 {
 	const ebb_tensor *x = c->in[0], *index = c->in[1];
 	ebb_tensor *y = ebb_new(c, (ebb_dtype)x->dtype, shape, EBB_ROWS);
@@ -77,7 +67,7 @@ ebb_tensor *(
 	ebb_shape shape;
 	char text[240];
 
-	if (!ebb_check_real(&c, 0, "x") || !ebb_check_dtype(&c, 1, "index", EBB_I64) ||
+	if (!ebb_check_dtype(&c, 1, "index", EBB_I64) ||
 		(k.axis = ebb_check_axis(&c, axis, in[0]->ndim)) < 0)
 		return NULL;
 	if (in[1]->ndim != 1)
@@ -88,7 +78,7 @@ ebb_tensor *(
 		return NULL;
 	shape = ebb_shape_of(in[0]);
 	shape.dims[k.axis] = in[1]->count;
-	return pick(&c, &k, shape, KERNELS(in[0])->index_select);
+	return pick(&c, &k, shape, ebb_index_select_kernel(in[0]));
 }
 
 /* ---- gather ---------------------------------------------------------------------------------- */
@@ -121,8 +111,11 @@ static ebb_tensor *spread(ebb_tape *t, const ebb_op *op, ebb_tensor *gy, ebb_ten
 		const int64_t *at = (const int64_t *)(const void *)in[1]->data;
 		int64_t count = in[0]->shape[k->axis];
 
-		RUN(gx, fill, gx->count, 0.0, gx->data);
-		if (op == &GATHER_GRAD)
+		memset(gx->data, 0, (size_t)gx->count * ebb_dtype_size((ebb_dtype)gx->dtype));
+		if (!ebb_is_real(gx))
+			INTEGERS(gx)->gather_acc(
+				s.outer, s.len, s.inner, count, in[0]->data, at, gx->data);
+		else if (op == &GATHER_GRAD)
 			RUN(gx, gather_acc, s.outer, s.len, s.inner, count, in[0]->data, at,
 				gx->data);
 		else
@@ -170,7 +163,7 @@ ebb_tensor *(ebb_gather)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index
 		axis < x->ndim)
 		in[0] = cut_to(t, x, index, axis < 0 ? axis + x->ndim : axis, site);
 	c = ebb_begin(t, &GATHER, site, 2, in);
-	if (!ebb_check_real(&c, 0, "x") || !ebb_check_dtype(&c, 1, "index", EBB_I64) ||
+	if (!ebb_check_dtype(&c, 1, "index", EBB_I64) ||
 		(k.axis = ebb_check_axis(&c, axis, in[0]->ndim)) < 0)
 		return NULL;
 	fits = in[1]->ndim == in[0]->ndim;
@@ -184,7 +177,7 @@ ebb_tensor *(ebb_gather)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *index
 	k.len = in[0]->shape[k.axis];
 	if (!in_range(&c, in[1], k.len))
 		return NULL;
-	return pick(&c, &k, ebb_shape_of(in[1]), KERNELS(in[0])->gather);
+	return pick(&c, &k, ebb_shape_of(in[1]), ebb_gather_kernel(in[0]));
 }
 
 /* ---- scatter_add ----------------------------------------------------------------------------- */
@@ -223,7 +216,7 @@ ebb_tensor *(ebb_scatter_add)(ebb_tape *t, ebb_tensor *x, int axis, ebb_tensor *
 	char a[240], b[240], s[240];
 	index_attrs k;
 
-	if (!ebb_check_real(&c, 0, "x") || !ebb_check_same_type(&c, 0, "x", 2, "src") ||
+	if (!c.t || !ebb_check_same_type(&c, 0, "x", 2, "src") ||
 		!ebb_check_dtype(&c, 1, "index", EBB_I64) ||
 		(k.axis = ebb_check_axis(&c, axis, in[0]->ndim)) < 0)
 		return NULL;

@@ -21,6 +21,9 @@ int ebb_check_axis(ebb_call *c, int axis, int ndim);
 /* Sets chosen[i] for each axis i in axes (axes.n 0: for all).  Fails if an axis is out of range or
  * given twice. */
 bool ebb_check_axes(ebb_call *c, ebb_axes axes, int ndim, bool *chosen);
+/* Checks that every index, I64 and row-major, is in [0,len); names the first that is not.  of is
+ * what has the size len, for the message. */
+bool ebb_check_index(ebb_call *c, const ebb_tensor *index, const char *of, int64_t len);
 
 /* The vjp of piecewise-constant ops: it calls ebb_give for no input, which means a zero
  * gradient. */
@@ -37,6 +40,31 @@ typedef struct ebb_constants {
 } ebb_constants;
 ebb_tensor *ebb_unary(ebb_tape *t, const ebb_op *op, ebb_unary_fn f, ebb_tensor *x,
 	const ebb_constants *k, const char *site);
+
+/* The same for input 0 of a begun call, of integers.  An f that integer.def does not list is an
+ * error, and so is a constant that is not an integer, or infinite for clamp. */
+ebb_tensor *ebb_integer_unary(ebb_call *c, ebb_unary_fn f, const ebb_constants *k);
+/* value as an integer in [least, most], or as the nearer end of this range with .clip.  Fails the
+ * call and returns false if value has a fraction, is NaN, or lies outside without .clip. */
+typedef struct ebb_integer_range {
+	int64_t least, most;
+	bool clip;
+} ebb_integer_range;
+bool ebb_check_integer(
+	ebb_call *c, const char *name, double value, ebb_integer_range range, int64_t *out);
+/* The range of the type of x, I64 or U8. */
+ebb_integer_range ebb_range_of(const ebb_tensor *x);
+
+static inline ebb_element ebb_element_of(const ebb_tensor *x)
+{
+	return x->dtype == EBB_F32   ? EBB_ELEMENT_F32
+	       : x->dtype == EBB_F64 ? EBB_ELEMENT_F64
+	       : x->dtype == EBB_I64 ? EBB_ELEMENT_I64
+	                             : EBB_ELEMENT_U8;
+}
+
+/* x as I64 if it is U8, because sums and products of integers are I64; else x itself. */
+ebb_tensor *ebb_widened(ebb_tape *t, ebb_tensor *x, const char *site);
 
 static inline const ebb_constants *ebb_constants_of(const ebb_vjp *v)
 {
@@ -71,6 +99,18 @@ ebb_tensor *ebb_relu_grad_of_result(ebb_vjp *v);
 /* y[n,c,i,j] = x[n,c] at the position index[n,c,i,j] that a max pooling saved.  The gradient is the
  * scatter to these positions. */
 ebb_tensor *ebb_pool_gather(ebb_tape *t, ebb_tensor *x, ebb_tensor *index, const ebb_pool_shape *s);
+
+/* The kernel gather (index_select) of x's type. */
+typedef void (*ebb_index_kernel)(int64_t outer, int64_t len, int64_t inner, int64_t count,
+	const void *from, const int64_t *index, void *to);
+static inline ebb_index_kernel ebb_gather_kernel(const ebb_tensor *x)
+{
+	return ebb_is_real(x) ? KERNELS(x)->gather : INTEGERS(x)->gather;
+}
+static inline ebb_index_kernel ebb_index_select_kernel(const ebb_tensor *x)
+{
+	return ebb_is_real(x) ? KERNELS(x)->index_select : INTEGERS(x)->index_select;
+}
 
 /* The gradient of gather: zeros of size len along the axis, with gy added at the positions in
  * index. */
@@ -130,11 +170,18 @@ bool ebb_norm_needs_scale(const ebb_tensor *x, int64_t n, const double *inv);
 ebb_tensor *ebb_normalised_grad(ebb_tape *t, ebb_tensor *x, const ebb_norm_known *known,
 	ebb_tensor *g, ebb_axes axes, double eps, ebb_tensor **normalised);
 
+/* The gradient of softmax, composed of ops: gx = y*(gy - sum gy*y). */
+ebb_tensor *ebb_softmax_slopes(ebb_tape *t, ebb_tensor *y, ebb_tensor *gy, int axis);
+
 /* Softmax along the last axis of x [..,L,S], over the keys j whose mask is not 0 (U8 or I64,
- * broadcasts to x; NULL: all keys) and, if causal, for which j <= the query i.  The other elements
- * are 0; a row without any such key is 0 throughout. */
+ * broadcasts to x; NULL: all keys) and, if causal, for which j <= i + past of the query i, past >=
+ * 0.  The other elements are 0; a row without any such key is 0 throughout. */
 ebb_tensor *ebb_masked_softmax(
-	ebb_tape *t, ebb_tensor *x, ebb_tensor *mask, bool causal, const char *site);
+	ebb_tape *t, ebb_tensor *x, ebb_tensor *mask, bool causal, int64_t past, const char *site);
+
+/* Dropout with the mask of a given stream, also in evaluation. */
+ebb_tensor *ebb_dropout_as(
+	ebb_tape *t, ebb_tensor *x, ebb_random random, double p, const char *site);
 
 /* w*x, where a weight of 0 gives 0 with derivatives of 0 even if x is infinite or NaN. */
 ebb_tensor *ebb_weighted(ebb_tape *t, ebb_tensor *w, ebb_tensor *x, const char *site);

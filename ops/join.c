@@ -150,7 +150,7 @@ static ebb_tensor *bad_pads(ebb_call *c, ebb_tensor *x, int axis, int64_t before
 static ebb_tensor *pad_constant(ebb_call *c, ebb_tensor *x, const ebb_pads *pads, double value)
 {
 	ebb_shape shape = ebb_shape_of(x), part = shape;
-	int64_t from = 0, to = 0, begin[EBB_MAX_DIMS] = {0};
+	int64_t from = 0, to = 0, whole = 0, begin[EBB_MAX_DIMS] = {0};
 	ebb_tensor *y;
 	size_t size = ebb_dtype_size((ebb_dtype)x->dtype);
 
@@ -167,10 +167,15 @@ static ebb_tensor *pad_constant(ebb_call *c, ebb_tensor *x, const ebb_pads *pads
 		if (part.dims[axis] < 0)
 			part.dims[axis] = 0; /* the pads crop all of x */
 	}
+	if (!ebb_is_real(x) && !ebb_check_integer(c, "value", value, ebb_range_of(x), &whole))
+		return NULL;
 	y = ebb_new(c, (ebb_dtype)x->dtype, shape, ebb_order_kept(x));
 	if (!y || !y->count)
 		return y;
-	RUN(y, fill, y->count, value, y->data);
+	if (ebb_is_real(y))
+		RUN(y, fill, y->count, value, y->data);
+	else
+		INTEGERS(y)->fill(y->count, whole, y->data);
 	for (int i = 0; i < x->ndim; i++) {
 		if (part.dims[i] == 0)
 			return y;
@@ -237,7 +242,7 @@ ebb_tensor *(ebb_pad)(const ebb_pad_args *a)
 	ebb_call c = ebb_begin(a->t, &PAD, a->site, 1, &x);
 	char text[240];
 
-	if (!ebb_check_real(&c, 0, "x"))
+	if (!c.t)
 		return NULL;
 	if (a->pads.n < 0 || a->pads.n % 2 || a->pads.n / 2 > x->ndim)
 		return ebb_call_fail(&c, EBB_INVALID,

@@ -262,10 +262,7 @@ ebb_tensor *ebb_linear_op(const ebb_linear_args *a)
 	ws = ebb_scratch(&c, k->gemm_workspace(m, n, depth));
 	if (!c.t)
 		return ebb_record(&c, NULL);
-	for (int64_t i = 0; in[2] && i < m; i++)
-		memcpy(y->data + i * n * (int64_t)k->real_size, in[2]->data,
-			(size_t)n * k->real_size);
-	RUN(y, gemm, false, true, m, n, depth, in[0]->data, depth ? depth : 1, in[1]->data,
-		depth ? depth : 1, in[2] ? 1.0 : 0.0, y->data, n, ws);
+	RUN(y, linear, m, n, depth, in[0]->data, in[1]->data, in[2] ? in[2]->data : NULL, y->data,
+		ws);
 	return ebb_record(&c, y);
 }

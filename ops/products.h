@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-/* ---- Matrix products (matmul.c, attention.c) ------------------------------------------------- */
+/* ---- Matrix products (matmul.c, einsum.c, attention.c) --------------------------------------- */
 
 /* y = a b; a [..,M,K], b [..,K,N], y [..,M,N], and the leading axes broadcast.  a or b may be a
  * vector [K]; y then lacks the axis M or N. */
@@ -22,28 +22,49 @@ typedef struct ebb_linear_args {
 	ebb_tensor *x, *w, *b;
 	const char *site;
 } ebb_linear_args;
-/* C calls this op ebb_linear(t, x, w, b).  ebb_linear without parentheses is the type of a layer
- * (nn.h), so the function is called ebb_linear_op.  The macro ebb_linear is not defined in C++. */
+/* A call is ebb_linear(t, x, w, b).  ebb_linear without parentheses after it is the type of a layer
+ * (nn.h), so the function is called ebb_linear_op.  In C++ an empty layer is therefore ebb_linear{},
+ * and a type such as std::function<ebb_linear(int)> needs another name for ebb_linear. */
 EBB_API ebb_tensor *ebb_linear_op(const ebb_linear_args *a);
-#ifndef __cplusplus
 #define ebb_linear(...) EBB_CALL_ARGS(ebb_linear_op, ebb_linear_args, __VA_ARGS__)
-#endif
 
 /* y = softmax(q k^T*scale + mask) v; q [..,L,E], k [..,S,E], v [..,S,F], y [..,L,F], and the
  * leading axes broadcast.  .scale defaults to 1/sqrt(E).  With .causal, query i attends to keys
- * 0..i.  .mask broadcasts to [..,L,S]: of U8 or I64, a query does not attend to the keys where it
- * is 0; of q's type, it is added.  Where a query attends to no key, or all its scores q k^T*scale +
- * mask are -infinity, y and the gradients are 0.  Vaswani et al. 2017 */
+ * 0..i+.past: .past is the number of keys before the key of query 0, as in a cache.  .mask
+ * broadcasts to [..,L,S]: of U8 or I64, a query does not attend to the keys where it is 0; of q's
+ * type, it is added.  With .grouped, q has H heads [..,H,L,E], k and v have G [..,G,S,..], G divides
+ * H, and query head h reads head h/(H/G) of k and v (Ainslie et al. 2023).  While the tape trains,
+ * each weight is set to 0 with probability .dropout, and the others are divided by 1 - .dropout.
+ * Where a query attends to no key, or all its scores q k^T*scale + mask are -infinity, y and the
+ * gradients are 0.  Vaswani et al. 2017; no matrix [L,S] is held (Dao et al. 2022), except for
+ * derivatives of gradients. */
 typedef struct ebb_attention_args {
 	ebb_tape *t;
 	ebb_tensor *q, *k, *v;
 	ebb_tensor *mask;
-	bool causal;
-	double scale;
+	bool causal, grouped;
+	int64_t past;
+	double scale, dropout;
 	const char *site;
 } ebb_attention_args;
 EBB_API ebb_tensor *ebb_attention(const ebb_attention_args *a);
 #define ebb_attention(...) EBB_CALL_ARGS(ebb_attention, ebb_attention_args, __VA_ARGS__)
+
+/* A sum of products by Einstein's convention, as in NumPy and PyTorch: "ij,jk->ik" is the product of
+ * two matrices, "bhld,bhsd->bhls" the scores of attention.  Each letter A to Z, a to z is the index of
+ * an axis of a or b, and each letter after -> of an axis of y; the sum is over the indices that y
+ * lacks.  An ellipsis ... stands for any axes, which broadcast.  The sizes of an index are equal, or 1.
+ * An index that is repeated in one operand is the diagonal of its axes.  Spaces are ignored.
+ * Without ->, y has the axes of the ellipsis and then, in alphabetical order, the indices that occur
+ * once.  With one operand ("ij->ji"), b is left out.  a and b are of one type. */
+typedef struct ebb_einsum_args {
+	ebb_tape *t;
+	const char *equation;
+	ebb_tensor *a, *b;
+	const char *site;
+} ebb_einsum_args;
+EBB_API ebb_tensor *ebb_einsum(const ebb_einsum_args *a);
+#define ebb_einsum(...) EBB_CALL_ARGS(ebb_einsum, ebb_einsum_args, __VA_ARGS__)
 
 /* ---- Convolution and pooling (conv.c, conv1d.c, pool.c, unpool.c, upsample.c) ---------------- */
 

@@ -68,15 +68,24 @@ static ebb_tensor *sum(
 	sum_attrs k;
 	ebb_tensor *y;
 
-	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, axes, x->ndim, chosen))
+	if (op == &MEAN && !ebb_check_real(&c, 0, "x"))
+		return NULL;
+	if (!c.t || !ebb_check_axes(&c, axes, x->ndim, chosen))
 		return NULL;
 	k.kept = reduced_shape(x, chosen, true);
 	k.scale = op == &MEAN ? 1.0 / (double)reduced_count(x, chosen) : 1.0;
-	y = ebb_new(&c, (ebb_dtype)x->dtype, reduced_shape(x, chosen, keepdim), EBB_ROWS);
+	y = ebb_new(&c, ebb_is_real(x) ? (ebb_dtype)x->dtype : EBB_I64,
+		reduced_shape(x, chosen, keepdim), EBB_ROWS);
 	if (y) {
 		reduced_strides(x, chosen, k.kept, ys);
-		RUN(y, reduce, EBB_REDUCE_SUM, x->ndim, x->shape, x->data, x->strides, y->data, ys,
-			k.scale);
+		if (ebb_is_real(x)) {
+			RUN(y, reduce, EBB_REDUCE_SUM, x->ndim, x->shape, x->data, x->strides,
+				y->data, ys, k.scale);
+		} else {
+			INTEGERS(y)->fill(y->count, 0, y->data);
+			INTEGERS(x)->sum_acc(x->ndim, x->shape, x->data, x->strides,
+				(int64_t *)(void *)y->data, ys);
+		}
 	}
 	ebb_attach(&c, &k, sizeof k);
 	return ebb_record(&c, y);
@@ -150,6 +159,17 @@ static void extreme_vjp(ebb_vjp *v)
 static const ebb_op MAX = {.name = "max", .vjp = extreme_vjp, .takes = {EBB_ROWS}};
 static const ebb_op MIN = {.name = "min", .vjp = extreme_vjp, .takes = {EBB_ROWS}};
 
+/* The extremes of x [outer,len,inner] along len, and their positions, which are not empty. */
+static void find_extremes(int sign, const ebb_tensor *x, ebb_around s, void *y, ebb_tensor *index)
+{
+	int64_t *at = (int64_t *)(void *)index->data;
+
+	if (ebb_is_real(x))
+		RUN(x, extreme, sign, s.outer, s.len, s.inner, x->data, y, at);
+	else
+		INTEGERS(x)->extreme(sign, s.outer, s.len, s.inner, x->data, y, at);
+}
+
 static ebb_tensor *extreme_of_three(const ebb_op *op, ebb_tape *t, ebb_tensor *x, ebb_shape shape,
 	ebb_tensor **where, const char *site)
 {
@@ -163,8 +183,8 @@ static ebb_tensor *extreme_of_three(const ebb_op *op, ebb_tape *t, ebb_tensor *x
 	y = ebb_new(&c, (ebb_dtype)x->dtype, EBB_SHAPE(outer, inner), EBB_ROWS);
 	index = ebb_new(&c, EBB_I64, EBB_SHAPE(outer, 1, inner), EBB_ROWS);
 	if (y && index && y->count)
-		RUN(y, extreme, op == &MAX ? 1 : -1, outer, len, inner, x->data, y->data,
-			(int64_t *)(void *)index->data);
+		find_extremes(
+			op == &MAX ? 1 : -1, x, (ebb_around){outer, len, inner}, y->data, index);
 	if (where && index) {
 		ebb_strides_of(EBB_ROWS, shape.ndim, shape.dims, strides);
 		*where = ebb_new_view(&c, index, shape, strides, 0);
@@ -187,7 +207,7 @@ static ebb_tensor *extreme(const ebb_op *op, const ebb_extreme_args *a)
 	if (!ebb_given(a->t, x, op->name, a->site))
 		return NULL;
 	c = (ebb_call){.t = a->t, .op = op, .site = a->site, .nin = 1, .in = &x};
-	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, a->axes, x->ndim, chosen))
+	if (!ebb_check_axes(&c, a->axes, x->ndim, chosen))
 		return NULL;
 	for (int i = 0; i < x->ndim; i++)
 		n += chosen[i];
@@ -228,7 +248,7 @@ static ebb_tensor *arg_extreme(
 	void *values;
 	char text[240];
 
-	if (!ebb_check_real(&c, 0, "x") || (axis = ebb_check_axis(&c, axis, x->ndim)) < 0)
+	if (!c.t || (axis = ebb_check_axis(&c, axis, x->ndim)) < 0)
 		return NULL;
 	s = ebb_sizes_around(x, axis);
 	if (s.len == 0 && s.outer * s.inner > 0)
@@ -236,10 +256,10 @@ static ebb_tensor *arg_extreme(
 			ebb_describe(x, text, sizeof text));
 	index = ebb_new(&c, EBB_I64, ebb_without_axis(ebb_shape_of(x), axis), EBB_ROWS);
 	if (index && index->count) {
-		values = ebb_scratch(&c, (size_t)index->count * KERNELS(x)->real_size);
+		values =
+			ebb_scratch(&c, (size_t)index->count * ebb_dtype_size((ebb_dtype)x->dtype));
 		if (values)
-			RUN(x, extreme, op == &ARGMAX ? 1 : -1, s.outer, s.len, s.inner, x->data,
-				values, (int64_t *)(void *)index->data);
+			find_extremes(op == &ARGMAX ? 1 : -1, x, s, values, index);
 	}
 	return ebb_record(&c, index);
 }
@@ -355,7 +375,7 @@ ebb_tensor *(ebb_prod)(const ebb_reduce_args *a)
 	if (!ebb_given(a->t, x, "prod", a->site))
 		return NULL;
 	c = (ebb_call){.t = a->t, .op = &PROD, .site = a->site, .nin = 1, .in = &x};
-	if (!ebb_check_real(&c, 0, "x") || !ebb_check_axes(&c, a->axes, x->ndim, chosen))
+	if (!ebb_check_axes(&c, a->axes, x->ndim, chosen) || !(x = ebb_widened(a->t, x, a->site)))
 		return NULL;
 	return (ebb_reshape)(a->t,
 		product_of_three(a->t, as_three(a->t, x, chosen, a->site), a->site),

@@ -17,13 +17,17 @@ static ebb_tensor *scan(ebb_tape *t, ebb_tensor *x, int axis, bool reverse, cons
 	scan_attrs k = {.reverse = reverse};
 	ebb_tensor *y;
 
-	if (!ebb_check_real(&c, 0, "x") || (k.axis = ebb_check_axis(&c, axis, x->ndim)) < 0)
+	if (!c.t || (k.axis = ebb_check_axis(&c, axis, x->ndim)) < 0)
 		return NULL;
-	y = ebb_new(&c, (ebb_dtype)x->dtype, ebb_shape_of(x), EBB_ROWS);
+	y = ebb_new(&c, ebb_is_real(x) ? (ebb_dtype)x->dtype : EBB_I64, ebb_shape_of(x), EBB_ROWS);
 	if (y && y->count) {
 		ebb_around s = ebb_sizes_around(x, k.axis);
 
-		RUN(y, cumsum, reverse, s.outer, s.len, s.inner, x->data, y->data);
+		if (!ebb_is_real(x))
+			INTEGERS(x)->cumsum(
+				s.outer, s.len, s.inner, x->data, (int64_t *)(void *)y->data);
+		else
+			RUN(y, cumsum, reverse, s.outer, s.len, s.inner, x->data, y->data);
 	}
 	ebb_attach(&c, &k, sizeof k);
 	return ebb_record(&c, y);

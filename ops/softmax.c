@@ -33,22 +33,25 @@ ebb_tensor *ebb_at_largest(ebb_tape *t, ebb_tensor *x, ebb_tensor *y, int axis)
 	return ebb_gather(t, ebb_detach(t, x), axis, ebb_unsqueeze(t, index, axis));
 }
 
-/* gx = y*(gy - sum gy*y).  Because sum y = 1, subtracting a constant from gy does not change gx.
- * The constant is gy where y is largest, so that no digits cancel there. */
+/* Because sum y = 1, subtracting a constant from gy does not change gx.  The constant is gy where y
+ * is largest, so that no digits cancel there. */
+ebb_tensor *ebb_softmax_slopes(ebb_tape *t, ebb_tensor *y, ebb_tensor *gy, int axis)
+{
+	ebb_tensor *dot;
+
+	if (ebb_count(gy))
+		gy = ebb_sub(t, gy, ebb_at_largest(t, gy, y, axis));
+	dot = ebb_sum(t, ebb_mul(t, gy, y), EBB_AXES(axis), .keepdim = true);
+	return ebb_mul(t, y, ebb_sub(t, gy, dot));
+}
+
 static void softmax_vjp(ebb_vjp *v)
 {
-	ebb_tape *t = v->t;
-	ebb_tensor *g = v->gy, *dot;
 	int axis = *(const int *)v->attrs;
 
-	if (!v->recording) {
-		ebb_give(v, 0, fused_grad(v, axis, false));
-		return;
-	}
-	if (ebb_count(g))
-		g = ebb_sub(t, g, ebb_at_largest(t, g, v->out, axis));
-	dot = ebb_sum(t, ebb_mul(t, g, v->out), EBB_AXES(axis), .keepdim = true);
-	ebb_give(v, 0, ebb_mul(t, v->out, ebb_sub(t, g, dot)));
+	ebb_give(v, 0,
+		v->recording ? ebb_softmax_slopes(v->t, v->out, v->gy, axis)
+			     : fused_grad(v, axis, false));
 }
 static const ebb_op SOFTMAX = {
 	.name = "softmax", .vjp = softmax_vjp, .reads = {EBB_OUT}, .takes = {EBB_ROWS}};
@@ -136,22 +139,22 @@ static void fill_masked(const ebb_tensor *x, const ebb_tensor *mask, ebb_tensor 
 		y->data, y->strides);
 }
 
-/* Sets y to -inf where key j > query i. */
-static void fill_future(ebb_tensor *y)
+/* Sets y to -inf where key j > query i + past. */
+static void fill_future(ebb_tensor *y, int64_t past)
 {
 	int64_t queries = y->shape[y->ndim - 2], keys = y->shape[y->ndim - 1];
 
 	for (int64_t row = 0; row < y->count / keys; row++) {
 		int64_t from = row % queries + 1;
 
-		if (from < keys)
+		if (past < keys && (from += past) < keys)
 			RUN(y, fill, keys - from, -INFINITY,
 				y->data + (row * keys + from) * (int64_t)KERNELS(y)->real_size);
 	}
 }
 
 ebb_tensor *ebb_masked_softmax(
-	ebb_tape *t, ebb_tensor *x, ebb_tensor *mask, bool causal, const char *site)
+	ebb_tape *t, ebb_tensor *x, ebb_tensor *mask, bool causal, int64_t past, const char *site)
 {
 	ebb_tensor *in[] = {x, mask}, *y;
 	ebb_call c = ebb_begin(t, &MASKED_SOFTMAX, site, 2, in);
@@ -169,7 +172,7 @@ ebb_tensor *ebb_masked_softmax(
 		else
 			memcpy(y->data, in[0]->data, (size_t)y->count * KERNELS(y)->real_size);
 		if (causal)
-			fill_future(y);
+			fill_future(y, past);
 		RUN(y, softmax, s.outer, s.len, s.inner, y->data, y->data);
 	}
 	ebb_attach(&c, &axis, sizeof axis);

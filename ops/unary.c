@@ -10,8 +10,8 @@ ebb_tensor *ebb_unary(ebb_tape *t, const ebb_op *op, ebb_unary_fn f, ebb_tensor 
 	ebb_call c = ebb_begin(t, op, site, 1, &x);
 	ebb_tensor *y;
 
-	if (!ebb_check_real(&c, 0, "x"))
-		return NULL;
+	if (c.t && !ebb_is_real(x))
+		return ebb_integer_unary(&c, f, k);
 	y = ebb_new_like(&c, x);
 	if (y)
 		RUN(y, unary, f, y->count, x->data, y->data, k ? k->a : 0, k ? k->b : 0);
@@ -92,6 +92,18 @@ ebb_tensor *(ebb_mul_scalar)(ebb_tape *t, ebb_tensor *x, double s, const char *s
 	return ebb_unary(t, &MUL_SCALAR, EBB_UNARY_mul_scalar, x, &(ebb_constants){s, 0}, site);
 }
 
+/* d(x/s) = 1/s */
+static void div_scalar_vjp(ebb_vjp *v)
+{
+	ebb_give(v, 0, ebb_div_scalar(v->t, v->gy, ebb_constants_of(v)->a));
+}
+static const ebb_op DIV_SCALAR = {.name = "div_scalar", .vjp = div_scalar_vjp};
+
+ebb_tensor *(ebb_div_scalar)(ebb_tape *t, ebb_tensor *x, double s, const char *site)
+{
+	return ebb_unary(t, &DIV_SCALAR, EBB_UNARY_div_scalar, x, &(ebb_constants){s, 0}, site);
+}
+
 /* d(x^p) = p*x^(p-1); the derivative of x^0 is 0, also at 0 */
 static void pow_scalar_vjp(ebb_vjp *v)
 {
@@ -143,4 +155,36 @@ static const ebb_op GAUSS = {.name = "gauss", .vjp = gauss_vjp, .reads = {EBB_IN
 ebb_tensor *ebb_gauss(ebb_tape *t, ebb_tensor *x, double by, double factor)
 {
 	return ebb_unary(t, &GAUSS, EBB_UNARY_gauss, x, &(ebb_constants){by, factor}, NULL);
+}
+
+/* ---- The derivatives of asin and atan -------------------------------------------------------- */
+
+/* asin'' = x*y^3, y = asin' */
+static void asin_slope_vjp(ebb_vjp *v)
+{
+	ebb_tensor *y = v->out, *cube = ebb_mul(v->t, y, ebb_square(v->t, y));
+
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_mul(v->t, v->in[0], cube)));
+}
+static const ebb_op ASIN_SLOPE = {
+	.name = "asin_slope", .vjp = asin_slope_vjp, .reads = {EBB_IN(0) | EBB_OUT}};
+
+ebb_tensor *ebb_asin_slope(ebb_tape *t, ebb_tensor *x)
+{
+	return ebb_unary(t, &ASIN_SLOPE, EBB_UNARY_asin_slope, x, NULL, NULL);
+}
+
+/* atan'' = -2*x*y^2, y = atan'; 0 for infinite x, where y is 0. */
+static void atan_slope_vjp(ebb_vjp *v)
+{
+	ebb_tensor *y = v->out, *xy = ebb_mul_or_zero(v->t, v->in[0], y, NULL);
+
+	ebb_give(v, 0, ebb_mul(v->t, v->gy, ebb_mul_scalar(v->t, ebb_mul(v->t, xy, y), -2.0)));
+}
+static const ebb_op ATAN_SLOPE = {
+	.name = "atan_slope", .vjp = atan_slope_vjp, .reads = {EBB_IN(0) | EBB_OUT}};
+
+ebb_tensor *ebb_atan_slope(ebb_tape *t, ebb_tensor *x)
+{
+	return ebb_unary(t, &ATAN_SLOPE, EBB_UNARY_atan_slope, x, NULL, NULL);
 }

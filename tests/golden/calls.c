@@ -101,6 +101,11 @@ static ebb_tensor *call_matmul(ebb_tape *t, golden_options *o, int n, ebb_tensor
 	return ebb_matmul(t, a, b);
 }
 
+static ebb_tensor *call_einsum(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
+{
+	return ebb_einsum(t, golden_text(o, "equation"), in[0], n > 1 ? in[1] : NULL);
+}
+
 static ebb_tensor *call_linear(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
 {
 	(void)o;
@@ -210,6 +215,7 @@ const golden_op golden_first[] = {
 	{OP(index_select, 2, 2)},
 	{OP(gather, 2, 2)},
 	{OP(matmul, 2, 2)},
+	{OP(einsum, 1, 2)},
 	{OP(linear, 2, 3)},
 	{OP(conv2d, 2, 3)},
 	{OP(maxpool2d, 1, 1)},

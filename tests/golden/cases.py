@@ -76,13 +76,19 @@ CORNERS = exactly(-6, -3, -2, -1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1, 1.5
 
 case("add", "broadcast", torch.add, (2, 1, 4), (3, 1))
 case("add", "same", torch.add, (2, 3), (2, 3))
+case("floor_div", "broadcast", lambda a, b: (a / b).floor(), (2, 1, 4), nonzero(3, 1))
+case("remainder", "broadcast", torch.remainder, (2, 1, 4), nonzero(3, 1))
+case("remainder", "signs", lambda a, b: a - b * (a / b).floor(), exactly(7, -7, 7, -7, 0.5), exactly(2, 2, -2, -2, 3))
 case("leaky_relu", "slope", lambda x: F.leaky_relu(x, 0.2), CORNERS, negative_slope=0.2)
 case("elu", "alpha", lambda x: F.elu(x, 0.5), CORNERS, alpha=0.5)
 case("gelu", "erf", F.gelu, CORNERS, approximate="none")
 case("gelu", "tanh", lambda x: F.gelu(x, approximate="tanh"), CORNERS, approximate="tanh")
+case("gelu", "bias", lambda x, b: F.gelu(x + b), (2, 3, 5), (5,), approximate="none")
+case("gelu", "bias-tanh", lambda x, b: F.gelu(x + b, approximate="tanh"), (4, 3), (3,), approximate="tanh")
 case("clamp", "both", lambda x: x.clamp(-0.5, 2), CORNERS, min=-0.5, max=2.0)
 case("add_scalar", "value", lambda x: x + 1.5, (2, 3), value=1.5)
 case("mul_scalar", "value", lambda x: x * -2.25, (2, 3), value=-2.25)
+case("div_scalar", "value", lambda x: x / -2.25, (2, 3), value=-2.25)
 case("pow_scalar", "cube", lambda x: x ** 3, CORNERS, exponent=3.0)
 case("pow_scalar", "fraction", lambda x: x ** 0.7, positive(7), exponent=0.7)
 case("pow_scalar", "inverse-square", lambda x: x ** -2, positive(7), exponent=-2.0)
@@ -117,6 +123,11 @@ case("norm", "l2", lambda x: x.norm(2, dim=1, keepdim=True), (3, 5), p=2.0, axis
 case("norm", "l3", lambda x: x.norm(3, dim=(0, 2)), (2, 3, 4), p=3.0, axis=(0, 2))
 case("sum_to", "both", lambda x: x.sum_to_size(3, 1), (2, 3, 4), shape=(3, 1))
 case("cumsum", "middle", lambda x: x.cumsum(1), (3, 5, 2), axis=1)
+case("sort", "equal", lambda x: x.sort(dim=1, stable=True).values, halves(3, 7, 2), axis=1)
+case("sort", "descending", lambda x: x.sort(dim=-1, descending=True, stable=True).values, halves(2, 9), axis=-1,
+     descending=True)
+case("topk", "largest", lambda x: x.topk(3, 1).values, (2, 6, 2), k=3, axis=1)
+case("topk", "smallest", lambda x: x.topk(2, 0, largest=False).values, (5, 3), k=2, axis=0, smallest=True)
 
 # ---- Shapes --------------------------------------------------------------------------------------
 
@@ -156,16 +167,27 @@ case("embedding", "padding", lambda i, w: F.embedding(i, w, padding_idx=2), inte
 
 case("matmul", "broadcast", torch.matmul, (2, 1, 3, 4), (3, 4, 2))
 case("matmul", "vector", torch.matmul, (3, 4), (4,))
+for name, equation, *shapes in [
+        ("attention", "bhld,bhsd->bhls", (2, 2, 3, 4), (2, 2, 5, 4)),
+        ("implicit", "cb,ac", (4, 3), (2, 4)),
+        ("ellipsis", "...ij,kj...->k...i", (2, 3, 4), (2, 4, 1)),
+        ("outer", "i,jk->kij", (3,), (2, 4)),
+        ("rows", "bi,bi->b", (3, 4), (3, 4)),
+        ("diagonal", "iji->ji", (3, 2, 3))]:
+    case("einsum", name, lambda *x, equation=equation: torch.einsum(equation, *x), *shapes, equation=equation)
 case("matmul", "transposed", lambda a, b: a.T @ b, (5, 3), (5, 4), note="in.0 is used transposed")
 case("linear", "bias", F.linear, (3, 5), (4, 5), (4,))
 case("linear", "sequence", F.linear, (2, 3, 5), (4, 5))
 
 
-def attention(q, k, v, mask=None, causal=False, scale=None):
+def attention(q, k, v, mask=None, causal=False, scale=None, past=0, grouped=False):
+    if grouped:
+        each = q.shape[-3] // k.shape[-3]
+        k, v = k.repeat_interleave(each, -3), v.repeat_interleave(each, -3)
     scores = q @ k.transpose(-2, -1) * (scale or q.shape[-1] ** -0.5)
     allowed = torch.ones(scores.shape[-2:], dtype=torch.bool)
     if causal:
-        allowed = allowed.tril()
+        allowed = allowed.tril(past)
     if mask is not None and mask.dtype == torch.int64:
         allowed = mask != 0
     elif mask is not None:
@@ -179,6 +201,12 @@ case("attention", "mask", lambda q, k, v, m: attention(q, k, v, m, scale=0.3), (
      (1, 2, 4, 3), integers([[1, 0, 1, 1], [0, 1, 0, 0], [1, 1, 1, 0]]), causal=False, scale=0.3,
      note="in.3 = mask")
 case("attention", "bias", attention, (2, 3, 4), (2, 4, 4), (2, 4, 2), (3, 4), causal=False, note="in.3 = mask")
+case("attention", "grouped", lambda q, k, v: attention(q, k, v, grouped=True, scale=0.7), (2, 4, 3, 2), (2, 2, 5, 2),
+     (2, 2, 5, 3), grouped=True, scale=0.7)
+case("attention", "past", lambda q, k, v: attention(q, k, v, causal=True, past=2), (2, 3, 3), (2, 6, 3), (2, 6, 2),
+     causal=True, past=2)
+case("attention", "grouped-past", lambda q, k, v: attention(q, k, v, causal=True, past=1, grouped=True), (1, 3, 2, 5),
+     (1, 1, 3, 5), (1, 1, 3, 2), causal=True, past=1, grouped=True)
 
 # ---- Convolution and pooling ---------------------------------------------------------------------
 

@@ -8,11 +8,14 @@
 #define BINARY(name, ...) CALL_OF_TWO(name)
 #include "kernels/binary.def"
 CALL_OF_TWO(add)
+CALL_OF_TWO(floor_div)
+CALL_OF_TWO(remainder)
 CALL_OF_TWO(prelu)
 WITH_NUMBER(leaky_relu, "negative_slope", 0.01)
 WITH_NUMBER(elu, "alpha", 1)
 WITH_NUMBER(add_scalar, "value", NAN)
 WITH_NUMBER(mul_scalar, "value", NAN)
+WITH_NUMBER(div_scalar, "value", NAN)
 WITH_NUMBER(pow_scalar, "exponent", NAN)
 
 static ebb_tensor *call_gelu(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
@@ -20,11 +23,11 @@ static ebb_tensor *call_gelu(ebb_tape *t, golden_options *o, int n, ebb_tensor *
 	const char *approximate = golden_text(o, "approximate");
 	bool tanh = approximate && !strcmp(approximate, "tanh");
 
-	(void)n;
 	if (approximate && !tanh && strcmp(approximate, "none"))
 		golden_problem(o, "option approximate has a value that is not understood: %s",
 			approximate);
-	return ebb_gelu(t, in[0], .tanh = tanh);
+	golden_note(o, "in.1 = bias");
+	return ebb_gelu(t, in[0], .bias = n > 1 ? in[1] : NULL, .tanh = tanh);
 }
 
 static ebb_tensor *call_clamp(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
@@ -46,13 +49,16 @@ const golden_op golden_elementwise[] = {
 #define BINARY(name, ...) {OP(name, 2, 2)},
 #include "kernels/binary.def"
 	{OP(add, 2, 2)},
+	{OP(floor_div, 2, 2)},
+	{OP(remainder, 2, 2)},
 	{OP(prelu, 2, 2)},
 	{OP(leaky_relu, 1, 1)},
 	{OP(elu, 1, 1)},
-	{OP(gelu, 1, 1)},
+	{OP(gelu, 1, 2)},
 	{OP(clamp, 1, 1)},
 	{OP(add_scalar, 1, 1)},
 	{OP(mul_scalar, 1, 1)},
+	{OP(div_scalar, 1, 1)},
 	{OP(pow_scalar, 1, 1)},
 	{OP(where, 3, 3)},
 	{.name = NULL},

@@ -108,9 +108,25 @@ static ebb_tensor *call_scatter_add(ebb_tape *t, golden_options *o, int n, ebb_t
 	return ebb_scatter_add(t, in[0], golden_axis(o, "axis"), in[1], in[2]);
 }
 
+static ebb_tensor *call_sort(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
+{
+	(void)n;
+	return ebb_sort(t, in[0], EBB_AXES(golden_axis(o, "axis")),
+		.descending = golden_flag(o, "descending", false));
+}
+
+static ebb_tensor *call_topk(ebb_tape *t, golden_options *o, int n, ebb_tensor **in)
+{
+	(void)n;
+	return ebb_topk(t, in[0], (int64_t)golden_number(o, "k", NAN),
+		EBB_AXES(golden_axis(o, "axis")), .smallest = golden_flag(o, "smallest", false));
+}
+
 const golden_op golden_indexing[] = {
 	{OP(prod, 1, 1)},
 	{OP(cumsum, 1, 1)},
+	{OP(sort, 1, 1)},
+	{OP(topk, 1, 1)},
 	{OP(std, 1, 1)},
 	{OP(sum_to, 1, 1)},
 	{OP(squeeze, 1, 1)},

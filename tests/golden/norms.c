@@ -104,6 +104,8 @@ static ebb_tensor *call_attention(ebb_tape *t, golden_options *o, int n, ebb_ten
 	golden_note(o, "in.3 = mask");
 	return ebb_attention(t, in[0], in[1], in[2], .mask = n > 3 ? in[3] : NULL,
 		.causal = golden_flag(o, "causal", false),
+		.grouped = golden_flag(o, "grouped", false),
+		.past = (int64_t)golden_number(o, "past", 0),
 		.scale = isnan(scale) ? 0 : or_zero(scale));
 }
 

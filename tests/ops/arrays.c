@@ -246,6 +246,8 @@ static double value_of(const char *kind, double u, double rank)
 		return 4 * rank - 2;
 	case 'u':
 		return u;
+	case 'i':
+		return 1.8 * u - 0.9;
 	default:
 		return 4 * u - 2;
 	}

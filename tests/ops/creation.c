@@ -83,9 +83,8 @@ static void like(bool ones)
 		y = ones ? ebb_ones_like(t, x) : ebb_zeros_like(t, x);
 		expect_filled(y, EBB_SHAPE(2, 6), k ? EBB_F64 : EBB_F32, ones);
 		assert_healthy(t);
-		assert_refused(t, EBB_BAD_DTYPE,
-			ones ? ebb_ones_like(t, labels) : ebb_zeros_like(t, labels),
-			"creation.c:", "I64 [3]");
+		y = ones ? ebb_ones_like(t, labels) : ebb_zeros_like(t, labels);
+		expect_filled(y, EBB_SHAPE(3), EBB_I64, ones);
 		assert_refused(t, EBB_INVALID,
 			ones ? ebb_ones_like(t, NULL) : ebb_zeros_like(t, NULL), "NULL");
 		ebb_tape_free(t);
@@ -100,6 +99,25 @@ static void zeros_like(void)
 static void ones_like(void)
 {
 	like(true);
+}
+
+static void full_like(void)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_tensor *x = ebb_dense(t, ebb_randn(t, EBB_SHAPE(2, 3, 4, 5)), EBB_CHANNELS_LAST), *y;
+
+	y = ebb_full_like(t, ebb_variable(t, x), -1.5);
+	expect_filled(y, EBB_SHAPE(2, 3, 4, 5), EBB_F32, -1.5);
+	for (int d = 0; d < 4; d++)
+		ck_assert_int_eq(ebb_stride(y, d), ebb_stride(x, d));
+	expect_filled(
+		ebb_full_like(t, ebb_zeros(t, EBB_SHAPE(2, 0)), 1), EBB_SHAPE(2, 0), EBB_F32, 1);
+	expect_filled(ebb_full_like(t, ebb_arange(t, 3), -2), EBB_SHAPE(3), EBB_I64, -2);
+	assert_healthy(t);
+	assert_refused(t, EBB_INVALID, ebb_full_like(t, ebb_arange(t, 3), 2.5),
+		"creation.c:", "full", "2.5", "I64");
+	assert_refused(t, EBB_INVALID, ebb_full_like(t, NULL, 2), "NULL");
+	ebb_tape_free(t);
 }
 
 /* Values are in row-major order, and copied by the call. */
@@ -146,6 +164,74 @@ static void arange(void)
 	assert_healthy(t);
 	assert_refused(t, EBB_BAD_SHAPE, ebb_arange(t, -1), "creation.c:", "arange", "-1");
 	ebb_tape_free(t);
+}
+
+/* Both ends are exact, the numbers between are within a rounding of the formula in long double. */
+static void linspace(void)
+{
+	static const double ends[][2] = {{0, 1}, {-2.5, 7.3}, {5, -5}, {3, 3}, {1e-300, 1e300},
+		{-1.7e308, 1.7e308}, {0.1, 0.3}};
+
+	for (int k = 0; k < 2; k++) {
+		ebb_tape *t = each_dtype(k);
+
+		for (size_t e = 0; e < sizeof ends / sizeof *ends; e++) {
+			for (int64_t n = 0; n < 1000; n = 3 * n + 1) {
+				double a = k ? ends[e][0] : (double)(float)ends[e][0];
+				double b = k ? ends[e][1] : (double)(float)ends[e][1];
+				ebb_tensor *x;
+
+				if (!isfinite(a) || !isfinite(b))
+					continue;
+				x = ebb_linspace(t, ends[e][0], ends[e][1], n);
+				ck_assert_int_eq(ebb_dtype_of(x), k ? EBB_F64 : EBB_F32);
+				ck_assert(ebb_ndim(x) == 1 && ebb_count(x) == n);
+				ck_assert(n < 1 || ebb_at(x, 0) == a);
+				ck_assert(n < 2 || ebb_at(x, n - 1) == b);
+				for (int64_t i = 1; i < n - 1; i++) {
+					long double u = (long double)i / (n - 1);
+					long double want = (1 - u) * ends[e][0] + u * ends[e][1];
+
+					ck_assert(fabsl(ebb_at(x, i) - want) <=
+						  (k ? 4e-16L : 1.2e-7L) *
+							  (fabsl(want) +
+								  (k ? fabs(a) + fabs(b) : 0)));
+				}
+			}
+		}
+		ck_assert_double_eq(ebb_at(ebb_linspace(t, 0, 10, 5), 1), 2.5);
+		ck_assert(isnan(ebb_at(ebb_linspace(t, NAN, 1, 3), 1)));
+		ck_assert(ebb_at(ebb_linspace(t, -INFINITY, 1, 3), 2) == 1);
+		assert_healthy(t);
+		assert_refused(t, EBB_BAD_SHAPE, ebb_linspace(t, 0, 1, -1),
+			"creation.c:", "linspace", "-1");
+		ebb_tape_free(t);
+	}
+}
+
+static void eye(void)
+{
+	for (int k = 0; k < 2; k++) {
+		ebb_tape *t = each_dtype(k);
+
+		for (int64_t rows = 0; rows < 5; rows++) {
+			for (int64_t columns = 0; columns < 6; columns++) {
+				int64_t wide = columns ? columns : rows;
+				ebb_tensor *x = ebb_eye(t, rows, columns);
+
+				ck_assert_int_eq(ebb_dtype_of(x), k ? EBB_F64 : EBB_F32);
+				ck_assert(ebb_size(x, 0) == rows && ebb_size(x, 1) == wide);
+				for (int64_t i = 0; i < rows * wide; i++)
+					ck_assert_double_eq(ebb_at(x, i), i / wide == i % wide);
+			}
+		}
+		ck_assert_int_eq(ebb_count(ebb_eye(t, 7)), 49);
+		assert_healthy(t);
+		assert_refused(t, EBB_BAD_SHAPE, ebb_eye(t, -2), "creation.c:", "eye", "-2");
+		assert_refused(t, EBB_BAD_SHAPE, ebb_eye(t, 2, -1), "eye", "-1");
+		assert_refused(t, EBB_BAD_SHAPE, ebb_eye(t, INT64_MAX / 2), "eye");
+		ebb_tape_free(t);
+	}
 }
 
 /* ---- Random numbers ----------------------------------------------------------------- */
@@ -274,7 +360,10 @@ const entry creation_ops[] = {
 	MAKES("from_f32", from_f32),
 	MAKES("from_i64", from_i64),
 	MAKES("from_u8", from_u8),
+	MAKES("full_like", full_like),
 	MAKES("arange", arange),
+	MAKES("linspace", linspace),
+	MAKES("eye", eye),
 	MAKES("rand", uniform),
 	MAKES("randn", normal),
 	{.name = NULL},

@@ -1,6 +1,6 @@
 /*
  * limits.c - ops of one tensor at the ends of both types: the value and two derivatives equal their
- * limits.  Likewise pow, logsumexp, softmax, maximum and minimum.
+ * limits.  Likewise ops of two tensors, logsumexp, softmax, sort, topk and attention.
  *
  * A row gives the function and its derivatives in long double, in forms that do not cancel, and NaN
  * where there is no limit.
@@ -51,6 +51,7 @@ static wide power(wide x, wide p, wide factor)
 	X(clamp, , ebb_clamp(t, x, -2, 4), clamped(x, -2, 4), x >= -2 && x <= 4, 0)                \
 	X(add_scalar, , ebb_add_scalar(t, x, 2.5), x + 2.5L, 1, 0)                                 \
 	X(mul_scalar, , ebb_mul_scalar(t, x, 2.5), x * 2.5L, 2.5L, 0)                              \
+	X(div_scalar, , ebb_div_scalar(t, x, 2.5), x / 2.5L, 0.4L, 0)                              \
 	POWER(X, 0, _0)                                                                            \
 	POWER(X, 1, _1)                                                                            \
 	POWER(X, 2, _2)                                                                            \
@@ -209,8 +210,19 @@ START_TEST(functions_and_slopes_equal_their_limits)
 }
 END_TEST
 
-/* Third derivatives equal differences of the second derivatives, and 0 far out where those are
- * 0. */
+/* The derivative of the second derivative, by differences of two steps, whose error is of the order
+ * of h^4. */
+static wide third_of(const row *r, wide x)
+{
+	const wide h = 0x1p-17L;
+	wide near = (r->exact(x + h, 2) - r->exact(x - h, 2)) / (2 * h);
+	wide far = (r->exact(x + 2 * h, 2) - r->exact(x - 2 * h, 2)) / (4 * h);
+
+	return (4 * near - far) / 3;
+}
+
+/* Third derivatives equal differences of the second derivatives, 0 far out where those are 0, and
+ * NaN outside the function's domain. */
 START_TEST(third_derivatives_follow)
 {
 	enum { NEAR = 4, ALL = NEAR + 4 };
@@ -224,12 +236,12 @@ START_TEST(third_derivatives_follow)
 		ck_assert(ebb_grad(t, ebb_sum(t, y), 1, &in, &y, .create_graph = true));
 	assert_healthy(t);
 	for (int i = 0; i < ALL && is_wide(); i++) {
-		const wide h = 0x1p-17L;
-		wide exact =
-			i < NEAR ? (r->exact(x[i] + h, 2) - r->exact(x[i] - h, 2)) / (2 * h) : 0;
+		wide exact = i < NEAR ? third_of(r, x[i]) : 0;
 		double got = order == 3 ? ebb_at(y, i) : 0; /* else an earlier one is constant */
 
-		if (i < NEAR || r->exact(x[i], 2) == 0)
+		if (i < NEAR && isnan(exact))
+			ck_assert(isnan(got));
+		else if (i < NEAR || r->exact(x[i], 2) == 0)
 			ck_assert_msg(fabsl(got - exact) <= 1e-8L * (1 + fabsl(exact)),
 				"%s%s of %g: third derivative %.17g instead of %.17g", r->op,
 				r->tag, x[i], got, (double)exact);
@@ -451,6 +463,123 @@ START_TEST(extremes_of_infinities)
 }
 END_TEST
 
+/* floor(a/b) has no derivative but 0; that of the remainder by b is -floor(a/b), and its second
+ * derivatives are 0. */
+START_TEST(quotients_and_remainders_equal_their_limits)
+{
+	static const double inf = INFINITY, tiny = 0x1p-149;
+	static const double cases[][4] = {{7, 2, 3, 1}, {-7, 2, -4, 1}, {7, -2, -4, -1},
+		{6, 3, 2, 0}, {0, -5, 0, 0}, {tiny, 3, 0, tiny}, {-tiny, 3, -1, 3}, {1, inf, 0, 1},
+		{-1, inf, -1, inf}, {1, -inf, -1, -inf}, {-1, -inf, 0, -1}, {1, 0, inf, NAN},
+		{-1, 0, -inf, NAN}, {0, 0, NAN, NAN}, {NAN, 1, NAN, NAN}, {1, NAN, NAN, NAN},
+		{0x1p100, 1, 0x1p100, 0}};
+
+	for (int k = 0; k < 2; k++)
+		for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+			const double *at = cases[i];
+			ebb_tape *t = new_tape(types[k]);
+			ebb_tensor *in[2], *y, *r, *g[2], *h;
+
+			for (int j = 0; j < 2; j++)
+				in[j] = ebb_variable(t, ebb_scalar(t, at[j]));
+			y = ebb_floor_div(t, in[0], in[1]);
+			r = ebb_remainder(t, in[0], in[1]);
+			expect_value(types[k], "quotient", at[0], at[1], ebb_item(y), at[2]);
+			expect_value(types[k], "remainder", at[0], at[1], ebb_item(r), at[3]);
+			ck_assert(ebb_grad(t, y, 2, in, g));
+			ck_assert(ebb_item(g[0]) == 0 && ebb_item(g[1]) == 0);
+			for (int recorded = 0; recorded < 2; recorded++) {
+				ck_assert(ebb_grad(t, r, 2, in, g, .create_graph = recorded));
+				ck_assert(ebb_item(g[0]) == 1);
+				expect_value(types[k], "derivative of the remainder", at[0], at[1],
+					ebb_item(g[1]), -at[2]);
+			}
+			/* a times the gradient, so that the product requires a gradient. */
+			ck_assert(ebb_grad(t, ebb_mul(t, in[0], g[1]), 1, in, &h));
+			expect_value(types[k], "derivative of a product", at[0], at[1], ebb_item(h),
+				-at[2]);
+			assert_healthy(t);
+			ebb_tape_free(t);
+		}
+}
+END_TEST
+
+/* In ascending order NaNs are last, and infinities are at the ends.  The gradient of an element is that
+ * of the place it was sorted to, whatever its value; topk gives 0 to the elements it leaves out. */
+START_TEST(sorting_equals_its_limits)
+{
+	enum { N = 7, TOP = 3 };
+	static const double inf = INFINITY, x[N] = {NAN, -inf, 2, inf, -0.0, NAN, 0};
+	static const int orders[2][N] = {{1, 4, 6, 2, 3, 0, 5}, {0, 5, 3, 2, 4, 6, 1}};
+
+	for (int k = 0; k < 4; k++) {
+		bool down = k / 2;
+		const int *order = orders[down];
+		ebb_tape *t = new_tape(types[k % 2]);
+		ebb_tensor *in = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(N), x)), *y[2], *g, *h;
+		ebb_tensor *w = ebb_variable(t, ebb_linspace(t, 1, N, N));
+
+		y[0] = ebb_sort(t, in, .descending = down);
+		y[1] = ebb_topk(t, in, TOP, .smallest = !down);
+		for (int cut = 0; cut < 2; cut++) {
+			int n = cut ? TOP : N;
+			ebb_tensor *u = ebb_slice(t, w, 0, 0, n, 1);
+
+			ck_assert(ebb_grad(t, y[cut], 1, &in, &g, u, .create_graph = true));
+			for (int i = 0; i < N; i++) {
+				double got = i < n ? ebb_at(y[cut], i) : 0;
+
+				ck_assert(i >= n || got == x[order[i]] ||
+					  (isnan(got) && isnan(x[order[i]])));
+				ck_assert(ebb_at(g, order[i]) == (i < n ? i + 1 : 0));
+			}
+			/* The gradient is linear in w: its sum of squares has the gradient 2*w. */
+			ck_assert(ebb_grad(t, ebb_sum(t, ebb_square(t, g)), 1, &w, &h));
+			for (int i = 0; i < N; i++)
+				ck_assert(ebb_at(h, i) == (i < n ? 2 * (i + 1) : 0));
+		}
+		assert_healthy(t);
+		ebb_tape_free(t);
+	}
+}
+END_TEST
+
+/* Attention whose scores are far apart gives the value of one key; values near the largest number
+ * do not overflow; a NaN stays in the row of its query. */
+START_TEST(attention_equals_its_limits)
+{
+	enum { KEYS = 300, WIDTH = 2 };
+
+	for (int k = 0; k < 2; k++) {
+		ebb_tape *t = new_tape(types[k]);
+		double far = k ? 1e150 : 1e18, most = k ? DBL_MAX / 2 : FLT_MAX / 2.0;
+		double queries[3][WIDTH] = {{far, 0}, {0, NAN}, {0, 0}}, keys[KEYS][WIDTH] = {{0}};
+		ebb_tensor *x[3], *y, *g[2][3];
+
+		keys[7][0] = far;
+		x[0] = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(3, WIDTH), queries[0]));
+		x[1] = ebb_variable(t, ebb_from_f64(t, EBB_SHAPE(KEYS, WIDTH), keys[0]));
+		x[2] = ebb_variable(t, ebb_full(t, EBB_SHAPE(KEYS, 1), most));
+		y = ebb_attention(t, x[0], x[1], x[2]);
+		ck_assert(ebb_at(y, 0) == most && isnan(ebb_at(y, 1)));
+		ck_assert_double_eq_tol(ebb_at(y, 2) / most, 1, 1e-5);
+		for (int recorded = 0; recorded < 2; recorded++) {
+			x[0] = ebb_variable(t, ebb_slice(t, ebb_detach(t, x[0]), 0, 0, 1, 1));
+			y = ebb_attention(t, x[0], x[1], x[2]);
+			ck_assert(ebb_grad(t, ebb_sum(t, ebb_mul_scalar(t, y, 0x1p-64)), 3, x,
+				g[recorded], .create_graph = recorded));
+			for (int i = 0; i < WIDTH * KEYS; i++)
+				ck_assert(ebb_at(g[recorded][0], i % WIDTH) == 0 &&
+					  ebb_at(g[recorded][1], i) == 0);
+			for (int i = 0; i < KEYS; i++)
+				ck_assert(ebb_at(g[recorded][2], i) == (i == 7 ? 0x1p-64 : 0));
+		}
+		assert_healthy(t);
+		ebb_tape_free(t);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("limits");
@@ -463,6 +592,9 @@ int main(void)
 	tcase_add_test(c, logsumexp_equals_its_limits);
 	tcase_add_test(c, softmax_leaves_out_minus_infinity);
 	tcase_add_test(c, extremes_of_infinities);
+	tcase_add_test(c, quotients_and_remainders_equal_their_limits);
+	tcase_add_test(c, sorting_equals_its_limits);
+	tcase_add_test(c, attention_equals_its_limits);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

@@ -6,6 +6,22 @@
 #include "tests/ops/ops_test.h"
 #include "tests/support/exact.h"
 
+/* ---- Integers ----------------------------------------------------------------------- */
+
+/* IF_INTEGERS(op, a, b) is a if the op takes integers (kernels/integer.def), else b. */
+#define INTEGERS_neg COMMA
+#define INTEGERS_abs COMMA
+#define INTEGERS_sign COMMA
+#define INTEGERS_square COMMA
+#define INTEGERS_sub COMMA
+#define INTEGERS_mul COMMA
+#define INTEGERS_maximum COMMA
+#define INTEGERS_minimum COMMA
+#define COMMA ,
+#define IF_INTEGERS(op, a, b) SECOND(INTEGERS_##op a, b)
+#define SECOND(...) SECOND_OF(__VA_ARGS__, )
+#define SECOND_OF(x, y, ...) y
+
 /* ---- One operand -------------------------------------------------------------------- */
 
 #define SHAPES_ONE "2x3x4 | - | 1 | 5x1x2 | 0x3 | 2x3x2x2 | 2x2x2x1x2 | 37"
@@ -31,8 +47,9 @@ const entry unary_ops[] = {
 		.unary = value_##op,                                                               \
 		.samples = SAMPLES_##gradient,                                                     \
 		.values = domain,                                                                  \
-		.refused = "i5:2x3 | m2x3",                                                        \
-		.waived = {[BROADCAST] = "one operand"}},
+		.refused = IF_INTEGERS(op, NULL, "i5:2x3 | m2x3"),                                 \
+		.waived = {[BROADCAST] = "one operand",                                            \
+			[REFUSED] = IF_INTEGERS(op, "takes tensors of every type", NULL)}},
 #include "kernels/unary.def"
 	{.name = NULL},
 };
@@ -58,7 +75,8 @@ const entry binary_ops[] = {
 		.binary = value_##op,                                                              \
 		.samples = SHAPES_TWO,                                                             \
 		.values = domain,                                                                  \
-		.refused = "2x3 4x5 | 2x3 2 | i5:3 i5:3 | 3 i5:3 | 2x3 3x2"},
+		.refused = "2x3 4x5 | 2x3 2 | 3 i5:3 | 2x3 3x2" IF_INTEGERS(                       \
+			op, "", " | i5:3 i5:3 | m3 m3")},
 #include "kernels/binary.def"
 	{.name = NULL},
 };

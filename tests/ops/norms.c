@@ -294,18 +294,34 @@ static void nll_conventions(void)
 	ebb_tape_free(t);
 }
 
-/* ---- attention: variant 1: causal, 2: scale 0.3, 3: scale 0 --------------------------- */
-
-CALL(attention, ebb_attention(t, x[0], x[1], x[2], .mask = n > 3 ? x[3] : NULL, .causal = v == 1,
-			.scale = v == 2   ? 0.3
-                                 : v == 3 ? EBB_ZERO
-                                          : 0))
+/* ---- attention ---------------------------------------------------------------------- */
 
 typedef struct attention_case {
-	int64_t queries, keys, width, values;
-	double scale;
-	bool causal;
+	bool causal, grouped;
+	int64_t past;
+	double scale, dropout;
+	int64_t queries, keys, width, values; /* of a sample */
 } attention_case;
+
+static const attention_case ATTENTIONS[] = {
+	{0},
+	{.causal = true},
+	{.scale = 0.3},
+	{.scale = EBB_ZERO},
+	{.causal = true, .past = 2},
+	{.grouped = true},
+	{.grouped = true, .causal = true, .past = 1, .scale = 0.7},
+	{.dropout = 0.4},
+	{.causal = true, .grouped = true, .dropout = 0.4},
+	{.dropout = 1},
+	{.causal = true, .past = -1},
+	{.causal = true, .past = INT64_MAX},
+};
+
+CALL(attention, ebb_attention(t, x[0], x[1], x[2], .mask = n > 3 ? x[3] : NULL,
+			.causal = ATTENTIONS[v].causal, .grouped = ATTENTIONS[v].grouped,
+			.past = ATTENTIONS[v].past, .scale = ATTENTIONS[v].scale,
+			.dropout = ATTENTIONS[v].dropout))
 
 /* The element of a at [lead..,i,j], with lead a position in the leading axes of shape. */
 static double element(
@@ -345,19 +361,44 @@ static double score(const array *x, int n, const attention_case *c, const ebb_sh
 		else if (mask == 0)
 			return 0;
 	}
-	return c->causal && j > i ? 0 : exp(s);
+	return c->causal && j - c->past > i ? 0 : exp(s);
 }
 
-static void plain_attention(const array *x, int n, int v, array *y)
+/* x [..,G,S,E] as [..,heads,S,E], each head repeated. */
+static array repeat_heads(const array *x, int64_t heads)
 {
+	int n = x->shape.ndim;
+	ebb_shape s = x->shape;
+	int64_t at[EBB_MAX_DIMS] = {0}, each = heads / s.dims[n - 3];
+	array y;
+
+	s.dims[n - 3] = heads;
+	y = array_new(s);
+	for (bool more = y.count > 0; more; more = next_position(&s, at)) {
+		int64_t from[EBB_MAX_DIMS];
+
+		memcpy(from, at, sizeof from);
+		from[n - 3] /= each;
+		y.v[flat_index(&s, at)] = x->v[flat_index(&x->shape, from)];
+	}
+	return y;
+}
+
+static void plain_attention(const array *given, int n, int v, array *y)
+{
+	array x[4] = {given[0], given[1], given[2], n > 3 ? given[3] : (array){0}}, lead[3];
 	const ebb_shape *q = &x[0].shape, *k = &x[1].shape, *w = &x[2].shape;
-	attention_case c = {q->dims[q->ndim - 2], k->dims[k->ndim - 2], q->dims[q->ndim - 1],
-		w->dims[w->ndim - 1], 0, v == 1};
+	attention_case c = ATTENTIONS[v];
 	int64_t at[EBB_MAX_DIMS] = {0};
 	ebb_shape shape;
-	array lead[3];
 
-	c.scale = v == 2 ? 0.3 : v == 3 ? 0 : 1 / sqrt((double)c.width);
+	for (int a = 1; a < 3 && c.grouped; a++)
+		x[a] = repeat_heads(&given[a], q->dims[q->ndim - 3]);
+	c.queries = q->dims[q->ndim - 2];
+	c.keys = k->dims[k->ndim - 2];
+	c.width = q->dims[q->ndim - 1];
+	c.values = w->dims[w->ndim - 1];
+	c.scale = c.scale == EBB_ZERO ? 0 : c.scale == 0 ? 1 / sqrt((double)c.width) : c.scale;
 	for (int a = 0; a < 3; a++) {
 		lead[a] = x[a];
 		lead[a].shape.dims[lead[a].shape.ndim - 2] = c.queries;
@@ -492,10 +533,19 @@ const entry norm_ops[] = {
 			   "#1 | 2x3x4 2x5x4 2x5x2 3x5 #2 | "
 			   "2x3x4 2x5x4 2x5x2 2x1x5 #1 | 3x4 5x4 2x5x2 #3 | "
 			   "1x1 1x1 1x1 #2 | 1x4 3x4 3x1 #0 | 0x4 3x4 3x2 #0 | 3x4 0x4 0x2 #1 | "
-			   "3x0 2x0 2x3 #0 | 0x3x4 0x2x4 0x2x3 #1 | 2x3x4 2x5x4 2x5x0 #0",
+			   "3x0 2x0 2x3 #0 | 0x3x4 0x2x4 0x2x3 #1 | 2x3x4 2x5x4 2x5x0 #0 | "
+			   "2x3x4 2x6x4 2x6x3 #4 | 2x3x2x4 2x3x5x4 2x3x5x3 3x2x5 #0 | "
+			   "2x4x3x3 2x2x5x3 2x2x5x2 #5 | 4x3x3 2x5x3 2x5x2 m4x3x5 #6 | "
+			   "2x6x2x3 1x2x3x3 2x2x3x1 6x1x3 #5 | 2x0x2x3 2x2x3x3 2x2x3x2 #5 | "
+			   "3x2x2 1x3x2 1x3x2 i5:3 #6 | 9x2x2x2 9x2x3x2 9x2x3x2 #1 | "
+			   "1x2x8x2x2 2x1x2x3x2 2x2x3x2 #5 | 2x3x3x4 2x3x5x4 2x3x5x4 #7r | "
+			   "2x4x3x3 2x2x5x3 2x2x5x3 #8r | 3x4 5x4 5x4 3x5 #7r | 3x4 5x4 5x2 #7e | "
+			   "3x4 5x4 5x2 #11 | 3x4 5x4 5x2 - #0",
 		.refused = "3x4 5x3 5x2 #0 | 3x4 5x4 4x2 #0 | 4 5x4 5x2 #0 | 3x4 5x4 5 #0 | "
 			   "2x3x4 3x5x4 5x2 #0 | 3x4 5x4 5x2 3x4 #0 | 3x4 5x4 5x2 2x3x5 #0 | "
-			   "i5:3x4 5x4 5x2 #0 | 3x4 5x4 i5:5x2 #0 | 2x3x4 5x4 3x5x2 #0",
+			   "i5:3x4 5x4 5x2 #0 | 3x4 5x4 i5:5x2 #0 | 2x3x4 5x4 3x5x2 #0 | "
+			   "3x4 5x4 5x2 #9 | 3x4 5x4 5x2 #10 | 3x4 5x4 5x2 #5 | "
+			   "4x3x4 3x5x4 3x5x2 #5 | 4x3x4 2x5x4 4x5x2 #5 | 4x3x4 0x5x4 0x5x2 #5",
 		.property = masked_keys},
 	{.name = NULL},
 };

@@ -82,8 +82,8 @@ typedef struct entry {
 	/* The same: each gives an error that names the op, the shape, the line and the scope. */
 	const char *refused;
 	/* A letter per input: a any, p positive, n not near zero, d all distinct (of all
-	 * inputs), u in (0,1); the last stands for the rest; left out: any.  "c-1, 1" is around
-	 * these corners, and not near one. */
+	 * inputs), u in (0,1), i in (-0.9,0.9); the last stands for the rest; left out: any.
+	 * "c-1, 1" is around these corners, and not near one. */
 	const char *values;
 	/* EBB_I64 or EBB_U8: an op of integers.  It has no derivative, so its real inputs are
 	 * constants, and a variable in their place must be refused. */
@@ -95,11 +95,12 @@ typedef struct entry {
 /* Each table ends with an entry without a name. */
 extern const entry unary_ops[], binary_ops[], elementwise_ops[], activation_ops[], reduction_ops[],
 	shape_ops[], indexing_ops[], product_ops[], spatial_ops[], norm_ops[], loss_ops[],
-	creation_ops[];
+	creation_ops[], einsum_ops[], integer_ops[], sorting_ops[];
 /* All of them: a test of every op has the array TABLES of these. */
 #define EVERY_TABLE                                                                                \
 	unary_ops, binary_ops, elementwise_ops, activation_ops, reduction_ops, shape_ops,          \
-		indexing_ops, product_ops, spatial_ops, norm_ops, loss_ops, creation_ops
+		indexing_ops, product_ops, spatial_ops, norm_ops, loss_ops, creation_ops,          \
+		einsum_ops, integer_ops, sorting_ops
 
 /* What else the test of a listed op checks. */
 typedef struct property {

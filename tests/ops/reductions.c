@@ -280,7 +280,8 @@ static void norm_at_zero(void)
 	"2x3x4 #0 | 2x3x4 #1 | 2x3x4 #2 | 2x3x4 #3 | 3x4 #4 | 2x3x4 #5 | 2x3x2x2 #6 | 2x3x4 #7 | " \
 	"5x1x2 #4 | 3x2 #1"
 #define SUMS SHAPES " | - #0 | 1 #0 | 1x3 #1 | 0x3 #1 | 0x3 #2 | 0x3 #0"
-#define WRONG "2x3 #3 | - #1 | i5:2x3 #0"
+#define WRONG "2x3 #3 | - #1"
+#define WRONG_TYPE " | i5:2x3 #0"
 
 const entry reduction_ops[] = {
 	{.name = "sum",
@@ -294,13 +295,13 @@ const entry reduction_ops[] = {
 		.call = call_mean,
 		.reference = plain_mean,
 		.samples = SUMS,
-		.refused = WRONG,
+		.refused = WRONG WRONG_TYPE,
 		.waived = {[BROADCAST] = "one operand"}},
 	{.name = "logsumexp",
 		.call = call_logsumexp,
 		.reference = plain_logsumexp,
 		.samples = SUMS,
-		.refused = WRONG,
+		.refused = WRONG WRONG_TYPE,
 		.property = shifts,
 		.waived = {[BROADCAST] = "one operand"}},
 	{.name = "max",
@@ -322,7 +323,7 @@ const entry reduction_ops[] = {
 		.call = call_var,
 		.reference = plain_var,
 		.samples = SHAPES " | 2x3 #10 | 2x3x4 #13 | 2x3 #22 | 1 #10f | - #10f | 0x3 #2",
-		.refused = WRONG,
+		.refused = WRONG WRONG_TYPE,
 		.waived = {[BROADCAST] = "one operand"}},
 	{.name = "norm",
 		.call = call_norm,
@@ -330,7 +331,7 @@ const entry reduction_ops[] = {
 		.samples = SUMS " | 2x3x4 #13 | 2x3 #12 | 2x3x4 #21 | 3x2 #20 | 2x3x4 #35 | 2x3 "
 				"#30 | 2x3x4 #43 | 3x4 #40",
 		.values = "n",
-		.refused = WRONG,
+		.refused = WRONG WRONG_TYPE,
 		.property = norm_at_zero,
 		.waived = {[BROADCAST] = "one operand"}},
 	{.name = "sum_to",
