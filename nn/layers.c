@@ -400,7 +400,8 @@ ebb_embedding_layer(ebb_embedding_new)(const ebb_embedding_new_args *a)
 		return (ebb_embedding_layer){0};
 	}
 	l.weight = (ebb_params_add)(ebb_params_sub(a->p, a->name), "weight",
-		EBB_SHAPE(a->count, a->size), EBB_INIT(EBB_INIT_NORMAL), a->site);
+		EBB_SHAPE(a->count, a->size),
+		a->init.kind == EBB_INIT_DEFAULT ? EBB_INIT(EBB_INIT_NORMAL) : a->init, a->site);
 	if (!l.weight)
 		return (ebb_embedding_layer){0};
 	if (a->padding_idx != 0) {

@@ -42,7 +42,7 @@ static void list_misfit(
 {
 	char text[400], shown[120], in_file[100], wanted[100];
 
-	ebb_format(text, sizeof text, "%s: %s %s in the file, %s expected",
+	ebb_snprintf(text, sizeof text, "%s: %s %s in the file, %s expected",
 		ebb_printable(name, strlen(name), shown, sizeof shown),
 		from->other ? from->other : ebb_file_dtype_name(from->dtype),
 		ebb_shape_text(from->shape, in_file, sizeof in_file),
@@ -87,7 +87,7 @@ static void place(ebb_loading *l, const ebb_archived *from)
 	else if (to->from) {
 		char text[400], shown[120];
 
-		ebb_format(text, sizeof text, "%s: comes from \"%.100s\" and from \"%.100s\"",
+		ebb_snprintf(text, sizeof text, "%s: comes from \"%.100s\" and from \"%.100s\"",
 			ebb_printable(name, strlen(name), shown, sizeof shown), to->from->name,
 			from->name);
 		list(l, &l->report->misfit, &l->report->misfit_count, keep(l, text));

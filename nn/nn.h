@@ -80,6 +80,42 @@ EBB_API void ebb_params_zero_grad(ebb_params *p);
 /* The 2-norm of all gradients together; 0 if there are none. */
 EBB_API double ebb_params_grad_norm(const ebb_params *p);
 
+/* ---- Copying between stores (copy.c) -------------------------------------------------------- */
+
+/* Copies the values of all parameters and buffers of src to those of dst with the same names, which
+ * are relative to the prefix if dst or src is a view.  Values are converted if one store is F32 and
+ * the other F64.  For snapshots, and for target networks (Mnih et al. 2015).
+ *
+ * .glob: only names that match (as for ebb_params_freeze, but also of buffers).  Without .partial
+ * it is an error if a name of one store is missing in the other, or has another shape.  With
+ * .partial the tensors that fit are copied; it is an error if none fits.
+ *
+ * Gradients and frozen parameters stay as they are.  The version of each tensor that is written is
+ * incremented (ebb_data_mutable).  On failure nothing is changed: false with an error in .error, or
+ * in dst if .error is NULL. */
+typedef struct ebb_params_copy_args {
+	ebb_params *dst;
+	const ebb_params *src;
+	const char *glob;
+	bool partial;
+	ebb_error *error;
+	const char *site;
+} ebb_params_copy_args;
+EBB_API bool ebb_params_copy(const ebb_params_copy_args *a);
+/* dst += weight*(src - dst), for the same tensors and with the same errors; the weight is from 0 to
+ * 1.  ebb_params_lerp(target, p, 0.005) lets a target network follow a model (Lillicrap et al.
+ * 2016). */
+typedef struct ebb_params_lerp_args {
+	ebb_params *dst;
+	const ebb_params *src;
+	double weight;
+	const char *glob;
+	bool partial;
+	ebb_error *error;
+	const char *site;
+} ebb_params_lerp_args;
+EBB_API bool ebb_params_lerp(const ebb_params_lerp_args *a);
+
 /* ---- Initial values (init.c) ---------------------------------------------------------------- */
 
 typedef enum ebb_init_kind {
@@ -125,7 +161,11 @@ typedef struct ebb_init {
 	double slope;           /* of leaky ReLU, for its gain; default 0.01 */
 	double gain;            /* the gain as a number; replaces the gain of .after */
 } ebb_init;
+#ifdef __cplusplus
+#define EBB_INIT(...) (ebb::make<ebb_init>(__VA_ARGS__))
+#else
 #define EBB_INIT(...) ((ebb_init){.kind = __VA_ARGS__})
+#endif
 
 /* "kaiming_normal", "xavier_uniform", "lecun_normal", "orthogonal", "normal", "zeros", "default",
  * ...; an unknown name is an error in e, and returns EBB_INIT_DEFAULT. */
@@ -334,9 +374,9 @@ EBB_API ebb_prelu_layer ebb_prelu_new(
 EBB_API ebb_tensor *ebb_prelu_forward(
 	ebb_tape *t, const ebb_prelu_layer *l, ebb_tensor *x, const char *site);
 
-/* y[..,:] = weight[index[..],:] (ebb_embedding): weight [count,size] starts as N(0, 1); index I64.
- * The row .padding_idx (EBB_ZERO: row 0; negative: counted from the end; default: none) starts as
- * zeros and gets no gradient. */
+/* y[..,:] = weight[index[..],:] (ebb_embedding): weight [count,size] starts as N(0, 1), or as
+ * .init says; index I64.  The row .padding_idx (EBB_ZERO: row 0; negative: counted from the end;
+ * default: none) starts as zeros with any .init and gets no gradient. */
 typedef struct ebb_embedding_layer {
 	const char *name;
 	ebb_tensor *weight;
@@ -347,6 +387,7 @@ typedef struct ebb_embedding_new_args {
 	const char *name;
 	int64_t count, size;
 	double padding_idx;
+	ebb_init init;
 	const char *site;
 } ebb_embedding_new_args;
 EBB_API ebb_embedding_layer ebb_embedding_new(const ebb_embedding_new_args *a);
@@ -405,59 +446,55 @@ EBB_API ebb_tensor *ebb_sequential_forward(
 
 /* ---- The macros that add the call site ------------------------------------------------------ */
 
-#ifndef __cplusplus
-#define ebb_params_add(...) ebb_params_add(__VA_ARGS__, EBB_SITE)
-#define ebb_buffers_add(...) ebb_buffers_add(__VA_ARGS__, EBB_SITE)
-#define ebb_params_alloc(...) ebb_params_alloc(__VA_ARGS__, EBB_SITE)
-#define ebb_conv_new(...) ebb_conv_new(&(ebb_conv_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_conv_forward(...) ebb_conv_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_conv1d_new(...) ebb_conv1d_new(&(ebb_conv1d_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_conv1d_forward(...) ebb_conv1d_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_params_add(...) EBB_CALL(ebb_params_add, __VA_ARGS__)
+#define ebb_buffers_add(...) EBB_CALL(ebb_buffers_add, __VA_ARGS__)
+#define ebb_params_copy(...) EBB_CALL_ARGS(ebb_params_copy, ebb_params_copy_args, __VA_ARGS__)
+#define ebb_params_lerp(...) EBB_CALL_ARGS(ebb_params_lerp, ebb_params_lerp_args, __VA_ARGS__)
+#define ebb_params_alloc(...) EBB_CALL(ebb_params_alloc, __VA_ARGS__)
+#define ebb_conv_new(...) EBB_CALL_ARGS(ebb_conv_new, ebb_conv_new_args, __VA_ARGS__)
+#define ebb_conv_forward(...) EBB_CALL(ebb_conv_forward, __VA_ARGS__)
+#define ebb_conv1d_new(...) EBB_CALL_ARGS(ebb_conv1d_new, ebb_conv1d_new_args, __VA_ARGS__)
+#define ebb_conv1d_forward(...) EBB_CALL(ebb_conv1d_forward, __VA_ARGS__)
 #define ebb_conv_transpose2d_new(...)                                                              \
-	ebb_conv_transpose2d_new(&(ebb_conv_transpose2d_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_conv_transpose2d_forward(...) ebb_conv_transpose2d_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_linear_new(...) ebb_linear_new(&(ebb_linear_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_linear_forward(...) ebb_linear_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_bn_new(...) ebb_bn_new(&(ebb_bn_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_bn_forward(...) ebb_bn_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_bn_relu_forward(...) ebb_bn_relu_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_layernorm_new(...)                                                                     \
-	ebb_layernorm_new(&(ebb_layernorm_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_layernorm_forward(...) ebb_layernorm_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_groupnorm_new(...)                                                                     \
-	ebb_groupnorm_new(&(ebb_groupnorm_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_groupnorm_forward(...) ebb_groupnorm_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_prelu_new(...) ebb_prelu_new(__VA_ARGS__, EBB_SITE)
-#define ebb_prelu_forward(...) ebb_prelu_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_embedding_new(...)                                                                     \
-	ebb_embedding_new(&(ebb_embedding_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_embedding_forward(...) ebb_embedding_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_drop_new(...) ebb_drop_new(__VA_ARGS__, EBB_SITE)
-#define ebb_drop_forward(...) ebb_drop_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_sequential_new(...) ebb_sequential_new(__VA_ARGS__, EBB_SITE)
+	EBB_CALL_ARGS(ebb_conv_transpose2d_new, ebb_conv_transpose2d_new_args, __VA_ARGS__)
+#define ebb_conv_transpose2d_forward(...) EBB_CALL(ebb_conv_transpose2d_forward, __VA_ARGS__)
+#define ebb_linear_new(...) EBB_CALL_ARGS(ebb_linear_new, ebb_linear_new_args, __VA_ARGS__)
+#define ebb_linear_forward(...) EBB_CALL(ebb_linear_forward, __VA_ARGS__)
+#define ebb_bn_new(...) EBB_CALL_ARGS(ebb_bn_new, ebb_bn_new_args, __VA_ARGS__)
+#define ebb_bn_forward(...) EBB_CALL(ebb_bn_forward, __VA_ARGS__)
+#define ebb_bn_relu_forward(...) EBB_CALL(ebb_bn_relu_forward, __VA_ARGS__)
+#define ebb_layernorm_new(...) EBB_CALL_ARGS(ebb_layernorm_new, ebb_layernorm_new_args, __VA_ARGS__)
+#define ebb_layernorm_forward(...) EBB_CALL(ebb_layernorm_forward, __VA_ARGS__)
+#define ebb_groupnorm_new(...) EBB_CALL_ARGS(ebb_groupnorm_new, ebb_groupnorm_new_args, __VA_ARGS__)
+#define ebb_groupnorm_forward(...) EBB_CALL(ebb_groupnorm_forward, __VA_ARGS__)
+#define ebb_prelu_new(...) EBB_CALL(ebb_prelu_new, __VA_ARGS__)
+#define ebb_prelu_forward(...) EBB_CALL(ebb_prelu_forward, __VA_ARGS__)
+#define ebb_embedding_new(...) EBB_CALL_ARGS(ebb_embedding_new, ebb_embedding_new_args, __VA_ARGS__)
+#define ebb_embedding_forward(...) EBB_CALL(ebb_embedding_forward, __VA_ARGS__)
+#define ebb_drop_new(...) EBB_CALL(ebb_drop_new, __VA_ARGS__)
+#define ebb_drop_forward(...) EBB_CALL(ebb_drop_forward, __VA_ARGS__)
+#define ebb_sequential_new(...) EBB_CALL(ebb_sequential_new, __VA_ARGS__)
 #define ebb_sequential_conv(s, ...)                                                                \
-	ebb_sequential_conv(s, &(ebb_conv_new_args){NULL, NULL, __VA_ARGS__, .site = EBB_SITE})
+	EBB_CALL_STEP(ebb_sequential_conv, ebb_conv_new_args, s, __VA_ARGS__)
 #define ebb_sequential_linear(s, ...)                                                              \
-	ebb_sequential_linear(s, &(ebb_linear_new_args){NULL, NULL, __VA_ARGS__, .site = EBB_SITE})
-#define ebb_sequential_bn(s, ...)                                                                  \
-	ebb_sequential_bn(s, &(ebb_bn_new_args){NULL, NULL, __VA_ARGS__, .site = EBB_SITE})
-#define ebb_sequential_dropout(...) ebb_sequential_dropout(__VA_ARGS__, EBB_SITE)
+	EBB_CALL_STEP(ebb_sequential_linear, ebb_linear_new_args, s, __VA_ARGS__)
+#define ebb_sequential_bn(s, ...) EBB_CALL_STEP(ebb_sequential_bn, ebb_bn_new_args, s, __VA_ARGS__)
+#define ebb_sequential_dropout(...) EBB_CALL(ebb_sequential_dropout, __VA_ARGS__)
 #define ebb_sequential_maxpool2d(s, ...)                                                           \
-	ebb_sequential_maxpool2d(s, &(ebb_pool2d_args){NULL, NULL, __VA_ARGS__, .site = EBB_SITE})
+	EBB_CALL_STEP(ebb_sequential_maxpool2d, ebb_pool2d_args, s, __VA_ARGS__)
 #define ebb_sequential_avgpool2d(s, ...)                                                           \
-	ebb_sequential_avgpool2d(s, &(ebb_pool2d_args){NULL, NULL, __VA_ARGS__, .site = EBB_SITE})
+	EBB_CALL_STEP(ebb_sequential_avgpool2d, ebb_pool2d_args, s, __VA_ARGS__)
 #define ebb_sequential_adaptive_avgpool2d(s, ...)                                                  \
-	ebb_sequential_adaptive_avgpool2d(                                                         \
-		s, &(ebb_adaptive_args){NULL, NULL, __VA_ARGS__, .site = EBB_SITE})
-#define ebb_sequential_fn(...) ebb_sequential_fn(__VA_ARGS__, EBB_SITE)
-#define ebb_sequential_layer(...) ebb_sequential_layer(__VA_ARGS__, EBB_SITE)
-#define ebb_sequential_forward(...) ebb_sequential_forward(__VA_ARGS__, EBB_SITE)
-#endif
+	EBB_CALL_STEP(ebb_sequential_adaptive_avgpool2d, ebb_adaptive_args, s, __VA_ARGS__)
+#define ebb_sequential_fn(...) EBB_CALL(ebb_sequential_fn, __VA_ARGS__)
+#define ebb_sequential_layer(...) EBB_CALL(ebb_sequential_layer, __VA_ARGS__)
+#define ebb_sequential_forward(...) EBB_CALL(ebb_sequential_forward, __VA_ARGS__)
 
 #ifdef __cplusplus
 }
 #endif
 
+#include "attention.h"
 #include "recurrent.h"
 
 #endif

@@ -107,7 +107,7 @@ ebb_tensor *ebb_params_fail(
 	if (!p || p->root->error.status != EBB_OK)
 		return NULL;
 	va_start(args, format);
-	ebb_format_v(text, sizeof text, format, args);
+	ebb_vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	ebb_error_set(&p->root->error, status, site, "%s", text);
 	return NULL;

@@ -71,16 +71,12 @@ EBB_API ebb_gru_cell ebb_gru_cell_new(const ebb_cell_new_args *a);
 EBB_API ebb_tensor *ebb_gru_cell_forward(
 	ebb_tape *t, const ebb_gru_cell *l, ebb_tensor *x, ebb_tensor *h, const char *site);
 
-#ifndef __cplusplus
-#define ebb_rnn_cell_new(...)                                                                      \
-	ebb_rnn_cell_new(&(ebb_rnn_cell_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_rnn_cell_forward(...) ebb_rnn_cell_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_lstm_cell_new(...)                                                                     \
-	ebb_lstm_cell_new(&(ebb_cell_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_lstm_cell_forward(...) ebb_lstm_cell_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_gru_cell_new(...) ebb_gru_cell_new(&(ebb_cell_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_gru_cell_forward(...) ebb_gru_cell_forward(__VA_ARGS__, EBB_SITE)
-#endif
+#define ebb_rnn_cell_new(...) EBB_CALL_ARGS(ebb_rnn_cell_new, ebb_rnn_cell_new_args, __VA_ARGS__)
+#define ebb_rnn_cell_forward(...) EBB_CALL(ebb_rnn_cell_forward, __VA_ARGS__)
+#define ebb_lstm_cell_new(...) EBB_CALL_ARGS(ebb_lstm_cell_new, ebb_cell_new_args, __VA_ARGS__)
+#define ebb_lstm_cell_forward(...) EBB_CALL(ebb_lstm_cell_forward, __VA_ARGS__)
+#define ebb_gru_cell_new(...) EBB_CALL_ARGS(ebb_gru_cell_new, ebb_cell_new_args, __VA_ARGS__)
+#define ebb_gru_cell_forward(...) EBB_CALL(ebb_gru_cell_forward, __VA_ARGS__)
 
 #ifdef __cplusplus
 }

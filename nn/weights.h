@@ -91,10 +91,8 @@ EBB_API bool ebb_params_take(ebb_params *p, const ebb_archive *a, const char *pr
 
 /* ---- The macros that add the call site ------------------------------------------------------ */
 
-#ifndef __cplusplus
-#define ebb_params_save(...) ebb_params_save(&(ebb_params_save_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_params_load(...) ebb_params_load(&(ebb_params_load_args){__VA_ARGS__, .site = EBB_SITE})
-#endif
+#define ebb_params_save(...) EBB_CALL_ARGS(ebb_params_save, ebb_params_save_args, __VA_ARGS__)
+#define ebb_params_load(...) EBB_CALL_ARGS(ebb_params_load, ebb_params_load_args, __VA_ARGS__)
 
 #ifdef __cplusplus
 }

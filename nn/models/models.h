@@ -1,13 +1,14 @@
 /*
- * models.h - well-known convolutional networks, each a struct of layers and a function.
+ * models.h - well-known networks, each a struct of layers and a function.
  *
- * Parameters have torchvision's names, shapes and order, so that its weights load unchanged.
+ * Parameters have torchvision's names, shapes and order, so that its weights load unchanged; the
+ * names of a GPT are its own.
  * NAME_new adds the parameters below p and returns the model by value; the memory that it points to
  * belongs to the store.  On failure the error is in the store, and the model's forward function
  * fails the tape.  .classes of 0 means the published number.
  *
- * NAME_forward maps images x [N,channels,H,W] to logits [N,classes].  Blocks are scopes with the
- * names of their parameters ("layer1.0").  A value that no gradient reads is released as soon as
+ * NAME_forward maps images x [N,channels,H,W] to logits [N,classes], or tokens to logits
+ * (ebb_gpt_forward).  Blocks are scopes with the names of their parameters ("layer1.0").  A value that no gradient reads is released as soon as
  * the next one is computed: without recording, little more than one block's values are in memory at
  * a time.  The sources in nn/models/ are examples: copy them to start a network of your own.
  */
@@ -72,8 +73,7 @@ EBB_API ebb_cifar_resnet ebb_cifar_resnet_new(const ebb_cifar_resnet_new_args *a
 EBB_API ebb_tensor *ebb_cifar_resnet_forward(
 	ebb_tape *t, const ebb_cifar_resnet *net, ebb_tensor *x, const char *site);
 
-/* ---- Residual networks for ImageNet (resnet.c)
- * -------------------------------------------------
+/* ---- Residual networks for ImageNet (resnet.c) -------------------------------------------------
  *
  * He et al. 2016, with basic blocks: depth 18 or 34; another is an error.  x [N,3,H,W], 224 x
  * 224 as published; conv1, bn1, layer1.0.conv1, .. layer4.1.bn2, fc, and layerK.0.downsample.0
@@ -195,25 +195,77 @@ EBB_API ebb_googlenet_logits ebb_googlenet_forward(
 EBB_API ebb_tensor *ebb_googlenet_loss(
 	ebb_tape *t, ebb_googlenet_logits y, ebb_tensor *labels, const char *site);
 
+/* ---- GPT (gpt.c) -------------------------------------------------------------------------------
+ *
+ * Radford et al. 2019 (GPT-2) with a head of its own: learnt positions, pre-norm transformer layers
+ * with GELU and causal attention, a final norm.  tok [vocabulary,width], pos [context,width],
+ * layers.0 .. (ebb_transformer_layer), norm, head.  A size that is left out is that of the smallest
+ * published model: vocabulary 50257, context 1024, 12 layers, 12 heads, width 768; .feedforward
+ * defaults to 4*width, .kv_heads to heads, .dropout to 0.  Weights start as N(0, 0.02^2), those of
+ * the 2*layers products that are added to x with 0.02/sqrt(2*layers), biases at 0. */
+typedef struct ebb_gpt {
+	ebb_embedding_layer tok, pos;
+	ebb_drop dropout;
+	int count;
+	ebb_transformer_layer *layers;
+	ebb_layernorm_layer norm;
+	ebb_linear head;
+	int64_t vocabulary, context;
+} ebb_gpt;
+typedef struct ebb_gpt_new_args {
+	ebb_params *p;
+	int64_t vocabulary, context, layers, heads, width;
+	int64_t feedforward, kv_heads;
+	double dropout;
+	const char *site;
+} ebb_gpt_new_args;
+EBB_API ebb_gpt ebb_gpt_new(const ebb_gpt_new_args *a);
+/* Keys and values of all layers, for generation (ebb_kv_cache); the capacity is the context. */
+typedef struct ebb_gpt_cache {
+	int count;
+	ebb_kv_cache **layers;
+} ebb_gpt_cache;
+/* An empty cache for sequences of that batch size; NULL with an error in e. */
+EBB_API ebb_gpt_cache *ebb_gpt_cache_new(const ebb_gpt *net, int64_t batch, ebb_error *e);
+/* Reset or free the tapes that used the cache first.  c may be NULL. */
+EBB_API void ebb_gpt_cache_free(ebb_gpt_cache *c);
+/* The number of tokens in the cache; 0 for NULL. */
+EBB_API int64_t ebb_gpt_cache_length(const ebb_gpt_cache *c);
+/* Forgets all tokens but the first length; 0 begins anew.  Without effect if length is negative or
+ * not less than the number of tokens. */
+EBB_API void ebb_gpt_cache_truncate(ebb_gpt_cache *c, int64_t length);
+/* tokens [..,L] of I64, 0 <= token < vocabulary, L <= context; logits [..,L,vocabulary], where row
+ * i depends on the tokens 0 .. i.  With .cache (tokens [batch,L], or [L] for a batch of 1) the
+ * tokens follow those in the cache and are appended to it; the tape must not record
+ * (ebb_multihead_forward).  More tokens than the context are an error; after an error the cache has
+ * its former length. */
+typedef struct ebb_gpt_args {
+	ebb_tape *t;
+	const ebb_gpt *net;
+	ebb_tensor *tokens;
+	ebb_gpt_cache *cache;
+	const char *site;
+} ebb_gpt_args;
+EBB_API ebb_tensor *ebb_gpt_forward(const ebb_gpt_args *a);
+
 /* ---- The macros that add the call site ------------------------------------------------------ */
 
-#ifndef __cplusplus
-#define ebb_lenet_new(...) ebb_lenet_new(&(ebb_lenet_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_lenet_forward(...) ebb_lenet_forward(__VA_ARGS__, EBB_SITE)
+#define ebb_lenet_new(...) EBB_CALL_ARGS(ebb_lenet_new, ebb_lenet_new_args, __VA_ARGS__)
+#define ebb_lenet_forward(...) EBB_CALL(ebb_lenet_forward, __VA_ARGS__)
 #define ebb_cifar_resnet_new(...)                                                                  \
-	ebb_cifar_resnet_new(&(ebb_cifar_resnet_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_cifar_resnet_forward(...) ebb_cifar_resnet_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_resnet_new(...) ebb_resnet_new(&(ebb_resnet_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_resnet_forward(...) ebb_resnet_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_vgg11_new(...) ebb_vgg11_new(&(ebb_vgg_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_vgg_forward(...) ebb_vgg_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_alexnet_new(...) ebb_alexnet_new(&(ebb_alexnet_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_alexnet_forward(...) ebb_alexnet_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_googlenet_new(...)                                                                     \
-	ebb_googlenet_new(&(ebb_googlenet_new_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_googlenet_forward(...) ebb_googlenet_forward(__VA_ARGS__, EBB_SITE)
-#define ebb_googlenet_loss(...) ebb_googlenet_loss(__VA_ARGS__, EBB_SITE)
-#endif
+	EBB_CALL_ARGS(ebb_cifar_resnet_new, ebb_cifar_resnet_new_args, __VA_ARGS__)
+#define ebb_cifar_resnet_forward(...) EBB_CALL(ebb_cifar_resnet_forward, __VA_ARGS__)
+#define ebb_resnet_new(...) EBB_CALL_ARGS(ebb_resnet_new, ebb_resnet_new_args, __VA_ARGS__)
+#define ebb_resnet_forward(...) EBB_CALL(ebb_resnet_forward, __VA_ARGS__)
+#define ebb_vgg11_new(...) EBB_CALL_ARGS(ebb_vgg11_new, ebb_vgg_new_args, __VA_ARGS__)
+#define ebb_vgg_forward(...) EBB_CALL(ebb_vgg_forward, __VA_ARGS__)
+#define ebb_alexnet_new(...) EBB_CALL_ARGS(ebb_alexnet_new, ebb_alexnet_new_args, __VA_ARGS__)
+#define ebb_alexnet_forward(...) EBB_CALL(ebb_alexnet_forward, __VA_ARGS__)
+#define ebb_googlenet_new(...) EBB_CALL_ARGS(ebb_googlenet_new, ebb_googlenet_new_args, __VA_ARGS__)
+#define ebb_googlenet_forward(...) EBB_CALL(ebb_googlenet_forward, __VA_ARGS__)
+#define ebb_googlenet_loss(...) EBB_CALL(ebb_googlenet_loss, __VA_ARGS__)
+#define ebb_gpt_new(...) EBB_CALL_ARGS(ebb_gpt_new, ebb_gpt_new_args, __VA_ARGS__)
+#define ebb_gpt_forward(...) EBB_CALL_ARGS(ebb_gpt_forward, ebb_gpt_args, __VA_ARGS__)
 
 #ifdef __cplusplus
 }

@@ -251,6 +251,31 @@ START_TEST(embedding_keeps_its_padding_row_at_zero)
 }
 END_TEST
 
+START_TEST(embeddings_start_as_init_says)
+{
+	ebb_params *p = ebb_params_new(1);
+	ebb_embedding_layer half = ebb_embedding_new(p, "half", 5, 3, .padding_idx = 2,
+		.init = EBB_INIT(EBB_INIT_CONSTANT, .value = 0.5));
+	ebb_embedding_layer narrow = ebb_embedding_new(
+		p, "narrow", 100, 100, .init = EBB_INIT(EBB_INIT_NORMAL, .std = 0.02));
+	ebb_embedding_layer plain = ebb_embedding_new(p, "plain", 100, 100);
+	double squares[2] = {0};
+
+	ck_assert_ptr_null(ebb_params_error(p));
+	for (int i = 0; i < 15; i++)
+		ck_assert_double_eq(ebb_at(half.weight, i), i / 3 == 2 ? 0 : 0.5);
+	for (int i = 0; i < 10000; i++) {
+		squares[0] += pow(ebb_at(narrow.weight, i), 2);
+		squares[1] += pow(ebb_at(plain.weight, i), 2);
+	}
+	ck_assert_double_eq_tol(sqrt(squares[0] / 10000), 0.02, 0.001);
+	ck_assert_double_eq_tol(sqrt(squares[1] / 10000), 1, 0.05);
+	ebb_embedding_new(p, "wrong", 5, 3, .init = EBB_INIT(EBB_INIT_NORMAL, .std = -1));
+	ck_assert_ptr_nonnull(ebb_params_error(p));
+	ebb_params_free(p);
+}
+END_TEST
+
 START_TEST(bad_arguments_are_errors_in_the_store)
 {
 	ebb_params *p = ebb_params_new(1);
@@ -359,6 +384,7 @@ int main(void)
 	tcase_add_test(c, norm_prelu_and_embedding_layers_compute_their_ops);
 	tcase_add_test(c, conv1d_and_conv_transpose2d_layers_compute_their_ops);
 	tcase_add_test(c, embedding_keeps_its_padding_row_at_zero);
+	tcase_add_test(c, embeddings_start_as_init_says);
 	tcase_add_test(c, bad_arguments_are_errors_in_the_store);
 	tcase_add_test(c, null_and_zeroed_layers_fail_the_tape);
 	tcase_add_test(c, errors_name_the_layer_and_the_line);
