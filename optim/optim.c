@@ -1,5 +1,5 @@
 /*
- * optim.c - SGD, Adam, AdamW and RMSprop over a parameter store.
+ * optim.c - SGD, Adam, AdamW, RMSprop and Adagrad over a parameter store.
  *
  * A step checks all its conditions before it changes the first parameter, so that a failed step
  * has changed nothing.
@@ -12,9 +12,8 @@
 #include "kernels/float_state.h"
 #include "optim/internal.h"
 
-static const char *const NAMES[] = {"sgd", "adam", "adamw", "rmsprop"};
-_Static_assert(
-	sizeof NAMES / sizeof NAMES[0] == EBB_RMSPROP + 1, "one name for each ebb_algorithm");
+static const char *const NAMES[] = {"sgd", "adam", "adamw", "rmsprop", "adagrad", "lbfgs"};
+_Static_assert(sizeof NAMES / sizeof NAMES[0] == EBB_LBFGS + 1, "one name for each ebb_algorithm");
 
 static const ebb_error NO_OPTIMIZER = {.status = EBB_INVALID,
 	.message =
@@ -42,12 +41,6 @@ const char *ebb_algorithm_name(ebb_algorithm kind)
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
-/* Called at every step, because a store that was empty may have changed its type since. */
-static const ebb_kernels *kernels_of(const ebb_optim *o)
-{
-	return ebb_params_dtype(o->p) == EBB_F64 ? ebb_kernels_f64() : ebb_kernels_f32();
-}
-
 bool ebb_optim_take_slots(ebb_optim *o)
 {
 	int64_t wanted = ebb_params_count(o->p);
@@ -69,6 +62,8 @@ bool ebb_optim_take_slots(ebb_optim *o)
 				return false;
 			}
 		}
+		if (s.state[1] && o->initial != 0)
+			ebb_optim_kernels(o)->fill(ebb_count(w), o->initial, s.state[1]);
 		o->slots[o->count++] = s;
 	}
 	return true;
@@ -82,13 +77,13 @@ void ebb_optim_free(ebb_optim *o)
 		for (int k = 0; k < 2; k++)
 			ebb_free(
 				o->slots[i].state[k], o->slots[i].state[k] ? o->slots[i].bytes : 0);
+	ebb_lbfgs_free(o->lbfgs);
 	ebb_free(o->slots, (size_t)o->capacity * sizeof *o->slots);
 	ebb_free(o->parts, (size_t)o->parts_capacity * sizeof *o->parts);
 	ebb_free(o, sizeof *o);
 }
 
-/* 0 <= value < below, else an error in the store. */
-static bool within(ebb_params *p, const char *site, ebb_algorithm kind, const char *what,
+bool ebb_optim_within(ebb_params *p, const char *site, ebb_algorithm kind, const char *what,
 	double value, double below)
 {
 	if (value >= 0 && value < below)
@@ -98,8 +93,7 @@ static bool within(ebb_params *p, const char *site, ebb_algorithm kind, const ch
 	return false;
 }
 
-/* Copies checked options to the heap and allocates the state. */
-static ebb_optim *make(const ebb_optim *checked, const char *site)
+ebb_optim *ebb_optim_make(const ebb_optim *checked, const char *site)
 {
 	ebb_optim *o;
 
@@ -130,16 +124,16 @@ ebb_optim *(ebb_sgd)(const ebb_sgd_args *a)
 	};
 
 	o.keeps[0] = o.momentum != 0;
-	if (!within(a->p, a->site, EBB_SGD, "lr", o.lr, INFINITY) ||
-		!within(a->p, a->site, EBB_SGD, "momentum", o.momentum, INFINITY) ||
-		!within(a->p, a->site, EBB_SGD, "weight_decay", o.decay, INFINITY))
+	if (!ebb_optim_within(a->p, a->site, EBB_SGD, "lr", o.lr, INFINITY) ||
+		!ebb_optim_within(a->p, a->site, EBB_SGD, "momentum", o.momentum, INFINITY) ||
+		!ebb_optim_within(a->p, a->site, EBB_SGD, "weight_decay", o.decay, INFINITY))
 		return NULL;
 	if (o.nesterov && o.momentum == 0) {
 		ebb_params_fail(a->p, EBB_INVALID, a->site,
 			"sgd: nesterov without momentum, expected momentum > 0");
 		return NULL;
 	}
-	return make(&o, a->site);
+	return ebb_optim_make(&o, a->site);
 }
 
 static ebb_optim *adam(const ebb_adam_args *a, ebb_algorithm kind, double decay)
@@ -156,13 +150,13 @@ static ebb_optim *adam(const ebb_adam_args *a, ebb_algorithm kind, double decay)
 		.keeps = {true, true},
 	};
 
-	if (!within(a->p, a->site, kind, "lr", o.lr, INFINITY) ||
-		!within(a->p, a->site, kind, "betas[0]", o.beta1, 1) ||
-		!within(a->p, a->site, kind, "betas[1]", o.beta2, 1) ||
-		!within(a->p, a->site, kind, "eps", o.eps, INFINITY) ||
-		!within(a->p, a->site, kind, "weight_decay", o.decay, INFINITY))
+	if (!ebb_optim_within(a->p, a->site, kind, "lr", o.lr, INFINITY) ||
+		!ebb_optim_within(a->p, a->site, kind, "betas[0]", o.beta1, 1) ||
+		!ebb_optim_within(a->p, a->site, kind, "betas[1]", o.beta2, 1) ||
+		!ebb_optim_within(a->p, a->site, kind, "eps", o.eps, INFINITY) ||
+		!ebb_optim_within(a->p, a->site, kind, "weight_decay", o.decay, INFINITY))
 		return NULL;
-	return make(&o, a->site);
+	return ebb_optim_make(&o, a->site);
 }
 
 ebb_optim *(ebb_adam)(const ebb_adam_args *a)
@@ -190,13 +184,37 @@ ebb_optim *(ebb_rmsprop)(const ebb_rmsprop_args *a)
 
 	o.keeps[0] = o.momentum != 0;
 	o.keeps[1] = true;
-	if (!within(a->p, a->site, EBB_RMSPROP, "lr", o.lr, INFINITY) ||
-		!within(a->p, a->site, EBB_RMSPROP, "alpha", o.beta2, 1) ||
-		!within(a->p, a->site, EBB_RMSPROP, "eps", o.eps, INFINITY) ||
-		!within(a->p, a->site, EBB_RMSPROP, "momentum", o.momentum, INFINITY) ||
-		!within(a->p, a->site, EBB_RMSPROP, "weight_decay", o.decay, INFINITY))
+	if (!ebb_optim_within(a->p, a->site, EBB_RMSPROP, "lr", o.lr, INFINITY) ||
+		!ebb_optim_within(a->p, a->site, EBB_RMSPROP, "alpha", o.beta2, 1) ||
+		!ebb_optim_within(a->p, a->site, EBB_RMSPROP, "eps", o.eps, INFINITY) ||
+		!ebb_optim_within(a->p, a->site, EBB_RMSPROP, "momentum", o.momentum, INFINITY) ||
+		!ebb_optim_within(a->p, a->site, EBB_RMSPROP, "weight_decay", o.decay, INFINITY))
 		return NULL;
-	return make(&o, a->site);
+	return ebb_optim_make(&o, a->site);
+}
+
+ebb_optim *(ebb_adagrad)(const ebb_adagrad_args *a)
+{
+	ebb_optim o = {
+		.kind = EBB_ADAGRAD,
+		.p = a->p,
+		.lr = ebb_option(a->lr, 1e-2),
+		.lr_decay = ebb_option(a->lr_decay, 0),
+		.eps = ebb_option(a->eps, 1e-10),
+		.initial = ebb_option(a->initial_accumulator_value, 0),
+		.decay = ebb_option(a->weight_decay, 0),
+		.check_finite = a->check_finite,
+		.keeps = {false, true},
+	};
+
+	if (!ebb_optim_within(a->p, a->site, EBB_ADAGRAD, "lr", o.lr, INFINITY) ||
+		!ebb_optim_within(a->p, a->site, EBB_ADAGRAD, "lr_decay", o.lr_decay, INFINITY) ||
+		!ebb_optim_within(a->p, a->site, EBB_ADAGRAD, "eps", o.eps, INFINITY) ||
+		!ebb_optim_within(a->p, a->site, EBB_ADAGRAD, "initial_accumulator_value",
+			o.initial, INFINITY) ||
+		!ebb_optim_within(a->p, a->site, EBB_ADAGRAD, "weight_decay", o.decay, INFINITY))
+		return NULL;
+	return ebb_optim_make(&o, a->site);
 }
 
 /* ---- Settings ------------------------------------------------------------------------------- */
@@ -230,6 +248,11 @@ int64_t ebb_optim_scale(ebb_optim *o, const char *glob, double lr_scale, double 
 
 	if (!o || o->error.status != EBB_OK)
 		return -1;
+	if (o->lbfgs) {
+		ebb_error_set(&o->error, EBB_INVALID, NULL,
+			"optim_scale: lbfgs has one learning rate for all parameters");
+		return -1;
+	}
 	if (!glob || !(lr_scale >= 0) || !isfinite(lr_scale) || !(decay_scale >= 0) ||
 		!isfinite(decay_scale)) {
 		ebb_error_set(&o->error, EBB_INVALID, NULL,
@@ -286,8 +309,8 @@ static bool ready(ebb_optim *o)
 		found++;
 		if (!o->check_finite)
 			continue;
-		ebb_exact_stats(
-			kernels_of(o), ebb_count(g), ebb_data(g), -INFINITY, INFINITY, &stats);
+		ebb_exact_stats(ebb_optim_kernels(o), ebb_count(g), ebb_data(g), -INFINITY,
+			INFINITY, &stats);
 		if (stats.nan > 0 || !isfinite(stats.max_abs)) {
 			ebb_error_set(&o->error, EBB_NOT_FINITE, NULL,
 				"%s: the gradient of \"%s\" has %lld NaN of %lld and its largest "
@@ -346,9 +369,17 @@ bool ebb_optim_step(ebb_optim *o)
 	ebb_float_state own;
 	int64_t n;
 
-	if (!o || o->error.status != EBB_OK || !ready(o))
+	if (!o || o->error.status != EBB_OK)
 		return false;
-	k = kernels_of(o);
+	if (o->lbfgs) {
+		ebb_error_set(&o->error, EBB_BAD_STATE, NULL,
+			"lbfgs: evaluates the loss several times in a step: call "
+			"ebb_optim_step_closure");
+		return false;
+	}
+	if (!ready(o))
+		return false;
+	k = ebb_optim_kernels(o);
 	n = list_parts(o);
 	/* Flushes subnormal numbers, into which moments decay while gradients are zero. */
 	own = ebb_float_enter(true);
@@ -362,8 +393,62 @@ bool ebb_optim_step(ebb_optim *o)
 		break;
 	case EBB_RMSPROP:
 		k->rmsprop(n, o->parts, 1, o->beta2, o->eps, o->momentum);
+		break;
+	case EBB_ADAGRAD:
+		k->adagrad(n, o->parts, 1, o->lr_decay, o->eps);
+		break;
+	case EBB_LBFGS:
+		break;
 	}
 	ebb_float_leave(own);
 	o->steps++;
 	return true;
+}
+
+/* ---- The step with a closure ---------------------------------------------------------------- */
+
+bool ebb_optim_call(ebb_optim *o, ebb_closure closure, void *ctx, int64_t n, double *loss)
+{
+	const ebb_error *fault;
+	bool ok;
+
+	ebb_params_zero_grad(o->p);
+	o->busy = true;
+	ok = closure(ctx, loss);
+	o->busy = false;
+	fault = ebb_params_error(o->p);
+	if (o->error.status == EBB_OK && fault)
+		ebb_error_set(
+			&o->error, fault->status, NULL, "%s: %s", NAMES[o->kind], fault->message);
+	else if (!ok)
+		ebb_error_set(&o->error, EBB_INVALID, NULL,
+			"%s: the closure failed in evaluation %lld of the step: see the error of "
+			"its tape",
+			NAMES[o->kind], (long long)n);
+	return o->error.status == EBB_OK;
+}
+
+double ebb_optim_step_closure(ebb_optim *o, ebb_closure closure, void *ctx)
+{
+	double loss = NAN;
+
+	if (!o || o->error.status != EBB_OK)
+		return NAN;
+	if (!closure || o->busy) {
+		ebb_error_set(&o->error, closure ? EBB_BAD_STATE : EBB_INVALID, NULL, "%s: %s",
+			NAMES[o->kind],
+			closure ? "its closure takes a step of the same optimizer"
+				: "the closure is NULL");
+		return NAN;
+	}
+	if (!ebb_optim_take_slots(o)) {
+		ebb_error_set(&o->error, EBB_NO_MEMORY, NULL,
+			"%s: no memory for the state of new parameters", NAMES[o->kind]);
+		return NAN;
+	}
+	if (o->lbfgs)
+		return ebb_lbfgs_step(o, closure, ctx);
+	if (!ebb_optim_call(o, closure, ctx, 1, &loss) || !ebb_optim_step(o))
+		return NAN;
+	return loss;
 }

@@ -1,5 +1,6 @@
 /*
- * optim.h - optimizers over a parameter store, learning-rate schedules, gradient clipping.
+ * optim.h - optimizers over a parameter store, averages of weights, learning-rate schedules, gradient
+ * clipping.
  *
  * Formulas, names and defaults are PyTorch's.  A number that is left out takes its default;
  * EBB_ZERO stands for the number 0.
@@ -62,6 +63,50 @@ typedef struct ebb_rmsprop_args {
 } ebb_rmsprop_args;
 EBB_API ebb_optim *ebb_rmsprop(const ebb_rmsprop_args *a);
 
+/* g += weight_decay*w; v += g^2, from v = initial_accumulator_value; w -= lr/(1 + (k-1)*lr_decay) *
+ * g/(sqrt(v)+eps) at the parameter's k-th step (Duchi et al. 2011).  lr 1e-2, eps 1e-10, the others
+ * 0. */
+typedef struct ebb_adagrad_args {
+	ebb_params *p;
+	double lr, lr_decay, weight_decay, initial_accumulator_value, eps;
+	bool check_finite;
+	const char *site;
+} ebb_adagrad_args;
+EBB_API ebb_optim *ebb_adagrad(const ebb_adagrad_args *a);
+
+/* L-BFGS, a quasi-Newton method for losses without noise: whole data sets, physics-informed networks
+ * (Liu & Nocedal 1989; Nocedal & Wright 2006, algorithms 7.4 and 7.5).  A step evaluates the loss
+ * several times, so it is taken by ebb_optim_step_closure, and ebb_optim_step is an error.
+ *
+ * Each iteration moves along d = -H g, where H approximates the inverse Hessian by the last
+ * `history` changes of parameters and gradient.  EBB_STRONG_WOLFE, the default, searches for a step
+ * along d that satisfies the strong Wolfe conditions with c1 = 1e-4 and c2 = 0.9 (algorithms 3.5 and
+ * 3.6), from lr on; trials without a finite loss shorten the step.  EBB_FIXED_STEP takes the step
+ * lr.  (PyTorch's default is the fixed step.)  The first trial of the first iteration is
+ * lr*min(1, 1/sum|g|).
+ *
+ * lr 1, max_iter 20 iterations in a step, max_eval max_iter*5/4, tolerance_grad 1e-7,
+ * tolerance_change 1e-9, history 100.  A step ends after max_iter iterations, and after an iteration
+ * if max_eval evaluations were made, if the largest |g| is at most tolerance_grad, if the largest
+ * change of a parameter is at most tolerance_change, or if the loss changes by less than
+ * tolerance_change.
+ *
+ * The vectors consist of all parameters that are not frozen and have a gradient after the first
+ * evaluation of a step.  If these are other parameters than in the last step, H starts anew.  The
+ * memory is 6 + 2*(history + min(history, max_iter)) vectors at most, allocated as steps need it.
+ * All parameters have the same lr: ebb_optim_scale is an error. */
+typedef enum ebb_line_search { EBB_STRONG_WOLFE, EBB_FIXED_STEP } ebb_line_search;
+typedef struct ebb_lbfgs_args {
+	ebb_params *p;
+	double lr;
+	int64_t max_iter, max_eval;
+	double tolerance_grad, tolerance_change;
+	int64_t history;
+	ebb_line_search line_search;
+	const char *site;
+} ebb_lbfgs_args;
+EBB_API ebb_optim *ebb_lbfgs(const ebb_lbfgs_args *a);
+
 /* Frees the optimizer but not the store; either may be freed first. */
 EBB_API void ebb_optim_free(ebb_optim *o);
 
@@ -70,6 +115,28 @@ EBB_API void ebb_optim_free(ebb_optim *o);
  * .check_finite finds a NaN or an infinity, if there is no memory, or if the optimizer has an
  * earlier error, which stays until ebb_optim_clear_error. */
 EBB_API bool ebb_optim_step(ebb_optim *o);
+/* Computes the loss at the present parameters and calls ebb_backward.  True with the loss in *loss,
+ * or false if that failed:
+ *
+ *	static bool closure(void *ctx, double *loss)
+ *	{
+ *		struct problem *p = ctx;
+ *		ebb_tensor *y = loss_of(p->t, p);
+ *		bool ok = ebb_backward(p->t, y);
+ *
+ *		*loss = ebb_item(y);
+ *		ebb_tape_reset(p->t);
+ *		return ok;
+ *	}
+ *
+ * It need not call ebb_params_zero_grad, because the optimizer does. */
+typedef bool (*ebb_closure)(void *ctx, double *loss);
+/* Takes one step, for which the closure is called once, or by ebb_lbfgs several times with different
+ * parameters.  Returns the loss of the first call, as PyTorch's step does.  Returns NaN, with an
+ * error in the optimizer, for the reasons of ebb_optim_step, if the closure returns false, or, with
+ * ebb_lbfgs, if the loss or its gradient at the start is not finite.  After an error the parameters and the optimizer's state are as before the step, and the
+ * gradients are cleared by ebb_lbfgs.  After success the gradients are those of the last call. */
+EBB_API double ebb_optim_step_closure(ebb_optim *o, ebb_closure closure, void *ctx);
 EBB_API int64_t ebb_optim_steps(const ebb_optim *o); /* steps taken */
 /* Sets the base learning rate.  Returns false (error in o) if it is negative or not finite. */
 EBB_API bool ebb_optim_set_lr(ebb_optim *o, double lr);
@@ -92,15 +159,17 @@ EBB_API void ebb_optim_clear_error(ebb_optim *o);
  * These functions save the state of an optimizer as entries of an archive, and load it.  The names
  * of the entries begin with a prefix such as "optimizer.".  NAME stands for the name of a
  * parameter, relative to the optimizer's store.
- * - NAME.momentum_buffer, .exp_avg, .exp_avg_sq and .square_avg (PyTorch's names): the state, with
- *   the type and shape of the parameter;
+ * - NAME.momentum_buffer, .exp_avg, .exp_avg_sq, .square_avg and .sum (PyTorch's names): the state,
+ *   with the type and shape of the parameter;
+ * - old_stps.I and old_dirs.I, ro, H_diag and n_iter (PyTorch's names), active and pending: the
+ *   memory of L-BFGS;
  * - NAME.step, and NAME.lr_scale and .decay_scale where they are not 1;
  * - lr and steps; the metadata "optimizer" is the algorithm, such as "adam".
  * A saver (training.h) saves and loads all of them.
  *
- * The options of the optimizer (weight_decay, momentum, nesterov, betas, eps, alpha) are saved as
- * well.  Loading fails if an option differs, because the next steps would then differ from those of
- * the run that was saved.  The learning rate and the scales, which a program may change at any
+ * The options of the optimizer (all arguments but lr and check_finite) are saved as well.  Loading
+ * fails if an option differs, because the next steps would then differ from those of the run that
+ * was saved.  The learning rate and the scales, which a program may change at any
  * step, are restored. */
 
 /* Adds the entries to an archive, which refers to the memory of the optimizer until the archive is
@@ -116,6 +185,74 @@ EBB_API bool ebb_optim_fits(ebb_optim *o, const ebb_archive *a, const char *pref
  * false if the file fails while values are read, or if there is no memory.  The state may then be
  * lost in part: the optimizer has that error, and takes no step. */
 EBB_API bool ebb_optim_take(ebb_optim *o, const ebb_archive *a, const char *prefix, ebb_error *e);
+
+/* ---- Averages of weights (average.c) -----------------------------------------------------------
+ *
+ * An averager keeps averages of the parameters of a store, or of a view of one, over the steps of
+ * the training.  The averages often generalize better than the last weights (Polyak & Juditsky
+ * 1992).
+ *
+ *	ebb_averager *ema = ebb_ema(p, .decay = 0.999);
+ *	...after each step: ebb_averager_update(ema);
+ *	ebb_averager_swap(ema);     the model computes with the averages
+ *	...evaluate...
+ *	ebb_averager_swap(ema);     and with its own weights again
+ *
+ * The first update copies the parameters.  A parameter that is added later enters the averages with
+ * its value at the next update.  Frozen parameters are averaged too.  The functions that create an
+ * averager return NULL on failure, with the error in the store. */
+
+typedef struct ebb_averager ebb_averager;
+
+/* The exponential moving average: average = decay*average + (1 - decay)*w.  decay 0.999.  .warmup:
+ * the decay of update k, counted from 0, is min(decay, (1 + k)/(10 + k)), so that the first weights
+ * are forgotten sooner (TensorFlow's ExponentialMovingAverage with num_updates).  .buffers: buffers
+ * such as running statistics are averaged like parameters; without it an update copies them
+ * (PyTorch's AveragedModel with use_buffers). */
+typedef struct ebb_ema_args {
+	ebb_params *p;
+	double decay;
+	bool warmup, buffers;
+	const char *site;
+} ebb_ema_args;
+EBB_API ebb_averager *ebb_ema(const ebb_ema_args *a);
+/* The equal average of the weights at all updates, for example at the end of each of the last
+ * epochs (stochastic weight averaging, Izmailov et al. 2018).  Running statistics do not belong to
+ * averaged weights: compute them anew with forward passes in train mode while the averages are
+ * swapped in. */
+typedef struct ebb_swa_args {
+	ebb_params *p;
+	bool buffers;
+	const char *site;
+} ebb_swa_args;
+EBB_API ebb_averager *ebb_swa(const ebb_swa_args *a);
+/* Frees the averages but not the store; either may be freed first. */
+EBB_API void ebb_averager_free(ebb_averager *a);
+
+/* Adds the present parameters to the averages.  False, and nothing is changed, if the averages are
+ * swapped in, without memory for a new parameter, or if the averager or its store has an error. */
+EBB_API bool ebb_averager_update(ebb_averager *a);
+EBB_API int64_t ebb_averager_updates(const ebb_averager *a); /* the number of updates */
+/* Exchanges the values of the store's parameters and buffers with their averages; a second call
+ * exchanges them back.  Take no optimizer step in between.  False as for ebb_averager_update. */
+EBB_API bool ebb_averager_swap(ebb_averager *a);
+EBB_API bool ebb_averager_is_swapped(const ebb_averager *a);
+/* The store of the averages, for ebb_params_save or ebb_params_copy.  It has the names of the
+ * averager's store, relative to it, and its parameters are frozen.  The averager owns it. */
+EBB_API ebb_params *ebb_averager_params(ebb_averager *a);
+
+/* The first error, or NULL.  For a NULL averager, an error that says so. */
+EBB_API const ebb_error *ebb_averager_error(const ebb_averager *a);
+EBB_API void ebb_averager_clear_error(ebb_averager *a);
+
+/* Saving and loading, as for an optimizer.  The entries after the prefix are average.NAME (the
+ * averages, which ebb_params_load with .prefix reads too), updates, decay (0: the equal average),
+ * warmup and buffers.  Loading fails if decay, warmup or buffers differ. */
+EBB_API bool ebb_averager_put(ebb_averager *a, ebb_archive *to, const char *prefix, ebb_error *e);
+EBB_API bool ebb_averager_fits(
+	ebb_averager *a, const ebb_archive *from, const char *prefix, ebb_error *e);
+EBB_API bool ebb_averager_take(
+	ebb_averager *a, const ebb_archive *from, const char *prefix, ebb_error *e);
 
 /* ---- Clipping (clip.c) ---------------------------------------------------------------------- */
 
@@ -151,12 +288,14 @@ EBB_API double ebb_schedule_one_cycle(
 
 /* ---- The macros that add the call site ------------------------------------------------------ */
 
-#ifndef __cplusplus
-#define ebb_sgd(...) ebb_sgd(&(ebb_sgd_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_adam(...) ebb_adam(&(ebb_adam_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_adamw(...) ebb_adamw(&(ebb_adam_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_rmsprop(...) ebb_rmsprop(&(ebb_rmsprop_args){__VA_ARGS__, .site = EBB_SITE})
-#endif
+#define ebb_sgd(...) EBB_CALL_ARGS(ebb_sgd, ebb_sgd_args, __VA_ARGS__)
+#define ebb_adam(...) EBB_CALL_ARGS(ebb_adam, ebb_adam_args, __VA_ARGS__)
+#define ebb_adamw(...) EBB_CALL_ARGS(ebb_adamw, ebb_adam_args, __VA_ARGS__)
+#define ebb_rmsprop(...) EBB_CALL_ARGS(ebb_rmsprop, ebb_rmsprop_args, __VA_ARGS__)
+#define ebb_adagrad(...) EBB_CALL_ARGS(ebb_adagrad, ebb_adagrad_args, __VA_ARGS__)
+#define ebb_lbfgs(...) EBB_CALL_ARGS(ebb_lbfgs, ebb_lbfgs_args, __VA_ARGS__)
+#define ebb_ema(...) EBB_CALL_ARGS(ebb_ema, ebb_ema_args, __VA_ARGS__)
+#define ebb_swa(...) EBB_CALL_ARGS(ebb_swa, ebb_swa_args, __VA_ARGS__)
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,8 @@ static const char *state_name(ebb_algorithm kind, int i)
 {
 	if (kind == EBB_ADAM || kind == EBB_ADAMW)
 		return i == 0 ? ".exp_avg" : ".exp_avg_sq";
+	if (kind == EBB_ADAGRAD)
+		return ".sum";
 	return i == 0 ? ".momentum_buffer" : ".square_avg";
 }
 
@@ -25,17 +27,31 @@ typedef struct setting {
 	double value;
 } setting;
 
-enum { MOST_SETTINGS = 5 };
+enum { MOST_SETTINGS = 6 };
 
 static void settings_of(const ebb_optim *o, setting s[MOST_SETTINGS])
 {
 	int n = 0;
 
 	memset(s, 0, MOST_SETTINGS * sizeof *s);
+	if (o->lbfgs) {
+		const ebb_lbfgs_state *l = o->lbfgs;
+
+		s[n++] = (setting){"max_iter", (double)l->max_iter};
+		s[n++] = (setting){"max_eval", (double)l->max_eval};
+		s[n++] = (setting){"tolerance_grad", l->tolerance_grad};
+		s[n++] = (setting){"tolerance_change", l->tolerance_change};
+		s[n++] = (setting){"history", (double)l->history};
+		s[n++] = (setting){"line_search", l->line_search};
+		return;
+	}
 	s[n++] = (setting){"weight_decay", o->decay};
 	if (o->kind == EBB_ADAM || o->kind == EBB_ADAMW) {
 		s[n++] = (setting){"beta1", o->beta1};
 		s[n++] = (setting){"beta2", o->beta2};
+	} else if (o->kind == EBB_ADAGRAD) {
+		s[n++] = (setting){"lr_decay", o->lr_decay};
+		s[n++] = (setting){"initial_accumulator_value", o->initial};
 	} else {
 		s[n++] = (setting){"momentum", o->momentum};
 	}
@@ -111,7 +127,7 @@ static bool put_all(sink *s, const ebb_optim *o)
 	for (int64_t i = 0; i < o->count; i++)
 		if (!put_slot(s, o, i))
 			return false;
-	return true;
+	return !o->lbfgs || ebb_lbfgs_put(o, s->a, s->prefix, s->e);
 }
 
 bool ebb_optim_put(ebb_optim *o, ebb_archive *a, const char *prefix, ebb_error *e)
@@ -250,12 +266,15 @@ static bool is_one_of(const char *text, size_t n, const char *const *list)
 static bool knows(const ebb_optim *o, const char *name)
 {
 	const char *const own[] = {"lr", "steps", "weight_decay", "beta1", "beta2", "momentum",
-		"nesterov", "eps", "alpha", NULL};
+		"nesterov", "eps", "alpha", "lr_decay", "initial_accumulator_value", "max_iter",
+		"max_eval", "tolerance_grad", "tolerance_change", "history", "line_search", NULL};
 	const char *const kept[] = {".step", ".lr_scale", ".decay_scale",
 		o->keeps[0] ? state_name(o->kind, 0) : ".step",
 		o->keeps[1] ? state_name(o->kind, 1) : ".step", NULL};
 	const char *dot = strrchr(name, '.');
 
+	if (o->lbfgs && ebb_lbfgs_knows(name))
+		return true;
 	if (!dot)
 		return is_one_of(name, strlen(name), own);
 	if (!is_one_of(dot, strlen(dot), kept))
@@ -316,6 +335,8 @@ bool ebb_optim_fits(ebb_optim *o, const ebb_archive *a, const char *prefix, ebb_
 		get_steps(&s, "steps", "");
 		for (int64_t i = 0; i < o->count; i++)
 			check_slot(&s, o, i);
+		if (o->lbfgs)
+			s.known += ebb_lbfgs_check(o, a, prefix, &s.all);
 		check_rest(&s, o);
 	}
 	ebb_key_free(&s.name);
@@ -348,6 +369,9 @@ bool ebb_optim_take(ebb_optim *o, const ebb_archive *a, const char *prefix, ebb_
 	bool ok;
 
 	if (!ebb_optim_fits(o, a, prefix, e))
+		return false;
+	/* L-BFGS has no other state, and its own changes only if all of it can be read. */
+	if (o->lbfgs && !ebb_lbfgs_take(o, a, prefix, e))
 		return false;
 	ok = take_states(&s, o, &own);
 	for (int64_t i = 0; ok && i < o->count; i++) {

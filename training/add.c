@@ -161,6 +161,11 @@ bool ebb_saver_add_optim(ebb_saver *s, const char *name, ebb_optim *o)
 	return add(s, name, &ebb_saved_optim, o) && reserve_copy(s);
 }
 
+bool ebb_saver_add_averager(ebb_saver *s, const char *name, ebb_averager *a)
+{
+	return add(s, name, &ebb_saved_averager, a) && reserve_copy(s);
+}
+
 bool ebb_saver_add_loader(ebb_saver *s, const char *name, ebb_loader *l)
 {
 	return add(s, name, &ebb_saved_loader, l);

@@ -116,7 +116,7 @@ char *ebb_saves_path(const ebb_saves *f, int64_t step)
 	if (step < 0)
 		return extended(f, "-best");
 	if (f->keep > 0)
-		ebb_format(extra, sizeof extra, "-%0*lld", DIGITS, (long long)step);
+		ebb_snprintf(extra, sizeof extra, "-%0*lld", DIGITS, (long long)step);
 	return extended(f, extra);
 }
 

@@ -50,8 +50,8 @@ struct ebb_saved {
 	size_t size;       /* capacity of a text's buffer */
 };
 
-extern const ebb_saved_kind ebb_saved_params, ebb_saved_optim, ebb_saved_loader, ebb_saved_numbers,
-	ebb_saved_tape, ebb_saved_tensor, ebb_saved_text;
+extern const ebb_saved_kind ebb_saved_params, ebb_saved_optim, ebb_saved_averager, ebb_saved_loader,
+	ebb_saved_numbers, ebb_saved_tape, ebb_saved_tensor, ebb_saved_text;
 
 /* ---- Files (files.c) ------------------------------------------------------------------------- */
 

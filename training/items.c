@@ -116,6 +116,34 @@ static bool optim_take(ebb_saved *x, const ebb_archive *a, ebb_error *e)
 const ebb_saved_kind ebb_saved_optim = {
 	"an optimizer", optim_fault, optim_put, optim_fits, optim_take, NULL};
 
+/* ---- Averagers ------------------------------------------------------------------------------- */
+
+static const ebb_error *averager_fault(const ebb_saved *x)
+{
+	return ebb_averager_error(x->object);
+}
+
+static bool averager_put(ebb_saved *x, ebb_archive *a, ebb_error *e)
+{
+	return ebb_averager_put(x->object, a, x->prefix, e);
+}
+
+static void averager_fits(ebb_saved *x, const ebb_archive *a, ebb_complaints *c)
+{
+	ebb_error e = {0};
+
+	if (!ebb_averager_fits(x->object, a, x->prefix, &e))
+		ebb_complain_again(c, a, &e);
+}
+
+static bool averager_take(ebb_saved *x, const ebb_archive *a, ebb_error *e)
+{
+	return ebb_averager_take(x->object, a, x->prefix, e);
+}
+
+const ebb_saved_kind ebb_saved_averager = {
+	"an averager", averager_fault, averager_put, averager_fits, averager_take, NULL};
+
 /* ---- Loaders --------------------------------------------------------------------------------- */
 
 static const ebb_error *loader_fault(const ebb_saved *x)

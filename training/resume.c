@@ -52,7 +52,7 @@ static ebb_archive *open_newest(ebb_saver *s, const int64_t *steps, int64_t coun
 		if (own.status != EBB_BAD_FILE)
 			return NULL;
 		if (!*s->note)
-			ebb_format(s->note, sizeof s->note, "%s", own.message);
+			ebb_snprintf(s->note, sizeof s->note, "%s", own.message);
 	}
 	return a;
 }

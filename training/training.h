@@ -87,15 +87,15 @@ EBB_API void ebb_saver_clear_error(ebb_saver *s);
 
 /* ---- Adding what is saved (add.c, items.c) -------------------------------------------------- */
 
-/* ebb_saver_add(saver, name, x) selects one of these functions by the type of x; C++ calls them
- * directly.  The saver reads *x at each save, and ebb_saver_resume writes it; *x must stay valid as
- * long as the saver is used.  name: UTF-8, parts joined by dots, none of them empty.  A name may
+/* ebb_saver_add(saver, name, x) selects one of these functions by the type of x.  The saver reads *x
+ * at each save, and ebb_saver_resume writes it; *x must stay valid as long as the saver is used.
+ * name: UTF-8, parts joined by dots, none of them empty.  A name may
  * not equal another one, nor extend it by a dot ("net" and "net.ema"); "saver" is reserved.
  *
  * In the file a store's parameters and buffers are called NAME.conv1.weight and so on, so that
  * ebb_params_load with .prefix = "NAME.", and Python's safetensors, can read the weights of a
  * checkpoint.  A store also saves which parameters are frozen.  optim.h and data.h say what an
- * optimizer and a loader save.  Of a tape, the state of its random generator is saved
+ * optimizer, an averager and a loader save.  Of a tape, the state of its random generator is saved
  * (NAME.random); of an ebb_average, its members NAME.sum and NAME.weight; of numbers and arrays,
  * their values.  A tensor must be persistent.
  *
@@ -103,6 +103,7 @@ EBB_API void ebb_saver_clear_error(ebb_saver *s);
  * and saves and resumes nothing. */
 EBB_API bool ebb_saver_add_params(ebb_saver *s, const char *name, ebb_params *p);
 EBB_API bool ebb_saver_add_optim(ebb_saver *s, const char *name, ebb_optim *o);
+EBB_API bool ebb_saver_add_averager(ebb_saver *s, const char *name, ebb_averager *a);
 EBB_API bool ebb_saver_add_tape(ebb_saver *s, const char *name, ebb_tape *t);
 EBB_API bool ebb_saver_add_loader(ebb_saver *s, const char *name, ebb_loader *l);
 EBB_API bool ebb_saver_add_average(ebb_saver *s, const char *name, ebb_average *a);
@@ -169,22 +170,55 @@ EBB_API const char *ebb_saver_newest(ebb_saver *s);
 
 /* ---- The macros that add the call site, or select by type ------------------------------------ */
 
-#ifndef __cplusplus
-#define ebb_saver_new(...) ebb_saver_new(&(ebb_saver_args){__VA_ARGS__, .site = EBB_SITE})
-/* The assertion refuses an array, which would decay to a pointer to its first element;
+#define ebb_saver_new(...) EBB_CALL_ARGS(ebb_saver_new, ebb_saver_args, __VA_ARGS__)
+
+/* ITEM(type, function) for each type of *x that ebb_saver_add(s, name, x) takes. */
+#define EBB_SAVED_TYPES_(ITEM)                                                                     \
+	ITEM(ebb_params *, ebb_saver_add_params)                                                   \
+	ITEM(ebb_optim *, ebb_saver_add_optim)                                                     \
+	ITEM(ebb_averager *, ebb_saver_add_averager)                                               \
+	ITEM(ebb_tape *, ebb_saver_add_tape)                                                       \
+	ITEM(ebb_loader *, ebb_saver_add_loader)                                                   \
+	ITEM(ebb_average *, ebb_saver_add_average)                                                 \
+	ITEM(ebb_tensor *, ebb_saver_add_tensor)                                                   \
+	ITEM(double *, ebb_saver_add_f64)                                                          \
+	ITEM(int64_t *, ebb_saver_add_i64)                                                         \
+	ITEM(uint64_t *, ebb_saver_add_u64)                                                        \
+	ITEM(int *, ebb_saver_add_int)                                                             \
+	ITEM(bool *, ebb_saver_add_bool)
+
+/* An array does not compile, because it would decay to a pointer to its first element;
  * ebb_saver_add_f64s saves an array. */
+#ifdef __cplusplus
+#define ebb_saver_add(s, name, x) (ebb_cxx::saver_add(s, name, x))
+#else
 #define ebb_saver_add(s, name, x)                                                                  \
 	((void)sizeof(char[sizeof(x) == sizeof(void *) ? 1 : -1]), EBB_SAVER_ADD_(x)(s, name, x))
-#define EBB_SAVER_ADD_(x)                                                                          \
-	_Generic((x), ebb_params *: ebb_saver_add_params, ebb_optim *: ebb_saver_add_optim,        \
-		ebb_tape *: ebb_saver_add_tape, ebb_loader *: ebb_saver_add_loader,                \
-		ebb_average *: ebb_saver_add_average, ebb_tensor *: ebb_saver_add_tensor,          \
-		double *: ebb_saver_add_f64, int64_t *: ebb_saver_add_i64,                         \
-		uint64_t *: ebb_saver_add_u64, int *: ebb_saver_add_int,                           \
-		bool *: ebb_saver_add_bool)
+#define EBB_SAVER_ADD_(x) _Generic((x)EBB_SAVED_TYPES_(EBB_SAVED_CASE_))
+#define EBB_SAVED_CASE_(type, function) , type : function
 #endif
 
 #ifdef __cplusplus
+}
+
+extern "C++" {
+namespace ebb_cxx
+{
+#define EBB_SAVED_OVERLOAD_(type, function)                                                        \
+	inline bool add_to_saver(ebb_saver *saver, const char *key, type what)                     \
+	{                                                                                          \
+		return function(saver, key, what);                                                 \
+	}
+EBB_SAVED_TYPES_(EBB_SAVED_OVERLOAD_)
+#undef EBB_SAVED_OVERLOAD_
+
+template <class T> bool saver_add(ebb_saver *saver, const char *key, T &&what)
+{
+	static_assert(!std::is_array_v<std::remove_reference_t<T>>,
+		"ebb_saver_add takes no array; ebb_saver_add_f64s saves one");
+	return add_to_saver(saver, key, what);
+}
+} /* namespace ebb_cxx */
 }
 #endif
 #endif

@@ -45,6 +45,7 @@ static void accumulate(fixture *f, double a, double c)
 
 typedef struct rule {
 	double lr, momentum, decay, beta1, beta2, eps;
+	double lr_decay, initial;
 	bool nesterov, decoupled;
 } rule;
 
@@ -79,6 +80,14 @@ static void rmsprop_update(const rule *r, double *w, double g, double *m, double
 	*w -= r->lr * *m;
 }
 
+static void adagrad_update(const rule *r, double *w, double g, double *m, double *v, int step)
+{
+	(void)m;
+	g += r->decay * *w;
+	*v += g * g;
+	*w -= r->lr / (1 + (step - 1) * r->lr_decay) * g / (sqrt(*v) + r->eps);
+}
+
 static void follow(fixture *f, ebb_optim *o, update_fn update, const rule *r)
 {
 	double w[N], m[N] = {0}, v[N] = {0},
@@ -86,8 +95,10 @@ static void follow(fixture *f, ebb_optim *o, update_fn update, const rule *r)
 
 	ck_assert_ptr_null(ebb_params_error(f->p));
 	ck_assert_ptr_nonnull(o);
-	for (int i = 0; i < N; i++)
+	for (int i = 0; i < N; i++) {
 		w[i] = ebb_at(f->w, i);
+		v[i] = r->initial;
+	}
 	for (int step = 1; step <= STEPS; step++) {
 		double a = 0.3 * step, c = 0.5 - 0.2 * step;
 
@@ -183,6 +194,21 @@ START_TEST(rmsprop_follows_its_formula)
 		ebb_rmsprop(f.p, .lr = 0.01, .alpha = 0.9, .eps = 1e-4, .momentum = 0.7,
 			.weight_decay = 0.1),
 		rmsprop_update, &chosen);
+	teardown(&f);
+}
+END_TEST
+
+START_TEST(adagrad_follows_its_formula)
+{
+	const rule standard = {.lr = 1e-2, .eps = 1e-10};
+	const rule chosen = {.lr = 0.1, .eps = 1e-3, .decay = 0.1, .lr_decay = 0.5, .initial = 2};
+	fixture f = setup(DTYPES[_i]);
+
+	follow(&f, ebb_adagrad(f.p), adagrad_update, &standard);
+	follow(&f,
+		ebb_adagrad(f.p, .lr = 0.1, .eps = 1e-3, .weight_decay = 0.1, .lr_decay = 0.5,
+			.initial_accumulator_value = 2),
+		adagrad_update, &chosen);
 	teardown(&f);
 }
 END_TEST
@@ -383,6 +409,12 @@ START_TEST(options_out_of_range_are_refused)
 	STORE_REFUSES("adamw: betas[1] -1", ebb_adamw(f.p, .betas = {0.9, -1}));
 	STORE_REFUSES("adam: eps -1", ebb_adam(f.p, .eps = -1));
 	STORE_REFUSES("rmsprop: alpha 1,", ebb_rmsprop(f.p, .alpha = 1));
+	STORE_REFUSES("adagrad: lr -1", ebb_adagrad(f.p, .lr = -1));
+	STORE_REFUSES("adagrad: lr_decay -1", ebb_adagrad(f.p, .lr_decay = -1));
+	STORE_REFUSES("adagrad: eps nan", ebb_adagrad(f.p, .eps = NAN));
+	STORE_REFUSES("initial_accumulator_value inf",
+		ebb_adagrad(f.p, .initial_accumulator_value = INFINITY));
+	STORE_REFUSES("adagrad: weight_decay -1", ebb_adagrad(f.p, .weight_decay = -1));
 	ebb_params_fail(f.p, EBB_INVALID, NULL, "failed");
 	ck_assert_ptr_null(ebb_sgd(f.p));
 	ebb_params_clear_error(f.p);
@@ -479,6 +511,7 @@ int main(void)
 	tcase_add_loop_test(c, adam_follows_its_formula, 0, 2);
 	tcase_add_loop_test(c, adamw_follows_its_formula, 0, 2);
 	tcase_add_loop_test(c, rmsprop_follows_its_formula, 0, 2);
+	tcase_add_loop_test(c, adagrad_follows_its_formula, 0, 2);
 	suite_add_tcase(s, c);
 	c = tcase_create("steps");
 	tcase_add_test(c, a_step_needs_a_gradient);

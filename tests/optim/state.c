@@ -34,7 +34,7 @@ static ebb_params *model(uint64_t seed)
 	return p;
 }
 
-enum { KINDS = 7 };
+enum { KINDS = 9 };
 
 static ebb_optim *make(int kind, ebb_params *p)
 {
@@ -51,8 +51,12 @@ static ebb_optim *make(int kind, ebb_params *p)
 		return ebb_adamw(p, .lr = 0.01);
 	case 5:
 		return ebb_rmsprop(p, .lr = 0.01);
-	default:
+	case 6:
 		return ebb_rmsprop(p, .lr = 0.01, .momentum = 0.5);
+	case 7:
+		return ebb_adagrad(p, .lr = 0.1);
+	default:
+		return ebb_adagrad(p, .lr = 0.1, .lr_decay = 0.1, .initial_accumulator_value = 0.5);
 	}
 }
 
@@ -148,11 +152,11 @@ END_TEST
 START_TEST(names_are_those_of_pytorch)
 {
 	static const char *const first[KINDS] = {NULL, "momentum_buffer", "momentum_buffer",
-		"exp_avg", "exp_avg", NULL, "momentum_buffer"};
-	static const char *const second[KINDS] = {
-		NULL, NULL, NULL, "exp_avg_sq", "exp_avg_sq", "square_avg", "square_avg"};
+		"exp_avg", "exp_avg", NULL, "momentum_buffer", NULL, NULL};
+	static const char *const second[KINDS] = {NULL, NULL, NULL, "exp_avg_sq", "exp_avg_sq",
+		"square_avg", "square_avg", "sum", "sum"};
 	static const char *const kinds[KINDS] = {
-		"sgd", "sgd", "sgd", "adam", "adamw", "rmsprop", "rmsprop"};
+		"sgd", "sgd", "sgd", "adam", "adamw", "rmsprop", "rmsprop", "adagrad", "adagrad"};
 
 	for (int kind = 0; kind < KINDS; kind++) {
 		ebb_params *p = model(1);

@@ -44,7 +44,7 @@ static void check(const recipe *r, const stop *stops, int count)
 }
 
 static const char *const OPTIMIZERS[] = {
-	"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "rmsprop-momentum"};
+	"sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "rmsprop-momentum", "adagrad"};
 enum { ALL_OPTIMIZERS = sizeof OPTIMIZERS / sizeof *OPTIMIZERS };
 
 START_TEST(every_optimizer_resumes_in_mid_epoch)

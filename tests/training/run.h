@@ -68,6 +68,8 @@ static inline ebb_optim *optimizer_of(const recipe *r, ebb_params *p)
 		return ebb_rmsprop(p, .lr = 0.001);
 	if (strcmp(name, "rmsprop-momentum") == 0)
 		return ebb_rmsprop(p, .lr = 0.001, .momentum = 0.9, .weight_decay = 1e-3);
+	if (strcmp(name, "adagrad") == 0)
+		return ebb_adagrad(p, .lr = 0.01, .lr_decay = 1e-2);
 	return ebb_sgd(p, .lr = 0.05);
 }
 
