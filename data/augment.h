@@ -314,48 +314,38 @@ EBB_API bool ebb_augment_cutmix(const ebb_augment_mix_args *args);
 
 /* ---- The macros that add the call site ------------------------------------------------------ */
 
-#ifndef __cplusplus
-#define ebb_augment_apply(...)                                                                     \
-	ebb_augment_apply(&(ebb_augment_apply_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_augment_crop(...)                                                                      \
-	ebb_augment_crop(&(ebb_augment_crop_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_augment_centre_crop(...) ebb_augment_centre_crop(__VA_ARGS__, EBB_SITE)
-#define ebb_augment_ten_crop(...) ebb_augment_ten_crop(__VA_ARGS__, EBB_SITE)
+#define ebb_augment_apply(...) EBB_CALL_ARGS(ebb_augment_apply, ebb_augment_apply_args, __VA_ARGS__)
+#define ebb_augment_crop(...) EBB_CALL_ARGS(ebb_augment_crop, ebb_augment_crop_args, __VA_ARGS__)
+#define ebb_augment_centre_crop(...) EBB_CALL(ebb_augment_centre_crop, __VA_ARGS__)
+#define ebb_augment_ten_crop(...) EBB_CALL(ebb_augment_ten_crop, __VA_ARGS__)
 #define ebb_augment_resize(...)                                                                    \
-	ebb_augment_resize(&(ebb_augment_resize_args){__VA_ARGS__, .site = EBB_SITE})
+	EBB_CALL_ARGS(ebb_augment_resize, ebb_augment_resize_args, __VA_ARGS__)
 #define ebb_augment_resized_crop(...)                                                              \
-	ebb_augment_resized_crop(&(ebb_augment_resized_crop_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_augment_flip(...)                                                                      \
-	ebb_augment_flip(&(ebb_augment_flip_args){__VA_ARGS__, .site = EBB_SITE})
+	EBB_CALL_ARGS(ebb_augment_resized_crop, ebb_augment_resized_crop_args, __VA_ARGS__)
+#define ebb_augment_flip(...) EBB_CALL_ARGS(ebb_augment_flip, ebb_augment_flip_args, __VA_ARGS__)
 #define ebb_augment_rotate(...)                                                                    \
-	ebb_augment_rotate(&(ebb_augment_rotate_args){__VA_ARGS__, .site = EBB_SITE})
+	EBB_CALL_ARGS(ebb_augment_rotate, ebb_augment_rotate_args, __VA_ARGS__)
 #define ebb_augment_affine(...)                                                                    \
-	ebb_augment_affine(&(ebb_augment_affine_args){__VA_ARGS__, .site = EBB_SITE})
+	EBB_CALL_ARGS(ebb_augment_affine, ebb_augment_affine_args, __VA_ARGS__)
 #define ebb_augment_perspective(...)                                                               \
-	ebb_augment_perspective(&(ebb_augment_perspective_args){__VA_ARGS__, .site = EBB_SITE})
+	EBB_CALL_ARGS(ebb_augment_perspective, ebb_augment_perspective_args, __VA_ARGS__)
 #define ebb_augment_elastic(...)                                                                   \
-	ebb_augment_elastic(&(ebb_augment_elastic_args){__VA_ARGS__, .site = EBB_SITE})
+	EBB_CALL_ARGS(ebb_augment_elastic, ebb_augment_elastic_args, __VA_ARGS__)
 #define ebb_augment_jitter(...)                                                                    \
-	ebb_augment_jitter(&(ebb_augment_jitter_args){__VA_ARGS__, .site = EBB_SITE})
+	EBB_CALL_ARGS(ebb_augment_jitter, ebb_augment_jitter_args, __VA_ARGS__)
 #define ebb_augment_greyscale(...)                                                                 \
-	ebb_augment_greyscale(&(ebb_augment_greyscale_args){__VA_ARGS__, .site = EBB_SITE})
+	EBB_CALL_ARGS(ebb_augment_greyscale, ebb_augment_greyscale_args, __VA_ARGS__)
 #define ebb_augment_lighting(...)                                                                  \
-	ebb_augment_lighting(&(ebb_augment_lighting_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_augment_blur(...)                                                                      \
-	ebb_augment_blur(&(ebb_augment_blur_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_augment_noise(...)                                                                     \
-	ebb_augment_noise(&(ebb_augment_noise_args){__VA_ARGS__, .site = EBB_SITE})
+	EBB_CALL_ARGS(ebb_augment_lighting, ebb_augment_lighting_args, __VA_ARGS__)
+#define ebb_augment_blur(...) EBB_CALL_ARGS(ebb_augment_blur, ebb_augment_blur_args, __VA_ARGS__)
+#define ebb_augment_noise(...) EBB_CALL_ARGS(ebb_augment_noise, ebb_augment_noise_args, __VA_ARGS__)
 #define ebb_augment_cutout(...)                                                                    \
-	ebb_augment_cutout(&(ebb_augment_cutout_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_augment_erase(...)                                                                     \
-	ebb_augment_erase(&(ebb_augment_erase_args){__VA_ARGS__, .site = EBB_SITE})
+	EBB_CALL_ARGS(ebb_augment_cutout, ebb_augment_cutout_args, __VA_ARGS__)
+#define ebb_augment_erase(...) EBB_CALL_ARGS(ebb_augment_erase, ebb_augment_erase_args, __VA_ARGS__)
 #define ebb_augment_randaugment(...)                                                               \
-	ebb_augment_randaugment(&(ebb_augment_randaugment_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_augment_mixup(...)                                                                     \
-	ebb_augment_mixup(&(ebb_augment_mix_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_augment_cutmix(...)                                                                    \
-	ebb_augment_cutmix(&(ebb_augment_mix_args){__VA_ARGS__, .site = EBB_SITE})
-#endif
+	EBB_CALL_ARGS(ebb_augment_randaugment, ebb_augment_randaugment_args, __VA_ARGS__)
+#define ebb_augment_mixup(...) EBB_CALL_ARGS(ebb_augment_mixup, ebb_augment_mix_args, __VA_ARGS__)
+#define ebb_augment_cutmix(...) EBB_CALL_ARGS(ebb_augment_cutmix, ebb_augment_mix_args, __VA_ARGS__)
 
 #ifdef __cplusplus
 }

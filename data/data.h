@@ -1,6 +1,7 @@
 /*
- * data.h - data sets of labelled images, loaders that divide them into batches, and measures such
- * as accuracy.  The images themselves are in image.h.
+ * data.h - data sets of labelled images or of rows, loaders that divide them into batches, and
+ * measures such as accuracy.  The images themselves are in image.h, the tokens of a text in
+ * vocabulary.h.
  *
  * No function here takes a tape.  Errors fill an ebb_error (which may be NULL), and the function
  * returns NULL or false.
@@ -11,6 +12,7 @@
 #include "../archive/archive.h"
 #include "../tensor/tensor.h"
 #include "augment.h"
+#include "vocabulary.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,13 +20,14 @@ extern "C" {
 
 /* ---- Data sets (dataset.c) ------------------------------------------------------------------ */
 
-/* N images, each with a label.  Labels are always in memory, because splitting and balanced
- * sampling read them.  The images are in memory as well (MNIST, CIFAR, digits, arrays), or are read
- * on demand (image files, custom data sets, subsets, concatenations); in the second case images is
- * NULL. */
+/* N images, each with a label, or N rows, each with a target.  Labels are always in memory, because
+ * splitting and balanced sampling read them.  The images are in memory as well (MNIST, CIFAR,
+ * digits, arrays), or are read on demand (image files, custom data sets, subsets, concatenations);
+ * in the second case images is NULL.  For rows (ebb_rows, ebb_windows, ebb_rows_custom) images is
+ * NULL, and without classes labels is NULL and classes 0. */
 typedef struct ebb_dataset {
 	ebb_tensor *images; /* U8 [N,C,H,W], row-major; or NULL */
-	ebb_tensor *labels; /* I64 [N], in [0, classes) */
+	ebb_tensor *labels; /* I64 [N], in [0, classes); or NULL */
 	int64_t count;      /* N */
 	int classes;
 	const char *const *class_names; /* [classes], or NULL */
@@ -103,6 +106,63 @@ typedef struct ebb_dataset_custom_args {
 } ebb_dataset_custom_args;
 EBB_API ebb_dataset *ebb_dataset_custom(const ebb_dataset_custom_args *a);
 
+/* ---- Tables and sequences (rows.c, windows.c) ------------------------------------------------ */
+
+/* Data sets of rows.  Everything below (parts, loaders, savers) takes them like images, but not
+ * augmentation and normalisation, which are refused. */
+
+/* A table: row i has the input x[i,...] and the target y[i,...].  x [N,...] and y [N,...] are of
+ * any type, and of any shape of up to 8 axes: features [N,13] with values y [N] or [N,3], for
+ * example.  y NULL: inputs alone.  .classes: y holds labels, I64 or U8 [N] or [N,1], in [0,
+ * classes); a batch then has labels and no targets, and .balanced and .stratified are possible.
+ * Both tensors are copied, and may belong to a tape.  Arrays in files (.npy, .npz, safetensors):
+ * ebb_archive_tensor.  NULL with an error in .error for other shapes and types, no rows, labels out
+ * of range, out of memory. */
+typedef struct ebb_rows_args {
+	const ebb_tensor *x, *y;
+	int classes;
+	ebb_error *error;
+	const char *site;
+} ebb_rows_args;
+EBB_API ebb_dataset *ebb_rows(const ebb_rows_args *a);
+
+/* Windows of a sequence, for predicting the next token: row i has the input tokens[s], ...,
+ * tokens[s + context - 1] and the target tokens[s + 1], ..., tokens[s + context], where s = i
+ * stride.  tokens [T] are I64 or U8, and a batch has I64 [B,context]; numbers [T,...], such as a
+ * time series, keep their type: [B,context,...].  .stride defaults to .context: windows that do not
+ * overlap, so that a token is the target of one window.  N = (T - context - 1)/stride + 1, rounded
+ * down; the tokens after the last whole window are left out.  The tensor is copied, and may belong
+ * to a tape.  NULL with an error in .error for a context below 1 or above T - 1, a negative stride,
+ * out of memory. */
+typedef struct ebb_windows_args {
+	const ebb_tensor *tokens;
+	int64_t context, stride;
+	ebb_error *error;
+	const char *site;
+} ebb_windows_args;
+EBB_API ebb_dataset *ebb_windows(const ebb_windows_args *a);
+
+/* Rows that are defined by functions.  fill writes the input and the target of row i, row-major, in
+ * the shapes and types that are given here; both are zeroed before.  Several threads may call it at
+ * once.  False, with an error in e: the row fails, or is skipped (.on_error, as for images).
+ * .input_dtype defaults to F32; .input_shape and .target_shape are those of one row, by default
+ * that of a scalar.  .target_dtype EBB_DEFAULT: there are no targets, and target is NULL.  .label
+ * and .classes, if given, are as in ebb_dataset_custom. */
+typedef struct ebb_rows_custom_args {
+	int64_t count;
+	bool (*fill)(void *ctx, int64_t i, void *input, void *target, ebb_error *e);
+	void *ctx;
+	void (*free_ctx)(void *ctx); /* called by ebb_dataset_free; may be NULL */
+	ebb_shape input_shape, target_shape;
+	ebb_dtype input_dtype, target_dtype;
+	int classes;
+	int64_t (*label)(void *ctx, int64_t i);
+	ebb_on_error on_error;
+	ebb_error *error;
+	const char *site;
+} ebb_rows_custom_args;
+EBB_API ebb_dataset *ebb_rows_custom(const ebb_rows_custom_args *a);
+
 /* ---- Parts of data sets (subset.c) ---------------------------------------------------------- */
 
 /* A part refers to the data set that it was made from, which must outlive the part.  Images skipped
@@ -115,13 +175,14 @@ EBB_API ebb_dataset *ebb_dataset_subset(
  * beyond the end. */
 EBB_API ebb_dataset *ebb_dataset_range(
 	const ebb_dataset *d, int64_t start, int64_t count, ebb_error *e);
-/* n data sets one after the other; all must have the same number of classes. */
+/* n data sets one after the other; all must have the same number of classes, and be all of images or
+ * all of rows of the same types and shapes. */
 EBB_API ebb_dataset *ebb_dataset_concat(const ebb_dataset *const *parts, int n, ebb_error *e);
 /* Splits d into two disjoint parts: *first gets round(share * count) images, *second the rest, each
  * in the order of d.  Which images *first gets depends on the seed alone.  With .stratified, every
  * class is split in the same ratio; the number of images of each class is rounded such that *first
- * has round(share * count) images.  An error if share is not in (0, 1) or a part would be empty;
- * then both parts are NULL. */
+ * has round(share * count) images.  An error if share is not in (0, 1), a part would be empty, or
+ * .stratified is set for rows without classes; then both parts are NULL. */
 typedef struct ebb_dataset_split_args {
 	const ebb_dataset *data;
 	double share;
@@ -244,14 +305,18 @@ typedef struct ebb_batch {
 	/* F32 (or .dtype) [B,C,H,W], channels-last memory: (x/255 - mean)/std.  With ten_crop the
 	 * first axis has 10 B entries. */
 	ebb_tensor *images;
-	ebb_tensor *labels; /* I64 [B] */
-	/* [B,classes] of the images' type, if .augment mixes images; else NULL */
+	/* Of rows, instead of images: [B,...], row-major.  Floats are of .dtype, by default of the
+	 * data set's type, and integers of theirs. */
+	ebb_tensor *inputs;
+	ebb_tensor *labels; /* I64 [B]; NULL for rows without classes */
+	/* [B,classes] of the images' type, if .augment mixes images; for rows without classes
+	 * [B,...], as inputs; else NULL */
 	ebb_tensor *targets;
 	int64_t count; /* B */
 	int64_t index; /* of the batch in its epoch, from 0 */
 } ebb_batch;
 
-/* Divides the images of a data set into batches: in the data set's order, or with .shuffle in a
+/* Divides the images or rows of a data set into batches: in the data set's order, or with .shuffle in a
  * random order that depends on (seed, epoch) alone.  A smaller last batch is kept unless
  * .drop_last.  mean and std (default 0 and 1) are per channel.
  *
@@ -274,6 +339,9 @@ typedef struct ebb_batch {
  * in both processes.  The child starts its own worker threads at its first call.  fork waits until
  * no worker thread is processing an image, but at most two seconds.
  *
+ * Of a data set of rows, .augment, .mean, .std and .cache are refused, and .balanced if it has no
+ * classes.
+ *
  * The data set and the pipeline must outlive the loader and must not change.  NULL with an error in
  * .error for: no data set or no images, a batch below 1 (with .drop_last also one larger than the
  * data set), a mean or std that is not finite, a std below 0, another dtype, a pipeline with an
@@ -287,7 +355,7 @@ typedef struct ebb_loader_args {
 	uint64_t seed;
 	bool drop_last;
 	double mean[EBB_MAX_CHANNELS], std[EBB_MAX_CHANNELS];
-	ebb_dtype dtype; /* EBB_F32 or EBB_F64 */
+	ebb_dtype dtype; /* EBB_F32 (the default for images) or EBB_F64 */
 	const ebb_augment *augment;
 	int workers;
 	int64_t prefetch;
@@ -346,9 +414,9 @@ EBB_API bool ebb_loader_take(ebb_loader *l, const ebb_archive *a, const char *pr
  * label is NaN. Returns NaN for NULL or dropped tensors, for other shapes or types, for N = 0, and
  * for k < 1. */
 EBB_API double ebb_accuracy(const ebb_tensor *logits, const ebb_tensor *labels);
-EBB_API double ebb_topk(const ebb_tensor *logits, const ebb_tensor *labels, int k);
+EBB_API double ebb_topk_accuracy(const ebb_tensor *logits, const ebb_tensor *labels, int k);
 
-/* 1 - ebb_topk: the share of rows whose label is not among the k largest. */
+/* 1 - ebb_topk_accuracy: the share of rows whose label is not among the k largest. */
 EBB_API double ebb_topk_error(const ebb_tensor *logits, const ebb_tensor *labels, int k);
 
 /* A confusion matrix: how often label i was classified as j, summed over batches. */
@@ -378,16 +446,16 @@ EBB_API double ebb_average_value(const ebb_average *a); /* NaN if nothing was ad
 
 /* ---- The macros that add the call site ------------------------------------------------------ */
 
-#ifndef __cplusplus
 #define ebb_dataset_custom(...)                                                                    \
-	ebb_dataset_custom(&(ebb_dataset_custom_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_dataset_split(...)                                                                     \
-	ebb_dataset_split(&(ebb_dataset_split_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_folder(...) ebb_folder(&(ebb_folder_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_list(...) ebb_list(&(ebb_list_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_numpy(...) ebb_numpy(&(ebb_numpy_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_loader_new(...) ebb_loader_new(&(ebb_loader_args){__VA_ARGS__, .site = EBB_SITE})
-#endif
+	EBB_CALL_ARGS(ebb_dataset_custom, ebb_dataset_custom_args, __VA_ARGS__)
+#define ebb_dataset_split(...) EBB_CALL_ARGS(ebb_dataset_split, ebb_dataset_split_args, __VA_ARGS__)
+#define ebb_rows(...) EBB_CALL_ARGS(ebb_rows, ebb_rows_args, __VA_ARGS__)
+#define ebb_windows(...) EBB_CALL_ARGS(ebb_windows, ebb_windows_args, __VA_ARGS__)
+#define ebb_rows_custom(...) EBB_CALL_ARGS(ebb_rows_custom, ebb_rows_custom_args, __VA_ARGS__)
+#define ebb_folder(...) EBB_CALL_ARGS(ebb_folder, ebb_folder_args, __VA_ARGS__)
+#define ebb_list(...) EBB_CALL_ARGS(ebb_list, ebb_list_args, __VA_ARGS__)
+#define ebb_numpy(...) EBB_CALL_ARGS(ebb_numpy, ebb_numpy_args, __VA_ARGS__)
+#define ebb_loader_new(...) EBB_CALL_ARGS(ebb_loader_new, ebb_loader_args, __VA_ARGS__)
 
 #ifdef __cplusplus
 }

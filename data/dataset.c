@@ -55,8 +55,9 @@ ebb_dataset *ebb_dataset_sourced(int64_t count, int classes,
 	d->source = s;
 	d->count = count;
 	d->classes = classes;
-	d->labels = ebb_tensor_new(EBB_I64, EBB_SHAPE(count), false, e);
-	if (!d->labels) {
+	if (classes > 0)
+		d->labels = ebb_tensor_new(EBB_I64, EBB_SHAPE(count), false, e);
+	if (classes > 0 && !d->labels) {
 		ebb_dataset_free(d);
 		return NULL;
 	}
@@ -254,6 +255,19 @@ static bool keeps_promise(const ebb_dataset *d, int64_t i, const ebb_image *x, e
 	return false;
 }
 
+ebb_fetched ebb_dataset_noted(const ebb_dataset *d, int64_t i, ebb_fetched got, ebb_error *why)
+{
+	if (got == EBB_FETCH_FAILED || why->status == EBB_OK)
+		return got;
+	if (ebb_dataset_note(
+		    got == EBB_FETCHED ? &d->source->warned : &d->source->skipped, i, why->message))
+		return got;
+	*why = (ebb_error){0};
+	ebb_error_set(why, EBB_NO_MEMORY, NULL,
+		"dataset_fetch: no memory for the error message of number %lld", (long long)i);
+	return EBB_FETCH_FAILED;
+}
+
 ebb_fetched ebb_dataset_try(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_error *why)
 {
 	ebb_error broken = {0};
@@ -266,22 +280,17 @@ ebb_fetched ebb_dataset_try(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_e
 	}
 	if (d->images)
 		return copy_image(d, i, x, why) ? EBB_FETCHED : EBB_FETCH_FAILED;
+	if (ebb_dataset_has_rows(d)) {
+		ebb_error_set(why, EBB_INVALID, NULL,
+			"dataset_fetch: the data set has rows, expected images");
+		return EBB_FETCH_FAILED;
+	}
 	got = d->source->fetch(d->source->ctx, i, x, why);
 	if (got == EBB_FETCHED && !keeps_promise(d, i, x, &broken)) {
 		*why = broken;
 		return EBB_FETCH_FAILED;
 	}
-	if (got == EBB_FETCH_FAILED || why->status == EBB_OK)
-		return got;
-	if (!ebb_dataset_note(got == EBB_FETCHED ? &d->source->warned : &d->source->skipped, i,
-		    why->message)) {
-		*why = (ebb_error){0};
-		ebb_error_set(why, EBB_NO_MEMORY, NULL,
-			"dataset_fetch: no memory for the error message of image %lld",
-			(long long)i);
-		return EBB_FETCH_FAILED;
-	}
-	return got;
+	return ebb_dataset_noted(d, i, got, why);
 }
 
 ebb_fetched ebb_dataset_fetch(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_error *e)
@@ -296,7 +305,9 @@ ebb_fetched ebb_dataset_fetch(const ebb_dataset *d, int64_t i, ebb_image *x, ebb
 
 int64_t ebb_dataset_label(const ebb_dataset *d, int64_t i)
 {
-	return !d || i < 0 || i >= d->count ? -1 : ((const int64_t *)ebb_data(d->labels))[i];
+	if (!d || !d->labels || i < 0 || i >= d->count)
+		return -1;
+	return ((const int64_t *)ebb_data(d->labels))[i];
 }
 
 ebb_shape ebb_dataset_image_shape(const ebb_dataset *d)
@@ -408,8 +419,8 @@ ebb_dataset *ebb_dataset_slice(const ebb_dataset *d, int64_t start, int64_t coun
 
 	if (d && !d->images) {
 		ebb_error_set(e, EBB_INVALID, NULL,
-			"dataset_slice: the images are not in memory; dataset_range refers to "
-			"them");
+			"dataset_slice: the %s are not %s; dataset_range refers to them",
+			ebb_dataset_items(d), ebb_dataset_has_rows(d) ? "images" : "in memory");
 		return NULL;
 	}
 	if (!d || start < 0 || start >= d->count || count < 1) {

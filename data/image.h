@@ -170,11 +170,8 @@ EBB_API bool ebb_image_grid(const ebb_image_grid_args *a);
 
 /* ---- The macros that add the call site ------------------------------------------------------ */
 
-#ifndef __cplusplus
-#define ebb_image_resize(...)                                                                      \
-	ebb_image_resize(&(ebb_image_resize_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_image_grid(...) ebb_image_grid(&(ebb_image_grid_args){__VA_ARGS__, .site = EBB_SITE})
-#endif
+#define ebb_image_resize(...) EBB_CALL_ARGS(ebb_image_resize, ebb_image_resize_args, __VA_ARGS__)
+#define ebb_image_grid(...) EBB_CALL_ARGS(ebb_image_grid, ebb_image_grid_args, __VA_ARGS__)
 
 #ifdef __cplusplus
 }

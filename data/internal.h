@@ -86,11 +86,23 @@ typedef struct ebb_notes {
 	int64_t count, capacity;
 } ebb_notes;
 
+/* What a row of inputs or targets is. */
+typedef struct ebb_form {
+	ebb_dtype dtype; /* EBB_DEFAULT: there are none */
+	ebb_shape shape;
+} ebb_form;
+
+/* Writes row i: its input and its target, row-major.  target is NULL if there are no targets. */
+typedef ebb_fetched (*ebb_fill)(void *ctx, int64_t i, void *input, void *target, ebb_error *why);
+
 typedef struct ebb_dataset_source {
 	void *ctx;
 	/* On failure, and when it skips an image, fills why with the error; on success, with a
 	 * warning if there is one. */
 	ebb_fetched (*fetch)(void *ctx, int64_t i, ebb_image *x, ebb_error *why);
+	/* of a data set of rows, in place of fetch; errors as fetch */
+	ebb_fill fill;
+	ebb_form input, target;
 	const char *(*path)(void *ctx, int64_t i); /* or NULL */
 	void (*free_ctx)(void *ctx);               /* or NULL */
 	ebb_shape shape;                           /* [C,H,W]; 0: differs between images */
@@ -105,6 +117,28 @@ typedef struct ebb_dataset_source {
 ebb_dataset *ebb_dataset_sourced(int64_t count, int classes,
 	ebb_fetched (*fetch)(void *ctx, int64_t i, ebb_image *x, ebb_error *why), ebb_shape shape,
 	ebb_error *e);
+/* The same for rows (rows.c).  Without classes the data set has no labels. */
+ebb_dataset *ebb_dataset_filled(int64_t count, int classes, ebb_fill fill, const ebb_form *input,
+	const ebb_form *target, ebb_error *e);
+static inline bool ebb_dataset_has_rows(const ebb_dataset *d)
+{
+	return d->source && d->source->fill;
+}
+/* Whether two data sets have the same rows: images, or rows of the same types and shapes. */
+bool ebb_dataset_alike(const ebb_dataset *a, const ebb_dataset *b);
+/* "images" or "rows", for error messages. */
+const char *ebb_dataset_items(const ebb_dataset *d);
+/* The bytes of a row, and their number of elements. */
+size_t ebb_form_bytes(const ebb_form *f);
+int64_t ebb_form_count(const ebb_form *f);
+/* A persistent, row-major copy of any tensor; what is the subject of an error message. */
+ebb_tensor *ebb_row_major_copy(const ebb_tensor *x, const char *what, ebb_error *e);
+/* Reads row i of a data set of rows; fills why as ebb_dataset_try does. */
+ebb_fetched ebb_dataset_try_row(
+	const ebb_dataset *d, int64_t i, void *input, void *target, ebb_error *why);
+/* Notes the warning or the error in why of image or row i.  Returns got, or EBB_FETCH_FAILED if
+ * there is no memory. */
+ebb_fetched ebb_dataset_noted(const ebb_dataset *d, int64_t i, ebb_fetched got, ebb_error *why);
 /* As ebb_dataset_fetch, but fills why also for a skipped image, and with a warning. */
 ebb_fetched ebb_dataset_try(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_error *why);
 /* The result for a failed read: EBB_FETCH_SKIPPED or EBB_FETCH_FAILED. */

@@ -53,7 +53,7 @@ static int64_t rank_of(const ebb_tensor *logits, int64_t i, int64_t k)
 	return rank_double((const double *)ebb_data(logits) + at, stride, classes, k);
 }
 
-double ebb_topk(const ebb_tensor *logits, const ebb_tensor *labels, int k)
+double ebb_topk_accuracy(const ebb_tensor *logits, const ebb_tensor *labels, int k)
 {
 	int64_t n = ebb_size(logits, 0), right = 0;
 
@@ -70,12 +70,12 @@ double ebb_topk(const ebb_tensor *logits, const ebb_tensor *labels, int k)
 
 double ebb_topk_error(const ebb_tensor *logits, const ebb_tensor *labels, int k)
 {
-	return 1 - ebb_topk(logits, labels, k);
+	return 1 - ebb_topk_accuracy(logits, labels, k);
 }
 
 double ebb_accuracy(const ebb_tensor *logits, const ebb_tensor *labels)
 {
-	return ebb_topk(logits, labels, 1);
+	return ebb_topk_accuracy(logits, labels, 1);
 }
 
 void ebb_average_add(ebb_average *a, double value, double weight)

@@ -28,7 +28,7 @@ static bool refuse(const array *r, ebb_error *e, const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	ebb_format_v(text, sizeof text, format, ap);
+	ebb_vsnprintf(text, sizeof text, format, ap);
 	va_end(ap);
 	ebb_printable(r->name, strlen(r->name), name, sizeof name);
 	ebb_error_set(e, EBB_BAD_FILE, NULL, "%s%s%s: %s", r->path, *name ? ": " : "", name, text);
@@ -47,7 +47,7 @@ static const char *names_of(const ebb_archive *a, char *text, size_t size)
 		const char *name = ebb_archive_name_at(a, i);
 		char shown[60];
 
-		n += (size_t)ebb_format(text + n, size - n, "%s%s", i ? ", " : "",
+		n += (size_t)ebb_snprintf(text + n, size - n, "%s%s", i ? ", " : "",
 			ebb_printable(name, strlen(name), shown, sizeof shown));
 	}
 	return text;

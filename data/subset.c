@@ -23,6 +23,13 @@ static ebb_fetched subset_fetch(void *ctx, int64_t i, ebb_image *x, ebb_error *w
 	return ebb_dataset_try(s->base, s->index[i], x, why);
 }
 
+static ebb_fetched subset_fill(void *ctx, int64_t i, void *input, void *target, ebb_error *why)
+{
+	const subset *s = ctx;
+
+	return ebb_dataset_try_row(s->base, s->index[i], input, target, why);
+}
+
 static const char *subset_path(void *ctx, int64_t i)
 {
 	const subset *s = ctx;
@@ -51,17 +58,17 @@ ebb_dataset *ebb_dataset_subset(
 
 	if (!d || !index || count < 1 || subset_size(count) > EBB_MOST_BYTES) {
 		ebb_error_set(e, EBB_INVALID, NULL,
-			"dataset_subset: %lld images from %s: expected a data set, indices, and at "
-			"least one image",
-			(long long)count, d ? "a data set" : "NULL");
+			"dataset_subset: %lld %s from %s: expected a data set, indices, and at "
+			"least one of them",
+			(long long)count, ebb_dataset_items(d), d ? "a data set" : "NULL");
 		return NULL;
 	}
 	for (int64_t i = 0; i < count; i++) {
 		if (index[i] >= 0 && index[i] < d->count)
 			continue;
 		ebb_error_set(e, EBB_INVALID, NULL,
-			"dataset_subset: index[%lld] is %lld, of %lld images", (long long)i,
-			(long long)index[i], (long long)d->count);
+			"dataset_subset: index[%lld] is %lld, of %lld %s", (long long)i,
+			(long long)index[i], (long long)d->count, ebb_dataset_items(d));
 		return NULL;
 	}
 	s = ebb_alloc(subset_size(count));
@@ -70,7 +77,12 @@ ebb_dataset *ebb_dataset_subset(
 			(long long)count);
 		return NULL;
 	}
-	part = ebb_dataset_sourced(count, d->classes, subset_fetch, ebb_dataset_image_shape(d), e);
+	if (ebb_dataset_has_rows(d))
+		part = ebb_dataset_filled(
+			count, d->classes, subset_fill, &d->source->input, &d->source->target, e);
+	else
+		part = ebb_dataset_sourced(
+			count, d->classes, subset_fetch, ebb_dataset_image_shape(d), e);
 	if (!part) {
 		ebb_free(s, subset_size(count));
 		return NULL;
@@ -79,7 +91,7 @@ ebb_dataset *ebb_dataset_subset(
 	s->count = count;
 	memcpy(s->index, index, (size_t)count * sizeof *index);
 	label = ebb_data_mutable(part->labels);
-	for (int64_t i = 0; i < count; i++)
+	for (int64_t i = 0; label && i < count; i++)
 		label[i] = ebb_dataset_label(d, index[i]);
 	part->class_names = d->class_names;
 	part->source->ctx = s;
@@ -95,9 +107,10 @@ ebb_dataset *ebb_dataset_range(const ebb_dataset *d, int64_t start, int64_t coun
 
 	if (!d || start < 0 || start >= d->count || count < 1) {
 		ebb_error_set(e, EBB_INVALID, NULL,
-			"dataset_range: %lld images from %lld on, expected at least one, from "
+			"dataset_range: %lld %s from %lld on, expected at least one, from "
 			"below %lld on",
-			(long long)count, (long long)start, (long long)(d ? d->count : 0));
+			(long long)count, ebb_dataset_items(d), (long long)start,
+			(long long)(d ? d->count : 0));
 		return NULL;
 	}
 	if (count > d->count - start)
@@ -149,6 +162,13 @@ static ebb_fetched chain_fetch(void *ctx, int64_t i, ebb_image *x, ebb_error *wh
 	return ebb_dataset_try(part, i, x, why);
 }
 
+static ebb_fetched chain_fill(void *ctx, int64_t i, void *input, void *target, ebb_error *why)
+{
+	const ebb_dataset *part = find(ctx, &i);
+
+	return ebb_dataset_try_row(part, i, input, target, why);
+}
+
 static const char *chain_path(void *ctx, int64_t i)
 {
 	const ebb_dataset *part = find(ctx, &i);
@@ -182,11 +202,10 @@ static ebb_shape common_shape(const ebb_dataset *const *parts, int n)
 	return all;
 }
 
-ebb_dataset *ebb_dataset_concat(const ebb_dataset *const *parts, int n, ebb_error *e)
+/* The number of images or rows of all parts; 0 with an error. */
+static int64_t count_parts(const ebb_dataset *const *parts, int n, ebb_error *e)
 {
-	ebb_dataset *all = NULL;
-	int64_t count = 0, *label;
-	chain *c;
+	int64_t count = 0;
 
 	for (int i = 0; parts && i < n; i++) {
 		if (!parts[i] || parts[i]->classes != parts[0]->classes) {
@@ -194,21 +213,40 @@ ebb_dataset *ebb_dataset_concat(const ebb_dataset *const *parts, int n, ebb_erro
 				"dataset_concat: part %d has %d classes, expected %d, as the first",
 				i, parts[i] ? parts[i]->classes : 0,
 				parts[0] ? parts[0]->classes : 1);
-			return NULL;
+			return 0;
+		}
+		if (!ebb_dataset_alike(parts[i], parts[0])) {
+			ebb_error_set(e, EBB_BAD_SHAPE, NULL,
+				"dataset_concat: part %d has %s, and the first part %s, of another "
+				"type or shape",
+				i, ebb_dataset_items(parts[i]), ebb_dataset_items(parts[0]));
+			return 0;
 		}
 		count += parts[i]->count;
 	}
-	if (count < 1) {
+	if (count < 1)
 		ebb_error_set(
 			e, EBB_INVALID, NULL, "dataset_concat: %d parts: expected at least one", n);
+	return count;
+}
+
+ebb_dataset *ebb_dataset_concat(const ebb_dataset *const *parts, int n, ebb_error *e)
+{
+	ebb_dataset *all = NULL;
+	int64_t count = count_parts(parts, n, e), *label;
+	chain *c;
+
+	if (count < 1)
 		return NULL;
-	}
 	c = ebb_alloc(chain_size(n));
-	if (c)
+	if (!c)
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "dataset_concat: no memory for %d parts", n);
+	else if (ebb_dataset_has_rows(parts[0]))
+		all = ebb_dataset_filled(count, parts[0]->classes, chain_fill,
+			&parts[0]->source->input, &parts[0]->source->target, e);
+	else
 		all = ebb_dataset_sourced(
 			count, parts[0]->classes, chain_fetch, common_shape(parts, n), e);
-	else
-		ebb_error_set(e, EBB_NO_MEMORY, NULL, "dataset_concat: no memory for %d parts", n);
 	if (!all) {
 		ebb_free(c, chain_size(n));
 		return NULL;
@@ -218,8 +256,9 @@ ebb_dataset *ebb_dataset_concat(const ebb_dataset *const *parts, int n, ebb_erro
 	count = 0;
 	for (int i = 0; i < n; i++) {
 		c->link[i] = (struct link){parts[i], count};
-		for (int64_t k = 0; k < parts[i]->count; k++)
-			label[count++] = ebb_dataset_label(parts[i], k);
+		for (int64_t k = 0; k < parts[i]->count; k++, count++)
+			if (label)
+				label[count] = ebb_dataset_label(parts[i], k);
 	}
 	all->class_names = parts[0]->class_names;
 	all->source->ctx = c;
@@ -332,9 +371,15 @@ bool(ebb_dataset_split)(const ebb_dataset_split_args *a)
 	total = a->share > 0 && a->share < 1 ? llround(a->share * (double)n) : 0;
 	if (!a->first || !a->second || total < 1 || total >= n) {
 		ebb_error_set(a->error, EBB_INVALID, a->site,
-			"dataset_split: a share of %g of %lld images: expected one between 0 and 1 "
-			"that leaves both parts at least one image, and pointers for both parts",
-			a->share, (long long)n);
+			"dataset_split: a share of %g of %lld %s: expected one between 0 and 1 "
+			"that leaves neither part empty, and pointers for both parts",
+			a->share, (long long)n, ebb_dataset_items(d));
+		return false;
+	}
+	if (a->stratified && !d->labels) {
+		ebb_error_set(a->error, EBB_INVALID, a->site,
+			"dataset_split: .stratified needs classes, and these %s have none",
+			ebb_dataset_items(d));
 		return false;
 	}
 	index = ebb_alloc((size_t)n * sizeof *index);
@@ -343,7 +388,8 @@ bool(ebb_dataset_split)(const ebb_dataset_split_args *a)
 		*a->first = ebb_dataset_subset(d, index, total, a->error);
 	else
 		ebb_error_set(a->error, EBB_NO_MEMORY, a->site,
-			"dataset_split: no memory to split %lld images", (long long)n);
+			"dataset_split: no memory to split %lld %s", (long long)n,
+			ebb_dataset_items(d));
 	if (*a->first)
 		*a->second = ebb_dataset_subset(d, index + total, n - total, a->error);
 	ebb_free(index, (size_t)n * sizeof *index);

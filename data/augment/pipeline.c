@@ -52,7 +52,7 @@ bool ebb_stage_fail(ebb_stage *s, const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	ebb_format_v(text, sizeof text, format, ap);
+	ebb_vsnprintf(text, sizeof text, format, ap);
 	va_end(ap);
 	ebb_error_set(s->error, EBB_BAD_SHAPE, s->site, "%s: an image of %lldx%lld: %s", s->name,
 		(long long)s->image.height, (long long)s->image.width, text);
@@ -104,7 +104,7 @@ bool ebb_augment_fail(ebb_augment *a, const char *site, const char *format, ...)
 	if (!a)
 		return false;
 	va_start(ap, format);
-	ebb_format_v(text, sizeof text, format, ap);
+	ebb_vsnprintf(text, sizeof text, format, ap);
 	va_end(ap);
 	ebb_error_set(&a->error, EBB_INVALID, site, "%s", text);
 	return false;

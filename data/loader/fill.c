@@ -1,5 +1,5 @@
 /*
- * fill.c - fills a sample of a batch: reads, transforms and normalises an image.
+ * fill.c - fills a sample of a batch: reads, transforms and normalises an image, or reads a row.
  */
 #include <string.h>
 
@@ -102,6 +102,74 @@ static ebb_fetched make(ebb_slot *s, int64_t k, ebb_worker *w, int64_t place, eb
 	return EBB_FETCHED;
 }
 
+/* ---- Rows ----------------------------------------------------------------------------------- */
+
+/* Returns memory of the worker for a row of the data set's own type. */
+static char *scratch_of(ebb_worker *w, size_t bytes, ebb_error *e)
+{
+	ebb_stage *g = &w->stage;
+	float *memory;
+
+	if (bytes <= g->scratch_bytes)
+		return (char *)g->scratch;
+	memory = ebb_realloc(g->scratch, g->scratch_bytes, bytes);
+	if (!memory) {
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "loader: no memory to convert a row");
+		return NULL;
+	}
+	g->scratch = memory;
+	g->scratch_bytes = bytes;
+	return (char *)memory;
+}
+
+/* Converts n floats between F32 and F64. */
+static void convert(const void *from, ebb_dtype dtype, void *to, int64_t n)
+{
+	if (dtype == EBB_F64)
+		for (int64_t k = 0; k < n; k++)
+			((double *)to)[k] = ((const float *)from)[k];
+	else
+		for (int64_t k = 0; k < n; k++)
+			((float *)to)[k] = (float)((const double *)from)[k];
+}
+
+static ebb_fetched make_row(ebb_slot *s, int64_t k, ebb_worker *w, int64_t i, ebb_error *e)
+{
+	const ebb_loader *l = w->loader;
+	const ebb_dataset_source *d = l->data->source;
+	bool converts_input = d->input.dtype != l->input.dtype,
+	     converts_target = d->target.dtype != l->target.dtype;
+	size_t input = ebb_form_bytes(&d->input), target = ebb_form_bytes(&d->target);
+	char *scratch = NULL, *x = s->images, *y = NULL;
+	ebb_error why = {0};
+	ebb_fetched got;
+
+	if (x)
+		x += (size_t)k * l->image_bytes;
+	if (s->targets)
+		y = s->targets + (size_t)k * l->target_bytes;
+	/* Floats are at least 4 bytes, and a row of F64 begins at a multiple of 8. */
+	input = (input + 7) / 8 * 8;
+	if ((converts_input || converts_target) && input + target > 0) {
+		scratch = scratch_of(w, input + target, e);
+		if (!scratch)
+			return EBB_FETCH_FAILED;
+	}
+	got = ebb_dataset_try_row(l->data, i, converts_input ? scratch : x,
+		converts_target ? scratch + input : y, &why);
+	if (got == EBB_FETCH_FAILED)
+		ebb_error_set(e, why.status, NULL, "%s", why.message);
+	if (got != EBB_FETCHED)
+		return got;
+	if (converts_input)
+		convert(scratch, l->input.dtype, x, ebb_form_count(&l->input));
+	if (converts_target)
+		convert(scratch + input, l->target.dtype, y, ebb_form_count(&l->target));
+	return EBB_FETCHED;
+}
+
+/* ---- Samples -------------------------------------------------------------------------------- */
+
 /* Writes 1 at the label, 0 elsewhere. */
 static void one_hot(char *row, int64_t label, ebb_dtype dtype, size_t bytes)
 {
@@ -115,13 +183,15 @@ static void one_hot(char *row, int64_t label, ebb_dtype dtype, size_t bytes)
 ebb_fetched ebb_slot_fill(ebb_slot *s, int64_t k, ebb_worker *w, int64_t place, ebb_error *e)
 {
 	ebb_loader *l = w->loader;
-	ebb_fetched result = make(s, k, w, place, e);
+	int64_t i = place % l->sampler.total;
+	ebb_fetched result = l->rows ? make_row(s, k, w, i, e) : make(s, k, w, place, e);
 
 	s->skipped[k] = result == EBB_FETCH_SKIPPED;
 	if (result != EBB_FETCHED)
 		return result;
-	s->labels[k] = ((const int64_t *)ebb_data(l->data->labels))[place % l->sampler.total];
-	if (s->targets)
+	if (s->labels)
+		s->labels[k] = ((const int64_t *)ebb_data(l->data->labels))[i];
+	if (s->targets && !l->rows)
 		one_hot(s->targets + (size_t)k * l->target_bytes, s->labels[k], l->dtype,
 			l->target_bytes);
 	return result;
@@ -140,9 +210,11 @@ static void close_gaps(ebb_slot *s, const ebb_loader *l)
 		s->kept++;
 		if (from == to)
 			continue;
-		memcpy(s->images + to * image, s->images + from * image, image);
-		s->labels[to] = s->labels[from];
-		if (s->targets)
+		if (image)
+			memcpy(s->images + to * image, s->images + from * image, image);
+		if (s->labels)
+			s->labels[to] = s->labels[from];
+		if (target)
 			memcpy(s->targets + to * target, s->targets + from * target, target);
 	}
 }
@@ -152,7 +224,7 @@ void ebb_slot_finish(ebb_slot *s, ebb_loader *l, int64_t index)
 	ebb_mixed m;
 
 	close_gaps(s, l);
-	if (!s->targets || s->kept == 0)
+	if (l->rows || !s->targets || s->kept == 0)
 		return;
 	m = (ebb_mixed){.images = s->images,
 		.targets = s->targets,

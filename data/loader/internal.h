@@ -10,8 +10,7 @@
 #include <time.h>
 
 #include "data/augment/internal.h"
-#include "data/data.h"
-#include "kernels/sizes.h"
+#include "data/internal.h"
 
 /* ---- Which images, in which order (sampler.c) ------------------------------------------------ */
 
@@ -65,7 +64,8 @@ void ebb_cache_put(ebb_cache *c, int64_t i, const ebb_image *x);
  * uses the tensors in batch. */
 typedef struct ebb_slot {
 	ebb_batch batch;
-	char *images, *targets, *spare; /* spare: memory of one image, for mixing */
+	/* images: or the inputs of rows; spare: memory of one image, for mixing */
+	char *images, *targets, *spare;
 	int64_t *labels;
 	uint8_t *skipped; /* [count] */
 	int64_t count;    /* samples to fill */
@@ -93,12 +93,14 @@ struct ebb_loader {
 	int64_t batch, batches, rest; /* rest: samples in a smaller last batch */
 	int64_t views, channels, height, width;
 	ebb_dtype dtype;
+	bool rows;
+	ebb_form input, target; /* of rows, as in a batch */
 	/* The normalised value of each byte, per channel. */
 	union {
 		float f32[EBB_MAX_CHANNELS][256];
 		double f64[EBB_MAX_CHANNELS][256];
 	} value;
-	size_t image_bytes, target_bytes, spare_bytes; /* per image; 0: not used */
+	size_t image_bytes, target_bytes, spare_bytes; /* per image or row; 0: not used */
 	ebb_slot *slot;                                /* [slots] */
 	int64_t slots;
 	ebb_slot last;

@@ -38,9 +38,9 @@ static bool check_numbers(const ebb_loader_args *a)
 	}
 	if (share < 1 || a->batch < 1 || (a->drop_last && a->batch > share)) {
 		ebb_error_set(a->error, EBB_INVALID, a->site,
-			"loader_new: batches of %lld from %lld images%s: expected a data set and "
+			"loader_new: batches of %lld from %lld %s%s: expected a data set and "
 			"at least one whole batch",
-			(long long)a->batch, (long long)share,
+			(long long)a->batch, (long long)share, ebb_dataset_items(a->data),
 			a->drop_last ? ", last one dropped" : "");
 		return false;
 	}
@@ -55,7 +55,8 @@ static bool check_numbers(const ebb_loader_args *a)
 	}
 	if (a->dtype != EBB_DEFAULT && a->dtype != EBB_F32 && a->dtype != EBB_F64) {
 		ebb_error_set(a->error, EBB_BAD_DTYPE, a->site,
-			"loader_new: images as %s, expected F32 or F64", ebb_dtype_name(a->dtype));
+			"loader_new: %s as %s, expected F32 or F64", ebb_dataset_items(a->data),
+			ebb_dtype_name(a->dtype));
 		return false;
 	}
 	return true;
@@ -90,6 +91,37 @@ static bool check_labels(const ebb_loader_args *a)
 			(long long)label[i], a->data->classes);
 		return false;
 	}
+	return true;
+}
+
+/* The form of rows in a batch: only floats are converted. */
+static ebb_form batch_form(const ebb_form *f, ebb_dtype dtype)
+{
+	ebb_form g = *f;
+
+	if (dtype != EBB_DEFAULT && (f->dtype == EBB_F32 || f->dtype == EBB_F64))
+		g.dtype = dtype;
+	return g;
+}
+
+/* Sets the forms of rows, and refuses the options that only images have. */
+static bool find_forms(ebb_loader *l, const ebb_loader_args *a)
+{
+	for (int c = 0; c < EBB_MAX_CHANNELS; c++)
+		if (a->mean[c] != 0 || a->std[c] != 0)
+			return refuse(a, "the data set has rows: .mean and .std are for images");
+	if (a->augment)
+		return refuse(a, "the data set has rows: .augment is for images");
+	if (a->cache)
+		return refuse(a, "the data set has rows: .cache is for images");
+	if (a->balanced && !a->data->labels)
+		return refuse(a, "the rows have no classes, which .balanced needs");
+	l->rows = true;
+	l->views = 1;
+	l->input = batch_form(&a->data->source->input, a->dtype);
+	l->target = batch_form(&a->data->source->target, a->dtype);
+	l->image_bytes = ebb_form_bytes(&l->input);
+	l->target_bytes = ebb_form_bytes(&l->target);
 	return true;
 }
 
@@ -137,9 +169,30 @@ static void tabulate(ebb_loader *l, const ebb_loader_args *a)
 	}
 }
 
+static ebb_tensor *new_rows(const ebb_form *f, int64_t count, ebb_error *e)
+{
+	ebb_shape s = {.ndim = f->shape.ndim + 1, .dims = {count}};
+
+	for (int k = 0; k < f->shape.ndim; k++)
+		s.dims[k + 1] = f->shape.dims[k];
+	return ebb_tensor_new(f->dtype, s, false, e);
+}
+
+static bool make_rows(ebb_batch *b, const ebb_loader *l, int64_t count, ebb_error *e)
+{
+	b->inputs = new_rows(&l->input, count, e);
+	if (b->inputs && l->target.dtype)
+		b->targets = new_rows(&l->target, count, e);
+	if (b->inputs && l->data->labels)
+		b->labels = ebb_tensor_new(EBB_I64, EBB_SHAPE(count), false, e);
+	return b->inputs && (b->targets || !l->target.dtype) && (b->labels || !l->data->labels);
+}
+
 static bool make_batch(ebb_batch *b, const ebb_loader *l, int64_t count, ebb_error *e)
 {
 	b->count = count;
+	if (l->rows)
+		return make_rows(b, l, count, e);
 	b->images = ebb_tensor_new(
 		l->dtype, EBB_SHAPE(count * l->views, l->channels, l->height, l->width), true, e);
 	if (b->images)
@@ -152,6 +205,7 @@ static bool make_batch(ebb_batch *b, const ebb_loader *l, int64_t count, ebb_err
 static void free_batch(ebb_batch *b)
 {
 	ebb_tensor_free(b->images);
+	ebb_tensor_free(b->inputs);
 	ebb_tensor_free(b->labels);
 	ebb_tensor_free(b->targets);
 	*b = (ebb_batch){0};
@@ -162,7 +216,7 @@ static bool make_slot(ebb_slot *s, const ebb_loader *l, int64_t count, const ebb
 	s->count = count;
 	if (!make_batch(&s->batch, l, count, a->error))
 		return false;
-	s->images = ebb_data_mutable(s->batch.images);
+	s->images = ebb_data_mutable(l->rows ? s->batch.inputs : s->batch.images);
 	s->labels = ebb_data_mutable(s->batch.labels);
 	s->targets = ebb_data_mutable(s->batch.targets);
 	s->skipped = ebb_alloc_zeroed(ebb_bytes_of(count, 1));
@@ -207,6 +261,22 @@ static void start(ebb_loader *l, int64_t epoch, int64_t next)
 	ebb_workers_resume(l, next);
 }
 
+/* Checks what a batch consists of, and computes its sizes. */
+static bool measure(ebb_loader *l, const ebb_loader_args *a)
+{
+	if (ebb_dataset_has_rows(a->data))
+		return find_forms(l, a) && check_labels(a);
+	if (!find_shape(l, a) || !check_moments(a, l->channels) || !check_labels(a))
+		return false;
+	tabulate(l, a);
+	l->image_bytes = ebb_bytes_of(l->height * l->width * l->channels, ebb_dtype_size(l->dtype));
+	if (!ebb_augment_mixes(a->augment))
+		return true;
+	l->target_bytes = ebb_bytes_of(a->data->classes, ebb_dtype_size(l->dtype));
+	l->spare_bytes = l->image_bytes > l->target_bytes ? l->image_bytes : l->target_bytes;
+	return true;
+}
+
 ebb_loader *(ebb_loader_new)(const ebb_loader_args *a)
 {
 	ebb_loader *l;
@@ -227,22 +297,15 @@ ebb_loader *(ebb_loader_new)(const ebb_loader_args *a)
 	l->seed = a->seed;
 	l->workers = a->workers;
 	l->dtype = a->dtype == EBB_F64 ? EBB_F64 : EBB_F32;
-	if (!find_shape(l, a) || !check_moments(a, l->channels) || !check_labels(a)) {
+	if (!measure(l, a)) {
 		ebb_loader_free(l);
 		return NULL;
 	}
-	tabulate(l, a);
 	if (!ebb_sampler_new(&l->sampler, a))
 		goto no_memory;
 	l->batch = a->batch < l->sampler.count ? a->batch : l->sampler.count;
 	l->rest = a->drop_last ? 0 : l->sampler.count % l->batch;
 	l->batches = l->sampler.count / l->batch + (l->rest > 0);
-	l->image_bytes = ebb_bytes_of(l->height * l->width * l->channels, ebb_dtype_size(l->dtype));
-	if (ebb_augment_mixes(a->augment)) {
-		l->target_bytes = ebb_bytes_of(a->data->classes, ebb_dtype_size(l->dtype));
-		l->spare_bytes =
-			l->image_bytes > l->target_bytes ? l->image_bytes : l->target_bytes;
-	}
 	ebb_cache_new(&l->cache, a->data->images ? 0 : a->cache, a->data->count);
 	if (!make_slots(l, a))
 		goto no_memory;
@@ -255,7 +318,8 @@ ebb_loader *(ebb_loader_new)(const ebb_loader_args *a)
 		"loader_new: the system refuses to start %d threads", l->workers);
 no_memory:
 	ebb_error_set(a->error, EBB_NO_MEMORY, a->site,
-		"loader_new: no memory for a loader of %lld images", (long long)a->data->count);
+		"loader_new: no memory for a loader of %lld %s", (long long)a->data->count,
+		ebb_dataset_items(a->data));
 	ebb_loader_free(l);
 	return NULL;
 }
@@ -317,6 +381,7 @@ static void take_back(ebb_loader *l)
 	if (!l->held)
 		return;
 	ebb_data_mutable(l->held->batch.images);
+	ebb_data_mutable(l->held->batch.inputs);
 	ebb_data_mutable(l->held->batch.labels);
 	ebb_data_mutable(l->held->batch.targets);
 }
@@ -359,9 +424,12 @@ static bool deliver_odd(ebb_loader *l, const ebb_slot *s)
 		free_batch(b);
 		return false;
 	}
-	memcpy(ebb_data_mutable(b->images), s->images, n * (size_t)l->views * l->image_bytes);
-	memcpy(ebb_data_mutable(b->labels), s->labels, n * sizeof *s->labels);
-	if (b->targets)
+	if (l->image_bytes)
+		memcpy(ebb_data_mutable(l->rows ? b->inputs : b->images), s->images,
+			n * (size_t)l->views * l->image_bytes);
+	if (b->labels)
+		memcpy(ebb_data_mutable(b->labels), s->labels, n * sizeof *s->labels);
+	if (l->target_bytes)
 		memcpy(ebb_data_mutable(b->targets), s->targets, n * l->target_bytes);
 	return true;
 }

@@ -31,10 +31,10 @@ static void settings_of(const ebb_loader *l, setting s[SETTINGS])
 
 	for (int i = 0; i < SETTINGS - 1; i++) {
 		s[i].name = number[i].name;
-		ebb_format(s[i].value, sizeof s[i].value, "%lld", (long long)number[i].value);
+		ebb_snprintf(s[i].value, sizeof s[i].value, "%lld", (long long)number[i].value);
 	}
 	s[SETTINGS - 1].name = "seed";
-	ebb_format(s[SETTINGS - 1].value, sizeof s->value, "%llu", (unsigned long long)l->seed);
+	ebb_snprintf(s[SETTINGS - 1].value, sizeof s->value, "%llu", (unsigned long long)l->seed);
 }
 
 static bool put_number(ebb_archive *a, ebb_key *k, const char *prefix, const char *name,

@@ -356,9 +356,9 @@ START_TEST(accuracy_counts_correct_rows)
 		/* The rows: correct; the first of equal logits; the label's logit is NaN; NaN at a
 		 * lower index; last. */
 		ck_assert_double_eq_tol(ebb_accuracy(x, y), 2 / 5.0, 1e-15);
-		ck_assert_double_eq_tol(ebb_topk(x, y, 2), 3 / 5.0, 1e-15);
-		ck_assert_double_eq_tol(ebb_topk(x, y, 3), 4 / 5.0, 1e-15);
-		ck_assert_double_eq_tol(ebb_topk(x, y, 100), 4 / 5.0, 1e-15);
+		ck_assert_double_eq_tol(ebb_topk_accuracy(x, y, 2), 3 / 5.0, 1e-15);
+		ck_assert_double_eq_tol(ebb_topk_accuracy(x, y, 3), 4 / 5.0, 1e-15);
+		ck_assert_double_eq_tol(ebb_topk_accuracy(x, y, 100), 4 / 5.0, 1e-15);
 		y = ebb_from_i64(t, EBB_SHAPE(5), (int64_t[]){1, 1, -100, 3, 0});
 		ck_assert_double_eq_tol(ebb_accuracy(x, y), 2 / 5.0, 1e-15);
 		/* The same values in another memory order. */
@@ -368,7 +368,7 @@ START_TEST(accuracy_counts_correct_rows)
 		ck_assert_double_eq_tol(ebb_accuracy(x, y), 2 / 3.0, 1e-15);
 		ck_assert(isnan(ebb_accuracy(x, ebb_from_i64(t, EBB_SHAPE(2), (int64_t[]){1, 0}))));
 		ck_assert(isnan(ebb_accuracy(x, x)) && isnan(ebb_accuracy(y, y)) &&
-			  isnan(ebb_topk(x, y, 0)));
+			  isnan(ebb_topk_accuracy(x, y, 0)));
 		ck_assert(isnan(ebb_accuracy(NULL, y)) && isnan(ebb_accuracy(x, NULL)));
 		ck_assert(isnan(ebb_accuracy(ebb_zeros(t, EBB_SHAPE(0, 3)),
 			ebb_from_i64(t, EBB_SHAPE(0), (int64_t[]){0}))));

@@ -286,6 +286,7 @@ int main(void)
 	Suite *s = suite_create("data-numpy");
 	TCase *c = tcase_create("numpy");
 
+	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, make_temp_dir, remove_temp_dir);
 	tcase_add_loop_test(
 		c, images_of_either_layout_are_nchw, 0, sizeof layouts / sizeof *layouts);
