@@ -44,6 +44,35 @@ static void size_of(const ebb_figure *f, double *width, double *height)
 	*height = f->height != 0 ? f->height : 480.0 * rows;
 }
 
+/* number: the panel's. */
+static bool check_scatter(const ebb_panel *p, int number, ebb_error *e)
+{
+	if (p->equal && (p->x_log || p->y_log)) {
+		ebb_error_set(e, EBB_INVALID, NULL,
+			"figure: panel %d is .equal with a log axis, expected linear axes", number);
+		return false;
+	}
+	for (int k = 0; k < p->n; k++) {
+		const ebb_series *s = &p->series[k];
+
+		if (!(s->size >= 0 && s->size <= 1000) || (unsigned)s->marker > EBB_CROSS) {
+			ebb_error_set(e, EBB_INVALID, NULL,
+				"figure: panel %d has marker %d of size %g, expected a size from 0 "
+				"to "
+				"1000",
+				number, (int)s->marker, s->size);
+			return false;
+		}
+		if (s->class_count < 0 || (s->class_count > 0 && !s->class_names)) {
+			ebb_error_set(e, EBB_INVALID, NULL,
+				"figure: panel %d has %d classes without names", number,
+				s->class_count);
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool check(const ebb_figure *f, ebb_error *e)
 {
 	double width, height;
@@ -63,6 +92,8 @@ static bool check(const ebb_figure *f, ebb_error *e)
 				"figure: panel %d has a curve without values", i);
 			return false;
 		}
+		if (!check_scatter(p, i, e))
+			return false;
 	}
 	size_of(f, &width, &height);
 	if (!(width >= 100 && width <= 10000 && height >= 100 && height <= 10000)) {

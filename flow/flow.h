@@ -280,10 +280,17 @@ EBB_API bool ebb_profile_table(const ebb_profile *p, ebb_profile_by by, ebb_text
  * forward, 2 backward. */
 EBB_API bool ebb_profile_trace(const ebb_profile *p, ebb_text *text);
 
-/* ---- Figures (axis.c, plot.c, figure.c) ------------------------------------------------------ */
+/* ---- Figures (axis.c, canvas.c, plot.c, legend.c, figure.c) ---------------------------------- */
+
+typedef enum ebb_marker { EBB_CIRCLE, EBB_SQUARE, EBB_TRIANGLE, EBB_DIAMOND, EBB_CROSS } ebb_marker;
 
 /* A curve; points that are not finite, or not positive on a log axis, break the line.  Text is
- * UTF-8. */
+ * UTF-8.
+ *
+ * With .scatter the points have markers and are not connected.  A point's colour is the series' (by
+ * default), that of its class in .classes, or by the colour map viridis that of its number in
+ * .value, which a bar beside the panel explains; a value that is not finite is grey.  Class k has
+ * colour 1 + k%8 of the palette, from class 8 on another shape, and a negative class is grey. */
 typedef struct ebb_series {
 	const char *label; /* NULL: none; a second line, after \n, is drawn smaller */
 	int64_t n;
@@ -292,11 +299,21 @@ typedef struct ebb_series {
 	int colour;  /* 1 to 8 of the palette; 0: by the curve's number in the panel */
 	bool points; /* a marker at each point */
 	bool faint;  /* thin, pale, without label: for the background */
+	bool scatter;
+	ebb_marker marker;      /* of a scatter series */
+	bool hollow;            /* only the outline of the marker */
+	double size;            /* the marker's diameter in CSS pixels; default 8 */
+	const int64_t *classes; /* [n] or NULL */
+	const double *value;    /* [n] or NULL; precedes .classes */
+	/* The legend's entries for the classes 0 .. class_count-1, in place of label. */
+	int class_count;
+	const char *const *class_names;
 } ebb_series;
 
 typedef enum ebb_legend {
-	EBB_LEGEND_ENDS, /* each label beside the right end of its curve, pushed apart */
-	EBB_LEGEND_BOX,  /* where the panel is emptiest */
+	/* each label beside the right end of its curve, pushed apart; a box if a series is .scatter */
+	EBB_LEGEND_ENDS,
+	EBB_LEGEND_BOX, /* where the panel is emptiest */
 	EBB_LEGEND_NONE
 } ebb_legend;
 
@@ -307,6 +324,11 @@ typedef struct ebb_panel {
 	int n;
 	const ebb_series *series;
 	ebb_legend legend;
+	/* One unit has the same length on both axes.  The range of an axis is extended; an axis with a
+	 * given range is shortened instead.  An error for log axes. */
+	bool equal;
+	const char *value_label; /* above the bar of the colour map */
+	double value_range[2];   /* both 0: from the data */
 } ebb_panel;
 
 /* Panels side by side, .columns in a row (default all), under one title.  Sizes in CSS pixels,
@@ -381,11 +403,9 @@ EBB_API bool ebb_report_html(const ebb_report *r, ebb_text *text, ebb_error *e);
 
 /* ---- The macros ------------------------------------------------------------------------------ */
 
-#ifndef __cplusplus
-#define ebb_probe_new(...) ebb_probe_new(&(ebb_probe_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_probe_table(...) ebb_probe_table(&(ebb_probe_table_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_probe_csv(...) ebb_probe_csv(&(ebb_probe_csv_args){__VA_ARGS__, .site = EBB_SITE})
-#endif
+#define ebb_probe_new(...) EBB_CALL_ARGS(ebb_probe_new, ebb_probe_args, __VA_ARGS__)
+#define ebb_probe_table(...) EBB_CALL_ARGS(ebb_probe_table, ebb_probe_table_args, __VA_ARGS__)
+#define ebb_probe_csv(...) EBB_CALL_ARGS(ebb_probe_csv, ebb_probe_csv_args, __VA_ARGS__)
 
 #ifdef __cplusplus
 }

@@ -349,11 +349,9 @@ EBB_API bool ebb_flow_export(const ebb_flow_export_args *a);
 
 /* ---- The macros ------------------------------------------------------------------------------ */
 
-#ifndef __cplusplus
-#define ebb_flow_new(...) ebb_flow_new(&(ebb_flow_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_flow_table(...) ebb_flow_table(&(ebb_flow_table_args){__VA_ARGS__, .site = EBB_SITE})
-#define ebb_flow_export(...) ebb_flow_export(&(ebb_flow_export_args){__VA_ARGS__, .site = EBB_SITE})
-#endif
+#define ebb_flow_new(...) EBB_CALL_ARGS(ebb_flow_new, ebb_flow_args, __VA_ARGS__)
+#define ebb_flow_table(...) EBB_CALL_ARGS(ebb_flow_table, ebb_flow_table_args, __VA_ARGS__)
+#define ebb_flow_export(...) EBB_CALL_ARGS(ebb_flow_export, ebb_flow_export_args, __VA_ARGS__)
 
 #ifdef __cplusplus
 }

@@ -182,7 +182,7 @@ double ebb_axis_place(const ebb_axis *a, double at);
 /* A tick's label as text; with .powers only the exponent, which is drawn raised after "10". */
 const char *ebb_axis_label(const ebb_axis *a, double at, char *buffer, size_t size);
 
-/* ---- plot.c: draws a panel; figure.c: arranges panels ---- */
+/* ---- canvas.c: colours, text, markers ---- */
 
 #ifdef EBB_HAVE_CAIRO
 #include <cairo.h>
@@ -198,11 +198,57 @@ typedef struct ebb_canvas {
 	ebb_rgb paper, ink, muted, grid;
 } ebb_canvas;
 
+enum { EBB_PALETTE = 8, EBB_MARKERS = EBB_CROSS + 1 };
+
 void ebb_canvas_theme(ebb_canvas *c, bool dark);
+/* The palette's colour number k from 0. */
+ebb_rgb ebb_canvas_colour(const ebb_canvas *c, int k);
+/* The colour map's colour: 0 the darkest, 1 the lightest. */
+ebb_rgb ebb_map_colour(const ebb_canvas *c, double share);
+void ebb_canvas_source(ebb_canvas *c, ebb_rgb colour, double alpha);
+/* The width of s, which may be NULL. */
+double ebb_canvas_width(ebb_canvas *c, double size, bool bold, const char *s);
+void ebb_canvas_line(ebb_canvas *c, double x0, double y0, double x1, double y1);
+/* Draws a marker of that diameter around the point. */
+void ebb_canvas_marker(ebb_canvas *c, ebb_marker marker, bool hollow, double x, double y,
+	double size, ebb_rgb colour, double alpha);
 /* Draws s with its baseline at y and returns its width; align 0, 0.5 or 1: x is its left end, its
  * centre or its right end. */
 double ebb_canvas_text(ebb_canvas *c, double x, double y, double align, double size, bool bold,
 	ebb_rgb colour, const char *s);
+
+/* ---- plot.c: draws a panel; legend.c: labels its series; figure.c: arranges panels ---- */
+
+typedef struct ebb_plot_area {
+	const ebb_panel *p;
+	double x, y, width, height; /* of the area inside the axes */
+	ebb_axis ax, ay, av;        /* av: of the colour map */
+	bool has_faint;
+} ebb_plot_area;
+
+/* The pixel position of a value. */
+double ebb_area_x(const ebb_plot_area *f, double v);
+double ebb_area_y(const ebb_plot_area *f, double v);
+double ebb_series_x(const ebb_series *s, int64_t i);
+/* Whether the point is finite, and positive on log axes. */
+bool ebb_can_be_drawn(const ebb_panel *p, double x, double y);
+ebb_rgb ebb_series_colour(const ebb_canvas *c, const ebb_panel *p, int k);
+
+/* How the points of scatter series number k are drawn, and those of a class. */
+typedef struct ebb_look {
+	ebb_marker marker;
+	bool hollow;
+	double size;
+	ebb_rgb colour;
+} ebb_look;
+ebb_look ebb_look_of(const ebb_canvas *c, const ebb_panel *p, int k);
+ebb_look ebb_class_look(const ebb_canvas *c, const ebb_panel *p, int k, int64_t class);
+void ebb_draw_look(ebb_canvas *c, const ebb_look *look, double x, double y, double alpha);
+
+/* The width of the widest label at a curve's end; 0 without labels. */
+double ebb_labels_width(ebb_canvas *c, const ebb_panel *p);
+bool ebb_draw_end_labels(ebb_canvas *c, const ebb_plot_area *f); /* false: no memory */
+void ebb_draw_legend_box(ebb_canvas *c, const ebb_plot_area *f);
 /* Draws the panel into the rectangle.  False if there is no memory. */
 bool ebb_panel_draw(
 	ebb_canvas *c, const ebb_panel *p, double x, double y, double width, double height);

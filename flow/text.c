@@ -67,7 +67,7 @@ bool ebb_text_printf(ebb_text *text, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	int n = ebb_format_v(line, sizeof line, format, args);
+	int n = ebb_vsnprintf(line, sizeof line, format, args);
 	va_end(args);
 	if (!text || text->failed)
 		return false;
@@ -82,7 +82,7 @@ bool ebb_text_printf(ebb_text *text, const char *format, ...)
 	if (!ebb_text_repeat(text, " ", n))
 		return false;
 	va_start(args, format);
-	ebb_format_v(text->data + text->length - n, (size_t)n + 1, format, args);
+	ebb_vsnprintf(text->data + text->length - n, (size_t)n + 1, format, args);
 	va_end(args);
 	return true;
 }
@@ -91,7 +91,7 @@ const char *ebb_number(char *buffer, size_t size, const char *format, double x)
 {
 	if (isnan(x) || isinf(x))
 		format = isnan(x) ? "nan" : x > 0 ? "inf" : "-inf";
-	ebb_format(buffer, size, format, x);
+	ebb_snprintf(buffer, size, format, x);
 	return buffer;
 }
 

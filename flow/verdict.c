@@ -251,8 +251,8 @@ static void say(ebb_verdict *v, const ebb_finding *x, const ebb_verdict_limits *
 {
 	char layer[200];
 
-	ebb_format(layer, sizeof layer, "%s%s", *x->layer ? "layer " : "a layer", x->layer);
-	ebb_format(v->sentence, sizeof v->sentence, "%s: ", ebb_verdict_name(x->kind));
+	ebb_snprintf(layer, sizeof layer, "%s%s", *x->layer ? "layer " : "a layer", x->layer);
+	ebb_snprintf(v->sentence, sizeof v->sentence, "%s: ", ebb_verdict_name(x->kind));
 	v->sentence[0] = (char)toupper((unsigned char)v->sentence[0]);
 	switch (x->kind) {
 	case EBB_VERDICT_HEALTHY:
@@ -331,7 +331,7 @@ bool ebb_judge(
 		found.layer = "";
 	v->kind = found.kind;
 	v->layer = found.layer;
-	ebb_format(v->advice, sizeof v->advice, "%s", found.advice);
+	ebb_snprintf(v->advice, sizeof v->advice, "%s", found.advice);
 	say(v, &found, &l);
 	return true;
 }
@@ -343,8 +343,8 @@ static void take(ebb_verdict *v, const ebb_finding *x)
 	v->layer = x->layer;
 	v->op = x->op;
 	v->site = x->site;
-	ebb_format(v->sentence, sizeof v->sentence, "%s", x->sentence);
-	ebb_format(v->advice, sizeof v->advice, "%s", x->advice);
+	ebb_snprintf(v->sentence, sizeof v->sentence, "%s", x->sentence);
+	ebb_snprintf(v->advice, sizeof v->advice, "%s", x->advice);
 }
 
 ebb_judged ebb_find_verdict(const ebb_probe *p, int64_t from, int64_t to,

@@ -65,7 +65,7 @@ static bool unknown(const struct output *o, const char *name, size_t length)
 
 	for (int i = 0; i < o->all_n; i++) {
 		size_t end = strlen(names);
-		ebb_format(names + end, sizeof names - end, "%s%s", i ? " " : "", o->all[i].name);
+		ebb_snprintf(names + end, sizeof names - end, "%s%s", i ? " " : "", o->all[i].name);
 	}
 	ebb_error_set(o->a->error, EBB_INVALID, o->a->site,
 		"flow_export: there is no measure %.*s%s; there are: %s",

@@ -77,8 +77,8 @@ void ebb_flow_find(ebb_flow *f, ebb_verdict_kind kind, int64_t step, int row, do
 		x->found.step = step;
 		x->found.value = value;
 		x->found.limit = limit;
-		ebb_format(x->found.sentence, sizeof x->found.sentence, "%s", sentence);
-		ebb_format(x->found.advice, sizeof x->found.advice, "%s", advice);
+		ebb_snprintf(x->found.sentence, sizeof x->found.sentence, "%s", sentence);
+		ebb_snprintf(x->found.advice, sizeof x->found.advice, "%s", advice);
 	}
 	x->found.samples++;
 	x->found.last = step;
@@ -139,7 +139,7 @@ static void keep_initial(ebb_flow *f)
 		const char *rest = strchr(x->found.sentence, ':');
 		x->found.kind = EBB_VERDICT_BADLY_INITIALISED;
 		x->certain = true;
-		ebb_format(sentence, sizeof sentence, "Badly initialised%s", rest ? rest : "");
+		ebb_snprintf(sentence, sizeof sentence, "Badly initialised%s", rest ? rest : "");
 		memcpy(x->found.sentence, sentence, sizeof sentence);
 	}
 }

@@ -68,7 +68,7 @@ const char *ebb_judge_place(const struct judging *j, int index, char *buffer, si
 
 static void begin_sentence(ebb_verdict_kind kind, char *sentence, size_t size)
 {
-	ebb_format(sentence, size, "%s: ", ebb_verdict_name(kind));
+	ebb_snprintf(sentence, size, "%s: ", ebb_verdict_name(kind));
 	sentence[0] = (char)toupper((unsigned char)sentence[0]);
 }
 

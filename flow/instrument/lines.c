@@ -112,23 +112,23 @@ static void note(const ebb_finding *found, int more, char *text, size_t size)
 
 	ebb_pretty(number, sizeof number, found->value);
 	if (more)
-		ebb_format(others, sizeof others, " +%d", more);
+		ebb_snprintf(others, sizeof others, " +%d", more);
 	switch (found->kind) {
 	case EBB_VERDICT_SATURATED:
 	case EBB_VERDICT_DEAD:
 		ebb_pretty(number, sizeof number, ebb_percent(found->value));
-		ebb_format(text, size, "%s %s %%%s", name, number, others);
+		ebb_snprintf(text, size, "%s %s %%%s", name, number, others);
 		break;
 	case EBB_VERDICT_VANISHING:
 	case EBB_VERDICT_EXPLODING:
 	case EBB_VERDICT_NOT_LEARNING:
 		if (!isnan(found->value)) {
-			ebb_format(text, size, "%s %s%s", name, number, others);
+			ebb_snprintf(text, size, "%s %s%s", name, number, others);
 			break;
 		}
 		/* fallthrough */
 	default:
-		ebb_format(text, size, "%s%s", name, others);
+		ebb_snprintf(text, size, "%s%s", name, others);
 	}
 }
 

@@ -146,7 +146,7 @@ static const char *say_others(double median, char *buffer, size_t size)
 {
 	buffer[0] = '\0';
 	if (!isnan(median))
-		ebb_format(buffer, size, "; the other layers have %s %% (median)",
+		ebb_snprintf(buffer, size, "; the other layers have %s %% (median)",
 			PRETTY(100 * median));
 	return buffer;
 }
@@ -155,7 +155,8 @@ static const char *say_count(int n, const char *what, char *buffer, size_t size)
 {
 	buffer[0] = '\0';
 	if (n > 0)
-		ebb_format(buffer, size, "; %d other layer%s %s", n, n > 1 ? "s are" : " is", what);
+		ebb_snprintf(
+			buffer, size, "; %d other layer%s %s", n, n > 1 ? "s are" : " is", what);
 	return buffer;
 }
 

@@ -233,7 +233,7 @@ const char *ebb_flow_line_name(const struct flow_line *line, char *buffer, size_
 	int skip = 0;
 
 	if (same(head, tail)) {
-		ebb_format(buffer, size, "%.*s", head.length, head.s);
+		ebb_snprintf(buffer, size, "%.*s", head.length, head.s);
 		return buffer;
 	}
 	/* The tail without the path that both share, but "layer1.3" instead of "3". */
@@ -244,7 +244,7 @@ const char *ebb_flow_line_name(const struct flow_line *line, char *buffer, size_
 	if (shared && shared < tail.length &&
 		(tail.s[shared + 1] < '0' || tail.s[shared + 1] > '9'))
 		skip = shared + 1;
-	ebb_format(buffer, size, "%.*s .. %.*s", head.length, head.s, tail.length - skip,
+	ebb_snprintf(buffer, size, "%.*s .. %.*s", head.length, head.s, tail.length - skip,
 		tail.s + skip);
 	return buffer;
 }

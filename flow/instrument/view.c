@@ -54,7 +54,7 @@ static const char *name_of(const struct layout *l, int i, char *buffer)
 	ebb_flow_line_name(line, buffer, NAME_SIZE - 20);
 	if (line->last > line->first) {
 		size_t n = strlen(buffer);
-		ebb_format(buffer + n, NAME_SIZE - n, " (%d)", line->last - line->first + 1);
+		ebb_snprintf(buffer + n, NAME_SIZE - n, " (%d)", line->last - line->first + 1);
 	}
 	return buffer;
 }
@@ -74,12 +74,12 @@ static const char *place_of(const struct layout *l, const struct flow_shown *s, 
 
 	*buffer = '\0';
 	if (l->where == SITES && *s->note)
-		ebb_format(buffer, NAME_SIZE, "%s %s", s->verdict, s->site);
+		ebb_snprintf(buffer, NAME_SIZE, "%s %s", s->verdict, s->site);
 	else if (l->where == SITES || (l->where == EVIDENCE && !*s->note))
-		ebb_format(buffer, NAME_SIZE, "%s%s", s->site, more);
+		ebb_snprintf(buffer, NAME_SIZE, "%s%s", s->site, more);
 	else if (l->where != NOWHERE)
-		ebb_format(buffer, NAME_SIZE, "%s%*s%s%s", lead, *s->site ? blanks : 0, "", s->site,
-			more);
+		ebb_snprintf(buffer, NAME_SIZE, "%s%*s%s%s", lead, *s->site ? blanks : 0, "",
+			s->site, more);
 	return buffer;
 }
 
