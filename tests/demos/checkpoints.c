@@ -70,6 +70,17 @@ static int run_and_signal(const char *command, const char *words, int number)
 	return status;
 }
 
+/* Cuts off the speed at the end of a line: after its last percentage, or the last two spaces. */
+static void cut_speed(char *line)
+{
+	char *cut = strrchr(line, '%');
+
+	for (char *at = line; !strchr(line, '%') && (at = strstr(at, "  ")); at++)
+		cut = at;
+	ck_assert_ptr_nonnull(cut);
+	*cut = '\0';
+}
+
 /* Finds the lines that begin with "epoch"; cuts off the speed at their end. */
 static int epochs_of(const char *text, char lines[][200], int most)
 {
@@ -79,8 +90,7 @@ static int epochs_of(const char *text, char lines[][200], int most)
 		size_t length = strcspn(at, "\n");
 
 		snprintf(lines[n], sizeof lines[n], "%.*s", (int)(length < 199 ? length : 199), at);
-		ck_assert_ptr_nonnull(strrchr(lines[n], '%'));
-		*strrchr(lines[n], '%') = '\0';
+		cut_speed(lines[n]);
 		at += length;
 	}
 	return n;
@@ -136,6 +146,20 @@ START_TEST(a_resumed_lenet_prints_the_same_epochs)
 	static const int signals[] = {SIGTERM, SIGINT, SIGKILL};
 
 	check_stops("lenet --images 640 --epochs 5 --batch 32 --threads 1", 5, signals[_i]);
+}
+END_TEST
+
+/* The noise of the latent codes continues, too, and the picture is drawn after the last epoch. */
+START_TEST(a_resumed_vae_prints_the_same_epochs)
+{
+	char arguments[200], path[100];
+
+	snprintf(arguments, sizeof arguments,
+		"vae --images 320 --epochs 4 --latent 2 --batch 32 --threads 1 --out %s",
+		directory);
+	check_stops(arguments, 4, SIGTERM);
+	snprintf(path, sizeof path, "%s/vae.png", directory);
+	ck_assert_int_eq(access(path, R_OK), 0);
 }
 END_TEST
 
@@ -211,6 +235,60 @@ START_TEST(a_resumed_sequences_run_prints_the_same_results)
 }
 END_TEST
 
+/* The text after the last speed, which differs from run to run: what the network has written. */
+static const char *written(void)
+{
+	char *at = strstr(output, " characters/s\n");
+
+	for (char *next = at; next && (next = strstr(next + 1, " characters/s\n"));)
+		at = next;
+	ck_assert_msg(at != NULL, "%s", output);
+	return at;
+}
+
+START_TEST(a_resumed_chars_run_writes_the_same)
+{
+	static char whole[1 << 16];
+	char path[100], arguments[400], command[600];
+	FILE *f;
+	int status, runs = 0;
+
+	snprintf(path, sizeof path, "%s/text", directory);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	for (int i = 0; i < 2000; i++)
+		fprintf(f, "%d ", i * i);
+	ck_assert_int_eq(fclose(f), 0);
+	snprintf(arguments, sizeof arguments,
+		"chars --text %s --context 16 --width 16 --layers 1 --heads 2 --batch 4 --steps "
+		"60 --length 80 --threads 1",
+		path);
+	ck_assert_int_eq(run_and_signal(arguments, "", 0), 0);
+	strcpy(whole, written());
+	snprintf(command, sizeof command, "%s --checkpoint %s/c.safetensors --resume", arguments,
+		directory);
+	do {
+		char words[40];
+
+		snprintf(words, sizeof words, "step %d", 6 * (1 + 4 * runs));
+		status = run_and_signal(command, words, SIGTERM);
+	} while (WIFSIGNALED(status) && ++runs < 10);
+	ck_assert_int_eq(status, 0);
+	ck_assert_str_eq(written(), whole);
+	/* An option that the run depends on, and another text. */
+	snprintf(command, sizeof command, "%s --checkpoint %s/c.safetensors --resume --lr 0.5",
+		arguments, directory);
+	ck_assert_int_eq(WEXITSTATUS(run_and_signal(command, "", 0)), 1);
+	assert_says("has --lr 0.005 and cannot be resumed with 0.5");
+	f = fopen(path, "a");
+	ck_assert(f && fputs(" 1", f) >= 0 && fclose(f) == 0);
+	snprintf(command, sizeof command, "%s --checkpoint %s/c.safetensors --resume", arguments,
+		directory);
+	ck_assert_int_eq(WEXITSTATUS(run_and_signal(command, "", 0)), 1);
+	assert_says("the run has another text (11 different characters)");
+}
+END_TEST
+
 START_TEST(a_checkpoint_is_not_overwritten_without_resume)
 {
 	char command[200];
@@ -247,8 +325,10 @@ int main(void)
 	tcase_set_timeout(c, 100);
 	tcase_add_checked_fixture(c, make_directory, remove_directory);
 	tcase_add_loop_test(c, a_resumed_lenet_prints_the_same_epochs, 0, 3);
+	tcase_add_test(c, a_resumed_vae_prints_the_same_epochs);
 	tcase_add_test(c, a_resumed_cifar_run_has_all_curves);
 	tcase_add_test(c, a_resumed_sequences_run_prints_the_same_results);
+	tcase_add_test(c, a_resumed_chars_run_writes_the_same);
 	tcase_add_test(c, a_checkpoint_is_not_overwritten_without_resume);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

@@ -1,8 +1,6 @@
 /* demos.c - the demos run, write their files, and reject bad input with a message and an exit
  * status. */
-#include <fcntl.h>
 #include <stdbool.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,6 +67,50 @@ START_TEST(lenet_trains)
 }
 END_TEST
 
+/* The number after words, which begin after the last line of an epoch. */
+static double last_epoch(const char *words)
+{
+	const char *line = strstr(output, "epoch 3/3"), *at = line ? strstr(line, words) : NULL;
+
+	ck_assert_msg(at != NULL, "no \"%s\" in: %s", words, output);
+	return atof(at + strlen(words));
+}
+
+START_TEST(vae_trains_and_draws)
+{
+	char directory[] = "/tmp/ebb-vae-XXXXXX", path[100];
+	ebb_image x = {0};
+	int64_t height = 0;
+
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	for (int latent = 2; latent <= 3; latent++) {
+		char arguments[200];
+
+		snprintf(arguments, sizeof arguments,
+			"vae --images 640 --epochs 3 --batch 32 --latent %d --threads 2 --out "
+			"%s/new",
+			latent, directory);
+		assert_runs("%s", arguments);
+		assert_says("640 images to train, 64 to test");
+		/* The bound falls: untrained, 28*28 pixels cost log 2 = 543 nats. */
+		ck_assert_double_lt(last_epoch("test: reconstruction "), 400);
+		ck_assert_double_gt(last_epoch("test: reconstruction "), 100);
+		ck_assert_double_ge(last_epoch("KL "), 0);
+		/* One part more shows the plane of codes. */
+		snprintf(path, sizeof path, "%s/new/vae.png", directory);
+		ck_assert(ebb_image_read(path, NULL, &x, NULL));
+		ck_assert(x.channels == 1 && x.width == 20 * 30 + 2);
+		ck_assert(latent == 2 ? x.height > 800 : x.height < height - 500);
+		height = x.height;
+	}
+	ebb_image_free(&x);
+	unlink(path);
+	snprintf(path, sizeof path, "%s/new", directory);
+	rmdir(path);
+	rmdir(directory);
+}
+END_TEST
+
 START_TEST(sequences_trains_the_chosen_cells)
 {
 	assert_runs("sequences --steps 6 --length %s", "9");
@@ -79,6 +121,104 @@ START_TEST(sequences_trains_the_chosen_cells)
 	assert_runs("sequences --cell gru --steps 1 --length 2 --seed %s", "7");
 	assert_says("gru: ");
 	ck_assert_ptr_null(strstr(output, "lstm"));
+}
+END_TEST
+
+/* Writes a text of n sentences. */
+static void write_sentences(const char *path, int n)
+{
+	static const char *const animal[] = {"fox", "dog", "cat", "owl"};
+	FILE *f = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(f);
+	for (int i = 0; i < n; i++)
+		fprintf(f, "the %s sees the %s.\n", animal[i * i % 4], animal[i / 3 % 4]);
+	ck_assert_int_eq(fclose(f), 0);
+}
+
+/* What chars has written after its training. */
+static const char *sample(void)
+{
+	const char *at = output;
+
+	for (const char *next; (next = strstr(at, " characters/s\n"));)
+		at = next + strlen(" characters/s\n");
+	return at;
+}
+
+/* The first, or the last, bits per character of the held-out text. */
+static double bits(bool last)
+{
+	const char *at = strstr(output, "held out ");
+
+	for (const char *next; at && last && (next = strstr(at + 1, "held out "));)
+		at = next;
+	ck_assert_msg(at != NULL, "%s", output);
+	return atof(at + strlen("held out "));
+}
+
+START_TEST(chars_learns_and_writes)
+{
+	char directory[] = "/tmp/ebb-chars-XXXXXX", path[100], command[600], first[2000];
+	int n = snprintf(command, sizeof command,
+		"chars --text %s/text --context 16 --width 32 --layers 1 --heads 2 --batch 8 "
+		"--steps 150 --lr 0.01 --length 100 --prompt 'the f' ",
+		mkdtemp(directory));
+	char *more = command + n;
+	size_t left = sizeof command - (size_t)n;
+
+	snprintf(path, sizeof path, "%s/text", directory);
+	write_sentences(path, 400);
+	assert_runs("%s", command);
+	assert_says("16 different ones");
+	assert_says("step 150/150 ");
+	ck_assert_msg(bits(true) < 1.2 && bits(true) < bits(false) / 2, "%s", output);
+	ck_assert_int_eq(strlen(sample()), 5 + 100 + 1);
+	ck_assert(strncmp(sample(), "the f", 5) == 0 && strstr(sample(), " the "));
+	strcpy(first, sample());
+	/* A second run writes the same, and so does the network of its checkpoint. */
+	snprintf(more, left, "--checkpoint %s/c.safetensors", directory);
+	assert_runs("%s", command);
+	ck_assert_str_eq(sample(), first);
+	snprintf(more, left, "--checkpoint %s/c.safetensors --sample-only", directory);
+	assert_runs("%s", command);
+	ck_assert_str_eq(output, first);
+	snprintf(more, left, "--checkpoint %s/c.safetensors --sample-only --seed 2", directory);
+	assert_runs("%s", command);
+	ck_assert_str_ne(output, first);
+	/* Two options that always take the likeliest character. */
+	snprintf(more, left, "--checkpoint %s/c.safetensors --sample-only --top-k 1", directory);
+	assert_runs("%s", command);
+	strcpy(first, output);
+	snprintf(more, left, "--checkpoint %s/c.safetensors --sample-only --temperature 0",
+		directory);
+	assert_runs("%s", command);
+	ck_assert_str_eq(output, first);
+	snprintf(more, left, "--checkpoint %s/c.safetensors --sample-only --prompt 'A'", directory);
+	ck_assert_int_eq(run("%s", command), 1);
+	assert_says("--prompt: ");
+	assert_says("at byte 0 is not among the 16 tokens of the vocabulary");
+	snprintf(more, left, "--checkpoint %s --sample-only", path);
+	ck_assert_int_eq(run("%s", command), 1);
+	assert_says("/text");
+	snprintf(more, left, "--context 1000");
+	ck_assert_int_eq(run("%s", command), 1);
+	assert_says("expected more than ten times --context 1000");
+	snprintf(command, sizeof command, "rm -r '%s'", directory);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+/* Without --text there is one on every Debian system; --minutes decides on the number of steps. */
+START_TEST(chars_has_a_text_and_chooses_its_steps)
+{
+	int status = run("chars --context 8 --width 8 --layers 1 --heads 1 --batch 1 --minutes "
+			 "0.001 --length 0%s",
+		"");
+
+	ck_assert_msg(status == 0 || strstr(output, "no standard text was found"), "%s", output);
+	if (status == 0)
+		assert_says(" characters/s");
 }
 END_TEST
 
@@ -295,12 +435,26 @@ START_TEST(bad_input_is_an_error_with_message_and_status)
 		{"cifar", "--data is missing", 2},
 		{"cifar --data /nonexistent/cifar", "/nonexistent/cifar", 1},
 		{"cifar --augment maybe", "expected one of off, on", 2},
+		{"vae --mnist /nonexistent/mnist", "/nonexistent/mnist", 1},
+		{"vae --latent 0", "--latent: got '0'", 2},
+		{"vae --lr -1", "--lr: got '-1'", 2},
+		{"vae now", "unexpected argument 'now'", 2},
+		{"vae --images 199", "--images: got '199'", 2},
+		{"vae --images 200 --epochs 1 --out /dev/null/vae", "/dev/null", 1},
 		{"hvp --dimensions 1", "--dimensions", 2},
 		{"hvp --tolerance x", "--tolerance: got 'x'", 2},
 		{"sequences --cell elman", "expected one of rnn, lstm, gru, all", 2},
 		{"sequences --length 1", "--length: got '1'", 2},
 		{"sequences --steps 0", "--steps: got '0'", 2},
 		{"sequences 5", "unexpected argument '5'", 2},
+		{"chars --text /nonexistent/text", "/nonexistent/text: cannot be read", 1},
+		{"chars --steps 0", "--steps: got '0'", 2},
+		{"chars --heads 3 --steps 1", "of width 128, 3 heads", 1},
+		{"chars --steps 1 --minutes 1", "exclude each other", 2},
+		{"chars --sample-only", "--sample-only requires --checkpoint", 2},
+		{"chars --prompt ''", "--prompt is empty", 2},
+		{"chars --temperature -1", "--temperature: got '-1'", 2},
+		{"chars --resume", "--resume requires --checkpoint", 2},
 		{"custom_op --at", "requires an argument", 2},
 		{"custom_op extra", "unexpected argument 'extra'", 2},
 	};
@@ -318,7 +472,8 @@ START_TEST(output_that_cannot_be_written_is_a_failure)
 {
 	static const char *const commands[] = {"hello", "custom_op", "hvp", "inspect --help",
 		"lenet --help", "lenet --images 40 --epochs 1 --batch 20",
-		"sequences --steps 1 --length 3", "cifar --help", "gradflow --help"};
+		"sequences --steps 1 --length 3", "chars --help", "vae --help", "cifar --help",
+		"gradflow --help"};
 	char directory[] = "/tmp/ebb-full-XXXXXX", command[200];
 
 	if (access("/dev/full", W_OK) != 0)
@@ -345,126 +500,10 @@ START_TEST(output_that_cannot_be_written_is_a_failure)
 }
 END_TEST
 
-/* ---- On a terminal --------------------------------------------------------------------------- */
-
-/* Runs "demos/COMMAND" on a pseudo-terminal with that many columns; returns its exit status. */
-static int run_on_terminal(const char *command, int columns)
-{
-	struct winsize size = {.ws_col = (unsigned short)columns, .ws_row = 40};
-	char line[2000];
-	int master = posix_openpt(O_RDWR | O_NOCTTY), status;
-	size_t n = 0;
-	ssize_t got;
-
-	ck_assert(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
-	ck_assert_int_eq(ioctl(master, TIOCSWINSZ, &size), 0);
-	shell_command(line, sizeof line, command);
-	pid_t child = fork();
-	if (child == 0) {
-		setsid();
-		int slave = open(ptsname(master), O_RDWR);
-		close(master);
-		dup2(slave, STDIN_FILENO);
-		dup2(slave, STDOUT_FILENO);
-		dup2(slave, STDERR_FILENO);
-		setenv("TERM", "xterm", 1);
-		execl("/bin/sh", "sh", "-c", line, (char *)NULL);
-		_exit(127);
-	}
-	/* read() fails when the program has ended. */
-	while (n < sizeof output - 1 && (got = read(master, output + n, sizeof output - 1 - n)) > 0)
-		n += (size_t)got;
-	output[n] = '\0';
-	close(master);
-	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-}
-
-/* Whether a text has escape sequences for colours, bold or faint letters. */
-static bool has_colours(const char *text)
-{
-	for (; (text = strstr(text, "\033[")); text++)
-		if (text[2 + strspn(text + 2, "0123456789;")] == 'm')
-			return true;
-	return false;
-}
-
-/* The width of the widest line in columns, without escape sequences. */
-static int widest_line(const char *text)
-{
-	int most = 0, columns = 0;
-
-	for (; *text; text++) {
-		if (*text == '\033')
-			text += 2 + strspn(text + 2, "0123456789;");
-		else if (*text == '\r' || *text == '\n')
-			columns = 0;
-		else
-			columns += ((unsigned char)*text & 0xC0) != 0x80;
-		most = columns > most ? columns : most;
-	}
-	return most;
-}
-
-START_TEST(lines_fit_the_terminal)
-{
-	static const char *const commands[] = {
-		"lenet --images 200 --epochs 1 --batch 50 --threads 1",
-		"gradflow --steps 3 --depth 4 --images 16 --batch 8 --width 2 --threads 1 --out "
-		"%s"};
-	char directory[] = "/tmp/ebb-terminal-XXXXXX", command[300];
-
-	unsetenv("COLUMNS");
-	unsetenv("NO_COLOR");
-	ck_assert_ptr_nonnull(mkdtemp(directory));
-	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-		snprintf(command, sizeof command, commands[i], directory);
-		for (int columns = 130; columns >= 40; columns -= 30) {
-			ck_assert_msg(run_on_terminal(command, columns) == 0, "%s", output);
-			ck_assert_msg(widest_line(output) <= columns, "%d columns of %d: %s",
-				widest_line(output), columns, output);
-			ck_assert(i == 0 || widest_line(output) >= columns - 30);
-			ck_assert_ptr_nonnull(strstr(output, i ? "residual" : "loss"));
-		}
-		setenv("COLUMNS", "50", 1);
-		ck_assert_int_eq(run_on_terminal(command, 130), 0);
-		ck_assert_int_le(widest_line(output), 50);
-		/* Output to a file is not limited to a terminal's width. */
-		ck_assert_int_eq(run("%s", command), 0);
-		ck_assert_int_gt(widest_line(output), i ? 80 : 60);
-		unsetenv("COLUMNS");
-	}
-	snprintf(command, sizeof command, "rm -r '%s'", directory);
-	ck_assert_int_eq(system(command), 0);
-}
-END_TEST
-
-START_TEST(no_color_and_files_disable_colours)
-{
-	char directory[] = "/tmp/ebb-terminal-XXXXXX", command[300];
-
-	ck_assert_ptr_nonnull(mkdtemp(directory));
-	snprintf(command, sizeof command,
-		"gradflow --steps 1 --depth 3 --images 8 --batch 8 --width 2 --out %s", directory);
-	setenv("NO_COLOR", "1", 1);
-	ck_assert_int_eq(run_on_terminal(command, 100), 0);
-	ck_assert(!has_colours(output));
-	/* An empty NO_COLOR counts as not set. */
-	setenv("NO_COLOR", "", 1);
-	ck_assert_int_eq(run_on_terminal(command, 100), 0);
-	ck_assert(has_colours(output));
-	ck_assert_int_eq(run("%s", command), 0);
-	ck_assert(!has_colours(output));
-	unsetenv("NO_COLOR");
-	snprintf(command, sizeof command, "rm -r '%s'", directory);
-	ck_assert_int_eq(system(command), 0);
-}
-END_TEST
-
 START_TEST(help_begins_with_the_name_and_lists_itself)
 {
 	static const char *const demos[] = {
-		"cifar", "custom_op", "hvp", "lenet", "sequences", "gradflow"};
+		"chars", "cifar", "custom_op", "hvp", "lenet", "sequences", "vae", "gradflow"};
 
 	for (size_t i = 0; i < sizeof demos / sizeof *demos; i++) {
 		assert_runs("%s --help", demos[i]);
@@ -487,7 +526,10 @@ int main(void)
 	tcase_add_test(c, custom_op_passes_its_gradient_check);
 	tcase_add_test(c, hvp_converges_to_the_minimum);
 	tcase_add_test(c, lenet_trains);
+	tcase_add_test(c, vae_trains_and_draws);
 	tcase_add_test(c, sequences_trains_the_chosen_cells);
+	tcase_add_test(c, chars_learns_and_writes);
+	tcase_add_test(c, chars_has_a_text_and_chooses_its_steps);
 	tcase_add_test(c, gradflow_writes_its_report);
 	tcase_add_test(c, gradflow_accepts_its_options);
 	tcase_add_test(c, gradflow_writes_medians_or_every_step);
@@ -495,8 +537,6 @@ int main(void)
 	tcase_add_test(c, cifar_trains_and_writes_its_curves);
 	tcase_add_test(c, bad_input_is_an_error_with_message_and_status);
 	tcase_add_test(c, output_that_cannot_be_written_is_a_failure);
-	tcase_add_test(c, lines_fit_the_terminal);
-	tcase_add_test(c, no_color_and_files_disable_colours);
 	tcase_add_test(c, help_begins_with_the_name_and_lists_itself);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
