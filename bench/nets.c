@@ -142,6 +142,19 @@ static ebb_tensor *googlenet_loss(ebb_tape *t, const net *n, ebb_tensor *x, ebb_
 	return ebb_googlenet_loss(t, ebb_googlenet_forward(t, &n->googlenet, x), labels);
 }
 
+gpt_sizes net_gpt = {128, 128, 2, 4, 96};
+
+static net make_gpt(ebb_params *p)
+{
+	return (net){.gpt = ebb_gpt_new(p, net_gpt.vocabulary, net_gpt.context, net_gpt.layers,
+			     net_gpt.heads, net_gpt.width)};
+}
+
+static ebb_tensor *gpt(ebb_tape *t, const net *n, ebb_tensor *x)
+{
+	return ebb_reshape(t, ebb_gpt_forward(t, &n->gpt, x), EBB_SHAPE(-1, net_gpt.vocabulary));
+}
+
 /* ---- All of them ----------------------------------------------------------------------------- */
 
 static const net_kind KINDS[] = {
@@ -157,6 +170,7 @@ static const net_kind KINDS[] = {
 	{"googlenet", make_googlenet, googlenet, googlenet_loss, 8, 3, 224, 1000},
 	{"kannnet", make_kann, kann, NULL, 64, 1, 28, 10},
 	{"ggmlnet", make_ggml, ggml, NULL, 500, 1, 28, 10},
+	{"gpt", make_gpt, gpt, NULL, 16, 0, 0, 0},
 };
 enum { KIND_COUNT = sizeof KINDS / sizeof *KINDS };
 
@@ -188,17 +202,29 @@ ebb_tensor *net_loss(
 	return ebb_cross_entropy(t, kind->logits(t, n, x), labels);
 }
 
+/* An I64 tensor of random numbers below count. */
+static ebb_tensor *random_indices(ebb_shape shape, int count)
+{
+	ebb_tensor *x = ebb_tensor_new(EBB_I64, shape, false, NULL);
+	int64_t *v = ebb_data_mutable(x), n = ebb_count(x);
+
+	for (int64_t i = 0; v && i < n; i++)
+		v[i] = rand() % count;
+	return x;
+}
+
 void net_batch(const net_kind *kind, int batch, ebb_tensor **x, ebb_tensor **labels)
 {
 	ebb_shape shape = EBB_SHAPE(batch, kind->channels, kind->side, kind->side);
 	ebb_init normal = EBB_INIT(EBB_INIT_NORMAL);
-	int64_t *label;
 
-	*x = ebb_tensor_new(EBB_F32, shape, true, NULL);
-	*labels = ebb_tensor_new(EBB_I64, EBB_SHAPE(batch), false, NULL);
-	ebb_init_fill(*x, &normal, 1, 0, NULL);
-	label = ebb_data_mutable(*labels);
 	srand(1);
-	for (int i = 0; label && i < batch; i++)
-		label[i] = rand() % kind->classes;
+	if (kind->logits == gpt) {
+		*x = random_indices(EBB_SHAPE(batch, net_gpt.context), net_gpt.vocabulary);
+		*labels = random_indices(EBB_SHAPE(batch * net_gpt.context), net_gpt.vocabulary);
+		return;
+	}
+	*x = ebb_tensor_new(EBB_F32, shape, true, NULL);
+	ebb_init_fill(*x, &normal, 1, 0, NULL);
+	*labels = random_indices(EBB_SHAPE(batch), kind->classes);
 }

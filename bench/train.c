@@ -2,6 +2,7 @@
  * train - the speed and the memory of one network, as one line of JSON.
  *
  *   train MODEL [--batch N] [--steps N] [--warm N] [--threads N] [--infer] [--profile]
+ *   train gpt .. [--context N] [--width N] [--layers N] [--heads N] [--vocabulary N]
  *
  * A step is forward, cross-entropy, backward and SGD with momentum 0.9; with --infer, forward
  * without recording in evaluation mode.  --warm steps are not measured.  img_s is computed from
@@ -11,6 +12,7 @@
  * convolutions need fewer operations).  rss_mb is the peak resident memory, rss_import_mb its
  * value before the model is made.  --profile prints on standard error where a few further steps
  * spend their time.
+ * For gpt, img_s counts sequences of --context tokens.
  */
 #include "bench.h"
 #include "demos/cli.h"
@@ -42,8 +44,30 @@ static void usage(FILE *out)
 	fprintf(out,
 		"usage: train MODEL [--batch N] [--steps N] [--warm N] [--threads N] [--infer] "
 		"[--profile]\n"
+		"       train gpt .. [--context N] [--width N] [--layers N] [--heads N] "
+		"[--vocabulary N]\n"
 		"MODEL: %s\n",
 		net_kind_names());
+}
+
+/* Sets a size of the net "gpt" for the option c; false for another option. */
+static bool gpt_option(int c)
+{
+	static const struct {
+		int option;
+		const char *name;
+		int *size, most;
+	} sizes[] = {{'C', "--context", &net_gpt.context, 100000},
+		{'W', "--width", &net_gpt.width, 100000}, {'L', "--layers", &net_gpt.layers, 1000},
+		{'H', "--heads", &net_gpt.heads, 10000},
+		{'V', "--vocabulary", &net_gpt.vocabulary, 10000000}};
+
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+		if (sizes[i].option == c) {
+			*sizes[i].size = (int)cli_int(sizes[i].name, optarg, 1, sizes[i].most);
+			return true;
+		}
+	return false;
 }
 
 static options parse(int argc, char **argv)
@@ -51,7 +75,10 @@ static options parse(int argc, char **argv)
 	static const struct option long_options[] = {{"batch", required_argument, NULL, 'b'},
 		{"steps", required_argument, NULL, 's'}, {"warm", required_argument, NULL, 'w'},
 		{"threads", required_argument, NULL, 't'}, {"infer", no_argument, NULL, 'i'},
-		{"profile", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
+		{"profile", no_argument, NULL, 'p'}, {"context", required_argument, NULL, 'C'},
+		{"width", required_argument, NULL, 'W'}, {"layers", required_argument, NULL, 'L'},
+		{"heads", required_argument, NULL, 'H'},
+		{"vocabulary", required_argument, NULL, 'V'}, {"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}};
 	options o = {.steps = 20, .warm = 5};
 	int c;
@@ -80,6 +107,8 @@ static options parse(int argc, char **argv)
 			usage(stdout);
 			exit(0);
 		default:
+			if (gpt_option(c))
+				break;
 			usage(stderr);
 			exit(2);
 		}
