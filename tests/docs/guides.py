@@ -21,7 +21,7 @@ import layers  # noqa: E402
 # Folders of builds and of what programs write, which are not in the tree; and names that stand for any.
 NOT_THERE = re.compile(r"^(?:build[\w-]*|out)/|^\.\.|[A-Z]{3,}\.\w+$|^\.\w+$")
 PATH = re.compile(r"^\.?[\w-]+(?:[./][\w.-]+)*/?$")
-ENDINGS = (".c", ".h", ".py", ".sh", ".def", ".md", ".build", ".png", ".txt")
+ENDINGS = (".c", ".h", ".cpp", ".hpp", ".py", ".sh", ".def", ".md", ".build", ".png", ".txt")
 QUOTE = re.compile(r"^<!-- quoted: (\S+) -->\n```\w*\n(.*?)^```$", re.S | re.M)
 ROW = re.compile(r"^\| `([\w/]+)/` \| .* \| (.*?) ?\|$", re.M)
 
@@ -36,7 +36,7 @@ class Tree:
             folders[:] = [f for f in folders if not f.startswith((".", "build")) and f != "shared"]
             self.names.update(names, (name + "/" for name in folders))
             for name in names:
-                if name.endswith((".c", ".h", ".def")):
+                if name.endswith((".c", ".h", ".cpp", ".hpp", ".def")):
                     self.words |= self.words_of(os.path.relpath(os.path.join(directory, name), root))
 
     def text(self, path):

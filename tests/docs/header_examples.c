@@ -1,6 +1,7 @@
 /* The examples in the public headers, as functions that run. */
 #include <ebb.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -64,6 +65,53 @@ static bool probed_training(void)
 	ebb_params_free(p);
 	ebb_loader_free(loader);
 	ebb_dataset_free(data);
+	return ok;
+}
+
+/* optim.h: a closure. */
+struct problem {
+	ebb_tape *t;
+	ebb_tensor *w;
+};
+
+static ebb_tensor *loss_of(ebb_tape *t, const struct problem *p)
+{
+	return ebb_sum(t, ebb_square(t, ebb_add_scalar(t, p->w, -2)));
+}
+
+static bool closure(void *ctx, double *loss)
+{
+	struct problem *p = ctx;
+	ebb_tensor *y = loss_of(p->t, p);
+	bool ok = ebb_backward(p->t, y);
+
+	*loss = ebb_item(y);
+	ebb_tape_reset(p->t);
+	return ok;
+}
+
+/* optim.h: averages of weights over steps with that closure. */
+static bool averaged_training(void)
+{
+	ebb_params *p = ebb_params_new(1);
+	struct problem f = {
+		ebb_tape_new(), ebb_params_add(p, "w", EBB_SHAPE(3), EBB_INIT(EBB_INIT_NORMAL))};
+	ebb_optim *opt = ebb_lbfgs(p);
+	bool ok;
+
+	ebb_averager *ema = ebb_ema(p, .decay = 0.999);
+	for (int i = 0; i < 5; i++) {
+		ebb_optim_step_closure(opt, closure, &f);
+		ebb_averager_update(ema);
+	}
+	ebb_averager_swap(ema);
+	ok = fabs(ebb_at(f.w, 1) - 2) < 1e-4;
+	ebb_averager_swap(ema);
+	ok = ok && ebb_ok(f.t, p, opt, ema) && fabs(ebb_at(f.w, 1) - 2) < 1e-4;
+	ebb_averager_free(ema);
+	ebb_optim_free(opt);
+	ebb_tape_free(f.t);
+	ebb_params_free(p);
 	return ok;
 }
 
@@ -153,11 +201,33 @@ static bool saved_training(const char *directory, int64_t expected)
 	return ok;
 }
 
+/* Call after saved_training, in its directory. */
+static bool text_of_a_file(void)
+{
+	ebb_error e = {0};
+	FILE *f = fopen("book.txt", "w");
+
+	for (int i = 0; f && i < 200; i++)
+		fputs("word ", f);
+	if (!f || fclose(f) != 0)
+		return false;
+	ebb_vocabulary *v = NULL;
+	ebb_tensor *tokens = ebb_tokens_read("book.txt", &v, .error = &e);
+	ebb_dataset *data = ebb_windows(tokens, .context = 128, .error = &e);
+	bool ok = data && data->count == 7 && v->size == 5 && e.status == EBB_OK;
+
+	ebb_dataset_free(data);
+	ebb_tensor_free(tokens);
+	ebb_vocabulary_free(v);
+	return ok;
+}
+
 int main(void)
 {
 	char directory[] = "/tmp/ebb-headers-XXXXXX", command[100];
-	bool ok = probed_training() && measured_training() && mkdtemp(directory) &&
-	          saved_training(directory, -1) && saved_training(directory, 4);
+	bool ok = probed_training() && measured_training() && averaged_training() &&
+	          mkdtemp(directory) && saved_training(directory, -1) &&
+	          saved_training(directory, 4) && text_of_a_file();
 
 	snprintf(command, sizeof command, "rm -rf '%s'", directory);
 	return system(command) == 0 && ok ? 0 : 1;

@@ -52,12 +52,9 @@ cat >"$stage/user.cpp" <<'EOF'
 int main()
 {
 	ebb_tape *t = ebb_tape_new();
-	ebb_tensor *x = ebb_variable(t, ebb_scalar(t, 3.0, nullptr), nullptr);
-	ebb_backward_args a{};
+	ebb_tensor *x = ebb_variable(t, ebb_scalar(t, 3.0));
 
-	a.t = t;
-	a.y = ebb_mul(t, x, ebb_sin(t, x, nullptr), nullptr);
-	ebb_backward(&a);
+	ebb_backward(t, ebb_sum(t, ebb_mul(t, x, ebb_sin(t, x)), ebb::keepdim = true), ebb::retain = true);
 	std::printf("%.4f\n", ebb_item(ebb_grad_of(x)));
 	ebb_tape_free(t);
 }
@@ -115,10 +112,12 @@ done
 # shellcheck disable=SC2046 # flags are meant to split
 for cxx in g++ clang++; do
 	command -v "$cxx" >/dev/null || continue
-	check "$cxx" "$cxx" -std=c++17 -Wall -Wextra -Wpedantic -Werror $(package --cflags) \
-		-o "$stage/user" "$stage/user.cpp" $(package --libs)
-	check "$cxx: the answer" runs
-	for header in $(cd "$root/include/ebb" && find . -name '*.h'); do
+	for standard in c++17 c++20; do
+		check "$cxx, $standard" "$cxx" -std=$standard -Wall -Wextra -Wpedantic -Werror $(package --cflags) \
+			-o "$stage/user" "$stage/user.cpp" $(package --libs)
+		check "$cxx, $standard: the answer" runs
+	done
+	for header in $(cd "$root/include/ebb" && find . -name '*.h' -o -name '*.hpp'); do
 		echo "#include \"$header\"" >"$stage/alone.cpp"
 		check "$cxx, $header alone" "$cxx" -std=c++17 -Wall -Wextra -Wpedantic -Werror \
 			$(package --cflags) -fsyntax-only "$stage/alone.cpp"

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Compiles and runs every C snippet of a Markdown file, and compares its output.
+"""Compiles and runs every C and C++ snippet of a Markdown file, and compares its output.
 
     readme.py FILE.md INCLUDE_DIR LIBRARY_DIR COMPILER [ARGUMENTS...]
 
-A comment before each ```c block selects the check:
+A comment before each ```c or ```cpp block selects the check (NAME.cpp in place of NAME.c for C++, which is compiled
+by g++ and clang++ where they are installed, as C++17 and as C++20):
     <!-- program: NAME.c -->   a whole program, which is compiled and run; a ```text block after it is its output, in
                                which "..." matches any text; in a block "text approximate" the words are the same,
                                numbers may differ by a fifth, and bars and rules have any length
@@ -14,11 +15,14 @@ header_examples.c checks the examples in headers.
 """
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 
-FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wstrict-prototypes", "-Werror", "-O1"]
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", "-O1"]
+C_FLAGS = ["-std=c11", "-Wstrict-prototypes", *WARNINGS]
+CXX_COMPILERS = [[command, standard] for command in ("g++", "clang++") for standard in ("-std=c++17", "-std=c++20")]
 # The number of error messages that a file must show, so that none is lost unnoticed.
 EXPECTED_ERRORS = {"README.md": 6}
 ERROR_PROGRAM = """#include <ebb.h>
@@ -39,7 +43,7 @@ int main(void)
 
 def snippets(text):
     """Yields (line, kind, name, code, the text block after it or None, the function that compares it)."""
-    fence = re.compile(r"^(?:<!-- (\w+): (\S+) -->\n+)?```c\n(.*?)^```\n(?:\n*```text( approximate)?\n(.*?)^```\n)?",
+    fence = re.compile(r"^(?:<!-- (\w+): (\S+) -->\n+)?```c(?:pp)?\n(.*?)^```\n(?:\n*```text( approximate)?\n(.*?)^```\n)?",
                        re.S | re.M)
     for m in fence.finditer(text):
         yield (text.count("\n", 0, m.start(3)) + 1, m.group(1), m.group(2), m.group(3), m.group(5),
@@ -92,7 +96,7 @@ def check(kind, name, code, expected, compare, directory, include, library, comp
         return "no comment selects a check for this snippet"
     with open(source, "w") as f:
         f.write(code)
-    command = [*compiler, *FLAGS, "-I", include, "-o", program, source]
+    command = [*compiler, "-I", include, "-o", program, source]
     # Compiled in its own directory, so that error messages name the file without a path.
     command[command.index(source)] = name
     command += ["-c", "-Wno-unused-function"] if kind == "functions" else ["-L", library, "-lebb", "-lm", "-Wl,-rpath," + library]
@@ -112,21 +116,33 @@ def check(kind, name, code, expected, compare, directory, include, library, comp
     return None
 
 
+def commands(name, compiler):
+    """The compilers of a snippet, with their flags."""
+    if not name.endswith(".cpp"):
+        return [[*compiler, *C_FLAGS]]
+    found = [[*command, *WARNINGS] for command in CXX_COMPILERS if shutil.which(command[0])]
+    if not found:
+        print(f"{name} is not compiled: there is neither g++ nor clang++")
+    return found
+
+
 def main():
     path, include, library, *compiler = sys.argv[1:]
-    passed = failed = errors = 0
+    passed = failed = errors = blocks = 0
     with open(path) as f:
         text = f.read()
     for line, kind, name, code, expected, compare in snippets(text):
         errors += kind == "error"
-        with tempfile.TemporaryDirectory() as directory:
-            wrong = check(kind, name or "none.c", code, expected, compare, directory, include, library, compiler)
-        if wrong:
-            print(f"FAILED: {path}:{line}: {wrong}")
-            failed += 1
-        else:
-            passed += 1
-    if passed + failed != text.count("```c\n"):
+        blocks += 1
+        for command in commands(name or "none.c", compiler):
+            with tempfile.TemporaryDirectory() as directory:
+                wrong = check(kind, name or "none.c", code, expected, compare, directory, include, library, command)
+            if wrong:
+                print(f"FAILED: {path}:{line}: {' '.join(command[:2])}: {wrong}")
+                failed += 1
+            else:
+                passed += 1
+    if blocks != text.count("```c\n") + text.count("```cpp\n"):
         print(f"FAILED: {path} has C blocks without a check")
         failed += 1
     expected_errors = EXPECTED_ERRORS.get(os.path.basename(path), 0)

@@ -45,6 +45,7 @@ FOLDERS["fuzz"] = ["ebb.h", *LIBRARY]
 # Internal headers that other folders may include, and these folders ("*": all that may use the header's folder).
 SHARED = {
     "kernels/kernels.h": "*",
+    "kernels/integer.h": ["autograd"],
     "kernels/sizes.h": "*",
     "kernels/unary.def": "*",
     "kernels/binary.def": "*",
@@ -132,7 +133,7 @@ def check_table(report):
 
 
 def is_source(root, path):
-    if path.endswith((".c", ".h", ".def", ".py", ".sh")) or os.path.basename(path) == "meson.build":
+    if path.endswith((".c", ".h", ".cpp", ".hpp", ".def", ".py", ".sh")) or os.path.basename(path) == "meson.build":
         return True
     if "." in os.path.basename(path):
         return False
@@ -222,12 +223,12 @@ def check_files(root, headers):
         lines = text.count("\n")
         if lines > LONGEST:
             report.violation(path, f"{path}: {lines} lines, more than {LONGEST}")
-        if not path.endswith((".c", ".h")) or path.split("/")[0] in OTHERS:
+        if not path.endswith((".c", ".h", ".cpp", ".hpp")) or path.split("/")[0] in OTHERS:
             continue
         if folder_of(path) is None:
             report.violation(path, f"{path}: in no folder of the table")
             continue
-        if path.endswith(".h"):
+        if path.endswith((".h", ".hpp")):
             check_comment(report, path, text)
         for found in INCLUDE.finditer(text):
             quoted, angled, other = found.groups()
