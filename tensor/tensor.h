@@ -228,7 +228,8 @@ EBB_API ebb_random ebb_random_next(ebb_tape *t);
  * NULL).  new_size 0: free p and return NULL.  Else: reallocate.  The hook returns memory aligned
  * like malloc's, or NULL.  Several threads may call it at once.  Set the hook before the first
  * allocation; a hook that is set later must be able to free and reallocate the former hook's
- * memory.  NULL restores the C library's allocator. */
+ * memory.  NULL restores the default hook: the C library's allocator, with huge pages of Linux for
+ * memory of 4 MB and more. */
 typedef void *(*ebb_alloc_fn)(void *ctx, void *p, size_t old_size, size_t new_size);
 EBB_API void ebb_set_allocator(ebb_alloc_fn fn, void *ctx);
 /* Allocation by the hook, for the library and for custom ops. */

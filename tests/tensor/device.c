@@ -41,6 +41,31 @@ START_TEST(the_processor_allocates_and_copies)
 }
 END_TEST
 
+/* Sizes around the one from which the default hook asks for huge pages. */
+START_TEST(large_memory_keeps_its_content_when_it_grows_and_shrinks)
+{
+	const size_t sizes[] = {5 << 20, 9 << 20, (4 << 20) - 1, 4 << 20, 6 << 20, 100};
+	size_t size = 4 << 20, filled = 100;
+	unsigned char *p = ebb_alloc(size);
+
+	ck_assert(p);
+	for (size_t i = 0; i < size; i++)
+		p[i] = (unsigned char)(i % 251);
+	for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+		p = ebb_realloc(p, size, sizes[s]);
+		size = sizes[s];
+		ck_assert(p);
+		for (size_t i = 0; i < filled; i++)
+			ck_assert_uint_eq(p[i], i % 251);
+		memset(p + filled, 7, size - filled);
+	}
+	ebb_free(p, size);
+	p = ebb_alloc_zeroed(size = 11 << 20);
+	ck_assert(p && p[0] == 0 && p[size - 1] == 0);
+	ebb_free(p, size);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("tensor/device");
@@ -48,6 +73,7 @@ int main(void)
 
 	tcase_add_test(c, every_dtype_has_its_properties);
 	tcase_add_test(c, the_processor_allocates_and_copies);
+	tcase_add_test(c, large_memory_keeps_its_content_when_it_grows_and_shrinks);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }
