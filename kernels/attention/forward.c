@@ -5,7 +5,7 @@
  */
 #include "kernels/attention/tile.h"
 #include "kernels/functions.h"
-#include "kernels/gemm/gemm.h"
+#include "kernels/gemm/pack.h"
 #include "kernels/transpose.h"
 
 #include <math.h>
@@ -323,8 +323,7 @@ static void pack_block(const struct forward_job *j, const struct forward_memory 
 		int64_t n = i64_min(ATTENTION_KEYS, end - at), to = at - block;
 
 		ebb_attention_pack(n, s->width, k + at * kr, kr, m->keys + to * s->width);
-		EBB_NAME(pack_columns)
-		(n, s->values, v + at * vr, vr, m->values + to * columns);
+		EBB_NAME(pack_columns)(n, s->values, v + at * vr, vr, m->values + to * columns);
 	}
 }
 

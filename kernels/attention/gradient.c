@@ -7,7 +7,7 @@
  */
 #include "kernels/attention/tile.h"
 #include "kernels/functions.h"
-#include "kernels/gemm/gemm.h"
+#include "kernels/gemm/pack.h"
 
 #include <math.h>
 
@@ -247,8 +247,7 @@ static void pack_block(const struct grad_job *j, const struct grad_memory *m, co
 
 		ebb_attention_pack(n, s->width, k + at * kr, kr, m->keys_t + to * s->width);
 		ebb_attention_pack(n, s->values, v + at * vr, vr, m->values_t + to * s->values);
-		EBB_NAME(pack_columns)
-		(n, s->width, k + at * kr, kr, m->keys + to * columns);
+		EBB_NAME(pack_columns)(n, s->width, k + at * kr, kr, m->keys + to * columns);
 	}
 }
 

@@ -120,7 +120,7 @@ bool ebb_blas_is_faster(bool f64, const char *isa, int64_t m, int64_t n, int64_t
 	int64_t large = f64 ? LARGE_F64 : LARGE_F32;
 
 	if (m < large || n < large || k < large || m > INT_MAX || n > INT_MAX || k > INT_MAX ||
-		strcmp(isa, "baseline") == 0)
+		strcmp(isa, "avx512") != 0)
 		return false;
 	pthread_once(&once, ask);
 	return known_core;

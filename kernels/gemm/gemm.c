@@ -1,13 +1,12 @@
 /*
  * gemm.c - matrix products.  C is split into tasks by its shape alone.  A task packs the blocks of
  * A and B that need packing, one block of terms at a time, and calls the micro-kernel.  If several
- * tasks multiply by the same columns of B, and B is small enough, B is packed once for all tasks.
+ * tasks multiply by the same columns of B, these are packed once for all tasks, and so are the rows
+ * of a transposed A.
  */
 #include "kernels/gemm/gemm.h"
 #include "kernels/gemm/blas.h"
-#include "kernels/gemm/microkernel.h"
-#include "kernels/lanes.h"
-#include "kernels/transpose.h"
+#include "kernels/gemm/pack.h"
 
 #include <assert.h>
 #include <string.h>
@@ -19,24 +18,35 @@ enum { BLOCK_K = EBB_F64 ? 192 : 256, BLOCK_N = 512, BLOCK_M = EBB_F64 ? 224 : 1
  * of B and where B is packed once. */
 enum { PIECE_WORK = 1 << 18, PIECES = 16, PIECES_SHARED = 32 };
 
-/* Most bytes of a B that is packed once.  Least rows (in tiles) and columns of a task's block of C
- * then. */
-enum { SHARED_BYTES = 4 << 20, SHARED_TILES = 4, SHARED_COLUMNS = 128, PACK_COLUMNS = 64 };
+/* Most bytes of packed operands that all tasks share: if all terms need more, some are packed and
+ * multiplied before the next ones.  Least rows (in tiles) and columns of a task's block of C then.
+ * Columns of B, and tiles of A, that one task packs. */
+enum {
+	SHARED_BYTES = 4 << 20,
+	SHARED_TILES = 4,
+	SHARED_COLUMNS = 128,
+	PACK_COLUMNS = 64,
+	PACK_TILES = 16
+};
 
 /* A*B^T of at most so many rows is computed by dot products of rows of A and of B, because packing
  * B would cost more. */
 enum { DOT_ROWS = 4 };
 
 struct gemm_job {
-	bool ta, tb, pack_a, pack_b;
-	bool shared; /* B is packed once, at the start of ws */
-	int64_t m, n, k, lda, ldb, ldc, mc, nc, across;
-	const real *a, *b, *bias;
+	struct ebb_operand a, b; /* op(A) [m,k], op(B) [k,n] */
+	bool pack_a, pack_b;
+	bool share_b, share_a; /* is packed once, at the start of ws; share_a only with share_b */
+	int64_t m, n, k, ldc;
+	int64_t mc, nc, across; /* rows and columns of a task's block; tasks per row of blocks */
+	struct ebb_row_tiles tiles; /* if share_a: of all rows; mc then counts tiles */
+	int64_t k0, k1, terms;      /* terms [k0,k1) are multiplied now, at most `terms` */
+	const real *bias;
 	bool add;
 	real *c;
 	char *ws;
-	size_t ws_bytes;     /* workspace of one worker */
-	size_t shared_bytes; /* of the packed B; 0 if it is not shared */
+	size_t ws_bytes;               /* workspace of one worker */
+	size_t shared_b, shared_bytes; /* bytes of the packed B; with the packed A */
 };
 
 static size_t align_up(size_t bytes)
@@ -86,238 +96,215 @@ static void plan_shared(struct gemm_job *j, int64_t wanted)
 	j->mc = i64_min(j->m, ebb_ceil_div(tiles, down) * tall);
 }
 
-/* Chooses the block of C per task, and computes the workspace of a worker. */
+/* The same where A is packed once, too.  Blocks are nearly square: a task reads the packed rows and
+ * columns of its block from a cache behind the second level, and a square needs the fewest. */
+static void plan_square(struct gemm_job *j, int64_t wanted)
+{
+	int64_t tall = ebb_gemm_panel_for(j->n)->rows;
+
+	plan_private(j, wanted);
+	j->tiles = ebb_tile_rows(j->m, tall);
+	j->mc = ebb_ceil_div(j->mc, tall);
+}
+
+/* Chooses the block of C per task, and computes the workspace. */
 static void plan(struct gemm_job *j)
 {
 	int64_t wide = ebb_gemm_panels[EBB_PANELS - 1].width,
 		tall = ebb_gemm_panels[EBB_PANELS - 1].rows;
 	double work = (double)j->m * (double)j->n * (double)j->k / PIECE_WORK;
-	int64_t kc = i64_min(j->k, BLOCK_K), columns = ebb_panel_columns(j->n);
+	int64_t kc = i64_min(j->k, BLOCK_K), columns = ebb_panel_columns(j->n), rows;
+	int64_t fits = SHARED_BYTES / (int64_t)sizeof(real);
 
-	j->shared = work >= PIECES && j->m > SHARED_TILES * tall &&
-	            columns <= SHARED_BYTES / (int64_t)sizeof(real) / j->k;
-	if (j->shared)
+	j->share_b = work >= PIECES && j->m > SHARED_TILES * tall && columns <= fits / kc;
+	j->share_a = j->share_b && j->a.transposed && j->pack_a && columns + j->m <= fits / kc;
+	j->terms = j->k;
+	if (j->share_b) {
+		int64_t most = fits / (columns + (j->share_a ? j->m : 0)) / BLOCK_K * BLOCK_K;
+		int64_t rounds = ebb_ceil_div(j->k, i64_max(most, BLOCK_K));
+
+		j->terms =
+			i64_min(j->k, ebb_ceil_div(ebb_ceil_div(j->k, rounds), BLOCK_K) * BLOCK_K);
+	}
+	if (j->share_a)
+		plan_square(j, PIECES);
+	else if (j->share_b)
 		plan_shared(j, work < PIECES_SHARED ? (int64_t)work : PIECES_SHARED);
 	else
 		plan_private(j, work < PIECES ? (int64_t)work : PIECES);
-	j->shared_bytes = j->shared ? align_up((size_t)(columns * j->k) * sizeof(real)) : 0;
-	j->ws_bytes = align_up((size_t)(kc * j->mc) * sizeof(real)) +
+	rows = j->share_a ? 0 : j->mc;
+	j->shared_b = j->share_b ? align_up((size_t)(columns * j->terms) * sizeof(real)) : 0;
+	j->shared_bytes =
+		j->shared_b + (j->share_a ? align_up((size_t)(j->m * j->terms) * sizeof(real)) : 0);
+	j->ws_bytes = align_up((size_t)(kc * rows) * sizeof(real)) +
 	              align_up((size_t)(wide * ebb_ceil_div(j->nc, wide)) * sizeof(real));
-	if (!j->shared)
+	if (!j->share_b)
 		j->ws_bytes += align_up((size_t)(kc * ebb_panel_columns(j->nc)) * sizeof(real));
 }
 
+/* The largest of the workspaces that a product of that shape may need. */
 EBB_DECLARE(gemm_workspace);
 size_t EBB_NAME(gemm_workspace)(int64_t m, int64_t n, int64_t k)
 {
-	struct gemm_job j = {.m = m, .n = n, .k = k};
+	size_t most = 0;
 
 	if (m <= 0 || n <= 0 || k <= 0)
 		return 0;
-	plan(&j);
-	return j.shared_bytes + ebb_bytes_of(ebb_threads(), j.ws_bytes);
-}
+	for (int ta = 0; ta < 2; ta++) {
+		struct gemm_job j = {.m = m, .n = n, .k = k, .a.transposed = ta, .pack_a = ta};
+		size_t bytes;
 
-/* Copies kc rows, ldb apart, of a panel whose width is vecs vectors.  vecs is a constant, so that
- * a row is copied by loads and stores instead of a call of memcpy. */
-EBB_INLINE void pack_panel(const int vecs, int64_t kc, const real *b, int64_t ldb, real *to)
-{
-	for (int64_t k = 0; k < kc; k++, b += ldb, to += vecs * EBB_VLEN)
-		for (int v = 0; v < vecs; v++)
-			ebb_store(to + v * EBB_VLEN, ebb_load(b + v * EBB_VLEN));
-}
-
-void EBB_NAME(pack_columns)(int64_t kc, int64_t nc, const real *b, int64_t ldb, real *to)
-{
-	for (int64_t at = 0; at < nc;) {
-		int64_t width = ebb_gemm_panel_for(nc - at)->width, cols = i64_min(width, nc - at);
-		real *panel = to + at * kc;
-
-		if (cols == 2 * EBB_VLEN)
-			pack_panel(2, kc, b + at, ldb, panel);
-		else if (cols == EBB_VLEN && width == cols)
-			pack_panel(1, kc, b + at, ldb, panel);
-		else if (cols == width)
-			for (int64_t k = 0; k < kc; k++)
-				memcpy(panel + k * width, b + k * ldb + at,
-					(size_t)width * sizeof(real));
-		for (int64_t k = 0; k < kc && cols < width; k++) {
-			for (int64_t i = 0; i < width; i++)
-				panel[k * width + i] = i < cols ? b[k * ldb + at + i] : 0;
-		}
-		at += width;
+		plan(&j);
+		bytes = j.shared_bytes + ebb_bytes_of(ebb_threads(), j.ws_bytes);
+		most = bytes > most ? bytes : most;
 	}
+	return most;
 }
 
-/* Packs terms [k0,k0+kc) of columns [n0,n0+nc) of op(B) into panels, padded with zeros. */
-static void pack_b(
-	const struct gemm_job *j, int64_t k0, int64_t kc, int64_t n0, int64_t nc, real *to)
+/* Multiplies tiles [from,end), which are packed from a on, by one panel.  c: the first row. */
+static void multiply_packed(const struct ebb_gemm_panel *panel, const struct ebb_row_tiles *t,
+	int64_t from, int64_t end, struct ebb_product *p, const real *a, const real *b, real *c)
 {
-	const real *b = j->b + (j->tb ? n0 * j->ldb + k0 : k0 * j->ldb + n0);
+	for (int64_t i = from; i < end; i++) {
+		int64_t n = ebb_tile_height(t, i);
 
-	if (!j->tb) {
-		EBB_NAME(pack_columns)(kc, nc, b, j->ldb, to);
-		return;
-	}
-	for (int64_t at = 0; at < nc;) {
-		int64_t width = ebb_gemm_panel_for(nc - at)->width, cols = i64_min(width, nc - at);
-		real *panel = to + at * kc;
-
-		ebb_transpose_block(cols, kc, b + at * j->ldb, j->ldb, panel, width);
-		for (int64_t k = 0; k < kc && cols < width; k++) {
-			for (int64_t i = cols; i < width; i++)
-				panel[k * width + i] = 0;
-		}
-		at += width;
-	}
-}
-
-/* to[k*n + i] = a[k*lda + i] for n rows i, by whole vectors.  If n < EBB_VLEN, the excess lanes of a
- * vector are overwritten by the next terms; the last terms, whose vector would end behind the
- * block, are copied by element. */
-static void pack_terms(int64_t n, int64_t kc, const real *a, int64_t lda, real *to)
-{
-	int64_t k = 0, whole = n < EBB_VLEN ? kc - ebb_ceil_div(EBB_VLEN, n) : kc;
-
-	if (n < EBB_VLEN) {
-		for (; k < whole; k++)
-			ebb_store(to + k * n, ebb_load(a + k * lda));
-	} else {
-		for (; k < whole; k++) {
-			const real *from = a + k * lda;
-			real *term = to + k * n;
-
-			for (int64_t i = 0; i + EBB_VLEN < n; i += EBB_VLEN)
-				ebb_store(term + i, ebb_load(from + i));
-			ebb_store(term + n - EBB_VLEN, ebb_load(from + n - EBB_VLEN));
-		}
-	}
-	for (; k < kc; k++)
-		for (int64_t i = 0; i < n; i++)
-			to[k * n + i] = a[k * lda + i];
-}
-
-/* to[k*n + i] = a[i*lda + k] for n rows i, n <= EBB_VLEN.  As in pack_terms, the excess lanes of a
- * term are overwritten by the next one. */
-static void pack_few_rows(int64_t n, int64_t kc, const real *a, int64_t lda, real *to)
-{
-	int64_t k = 0;
-
-	for (; k + 2 * EBB_VLEN <= kc; k += EBB_VLEN) {
-		ebb_vec v[EBB_VLEN];
-
-		ebb_transpose_rows(n, a + k, lda, v);
-		for (int i = 0; i < EBB_VLEN; i++)
-			ebb_store(to + (k + i) * n, v[i]);
-	}
-	for (; k < kc; k++)
-		for (int64_t i = 0; i < n; i++)
-			to[k * n + i] = a[i * lda + k];
-}
-
-/* Packs terms [k0,k0+kc) of the rows [m0,m0+n) of op(A), which are one tile: to[term][row]. */
-static void pack_a(
-	const struct gemm_job *j, int64_t k0, int64_t kc, int64_t m0, int64_t n, real *to)
-{
-	if (j->ta) {
-		pack_terms(n, kc, j->a + k0 * j->lda + m0, j->lda, to);
-	} else if (n <= EBB_VLEN) {
-		pack_few_rows(n, kc, j->a + m0 * j->lda + k0, j->lda, to);
-	} else {
-		ebb_transpose_block(n, kc, j->a + m0 * j->lda + k0, j->lda, to, n);
-	}
-}
-
-/* Multiplies all tiles by one panel.  A is packed tile by tile, split as by ebb_multiply. */
-static void multiply_packed(const struct ebb_gemm_panel *panel, int64_t tall, int64_t rows,
-	int64_t kc, struct ebb_product *p, const real *a, const real *b, real *c)
-{
-	int64_t tiles = ebb_ceil_div(rows, tall);
-
-	for (int64_t i = 0, done = 0; i < tiles; i++) {
-		int64_t n = (rows - done) / (tiles - i);
-
+		assert(n <= panel->rows);
 		p->a_stride = n;
-		ebb_multiply(panel, false, n, 1, p, a + done * kc, b, c + done * p->ldc);
-		done += n;
+		panel->by_term[n](p, a, b, c);
+		a += n * p->len;
+		c += n * p->ldc;
 	}
 }
 
-/* Packs PACK_COLUMNS columns of one block of terms of the shared B.  The block that starts at term
- * k0 begins at element k0*columns. */
+/* The packed terms from k0 on of the columns from n0 on, of a block of kc terms. */
+static real *shared_b(const struct gemm_job *j, int64_t k0, int64_t kc, int64_t n0)
+{
+	return (real *)(void *)j->ws + (k0 - j->k0) * ebb_panel_columns(j->n) + n0 * kc;
+}
+
+/* The same of the rows from m0 on. */
+static real *shared_a(const struct gemm_job *j, int64_t k0, int64_t kc, int64_t m0)
+{
+	return (real *)(void *)(j->ws + j->shared_b) + (k0 - j->k0) * j->m + m0 * kc;
+}
+
+/* Tasks that pack a block of terms. */
+static int64_t shared_pieces(const struct gemm_job *j)
+{
+	return ebb_ceil_div(j->n, PACK_COLUMNS) +
+	       (j->share_a ? ebb_ceil_div(j->tiles.tiles, PACK_TILES) : 0);
+}
+
+/* Packs PACK_COLUMNS columns of B, or PACK_TILES tiles of A, of one block of terms. */
 static void pack_shared(void *ctx, int64_t piece, int worker)
 {
 	const struct gemm_job *j = ctx;
-	int64_t groups = ebb_ceil_div(j->n, PACK_COLUMNS), columns = ebb_panel_columns(j->n);
-	int64_t k0 = piece / groups * BLOCK_K, n0 = piece % groups * PACK_COLUMNS;
-	int64_t kc = i64_min(BLOCK_K, j->k - k0);
+	int64_t groups = ebb_ceil_div(j->n, PACK_COLUMNS), all = shared_pieces(j);
+	int64_t k0 = j->k0 + piece / all * BLOCK_K, group = piece % all;
+	int64_t kc = i64_min(BLOCK_K, j->k1 - k0);
 
 	(void)worker;
-	pack_b(j, k0, kc, n0, i64_min(PACK_COLUMNS, j->n - n0),
-		(real *)(void *)j->ws + k0 * columns + n0 * kc);
+	if (group < groups) {
+		int64_t n0 = group * PACK_COLUMNS;
+
+		EBB_NAME(pack_panels)
+		(&j->b, k0, kc, n0, i64_min(PACK_COLUMNS, j->n - n0), shared_b(j, k0, kc, n0));
+	} else {
+		int64_t from = (group - groups) * PACK_TILES;
+
+		EBB_NAME(pack_tiles)
+		(&j->a, k0, kc, 0, &j->tiles, from, i64_min(from + PACK_TILES, j->tiles.tiles),
+			shared_a(j, k0, kc, ebb_tile_start(&j->tiles, from)));
+	}
+}
+
+/* A task's block of C and the memory of its worker. */
+struct gemm_part {
+	int64_t m0, mc, n0, nc;
+	struct ebb_row_tiles tiles; /* of the rows, or if A is shared, of all rows of A */
+	int64_t from, end;          /* the tiles of the block */
+	real *packed_a, *packed_b, *bias;
+};
+
+static struct gemm_part part_of(const struct gemm_job *j, int64_t piece, int worker)
+{
+	int64_t row = piece / j->across * j->mc, n0 = piece % j->across * j->nc;
+	struct gemm_part t = {.n0 = n0, .nc = i64_min(j->nc, j->n - n0), .tiles = j->tiles};
+	size_t bytes_a = 0;
+
+	if (j->share_a) {
+		t.from = row;
+		t.end = i64_min(row + j->mc, t.tiles.tiles);
+		t.m0 = ebb_tile_start(&t.tiles, t.from);
+		t.mc = ebb_tile_start(&t.tiles, t.end) - t.m0;
+	} else {
+		t.m0 = row;
+		t.mc = i64_min(j->mc, j->m - row);
+		t.tiles = ebb_tile_rows(t.mc, ebb_gemm_panel_for(t.nc)->rows);
+		t.end = t.tiles.tiles;
+		bytes_a = align_up((size_t)(i64_min(j->k, BLOCK_K) * j->mc) * sizeof(real));
+	}
+	t.packed_a = (real *)(void *)(j->ws + j->shared_bytes + (size_t)worker * j->ws_bytes);
+	t.bias = t.packed_a + bytes_a / sizeof(real);
+	t.packed_b =
+		t.bias + align_up((size_t)ebb_panel_columns(t.nc) * sizeof(real)) / sizeof(real);
+	return t;
+}
+
+/* Adds the products of the terms [k0,k0+kc). */
+static void multiply_terms(
+	const struct gemm_job *j, const struct gemm_part *t, int64_t k0, int64_t kc)
+{
+	const real *a = j->a.x + (j->a.transposed ? k0 * j->a.ld + t->m0 : t->m0 * j->a.ld + k0);
+	struct ebb_product p = {.runs1 = 1,
+		.runs2 = 1,
+		.len = kc,
+		.a_stride = j->a.ld,
+		.ldc = j->ldc,
+		.add = j->add || k0 > 0};
+
+	if (j->share_a) {
+		a = shared_a(j, k0, kc, t->m0);
+	} else if (j->pack_a) {
+		EBB_NAME(pack_tiles)(&j->a, k0, kc, t->m0, &t->tiles, 0, t->end, t->packed_a);
+		a = t->packed_a;
+	}
+	if (j->pack_b && !j->share_b)
+		EBB_NAME(pack_panels)(&j->b, k0, kc, t->n0, t->nc, t->packed_b);
+	for (int64_t at = 0; at < t->nc;) {
+		const struct ebb_gemm_panel *panel = ebb_gemm_panel_for(t->nc - at);
+		const real *b =
+			j->share_b ? shared_b(j, k0, kc, t->n0 + at) : t->packed_b + at * kc;
+		real *c = j->c + t->m0 * j->ldc + t->n0 + at;
+
+		p.cols = (int)i64_min(panel->width, t->nc - at);
+		p.b_stride = panel->width;
+		p.bias = j->bias && k0 == 0 ? t->bias + at : NULL;
+		if (!j->pack_b && p.cols == panel->width) {
+			b = j->b.x + k0 * j->b.ld + t->n0 + at;
+			p.b_stride = j->b.ld;
+		} else if (!j->pack_b) {
+			EBB_NAME(pack_panels)
+			(&j->b, k0, kc, t->n0 + at, p.cols, t->packed_b + at * kc);
+		}
+		if (j->pack_a)
+			multiply_packed(panel, &t->tiles, t->from, t->end, &p, a, b, c);
+		else
+			ebb_multiply(panel, !j->a.transposed, t->mc, j->a.transposed ? 1 : j->a.ld,
+				&p, a, b, c);
+		at += panel->width;
+	}
 }
 
 static void gemm_piece(void *ctx, int64_t piece, int worker)
 {
 	const struct gemm_job *j = ctx;
-	int64_t m0 = piece / j->across * j->mc, n0 = piece % j->across * j->nc;
-	int64_t mc = i64_min(j->mc, j->m - m0), nc = i64_min(j->nc, j->n - n0);
-	int64_t kmax = i64_min(j->k, BLOCK_K), columns = ebb_panel_columns(nc);
-	int64_t tall = ebb_gemm_panel_for(nc)->rows;
-	const real *shared = (const real *)(const void *)j->ws;
-	real *packed_a = (real *)(void *)(j->ws + j->shared_bytes + (size_t)worker * j->ws_bytes);
-	real *bias = packed_a + align_up((size_t)(kmax * j->mc) * sizeof(real)) / sizeof(real);
-	real *packed_b = bias + align_up((size_t)columns * sizeof(real)) / sizeof(real);
+	struct gemm_part t = part_of(j, piece, worker);
 
-	if (j->bias) {
-		for (int64_t i = 0; i < columns; i++)
-			bias[i] = i < nc ? j->bias[n0 + i] : 0;
-	}
-	for (int64_t k0 = 0; k0 < j->k; k0 += BLOCK_K) {
-		int64_t kc = i64_min(BLOCK_K, j->k - k0);
-		const real *a = j->ta ? j->a + k0 * j->lda + m0 : j->a + m0 * j->lda + k0;
-		struct ebb_product p = {.runs1 = 1,
-			.runs2 = 1,
-			.len = kc,
-			.a_stride = j->lda,
-			.ldc = j->ldc,
-			.add = j->add || k0 > 0};
-
-		if (j->pack_a) {
-			int64_t tiles = ebb_ceil_div(mc, tall);
-
-			for (int64_t i = 0, done = 0; i < tiles; i++) {
-				int64_t n = (mc - done) / (tiles - i);
-
-				pack_a(j, k0, kc, m0 + done, n, packed_a + done * kc);
-				done += n;
-			}
-		}
-		if (j->pack_b && !j->shared)
-			pack_b(j, k0, kc, n0, nc, packed_b);
-		for (int64_t at = 0; at < nc;) {
-			const struct ebb_gemm_panel *panel = ebb_gemm_panel_for(nc - at);
-			const real *b =
-				j->shared ? shared + k0 * ebb_panel_columns(j->n) + (n0 + at) * kc
-					  : packed_b + at * kc;
-			real *c = j->c + m0 * j->ldc + n0 + at;
-
-			p.cols = (int)i64_min(panel->width, nc - at);
-			p.b_stride = panel->width;
-			p.bias = j->bias && k0 == 0 ? bias + at : NULL;
-			if (!j->pack_b && p.cols == panel->width) {
-				b = j->b + k0 * j->ldb + n0 + at;
-				p.b_stride = j->ldb;
-			} else if (!j->pack_b) {
-				pack_b(j, k0, kc, n0 + at, p.cols, packed_b + at * kc);
-			}
-			if (j->pack_a)
-				multiply_packed(panel, tall, mc, kc, &p, packed_a, b, c);
-			else
-				ebb_multiply(panel, !j->ta, mc, j->ta ? 1 : j->lda, &p, a, b, c);
-			at += panel->width;
-		}
-	}
+	for (int64_t i = 0; j->bias && i < ebb_panel_columns(t.nc); i++)
+		t.bias[i] = i < t.nc ? j->bias[t.n0 + i] : 0;
+	for (int64_t k0 = j->k0; k0 < j->k1; k0 += BLOCK_K)
+		multiply_terms(j, &t, k0, i64_min(BLOCK_K, j->k1 - k0));
 }
 
 /* ---- A few rows times a transposed matrix ---------------------------------------------------- */
@@ -339,10 +326,10 @@ static void dot_piece(void *ctx, int64_t piece, int worker)
 
 	(void)worker;
 	for (int64_t n = from; n < to; n++) {
-		const real *b = j->b + n * j->ldb;
+		const real *b = j->b.x + n * j->b.ld;
 
 		for (int64_t m = 0; m < j->m; m++) {
-			const real *a = j->a + m * j->lda;
+			const real *a = j->a.x + m * j->a.ld;
 			ebb_vec s0 = {0}, s1 = {0};
 			int64_t k = 0;
 			real s, *c = j->c + m * j->ldc + n;
@@ -370,20 +357,17 @@ void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, cons
 	int64_t lda, const real *b, int64_t ldb, const real *bias, double beta, real *c,
 	int64_t ldc, void *ws)
 {
-	struct gemm_job j = {.ta = ta,
-		.tb = tb,
+	struct gemm_job j = {.a = {ta, a, lda},
+		.b = {tb, b, ldb},
 		.m = m,
 		.n = n,
 		.k = k,
-		.a = a,
-		.lda = lda,
-		.b = b,
-		.ldb = ldb,
 		.bias = bias,
 		.add = beta != 0,
 		.c = c,
 		.ldc = ldc,
 		.ws = ws};
+	int64_t rows;
 
 	assert(!bias || beta == 0);
 	if (m <= 0 || n <= 0)
@@ -400,14 +384,19 @@ void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, cons
 		ebb_run_pieces(ebb_ceil_div(n, j.nc), dot_piece, &j);
 		return;
 	}
-	plan(&j);
 	/* Rows whose distance is a multiple of a page fall into the same set of the cache. */
 	j.pack_a = lda * (int64_t)sizeof(real) % 4096 == 0 || (ta && n > 4 * EBB_VLEN);
 	j.pack_b = tb || m > 2 * ebb_gemm_panels[EBB_PANELS - 1].rows;
-	if (j.shared)
-		ebb_run_pieces(
-			ebb_ceil_div(k, BLOCK_K) * ebb_ceil_div(n, PACK_COLUMNS), pack_shared, &j);
-	ebb_run_pieces(ebb_ceil_div(m, j.mc) * j.across, gemm_piece, &j);
+	plan(&j);
+	assert(j.pack_b || !j.share_b);
+	rows = j.share_a ? j.tiles.tiles : m;
+	for (; j.k0 < k; j.k0 = j.k1) {
+		j.k1 = i64_min(j.k0 + j.terms, k);
+		if (j.share_b)
+			ebb_run_pieces(ebb_ceil_div(j.k1 - j.k0, BLOCK_K) * shared_pieces(&j),
+				pack_shared, &j);
+		ebb_run_pieces(ebb_ceil_div(rows, j.mc) * j.across, gemm_piece, &j);
+	}
 }
 
 void EBB_NAME(gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,

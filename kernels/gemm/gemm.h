@@ -10,10 +10,6 @@ EBB_DECLARE(gemm_workspace);
 EBB_DECLARE(gemm);
 EBB_DECLARE(linear);
 
-/* Packs kc terms of nc columns into panels, padded with zeros to ebb_panel_columns(nc) columns.  b
- * is [kc,nc], its rows ldb apart. */
-void EBB_NAME(pack_columns)(int64_t kc, int64_t nc, const real *b, int64_t ldb, real *to);
-
 /* ebb_kernels.gemm with a bias [n] or NULL, which is added to every row; with a bias, beta is 0. */
 void EBB_NAME(gemm_bias)(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const real *a,
 	int64_t lda, const real *b, int64_t ldb, const real *bias, double beta, real *c,

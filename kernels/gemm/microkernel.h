@@ -61,18 +61,44 @@ static inline int64_t ebb_panel_columns(int64_t n)
 	return n == whole ? n : whole + ebb_gemm_panel_for(n - whole)->width;
 }
 
+/* Rows that are split into tiles of nearly equal heights: each has `least` rows, and the last
+ * `higher` ones have one more. */
+struct ebb_row_tiles {
+	int64_t tiles, least, higher;
+};
+
+static inline struct ebb_row_tiles ebb_tile_rows(int64_t rows, int64_t most)
+{
+	int64_t tiles = ebb_ceil_div(rows, most), least = tiles ? rows / tiles : 0;
+
+	return (struct ebb_row_tiles){tiles, least, rows - tiles * least};
+}
+
+/* The number of rows of tile i. */
+static inline int64_t ebb_tile_height(const struct ebb_row_tiles *t, int64_t i)
+{
+	return t->least + (i >= t->tiles - t->higher);
+}
+
+/* The first row of tile i; of i = tiles: the number of rows. */
+static inline int64_t ebb_tile_start(const struct ebb_row_tiles *t, int64_t i)
+{
+	return i * t->least + i64_max(0, i - (t->tiles - t->higher));
+}
+
 /* Multiplies any number of rows, row_step apart in a, in tiles of nearly equal numbers of rows. */
 static inline void ebb_multiply(const struct ebb_gemm_panel *panel, bool by_row, int64_t rows,
 	int64_t row_step, const struct ebb_product *p, const real *a, const real *b, real *c)
 {
 	ebb_micro_fn *const *fn = by_row ? panel->by_row : panel->by_term;
-	int64_t tiles = ebb_ceil_div(rows, panel->rows);
+	struct ebb_row_tiles t = ebb_tile_rows(rows, panel->rows);
 
-	for (int64_t i = 0, done = 0; i < tiles; i++) {
-		int64_t n = (rows - done) / (tiles - i);
+	for (int64_t i = 0; i < t.tiles; i++) {
+		int64_t n = ebb_tile_height(&t, i);
 
-		fn[n](p, a + done * row_step, b, c + done * p->ldc);
-		done += n;
+		fn[n](p, a, b, c);
+		a += n * row_step;
+		c += n * p->ldc;
 	}
 }
 

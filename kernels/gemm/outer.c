@@ -9,6 +9,7 @@
 #include "kernels/gemm/outer.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/gemm/microkernel.h"
+#include "kernels/gemm/pack.h"
 
 #include <assert.h>
 

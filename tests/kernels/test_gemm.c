@@ -2,6 +2,7 @@
  * test_gemm.c - matrix products and sums of outer products against three loops.
  */
 #include "kernel_test.h"
+#include "kernels/gemm/blas.h"
 
 struct product {
 	bool ta, tb;
@@ -113,6 +114,35 @@ START_TEST(products_that_share_the_packed_matrix_equal_three_loops)
 }
 END_TEST
 
+/* So many terms that not all of them are packed at once: 300 elements of each product. */
+static void long_products(void)
+{
+	for (int ta = 0; ta < 2; ta++) {
+		struct product p = random_product(60, 130, 8203, ta, false, ta);
+		void *before = bytes((size_t)(p.m * p.ldc) * K->real_size);
+
+		memcpy(before, p.c, (size_t)(p.m * p.ldc) * K->real_size);
+		run(&p, p.c);
+		for (int at = 0; at < 300; at++) {
+			int64_t i = any(0, p.m - 1), j = any(0, p.n - 1);
+			double sum = p.beta != 0 ? p.beta * get(before, i * p.ldc + j) : 0;
+
+			for (int64_t l = 0; l < p.k; l++)
+				sum += get(p.a, ta ? l * p.lda + i : i * p.lda + l) *
+				       get(p.b, l * p.ldb + j);
+			expect_near(get(p.c, i * p.ldc + j), sum, 8 + (double)p.k * 0.5,
+				"long product %d at %d,%d", ta, (int)i, (int)j);
+		}
+		release_all();
+	}
+}
+
+START_TEST(products_that_are_packed_in_several_rounds_equal_three_loops)
+{
+	each_table(long_products);
+}
+END_TEST
+
 /* y = x*w^T + b: every element, or 300 of a large y. */
 static void check_linear(int64_t m, int64_t n, int64_t k, bool biased)
 {
@@ -132,6 +162,27 @@ static void check_linear(int64_t m, int64_t n, int64_t k, bool biased)
 	}
 	release_all();
 }
+
+/* OpenBLAS, if it is there and knows this processor, also where the tables do not choose it. */
+static void blas_products(void)
+{
+	for (int t = 0; t < 8 && ebb_blas_is_faster(f64, "avx512", 512, 512, 512); t++) {
+		struct product p = random_product(67, 45, 39, t & 1, (t & 2) != 0, (t & 4) / 4);
+		void *before = bytes((size_t)(p.m * p.ldc) * K->real_size);
+
+		memcpy(before, p.c, (size_t)(p.m * p.ldc) * K->real_size);
+		ebb_blas_gemm(
+			f64, p.ta, p.tb, p.m, p.n, p.k, p.a, p.lda, p.b, p.ldb, p.beta, p.c, p.ldc);
+		compare_product(&p, before, p.c);
+		release_all();
+	}
+}
+
+START_TEST(products_by_openblas_equal_three_loops)
+{
+	each_table(blas_products);
+}
+END_TEST
 
 /* The last sizes are those from which a BLAS library may be used. */
 static void some_linear(void)
@@ -160,10 +211,12 @@ static void product_result(void *result, void *ctx)
 
 static void threads(void)
 {
-	struct product p = random_product(150, 310, 300, false, true, 0);
+	for (int ta = 0; ta < 2; ta++) {
+		struct product p = random_product(150, 310, 300, ta, !ta, 0);
 
-	p.ldc = p.n;
-	same_for_all_threads((size_t)(p.m * p.n) * K->real_size, product_result, &p);
+		p.ldc = p.n;
+		same_for_all_threads((size_t)(p.m * p.n) * K->real_size, product_result, &p);
+	}
 }
 
 START_TEST(results_do_not_depend_on_the_number_of_threads)
@@ -239,6 +292,8 @@ TCase *tests_gemm(void)
 
 	tcase_add_test(c, products_equal_three_loops);
 	tcase_add_test(c, products_that_share_the_packed_matrix_equal_three_loops);
+	tcase_add_test(c, products_that_are_packed_in_several_rounds_equal_three_loops);
+	tcase_add_test(c, products_by_openblas_equal_three_loops);
 	tcase_add_test(c, linear_equals_three_loops);
 	tcase_add_test(c, results_do_not_depend_on_the_number_of_threads);
 	tcase_add_test(c, outer_sums_equal_three_loops);
