@@ -275,7 +275,7 @@ static void many_indices(void)
 	ck_assert(ebb_ndim(y) == 2 && ebb_count(y) == 0);
 	y = ebb_einsum(t, "abb->ba", empty);
 	assert_healthy(t);
-	ck_assert(ebb_size(y, 0) == 1 << 20 && ebb_size(y, 1) == 0);
+	ck_assert(ebb_size(y, 0) == ebb_size(empty, 1) && ebb_size(y, 1) == 0);
 	ebb_tape_free(t);
 	arrays_free();
 }
