@@ -125,6 +125,18 @@ ebb_fetched ebb_dataset_excuse(ebb_on_error on_error, const ebb_error *why)
 	                                                           : EBB_FETCH_FAILED;
 }
 
+ebb_fetched ebb_dataset_answer(
+	bool ok, ebb_on_error on_error, const char *what, int64_t i, ebb_error *why)
+{
+	if (ok) {
+		*why = (ebb_error){0};
+		return EBB_FETCHED;
+	}
+	ebb_error_set(
+		why, EBB_INVALID, NULL, "%s %lld without an error message", what, (long long)i);
+	return ebb_dataset_excuse(on_error, why);
+}
+
 /* One mutex guards the notes of all data sets: notes are rare, and fork must lock only this one. */
 static pthread_mutex_t notes_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -339,15 +351,8 @@ static ebb_fetched custom_fetch(void *ctx, int64_t i, ebb_image *x, ebb_error *w
 {
 	const custom *c = ctx;
 
-	if (c->image(c->ctx, i, x, why)) {
-		*why = (ebb_error){0}; /* an error of an attempt that a second attempt repaired */
-		return EBB_FETCHED;
-	}
-	ebb_error_set(why, EBB_INVALID, NULL,
-		"dataset_fetch: the image function failed for image %lld without an "
-		"error message",
-		(long long)i);
-	return ebb_dataset_excuse(c->on_error, why);
+	return ebb_dataset_answer(c->image(c->ctx, i, x, why), c->on_error,
+		"dataset_fetch: the image function failed for image", i, why);
 }
 
 static void custom_free(void *ctx)

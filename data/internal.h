@@ -143,6 +143,11 @@ ebb_fetched ebb_dataset_noted(const ebb_dataset *d, int64_t i, ebb_fetched got, 
 ebb_fetched ebb_dataset_try(const ebb_dataset *d, int64_t i, ebb_image *x, ebb_error *why);
 /* The result for a failed read: EBB_FETCH_SKIPPED or EBB_FETCH_FAILED. */
 ebb_fetched ebb_dataset_excuse(ebb_on_error on_error, const ebb_error *why);
+/* The result for a user's function that has returned ok for image or row i.  why is cleared if the
+ * function succeeded after a failed attempt, and gets a message if it failed without one.  what:
+ * "dataset_fetch: the image function failed for image". */
+ebb_fetched ebb_dataset_answer(
+	bool ok, ebb_on_error on_error, const char *what, int64_t i, ebb_error *why);
 /* Adds a message for an image.  False if there is no memory. */
 bool ebb_dataset_note(ebb_notes *notes, int64_t index, const char *message);
 /* Locks or unlocks the mutex that guards the notes of all data sets; used around fork. */

@@ -238,14 +238,8 @@ static ebb_fetched custom_fill(void *ctx, int64_t i, void *input, void *target, 
 		memset(input, 0, c->input_bytes);
 	if (c->target_bytes)
 		memset(target, 0, c->target_bytes);
-	if (c->fill(c->ctx, i, input, target, why)) {
-		*why = (ebb_error){0}; /* an error of an attempt that a second attempt repaired */
-		return EBB_FETCHED;
-	}
-	ebb_error_set(why, EBB_INVALID, NULL,
-		"rows_custom: the fill function failed for row %lld without an error message",
-		(long long)i);
-	return ebb_dataset_excuse(c->on_error, why);
+	return ebb_dataset_answer(c->fill(c->ctx, i, input, target, why), c->on_error,
+		"rows_custom: the fill function failed for row", i, why);
 }
 
 static void custom_free(void *ctx)

@@ -161,10 +161,8 @@ static bool keep_all(settings *s, ebb_params *p, ebb_optim *opt, ebb_tape *t, eb
 {
 	keeping *k = &s->keep;
 
-	if (!keep_open(k, p, opt))
+	if (!keep_open(k, p, opt, t, loader))
 		return false;
-	ebb_saver_add(k->saver, "tape", t);
-	ebb_saver_add(k->saver, "loader", loader);
 	ebb_saver_add(k->saver, "loss", &now->loss);
 	ebb_saver_add(k->saver, "accuracy", &now->accuracy);
 	ebb_saver_add_f64s(k->saver, "curves.loss", c->loss, MOST_EPOCHS);

@@ -39,7 +39,7 @@ void keep_check(const keeping *k)
 
 /* ---- The run ---- */
 
-bool keep_open(keeping *k, ebb_params *p, ebb_optim *opt)
+bool keep_open(keeping *k, ebb_params *p, ebb_optim *opt, ebb_tape *t, ebb_loader *loader)
 {
 	ebb_error e = {0};
 
@@ -51,6 +51,10 @@ bool keep_open(keeping *k, ebb_params *p, ebb_optim *opt)
 	cli_catch_signals();
 	ebb_saver_add(k->saver, "model", p);
 	ebb_saver_add(k->saver, "optimizer", opt);
+	if (t)
+		ebb_saver_add(k->saver, "tape", t);
+	if (loader)
+		ebb_saver_add(k->saver, "loader", loader);
 	return true;
 }
 

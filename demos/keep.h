@@ -41,10 +41,11 @@ bool keep_option(keeping *k, int o, const char *argument);
 /* Call it after all options; exits with status 2 if one is given without --checkpoint. */
 void keep_check(const keeping *k);
 
-/* Creates the saver and adds the model and the optimizer to it; the caller adds all other state.
+/* Creates the saver and adds the model, the optimizer, the tape and the loader to it; t and loader
+ * may be NULL.  The caller adds all other state.
  * From here on signals are caught.  Without --checkpoint this function and those below do nothing.
  * False with a message on stderr. */
-bool keep_open(keeping *k, ebb_params *p, ebb_optim *opt);
+bool keep_open(keeping *k, ebb_params *p, ebb_optim *opt, ebb_tape *t, ebb_loader *loader);
 /* Adds an option that the run depends on ("--lr"): it is saved, and a resumed run must have the
  * same value. */
 void keep_setting(keeping *k, const char *option, double value);

@@ -109,10 +109,8 @@ static bool keep_all(
 {
 	keeping *k = &s->keep;
 
-	if (!keep_open(k, p, opt))
+	if (!keep_open(k, p, opt, t, loader))
 		return false;
-	ebb_saver_add(k->saver, "tape", t);
-	ebb_saver_add(k->saver, "loader", loader);
 	ebb_saver_add(k->saver, "loss", &now->loss);
 	ebb_saver_add(k->saver, "accuracy", &now->accuracy);
 	keep_setting(k, "--lr", s->lr);

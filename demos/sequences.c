@@ -137,7 +137,7 @@ static bool train(ebb_tape *t, ebb_params *p, const model *m, uint64_t *random, 
 	ebb_optim *opt = ebb_adam(p, .lr = 0.005);
 	ebb_tensor *memory[LONGEST];
 	ebb_average loss = {0}, right = {0};
-	bool ok = keep_open(keep, p, opt);
+	bool ok = keep_open(keep, p, opt, NULL, NULL);
 
 	/* There is no loader to save: the state of the random generator decides all later
 	 * batches. */

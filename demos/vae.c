@@ -212,10 +212,8 @@ static bool keep_all(
 {
 	keeping *k = &s->keep;
 
-	if (!keep_open(k, p, opt))
+	if (!keep_open(k, p, opt, t, loader))
 		return false;
-	ebb_saver_add(k->saver, "tape", t);
-	ebb_saver_add(k->saver, "loader", loader);
 	ebb_saver_add(k->saver, "reconstruction", &now->reconstruction);
 	ebb_saver_add(k->saver, "kl", &now->kl);
 	keep_setting(k, "--lr", s->lr);

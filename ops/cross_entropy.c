@@ -159,6 +159,16 @@ static ebb_tensor *rows_of(ebb_tape *t, ebb_tensor *x, const char *site)
 	return (ebb_reshape)(t, x, EBB_SHAPE(classes ? ebb_count(x) / classes : 0, classes), site);
 }
 
+/* Whether the classes of x are the last axis, as the labels' shape says: [N,L,V] and [N,L]. */
+static bool classes_are_last(const ebb_tensor *x, const ebb_tensor *target)
+{
+	bool fits = x->ndim > 2 && target->ndim == x->ndim - 1;
+
+	for (int i = 0; fits && i < target->ndim; i++)
+		fits = target->shape[i] == x->shape[i];
+	return fits;
+}
+
 static bool arguments_fit(ebb_call *c, const ebb_cross_entropy_args *a, bool soft)
 {
 	const ebb_tensor *x = a->x, *target = a->target, *w = a->weight;
@@ -179,10 +189,14 @@ static bool arguments_fit(ebb_call *c, const ebb_cross_entropy_args *a, bool sof
 		bool wrong_type = target->dtype != (soft ? x->dtype : EBB_I64);
 
 		ebb_call_fail(c, wrong_type ? EBB_BAD_DTYPE : EBB_BAD_SHAPE,
-			"x %s needs I64 labels of its shape without axis %d%s, got %s",
+			"x %s needs I64 labels of its shape without axis %d%s, got %s%s",
 			ebb_describe(x, b1, sizeof b1), class_axis(x),
 			c->op == &CHECK ? ", or soft targets of its shape and type" : "",
-			ebb_describe(target, b2, sizeof b2));
+			ebb_describe(target, b2, sizeof b2),
+			classes_are_last(x, target)
+				? "; if the last axis of x has the classes, reshape x to "
+				  "[positions,classes] and the labels to [positions]"
+				: "");
 		return false;
 	}
 	if (w && (w->ndim != 1 || w->shape[0] != x->shape[class_axis(x)] || w->dtype != x->dtype)) {

@@ -13,7 +13,7 @@ extern "C" {
 /* ---- Matrix products (matmul.c, einsum.c, attention.c) --------------------------------------- */
 
 /* y = a b; a [..,M,K], b [..,K,N], y [..,M,N], and the leading axes broadcast.  a or b may be a
- * vector [K]; y then lacks the axis M or N. */
+ * vector [K]; y then lacks the axis M or N.  The ops of this header compute in F32 and F64. */
 EBB_API ebb_tensor *ebb_matmul(ebb_tape *t, ebb_tensor *a, ebb_tensor *b, const char *site);
 #define ebb_matmul(...) EBB_CALL(ebb_matmul, __VA_ARGS__)
 /* y = x w^T + b; x [..,I], w [O,I], b [O] or NULL, y [..,O] */

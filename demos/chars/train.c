@@ -272,10 +272,8 @@ static bool keep_all(run *r, double *sizes)
 {
 	keeping *k = &r->s->keep;
 
-	if (!keep_open(k, r->p, r->opt))
+	if (!keep_open(k, r->p, r->opt, r->t, r->train))
 		return false;
-	ebb_saver_add(k->saver, "tape", r->t);
-	ebb_saver_add(k->saver, "loader", r->train);
 	ebb_saver_add(k->saver, "planned", &r->planned);
 	ebb_saver_add(k->saver, "bits", &r->bits);
 	ebb_saver_add(k->saver, "vocabulary", r->x.v->codes);

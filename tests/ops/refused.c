@@ -321,6 +321,10 @@ START_TEST(losses_with_invalid_options)
 
 	elsewhere = ebb_ones(other, EBB_SHAPE(3));
 	assert_refused(t, EBB_INVALID, ebb_cross_entropy(t, x, NULL), "input 1 is NULL");
+	assert_refused(t, EBB_BAD_SHAPE,
+		ebb_cross_entropy(
+			t, ebb_zeros(t, EBB_SHAPE(2, 5, 4)), ebb_cast(t, zeros(2, 5), EBB_I64)),
+		"reshape x to [positions,classes]");
 	assert_refused(t, EBB_INVALID, ebb_nll_loss(t, x, NULL), "input 1 is NULL");
 	assert_refused(t, EBB_INVALID, ebb_mse_loss(t, x, NULL), "input 1 is NULL");
 	assert_refused(t, EBB_INVALID, ebb_cross_entropy(t, x, label, .label_smoothing = 2),
