@@ -12,7 +12,7 @@
 /* A block of keys is packed once for all tiles of queries of a task; a tile has the row length
  * ATTENTION_KEYS, a multiple of every panel's width and of EBB_BLOCK. */
 enum {
-	ATTENTION_ROWS = 48,
+	ATTENTION_ROWS = 36,
 	ATTENTION_KEYS = EBB_F64 ? 64 : 128,
 	ATTENTION_BLOCK = 2 * ATTENTION_KEYS
 };

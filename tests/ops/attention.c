@@ -218,6 +218,7 @@ int main(void)
 	Suite *s = suite_create("ops/attention");
 	TCase *c = tcase_create("attention");
 
+	tcase_set_timeout(c, 60);
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_add_loop_test(c, attention_equals_its_composition, 0, CASES);
 	tcase_add_test(c, dropout_needs_training);
