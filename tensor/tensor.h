@@ -229,7 +229,7 @@ EBB_API ebb_random ebb_random_next(ebb_tape *t);
  * like malloc's, or NULL.  Several threads may call it at once.  Set the hook before the first
  * allocation; a hook that is set later must be able to free and reallocate the former hook's
  * memory.  NULL restores the default hook: the C library's allocator, with huge pages of Linux for
- * memory of 4 MB and more. */
+ * memory of 6 MB and more. */
 typedef void *(*ebb_alloc_fn)(void *ctx, void *p, size_t old_size, size_t new_size);
 EBB_API void ebb_set_allocator(ebb_alloc_fn fn, void *ctx);
 /* Allocation by the hook, for the library and for custom ops. */

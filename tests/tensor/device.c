@@ -44,8 +44,8 @@ END_TEST
 /* Sizes around the one from which the default hook asks for huge pages. */
 START_TEST(large_memory_keeps_its_content_when_it_grows_and_shrinks)
 {
-	const size_t sizes[] = {5 << 20, 9 << 20, (4 << 20) - 1, 4 << 20, 6 << 20, 100};
-	size_t size = 4 << 20, filled = 100;
+	const size_t sizes[] = {5 << 20, 9 << 20, (6 << 20) - 1, 6 << 20, 7 << 20, 100};
+	size_t size = 6 << 20, filled = 100;
 	unsigned char *p = ebb_alloc(size);
 
 	ck_assert(p);
