@@ -235,15 +235,18 @@ START_TEST(a_resumed_sequences_run_prints_the_same_results)
 }
 END_TEST
 
-/* The text after the last speed, which differs from run to run: what the network has written. */
+/* What the network has written: the text after the last speed, which differs from run to run.  A run
+ * that is resumed after its last step prints no speed; its text follows the number of that step. */
 static const char *written(void)
 {
 	char *at = strstr(output, " characters/s\n");
 
 	for (char *next = at; next && (next = strstr(next + 1, " characters/s\n"));)
 		at = next;
+	if (!at)
+		at = strstr(output, "resumed after step 60\n");
 	ck_assert_msg(at != NULL, "%s", output);
-	return at;
+	return strchr(at, '\n');
 }
 
 START_TEST(a_resumed_chars_run_writes_the_same)
@@ -274,6 +277,10 @@ START_TEST(a_resumed_chars_run_writes_the_same)
 		status = run_and_signal(command, words, SIGTERM);
 	} while (WIFSIGNALED(status) && ++runs < 10);
 	ck_assert_int_eq(status, 0);
+	ck_assert_str_eq(written(), whole);
+	/* The same command again has no step left, and writes the same text. */
+	ck_assert_int_eq(run_and_signal(command, "", 0), 0);
+	assert_says("resumed after step 60\n");
 	ck_assert_str_eq(written(), whole);
 	/* An option that the run depends on, and another text. */
 	snprintf(command, sizeof command, "%s --checkpoint %s/c.safetensors --resume --lr 0.5",
