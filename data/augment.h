@@ -205,6 +205,10 @@ typedef struct ebb_augment_greyscale_args {
 } ebb_augment_greyscale_args;
 EBB_API bool ebb_augment_greyscale(const ebb_augment_greyscale_args *args);
 
+/* Exchanges red and blue, for networks that were trained on images in the order blue, green, red.
+ * A grey image stays as it is. */
+EBB_API bool ebb_augment_bgr(ebb_augment *a, const char *site);
+
 /* AlexNet's colour augmentation (Krizhevsky, Sutskever & Hinton 2012): adds sum_k vector_k *
  * value_k * alpha_k to every pixel, on the scale from 0 to 1, with alpha_k from a normal
  * distribution with standard deviation .std (default 0.1).  .vectors and .values are the
@@ -335,6 +339,7 @@ EBB_API bool ebb_augment_cutmix(const ebb_augment_mix_args *args);
 	EBB_CALL_ARGS(ebb_augment_jitter, ebb_augment_jitter_args, __VA_ARGS__)
 #define ebb_augment_greyscale(...)                                                                 \
 	EBB_CALL_ARGS(ebb_augment_greyscale, ebb_augment_greyscale_args, __VA_ARGS__)
+#define ebb_augment_bgr(...) EBB_CALL(ebb_augment_bgr, __VA_ARGS__)
 #define ebb_augment_lighting(...)                                                                  \
 	EBB_CALL_ARGS(ebb_augment_lighting, ebb_augment_lighting_args, __VA_ARGS__)
 #define ebb_augment_blur(...) EBB_CALL_ARGS(ebb_augment_blur, ebb_augment_blur_args, __VA_ARGS__)
