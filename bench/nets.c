@@ -109,7 +109,7 @@ static ebb_tensor *resnet(ebb_tape *t, const net *n, ebb_tensor *x)
 
 static net make_vgg11(ebb_params *p)
 {
-	return (net){.vgg = ebb_vgg11_new(p)};
+	return (net){.vgg = ebb_vgg_new(p, 11)};
 }
 
 static ebb_tensor *vgg(ebb_tape *t, const net *n, ebb_tensor *x)

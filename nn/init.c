@@ -17,6 +17,7 @@ static const struct {
 	{"constant", EBB_INIT_CONSTANT},
 	{"uniform", EBB_INIT_UNIFORM},
 	{"normal", EBB_INIT_NORMAL},
+	{"truncated_normal", EBB_INIT_TRUNCATED_NORMAL},
 	{"kaiming_uniform", EBB_INIT_KAIMING_UNIFORM},
 	{"kaiming_normal", EBB_INIT_KAIMING_NORMAL},
 	{"xavier_uniform", EBB_INIT_XAVIER_UNIFORM},
@@ -148,6 +149,40 @@ out:
 	return done;
 }
 
+/* ---- Truncated normal numbers ---------------------------------------------------------------- */
+
+/* data[i], which is a float or a double. */
+static double element(const void *data, bool f64, int64_t i)
+{
+	return f64 ? ((const double *)data)[i] : ((const float *)data)[i];
+}
+
+/* N(mean, std^2), in which each number outside mean -+ 2 std is replaced by the first one within
+ * these bounds of further numbers.  The latter come in batches, each with a seed of its own.  If
+ * rounding to the type moves all numbers out of the bounds, the last one of TRIES stays. */
+static void fill_truncated(const ebb_kernels *k, bool f64, int64_t n, uint64_t seed,
+	uint64_t stream, double mean, double std, void *data)
+{
+	enum { BATCH = 256, TRIES = 1000 };
+	double further[BATCH]; /* read as floats if not f64 */
+	int next = BATCH;
+
+	k->normal(n, seed, stream, mean, std, data);
+	for (int64_t i = 0; i < n; i++)
+		for (int try = 0; try < TRIES && fabs(element(data, f64, i) - mean) > 2 * std;
+			try++) {
+			if (next == BATCH) {
+				seed += 0x9e3779b97f4a7c15;
+				k->normal(BATCH, seed, stream, mean, std, further);
+				next = 0;
+			}
+			if (f64)
+				((double *)data)[i] = further[next++];
+			else
+				((float *)data)[i] = ((const float *)further)[next++];
+		}
+}
+
 /* ---- Filling -------------------------------------------------------------------------------- */
 
 static bool needs_fan(ebb_init_kind kind)
@@ -249,6 +284,10 @@ bool ebb_init_fill(
 		break;
 	case EBB_INIT_NORMAL:
 		k->normal(n, seed, stream, init->mean, ebb_option(init->std, 1), data);
+		break;
+	case EBB_INIT_TRUNCATED_NORMAL:
+		fill_truncated(k, ebb_dtype_of(x) == EBB_F64, n, seed, stream, init->mean,
+			ebb_option(init->std, 1), data);
 		break;
 	case EBB_INIT_KAIMING_NORMAL:
 		k->normal(n, seed, stream, 0, gain / sqrt(init->fan_out ? out : in), data);

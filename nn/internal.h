@@ -59,6 +59,11 @@ bool ebb_rename_matches(const ebb_rename *rule, const char *name); /* this rule 
 /* Checks that no rule has more * in to than in from. */
 bool ebb_rename_check(const ebb_rename *rule, ebb_error *e, const char *site);
 
+/* As ebb_params_put, with floats of that type in the file (weights.c). */
+bool ebb_params_put_as(const ebb_params *p, ebb_archive *a, ebb_file_dtype dtype, ebb_error *e);
+/* Whether one of the globs, which are separated by spaces, matches name (params.c). */
+bool ebb_globs_match(const char *globs, const char *name);
+
 /* The names of parameter and buffer number index without p's prefix; index must be in range. */
 static inline const char *ebb_params_name_below(const ebb_params *p, int64_t index)
 {

@@ -77,7 +77,8 @@ static void place(ebb_loading *l, const ebb_archived *from)
 	ebb_load_target *to;
 
 	if (strncmp(from->name, l->prefix, n) != 0 ||
-		!ebb_rename_apply(l->rename, from->name + n, name, sizeof name))
+		!ebb_rename_apply(l->rename, from->name + n, name, sizeof name) ||
+		ebb_globs_match(l->keep, name))
 		return;
 	to = find_target(l, name);
 	if (!to && ebb_load_ends_in(name, "num_batches_tracked"))
@@ -130,7 +131,8 @@ bool ebb_load_plan(ebb_loading *l, ebb_error *e)
 	for (int64_t i = 0; i < l->a->count; i++)
 		place(l, &l->a->entry[i]);
 	for (int64_t i = 0; i < l->count; i++)
-		if (!l->target[i].from && !l->target[i].misfit)
+		if (!l->target[i].from && !l->target[i].misfit &&
+			!ebb_globs_match(l->keep, l->target[i].name))
 			list(l, &l->report->missing, &l->report->missing_count,
 				keep(l, l->target[i].name));
 	return !l->no_memory || ebb_archive_no_memory(l->a, e);

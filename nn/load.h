@@ -20,6 +20,7 @@ typedef struct ebb_loading {
 	const ebb_archive *a;
 	const char *prefix;
 	const ebb_rename *rename;
+	const char *keep;        /* globs of names that are not loaded */
 	ebb_load_target *target; /* [count], sorted by name */
 	int64_t count, loaded;
 	ebb_load_report *report;

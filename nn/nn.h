@@ -124,6 +124,9 @@ typedef enum ebb_init_kind {
 	EBB_INIT_CONSTANT, /* .value */
 	EBB_INIT_UNIFORM,  /* U(.low, .high), by default U(0, 1) */
 	EBB_INIT_NORMAL,   /* N(.mean, .std^2), by default N(0, 1) */
+	/* The same, restricted to .mean - 2 .std .. .mean + 2 .std; its standard deviation is 0.880
+	 * .std */
+	EBB_INIT_TRUNCATED_NORMAL,
 	/* U(-b, b), b = gain*sqrt(3/fan), and N(0, gain^2/fan); He et al. 2015 */
 	EBB_INIT_KAIMING_UNIFORM,
 	EBB_INIT_KAIMING_NORMAL,

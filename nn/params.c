@@ -486,6 +486,22 @@ bool ebb_params_match(const ebb_params *p, int64_t index, const char *glob)
 	return entry && glob && fnmatch(glob, entry->name + p->prefix_length, 0) == 0;
 }
 
+bool ebb_globs_match(const char *globs, const char *name)
+{
+	char glob[256];
+
+	for (size_t n; *globs; globs += n + (globs[n] == ' ')) {
+		n = strcspn(globs, " ");
+		if (n == 0 || n >= sizeof glob)
+			continue;
+		memcpy(glob, globs, n);
+		glob[n] = '\0';
+		if (fnmatch(glob, name, 0) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int64_t set_frozen(ebb_params *p, const char *glob, bool frozen)
 {
 	int64_t matched = 0;

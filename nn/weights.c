@@ -53,6 +53,11 @@ bool ebb_params_put(const ebb_params *p, ebb_archive *a, const char *prefix, ebb
 	return put_all(p, a, prefix, EBB_FILE_DEFAULT, e);
 }
 
+bool ebb_params_put_as(const ebb_params *p, ebb_archive *a, ebb_file_dtype dtype, ebb_error *e)
+{
+	return put_all(p, a, NULL, dtype, e);
+}
+
 /* Errors are written to own, the caller's .error, or without one to the store. */
 static ebb_error *error_of(ebb_params *p, ebb_error *own)
 {
@@ -112,6 +117,7 @@ static bool load(
 		.a = a,
 		.prefix = args->prefix ? args->prefix : "",
 		.rename = args->rename,
+		.keep = args->keep ? args->keep : "",
 		.report = report};
 	bool ok;
 

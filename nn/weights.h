@@ -60,7 +60,11 @@ EBB_API void ebb_load_report_free(ebb_load_report *r);
  * first that matches a name applies.  Entries called num_batches_tracked, PyTorch's counter of
  * batches, are ignored if the store has no tensor of that name.
  *
- * Without .partial, every parameter and buffer must have an entry and every entry a tensor: missing
+ * keep: names of the store, as globs (ebb_params_freeze) separated by spaces: these tensors keep
+ * their values, and entries of these names are ignored.  keep = "fc.*" loads a network for another
+ * number of classes than the file's.
+ *
+ * Without .partial, every other parameter and buffer must have an entry and every other entry a tensor: missing
  * names, unexpected names and other shapes are an error, and no tensor is changed.  With .partial,
  * the entries that fit are loaded and the other tensors stay unchanged; it is an error if no entry
  * fits.  report (zeroed first) lists all names.
@@ -73,6 +77,7 @@ typedef struct ebb_params_load_args {
 	const ebb_archive *archive; /* instead of path */
 	const char *prefix;
 	const ebb_rename *rename;
+	const char *keep;
 	bool partial;
 	ebb_load_report *report;
 	int64_t most_header, most_bytes; /* as for ebb_archive_read */

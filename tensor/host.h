@@ -46,6 +46,8 @@ int ebb_vsnprintf(char *buffer, size_t size, const char *format, va_list ap) EBB
 /* The same, appended to the text in the buffer. */
 void ebb_append(char *buffer, size_t size, const char *format, ...) EBB_PRINTF(3, 4);
 void ebb_append_v(char *buffer, size_t size, const char *format, va_list ap) EBB_PRINTF(3, 0);
+/* strtod in the C locale. */
+double ebb_strtod(const char *text, char **end);
 /* "[64,3,28,28]" into the buffer; returns it. */
 const char *ebb_shape_text(ebb_shape s, char *buffer, size_t size);
 /* Whether x is dense (without gaps) in that memory order; always true for EBB_STRIDED. */

@@ -2,6 +2,7 @@
 #include <locale.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tensor/host.h"
@@ -62,6 +63,15 @@ void ebb_append(char *buffer, size_t size, const char *format, ...)
 	va_start(ap, format);
 	ebb_append_v(buffer, size, format, ap);
 	va_end(ap);
+}
+
+double ebb_strtod(const char *text, char **end)
+{
+	locale_t before = enter();
+	double x = strtod(text, end);
+
+	leave(before);
+	return x;
 }
 
 const char *ebb_reason(int code)

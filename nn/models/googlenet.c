@@ -1,7 +1,7 @@
 /*
  * googlenet.c - GoogLeNet (Szegedy et al. 2015) with batch norm and its intermediate classifiers.
  */
-#include "nn/models/internal.h"
+#include "nn/models/branches.h"
 
 /* Channels of the branches: 1x1; 1x1 then 3x3; 1x1 then "5x5"; pooling then 1x1.  pool: the kernel
  * of the max pooling after the block, or 0.  aux: the number of the intermediate classifier that
@@ -25,17 +25,17 @@ enum { INCEPTIONS = sizeof INCEPTION / sizeof *INCEPTION };
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
+/* The padding keeps the size at stride 1. */
 static ebb_conv_bn conv_new(ebb_params *p, const char *name, int64_t in, int64_t out, int kernel,
 	int stride, const char *site)
 {
-	ebb_params *own = ebb_params_sub(p, name);
-
-	return (ebb_conv_bn){
-		.name = ebb_params_full_name(p, name),
-		.conv = ebb_conv_new(own, "conv", in, out, kernel, .stride = stride,
-			.pad = kernel / 2, .no_bias = true),
-		.bn = ebb_bn_new(own, "bn", out, .inplace = true, .eps = 1e-3),
-	};
+	return conv_bn_new(p, name,
+		(ebb_conv_new_args){.in = in,
+			.out = out,
+			.kernel = kernel,
+			.stride = stride,
+			.pad = kernel / 2},
+		site);
 }
 
 static ebb_inception inception_new(ebb_params *p, int i, const char *site)
@@ -77,42 +77,26 @@ ebb_googlenet(ebb_googlenet_new)(const ebb_googlenet_new_args *a)
 		.conv2 = conv_new(a->p, "conv2", 64, 64, 1, 1, site),
 		.conv3 = conv_new(a->p, "conv3", 64, 192, 3, 1, site),
 		.inception = ebb_params_alloc(a->p, INCEPTIONS * sizeof *net.inception),
-		.no_aux = a->no_aux,
+		.no_aux = a->no_aux || a->no_head,
+		.no_head = a->no_head,
 		.transform_input = a->transform_input,
 	};
 
 	for (int i = 0; net.inception && i < INCEPTIONS; i++)
 		net.inception[i] = inception_new(a->p, i, site);
-	if (!a->no_aux) {
+	if (!net.no_aux) {
 		double dropout = ebb_option(a->dropout_aux, 0.7);
 
 		net.aux1 = aux_new(a->p, "aux1", 512, classes, dropout, site);
 		net.aux2 = aux_new(a->p, "aux2", 528, classes, dropout, site);
 	}
 	net.dropout = ebb_drop_new(a->p, "dropout", ebb_option(a->dropout, 0.2));
-	net.fc = ebb_linear_new(a->p, "fc", 1024, classes);
+	if (!a->no_head)
+		net.fc = ebb_linear_new(a->p, "fc", 1024, classes);
 	return net;
 }
 
 /* ---- Running -------------------------------------------------------------------------------- */
-
-/* x has values (v - mean)/deviation, with ImageNet's mean and deviation per channel; the result has
- * (v - 1/2)/(1/2). */
-static ebb_tensor *transform_input(ebb_tape *t, ebb_tensor *x, const char *site)
-{
-	static const double mean[] = {0.485, 0.456, 0.406}, deviation[] = {0.229, 0.224, 0.225};
-	ebb_shape channels = EBB_SHAPE(1, 3, 1, 1);
-
-	x = ebb_mul(t, x, ebb_from_f64(t, channels, deviation));
-	x = ebb_add(t, x, ebb_from_f64(t, channels, mean));
-	return ebb_add_scalar(t, ebb_mul_scalar(t, x, 2), -1);
-}
-
-static ebb_tensor *conv_forward(ebb_tape *t, const ebb_conv_bn *l, ebb_tensor *x, const char *site)
-{
-	ebb_scope_begin(t, l->name);
-	return ebb_scope_end(t, conv_bn_relu(t, &l->conv, &l->bn, x, NULL, site));
-}
 
 /* In-place: writes the result into x's memory. */
 static ebb_tensor *pool(ebb_tape *t, ebb_tensor *x, int kernel, const char *site)
@@ -127,13 +111,13 @@ static ebb_tensor *inception_forward(
 	ebb_tensor *branch[4], *y;
 
 	ebb_scope_begin(t, b->name);
-	branch[0] = conv_forward(t, &b->branch1, x, site);
-	y = conv_forward(t, &b->branch2[0], x, site);
-	branch[1] = replace(t, y, conv_forward(t, &b->branch2[1], y, site));
-	y = conv_forward(t, &b->branch3[0], x, site);
-	branch[2] = replace(t, y, conv_forward(t, &b->branch3[1], y, site));
+	branch[0] = conv_bn_forward(t, &b->branch1, x, site);
+	y = conv_bn_forward(t, &b->branch2[0], x, site);
+	branch[1] = replace(t, y, conv_bn_forward(t, &b->branch2[1], y, site));
+	y = conv_bn_forward(t, &b->branch3[0], x, site);
+	branch[2] = replace(t, y, conv_bn_forward(t, &b->branch3[1], y, site));
 	y = ebb_maxpool2d(t, x, .kernel = 3, .stride = 1, .pad = 1);
-	branch[3] = replace(t, y, conv_forward(t, &b->branch4, y, site));
+	branch[3] = replace(t, y, conv_bn_forward(t, &b->branch4, y, site));
 	return ebb_scope_end(t, ebb_concat(t, 4, branch, 1));
 }
 
@@ -141,7 +125,7 @@ static ebb_tensor *aux_forward(
 	ebb_tape *t, const ebb_googlenet_aux *l, ebb_tensor *x, const char *site)
 {
 	ebb_scope_begin(t, l->name);
-	x = conv_forward(t, &l->conv, ebb_adaptive_avgpool2d(t, x, .size = 4), site);
+	x = conv_bn_forward(t, &l->conv, ebb_adaptive_avgpool2d(t, x, .size = 4), site);
 	x = ebb_relu(t, ebb_linear_forward(t, &l->fc1, ebb_flatten(t, x)));
 	return ebb_scope_end(
 		t, ebb_linear_forward(t, &l->fc2, ebb_drop_forward(t, &l->dropout, x)));
@@ -160,10 +144,10 @@ ebb_googlenet_logits(ebb_googlenet_forward)(
 	}
 	if (net->transform_input)
 		x = transform_input(t, x, site);
-	y = conv_forward(t, &net->conv1, x, site);
+	y = conv_bn_forward(t, &net->conv1, x, site);
 	y = pool(t, y, 3, site);
-	y = replace(t, y, conv_forward(t, &net->conv2, y, site));
-	y = replace(t, y, conv_forward(t, &net->conv3, y, site));
+	y = replace(t, y, conv_bn_forward(t, &net->conv2, y, site));
+	y = replace(t, y, conv_bn_forward(t, &net->conv3, y, site));
 	y = pool(t, y, 3, site);
 	for (int i = 0; i < INCEPTIONS; i++) {
 		y = replace(t, y, inception_forward(t, &net->inception[i], y, site));
@@ -177,18 +161,69 @@ ebb_googlenet_logits(ebb_googlenet_forward)(
 	y = replace(t, y, ebb_adaptive_avgpool2d(t, y));
 	y = replace(t, y, ebb_flatten(t, y));
 	y = replace(t, y, ebb_drop_forward(t, &net->dropout, y));
-	out.logits = replace(t, y, ebb_linear_forward(t, &net->fc, y));
+	out.logits = head_forward(t, &net->fc, net->no_head, y, site);
 	return ebb_failed(t) ? (ebb_googlenet_logits){0} : out;
+}
+
+static ebb_tensor *smoothed_loss(
+	ebb_tape *t, ebb_googlenet_logits y, ebb_tensor *labels, double smoothing, const char *site)
+{
+	ebb_tensor *loss = ebb_cross_entropy(t, y.logits, labels, .label_smoothing = smoothing);
+	ebb_tensor *aux;
+
+	if (!y.aux1 || !y.aux2)
+		return loss;
+	aux = ebb_add(t, ebb_cross_entropy(t, y.aux1, labels, .label_smoothing = smoothing),
+		ebb_cross_entropy(t, y.aux2, labels, .label_smoothing = smoothing));
+	return ebb_add(t, loss, ebb_mul_scalar(t, aux, 0.3));
 }
 
 ebb_tensor *(ebb_googlenet_loss)(ebb_tape *t, ebb_googlenet_logits y, ebb_tensor *labels,
 	const char *site)
 {
-	ebb_tensor *loss = ebb_cross_entropy(t, y.logits, labels), *aux;
-
-	if (!y.aux1 || !y.aux2)
-		return loss;
-	aux = ebb_add(
-		t, ebb_cross_entropy(t, y.aux1, labels), ebb_cross_entropy(t, y.aux2, labels));
-	return ebb_add(t, loss, ebb_mul_scalar(t, aux, 0.3));
+	return smoothed_loss(t, y, labels, 0, site);
 }
+
+/* ---- The catalogue --------------------------------------------------------------------------- */
+
+static void make(void *net, const ebb_model_card *card, const ebb_model_new_args *a)
+{
+	(void)card;
+	*(ebb_googlenet *)net = (ebb_googlenet_new)(&(ebb_googlenet_new_args){
+		.p = a->p,
+		.classes = a->classes,
+		.dropout = a->dropout,
+		.dropout_aux = a->dropout,
+		.no_aux = a->no_aux,
+		.no_head = a->no_head,
+		.site = a->site,
+	});
+}
+
+static ebb_tensor *forward(ebb_tape *t, const void *net, ebb_tensor *x, const char *site)
+{
+	return (ebb_googlenet_forward)(t, net, x, site).logits;
+}
+
+static ebb_tensor *loss(const ebb_model_loss_args *a, const void *net, ebb_tensor **logits)
+{
+	ebb_googlenet_logits y = (ebb_googlenet_forward)(a->t, net, a->x, a->site);
+
+	*logits = y.logits;
+	return smoothed_loss(a->t, y, a->labels, a->label_smoothing, a->site);
+}
+
+static const ebb_model_kind kind = {sizeof(ebb_googlenet), make, forward, loss, NULL};
+
+#define PAPER "Szegedy et al.: Going Deeper with Convolutions, CVPR 2015"
+const ebb_model_card ebb_googlenet_cards[] = {
+	{"googlenet", "GoogLeNet", PAPER, 2015, 13004888, .kind = &kind,
+		.head = "fc.* aux1.fc2.* aux2.fc2.*", .aux = "aux1.* aux2.*", IMAGENET,
+		WEIGHTS({.name = "IMAGENET1K_V1",
+			.file = "googlenet-1378be20.pth",
+			.sha256 = "1378be20",
+			.preprocess = HALF_INPUT(256, 224),
+			.top1 = 69.778,
+			.top5 = 89.53})},
+	{0},
+};

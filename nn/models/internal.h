@@ -1,5 +1,5 @@
 /*
- * internal.h - functions that several models use.
+ * internal.h - functions that several models use, and how the catalogue calls a model.
  */
 #ifndef EBB_MODELS_INTERNAL_H
 #define EBB_MODELS_INTERNAL_H
@@ -37,5 +37,163 @@ static inline ebb_tensor *no_model(ebb_tape *t, const char *what, const char *si
 {
 	return ebb_fail(t, EBB_INVALID, site, "%s: the model is NULL", what);
 }
+
+/* The last layer of a model, or y itself in a model without one. */
+static inline ebb_tensor *head_forward(
+	ebb_tape *t, const ebb_linear *head, bool no_head, ebb_tensor *y, const char *site)
+{
+	return no_head ? y : replace(t, y, ebb_linear_forward(t, head, y));
+}
+
+/* ---- Inverted residuals: MobileNet v2 and EfficientNet --------------------------------------- */
+
+/* A convolution c, of which channels, kernel, stride and groups are read, then batch norm and the
+ * activation (NULL: none): name.0, name.1, name.2.  The padding keeps the size at stride 1. */
+static inline ebb_sequential *conv_bn_activation(ebb_params *p, const char *name,
+	ebb_conv_new_args c, ebb_unary_op activation, const char *site)
+{
+	ebb_sequential *s = ebb_sequential_new(p, name);
+
+	ebb_sequential_conv(s, c.in, c.out, c.kernel, .stride = c.stride, .pad = c.kernel / 2,
+		.groups = c.groups, .no_bias = true, .init = KAIMING_FAN_OUT);
+	ebb_sequential_bn(s, c.out, .inplace = true);
+	if (activation)
+		ebb_sequential_fn(s, activation);
+	return s;
+}
+
+/* depthwise(expand(x)), or depthwise(x) if expand is NULL. */
+static inline ebb_tensor *expand_and_filter(ebb_tape *t, const ebb_sequential *expand,
+	const ebb_sequential *depthwise, ebb_tensor *x, const char *site)
+{
+	ebb_tensor *y;
+
+	if (!expand)
+		return ebb_sequential_forward(t, depthwise, x);
+	y = ebb_sequential_forward(t, expand, x);
+	return replace(t, y, ebb_sequential_forward(t, depthwise, y));
+}
+
+/* ---- Stochastic depth ------------------------------------------------------------------------ */
+
+/* Whether 0 <= rate < 1, which ebb_drop_path expects; otherwise fails the store. */
+static inline bool check_drop_path(ebb_params *p, const char *what, double rate, const char *site)
+{
+	if (rate >= 0 && rate < 1)
+		return true;
+	ebb_params_fail(
+		p, EBB_INVALID, site, "%s: drop_path %g, expected 0 <= drop_path < 1", what, rate);
+	return false;
+}
+
+/* x + y for a block's input x and its branch y, which is dropped with probability rate while the
+ * tape trains (Huang et al. 2016); releases y. */
+static inline ebb_tensor *add_branch(
+	ebb_tape *t, ebb_tensor *x, ebb_tensor *y, double rate, const char *site)
+{
+	y = replace(t, y, ebb_drop_path(t, y, rate));
+	return replace(t, y, ebb_add(t, x, y));
+}
+
+/* ---- The catalogue --------------------------------------------------------------------------- */
+
+/* How the catalogue calls a family of networks, whose struct has size bytes. */
+typedef struct ebb_model_kind {
+	size_t size;
+	/* Fills the struct at net.  card->variant is what distinguishes the networks of the
+	 * family.  Errors go to the store. */
+	void (*make)(void *net, const ebb_model_card *card, const ebb_model_new_args *a);
+	/* The logits, or the features of a network without head. */
+	ebb_tensor *(*forward)(ebb_tape *t, const void *net, ebb_tensor *x, const char *site);
+	/* The loss of a network with intermediate classifiers, which sets *logits too; NULL: the
+	 * cross-entropy of the logits. */
+	ebb_tensor *(*loss)(const ebb_model_loss_args *a, const void *net, ebb_tensor **logits);
+	/* The convolution of that name whose padding a file's metadata may change, or NULL; the
+	 * function may be NULL. */
+	ebb_conv *(*conv)(void *net, const char *name);
+} ebb_model_kind;
+
+/* Defines make and forward for the type ebb_NAME, whose functions are ebb_NAME_new and
+ * ebb_NAME_forward.  A card's variant is an ebb_NAME_new_args, or NULL.  more: assignments of
+ * further options, own.dropout = a->dropout. */
+#define MODEL_FUNCTIONS(name, more)                                                                \
+	static void make(void *net, const ebb_model_card *card, const ebb_model_new_args *a)       \
+	{                                                                                          \
+		ebb_##name##_new_args own = {.p = NULL};                                           \
+                                                                                                   \
+		if (card->variant)                                                                 \
+			own = *(const ebb_##name##_new_args *)card->variant;                       \
+		own.p = a->p;                                                                      \
+		own.classes = a->classes;                                                          \
+		own.no_head = a->no_head;                                                          \
+		own.site = a->site;                                                                \
+		more;                                                                              \
+		*(ebb_##name *)net = (ebb_##name##_new)(&own);                                     \
+	}                                                                                          \
+                                                                                                   \
+	static ebb_tensor *forward(ebb_tape *t, const void *net, ebb_tensor *x, const char *site)  \
+	{                                                                                          \
+		return (ebb_##name##_forward)(t, net, x, site);                                    \
+	}
+
+/* torchvision's preprocessing: bilinear resizing of the shorter side, the centre crop, ImageNet's
+ * mean and standard deviation of the colours. */
+#define IMAGENET_INPUT(side, size)                                                                 \
+	{                                                                                          \
+		.resize = (side), .crop = (size), .mean = {0.485, 0.456, 0.406},                   \
+		.std = { 0.229,                                                                    \
+			0.224,                                                                     \
+			0.225 }                                                                    \
+	}
+/* The members of an ebb_model_weights for a file of torchvision called stem-hash.pth. */
+#define TORCHVISION(version, stem, hash, side, size, first, five)                                  \
+	.name = "IMAGENET1K_" version, .file = stem "-" hash ".pth", .sha256 = hash,               \
+	.preprocess = IMAGENET_INPUT(side, size), .top1 = (first), .top5 = (five)
+/* The members of a card: its weights, an array of ebb_model_weights. */
+#define WEIGHTS(...)                                                                               \
+	.weights = (const ebb_model_weights[]){__VA_ARGS__},                                       \
+	.weights_count =                                                                           \
+		sizeof((const ebb_model_weights[]){__VA_ARGS__}) / sizeof(ebb_model_weights)
+/* The members of a card for images of 3 x 224 x 224 and 1000 classes. */
+#define IMAGENET .classes = 1000, .channels = 3, .side = 224
+
+/* ---- The metadata of a file of weights (metadata.c) ------------------------------------------ */
+
+/* What the metadata say of a network's input; see models.h. */
+typedef struct ebb_described {
+	bool has_input; /* preprocess is set */
+	ebb_preprocess preprocess;
+	char padded[128]; /* the convolution whose padding is set; "": none */
+	int padding;
+} ebb_described;
+/* Reads the texts input, resize and note, each of which may be NULL.  False with an error for a
+ * text that is not understood. */
+bool ebb_describe_read(
+	const char *input, const char *resize, const char *note, ebb_described *d, ebb_error *e);
+/* Writes the texts of an input with .channels channels of side x side pixels. */
+void ebb_describe_write(const ebb_preprocess *p, int64_t side, char *input, size_t input_size,
+	char *resize, size_t resize_size);
+
+/* The cards of each source file, ended by one without name. */
+extern const ebb_model_card ebb_lenet1989_cards[];
+extern const ebb_model_card ebb_lenet_cards[];
+extern const ebb_model_card ebb_alexnet_cards[];
+extern const ebb_model_card ebb_zfnet_cards[];
+extern const ebb_model_card ebb_overfeat_cards[];
+extern const ebb_model_card ebb_nin_cards[];
+extern const ebb_model_card ebb_vgg_cards[];
+extern const ebb_model_card ebb_googlenet_cards[];
+extern const ebb_model_card ebb_cifar_resnet_cards[];
+extern const ebb_model_card ebb_resnet_cards[];
+extern const ebb_model_card ebb_wide_resnet_cards[];
+extern const ebb_model_card ebb_wrn_cards[];
+extern const ebb_model_card ebb_inception_v3_cards[];
+extern const ebb_model_card ebb_squeezenet_cards[];
+extern const ebb_model_card ebb_resnext_cards[];
+extern const ebb_model_card ebb_densenet_cards[];
+extern const ebb_model_card ebb_mobilenet_v2_cards[];
+extern const ebb_model_card ebb_efficientnet_cards[];
+extern const ebb_model_card ebb_vit_cards[];
+extern const ebb_model_card ebb_convnext_cards[];
 
 #endif

@@ -270,7 +270,7 @@ static ebb_tensor *batch_norm_loss(ebb_tape *t, model *m)
 
 static void make_vgg(model *m)
 {
-	m->vgg = ebb_vgg11_new(m->p, .classes = NETS_CLASSES);
+	m->vgg = ebb_vgg_new(m->p, 11, .classes = NETS_CLASSES);
 }
 
 static ebb_tensor *vgg_loss(ebb_tape *t, model *m)

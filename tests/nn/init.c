@@ -49,6 +49,9 @@ START_TEST(mean_deviation_and_bounds_are_as_specified)
 		{EBB_INIT(EBB_INIT_UNIFORM, .low = -3, .high = EBB_ZERO), -1.5, 3 / sqrt(12), true},
 		{EBB_INIT(EBB_INIT_NORMAL), 0, 1, false},
 		{EBB_INIT(EBB_INIT_NORMAL, .mean = 2, .std = 0.1), 2, 0.1, false},
+		{EBB_INIT(EBB_INIT_TRUNCATED_NORMAL), 0, 0.8796256610342398, false},
+		{EBB_INIT(EBB_INIT_TRUNCATED_NORMAL, .mean = 2, .std = 0.1), 2, 0.08796256610342398,
+			false},
 		{EBB_INIT(EBB_INIT_KAIMING_UNIFORM), 0, sqrt(2.0 / 288), true},
 		{EBB_INIT(EBB_INIT_KAIMING_NORMAL), 0, sqrt(2.0 / 288), false},
 		{EBB_INIT(EBB_INIT_KAIMING_NORMAL, .fan_out = true), 0, sqrt(2.0 / 576), false},
@@ -82,6 +85,40 @@ START_TEST(mean_deviation_and_bounds_are_as_specified)
 				"case %zu: up to %g", i, m.high);
 			ebb_tensor_free(x);
 		}
+	}
+}
+END_TEST
+
+/* Numbers within the bounds are those of the normal distribution; the others are drawn again. */
+START_TEST(truncated_normal_numbers_are_within_two_deviations)
+{
+	for (int f64 = 0; f64 < 2; f64++) {
+		ebb_dtype dtype = f64 ? EBB_F64 : EBB_F32;
+		ebb_tensor *x = filled(dtype, EBB_SHAPE(20000),
+			EBB_INIT(EBB_INIT_TRUNCATED_NORMAL, .mean = -1, .std = 0.5), 3);
+		ebb_tensor *y = filled(dtype, EBB_SHAPE(20000),
+			EBB_INIT(EBB_INIT_NORMAL, .mean = -1, .std = 0.5), 3);
+		ebb_init none = EBB_INIT(EBB_INIT_TRUNCATED_NORMAL, .mean = 0.1, .std = EBB_ZERO);
+		moments m = moments_of(x);
+		int again = 0;
+
+		ck_assert(m.low >= -2 && m.high <= 0);
+		ck_assert(m.low < -1.99 && m.high > -0.01);
+		for (int64_t i = 0; i < 20000; i++) {
+			if (fabs(ebb_at(y, i) + 1) <= 1)
+				ck_assert(ebb_at(x, i) == ebb_at(y, i));
+			else
+				again++;
+		}
+		/* 4.55 % of normal numbers are beyond two deviations. */
+		ck_assert_int_gt(again, 800);
+		ck_assert_int_lt(again, 1020);
+		/* The F32 number nearest to 0.1 is the only result, although it is not 0.1. */
+		ck_assert(ebb_init_fill(x, &none, 0, 0, NULL));
+		m = moments_of(x);
+		ck_assert(m.low == m.high && fabs(m.low - 0.1) < 1e-8);
+		ebb_tensor_free(x);
+		ebb_tensor_free(y);
 	}
 }
 END_TEST
@@ -236,8 +273,10 @@ int main(void)
 {
 	Suite *s = suite_create("nn-init");
 	TCase *c = tcase_create("init");
+	tcase_set_timeout(c, 60);
 
 	tcase_add_test(c, mean_deviation_and_bounds_are_as_specified);
+	tcase_add_test(c, truncated_normal_numbers_are_within_two_deviations);
 	tcase_add_test(c, zeros_and_constants_fill_one_value);
 	tcase_add_test(c, orthogonal_init_is_orthonormal_times_gain);
 	tcase_add_test(c, channels_last_tensors_are_filled_in_row_major_order);
