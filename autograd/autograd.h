@@ -79,6 +79,8 @@ EBB_API ebb_tensor *ebb_scope_end(ebb_tape *t, ebb_tensor *y, const char *site);
 EBB_API void ebb_release(ebb_tape *t, ebb_tensor *x);
 /* The path, such as "lenet.conv2"; "" for the outermost scope.  Valid as long as the tape. */
 EBB_API const char *ebb_scope_path(const ebb_scope *s);
+/* The scope around it; NULL for the outermost. */
+EBB_API const ebb_scope *ebb_scope_parent(const ebb_scope *s);
 /* For the scope of a step of a container (ebb_sequential), and the scopes inside it: the line that
  * added the step.  NULL for other scopes. */
 EBB_API const char *ebb_scope_added(const ebb_scope *s);
@@ -258,8 +260,9 @@ typedef struct ebb_op {
 	 * more, and calls this function when the sweep reaches a gradient that reads the output.
 	 * NULL: the output stays in memory until the sweep has passed those gradients. */
 	void (*recompute)(ebb_vjp *v);
-	/* Floating-point operations of a call with result y, for profiles.  NULL: one per element
-	 * of y, none for a view. */
+	/* Floating-point operations of a call with result y, for profiles: of an op that multiplies
+	 * and adds, two for each pair.  NULL: one per element of y, none for a view, and no
+	 * multiply-adds. */
 	double (*flops)(const ebb_call *c, const ebb_tensor *y);
 	/* The steps of a fused op, in order; the value of the last step is the op's result. */
 	const ebb_part *parts;
@@ -397,6 +400,12 @@ typedef struct ebb_run {
 	double flops;
 	double bytes; /* size of the inputs and the result; 0 for a view */
 	const ebb_tensor *y;
+	double multiply_adds; /* flops/2 of an op that has .flops; else 0 */
+	double result_bytes;  /* size of the result; 0 for a view, and if it overwrites an input */
+	/* The inputs, valid until the callback returns; in[k] is NULL for an optional input that
+	 * was left out. */
+	int nin;
+	ebb_tensor *const *in;
 } ebb_run;
 
 /* Callbacks of an observer; a NULL callback is skipped.  A tensor that a callback is given is valid

@@ -8,6 +8,11 @@ const char *ebb_scope_path(const ebb_scope *s)
 	return s ? s->path : "";
 }
 
+const ebb_scope *ebb_scope_parent(const ebb_scope *s)
+{
+	return s ? s->parent : NULL;
+}
+
 const char *ebb_scope_added(const ebb_scope *s)
 {
 	while (s && !s->added)

@@ -21,6 +21,7 @@
 
 #include "../autograd/autograd.h"
 #include "instrument.h"
+#include "summary.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -262,6 +263,7 @@ EBB_API void ebb_profile_reset(ebb_profile *p);
 typedef struct ebb_profile_cost {
 	int64_t calls;
 	double seconds, flops, bytes;
+	double multiply_adds, result_bytes; /* as in ebb_run */
 } ebb_profile_cost;
 typedef struct ebb_profile_row {
 	const char *name;

@@ -12,7 +12,7 @@ typedef struct call {
 	const ebb_scope *scope;
 	int64_t start, nanoseconds;
 	int64_t own; /* nanoseconds without those of the calls that it made */
-	double flops, bytes;
+	double flops, bytes, multiply_adds, result_bytes;
 } call;
 
 struct ebb_profile {
@@ -36,7 +36,7 @@ static void on_ran(void *ctx, const ebb_run *r)
 	for (int64_t i = p->n - 1; i >= 0 && p->calls[i].start >= r->start; i--)
 		own -= p->calls[i].own;
 	p->calls[p->n++] = (call){r->op, r->site, r->gradient_of, r->scope, r->start,
-		r->nanoseconds, own, r->flops, r->bytes};
+		r->nanoseconds, own, r->flops, r->bytes, r->multiply_adds, r->result_bytes};
 }
 
 ebb_profile *ebb_profile_new(ebb_tape *t)
@@ -140,6 +140,8 @@ static ebb_profile_row *make_rows(const ebb_profile *p, ebb_profile_by by, int64
 		cost->seconds += (double)c->own * 1e-9;
 		cost->flops += c->flops;
 		cost->bytes += c->bytes;
+		cost->multiply_adds += c->multiply_adds;
+		cost->result_bytes += c->result_bytes;
 	}
 	ebb_free(k, (size_t)p->n * sizeof *k);
 	qsort(rows, (size_t)*n, sizeof *rows, by_time);

@@ -292,9 +292,15 @@ static double bytes_of(const ebb_tensor *x)
 static void tell_ran(const ebb_call *c, const ebb_tensor *y)
 {
 	ebb_tape *t = c->t;
-	ebb_run r = {c->op->name, c->site ? c->site : "", t->scope, NULL, c->start,
-		nanoseconds() - c->start, 0, 0, y};
-	bool view = false;
+	ebb_run r = {.op = c->op->name,
+		.site = c->site ? c->site : "",
+		.scope = t->scope,
+		.start = c->start,
+		.nanoseconds = nanoseconds() - c->start,
+		.y = y,
+		.nin = c->nin,
+		.in = c->in};
+	bool view = false, over = false;
 
 	if (t->frame) {
 		r.site = t->frame->place.site ? t->frame->place.site : "";
@@ -304,11 +310,18 @@ static void tell_ran(const ebb_call *c, const ebb_tensor *y)
 	if (!r.gradient_of && t->replays)
 		r.gradient_of = "checkpoint";
 	for (int k = 0; k < c->nin; k++)
-		view |= c->in[k] && c->in[k] != y && c->in[k]->storage == y->storage &&
-		        !(c->in[k]->flags & EBB_F_DROPPED); /* dropped: an in-place op */
+		if (c->in[k] && c->in[k] != y && c->in[k]->storage == y->storage) {
+			/* An op that overwrites its input has dropped the input. */
+			bool dropped = c->in[k]->flags & EBB_F_DROPPED;
+
+			over |= dropped;
+			view |= !dropped;
+		}
 	if (!view) {
 		r.flops = c->op->flops ? c->op->flops(c, y) : (double)y->count;
+		r.multiply_adds = c->op->flops ? r.flops / 2 : 0;
 		r.bytes = bytes_of(y);
+		r.result_bytes = over ? 0 : r.bytes;
 		for (int k = 0; k < c->nin; k++)
 			r.bytes += c->in[k] ? bytes_of(c->in[k]) : 0;
 	}
