@@ -1,6 +1,7 @@
 /* progress.c - shows the progress of an epoch on a terminal. */
 #include "progress.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -37,11 +38,12 @@ void progress_clear(const progress *p)
 void progress_report(int epoch, int epochs, double loss, double accuracy, double test_accuracy,
 	double images_per_second)
 {
-	char line[200];
+	char line[200], test[60] = "";
 
-	snprintf(line, sizeof line,
-		"epoch %d/%d  loss %.4f  accuracy %.2f %%  test accuracy %.2f %%  %.0f images/s",
-		epoch + 1, epochs, loss, 100 * accuracy, 100 * test_accuracy, images_per_second);
+	if (!isnan(test_accuracy))
+		snprintf(test, sizeof test, "  test accuracy %.2f %%", 100 * test_accuracy);
+	snprintf(line, sizeof line, "epoch %d/%d  loss %.4f  accuracy %.2f %%%s  %.0f images/s",
+		epoch + 1, epochs, loss, 100 * accuracy, test, images_per_second);
 	cli_wrap(0, line);
 	fflush(stdout);
 }

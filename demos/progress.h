@@ -18,7 +18,7 @@ progress progress_begin(void);
 void progress_show(progress *p, int epoch, int epochs, int64_t done, int64_t batches);
 /* Erases the bar. */
 void progress_clear(const progress *p);
-/* Prints the epoch's final line. */
+/* Prints the epoch's final line; without the test accuracy if that is NaN. */
 void progress_report(int epoch, int epochs, double loss, double accuracy, double test_accuracy,
 	double images_per_second);
 

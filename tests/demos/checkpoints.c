@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "run.h"
 
 static char directory[64];
@@ -212,6 +213,22 @@ START_TEST(a_resumed_cifar_run_has_all_curves)
 }
 END_TEST
 
+START_TEST(a_resumed_finetune_run_prints_the_same_epochs)
+{
+	char arguments[400], path[100];
+
+	snprintf(path, sizeof path, "%s/data", directory);
+	write_folder(path);
+	snprintf(path, sizeof path, "%s/weights.safetensors", directory);
+	write_weights(path, "squeezenet1_1");
+	snprintf(arguments, sizeof arguments,
+		"finetune %s/data --weights %s --epochs 4 --batch 2 --scratch-epochs 0 --threads 1",
+		directory, path);
+	check_stops(arguments, 4, SIGTERM);
+	assert_says("\npretrained, fine-tuned             4 ");
+}
+END_TEST
+
 START_TEST(a_resumed_sequences_run_prints_the_same_results)
 {
 	static char whole[1 << 16];
@@ -334,6 +351,7 @@ int main(void)
 	tcase_add_loop_test(c, a_resumed_lenet_prints_the_same_epochs, 0, 3);
 	tcase_add_test(c, a_resumed_vae_prints_the_same_epochs);
 	tcase_add_test(c, a_resumed_cifar_run_has_all_curves);
+	tcase_add_test(c, a_resumed_finetune_run_prints_the_same_epochs);
 	tcase_add_test(c, a_resumed_sequences_run_prints_the_same_results);
 	tcase_add_test(c, a_resumed_chars_run_writes_the_same);
 	tcase_add_test(c, a_checkpoint_is_not_overwritten_without_resume);

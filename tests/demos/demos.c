@@ -473,7 +473,7 @@ START_TEST(output_that_cannot_be_written_is_a_failure)
 	static const char *const commands[] = {"hello", "custom_op", "hvp", "inspect --help",
 		"lenet --help", "lenet --images 40 --epochs 1 --batch 20",
 		"sequences --steps 1 --length 3", "chars --help", "vae --help", "cifar --help",
-		"gradflow --help"};
+		"classify --help", "classify --list", "finetune --help", "gradflow --help"};
 	char directory[] = "/tmp/ebb-full-XXXXXX", command[200];
 
 	if (access("/dev/full", W_OK) != 0)
@@ -502,8 +502,8 @@ END_TEST
 
 START_TEST(help_begins_with_the_name_and_lists_itself)
 {
-	static const char *const demos[] = {
-		"chars", "cifar", "custom_op", "hvp", "lenet", "sequences", "vae", "gradflow"};
+	static const char *const demos[] = {"chars", "cifar", "classify", "custom_op", "finetune",
+		"hvp", "lenet", "sequences", "vae", "gradflow"};
 
 	for (size_t i = 0; i < sizeof demos / sizeof *demos; i++) {
 		assert_runs("%s --help", demos[i]);

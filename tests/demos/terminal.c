@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "run.h"
 
 /* Runs "demos/COMMAND" on a pseudo-terminal with that many columns; returns its exit status. */
@@ -98,6 +99,42 @@ START_TEST(lines_fit_the_terminal)
 }
 END_TEST
 
+START_TEST(classes_fit_the_terminal)
+{
+	char directory[] = "/tmp/ebb-terminal-XXXXXX", command[300], path[100];
+
+	unsetenv("COLUMNS");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(path, sizeof path, "%s/a.png", directory);
+	write_image(path, 0, 0);
+	snprintf(path, sizeof path, "%s/weights.safetensors", directory);
+	write_weights(path, "squeezenet1_1");
+	snprintf(path, sizeof path, "%s/imagenet-classes.txt", directory);
+	FILE *f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	for (int i = 0; i < 1000; i++)
+		fprintf(f, "a long nam\xC3\xA9 of a class that does not fit into %d columns\n", i);
+	ck_assert_int_eq(fclose(f), 0);
+	snprintf(command, sizeof command,
+		"classify %s/a.png --weights %s/weights.safetensors --threads 1", directory,
+		directory);
+	for (int columns = 130; columns >= 40; columns -= 30) {
+		ck_assert_msg(run_on_terminal(command, columns) == 0, "%s", output);
+		ck_assert_msg(widest_line(output) <= columns, "%d columns of %d: %s",
+			widest_line(output), columns, output);
+		assert_says("  a long nam");
+	}
+	for (int columns = 130; columns >= 70; columns -= 30) {
+		ck_assert_int_eq(run_on_terminal("classify --list", columns), 0);
+		ck_assert_msg(widest_line(output) <= columns, "%d columns of %d: %s",
+			widest_line(output), columns, output);
+		ck_assert(has_colours(output));
+	}
+	snprintf(command, sizeof command, "rm -r '%s'", directory);
+	ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
 START_TEST(no_color_and_files_disable_colours)
 {
 	char directory[] = "/tmp/ebb-terminal-XXXXXX", command[300];
@@ -129,6 +166,7 @@ int main(void)
 	suite_add_tcase(s, c);
 	tcase_set_timeout(c, 100);
 	tcase_add_test(c, lines_fit_the_terminal);
+	tcase_add_test(c, classes_fit_the_terminal);
 	tcase_add_test(c, no_color_and_files_disable_colours);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);
