@@ -15,6 +15,25 @@ static int checked(ebb_tape *t, ebb_params *p, ebb_optim *opt, ebb_loader *loade
 	return 0;
 }
 
+/* summary.h */
+static bool summarized(void)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_resnet net = ebb_resnet_new(p, 18);
+	ebb_tensor *images = ebb_zeros(t, EBB_SHAPE(1, 3, 64, 64));
+	bool ok;
+
+	ebb_summary *s = ebb_summary_new(t, .params = p);
+	ebb_resnet_forward(t, &net, images);
+	fputs(ebb_summary_text(s), stdout);
+	ok = ebb_summary_total(s).parameters == ebb_params_elements(p) && ebb_ok(t, p);
+	ebb_summary_free(s);
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	return ok;
+}
+
 /* flow.h: a probe in a training loop; nn.h: an ebb_sequential. */
 static bool probed_training(void)
 {
@@ -225,7 +244,7 @@ static bool text_of_a_file(void)
 int main(void)
 {
 	char directory[] = "/tmp/ebb-headers-XXXXXX", command[100];
-	bool ok = probed_training() && measured_training() && averaged_training() &&
+	bool ok = summarized() && probed_training() && measured_training() && averaged_training() &&
 	          mkdtemp(directory) && saved_training(directory, -1) &&
 	          saved_training(directory, 4) && text_of_a_file();
 
