@@ -7,38 +7,22 @@
  * multiply_adds is that of one image of the published size, from a summary.  A step of training is
  * forward, loss, backward and SGD with momentum 0.9, inference forward without recording in
  * evaluation mode; img_s is computed from the median of --steps steps (default 5), after one that is
- * not measured.  memory_mb is the peak resident memory of the process, for inference before it
- * trains.  The default batch is 64 for images of less than 64 pixels, else 8.
+ * not measured.  inference_mb and training_mb are the peak resident memory of the process in MB
+ * (10^6 bytes), for inference before it trains.  The default batch is 64 for images of less than 64
+ * pixels, else 8.
  */
+#include "bench.h"
+#include "demos/cli.h"
+
 #include <ebb.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-
-#include "../demos/cli.h"
 
 enum { MOST_STEPS = 1000, MOST_BATCH = 10000, SMALL_SIDE = 64 };
 
 typedef struct measured {
 	double images_per_second, memory_mb;
 } measured;
-
-static double peak_mb(void)
-{
-	struct rusage u;
-
-	getrusage(RUSAGE_SELF, &u);
-	return (double)u.ru_maxrss * 1024 / 1e6;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
 
 static double multiply_adds(const ebb_model *net)
 {
@@ -80,9 +64,8 @@ static bool measure(const ebb_model *net, ebb_tensor *x, ebb_tensor *labels, ebb
 		if (i >= 0)
 			seconds[i] = cli_now() - began;
 	}
-	qsort(seconds, (size_t)steps, sizeof *seconds, by_value);
-	m->images_per_second = (double)ebb_size(x, 0) / seconds[steps / 2];
-	m->memory_mb = peak_mb();
+	m->images_per_second = (double)ebb_size(x, 0) / bench_median(seconds, steps);
+	m->memory_mb = bench_peak_rss() * (1 << 20) / 1e6;
 	e = opt ? ebb_first_error(t, net->p, opt) : ebb_first_error(t, net->p);
 	if (e)
 		fprintf(stderr, "%s\n", e->message);

@@ -127,6 +127,7 @@ static void on_ran(void *ctx, const ebb_run *r)
 		return;
 	n = &s->nodes[i];
 	n->calls++;
+	n->when = ++s->calls;
 	n->shape = ebb_shape_of(r->y);
 	n->multiply_adds += r->multiply_adds;
 	n->flops += r->flops;
@@ -178,7 +179,7 @@ static void forget(ebb_summary *s)
 	s->read = NULL;
 	s->rows = NULL;
 	s->count = s->capacity = s->read_count = s->read_capacity = s->rows_capacity = 0;
-	s->parameters = s->trainable = s->parameter_bytes = 0;
+	s->calls = s->parameters = s->trainable = s->parameter_bytes = 0;
 	s->full = false;
 }
 
@@ -200,7 +201,9 @@ void ebb_summary_free(ebb_summary *s)
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
-static void add_node(ebb_summary_row *row, const ebb_summary_node *n)
+/* Adds the node's costs to a row, and its shape if it ran after what the row's shape is of: *when is
+ * the number of that call. */
+static void add_node(ebb_summary_row *row, const ebb_summary_node *n, int64_t *when)
 {
 	row->calls += n->calls;
 	row->parameters += n->parameters;
@@ -209,18 +212,21 @@ static void add_node(ebb_summary_row *row, const ebb_summary_node *n)
 	row->flops += n->flops;
 	row->bytes += n->bytes;
 	row->result_bytes += n->result_bytes;
-	row->shape = n->shape;
+	if (n->when > *when) {
+		*when = n->when;
+		row->shape = n->shape;
+	}
 }
 
 /* A layer, all of whose children are ops. */
-static void fill_layer(const ebb_summary *s, int64_t i, ebb_summary_row *row)
+static void fill_layer(const ebb_summary *s, int64_t i, ebb_summary_row *row, int64_t *when)
 {
 	double most = -1;
 
 	for (int64_t k = s->nodes[i].first; k >= 0; k = s->nodes[k].next) {
 		const ebb_summary_node *n = &s->nodes[k];
 
-		add_node(row, n);
+		add_node(row, n, when);
 		row->runs = row->runs ? row->runs : n->calls;
 		if (n->flops > most) {
 			most = n->flops;
@@ -229,8 +235,9 @@ static void fill_layer(const ebb_summary *s, int64_t i, ebb_summary_row *row)
 	}
 }
 
-/* Appends the rows of node i and of the nodes in it; returns their sums. */
-static ebb_summary_row add_rows(ebb_summary *s, int64_t i, int depth, int64_t *count)
+/* Appends the rows of node i and of the nodes in it; returns their sums, with the result of call
+ * number *when, the last of them. */
+static ebb_summary_row add_rows(ebb_summary *s, int64_t i, int depth, int64_t *count, int64_t *when)
 {
 	const ebb_summary_node *n = &s->nodes[i];
 	ebb_summary_row sums = {.name = n->op ? n->op : ebb_scope_path(n->scope),
@@ -244,13 +251,14 @@ static ebb_summary_row add_rows(ebb_summary *s, int64_t i, int depth, int64_t *c
 	if (!outermost)
 		++*count;
 	if (n->op) {
-		add_node(&sums, n);
+		add_node(&sums, n, when);
 		sums.runs = n->calls;
 	} else if (!n->container && !outermost) {
-		fill_layer(s, i, &sums);
+		fill_layer(s, i, &sums, when);
 	}
 	for (int64_t k = n->first; k >= 0 && (n->container || outermost); k = s->nodes[k].next) {
-		ebb_summary_row part = add_rows(s, k, depth + !outermost, count);
+		int64_t last = 0;
+		ebb_summary_row part = add_rows(s, k, depth + !outermost, count, &last);
 
 		sums.calls += part.calls;
 		sums.parameters += part.parameters;
@@ -259,7 +267,10 @@ static ebb_summary_row add_rows(ebb_summary *s, int64_t i, int depth, int64_t *c
 		sums.flops += part.flops;
 		sums.bytes += part.bytes;
 		sums.result_bytes += part.result_bytes;
-		sums.shape = part.shape;
+		if (last > *when) {
+			*when = last;
+			sums.shape = part.shape;
+		}
 	}
 	if (!outermost)
 		s->rows[at] = sums;
@@ -273,13 +284,13 @@ static int64_t unused_elements(const ebb_summary *s)
 
 int64_t ebb_summary_fill(ebb_summary *s, ebb_summary_row *sums)
 {
-	int64_t count = 0;
+	int64_t count = 0, when = 0;
 
 	*sums = (ebb_summary_row){0};
 	if (!s || s->full || !ebb_grow(&s->rows, &s->rows_capacity, s->count + 1, sizeof *s->rows))
 		return -1;
 	if (s->count)
-		*sums = add_rows(s, 0, 0, &count);
+		*sums = add_rows(s, 0, 0, &count, &when);
 	if (unused_elements(s) > 0)
 		s->rows[count++] = (ebb_summary_row){
 			.name = "not used", .op = "", .parameters = unused_elements(s)};

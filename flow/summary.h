@@ -30,7 +30,7 @@ extern "C" {
 
 typedef struct ebb_summary ebb_summary;
 
-/* .params: the store of the network.  Its parameters that no op has read are a last row, so that
+/* .params: the store of the network, which must outlive the summary.  Its parameters that no op has read are a last row, so that
  * the total is ebb_params_elements.  NULL: a persistent tensor that requires a gradient counts as a
  * parameter.
  * .depth: the largest depth of a row in the text; deeper rows are left out, because containers have
@@ -77,8 +77,8 @@ typedef struct ebb_summary_totals {
 } ebb_summary_totals;
 EBB_API ebb_summary_totals ebb_summary_total(ebb_summary *s);
 
-/* The rows and totals as text of at most 100 columns; valid until the next call, or until s is
- * freed.  NULL without memory. */
+/* The rows and totals as text; a row has at most 100 columns, and longer names and shapes are cut.
+ * Valid until the next call, or until s is freed.  NULL without memory. */
 EBB_API const char *ebb_summary_text(ebb_summary *s);
 
 #define ebb_summary_new(...) EBB_CALL_ARGS(ebb_summary_new, ebb_summary_args, __VA_ARGS__)

@@ -69,6 +69,14 @@ static const char *own_name(const ebb_summary_row *row, const ebb_summary_row *c
 	return row->name;
 }
 
+/* Replaces the end of an ASCII text by ".." if it has more than n characters. */
+static const char *cut(char *text, size_t n)
+{
+	if (strlen(text) > n)
+		strcpy(text + n - 2, "..");
+	return text;
+}
+
 static void add_line(ebb_text *text, int indent, const char *name, const char *op,
 	const char *shape, const char *const numbers[3])
 {
@@ -106,7 +114,7 @@ static void add_row(ebb_text *text, const ebb_summary_row *row, const ebb_summar
 		strcpy(parameters, "shared");
 	count_text(adds, sizeof adds, row->multiply_adds);
 	bytes_text(bytes, sizeof bytes, row->result_bytes);
-	add_line(text, indent, own_name(row, container), op, shape,
+	add_line(text, indent, own_name(row, container), cut(op, OP), cut(shape, SHAPE),
 		(const char *const[]){parameters, adds, bytes});
 }
 

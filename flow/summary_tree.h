@@ -13,6 +13,7 @@ typedef struct ebb_summary_node {
 	int64_t after;   /* of an op: the parent's latest when the op first ran */
 	bool container;  /* a scope that contains a scope */
 	ebb_shape shape; /* the following are of an op */
+	int64_t when;    /* the number of the last call, of all calls */
 	int64_t calls, parameters, shared;
 	double multiply_adds, flops, bytes, result_bytes;
 } ebb_summary_node;
@@ -31,6 +32,7 @@ struct ebb_summary {
 	int depth;
 	ebb_summary_node *nodes; /* nodes[0] is the outermost scope */
 	int64_t count, capacity;
+	int64_t calls; /* of all ops */
 	ebb_summary_read *read;
 	int64_t read_count, read_capacity;
 	int64_t parameters, trainable, parameter_bytes; /* of the parameters that were read */

@@ -27,7 +27,8 @@ void print_catalogue(void);
  * (network.c).  False with a message. */
 bool load_network(ebb_model *net, ebb_params *p, const settings *s);
 /* The names of the network's classes: from --classes, from the file of weights, or from
- * imagenet-classes.txt beside it; *names is NULL without the latter two.  False with a message
+ * imagenet-classes.txt beside it; *names is NULL if neither exists and
+ * --classes is left out.  False with a message
  * (network.c). */
 bool find_names(const settings *s, const ebb_model *net, const char *const **names);
 

@@ -28,7 +28,9 @@ bool load_network(ebb_model *net, ebb_params *p, const settings *s)
 
 	if (!s->model && !card) {
 		said(&e);
-		return fprintf(stderr, "name the network by --model (see --list)\n"), false;
+		if (strstr(e.message, "which network"))
+			fprintf(stderr, "name the network by --model (see --list)\n");
+		return false;
 	}
 	*net = ebb_model_new(p, card ? card->name : s->model,
 		.classes = card ? classes_in(s->weights, card) : 0);

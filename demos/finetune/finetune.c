@@ -30,16 +30,35 @@ static bool pretrained(ebb_model *net, const settings *s, const images *d, ebb_e
 				s->freeze[i]);
 			return false;
 		}
+	if (ebb_params_trainable(p) == 0)
+		return fprintf(stderr, "--freeze: no parameter of %s is left to train\n", s->model),
+		       false;
 	return true;
 }
 
+/* Whether the network runs on images of side x side pixels, also in training. */
+static bool accepts(const ebb_model *net, int64_t side)
+{
+	ebb_tape *t = ebb_tape_new();
+	bool ok;
+
+	ebb_set_training(t, false);
+	ebb_set_recording(t, false);
+	ebb_model_forward(t, net, ebb_zeros(t, EBB_SHAPE(1, net->card->channels, side, side)));
+	/* Intermediate classifiers, which run in training only, need the published size. */
+	ok = !ebb_failed(t) && !net->card->aux;
+	ebb_tape_free(t);
+	return ok;
+}
+
 /* 160 pixels instead of 224 take half the time.  Networks that pool before their last layers accept
- * any size. */
+ * any size, the others only their own. */
 static int64_t default_side(const ebb_model *net)
 {
 	int64_t side = net->preprocess.crop ? net->preprocess.crop : net->card->side;
+	int64_t smaller = side * 3 / 4 / 32 * 32;
 
-	return side < 64 ? side : side * 3 / 4 / 32 * 32;
+	return side >= 64 && accepts(net, smaller) ? smaller : side;
 }
 
 static result run(settings *s, const images *d, bool scratch, ebb_error *e)

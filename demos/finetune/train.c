@@ -32,18 +32,21 @@ static bool said_ok(const ebb_error *e)
  * publication says. */
 static bool make_loaders(run *r, const images *d, ebb_error *e)
 {
-	const ebb_preprocess *pre = &r->net->preprocess;
+	ebb_preprocess pre = r->net->preprocess;
 	int64_t side = r->how->side;
 	double mean[3], std[3];
 
+	/* Networks for images of one size have no resizing of their own. */
+	if (!pre.crop)
+		pre.resize = pre.crop = r->net->card->side;
 	r->random = ebb_augment_new(e);
 	r->centre = r->random ? ebb_augment_new(e) : NULL;
 	if (!r->centre)
 		return false;
-	ebb_augment_resized_crop(r->random, side, side, .area = {0.25, 1}, .filter = pre->filter);
+	ebb_augment_resized_crop(r->random, side, side, .area = {0.25, 1}, .filter = pre.filter);
 	ebb_augment_flip(r->random);
-	ebb_preprocess_augment(pre, r->random, mean, std, .no_geometry = true);
-	ebb_preprocess_augment(pre, r->centre, mean, std);
+	ebb_preprocess_augment(&pre, r->random, mean, std, .no_geometry = true);
+	ebb_preprocess_augment(&pre, r->centre, mean, std);
 	r->train = ebb_loader_new(d->training, r->how->batch, .shuffle = true, .seed = r->how->seed,
 		.augment = r->random, .workers = r->how->workers,
 		.mean = {mean[0], mean[1], mean[2]}, .std = {std[0], std[1], std[2]}, .error = e);
@@ -83,6 +86,7 @@ static bool keep_all(run *r)
 	keep_setting(k, "--head-lr", r->how->head_lr);
 	keep_setting(k, "--epochs", r->how->epochs);
 	keep_setting(k, "--size", (double)r->how->side);
+	keep_setting(k, "--freeze, trained numbers:", (double)ebb_params_trainable(r->net->p));
 	keep_setting(k, "--seed", (double)r->how->seed);
 	return keep_begin(k);
 }

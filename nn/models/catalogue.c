@@ -127,6 +127,8 @@ ebb_model(ebb_model_new)(const ebb_model_new_args *a)
 		return net;
 	net.card = card;
 	net.classes = a->no_head ? 0 : ebb_option_count(a->classes, card->classes);
+	net.preprocess = (ebb_preprocess){
+		.resize = card->side, .crop = card->side, .channels = (int)card->channels};
 	if (card->weights_count)
 		net.preprocess = card->weights[0].preprocess;
 	return net;
@@ -144,6 +146,8 @@ ebb_tensor *(ebb_model_loss)(const ebb_model_loss_args *a)
 	const char *site = a->site;
 	ebb_tensor *logits = NULL, *loss;
 
+	if (a->logits)
+		*a->logits = NULL;
 	if (!a->net || !a->net->card)
 		return no_model(a->t, "model_loss", site);
 	if (!a->net->classes)

@@ -142,9 +142,10 @@ ebb_googlenet_logits(ebb_googlenet_forward)(
 		no_model(t, "googlenet_forward", site);
 		return out;
 	}
-	if (net->transform_input)
-		x = transform_input(t, x, site);
-	y = conv_bn_forward(t, &net->conv1, x, site);
+	y = net->transform_input ? transform_input(t, x, site) : x;
+	x = y == x ? NULL : y;
+	y = conv_bn_forward(t, &net->conv1, y, site);
+	ebb_release(t, x);
 	y = pool(t, y, 3, site);
 	y = replace(t, y, conv_bn_forward(t, &net->conv2, y, site));
 	y = replace(t, y, conv_bn_forward(t, &net->conv3, y, site));

@@ -71,11 +71,12 @@ EBB_API ebb_tensor *ebb_googlenet_loss(
  * which 1x7 and 7x1 convolutions replace 7x7 ones.  Every convolution has batch norm (eps 1e-3) and
  * ReLU.
  *
- * x [N,3,H,W], 299 x 299 as published, at least 75 x 75; Conv2d_1a_3x3.conv, .bn, Conv2d_2a_3x3,
+ * x [N,3,H,W], 299 x 299 as published, at least 75 x 75, and while
+ * AuxLogits trains 299 x 299; Conv2d_1a_3x3.conv, .bn, Conv2d_2a_3x3,
  * Conv2d_2b_3x3, Conv2d_3b_1x1, Conv2d_4a_3x3, Mixed_5b.branch1x1, .. Mixed_5d, Mixed_6a, ..
  * Mixed_6e, AuxLogits.conv0, .conv1, .fc, Mixed_7a, .. Mixed_7c, fc; 1000 classes, 27,161,264
- * parameters.  Weights start as EBB_INIT_TRUNCATED_NORMAL with .std 0.1, that of AuxLogits.conv1
- * with 0.01, that of AuxLogits.fc with 0.001; biases start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+ * parameters.  Weights start as N(0, 0.1^2), that of AuxLogits.conv1 as N(0, 0.01^2), that of
+ * AuxLogits.fc as N(0, 0.001^2); biases start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
  *
  * .dropout, before fc, defaults to 0.5.  .no_aux leaves out the intermediate classifier AuxLogits,
  * as does .no_head, whose features are [N,2048].  .transform_input is GoogLeNet's. */

@@ -103,9 +103,10 @@ static const struct {
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
-static ebb_init truncated_normal(double deviation)
+/* torchvision truncates these numbers at -2 and 2, twenty or more deviations. */
+static ebb_init normal(double deviation)
 {
-	return EBB_INIT(EBB_INIT_TRUNCATED_NORMAL, .std = deviation);
+	return EBB_INIT(EBB_INIT_NORMAL, .std = deviation);
 }
 
 /* The bias starts as PyTorch's default. */
@@ -114,7 +115,7 @@ static ebb_linear linear_new(
 {
 	double bound = 1 / sqrt(in);
 
-	return ebb_linear_new(p, name, in, out, .init = truncated_normal(deviation),
+	return ebb_linear_new(p, name, in, out, .init = normal(deviation),
 		.bias_init = EBB_INIT(EBB_INIT_UNIFORM, .low = -bound, .high = bound));
 }
 
@@ -142,7 +143,7 @@ static ebb_inception_v3_block block_new(ebb_params *p, int index, const char *si
 				.stride = spec[i].stride,
 				.pad_hw = {keeps_size ? kernel[0] / 2 : 0,
 					keeps_size ? kernel[1] / 2 : 0},
-				.init = truncated_normal(0.1)},
+				.init = normal(0.1)},
 			site);
 	}
 	return b;
@@ -155,16 +156,12 @@ static ebb_inception_v3_aux aux_new(ebb_params *p, int64_t classes, const char *
 	return (ebb_inception_v3_aux){
 		.name = ebb_params_full_name(p, "AuxLogits"),
 		.conv0 = conv_bn_new(own, "conv0",
-			(ebb_conv_new_args){.in = AUX_CHANNELS,
-				.out = 128,
-				.kernel = 1,
-				.init = truncated_normal(0.1)},
+			(ebb_conv_new_args){
+				.in = AUX_CHANNELS, .out = 128, .kernel = 1, .init = normal(0.1)},
 			site),
 		.conv1 = conv_bn_new(own, "conv1",
-			(ebb_conv_new_args){.in = 128,
-				.out = AUX_CHANNELS,
-				.kernel = 5,
-				.init = truncated_normal(0.01)},
+			(ebb_conv_new_args){
+				.in = 128, .out = AUX_CHANNELS, .kernel = 5, .init = normal(0.01)},
 			site),
 		.fc = linear_new(own, "fc", AUX_CHANNELS, classes, 0.001, site),
 	};
@@ -187,7 +184,7 @@ ebb_inception_v3(ebb_inception_v3_new)(const ebb_inception_v3_new_args *a)
 				.kernel = STEM[i].kernel,
 				.stride = STEM[i].stride,
 				.pad = STEM[i].pad,
-				.init = truncated_normal(0.1)},
+				.init = normal(0.1)},
 			site);
 	net.blocks = ebb_params_alloc(a->p, EBB_INCEPTION_V3_BLOCKS * sizeof *net.blocks);
 	for (int i = 0; net.blocks && i < EBB_INCEPTION_V3_BLOCKS; i++) {

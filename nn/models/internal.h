@@ -108,8 +108,8 @@ typedef struct ebb_model_kind {
 	/* The loss of a network with intermediate classifiers, which sets *logits too; NULL: the
 	 * cross-entropy of the logits. */
 	ebb_tensor *(*loss)(const ebb_model_loss_args *a, const void *net, ebb_tensor **logits);
-	/* The convolution of that name whose padding a file's metadata may change, or NULL; the
-	 * function may be NULL. */
+	/* The convolution of that name whose padding, 0 when it is made, a file's metadata may
+	 * change, or NULL; the function may be NULL. */
 	ebb_conv *(*conv)(void *net, const char *name);
 } ebb_model_kind;
 

@@ -6,7 +6,7 @@
  * NAME_new adds the parameters below p and returns the model by value; the memory that it points to
  * belongs to the store.  On failure the error is in the store, and the model's forward function
  * fails the tape.  .classes of 0 means the published number.  With .no_head the model has no last
- * layer: its result are the features [N,features] that the last layer would read.
+ * layer: its result is the features [N,features] that the last layer would read.
  *
  * NAME_forward maps images x [N,channels,H,W] to logits [N,classes], or tokens to logits
  * (ebb_gpt_forward).  Blocks are scopes with the names of their parameters ("layer1.0").  A value
@@ -98,7 +98,8 @@ EBB_API ebb_tensor *ebb_model_forward(
 	ebb_tape *t, const ebb_model *net, ebb_tensor *x, const char *site);
 /* The network's loss for training: cross_entropy(logits, labels), plus those of the intermediate
  * classifiers, weighted as published, in training mode.  labels as for ebb_cross_entropy.  If
- * .logits is not NULL, *logits is set to the logits.  NULL with .no_head (an error on the tape). */
+ * .logits is not NULL, *logits is set to the logits, or to NULL on failure.  An error on the tape
+ * with .no_head. */
 typedef struct ebb_model_loss_args {
 	ebb_tape *t;
 	const ebb_model *net;
@@ -122,7 +123,8 @@ EBB_API bool ebb_model_in_head(const ebb_model *net, int64_t index);
  * have an entry that fits.  A prefix "module." or "state_dict." of all names is removed, names are
  * translated as the card's weights say, and entries of intermediate classifiers that the network
  * does not have are ignored.  With .new_head, the head keeps its values: for a network with another
- * number of classes than the file's.
+ * number of classes than the file's.  The parameters are all of net->p: make the network in a view
+ * (ebb_params_sub) if the store has others too, such as a head of your own.
  *
  * net->preprocess becomes that of the file: what the metadata of a safetensors file say; else that
  * of the card's weights whose sha256 is part of the file's name; else that of weights[0].  The

@@ -209,6 +209,34 @@ static bool load_values(loading *l, ebb_error *e)
 	return ok;
 }
 
+/* Calls visit for each convolution whose padding a file can set. */
+static void each_padding(
+	const ebb_model *net, void (*visit)(const char *name, ebb_conv *conv, void *ctx), void *ctx)
+{
+	const ebb_model_kind *kind = net->card->kind;
+
+	for (int64_t i = 0; kind->conv && i < ebb_params_count(net->p); i++) {
+		const char *full = ebb_params_name_below(net->p, i);
+		char name[128];
+		ebb_conv *conv;
+
+		if (!ebb_ends_in(full, ".weight"))
+			continue;
+		ebb_snprintf(
+			name, sizeof name, "%.*s", (int)(strlen(full) - strlen(".weight")), full);
+		conv = kind->conv(net->net, name);
+		if (conv)
+			visit(name, conv, ctx);
+	}
+}
+
+static void reset_padding(const char *name, ebb_conv *conv, void *ctx)
+{
+	(void)name;
+	(void)ctx;
+	conv->pad = 0;
+}
+
 /* Copies the names of the classes into the store's memory, if there is one for each. */
 static void take_class_names(loading *l)
 {
@@ -252,6 +280,7 @@ static bool load(loading *l, ebb_error *e)
 		l->net->preprocess = l->described.preprocess;
 	else if (l->weights)
 		l->net->preprocess = l->weights->preprocess;
+	each_padding(l->net, reset_padding, NULL);
 	if (l->padded)
 		l->padded->pad = l->described.padding;
 	l->net->class_names = NULL;
@@ -312,17 +341,15 @@ static bool add_classes(ebb_archive *a, const ebb_model_save_args *args, ebb_err
 		return true;
 	for (int64_t i = 0; i < args->net->classes; i++) {
 		if (!names[i] || strchr(names[i], '\n')) {
-			ebb_error_set(e, EBB_INVALID, args->site,
-				"model_save: the name of class %lld is NULL or has a line break",
-				(long long)i);
+			ebb_error_set(e, EBB_INVALID, NULL,
+				"the name of class %lld is NULL or has a line break", (long long)i);
 			return false;
 		}
 		size += strlen(names[i]) + 1;
 	}
 	text = ebb_alloc(size);
 	if (!text) {
-		ebb_error_set(e, EBB_NO_MEMORY, args->site,
-			"model_save: no memory for the names of the classes");
+		ebb_error_set(e, EBB_NO_MEMORY, NULL, "no memory for the names of the classes");
 		return false;
 	}
 	for (int64_t i = 0; i < args->net->classes; i++) {
@@ -339,25 +366,21 @@ static bool add_classes(ebb_archive *a, const ebb_model_save_args *args, ebb_err
 	return ok;
 }
 
+enum { NOTE = 400 };
+
+static void write_padding(const char *name, ebb_conv *conv, void *ctx)
+{
+	char *note = ctx;
+
+	ebb_append(note, NOTE, "%s%s has padding %d", *note ? "; " : "", name, conv->pad);
+}
+
 /* Adds the paddings that a file can set. */
 static bool add_note(ebb_archive *a, const ebb_model *net, ebb_error *e)
 {
-	char note[400] = "";
+	char note[NOTE] = "";
 
-	for (int64_t i = 0; net->card->kind->conv && i < ebb_params_count(net->p); i++) {
-		const char *full = ebb_params_name_below(net->p, i);
-		const ebb_conv *conv;
-		char name[128];
-
-		if (!ebb_ends_in(full, ".weight"))
-			continue;
-		ebb_snprintf(
-			name, sizeof name, "%.*s", (int)(strlen(full) - strlen(".weight")), full);
-		conv = net->card->kind->conv(net->net, name);
-		if (conv)
-			ebb_append(note, sizeof note, "%s%s has padding %d", *note ? "; " : "",
-				name, conv->pad);
-	}
+	each_padding(net, write_padding, note);
 	return !*note || ebb_archive_set_metadata(a, "note", note, e);
 }
 
@@ -377,7 +400,7 @@ static bool add_metadata(ebb_archive *a, const ebb_model_save_args *args, ebb_er
 
 bool(ebb_model_save)(const ebb_model_save_args *args)
 {
-	ebb_error *e = error_of(args->net ? args->net->p : NULL, args->error);
+	ebb_error *e = error_of(args->net ? args->net->p : NULL, args->error), why = {0};
 	const char *site = args->site;
 	ebb_archive *a;
 	bool ok;
@@ -392,11 +415,14 @@ bool(ebb_model_save)(const ebb_model_save_args *args)
 		return false;
 	}
 	a = ebb_archive_new();
+	ok = a && ebb_params_put_as(args->net->p, a, args->dtype, &why) &&
+	     add_metadata(a, args, &why) && ebb_archive_write(a, args->path, .error = &why);
 	if (!a)
 		ebb_error_set(e, EBB_NO_MEMORY, args->site,
 			"model_save: no memory for a list of tensors");
-	ok = a && ebb_params_put_as(args->net->p, a, args->dtype, e) && add_metadata(a, args, e) &&
-	     ebb_archive_write(a, args->path, .error = e);
+	else if (!ok)
+		ebb_error_set(
+			e, why.status, args->site, "model_save: %s: %s", args->path, why.message);
 	ebb_archive_free(a);
 	return ok;
 }

@@ -88,9 +88,10 @@ static ebb_tensor *tokens(ebb_tape *t, const ebb_vit *net, ebb_tensor *x, const 
 	ebb_tensor *y = ebb_conv_forward(t, &net->conv_proj, x), *part[2];
 	int64_t n = ebb_size(x, 0), width = ebb_size(net->class_token, 2);
 
-	y = replace(t, y, ebb_reshape(t, y, EBB_SHAPE(n, width, -1)));
+	/* The result of a convolution is channels-last in memory: these are views. */
+	y = replace(t, y, ebb_permute(t, y, EBB_AXES(0, 2, 3, 1)));
+	part[1] = replace(t, y, ebb_reshape(t, y, EBB_SHAPE(n, -1, width)));
 	part[0] = ebb_expand(t, net->class_token, EBB_SHAPE(n, 1, width));
-	part[1] = replace(t, y, ebb_transpose(t, y, 1, 2));
 	y = replace(t, part[1], ebb_concat(t, 2, part, 1));
 	ebb_release(t, part[0]);
 	return replace(t, y, ebb_add(t, y, net->pos_embedding));

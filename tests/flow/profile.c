@@ -54,12 +54,15 @@ START_TEST(rows_count_forward_and_backward_calls)
 	ck_assert_int_eq(m->forward.calls, 1);
 	ck_assert_double_eq(m->forward.flops, 2.0 * 10 * 20 * 30);
 	ck_assert_double_eq(m->forward.bytes, 4.0 * (10 * 20 + 20 * 30 + 10 * 30));
+	ck_assert_double_eq(m->forward.multiply_adds, 10 * 20 * 30);
+	ck_assert_double_eq(m->forward.result_bytes, 4.0 * 10 * 30);
 	ck_assert_int_ge(m->backward.calls, 2);
 	ck_assert_double_ge(m->backward.flops, 2 * 2.0 * 10 * 20 * 30);
 	ck_assert(m->forward.seconds > 0 && m->backward.seconds > 0);
 	/* The checkpoint's first run is forward; its recomputation and its gradients are
 	 * backward. */
 	ck_assert_int_eq(row(r, n, "sin")->forward.calls, 2);
+	ck_assert_double_eq(row(r, n, "sin")->forward.multiply_adds, 0);
 	ck_assert_int_ge(row(r, n, "checkpoint")->backward.calls, 2);
 	n = ebb_profile_rows(p, EBB_BY_SCOPE, 32, r);
 	ck_assert_int_eq(row(r, n, "net")->forward.calls, 1);

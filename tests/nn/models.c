@@ -399,6 +399,38 @@ START_TEST(only_the_logits_stay_in_memory)
 }
 END_TEST
 
+/* The same of a vision transformer. */
+static size_t vit_peak(int layers, size_t *left)
+{
+	ebb_params *p = ebb_params_new(1);
+	ebb_tape *t = ebb_tape_new();
+	ebb_vit net = ebb_vit_new(p, .image = 32, .patch = 4, .layers = layers, .heads = 2,
+		.width = 64, .feedforward = 128, .classes = 5);
+	ebb_tensor *x = persistent_random(EBB_F32, EBB_SHAPE(4, 3, 32, 32), 1), *y;
+	size_t most;
+
+	ebb_set_training(t, false);
+	ebb_set_recording(t, false);
+	y = ebb_vit_forward(t, &net, x);
+	assert_healthy(t);
+	*left = ebb_memory_of(t).in_use - (size_t)ebb_count(y) * sizeof(float);
+	most = ebb_memory_of(t).peak;
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	ebb_tensor_free(x);
+	return most;
+}
+
+START_TEST(peak_memory_of_a_vision_transformer_does_not_grow_with_layers)
+{
+	size_t left[2];
+
+	ck_assert_uint_eq(vit_peak(8, &left[0]), vit_peak(2, &left[1]));
+	ck_assert_uint_lt(left[0], 4096);
+	ck_assert_uint_lt(left[1], 4096);
+}
+END_TEST
+
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
 #define STORE_REFUSES(p, call, words)                                                              \
@@ -492,6 +524,7 @@ int main(void)
 	tcase_add_test(c, googlenet_transforms_its_input);
 	tcase_add_test(c, peak_memory_without_recording_does_not_grow_with_depth);
 	tcase_add_loop_test(c, only_the_logits_stay_in_memory, 0, 3);
+	tcase_add_test(c, peak_memory_of_a_vision_transformer_does_not_grow_with_layers);
 	tcase_add_test(c, bad_arguments_are_errors);
 	tcase_add_test(c, every_allocation_failure_is_reported);
 	suite_add_tcase(s, c);
