@@ -302,6 +302,22 @@ START_TEST(without_a_store_parameters_are_what_requires_a_gradient)
 }
 END_TEST
 
+START_TEST(a_row_has_the_result_of_its_last_call)
+{
+	watched w = watch(true);
+	ebb_linear wide = ebb_linear_new(w.p, "wide", 8, 64),
+		   narrow = ebb_linear_new(w.p, "narrow", 64, 3);
+	ebb_tensor *x = ebb_ones(w.t, EBB_SHAPE(2, 8));
+
+	ebb_scope_begin(w.t, "layer");
+	x = ebb_relu(w.t, ebb_linear(w.t, x, wide.weight, wide.bias));
+	ebb_scope_end(w.t, ebb_linear(w.t, x, narrow.weight, narrow.bias));
+	check_totals(&w, "layer");
+	ck_assert_int_eq(row_named(w.s, "layer")->shape.dims[1], 3);
+	unwatch(&w);
+}
+END_TEST
+
 START_TEST(depth_folds_the_text_and_not_the_rows)
 {
 	ebb_tape *t = ebb_tape_new();
@@ -397,6 +413,7 @@ int main(void)
 	tcase_add_test(c, shared_weights_are_counted_once);
 	tcase_add_test(c, recurrent_and_fused_steps_are_counted);
 	tcase_add_test(c, without_a_store_parameters_are_what_requires_a_gradient);
+	tcase_add_test(c, a_row_has_the_result_of_its_last_call);
 	tcase_add_test(c, depth_folds_the_text_and_not_the_rows);
 	tcase_add_test(c, errors_are_reported);
 	tcase_add_test(c, a_summary_without_memory_has_no_rows);

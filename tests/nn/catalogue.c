@@ -119,6 +119,7 @@ START_TEST(wrong_names_and_options_are_errors)
 	ebb_params *p = ebb_params_new(1);
 	ebb_tape *t = ebb_tape_new();
 	ebb_model net = ebb_model_new(p, "resnet19");
+	ebb_tensor *logits = ebb_ones(t, EBB_SHAPE(1));
 
 	ck_assert_ptr_null(net.card);
 	ck_assert_str_eq(strstr(ebb_params_error(p)->message, "model_new"),
@@ -143,8 +144,14 @@ START_TEST(wrong_names_and_options_are_errors)
 	ck_assert_int_eq(net.classes, 0);
 	assert_refused(t, EBB_INVALID,
 		ebb_model_loss(t, &net, ebb_ones(t, EBB_SHAPE(1, 3, 8, 8)),
-			ebb_from_i64(t, EBB_SHAPE(1), (int64_t[]){1})),
+			ebb_from_i64(t, EBB_SHAPE(1), (int64_t[]){1}), .logits = &logits),
 		"made with .no_head");
+	ck_assert_ptr_null(logits);
+	/* Without published weights the input has the size of the card. */
+	net = ebb_model_new(ebb_params_sub(p, "lenet"), "lenet5");
+	ck_assert_int_eq(net.preprocess.channels, 1);
+	ck_assert_int_eq(net.preprocess.crop, 28);
+	net = ebb_model_new(ebb_params_sub(p, "bare"), "cifar_resnet20", .no_head = true);
 	ck_assert_int_eq(
 		ebb_size(ebb_model_forward(t, &net, ebb_ones(t, EBB_SHAPE(2, 3, 8, 8))), 1), 64);
 	assert_healthy(t);

@@ -79,9 +79,11 @@ START_TEST(metadata_set_preprocessing_and_padding)
 		assert_preprocess(&net.preprocess, cases[i].want);
 		ck_assert_int_eq(inside->classifier.pad, i % 2 == 0);
 	}
-	/* Without metadata the card's numbers hold. */
+	/* Without metadata the card's numbers hold, and the padding is the network's own. */
+	inside->classifier.pad = 1;
 	ck_assert(ebb_model_load(&net, write_file(p, "w.safetensors", NULL, (texts){0})));
 	assert_preprocess(&net.preprocess, net.card->weights[0].preprocess);
+	ck_assert_int_eq(inside->classifier.pad, 0);
 	ebb_params_free(p);
 }
 END_TEST
