@@ -1,9 +1,9 @@
 #!/bin/sh
 # The demos keep what the README promises: finetune exceeds 90 % on 393 photographs of Caltech-101, the same network
 # from scratch stays far behind, and classify reads the result.
-#   finetune.sh DEMOS DATA DIRECTORY [quick]     DIRECTORY receives the photographs; quick: only classify, on one of them
+#   finetune.sh CLASSIFY FINETUNE DATA DIRECTORY [quick]     DIRECTORY receives the photographs; quick: only classify, on one of them
 set -eu
-demos=$1 data=$2 directory=$3 quick=${4-}
+classify=$1 finetune=$2 data=$3 directory=$4 quick=${5-}
 
 tar=$data/caltech/caltech20.tar
 weights=$data/weights/squeezenet1_0-deepcompression.safetensors
@@ -24,7 +24,7 @@ says()
 	expected=$1
 	shift
 	# shellcheck disable=SC2086 # MESON_EXE_WRAPPER: a command with arguments, for cross builds
-	${MESON_EXE_WRAPPER-} "$demos/classify" "$photograph" "$@" >"$directory/classes"
+	${MESON_EXE_WRAPPER-} "$classify" "$photograph" "$@" >"$directory/classes"
 	sed -n '4p' "$directory/classes" | grep -q " $expected" && return
 	cat "$directory/classes"
 	echo "expected $expected first"
@@ -34,7 +34,7 @@ says()
 says 'dalmatian, coach dog' --model squeezenet1_0 --weights "$weights"
 [ -z "$quick" ] || exit 0
 # shellcheck disable=SC2086
-${MESON_EXE_WRAPPER-} "$demos/finetune" "$directory/caltech20" --weights "$weights" --scratch-epochs 3 \
+${MESON_EXE_WRAPPER-} "$finetune" "$directory/caltech20" --weights "$weights" --scratch-epochs 3 \
 	--out "$directory/tuned.safetensors" | tee "$directory/output"
 says 'dalmatian$' --weights "$directory/tuned.safetensors"
 
