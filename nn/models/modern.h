@@ -1,6 +1,5 @@
 /*
- * modern.h - networks of depthwise convolutions and of attention: MobileNet, EfficientNet, ConvNeXt
- * and the vision transformer.
+ * modern.h - networks of depthwise convolutions: MobileNet, EfficientNet and ConvNeXt.
  */
 #ifndef EBB_MODELS_MODERN_H
 #define EBB_MODELS_MODERN_H
