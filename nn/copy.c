@@ -190,9 +190,7 @@ static bool run(copying *c, ebb_error *e, const char *site)
 {
 	char more[40] = "";
 
-	/* Without .error, errors are those of dst. */
-	if (!e && c->dst)
-		e = &c->dst->root->error;
+	e = ebb_params_error_to(c->dst, e);
 	if (!is_healthy(c, c->dst, "dst", e, site) || !is_healthy(c, c->src, "src", e, site))
 		return false;
 	if (overlap(c->dst, c->src)) {
@@ -244,10 +242,7 @@ bool(ebb_params_lerp)(const ebb_params_lerp_args *a)
 		.weight = a->weight};
 
 	if (!(a->weight >= 0 && a->weight <= 1)) {
-		ebb_error_set(a->error ? a->error
-			      : a->dst ? &a->dst->root->error
-				       : NULL,
-			EBB_INVALID, a->site,
+		ebb_error_set(ebb_params_error_to(a->dst, a->error), EBB_INVALID, a->site,
 			"params_lerp: weight %g, expected a number from 0 to 1", a->weight);
 		return false;
 	}

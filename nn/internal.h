@@ -59,6 +59,13 @@ bool ebb_rename_matches(const ebb_rename *rule, const char *name); /* this rule 
 /* Checks that no rule has more * in to than in from. */
 bool ebb_rename_check(const ebb_rename *rule, ebb_error *e, const char *site);
 
+/* Where a function of the store p writes its error: to own, the caller's .error, or without one to
+ * the store. */
+static inline ebb_error *ebb_params_error_to(ebb_params *p, ebb_error *own)
+{
+	return own || !p ? own : &p->root->error;
+}
+
 /* As ebb_params_put, with floats of that type in the file (weights.c). */
 bool ebb_params_put_as(const ebb_params *p, ebb_archive *a, ebb_file_dtype dtype, ebb_error *e);
 /* Whether one of the globs, which are separated by spaces, matches name (params.c). */

@@ -58,15 +58,9 @@ bool ebb_params_put_as(const ebb_params *p, ebb_archive *a, ebb_file_dtype dtype
 	return put_all(p, a, NULL, dtype, e);
 }
 
-/* Errors are written to own, the caller's .error, or without one to the store. */
-static ebb_error *error_of(ebb_params *p, ebb_error *own)
-{
-	return own || !p ? own : &p->root->error;
-}
-
 bool(ebb_params_save)(const ebb_params_save_args *s)
 {
-	ebb_error *e = error_of(s->p, s->error);
+	ebb_error *e = ebb_params_error_to(s->p, s->error);
 	ebb_archive *a = ebb_archive_new();
 	bool ok = false;
 
@@ -164,7 +158,7 @@ static bool check(const ebb_params_load_args *args, ebb_error *e)
 
 bool(ebb_params_load)(const ebb_params_load_args *args)
 {
-	ebb_error *e = error_of(args->p, args->error), own = {0};
+	ebb_error *e = ebb_params_error_to(args->p, args->error), own = {0};
 	const ebb_archive *a = args->archive;
 	ebb_archive *opened = NULL;
 	bool ok;

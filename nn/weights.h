@@ -64,10 +64,10 @@ EBB_API void ebb_load_report_free(ebb_load_report *r);
  * their values, and entries of these names are ignored.  keep = "fc.*" loads a network for another
  * number of classes than the file's.
  *
- * Without .partial, every other parameter and buffer must have an entry and every other entry a tensor: missing
- * names, unexpected names and other shapes are an error, and no tensor is changed.  With .partial,
- * the entries that fit are loaded and the other tensors stay unchanged; it is an error if no entry
- * fits.  report (zeroed first) lists all names.
+ * Without .partial, every other parameter and buffer must have an entry and every other entry a
+ * tensor: missing names, unexpected names and other shapes are an error, and no tensor is changed.
+ * With .partial, the entries that fit are loaded and the other tensors stay unchanged; it is an error
+ * if no entry fits.  report (zeroed first) lists all names.
  *
  * False with an error in .error, or in the store if .error is NULL.  If reading the values fails
  * midway, some tensors have new values: the store then fails too. */

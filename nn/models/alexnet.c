@@ -106,7 +106,7 @@ ebb_tensor *(
 
 MODEL_FUNCTIONS(alexnet, own.dropout = a->dropout)
 
-static const ebb_model_kind kind = {sizeof(ebb_alexnet), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {.size = sizeof(ebb_alexnet), .make = make, .forward = forward};
 
 #define CARD(options)                                                                              \
 	.kind = &kind, .variant = &(const ebb_alexnet_new_args)options, .head = "classifier.6.*",  \

@@ -35,7 +35,7 @@ static inline ebb_tensor *conv_bn_forward(
  * (v - 1/2)/(1/2). */
 static inline ebb_tensor *transform_input(ebb_tape *t, ebb_tensor *x, const char *site)
 {
-	static const double mean[] = {0.485, 0.456, 0.406}, deviation[] = {0.229, 0.224, 0.225};
+	static const double mean[] = IMAGENET_MEAN, deviation[] = IMAGENET_STD;
 	/* ebb_from_f64 makes tensors of the tape's default type, which may not be x's. */
 	ebb_dtype former = ebb_set_default_dtype(t, ebb_dtype_of(x) == EBB_F64 ? EBB_F64 : EBB_F32);
 	ebb_shape channels = EBB_SHAPE(1, 3, 1, 1);
@@ -47,6 +47,27 @@ static inline ebb_tensor *transform_input(ebb_tape *t, ebb_tensor *x, const char
 	y = replace(t, y, ebb_add(t, y, shift));
 	y = replace(t, y, ebb_mul_scalar(t, y, 2));
 	return replace(t, y, ebb_add_scalar(t, y, -1));
+}
+
+/* cross_entropy(logits) + weight*(sum of the cross-entropies of the n intermediate classifiers' logits
+ * in aux); without these if one is NULL. */
+static inline ebb_tensor *loss_with_aux(ebb_tape *t, ebb_tensor *logits, int n,
+	ebb_tensor *const *aux, double weight, ebb_tensor *labels, double smoothing,
+	const char *site)
+{
+	ebb_tensor *loss = ebb_cross_entropy(t, logits, labels, .label_smoothing = smoothing);
+	ebb_tensor *sum = NULL;
+
+	for (int i = 0; i < n; i++)
+		if (!aux[i])
+			return loss;
+	for (int i = 0; i < n; i++) {
+		ebb_tensor *own =
+			ebb_cross_entropy(t, aux[i], labels, .label_smoothing = smoothing);
+
+		sum = i ? ebb_add(t, sum, own) : own;
+	}
+	return ebb_add(t, loss, ebb_mul_scalar(t, sum, weight));
 }
 
 /* The preprocessing of weights that torchvision uses with transform_input.  The network of the card

@@ -18,14 +18,12 @@ static ebb_cifar_block block_new(ebb_params *p, const char *name, int64_t in, in
 	 * pre-activation is not in-place, because the shortcut reads the block's input too. */
 	if (preact)
 		b.bn1 = ebb_bn_new(own, "bn1", in, .inplace = plain);
-	b.conv1 = ebb_conv_new(own, "conv1", in, out, 3, .stride = in == out ? 1 : 2, .pad = 1,
-		.no_bias = true, .init = KAIMING_FAN_OUT);
+	b.conv1 = residual_conv(own, "conv1", in, out, 3, in == out ? 1 : 2, 1, site);
 	if (!preact)
 		b.bn1 = ebb_bn_new(own, "bn1", out, .inplace = true);
 	if (preact)
 		b.bn2 = ebb_bn_new(own, "bn2", out, .inplace = true);
-	b.conv2 = ebb_conv_new(
-		own, "conv2", out, out, 3, .pad = 1, .no_bias = true, .init = KAIMING_FAN_OUT);
+	b.conv2 = residual_conv(own, "conv2", out, out, 3, 1, 1, site);
 	if (!preact)
 		b.bn2 = ebb_bn_new(own, "bn2", out, .inplace = true);
 	return b;
@@ -44,8 +42,7 @@ ebb_cifar_resnet(ebb_cifar_resnet_new)(const ebb_cifar_resnet_new_args *a)
 			"cifar_resnet_new: depth %d, expected 6n+2: 20, 32, 44, 56, ...", a->depth);
 		return net;
 	}
-	net.conv1 = ebb_conv_new(
-		a->p, "conv1", 3, in, 3, .pad = 1, .no_bias = true, .init = KAIMING_FAN_OUT);
+	net.conv1 = residual_conv(a->p, "conv1", 3, in, 3, 1, 1, site);
 	if (!a->preact)
 		net.bn1 = ebb_bn_new(a->p, "bn1", in, .inplace = true);
 	net.blocks = ebb_params_alloc(a->p, 3 * (size_t)n * sizeof *net.blocks);
@@ -127,7 +124,8 @@ ebb_tensor *(ebb_cifar_resnet_forward)(ebb_tape *t, const ebb_cifar_resnet *net,
 
 MODEL_FUNCTIONS(cifar_resnet, (void)0)
 
-static const ebb_model_kind kind = {sizeof(ebb_cifar_resnet), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {
+	.size = sizeof(ebb_cifar_resnet), .make = make, .forward = forward};
 
 #define RESNET "He, Zhang, Ren & Sun: Deep Residual Learning for Image Recognition, CVPR 2016"
 #define PREACT "He, Zhang, Ren & Sun: Identity Mappings in Deep Residual Networks, ECCV 2016"

@@ -179,24 +179,10 @@ ebb_tensor *(
 
 /* ---- The catalogue --------------------------------------------------------------------------- */
 
-static void make(void *net, const ebb_model_card *card, const ebb_model_new_args *a)
-{
-	(void)card;
-	*(ebb_convnext *)net = (ebb_convnext_tiny_new)(&(ebb_convnext_new_args){
-		.p = a->p,
-		.classes = a->classes,
-		.drop_path = a->drop_path,
-		.no_head = a->no_head,
-		.site = a->site,
-	});
-}
+MODEL_MAKE(convnext, ebb_convnext_tiny_new, own.drop_path = a->drop_path)
+MODEL_FORWARD(convnext, )
 
-static ebb_tensor *forward(ebb_tape *t, const void *net, ebb_tensor *x, const char *site)
-{
-	return (ebb_convnext_forward)(t, net, x, site);
-}
-
-static const ebb_model_kind kind = {sizeof(ebb_convnext), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {.size = sizeof(ebb_convnext), .make = make, .forward = forward};
 
 #define PAPER "Liu, Mao, Wu, Feichtenhofer, Darrell & Xie: A ConvNet for the 2020s, CVPR 2022"
 const ebb_model_card ebb_convnext_cards[] = {

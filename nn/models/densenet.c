@@ -161,16 +161,14 @@ ebb_tensor *(
 			y = transition_forward(t, &net->blocks[k], y, site);
 	}
 	y = replace(t, y, ebb_bn_relu_forward(t, &net->norm5, y, NULL));
-	y = replace(t, y, ebb_adaptive_avgpool2d(t, y));
-	y = replace(t, y, ebb_flatten(t, y));
-	return head_forward(t, &net->classifier, net->no_head, y, site);
+	return pool_and_classify(t, NULL, &net->classifier, net->no_head, y, site);
 }
 
 /* ---- The catalogue --------------------------------------------------------------------------- */
 
 MODEL_FUNCTIONS(densenet, own.dropout = a->dropout)
 
-static const ebb_model_kind kind = {sizeof(ebb_densenet), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {.size = sizeof(ebb_densenet), .make = make, .forward = forward};
 
 /* The published files have the older names norm.1 and conv.1. */
 static const ebb_rename OLDER_NAMES[] = {{"*.denselayer*.norm.1.*", "*.denselayer*.norm1.*"},

@@ -137,33 +137,17 @@ ebb_tensor *(ebb_efficientnet_forward)(ebb_tape *t, const ebb_efficientnet *net,
 	for (int i = 0; i < net->count; i++)
 		y = replace(t, y, block_forward(t, &net->blocks[i], y, site));
 	y = replace(t, y, ebb_sequential_forward(t, net->last, y));
-	y = replace(t, y, ebb_adaptive_avgpool2d(t, y));
-	y = replace(t, y, ebb_flatten(t, y));
-	y = replace(t, y, ebb_drop_forward(t, &net->dropout, y));
-	return head_forward(t, &net->classifier, net->no_head, y, site);
+	return pool_and_classify(t, &net->dropout, &net->classifier, net->no_head, y, site);
 }
 
 /* ---- The catalogue --------------------------------------------------------------------------- */
 
-static void make(void *net, const ebb_model_card *card, const ebb_model_new_args *a)
-{
-	(void)card;
-	*(ebb_efficientnet *)net = (ebb_efficientnet_b0_new)(&(ebb_efficientnet_new_args){
-		.p = a->p,
-		.classes = a->classes,
-		.dropout = a->dropout,
-		.drop_path = a->drop_path,
-		.no_head = a->no_head,
-		.site = a->site,
-	});
-}
+MODEL_MAKE(efficientnet, ebb_efficientnet_b0_new, own.dropout = a->dropout;
+	   own.drop_path = a->drop_path)
+MODEL_FORWARD(efficientnet, )
 
-static ebb_tensor *forward(ebb_tape *t, const void *net, ebb_tensor *x, const char *site)
-{
-	return (ebb_efficientnet_forward)(t, net, x, site);
-}
-
-static const ebb_model_kind kind = {sizeof(ebb_efficientnet), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {
+	.size = sizeof(ebb_efficientnet), .make = make, .forward = forward};
 
 #define PAPER                                                                                      \
 	"Tan & Le: EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, "     \

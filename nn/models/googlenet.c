@@ -159,24 +159,15 @@ ebb_googlenet_logits(ebb_googlenet_forward)(
 		if (INCEPTION[i].pool)
 			y = pool(t, y, INCEPTION[i].pool, site);
 	}
-	y = replace(t, y, ebb_adaptive_avgpool2d(t, y));
-	y = replace(t, y, ebb_flatten(t, y));
-	y = replace(t, y, ebb_drop_forward(t, &net->dropout, y));
-	out.logits = head_forward(t, &net->fc, net->no_head, y, site);
+	out.logits = pool_and_classify(t, &net->dropout, &net->fc, net->no_head, y, site);
 	return ebb_failed(t) ? (ebb_googlenet_logits){0} : out;
 }
 
 static ebb_tensor *smoothed_loss(
 	ebb_tape *t, ebb_googlenet_logits y, ebb_tensor *labels, double smoothing, const char *site)
 {
-	ebb_tensor *loss = ebb_cross_entropy(t, y.logits, labels, .label_smoothing = smoothing);
-	ebb_tensor *aux;
-
-	if (!y.aux1 || !y.aux2)
-		return loss;
-	aux = ebb_add(t, ebb_cross_entropy(t, y.aux1, labels, .label_smoothing = smoothing),
-		ebb_cross_entropy(t, y.aux2, labels, .label_smoothing = smoothing));
-	return ebb_add(t, loss, ebb_mul_scalar(t, aux, 0.3));
+	return loss_with_aux(t, y.logits, 2, (ebb_tensor *const[]){y.aux1, y.aux2}, 0.3, labels,
+		smoothing, site);
 }
 
 ebb_tensor *(ebb_googlenet_loss)(ebb_tape *t, ebb_googlenet_logits y, ebb_tensor *labels,
@@ -187,24 +178,9 @@ ebb_tensor *(ebb_googlenet_loss)(ebb_tape *t, ebb_googlenet_logits y, ebb_tensor
 
 /* ---- The catalogue --------------------------------------------------------------------------- */
 
-static void make(void *net, const ebb_model_card *card, const ebb_model_new_args *a)
-{
-	(void)card;
-	*(ebb_googlenet *)net = (ebb_googlenet_new)(&(ebb_googlenet_new_args){
-		.p = a->p,
-		.classes = a->classes,
-		.dropout = a->dropout,
-		.dropout_aux = a->dropout,
-		.no_aux = a->no_aux,
-		.no_head = a->no_head,
-		.site = a->site,
-	});
-}
-
-static ebb_tensor *forward(ebb_tape *t, const void *net, ebb_tensor *x, const char *site)
-{
-	return (ebb_googlenet_forward)(t, net, x, site).logits;
-}
+MODEL_MAKE(googlenet, ebb_googlenet_new, own.dropout = own.dropout_aux = a->dropout;
+	   own.no_aux = a->no_aux)
+MODEL_FORWARD(googlenet, .logits)
 
 static ebb_tensor *loss(const ebb_model_loss_args *a, const void *net, ebb_tensor **logits)
 {
@@ -214,7 +190,8 @@ static ebb_tensor *loss(const ebb_model_loss_args *a, const void *net, ebb_tenso
 	return smoothed_loss(a->t, y, a->labels, a->label_smoothing, a->site);
 }
 
-static const ebb_model_kind kind = {sizeof(ebb_googlenet), make, forward, loss, NULL};
+static const ebb_model_kind kind = {
+	.size = sizeof(ebb_googlenet), .make = make, .forward = forward, .loss = loss};
 
 #define PAPER "Szegedy et al.: Going Deeper with Convolutions, CVPR 2015"
 const ebb_model_card ebb_googlenet_cards[] = {

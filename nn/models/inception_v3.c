@@ -279,23 +279,14 @@ ebb_inception_v3_logits(ebb_inception_v3_forward)(
 		if (aux && i == BEFORE_AUX)
 			out.aux = aux_forward(t, &net->aux, y, site);
 	}
-	y = replace(t, y, ebb_adaptive_avgpool2d(t, y));
-	y = replace(t, y, ebb_flatten(t, y));
-	y = replace(t, y, ebb_drop_forward(t, &net->dropout, y));
-	out.logits = head_forward(t, &net->fc, net->no_head, y, site);
+	out.logits = pool_and_classify(t, &net->dropout, &net->fc, net->no_head, y, site);
 	return ebb_failed(t) ? (ebb_inception_v3_logits){0} : out;
 }
 
 static ebb_tensor *smoothed_loss(ebb_tape *t, ebb_inception_v3_logits y, ebb_tensor *labels,
 	double smoothing, const char *site)
 {
-	ebb_tensor *loss = ebb_cross_entropy(t, y.logits, labels, .label_smoothing = smoothing);
-	ebb_tensor *aux;
-
-	if (!y.aux)
-		return loss;
-	aux = ebb_cross_entropy(t, y.aux, labels, .label_smoothing = smoothing);
-	return ebb_add(t, loss, ebb_mul_scalar(t, aux, 0.4));
+	return loss_with_aux(t, y.logits, 1, &y.aux, 0.4, labels, smoothing, site);
 }
 
 ebb_tensor *(ebb_inception_v3_loss)(ebb_tape *t, ebb_inception_v3_logits y, ebb_tensor *labels,
@@ -306,23 +297,8 @@ ebb_tensor *(ebb_inception_v3_loss)(ebb_tape *t, ebb_inception_v3_logits y, ebb_
 
 /* ---- The catalogue --------------------------------------------------------------------------- */
 
-static void make(void *net, const ebb_model_card *card, const ebb_model_new_args *a)
-{
-	(void)card;
-	*(ebb_inception_v3 *)net = (ebb_inception_v3_new)(&(ebb_inception_v3_new_args){
-		.p = a->p,
-		.classes = a->classes,
-		.dropout = a->dropout,
-		.no_aux = a->no_aux,
-		.no_head = a->no_head,
-		.site = a->site,
-	});
-}
-
-static ebb_tensor *forward(ebb_tape *t, const void *net, ebb_tensor *x, const char *site)
-{
-	return (ebb_inception_v3_forward)(t, net, x, site).logits;
-}
+MODEL_MAKE(inception_v3, ebb_inception_v3_new, own.dropout = a->dropout; own.no_aux = a->no_aux)
+MODEL_FORWARD(inception_v3, .logits)
 
 static ebb_tensor *loss(const ebb_model_loss_args *a, const void *net, ebb_tensor **logits)
 {
@@ -332,7 +308,8 @@ static ebb_tensor *loss(const ebb_model_loss_args *a, const void *net, ebb_tenso
 	return smoothed_loss(a->t, y, a->labels, a->label_smoothing, a->site);
 }
 
-static const ebb_model_kind kind = {sizeof(ebb_inception_v3), make, forward, loss, NULL};
+static const ebb_model_kind kind = {
+	.size = sizeof(ebb_inception_v3), .make = make, .forward = forward, .loss = loss};
 
 #define PAPER                                                                                      \
 	"Szegedy, Vanhoucke, Ioffe, Shlens & Wojna: Rethinking the Inception Architecture for "    \

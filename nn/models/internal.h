@@ -45,6 +45,27 @@ static inline ebb_tensor *head_forward(
 	return no_head ? y : replace(t, y, ebb_linear_forward(t, head, y));
 }
 
+/* The head's result for the mean over all positions of y, after dropout (NULL: none); releases y. */
+static inline ebb_tensor *pool_and_classify(ebb_tape *t, const ebb_drop *dropout,
+	const ebb_linear *head, bool no_head, ebb_tensor *y, const char *site)
+{
+	y = replace(t, y, ebb_adaptive_avgpool2d(t, y));
+	y = replace(t, y, ebb_flatten(t, y));
+	if (dropout)
+		y = replace(t, y, ebb_drop_forward(t, dropout, y));
+	return head_forward(t, head, no_head, y, site);
+}
+
+/* ---- Residual networks ------------------------------------------------------------------------ */
+
+/* A convolution without bias; the padding keeps the size at stride 1. */
+static inline ebb_conv residual_conv(ebb_params *p, const char *name, int64_t in, int64_t out,
+	int kernel, int stride, int groups, const char *site)
+{
+	return ebb_conv_new(p, name, in, out, kernel, .stride = stride, .pad = kernel / 2,
+		.groups = groups, .no_bias = true, .init = KAIMING_FAN_OUT);
+}
+
 /* ---- Inverted residuals: MobileNet v2 and EfficientNet --------------------------------------- */
 
 /* A convolution c, of which channels, kernel, stride and groups are read, then batch norm and the
@@ -108,15 +129,15 @@ typedef struct ebb_model_kind {
 	/* The loss of a network with intermediate classifiers, which sets *logits too; NULL: the
 	 * cross-entropy of the logits. */
 	ebb_tensor *(*loss)(const ebb_model_loss_args *a, const void *net, ebb_tensor **logits);
-	/* The convolution of that name whose padding, 0 when it is made, a file's metadata may
-	 * change, or NULL; the function may be NULL. */
-	ebb_conv *(*conv)(void *net, const char *name);
+	/* The name of the convolution whose padding, 0 when it is made, a file's metadata may set,
+	 * and the function that returns it, of a network with a head; NULL: there is none. */
+	const char *padded;
+	ebb_conv *(*conv)(void *net);
 } ebb_model_kind;
 
-/* Defines make and forward for the type ebb_NAME, whose functions are ebb_NAME_new and
- * ebb_NAME_forward.  A card's variant is an ebb_NAME_new_args, or NULL.  more: assignments of
- * further options, own.dropout = a->dropout. */
-#define MODEL_FUNCTIONS(name, more)                                                                \
+/* Defines make for the type ebb_NAME, of which a card's variant is an ebb_NAME_new_args, or NULL.
+ * more: assignments of further options, own.dropout = a->dropout. */
+#define MODEL_MAKE(name, constructor, more)                                                        \
 	static void make(void *net, const ebb_model_card *card, const ebb_model_new_args *a)       \
 	{                                                                                          \
 		ebb_##name##_new_args own = {.p = NULL};                                           \
@@ -128,22 +149,31 @@ typedef struct ebb_model_kind {
 		own.no_head = a->no_head;                                                          \
 		own.site = a->site;                                                                \
 		more;                                                                              \
-		*(ebb_##name *)net = (ebb_##name##_new)(&own);                                     \
-	}                                                                                          \
-                                                                                                   \
+		*(ebb_##name *)net = (constructor)(&own);                                          \
+	}
+/* Defines forward by ebb_NAME_forward, of whose result logits is the logits. */
+#define MODEL_FORWARD(name, logits)                                                                \
 	static ebb_tensor *forward(ebb_tape *t, const void *net, ebb_tensor *x, const char *site)  \
 	{                                                                                          \
-		return (ebb_##name##_forward)(t, net, x, site);                                    \
+		return (ebb_##name##_forward)(t, net, x, site)logits;                              \
 	}
+/* Both, for the constructor ebb_NAME_new. */
+#define MODEL_FUNCTIONS(name, more) MODEL_MAKE(name, ebb_##name##_new, more) MODEL_FORWARD(name, )
 
+/* The mean and the standard deviation of ImageNet's colours. */
+#define IMAGENET_MEAN                                                                              \
+	{                                                                                          \
+		0.485, 0.456, 0.406                                                                \
+	}
+#define IMAGENET_STD                                                                               \
+	{                                                                                          \
+		0.229, 0.224, 0.225                                                                \
+	}
 /* torchvision's preprocessing: bilinear resizing of the shorter side, the centre crop, ImageNet's
  * mean and standard deviation of the colours. */
 #define IMAGENET_INPUT(side, size)                                                                 \
 	{                                                                                          \
-		.resize = (side), .crop = (size), .mean = {0.485, 0.456, 0.406},                   \
-		.std = { 0.229,                                                                    \
-			0.224,                                                                     \
-			0.225 }                                                                    \
+		.resize = (side), .crop = (size), .mean = IMAGENET_MEAN, .std = IMAGENET_STD       \
 	}
 /* The members of an ebb_model_weights for a file of torchvision called stem-hash.pth. */
 #define TORCHVISION(version, stem, hash, side, size, first, five)                                  \

@@ -56,7 +56,7 @@ ebb_tensor *(ebb_lenet_forward)(ebb_tape *t, const ebb_lenet *net, ebb_tensor *x
 
 MODEL_FUNCTIONS(lenet, (void)0)
 
-static const ebb_model_kind kind = {sizeof(ebb_lenet), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {.size = sizeof(ebb_lenet), .make = make, .forward = forward};
 
 const ebb_model_card ebb_lenet_cards[] = {
 	{"lenet5", "LeNet-5",

@@ -110,7 +110,8 @@ ebb_tensor *(ebb_lenet1989_forward)(ebb_tape *t, const ebb_lenet1989 *net, ebb_t
 
 MODEL_FUNCTIONS(lenet1989, (void)0)
 
-static const ebb_model_kind kind = {sizeof(ebb_lenet1989), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {
+	.size = sizeof(ebb_lenet1989), .make = make, .forward = forward};
 
 const ebb_model_card ebb_lenet1989_cards[] = {
 	{"lenet1989", "LeNet of 1989",

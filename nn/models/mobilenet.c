@@ -132,17 +132,15 @@ ebb_tensor *(ebb_mobilenet_v2_forward)(ebb_tape *t, const ebb_mobilenet_v2 *net,
 	for (int i = 0; i < net->count; i++)
 		y = replace(t, y, block_forward(t, &net->blocks[i], y, site));
 	y = replace(t, y, ebb_sequential_forward(t, net->last, y));
-	y = replace(t, y, ebb_adaptive_avgpool2d(t, y));
-	y = replace(t, y, ebb_flatten(t, y));
-	y = replace(t, y, ebb_drop_forward(t, &net->dropout, y));
-	return head_forward(t, &net->classifier, net->no_head, y, site);
+	return pool_and_classify(t, &net->dropout, &net->classifier, net->no_head, y, site);
 }
 
 /* ---- The catalogue --------------------------------------------------------------------------- */
 
 MODEL_FUNCTIONS(mobilenet_v2, own.dropout = a->dropout)
 
-static const ebb_model_kind kind = {sizeof(ebb_mobilenet_v2), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {
+	.size = sizeof(ebb_mobilenet_v2), .make = make, .forward = forward};
 
 #define PAPER                                                                                      \
 	"Sandler, Howard, Zhu, Zhmoginov & Chen: MobileNetV2: Inverted Residuals and Linear "      \

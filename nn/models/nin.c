@@ -94,7 +94,7 @@ ebb_tensor *(ebb_nin_forward)(ebb_tape *t, const ebb_nin *net, ebb_tensor *x, co
 
 MODEL_FUNCTIONS(nin, own.dropout = a->dropout)
 
-static const ebb_model_kind kind = {sizeof(ebb_nin), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {.size = sizeof(ebb_nin), .make = make, .forward = forward};
 
 #define PAPER "Lin, Chen & Yan: Network In Network, ICLR 2014"
 #define CARD(options)                                                                              \

@@ -86,7 +86,7 @@ ebb_tensor *(
 
 MODEL_FUNCTIONS(overfeat, own.dropout = a->dropout)
 
-static const ebb_model_kind kind = {sizeof(ebb_overfeat), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {.size = sizeof(ebb_overfeat), .make = make, .forward = forward};
 
 #define PAPER                                                                                      \
 	"Sermanet, Eigen, Zhang, Mathieu, Fergus & LeCun: OverFeat: Integrated Recognition, "      \

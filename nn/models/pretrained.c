@@ -77,7 +77,6 @@ typedef struct loading {
 	const ebb_archive *a;
 	const ebb_model_weights *weights; /* by the file's name, else the first; may be NULL */
 	ebb_described described;
-	ebb_conv *padded; /* whose padding the metadata set, or NULL */
 	char prefix[32];
 	char keep[256];
 } loading;
@@ -98,6 +97,7 @@ static bool refuse(const loading *l, ebb_error *e, const char *format, ...)
 static bool read_metadata(loading *l, ebb_error *e)
 {
 	const char *model = model_text(l->a), *own = l->net->card->name;
+	const char *padded = l->net->card->kind->padded;
 	ebb_error why = {0};
 	char shown[80];
 
@@ -109,18 +109,13 @@ static bool read_metadata(loading *l, ebb_error *e)
 		    &l->described, &why))
 		return refuse(l, e, "%s", why.message);
 	/* Without a head there is no last convolution whose padding could be set. */
-	if (*l->described.padded && l->net->classes) {
-		const ebb_model_kind *kind = l->net->card->kind;
-
-		l->padded = kind->conv ? kind->conv(l->net->net, l->described.padded) : NULL;
-		if (!l->padded)
-			return refuse(l, e,
-				"its metadata note sets the padding of \"%s\", which %s cannot "
-				"change",
-				ebb_printable(l->described.padded, strlen(l->described.padded),
-					shown, sizeof shown),
-				own);
-	}
+	if (*l->described.padded && l->net->classes &&
+		(!padded || strcmp(l->described.padded, padded) != 0))
+		return refuse(l, e,
+			"its metadata note sets the padding of \"%s\", which %s cannot change",
+			ebb_printable(l->described.padded, strlen(l->described.padded), shown,
+				sizeof shown),
+			own);
 	return true;
 }
 
@@ -209,32 +204,12 @@ static bool load_values(loading *l, ebb_error *e)
 	return ok;
 }
 
-/* Calls visit for each convolution whose padding a file can set. */
-static void each_padding(
-	const ebb_model *net, void (*visit)(const char *name, ebb_conv *conv, void *ctx), void *ctx)
+/* The convolution whose padding a file can set; NULL if the network has none. */
+static ebb_conv *padded_conv(const ebb_model *net)
 {
 	const ebb_model_kind *kind = net->card->kind;
 
-	for (int64_t i = 0; kind->conv && i < ebb_params_count(net->p); i++) {
-		const char *full = ebb_params_name_below(net->p, i);
-		char name[128];
-		ebb_conv *conv;
-
-		if (!ebb_ends_in(full, ".weight"))
-			continue;
-		ebb_snprintf(
-			name, sizeof name, "%.*s", (int)(strlen(full) - strlen(".weight")), full);
-		conv = kind->conv(net->net, name);
-		if (conv)
-			visit(name, conv, ctx);
-	}
-}
-
-static void reset_padding(const char *name, ebb_conv *conv, void *ctx)
-{
-	(void)name;
-	(void)ctx;
-	conv->pad = 0;
+	return kind->padded && net->classes ? kind->conv(net->net) : NULL;
 }
 
 /* Copies the names of the classes into the store's memory, if there is one for each. */
@@ -280,18 +255,12 @@ static bool load(loading *l, ebb_error *e)
 		l->net->preprocess = l->described.preprocess;
 	else if (l->weights)
 		l->net->preprocess = l->weights->preprocess;
-	each_padding(l->net, reset_padding, NULL);
-	if (l->padded)
-		l->padded->pad = l->described.padding;
+	/* A file without such a note has the network's own padding of 0. */
+	if (padded_conv(l->net))
+		padded_conv(l->net)->pad = l->described.padding;
 	l->net->class_names = NULL;
 	take_class_names(l);
 	return true;
-}
-
-/* Errors are written to own, the caller's .error, or without one to the store. */
-static ebb_error *error_of(ebb_params *p, ebb_error *own)
-{
-	return own || !p ? own : &p->root->error;
 }
 
 /* Whether the network and the path are given. */
@@ -312,7 +281,7 @@ static bool check(
 bool(ebb_model_load)(const ebb_model_load_args *args)
 {
 	loading l = {.net = args->net, .args = args};
-	ebb_error *e = error_of(args->net ? args->net->p : NULL, args->error), why = {0};
+	ebb_error *e = ebb_params_error_to(args->net ? args->net->p : NULL, args->error), why = {0};
 	const char *site = NULL;
 	ebb_archive *a;
 	bool ok;
@@ -366,22 +335,16 @@ static bool add_classes(ebb_archive *a, const ebb_model_save_args *args, ebb_err
 	return ok;
 }
 
-enum { NOTE = 400 };
-
-static void write_padding(const char *name, ebb_conv *conv, void *ctx)
-{
-	char *note = ctx;
-
-	ebb_append(note, NOTE, "%s%s has padding %d", *note ? "; " : "", name, conv->pad);
-}
-
-/* Adds the paddings that a file can set. */
+/* Adds the padding that a file can set. */
 static bool add_note(ebb_archive *a, const ebb_model *net, ebb_error *e)
 {
-	char note[NOTE] = "";
+	const ebb_conv *conv = padded_conv(net);
+	char note[200];
 
-	each_padding(net, write_padding, note);
-	return !*note || ebb_archive_set_metadata(a, "note", note, e);
+	if (!conv)
+		return true;
+	ebb_snprintf(note, sizeof note, "%s has padding %d", net->card->kind->padded, conv->pad);
+	return ebb_archive_set_metadata(a, "note", note, e);
 }
 
 static bool add_metadata(ebb_archive *a, const ebb_model_save_args *args, ebb_error *e)
@@ -400,7 +363,7 @@ static bool add_metadata(ebb_archive *a, const ebb_model_save_args *args, ebb_er
 
 bool(ebb_model_save)(const ebb_model_save_args *args)
 {
-	ebb_error *e = error_of(args->net ? args->net->p : NULL, args->error), why = {0};
+	ebb_error *e = ebb_params_error_to(args->net ? args->net->p : NULL, args->error), why = {0};
 	const char *site = args->site;
 	ebb_archive *a;
 	bool ok;

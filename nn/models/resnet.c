@@ -28,13 +28,6 @@ typedef struct stage {
 	int groups;
 } stage;
 
-static ebb_conv conv_new(ebb_params *p, const char *name, int64_t in, int64_t out, int kernel,
-	int stride, int groups, const char *site)
-{
-	return ebb_conv_new(p, name, in, out, kernel, .stride = stride, .pad = kernel / 2,
-		.groups = groups, .no_bias = true, .init = KAIMING_FAN_OUT);
-}
-
 static ebb_resnet_block block_new(
 	ebb_params *p, const char *name, const stage *s, int64_t in, int stride, const char *site)
 {
@@ -42,20 +35,21 @@ static ebb_resnet_block block_new(
 	ebb_resnet_block b = {.name = ebb_params_full_name(p, name)};
 
 	if (s->bottleneck) {
-		b.conv1 = conv_new(own, "conv1", in, s->width, 1, 1, 1, site);
+		b.conv1 = residual_conv(own, "conv1", in, s->width, 1, 1, 1, site);
 		b.bn1 = ebb_bn_new(own, "bn1", s->width, .inplace = true);
-		b.conv2 = conv_new(own, "conv2", s->width, s->width, 3, stride, s->groups, site);
+		b.conv2 =
+			residual_conv(own, "conv2", s->width, s->width, 3, stride, s->groups, site);
 		b.bn2 = ebb_bn_new(own, "bn2", s->width, .inplace = true);
-		b.conv3 = conv_new(own, "conv3", s->width, s->out, 1, 1, 1, site);
+		b.conv3 = residual_conv(own, "conv3", s->width, s->out, 1, 1, 1, site);
 		b.bn3 = ebb_bn_new(own, "bn3", s->out, .inplace = true);
 	} else {
-		b.conv1 = conv_new(own, "conv1", in, s->out, 3, stride, 1, site);
+		b.conv1 = residual_conv(own, "conv1", in, s->out, 3, stride, 1, site);
 		b.bn1 = ebb_bn_new(own, "bn1", s->out, .inplace = true);
-		b.conv2 = conv_new(own, "conv2", s->out, s->out, 3, 1, 1, site);
+		b.conv2 = residual_conv(own, "conv2", s->out, s->out, 3, 1, 1, site);
 		b.bn2 = ebb_bn_new(own, "bn2", s->out, .inplace = true);
 	}
 	if (in != s->out || stride != 1) {
-		b.downsample = conv_new(own, "downsample.0", in, s->out, 1, stride, 1, site);
+		b.downsample = residual_conv(own, "downsample.0", in, s->out, 1, stride, 1, site);
 		b.downsample_bn = ebb_bn_new(own, "downsample.1", s->out, .inplace = true);
 	}
 	return b;
@@ -92,7 +86,7 @@ ebb_resnet(ebb_resnet_new)(const ebb_resnet_new_args *a)
 	depth = depth_of(a, groups, width);
 	if (depth < 0)
 		return net;
-	net.conv1 = conv_new(a->p, "conv1", 3, in, 7, 2, 1, site);
+	net.conv1 = residual_conv(a->p, "conv1", 3, in, 7, 2, 1, site);
 	net.bn1 = ebb_bn_new(a->p, "bn1", in, .inplace = true);
 	for (int k = 0; k < STAGES; k++)
 		blocks += DEPTHS[depth].blocks[k];
@@ -152,16 +146,14 @@ ebb_tensor *(
 	y = ebb_maxpool2d(t, y, .kernel = 3, .stride = 2, .pad = 1, .inplace = true);
 	for (int i = 0; i < net->count; i++)
 		y = replace(t, y, block_forward(t, &net->blocks[i], y, site));
-	y = replace(t, y, ebb_adaptive_avgpool2d(t, y));
-	y = replace(t, y, ebb_flatten(t, y));
-	return head_forward(t, &net->fc, net->no_head, y, site);
+	return pool_and_classify(t, NULL, &net->fc, net->no_head, y, site);
 }
 
 /* ---- The catalogue --------------------------------------------------------------------------- */
 
 MODEL_FUNCTIONS(resnet, (void)0)
 
-static const ebb_model_kind kind = {sizeof(ebb_resnet), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {.size = sizeof(ebb_resnet), .make = make, .forward = forward};
 
 #define CARD(...)                                                                                  \
 	.kind = &kind, .variant = &(const ebb_resnet_new_args){__VA_ARGS__}, .head = "fc.*",       \

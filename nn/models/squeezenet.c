@@ -4,7 +4,6 @@
 #include "nn/models/internal.h"
 
 #include <stdio.h>
-#include <string.h>
 
 /* Kaiming uniform, by fan_in. */
 #define UNIFORM EBB_INIT(EBB_INIT_KAIMING_UNIFORM)
@@ -116,14 +115,16 @@ ebb_tensor *(ebb_squeezenet_forward)(ebb_tape *t, const ebb_squeezenet *net, ebb
 
 MODEL_FUNCTIONS(squeezenet, own.dropout = a->dropout)
 
-static ebb_conv *conv(void *net, const char *name)
+static ebb_conv *conv(void *net)
 {
-	ebb_squeezenet *own = net;
-
-	return !own->no_head && strcmp(name, "classifier.1") == 0 ? &own->classifier : NULL;
+	return &((ebb_squeezenet *)net)->classifier;
 }
 
-static const ebb_model_kind kind = {sizeof(ebb_squeezenet), make, forward, NULL, conv};
+static const ebb_model_kind kind = {.size = sizeof(ebb_squeezenet),
+	.make = make,
+	.forward = forward,
+	.padded = "classifier.1",
+	.conv = conv};
 
 /* The authors' Caffe network, with pruned weights of 8 bits. */
 #define DEEP_COMPRESSION                                                                           \

@@ -77,7 +77,7 @@ ebb_tensor *(ebb_vgg_forward)(ebb_tape *t, const ebb_vgg *net, ebb_tensor *x, co
 
 MODEL_FUNCTIONS(vgg, own.dropout = a->dropout)
 
-static const ebb_model_kind kind = {sizeof(ebb_vgg), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {.size = sizeof(ebb_vgg), .make = make, .forward = forward};
 
 #define PAPER                                                                                      \
 	"Simonyan & Zisserman: Very Deep Convolutional Networks for Large-Scale Image "            \

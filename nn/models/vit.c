@@ -160,7 +160,7 @@ ebb_tensor *(ebb_vit_forward)(ebb_tape *t, const ebb_vit *net, ebb_tensor *x, co
 
 MODEL_FUNCTIONS(vit, own.dropout = a->dropout)
 
-static const ebb_model_kind kind = {sizeof(ebb_vit), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {.size = sizeof(ebb_vit), .make = make, .forward = forward};
 
 /* The published files have the names of an earlier version of torchvision. */
 static const ebb_rename RENAME[] = {

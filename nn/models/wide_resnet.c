@@ -5,13 +5,6 @@
 
 #include <stdio.h>
 
-static ebb_conv conv_new(ebb_params *p, const char *name, int64_t in, int64_t out, int kernel,
-	int stride, const char *site)
-{
-	return ebb_conv_new(p, name, in, out, kernel, .stride = stride, .pad = kernel / 2,
-		.no_bias = true, .init = KAIMING_FAN_OUT);
-}
-
 /* bn1 is not in-place: the shortcut reads the block's input too. */
 static ebb_wrn_block block_new(ebb_params *p, const char *name, int64_t in, int64_t out, int stride,
 	double dropout, const char *site)
@@ -20,14 +13,14 @@ static ebb_wrn_block block_new(ebb_params *p, const char *name, int64_t in, int6
 	ebb_wrn_block b = {
 		.name = ebb_params_full_name(p, name),
 		.bn1 = ebb_bn_new(own, "bn1", in),
-		.conv1 = conv_new(own, "conv1", in, out, 3, stride, site),
+		.conv1 = residual_conv(own, "conv1", in, out, 3, stride, 1, site),
 		.bn2 = ebb_bn_new(own, "bn2", out, .inplace = true),
 		.dropout = ebb_drop_new(own, "dropout", dropout),
-		.conv2 = conv_new(own, "conv2", out, out, 3, 1, site),
+		.conv2 = residual_conv(own, "conv2", out, out, 3, 1, 1, site),
 	};
 
 	if (in != out || stride != 1)
-		b.shortcut = conv_new(own, "shortcut", in, out, 1, stride, site);
+		b.shortcut = residual_conv(own, "shortcut", in, out, 1, stride, 1, site);
 	return b;
 }
 
@@ -46,7 +39,7 @@ ebb_wrn(ebb_wrn_new)(const ebb_wrn_new_args *a)
 			a->depth, a->width);
 		return net;
 	}
-	net.conv1 = conv_new(a->p, "conv1", 3, in, 3, 1, site);
+	net.conv1 = residual_conv(a->p, "conv1", 3, in, 3, 1, 1, site);
 	net.blocks = ebb_params_alloc(a->p, 3 * (size_t)n * sizeof *net.blocks);
 	for (int i = 0; net.blocks && i < 3 * n; i++) {
 		int64_t out = (int64_t)(16 << i / n) * a->width;
@@ -98,7 +91,7 @@ ebb_tensor *(ebb_wrn_forward)(ebb_tape *t, const ebb_wrn *net, ebb_tensor *x, co
 
 MODEL_FUNCTIONS(wrn, own.dropout = a->dropout)
 
-static const ebb_model_kind kind = {sizeof(ebb_wrn), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {.size = sizeof(ebb_wrn), .make = make, .forward = forward};
 
 #define PAPER "Zagoruyko & Komodakis: Wide Residual Networks, BMVC 2016"
 #define CARD(number, times)                                                                        \

@@ -51,7 +51,7 @@ ebb_tensor *(ebb_zfnet_forward)(ebb_tape *t, const ebb_zfnet *net, ebb_tensor *x
 
 MODEL_FUNCTIONS(zfnet, own.dropout = a->dropout)
 
-static const ebb_model_kind kind = {sizeof(ebb_zfnet), make, forward, NULL, NULL};
+static const ebb_model_kind kind = {.size = sizeof(ebb_zfnet), .make = make, .forward = forward};
 
 const ebb_model_card ebb_zfnet_cards[] = {
 	{"zfnet", "ZFNet",
