@@ -1,7 +1,7 @@
 /*
  * early.c - networks from LeNet to VGG: connections, initial values, features without a head, errors.
  */
-#include "tests/support/support.h"
+#include "tests/nn/networks.h"
 
 #include <math.h>
 #include <string.h>
@@ -261,34 +261,21 @@ START_TEST(bad_arguments_are_errors)
 }
 END_TEST
 
-/* Whichever allocation fails, the store has an error, the network's forward function fails, and
- * nothing leaks. */
+static void make_lenet1989(ebb_params *p, void *net)
+{
+	*(ebb_lenet1989 *)net = ebb_lenet1989_new(p);
+}
+
+static ebb_tensor *run_lenet1989(ebb_tape *t, const void *net)
+{
+	return ebb_lenet1989_forward(t, net, ebb_ones(t, EBB_SHAPE(1, 1, 16, 16)));
+}
+
 START_TEST(every_allocation_failure_of_lenet1989_is_reported)
 {
-	counting_allocator a;
-	bool made = false;
+	ebb_lenet1989 net;
 
-	counting_allocator_install(&a);
-	for (int64_t fail_at = 0; !made; fail_at++) {
-		ebb_params *p;
-		ebb_tape *t;
-
-		a.calls = 0;
-		a.fail_at = fail_at;
-		p = ebb_params_new(1);
-		ebb_lenet1989 net = ebb_lenet1989_new(p);
-		a.fail_at = -1;
-		made = p && !ebb_params_error(p);
-		t = ebb_tape_new();
-		ck_assert_int_eq(made, ebb_lenet1989_forward(t, &net,
-					       ebb_ones(t, EBB_SHAPE(1, 1, 16, 16))) != NULL);
-		ebb_tape_free(t);
-		ebb_params_free(p);
-		ck_assert_int_eq(a.live, 0);
-		ck_assert_int_eq(a.wrong, 0);
-	}
-	ck_assert_int_gt(a.calls, 10);
-	counting_allocator_remove();
+	check_failed_allocations(&(network_calls){make_lenet1989, run_lenet1989}, &net, 1, 10);
 }
 END_TEST
 

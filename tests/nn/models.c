@@ -1,6 +1,8 @@
 /*
- * models.c - the networks of the catalogue: a gradient for every parameter, names and shapes, residual connections, memory without recording, errors.
+ * models.c - the networks of the catalogue: a gradient for every parameter, names and shapes,
+ * residual connections, memory without recording, errors.
  */
+#include "tests/nn/networks.h"
 #include "tests/support/sanitized.h"
 #include "tests/support/support.h"
 
@@ -10,14 +12,7 @@
 
 /* Names and shapes of networks that torchvision does not have (catalogue.c tests the others).  The
  * numbers for CIFAR's residual networks come from published weight files, those of LeNet from the
- * sizes of its layers.  The hash is FNV-1a over "name[sizes]\n" in order; 0 if there is no
- * reference. */
-typedef struct expected_model {
-	const char *name;
-	int64_t parameters, elements, buffers;
-	uint64_t parameters_hash, buffers_hash;
-} expected_model;
-
+ * sizes of its layers. */
 static const expected_model EXPECTED[] = {
 	{"lenet5", 10, 61706, 0, 0, 0},
 	{"cifar_resnet20", 59, 269722, 38, 0xd1c2a4ec52fca216, 0xeae4cb402fb4cfb1},
@@ -31,49 +26,6 @@ enum {
 	/* Larger networks are in the case "large". */
 	SMALL = SANITIZED ? 6000000 : 30000000
 };
-
-/* ---- Names and shapes ------------------------------------------------------------------------ */
-
-static uint64_t hash_text(uint64_t h, const char *text)
-{
-	for (; *text; text++)
-		h = (h ^ (unsigned char)*text) * 1099511628211u;
-	return h;
-}
-
-static uint64_t hash_entry(uint64_t h, const char *name, const ebb_tensor *x)
-{
-	char text[100];
-
-	h = hash_text(h, name);
-	for (int i = 0; i < ebb_ndim(x); i++) {
-		snprintf(text, sizeof text, "%s%lld", i ? "," : "[", (long long)ebb_size(x, i));
-		h = hash_text(h, text);
-	}
-	return hash_text(h, "]\n");
-}
-
-static void check_names(const expected_model *want, const ebb_params *p)
-{
-	uint64_t parameters = 14695981039346656037u, buffers = parameters;
-
-	ck_assert_msg(ebb_params_count(p) == want->parameters, "%s has %lld parameters", want->name,
-		(long long)ebb_params_count(p));
-	ck_assert_msg(ebb_params_elements(p) == want->elements, "%s has %lld numbers", want->name,
-		(long long)ebb_params_elements(p));
-	ck_assert_msg(ebb_buffers_count(p) == want->buffers, "%s has %lld buffers", want->name,
-		(long long)ebb_buffers_count(p));
-	for (int64_t i = 0; i < ebb_params_count(p); i++)
-		parameters = hash_entry(parameters, ebb_params_name_at(p, i), ebb_params_at(p, i));
-	for (int64_t i = 0; i < ebb_buffers_count(p); i++)
-		buffers = hash_entry(buffers, ebb_buffers_name_at(p, i), ebb_buffers_at(p, i));
-	if (!want->parameters_hash)
-		return;
-	ck_assert_msg(parameters == want->parameters_hash,
-		"%s: its parameters' names, order or shapes changed", want->name);
-	ck_assert_msg(buffers == want->buffers_hash,
-		"%s: its buffers' names, order or shapes changed", want->name);
-}
 
 /* ---- Gradients ------------------------------------------------------------------------------- */
 
@@ -476,32 +428,21 @@ END_TEST
 
 /* Whichever allocation fails, the store has an error, the model's forward function fails, and
  * nothing leaks. */
+static void make_resnet8(ebb_params *p, void *net)
+{
+	*(ebb_cifar_resnet *)net = ebb_cifar_resnet_new(p, 8);
+}
+
+static ebb_tensor *run_resnet8(ebb_tape *t, const void *net)
+{
+	return ebb_cifar_resnet_forward(t, net, ebb_ones(t, EBB_SHAPE(1, 3, 8, 8)));
+}
+
 START_TEST(every_allocation_failure_is_reported)
 {
-	counting_allocator a;
-	bool made = false;
+	ebb_cifar_resnet net;
 
-	counting_allocator_install(&a);
-	for (int64_t fail_at = 0; !made; fail_at += 5) {
-		ebb_params *p;
-		ebb_tape *t;
-
-		a.calls = 0;
-		a.fail_at = fail_at;
-		p = ebb_params_new(1);
-		ebb_cifar_resnet net = ebb_cifar_resnet_new(p, 8);
-		a.fail_at = -1;
-		made = p && !ebb_params_error(p);
-		t = ebb_tape_new();
-		ck_assert_int_eq(made, ebb_cifar_resnet_forward(t, &net,
-					       ebb_ones(t, EBB_SHAPE(1, 3, 8, 8))) != NULL);
-		ebb_tape_free(t);
-		ebb_params_free(p);
-		ck_assert_int_eq(a.live, 0);
-		ck_assert_int_eq(a.wrong, 0);
-	}
-	ck_assert_int_gt(a.calls, 50);
-	counting_allocator_remove();
+	check_failed_allocations(&(network_calls){make_resnet8, run_resnet8}, &net, 5, 50);
 }
 END_TEST
 

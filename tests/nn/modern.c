@@ -2,6 +2,7 @@
  * modern.c - MobileNet v2, EfficientNet-B0 and ConvNeXt-Tiny: torchvision's names and shapes, a
  * gradient for every parameter, images of odd sizes, stochastic depth, memory, copies, errors.
  */
+#include "tests/nn/networks.h"
 #include "tests/support/sanitized.h"
 #include "tests/support/support.h"
 
@@ -353,35 +354,31 @@ START_TEST(bad_arguments_of_modern_networks_are_errors)
 }
 END_TEST
 
-/* Whichever allocation fails, the store has an error, and the forward function fails. */
+/* A network that is made by its name. */
+typedef struct named {
+	const char *name;
+	ebb_model model;
+} named;
+
+static void make_named(ebb_params *p, void *net)
+{
+	named *n = net;
+
+	n->model = ebb_model_new(p, n->name, .classes = 3);
+}
+
+static ebb_tensor *run_named(ebb_tape *t, const void *net)
+{
+	const named *n = net;
+
+	ebb_set_training(t, false);
+	return ebb_model_forward(t, &n->model, ebb_ones(t, EBB_SHAPE(1, 3, 32, 32)));
+}
+
 START_TEST(failed_allocations_are_reported)
 {
-	counting_allocator a;
-	bool made = false;
-
-	counting_allocator_install(&a);
-	for (int64_t fail_at = 0; !made; fail_at += SANITIZED ? 1009 : 101) {
-		ebb_params *p;
-		ebb_tape *t;
-		ebb_model m;
-
-		a.calls = 0;
-		a.fail_at = fail_at;
-		p = ebb_params_new(1);
-		m = ebb_model_new(p, NETWORK[_i].name, .classes = 3);
-		a.fail_at = -1;
-		made = p && !ebb_params_error(p);
-		t = ebb_tape_new();
-		ebb_set_training(t, false);
-		ck_assert_int_eq(made,
-			ebb_model_forward(t, &m, ebb_ones(t, EBB_SHAPE(1, 3, 32, 32))) != NULL);
-		ebb_tape_free(t);
-		ebb_params_free(p);
-		ck_assert_int_eq(a.live, 0);
-		ck_assert_int_eq(a.wrong, 0);
-	}
-	ck_assert_int_gt(a.calls, 300);
-	counting_allocator_remove();
+	check_failed_allocations(&(network_calls){make_named, run_named},
+		&(named){.name = NETWORK[_i].name}, SANITIZED ? 1009 : 101, 300);
 }
 END_TEST
 
