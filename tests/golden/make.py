@@ -7,10 +7,8 @@ of the files is described in files.c.
 """
 import argparse
 import ast
-import json
 import os
 import random
-import struct
 import subprocess
 import sys
 import warnings
@@ -20,6 +18,8 @@ import torch
 import cases
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+import safetensors_file  # noqa: E402
 VECTORS = os.path.join(ROOT, "tests", "golden", "vectors")
 
 
@@ -159,19 +159,8 @@ def text(value):
 
 
 def write(path, case, tensors):
-    """A safetensors file: the header's length in 8 bytes, the header as JSON, the tensors' bytes."""
-    metadata = {"op": case.op, **{key: text(value) for key, value in case.options.items()}}
-    header, data = {"__metadata__": metadata}, b""
-    for name, x in tensors.items():
-        kind, letter = ("I64", "q") if x.dtype == torch.int64 else ("F64", "d")
-        block = struct.pack(f"<{x.numel()}{letter}", *x.flatten().tolist())
-        header[name] = {"dtype": kind, "shape": list(x.shape),
-                        "data_offsets": [len(data), len(data) + len(block)]}
-        data += block
-    head = json.dumps(header, separators=(",", ":")).encode()
-    head += b" " * (-len(head) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(head)) + head + data)
+    values = {name: x if x.dtype == torch.int64 else x.double() for name, x in tensors.items()}
+    safetensors_file.write(path, values, {"op": case.op, **{key: text(value) for key, value in case.options.items()}})
 
 
 def make(op, of_op, out):

@@ -14,10 +14,8 @@ another value.  So one image is compared, with few pixels where the network perm
 precision differ, other random numbers are tried: an error of the network would be found with all of them.
 Exits with 77 if torchvision is not installed.  Last line: "N passed, N failed".
 """
-import json
 import os
 import shlex
-import struct
 import subprocess
 import sys
 
@@ -30,7 +28,9 @@ except ImportError:
     sys.exit(77)
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "support")]
+import safetensors_file  # noqa: E402
 import twins_early  # noqa: E402
 import twins_residual  # noqa: E402
 
@@ -117,21 +117,6 @@ def gradients(net, x, what, out):
         p.grad = None
 
 
-def write_safetensors(path, tensors):
-    header, at = {}, 0
-    for name, x in tensors.items():
-        size = x.numel() * x.element_size()
-        kind = {torch.float64: "F64", torch.float32: "F32", torch.int64: "I64"}[x.dtype]
-        header[name] = {"dtype": kind, "shape": list(x.shape), "data_offsets": [at, at + size]}
-        at += size
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text)
-        for x in tensors.values():
-            f.write(x.detach().contiguous().numpy().tobytes())
-
-
 def export(name, directory, side, few, channels, seed):
     torch.manual_seed(seed)
     net = make(name)
@@ -150,7 +135,7 @@ def export(name, directory, side, few, channels, seed):
         norm.momentum = momentum
     round_to_single(net)
     state = {k: v.clone().float() if v.is_floating_point() else v for k, v in net.state_dict().items()}
-    write_safetensors(os.path.join(directory, "weights.safetensors"), state)
+    safetensors_file.write(os.path.join(directory, "weights.safetensors"), state)
     torch.save(state, os.path.join(directory, "weights.pth"), _use_new_zipfile_serialization=name not in OLD_FORMAT)
     with open(os.path.join(directory, "names.txt"), "w") as f:
         for kind, tensors in (("parameter", net.named_parameters()), ("buffer", buffers_of(net))):
@@ -179,7 +164,7 @@ def export(name, directory, side, few, channels, seed):
     gradients(net, x, "training", out)
     for key, b in buffers_of(net):
         out["training." + key] = b
-    write_safetensors(os.path.join(directory, "expected.safetensors"), out)
+    safetensors_file.write(os.path.join(directory, "expected.safetensors"), out)
 
 
 def catalogue(program):

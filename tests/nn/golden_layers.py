@@ -6,27 +6,25 @@ layers.  Its metadata are the options that golden_layers.c reads.  Its tensors: 
 values, mask (gpt: the tokens), the inputs; y, the output; gy, the cotangent of y; grad.x, grad.memory, grad.values and grad.p.NAME, the gradients of sum y*gy.  Needs Debian's
 python3-torch.
 """
-import json
 import os
-import struct
+import sys
 
 import torch
 
-VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors")
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+import safetensors_file  # noqa: E402
+
+VECTORS = os.path.join(HERE, "vectors")
 D, BATCH, LENGTH, SOURCE = 6, 2, 4, 5
 
 
 def write(name, metadata, tensors):
-    header, data = {"__metadata__": {key: str(value) for key, value in metadata.items()}}, b""
-    for key, x in tensors.items():
-        kind, letter = ("U8", "B") if x.dtype == torch.uint8 else ("F64", "d")
-        block = struct.pack(f"<{x.numel()}{letter}", *x.detach().flatten().tolist())
-        header[key] = {"dtype": kind, "shape": list(x.shape), "data_offsets": [len(data), len(data) + len(block)]}
-        data += block
-    head = json.dumps(header, separators=(",", ":")).encode()
-    head += b" " * (-len(head) % 8)
-    with open(os.path.join(VECTORS, name + ".safetensors"), "wb") as file:
-        file.write(struct.pack("<Q", len(head)) + head + data)
+    # The vectors are in double precision; masks are bytes.
+    values = {key: x if x.dtype == torch.uint8 else x.double() for key, x in tensors.items()}
+    safetensors_file.write(os.path.join(VECTORS, name + ".safetensors"), values,
+                           {key: str(value) for key, value in metadata.items()})
 
 
 def case(name, metadata, layer, inputs, call, mask=None):
