@@ -19,8 +19,8 @@
 #endif
 
 /* Least rows, columns and terms for OpenBLAS (see blas.h); number of tasks and least rows of a
- * task. */
-enum { LARGE_F32 = 512, LARGE_F64 = 256, PIECES = 16, PIECE_ROWS = 64 };
+ * task, each of which packs all of B again. */
+enum { LARGE_F32 = 512, LARGE_F64 = 256, PIECES = 16, PIECE_ROWS = 256 };
 
 /* LAPACK's singular values, with Fortran's arguments: pointers, and the lengths of strings last. */
 typedef void dgesvd(const char *left, const char *right, const int *rows, const int *columns,
@@ -115,12 +115,22 @@ static void ask(void)
 		blas.set_num_threads(1);
 }
 
+/* AMD's first processors with AVX-512 compute a vector in two halves (see blas.h). */
+static bool is_amd(void)
+{
+#if defined __x86_64__
+	return __builtin_cpu_is("amd");
+#else
+	return false;
+#endif
+}
+
 bool ebb_blas_is_faster(bool f64, const char *isa, int64_t m, int64_t n, int64_t k)
 {
 	int64_t large = f64 ? LARGE_F64 : LARGE_F32;
 
 	if (m < large || n < large || k < large || m > INT_MAX || n > INT_MAX || k > INT_MAX ||
-		strcmp(isa, "avx512") != 0)
+		strcmp(isa, "avx512") != 0 || is_amd())
 		return false;
 	pthread_once(&once, ask);
 	return known_core;

@@ -20,12 +20,13 @@ enum { PIECE_WORK = 1 << 18, PIECES = 16, PIECES_SHARED = 32 };
 
 /* Most bytes of packed operands that all tasks share: if all terms need more, some are packed and
  * multiplied before the next ones.  Least rows (in tiles) and columns of a task's block of C then.
- * Columns of B, and tiles of A, that one task packs. */
+ * Columns of B, and tiles of A, that one task packs: no fewer columns than pack_columns copies at
+ * once. */
 enum {
 	SHARED_BYTES = 4 << 20,
 	SHARED_TILES = 4,
 	SHARED_COLUMNS = 128,
-	PACK_COLUMNS = 64,
+	PACK_COLUMNS = EBB_PACK_GROUP * 2 * EBB_VLEN,
 	PACK_TILES = 16
 };
 

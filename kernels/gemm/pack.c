@@ -5,11 +5,6 @@
 
 #include <string.h>
 
-/* Panels of B, and tiles of A, that are copied at once, row by row.  The rows of a matrix whose
- * width is a power of two fall into few sets of the first-level cache: if the panels were copied
- * one after the other, a cache line would be evicted before the next panel reads the rest of it. */
-enum { GROUP = 4 };
-
 /* Copies kc rows, ldb apart, of `panels` adjacent panels, each vecs vectors wide.  panels and vecs
  * are constants, so that a row is copied by loads and stores. */
 EBB_INLINE void copy_panels(
@@ -30,8 +25,9 @@ void EBB_NAME(pack_columns)(int64_t kc, int64_t nc, const real *b, int64_t ldb, 
 {
 	int64_t at = 0;
 
-	for (; at + GROUP * 2 * EBB_VLEN <= nc; at += (int64_t)GROUP * 2 * EBB_VLEN)
-		copy_panels(GROUP, 2, kc, b + at, ldb, to + at * kc);
+	for (; at + EBB_PACK_GROUP * 2 * EBB_VLEN <= nc;
+		at += (int64_t)EBB_PACK_GROUP * 2 * EBB_VLEN)
+		copy_panels(EBB_PACK_GROUP, 2, kc, b + at, ldb, to + at * kc);
 	while (at < nc) {
 		int64_t width = ebb_gemm_panel_for(nc - at)->width, cols = i64_min(width, nc - at);
 		real *panel = to + at * kc;
@@ -128,12 +124,13 @@ void EBB_NAME(pack_tiles)(const struct ebb_operand *a, int64_t k0, int64_t kc, i
 		const real *x = a->transposed ? a->x + k0 * a->ld + m0 + start
 		                              : a->x + (m0 + start) * a->ld + k0;
 
-		group = a->transposed && i + GROUP <= end &&
-		                        ebb_tile_start(t, i + GROUP) - start == GROUP * n
-		                ? GROUP
+		group = a->transposed && i + EBB_PACK_GROUP <= end &&
+		                        ebb_tile_start(t, i + EBB_PACK_GROUP) - start ==
+		                                EBB_PACK_GROUP * n
+		                ? EBB_PACK_GROUP
 		                : 1;
-		if (group == GROUP)
-			copy_terms(GROUP, n, kc, x, a->ld, to);
+		if (group == EBB_PACK_GROUP)
+			copy_terms(EBB_PACK_GROUP, n, kc, x, a->ld, to);
 		else if (a->transposed)
 			copy_terms(1, n, kc, x, a->ld, to);
 		else if (n <= EBB_VLEN)

@@ -15,6 +15,12 @@ struct ebb_operand {
 	int64_t ld;
 };
 
+/* pack_columns and pack_tiles copy so many panels of B, or tiles of a transposed A, at once, row by
+ * row.  The rows of a matrix whose width is a power of two fall into few sets of the first-level
+ * cache: if the panels were copied one after the other, a cache line would be evicted before the
+ * next panel reads the rest of it. */
+enum { EBB_PACK_GROUP = 4 };
+
 /* Packs kc terms of nc columns into panels, padded with zeros to ebb_panel_columns(nc) columns.  b
  * is [kc,nc], its rows ldb apart. */
 void EBB_NAME(pack_columns)(int64_t kc, int64_t nc, const real *b, int64_t ldb, real *to);
