@@ -386,6 +386,34 @@ EBB_API void ebb_save(ebb_call *c, ebb_tensor *x);
  * requires a gradient and the tape records.  NULL for a call that has failed or for a NULL y. */
 EBB_API ebb_tensor *ebb_record(ebb_call *c, ebb_tensor *y);
 
+/* ---- Rules (rules.c) --------------------------------------------------------------------------- */
+
+/* Another vjp for all ops of a name.  An op that is recorded while the rule is set passes gradients
+ * on by .vjp in place of its own vjp, whoever calls it and however often; results do not change.
+ * .reads as in ebb_op.  Guided backpropagation is a rule of "relu"; a straight-through estimator is a
+ * rule of "round".  Of an op without a vjp, an input that requires a gradient stays an error. */
+typedef struct ebb_rule {
+	const char *op; /* the op's name, such as "relu" */
+	void (*vjp)(ebb_vjp *v);
+	unsigned reads[EBB_MAX_READS];
+} ebb_rule;
+typedef struct ebb_rules {
+	int n;
+	const ebb_rule *rule;
+	bool unfused; /* as if there were a rule: no op is fused */
+} ebb_rules;
+/* Sets the rules for the ops that are recorded from here on, and returns the former rules; {0} sets
+ * none.  Of several rules of one name the first counts.  The array must stay valid while the rules
+ * are set, and until the sweep of a checkpoint that was recorded under the rules.
+ *
+ * Rules do not change the ops that vjps call.  While there is a rule, a function that fuses several
+ * ops (ebb_batchnorm_relu, steps of an ebb_sequential) calls these ops one by one, with the same
+ * results.  Other ops that include the function of another op, such as ebb_relu6 or an LSTM's gates,
+ * have names of their own.  A rule without .op or .vjp fails the tape, and the former rules stay. */
+EBB_API ebb_rules ebb_set_rules(ebb_tape *t, ebb_rules rules);
+/* Whether fused ops are to call their parts one by one now; false inside a vjp. */
+EBB_API bool ebb_is_unfused(const ebb_tape *t);
+
 /* ---- Watching -------------------------------------------------------------------------------- */
 
 /* One call of an op, measured from the end of ebb_begin to ebb_record. */

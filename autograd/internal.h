@@ -135,6 +135,9 @@ struct ebb_tape {
 	ebb_tensor *part_values[EBB_MAX_PARTS];
 	uint64_t part_scope;
 
+	ebb_rules rules;         /* of the user; .n is 0 without rules */
+	struct ebb_ruled *ruled; /* list of the ops that rules have replaced (rules.c) */
+
 	uint64_t generation; /* the number of resets */
 	ebb_epoch *epochs;   /* without the first epoch, number 0, which begins at the reset */
 	int64_t nepochs, epochs_capacity;
@@ -149,6 +152,11 @@ ebb_tensor *ebb_import(ebb_tape *t, ebb_tensor *persistent, const char *site);
 /* x, or the tape's handle for a persistent x, if x can be read on tape t.  Else NULL, and the tape
  * fails with a message about input k of what. */
 ebb_tensor *ebb_usable(ebb_tape *t, ebb_tensor *x, const char *what, int k, const char *site);
+
+/* The op, or the copy of it that the first rule of that name asks for.  NULL: the tape has failed. */
+const ebb_op *ebb_op_by_rules(ebb_tape *t, const ebb_op *op, const char *site);
+/* Frees all copies. */
+void ebb_forget_rules(ebb_tape *t);
 
 /* Whether a run of a checkpointed function is in progress and x is older than the run: the other
  * run reads x, too, so x must stay as it is. */

@@ -342,6 +342,14 @@ static bool push(ebb_call *c, ebb_tensor *y)
 	void *attrs = NULL;
 	ebb_node *n;
 
+	/* The ops that a vjp calls keep their own vjps. */
+	if (t->rules.n > 0 && !t->frame) {
+		const ebb_op *op = ebb_op_by_rules(t, c->op, c->site);
+
+		if (!op)
+			return false;
+		c->op = op;
+	}
 	if (c->attrs_size) {
 		attrs = ebb_arena_take(&t->ctx.arena, c->attrs_size);
 		if (!attrs) {

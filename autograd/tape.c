@@ -77,6 +77,7 @@ void ebb_tape_free(ebb_tape *t)
 		return;
 	t->watch = NULL; /* an observer may have been freed before the tape */
 	ebb_tape_reset(t);
+	ebb_forget_rules(t);
 	ebb_context_end(&t->ctx);
 	ebb_scopes_free(t->root);
 	ebb_free(t->nodes, (size_t)t->nodes_capacity * sizeof *t->nodes);

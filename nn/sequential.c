@@ -272,6 +272,8 @@ ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_t
 	const char *site)
 {
 	ebb_tensor *y = x;
+	/* Rules are for the ops of single steps. */
+	bool apart = ebb_is_unfused(t);
 
 	if (!s)
 		return ebb_fail(t, EBB_INVALID, site,
@@ -282,8 +284,8 @@ ebb_tensor *(ebb_sequential_forward)(ebb_tape *t, const ebb_sequential *s, ebb_t
 			"sequential_forward: \"%s\" lacks step %d, which could not be added",
 			s->name, s->count);
 	(ebb_scope_begin)(t, s->name, site);
-	for (int i = 0; i < s->nfused; i++) {
-		const ebb_step *e = &s->fused[i];
+	for (int i = 0; i < (apart ? s->count : s->nfused); i++) {
+		const ebb_step *e = apart ? &s->steps[i] : &s->fused[i];
 		ebb_tensor *before = y;
 		bool own = y != x;
 

@@ -443,6 +443,28 @@ ebb_tensor *(ebb_batchnorm)(const ebb_batchnorm_args *a)
 	return normalise(&c, a);
 }
 
+/* The same as separate ops, for rules. */
+static ebb_tensor *composed(const ebb_batchnorm_relu_args *a)
+{
+	ebb_tensor *y = (ebb_batchnorm)(&(ebb_batchnorm_args){.t = a->t,
+		.x = a->x,
+		.weight = a->weight,
+		.bias = a->bias,
+		.running_mean = a->running_mean,
+		.running_var = a->running_var,
+		.momentum = a->momentum,
+		.eps = a->eps,
+		.inplace = a->inplace && a->residual != a->x,
+		.site = a->site});
+
+	if (a->residual)
+		y = (ebb_add)(a->t, y, a->residual, a->site);
+	y = (ebb_relu)(a->t, y, a->site);
+	if (a->inplace && y)
+		ebb_release(a->t, a->x);
+	return y;
+}
+
 ebb_tensor *(ebb_batchnorm_relu)(const ebb_batchnorm_relu_args *a)
 {
 	ebb_tensor *in[] = {a->x, a->weight, a->bias, a->residual};
@@ -454,6 +476,8 @@ ebb_tensor *(ebb_batchnorm_relu)(const ebb_batchnorm_relu_args *a)
 		return ebb_call_fail(&c, EBB_BAD_SHAPE,
 			"the residual must have x's shape and type: %s for x %s",
 			ebb_describe(in[RESIDUAL], r, sizeof r), ebb_describe(in[X], x, sizeof x));
+	if (c.t && ebb_is_unfused(a->t))
+		return composed(a);
 	return normalise(&c, &(ebb_batchnorm_args){.t = a->t,
 				     .x = a->x,
 				     .weight = a->weight,

@@ -275,7 +275,13 @@ ebb_tensor *(ebb_maxpool2d)(const ebb_pool2d_args *a)
 
 ebb_tensor *ebb_relu_maxpool2d(const ebb_pool2d_args *a)
 {
-	return maxpool(&RELU_MAXPOOL2D, a);
+	ebb_pool2d_args pool = *a;
+
+	if (!ebb_is_unfused(a->t))
+		return maxpool(&RELU_MAXPOOL2D, a);
+	pool.x = (ebb_relu)(a->t, a->x, a->site);
+	pool.inplace = true;
+	return maxpool(&MAXPOOL2D, &pool);
 }
 
 ebb_tensor *(ebb_avgpool2d)(const ebb_pool2d_args *a)

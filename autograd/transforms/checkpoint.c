@@ -19,6 +19,7 @@ typedef struct segment {
 	ebb_dtype dtype;
 	bool training;
 	uint8_t flushed;
+	ebb_rules rules;
 	int reads; /* inputs_read of the first run */
 } segment;
 
@@ -121,11 +122,16 @@ static ebb_tensor *first_run(ebb_tape *t, segment *s, ebb_tensor *x, const char 
 ebb_tensor *(ebb_checkpoint)(ebb_tape *t, ebb_checkpoint_fn fn, void *ctx, ebb_tensor *x,
 	const char *site)
 {
-	segment s = {fn, ctx, ebb_random_state(t), ebb_default_dtype(t), ebb_is_training(t), 0, 0};
+	segment s = {.fn = fn,
+		.ctx = ctx,
+		.random = ebb_random_state(t),
+		.dtype = ebb_default_dtype(t),
+		.training = ebb_is_training(t)};
 
 	if (ebb_failed(t))
 		return NULL;
 	s.flushed = t->ctx.flushed;
+	s.rules = t->rules;
 	if (!fn)
 		return ebb_fail(t, EBB_INVALID, site, "checkpoint: the function is NULL");
 	x = ebb_usable(t, x, "checkpoint", 0, site);
@@ -144,6 +150,7 @@ typedef struct state {
 	ebb_dtype dtype;
 	bool recording, training;
 	uint8_t flushed;
+	ebb_rules rules;
 	int64_t nopen;
 	ebb_tensor *spare;
 	uint64_t replay_mark;
@@ -152,13 +159,14 @@ typedef struct state {
 static state enter(ebb_tape *t, const segment *s)
 {
 	state was = {t->frame, t->ctx.random, t->ctx.dtype, t->recording, t->training,
-		t->ctx.flushed, t->nopen, t->ctx.spare, t->replay_mark};
+		t->ctx.flushed, t->rules, t->nopen, t->ctx.spare, t->replay_mark};
 
 	ebb_enter_frame(t, NULL);
 	t->ctx.random = s->random;
 	t->ctx.dtype = s->dtype;
 	t->training = s->training;
 	t->ctx.flushed = s->flushed;
+	t->rules = s->rules;
 	t->recording = true;
 	t->ctx.spare = NULL;
 	t->replays++;
@@ -175,6 +183,7 @@ static void leave(ebb_tape *t, const state *was)
 	t->ctx.dtype = was->dtype;
 	t->training = was->training;
 	t->ctx.flushed = was->flushed;
+	t->rules = was->rules;
 	t->recording = was->recording;
 }
 
