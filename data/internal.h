@@ -70,6 +70,11 @@ bool ebb_jpeg_decode(const ebb_encoded *f, ebb_image *x, ebb_error *e);
 int ebb_exif_orientation(const uint8_t *bytes, size_t size);
 /* y = x rotated and mirrored as the EXIF orientation says. */
 bool ebb_image_turn(const ebb_image *x, int orientation, ebb_image *y, ebb_error *e);
+/* Writes rows first, ..., first + count - 1 of the matrix [out,in] that resizes an axis from in to
+ * out elements, with the weights of ebb_image_resize (resize.c).  False, without an error, if there
+ * is no memory. */
+bool ebb_resize_matrix(int64_t in, int64_t out, ebb_resize_filter filter, int64_t first,
+	int64_t count, double *matrix);
 /* An error if max_pixels does not allow an image of this size. */
 bool ebb_encoded_size_fits(const ebb_encoded *f, int64_t height, int64_t width, ebb_error *e);
 

@@ -41,6 +41,16 @@ EBB_API ebb_tensor *ebb_preprocess_images(
  * its first channel also with .bgr. */
 EBB_API bool ebb_preprocess_pixels(
 	const ebb_preprocess *p, const ebb_image *x, ebb_image *y, ebb_error *e);
+/* Resizing and the crop as a linear map.  A plane of an image of height x width pixels becomes
+ *
+ *   rows * plane * columns^T,   rows [H',height], columns [W',width]
+ *
+ * which is what ebb_preprocess_pixels computes before it rounds to whole numbers in 0..255, once for
+ * each axis.  *rows and *columns are persistent tensors of type F32 or F64 (EBB_DEFAULT: F32), which
+ * the caller frees.  False, with an error in e and both NULL, for an image that is smaller than the
+ * crop, and for numbers out of range. */
+EBB_API bool ebb_preprocess_matrices(const ebb_preprocess *p, int64_t height, int64_t width,
+	ebb_dtype dtype, ebb_tensor **rows, ebb_tensor **columns, ebb_error *e);
 /* For a loader: adds resizing, the crop and, with .bgr, ebb_augment_bgr to the pipeline a, and
  * writes the values for the loader's .mean and .std.  With .no_geometry, only the exchange of
  * colours is added, for a training pipeline that has random crops in place of the centre crop.

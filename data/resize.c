@@ -223,8 +223,50 @@ static bool filtered(
 	return true;
 }
 
-/* Positions are accumulated by addition, as in Pillow, because rounding decides between two
- * neighbours. */
+/* Writes 1 at the input of each output.  Positions are accumulated by addition, as in Pillow, because
+ * rounding decides between two neighbours. */
+static void nearest_matrix(int64_t in, int64_t out, int64_t first, int64_t count, double *matrix)
+{
+	double step = (double)in / (double)out, at = step * 0.5;
+
+	for (int64_t i = 0; i < first + count; i++, at += step)
+		if (i >= first)
+			matrix[(i - first) * in + ((int64_t)at < in ? (int64_t)at : in - 1)] = 1;
+}
+
+bool ebb_resize_matrix(int64_t in, int64_t out, ebb_resize_filter filter, int64_t first,
+	int64_t count, double *matrix)
+{
+	axis a = {.in = in, .out = out};
+	size_t size = 0, starts, counts, weights, real;
+	char *block;
+
+	memset(matrix, 0, (size_t)(count * in) * sizeof *matrix);
+	if (in == out || filter == EBB_RESIZE_NEAREST) {
+		nearest_matrix(in, out, first, count, matrix);
+		return true;
+	}
+	a.taps = taps_of(in, out, filters[filter].radius);
+	starts = claim(&size, out, sizeof *a.first);
+	counts = claim(&size, out, sizeof *a.count);
+	weights = claim(&size, out * a.taps, sizeof *a.weight);
+	real = claim(&size, a.taps, sizeof(double));
+	block = ebb_alloc(size);
+	if (!block)
+		return false;
+	a.first = (void *)(block + starts);
+	a.count = (void *)(block + counts);
+	a.weight = (void *)(block + weights);
+	weigh(&a, filter, (void *)(block + real));
+	for (int64_t i = 0; i < count; i++)
+		for (int64_t k = 0; k < a.count[first + i]; k++)
+			matrix[i * in + a.first[first + i] + k] =
+				(double)a.weight[(first + i) * a.taps + k] / (1 << FRACTION);
+	ebb_free(block, size);
+	return true;
+}
+
+/* Positions are accumulated as in nearest_matrix. */
 static void nearest(const part *p, ebb_image *y)
 {
 	double down = (double)p->height / (double)y->height, i = down * 0.5;

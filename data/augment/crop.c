@@ -101,12 +101,6 @@ static bool crop_at(ebb_stage *s, int64_t top, int64_t left, int64_t height, int
 	return true;
 }
 
-/* n/2, rounded half to even, as Python rounds. */
-static int64_t half(int64_t n)
-{
-	return n / 2 + (n % 4 == 3);
-}
-
 static bool fits(ebb_stage *s, const sized *o)
 {
 	return (o->height <= s->image.height && o->width <= s->image.width) ||
@@ -118,8 +112,8 @@ static bool centre_crop(const void *options, ebb_stage *s)
 {
 	const sized *o = options;
 
-	return fits(s, o) && crop_at(s, half(s->image.height - o->height),
-				     half(s->image.width - o->width), o->height, o->width);
+	return fits(s, o) && crop_at(s, ebb_half(s->image.height - o->height),
+				     ebb_half(s->image.width - o->width), o->height, o->width);
 }
 
 static const ebb_transform_kind CENTRE_CROP = {"centre_crop", sizeof(sized), centre_crop, to_size};

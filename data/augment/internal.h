@@ -104,6 +104,12 @@ static inline uint8_t ebb_byte_of(float x)
 	return (uint8_t)(x < 0 ? 0 : x > 255 ? 255 : x);
 }
 
+/* n/2, rounded half to even, as Python rounds: where a centre crop begins. */
+static inline int64_t ebb_half(int64_t n)
+{
+	return n / 2 + (n % 4 == 3);
+}
+
 /* The number of colour or grey channels: all but alpha. */
 static inline int64_t ebb_opaque_channels(const ebb_image *x)
 {

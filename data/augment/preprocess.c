@@ -199,6 +199,76 @@ ebb_tensor *ebb_preprocess_images(
 	return y;
 }
 
+/* ---- Matrices -------------------------------------------------------------------------------- */
+
+/* The matrix that resizes an axis from in to out elements and crops the middle of cropped. */
+static ebb_tensor *axis_matrix(int64_t in, int64_t out, int64_t cropped, ebb_resize_filter filter,
+	ebb_dtype dtype, ebb_error *e)
+{
+	ebb_tensor *y = ebb_tensor_new(dtype, EBB_SHAPE(cropped, in), false, e);
+	size_t bytes = (size_t)(cropped * in) * sizeof(double);
+	double *matrix = y ? ebb_alloc(bytes) : NULL;
+	bool ok = matrix &&
+	          ebb_resize_matrix(in, out, filter, ebb_half(out - cropped), cropped, matrix);
+
+	if (ok && dtype == EBB_F64)
+		ok = ebb_copy_in(y, matrix, bytes);
+	for (int64_t i = 0; ok && dtype == EBB_F32 && i < cropped * in; i++)
+		((float *)ebb_data_mutable(y))[i] = (float)matrix[i];
+	ebb_free(matrix, bytes);
+	if (!ok) {
+		ebb_error_set(e, EBB_NO_MEMORY, NULL,
+			"preprocess: no memory for a matrix of %lldx%lld", (long long)cropped,
+			(long long)in);
+		ebb_tensor_free(y);
+		return NULL;
+	}
+	return y;
+}
+
+bool ebb_preprocess_matrices(const ebb_preprocess *p, int64_t height, int64_t width,
+	ebb_dtype dtype, ebb_tensor **rows, ebb_tensor **columns, ebb_error *e)
+{
+	int64_t tall = height, wide = width;
+	ebb_augment *a;
+
+	*rows = *columns = NULL;
+	if (dtype == EBB_DEFAULT)
+		dtype = EBB_F32;
+	if (height < 1 || width < 1 || height > INT32_MAX || width > INT32_MAX ||
+		(dtype != EBB_F32 && dtype != EBB_F64) ||
+		(p && (unsigned)p->filter > EBB_RESIZE_NEAREST)) {
+		ebb_error_set(e, EBB_INVALID, NULL,
+			"preprocess: matrices of %s for %lldx%lld pixels by filter %d: expected "
+			"F32 or F64, at least 1x1, and a filter of ebb_resize_filter",
+			ebb_dtype_name(dtype), (long long)height, (long long)width,
+			p ? (int)p->filter : 0);
+		return false;
+	}
+	a = geometry(p, e);
+	if (!a)
+		return false;
+	if (p->resize)
+		a->first->kind->resize(a->first->options, &tall, &wide);
+	ebb_augment_free(a);
+	if (tall < 1 || wide < 1 || p->crop > tall || p->crop > wide) {
+		ebb_error_set(e, EBB_INVALID, NULL,
+			"preprocess: %lldx%lld pixels become %lldx%lld, expected at least %lld "
+			"each",
+			(long long)height, (long long)width, (long long)tall, (long long)wide,
+			p->crop ? (long long)p->crop : 1LL);
+		return false;
+	}
+	*rows = axis_matrix(height, tall, p->crop ? p->crop : tall, p->filter, dtype, e);
+	*columns = *rows ? axis_matrix(width, wide, p->crop ? p->crop : wide, p->filter, dtype, e)
+	                 : NULL;
+	if (!*columns) {
+		ebb_tensor_free(*rows);
+		*rows = NULL;
+	}
+	return *columns != NULL;
+}
+
 /* ---- Loaders --------------------------------------------------------------------------------- */
 
 bool(ebb_preprocess_augment)(const ebb_preprocess_augment_args *args)

@@ -96,6 +96,12 @@ EBB_API ebb_model ebb_model_new(const ebb_model_new_args *a);
 /* logits [N,classes] for x [N,channels,H,W], or features [N,F] with .no_head. */
 EBB_API ebb_tensor *ebb_model_forward(
 	ebb_tape *t, const ebb_model *net, ebb_tensor *x, const char *site);
+/* The network's input for images x [N,channels,height,width] of F32 or F64 with values in [0,1], red,
+ * green and blue (or grey): net->preprocess as ops, through which gradients flow to x, so that an
+ * image can be optimised at its own size.  For x = v/255 it is what ebb_preprocess_images computes
+ * of the bytes v, but for the rounding after resizing (pixels.c). */
+EBB_API ebb_tensor *ebb_model_pixels(
+	ebb_tape *t, const ebb_model *net, ebb_tensor *x, const char *site);
 /* The network's loss for training: cross_entropy(logits, labels), plus those of the intermediate
  * classifiers, weighted as published, in training mode.  labels as for ebb_cross_entropy.  If
  * .logits is not NULL, *logits is set to the logits, or to NULL on failure.  An error on the tape
@@ -176,6 +182,7 @@ EBB_API const ebb_model_card *ebb_model_card_of(const char *path, ebb_error *e);
 
 #define ebb_model_new(...) EBB_CALL_ARGS(ebb_model_new, ebb_model_new_args, __VA_ARGS__)
 #define ebb_model_forward(...) EBB_CALL(ebb_model_forward, __VA_ARGS__)
+#define ebb_model_pixels(...) EBB_CALL(ebb_model_pixels, __VA_ARGS__)
 #define ebb_model_loss(...) EBB_CALL_ARGS(ebb_model_loss, ebb_model_loss_args, __VA_ARGS__)
 #define ebb_model_load(...) EBB_CALL_ARGS(ebb_model_load, ebb_model_load_args, __VA_ARGS__)
 #define ebb_model_save(...) EBB_CALL_ARGS(ebb_model_save, ebb_model_save_args, __VA_ARGS__)

@@ -214,6 +214,116 @@ START_TEST(bad_arguments_are_errors)
 }
 END_TEST
 
+/* ---- Matrices -------------------------------------------------------------------------------- */
+
+/* Element [i,j] of channel c of rows * x * columns^T. */
+static double mapped(const ebb_image *x, const ebb_tensor *rows, const ebb_tensor *columns,
+	int64_t i, int64_t j, int64_t c)
+{
+	double sum = 0;
+
+	for (int64_t r = 0; r < x->height; r++)
+		for (int64_t q = 0; q < x->width; q++)
+			sum += ebb_at(rows, i * x->height + r) * ebb_at(columns, j * x->width + q) *
+			       x->pixels[(r * x->width + q) * x->channels + c];
+	return sum;
+}
+
+START_TEST(matrices_are_resizing_and_the_crop)
+{
+	static const struct {
+		int64_t height, width, resize, crop;
+		bool squash;
+	} cases[] = {{23, 31, 12, 9, false}, {31, 20, 40, 37, false}, {11, 17, 14, 14, true},
+		{14, 14, 14, 8, false}, {13, 12, 0, 9, false}, {9, 10, 0, 0, false},
+		{14, 30, 14, 0, false}};
+	enum { N = sizeof cases / sizeof *cases };
+
+	for (int k = 0; k < N; k++) {
+		ebb_preprocess p = {.resize = cases[k].resize,
+			.crop = cases[k].crop,
+			.filter = (ebb_resize_filter)_i,
+			.squash = cases[k].squash};
+		ebb_image x = picture(cases[k].height, cases[k].width, 3), y = {0};
+		ebb_tensor *rows, *columns, *f32[2];
+		ebb_error e = {0};
+		/* Each pass rounds to whole levels; the second one adds the first one's errors. */
+		double slack = cases[k].resize && _i != EBB_RESIZE_NEAREST ? 1.2 : 1e-12;
+
+		ck_assert_msg(ebb_preprocess_matrices(
+				      &p, x.height, x.width, EBB_F64, &rows, &columns, &e),
+			"%s", e.message);
+		/* Bicubic resizing overshoots, but not to the ends of the range. */
+		for (int64_t i = 0; i < x.height * x.width * 3; i++)
+			x.pixels[i] = (uint8_t)(64 + x.pixels[i] / 2);
+		ck_assert(ebb_preprocess_pixels(&p, &x, &y, &e));
+		ck_assert(ebb_size(rows, 0) == y.height && ebb_size(rows, 1) == x.height);
+		ck_assert(ebb_size(columns, 0) == y.width && ebb_size(columns, 1) == x.width);
+		for (int64_t i = 0; i < y.height; i++)
+			for (int64_t j = 0; j < y.width; j++)
+				for (int64_t c = 0; c < 3; c++) {
+					double v = mapped(&x, rows, columns, i, j, c);
+
+					v = fmin(fmax(v, 0), 255) -
+					    y.pixels[(i * y.width + j) * 3 + c];
+					ck_assert_msg(fabs(v) <= slack, "case %d: off by %g", k, v);
+				}
+		ck_assert(ebb_preprocess_matrices(
+			&p, x.height, x.width, EBB_DEFAULT, &f32[0], &f32[1], &e));
+		ck_assert_int_eq(ebb_dtype_of(f32[0]), EBB_F32);
+		ck_assert(all_close(rows, f32[0], 1e-7) && all_close(columns, f32[1], 1e-7));
+		ebb_tensor_free(rows);
+		ebb_tensor_free(columns);
+		ebb_tensor_free(f32[0]);
+		ebb_tensor_free(f32[1]);
+		ebb_image_free(&x);
+		ebb_image_free(&y);
+	}
+}
+END_TEST
+
+static void no_matrices(const ebb_preprocess *p, int64_t height, ebb_dtype dtype, const char *words)
+{
+	ebb_error e = {0};
+	ebb_tensor *rows, *columns;
+
+	ck_assert(!ebb_preprocess_matrices(p, height, 8, dtype, &rows, &columns, &e));
+	ck_assert(!rows && !columns);
+	ck_assert_msg(strstr(e.message, words) != NULL, "%s", e.message);
+}
+
+START_TEST(bad_matrices_are_errors)
+{
+	ebb_preprocess p = {.resize = 6, .crop = 5};
+	counting_allocator alloc;
+	ebb_tensor *rows, *columns;
+
+	no_matrices(NULL, 8, EBB_F32, "expected 1 or 3 channels");
+	no_matrices(&p, 0, EBB_F32, "0x8 pixels");
+	no_matrices(&p, 8, EBB_I64, "I64");
+	no_matrices(&(ebb_preprocess){.filter = (ebb_resize_filter)9}, 8, EBB_F32, "filter 9");
+	no_matrices(&(ebb_preprocess){.crop = 9}, 8, EBB_F32, "expected at least 9");
+	no_matrices(&(ebb_preprocess){.scale = NAN}, 8, EBB_F32, "not finite");
+	counting_allocator_install(&alloc);
+	for (int64_t n = 0;; n++) {
+		ebb_error e = {0};
+		bool ok;
+
+		alloc.calls = alloc.refused = 0;
+		alloc.fail_at = n;
+		ok = ebb_preprocess_matrices(&p, 8, 9, EBB_F64, &rows, &columns, &e);
+		ck_assert_int_eq(ok, alloc.refused == 0);
+		ck_assert(ok || e.status == EBB_NO_MEMORY);
+		ebb_tensor_free(rows);
+		ebb_tensor_free(columns);
+		ck_assert(alloc.live == 0 && alloc.wrong == 0);
+		if (ok)
+			break;
+	}
+	counting_allocator_remove();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("preprocess");
@@ -226,6 +336,8 @@ int main(void)
 	tcase_add_test(c, a_loader_makes_the_same_inputs);
 	tcase_add_test(c, bgr_is_a_transform);
 	tcase_add_test(c, bad_arguments_are_errors);
+	tcase_add_loop_test(c, matrices_are_resizing_and_the_crop, 0, EBB_RESIZE_NEAREST + 1);
+	tcase_add_test(c, bad_matrices_are_errors);
 	suite_add_tcase(s, c);
 	return run_suite(s);
 }

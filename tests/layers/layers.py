@@ -32,9 +32,10 @@ FOLDERS = {
     "data": ["tensor", "archive", "kernels"],
     "data/augment": ["data", "tensor", "kernels"],
     "data/loader": ["data", "data/augment", "tensor", "archive", "kernels"],
-    # Of data/ the description of an input alone.
-    "nn/models": ["nn", "ops", "autograd", "tensor", "archive", "data/preprocess.h"],
+    # Of data/ the preprocessing of an input alone.
+    "nn/models": ["nn", "ops", "autograd", "tensor", "archive", "data/preprocess.h", "data/augment/preprocess.c"],
     "training": ["optim", "nn", "data", "data/loader", "autograd", "tensor", "archive", "kernels"],
+    "explain": ["ops", "autograd", "autograd/watching", "tensor", "kernels"],
     # Of nn/ the parameter store alone.
     "flow": ["ops", "autograd", "autograd/watching", "tensor", "kernels", "nn/nn.h", "nn/params.c"],
 }
