@@ -12,6 +12,7 @@
 #include "data/data.h"
 #include "flow/flow.h"
 #include "training/training.h"
+#include "explain/explain.h"
 
 /*
  * Checks whether any of up to eight objects has an error.  Arguments are tapes, parameter stores,

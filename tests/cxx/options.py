@@ -15,9 +15,9 @@ sys.dont_write_bytecode = True
 import headers  # noqa: E402
 
 # Structs that users fill and pass, other than the structs of arguments.
-FILLED = ["ebb_figure", "ebb_image_options", "ebb_init", "ebb_observer", "ebb_op", "ebb_panel", "ebb_part",
+FILLED = ["ebb_attack_result", "ebb_figure", "ebb_image_options", "ebb_init", "ebb_observer", "ebb_op", "ebb_panel", "ebb_part",
           "ebb_preprocess", "ebb_rect", "ebb_rename", "ebb_report", "ebb_report_figure", "ebb_report_network",
-          "ebb_report_option", "ebb_selection", "ebb_series", "ebb_verdict_limits"]
+          "ebb_report_option", "ebb_rule", "ebb_rules", "ebb_selection", "ebb_series", "ebb_verdict_limits"]
 TEXT = """/*
  * options.hpp - the names of all options in C++: ebb::NAME for each member of a struct of arguments, and of other
  * structs that programs fill, in alphabetical order.  call.hpp includes this list.  A test (tests/cxx/options.py)

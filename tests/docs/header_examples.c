@@ -241,12 +241,34 @@ static bool text_of_a_file(void)
 	return ok;
 }
 
+/* adversarial.h */
+static ebb_tensor *scores(ebb_tape *t, ebb_tensor *x, void *net)
+{
+	return ebb_model_forward(t, net, x);
+}
+
+static bool attacked(void)
+{
+	ebb_tape *t = ebb_tape_new();
+	ebb_params *p = ebb_params_new(1);
+	ebb_model net = ebb_model_new(p, "cifar_resnet20");
+	ebb_tensor *images = ebb_full(t, EBB_SHAPE(1, 3, 8, 8), 0.4),
+		   *labels = ebb_from_i64(t, EBB_SHAPE(1), &(int64_t){3});
+	ebb_tensor *worst = ebb_pgd(t, scores, &net, images, labels, .eps = 8 / 255.0,
+		.step = 2 / 255.0, .steps = 40, .levels = 255);
+	bool ok = worst && ebb_size(worst, 3) == 8 && ebb_ok(t, p);
+
+	ebb_tape_free(t);
+	ebb_params_free(p);
+	return ok;
+}
+
 int main(void)
 {
 	char directory[] = "/tmp/ebb-headers-XXXXXX", command[100];
 	bool ok = summarized() && probed_training() && measured_training() && averaged_training() &&
 	          mkdtemp(directory) && saved_training(directory, -1) &&
-	          saved_training(directory, 4) && text_of_a_file();
+	          saved_training(directory, 4) && text_of_a_file() && attacked();
 
 	snprintf(command, sizeof command, "rm -rf '%s'", directory);
 	return system(command) == 0 && ok ? 0 : 1;
