@@ -8,8 +8,7 @@
 #include <string.h>
 
 #include "cli.h"
-#include "keep.h"
-#include "progress.h"
+#include "epoch.h"
 
 enum { MOST_EPOCHS = 1000 };
 
@@ -94,67 +93,6 @@ static bool save(const curves *c, const settings *s, ebb_error *e)
 
 /* ---- Training ------------------------------------------------------------------------------- */
 
-static bool passed_on(const ebb_error *first, ebb_error *e)
-{
-	if (first)
-		*e = *first;
-	return !first;
-}
-
-static bool test(ebb_tape *t, const ebb_cifar_resnet *net, ebb_loader *loader, double *loss,
-	double *accuracy, ebb_error *e)
-{
-	ebb_average losses = {0}, accuracies = {0};
-	ebb_batch batch;
-
-	ebb_set_training(t, false);
-	ebb_set_recording(t, false);
-	while (!ebb_failed(t) && ebb_loader_next(loader, &batch)) {
-		ebb_tensor *logits = ebb_cifar_resnet_forward(t, net, batch.images);
-
-		ebb_average_add(&losses, ebb_item(ebb_cross_entropy(t, logits, batch.labels)),
-			(double)batch.count);
-		ebb_average_add(
-			&accuracies, ebb_accuracy(logits, batch.labels), (double)batch.count);
-		ebb_tape_reset(t);
-	}
-	ebb_set_recording(t, true);
-	ebb_set_training(t, true);
-	*loss = ebb_average_value(&losses);
-	*accuracy = ebb_average_value(&accuracies);
-	return passed_on(ebb_first_error(t, loader), e);
-}
-
-static bool train_epoch(ebb_tape *t, const ebb_cifar_resnet *net, ebb_params *p, ebb_optim *opt,
-	ebb_loader *loader, settings *s, int epoch, progress *now, ebb_error *e)
-{
-	int64_t batches = ebb_loader_batches(loader), warm = 200 < batches ? 200 : batches;
-	ebb_batch batch;
-
-	while (!ebb_failed(t) && ebb_loader_next(loader, &batch)) {
-		int64_t step = epoch * batches + batch.index;
-
-		ebb_optim_set_lr(opt, s->lr * ebb_schedule_warmup(step, warm) *
-					      ebb_schedule_cosine(step, s->epochs * batches, 0));
-		ebb_tensor *logits = ebb_cifar_resnet_forward(t, net, batch.images);
-		ebb_tensor *loss = ebb_cross_entropy(t, logits, batch.labels);
-
-		ebb_average_add(&now->loss, ebb_item(loss), (double)batch.count);
-		ebb_average_add(
-			&now->accuracy, ebb_accuracy(logits, batch.labels), (double)batch.count);
-		ebb_params_zero_grad(p);
-		ebb_backward(t, loss);
-		if (!ebb_optim_step(opt))
-			break;
-		ebb_tape_reset(t);
-		now->images += batch.count;
-		progress_show(now, epoch, s->epochs, batch.index + 1, batches);
-		if (!keep_step(&s->keep))
-			break;
-	}
-	return passed_on(ebb_first_error(t, p, opt, loader), e);
-}
-
 /* Adds to the checkpoint all state that the next step depends on, and the curves so far. */
 static bool keep_all(settings *s, ebb_params *p, ebb_optim *opt, ebb_tape *t, ebb_loader *loader,
 	progress *now, curves *c)
@@ -178,29 +116,32 @@ static bool keep_all(settings *s, ebb_params *p, ebb_optim *opt, ebb_tape *t, eb
 	return keep_begin(k);
 }
 
-static bool train(settings *s, ebb_loader *training, ebb_loader *testing, ebb_error *e)
+static bool train(settings *s, ebb_loader *images, ebb_loader *testing, ebb_error *e)
 {
 	static curves c;
-	ebb_tape *t = ebb_tape_new();
 	ebb_params *p = ebb_params_new(s->seed);
-	ebb_cifar_resnet net = ebb_cifar_resnet_new(p, s->depth);
-	ebb_optim *opt =
-		ebb_sgd(p, .lr = s->lr, .momentum = 0.9, .nesterov = true, .weight_decay = 5e-4);
+	trainer r = {.t = ebb_tape_new(),
+		.p = p,
+		.net = ebb_cifar_resnet_new(p, s->depth),
+		.opt = ebb_sgd(
+			p, .lr = s->lr, .momentum = 0.9, .nesterov = true, .weight_decay = 5e-4),
+		.lr = s->lr,
+		.epochs = s->epochs};
 	progress now = progress_begin();
-	bool ok = passed_on(ebb_first_error(t, p, opt), e);
+	bool ok = passed_on(ebb_first_error(r.t, p, r.opt), e);
 
 	if (ok)
 		printf("ResNet-%d, %lld parameters\n", s->depth, (long long)ebb_params_elements(p));
-	ok = ok && keep_all(s, p, opt, t, training, &now, &c);
-	for (int64_t epoch = ebb_loader_epoch(training); ok && epoch < s->epochs; epoch++) {
-		ok = train_epoch(t, &net, p, opt, training, s, (int)epoch, &now, e);
+	ok = ok && keep_all(s, p, r.opt, r.t, images, &now, &c);
+	for (int64_t epoch = ebb_loader_epoch(images); ok && epoch < s->epochs; epoch++) {
+		ok = train_epoch(&r, images, &s->keep, (int)epoch, &now, e);
 		if (s->keep.ended)
 			break;
 		c.images_per_second[epoch] = (double)now.images / (cli_now() - now.began);
 		c.loss[epoch] = ebb_average_value(&now.loss);
 		c.accuracy[epoch] = ebb_average_value(&now.accuracy);
 		c.n = (int)epoch + 1;
-		ok = ok && test(t, &net, testing, &c.test_loss[epoch], &c.test_accuracy[epoch], e);
+		ok = ok && test_epoch(&r, testing, &c.test_loss[epoch], &c.test_accuracy[epoch], e);
 		progress_clear(&now);
 		if (!ok)
 			break;
@@ -212,8 +153,8 @@ static bool train(settings *s, ebb_loader *training, ebb_loader *testing, ebb_er
 			break;
 	}
 	ok = keep_close(&s->keep) && ok;
-	ebb_optim_free(opt);
-	ebb_tape_free(t);
+	ebb_optim_free(r.opt);
+	ebb_tape_free(r.t);
 	ebb_params_free(p);
 	return ok;
 }

@@ -17,13 +17,6 @@ colours colours_of_stdout(void)
 	                                 : (colours){"", "", "", ""};
 }
 
-bool said(const ebb_error *e)
-{
-	fflush(stdout);
-	fprintf(stderr, "%s\n", e->message);
-	return false;
-}
-
 /* ---- Images ---- */
 
 /* Prints the whole and the eighth blocks of a bar, and blanks up to its end. */
@@ -111,15 +104,15 @@ static bool run(const settings *s, int count, char **paths)
 	ebb_tape *t = ebb_tape_new();
 	ebb_model net = {0};
 	const char *const *names;
-	bool ok = load_network(&net, p, s) && find_names(s, &net, &names);
+	bool ok = load_network(&net, p, &s->files) && find_names(&s->files, &net, &names);
 
 	if (ok) {
-		const char *file = strrchr(s->weights, '/');
+		const char *file = strrchr(s->files.weights, '/');
 		char line[LONGEST_LINE];
 		int top = s->top < net.classes ? s->top : (int)net.classes;
 
 		snprintf(line, sizeof line, "%s (%d), %s: %lld classes", net.card->title,
-			net.card->year, file ? file + 1 : s->weights, (long long)net.classes);
+			net.card->year, file ? file + 1 : s->files.weights, (long long)net.classes);
 		cli_wrap(0, line);
 		ebb_set_training(t, false);
 		ebb_set_recording(t, false);
@@ -157,11 +150,11 @@ static settings parse(int argc, char **argv, int *status)
 	*status = -1;
 	for (int o; *status < 0 && (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (o == 'w')
-			s.weights = optarg;
+			s.files.weights = optarg;
 		else if (o == 'm')
-			s.model = optarg;
+			s.files.model = optarg;
 		else if (o == 'c')
-			s.classes = optarg;
+			s.files.classes = optarg;
 		else if (o == 'n')
 			s.top = (int)cli_int("--top", optarg, 1, MOST_TOP);
 		else if (o == 'l')
@@ -175,7 +168,7 @@ static settings parse(int argc, char **argv, int *status)
 	}
 	if (*status >= 0 || s.list)
 		return s;
-	if (optind == argc || !s.weights) {
+	if (optind == argc || !s.files.weights) {
 		fprintf(stderr, "%s is missing (see --help)\n",
 			optind == argc ? "IMAGE" : "--weights FILE");
 		*status = 2;

@@ -213,6 +213,48 @@ START_TEST(a_resumed_cifar_run_has_all_curves)
 }
 END_TEST
 
+/* Stopped in the middle of the second network and in the third; the curves of all are those of a run
+ * without a stop. */
+START_TEST(a_resumed_depth_run_has_the_same_curves)
+{
+	static char whole[1 << 16];
+	static const char *const stops[] = {"residual-8, seed 1 (2 of 4)\nepoch 1/", "(3 of 4)"};
+	char arguments[300], command[500], path[200];
+
+	write_cifar();
+	snprintf(arguments, sizeof arguments,
+		"depth --depths 8,14 --epochs 3 --batch 5 --threads 1 --data %s", directory);
+	snprintf(command, sizeof command, "%s --out %s/whole", arguments, directory);
+	ck_assert_int_eq(run_and_signal(command, "", 0), 0);
+	assert_says("Residual networks: the training error with 14 layers is ");
+	assert_says(" in 1 seed.");
+	snprintf(path, sizeof path, "%s/whole/curves.csv", directory);
+	read_output(path);
+	strcpy(whole, output);
+	ck_assert_ptr_nonnull(strstr(whole, "\nresidual-14,14,1,3,"));
+	snprintf(command, sizeof command, "%s --out %s/part --resume", arguments, directory);
+	for (int i = 0; i < 2; i++) {
+		int status = run_and_signal(command, stops[i], SIGTERM);
+
+		ck_assert_msg(
+			WIFSIGNALED(status) && strstr(output, ": saved at step "), "%s", output);
+	}
+	ck_assert_int_eq(run_and_signal(command, "", 0), 0);
+	assert_says("resumed after step 30\n");
+	snprintf(path, sizeof path, "%s/part/curves.csv", directory);
+	read_output(path);
+	ck_assert_str_eq(output, whole);
+	/* Without --resume nothing is overwritten; other options are refused. */
+	snprintf(command, sizeof command, "%s --out %s/part", arguments, directory);
+	ck_assert_int_eq(WEXITSTATUS(run_and_signal(command, "", 0)), 1);
+	assert_says("plain-8-seed1.safetensors: already holds a run");
+	snprintf(command, sizeof command, "%s --out %s/part --resume --epochs 4", arguments,
+		directory);
+	ck_assert_int_eq(WEXITSTATUS(run_and_signal(command, "", 0)), 1);
+	assert_says("has --epochs 3 and cannot be resumed with 4");
+}
+END_TEST
+
 START_TEST(a_resumed_finetune_run_prints_the_same_epochs)
 {
 	char arguments[400], path[100];
@@ -351,6 +393,7 @@ int main(void)
 	tcase_add_loop_test(c, a_resumed_lenet_prints_the_same_epochs, 0, 3);
 	tcase_add_test(c, a_resumed_vae_prints_the_same_epochs);
 	tcase_add_test(c, a_resumed_cifar_run_has_all_curves);
+	tcase_add_test(c, a_resumed_depth_run_has_the_same_curves);
 	tcase_add_test(c, a_resumed_finetune_run_prints_the_same_epochs);
 	tcase_add_test(c, a_resumed_sequences_run_prints_the_same_results);
 	tcase_add_test(c, a_resumed_chars_run_writes_the_same);

@@ -435,6 +435,12 @@ START_TEST(bad_input_is_an_error_with_message_and_status)
 		{"cifar", "--data is missing", 2},
 		{"cifar --data /nonexistent/cifar", "/nonexistent/cifar", 1},
 		{"cifar --augment maybe", "expected one of off, on", 2},
+		{"depth", "--data is missing", 2},
+		{"depth --data /nonexistent/cifar --out /tmp", "/nonexistent/cifar", 1},
+		{"depth --depths 20,21", "--depths: 21 is not 6n + 2", 2},
+		{"depth --depths 20,x", "--depths: got 'x'", 2},
+		{"depth --depths '' --data x", "--depths is empty", 2},
+		{"depth --data x --out /dev/null/depth", "/dev/null", 1},
 		{"vae --mnist /nonexistent/mnist", "/nonexistent/mnist", 1},
 		{"vae --latent 0", "--latent: got '0'", 2},
 		{"vae --lr -1", "--lr: got '-1'", 2},
@@ -473,7 +479,8 @@ START_TEST(output_that_cannot_be_written_is_a_failure)
 	static const char *const commands[] = {"hello", "custom_op", "hvp", "inspect --help",
 		"lenet --help", "lenet --images 40 --epochs 1 --batch 20",
 		"sequences --steps 1 --length 3", "chars --help", "vae --help", "cifar --help",
-		"classify --help", "classify --list", "finetune --help", "gradflow --help"};
+		"adversarial --help", "classify --help", "classify --list", "depth --help",
+		"finetune --help", "gradflow --help"};
 	char directory[] = "/tmp/ebb-full-XXXXXX", command[200];
 
 	if (access("/dev/full", W_OK) != 0)
@@ -502,8 +509,8 @@ END_TEST
 
 START_TEST(help_begins_with_the_name_and_lists_itself)
 {
-	static const char *const demos[] = {"chars", "cifar", "classify", "custom_op", "finetune",
-		"hvp", "lenet", "sequences", "vae", "gradflow"};
+	static const char *const demos[] = {"adversarial", "chars", "cifar", "classify",
+		"custom_op", "depth", "finetune", "hvp", "lenet", "sequences", "vae", "gradflow"};
 
 	for (size_t i = 0; i < sizeof demos / sizeof *demos; i++) {
 		assert_runs("%s --help", demos[i]);
