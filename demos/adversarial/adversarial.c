@@ -240,5 +240,9 @@ int main(int argc, char **argv)
 	int status;
 	settings s = parse(argc, argv, &status);
 
-	return status >= 0 ? status : run(&s);
+	if (status >= 0)
+		return status;
+	status = run(&s);
+	ebb_figures_end();
+	return status;
 }

@@ -136,5 +136,7 @@ int main(int argc, char **argv)
 		return status;
 	if (!cli_make_directory(s.out))
 		return 1;
-	return run(&s, argc - optind, argv + optind) ? 0 : 1;
+	bool ok = run(&s, argc - optind, argv + optind);
+	ebb_figures_end();
+	return ok ? 0 : 1;
 }

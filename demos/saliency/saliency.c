@@ -219,5 +219,7 @@ int main(int argc, char **argv)
 		return status;
 	if (!cli_make_directory(s.out))
 		return 1;
-	return run(&s) ? 0 : 1;
+	bool ok = run(&s);
+	ebb_figures_end();
+	return ok ? 0 : 1;
 }
