@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "cli.h"
 #include "network.h"
 
 bool said(const ebb_error *e)
@@ -13,6 +14,31 @@ bool said(const ebb_error *e)
 	fprintf(stderr, "%s\n", e->message);
 	return false;
 }
+
+/* ---- The command line ---- */
+
+bool network_option(network_files *f, int o, const char *argument)
+{
+	if (o == 'w')
+		f->weights = argument;
+	else if (o == 'm')
+		f->model = argument;
+	else if (o == 'c')
+		f->classes = argument;
+	else
+		return false;
+	return true;
+}
+
+bool has_image_and_weights(int argc, int first, const network_files *f)
+{
+	if (first < argc && f->weights)
+		return true;
+	fprintf(stderr, "%s is missing (see --help)\n", first == argc ? "IMAGE" : "--weights FILE");
+	return false;
+}
+
+/* ---- The network ---- */
 
 /* The number of classes in a file: the size of the last tensor of the head; 0: not known. */
 static int64_t classes_in(const char *path, const ebb_model_card *card)
@@ -140,4 +166,23 @@ int64_t class_named(
 			fprintf(stderr, "%s %s", listed++ ? ";" : ":", names[c]);
 	fprintf(stderr, "%s\n", parts > MOST_LISTED ? "; ..." : "");
 	return -1;
+}
+
+void print_network(const ebb_model *net, const network_files *f)
+{
+	const char *file = strrchr(f->weights, '/');
+	char line[LONGEST_LINE];
+
+	snprintf(line, sizeof line, "%s (%d), %s: %lld classes", net->card->title, net->card->year,
+		file ? file + 1 : f->weights, (long long)net->classes);
+	cli_wrap(0, line);
+}
+
+const char *short_name(const char *const *names, int64_t class, char *text, size_t size)
+{
+	if (names)
+		snprintf(text, size, "%.*s", (int)strcspn(names[class], ","), names[class]);
+	else
+		snprintf(text, size, "class %lld", (long long)class);
+	return text;
 }

@@ -94,9 +94,9 @@ void page_image(
 	cairo_stroke(page);
 }
 
-bool page_write(cairo_t *page, const char *path, ebb_error *e)
+bool page_end(cairo_t *page, bool ok, const char *path, ebb_error *e)
 {
-	bool ok = surface_write_png(cairo_get_target(page), path, e);
+	ok = ok && surface_write_png(cairo_get_target(page), path, e);
 
 	cairo_destroy(page);
 	return ok;

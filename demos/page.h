@@ -31,7 +31,7 @@ void page_paint(
 	cairo_t *page, const ebb_image *x, double left, double top, double width, bool smooth);
 void page_image(
 	cairo_t *page, const ebb_image *x, double left, double top, double width, bool smooth);
-/* Writes the page as a PNG file, and frees it. */
-bool page_write(cairo_t *page, const char *path, ebb_error *e);
+/* If ok, writes the page as a PNG file; frees the page.  False if it was not written. */
+bool page_end(cairo_t *page, bool ok, const char *path, ebb_error *e);
 
 #endif

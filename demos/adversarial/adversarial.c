@@ -1,9 +1,8 @@
 /*
- * A photograph that a published network takes for another class, although it looks the same: the
- * smallest changes of its pixels that the network's score is most sensitive to, as a PNG file of the
- * photograph's own size.
+ * A photograph that a published network takes for another class, although it looks the same: small
+ * changes of its pixels, to which the network's score is sensitive, as a PNG file of the photograph's
+ * own size.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +10,6 @@
 
 #include "../cli.h"
 #include "adversarial.h"
-
-/* ---- Classes ---- */
-
-const char *short_name(const attack *a, int64_t class, char *text, size_t size)
-{
-	if (a->names)
-		snprintf(text, size, "%.*s", (int)strcspn(a->names[class], ","), a->names[class]);
-	else
-		snprintf(text, size, "class %lld", (long long)class);
-	return text;
-}
 
 /* ---- Output ---- */
 
@@ -32,7 +20,8 @@ static void print_opinion(const attack *a, const char *when, const opinion *o)
 	char line[LONGEST_LINE], name[100];
 
 	snprintf(line, sizeof line, "%s %5.1f %%  %s%s%s", when, 100 * o->probability, bold,
-		a->names ? a->names[o->first] : short_name(a, o->first, name, sizeof name), off);
+		a->names ? a->names[o->first] : short_name(a->names, o->first, name, sizeof name),
+		off);
 	cli_wrap(2, line);
 }
 
@@ -52,7 +41,7 @@ static void print_result(const attack *a, bool reached)
 	fflush(stdout);
 	fprintf(stderr,
 		"not reached: %s has %.1f %%, %s %.1f %% were asked for (more --steps or --eps)\n",
-		short_name(a, a->target, name, sizeof name), 100 * a->probability,
+		short_name(a->names, a->target, name, sizeof name), 100 * a->probability,
 		a->s->untargeted ? "at most" : "but",
 		100 * (a->s->untargeted ? 1 - a->s->confidence : a->s->confidence));
 }
@@ -114,13 +103,7 @@ static int run(const settings *s)
 	int status = 1;
 
 	if (load_network(&a.net, p, &s->files) && find_names(&s->files, &a.net, &a.names)) {
-		const char *file = strrchr(s->files.weights, '/');
-		char line[LONGEST_LINE];
-
-		snprintf(line, sizeof line, "%s (%d), %s: %lld classes", a.net.card->title,
-			a.net.card->year, file ? file + 1 : s->files.weights,
-			(long long)a.net.classes);
-		cli_wrap(0, line);
+		print_network(&a.net, &s->files);
 		ebb_set_training(a.t, false);
 		ebb_set_recording(a.t, false);
 		status = work(&a);
@@ -138,11 +121,7 @@ static const char help[] =
 	"adversarial IMAGE --weights FILE: changes a photograph so that a network sees another "
 	"class\n"
 	"\n"
-	"  IMAGE           PNG or JPEG\n"
-	"  --weights FILE  the network's weights: .pth, .pt, .safetensors, .npz\n"
-	"  --model NAME    the network (default: what FILE says)\n"
-	"  --classes FILE  names of the classes, one per line (default: those in the file of\n"
-	"                  weights, or imagenet-classes.txt beside it)\n"
+	"  IMAGE           PNG or JPEG\n" NETWORK_HELP
 	"  --target CLASS  the class to see, by name or number (default: the least likely one)\n"
 	"  --untargeted    any class but the photograph's\n"
 	"  --eps LEVELS    the largest change of a value, in levels of 255 (default 8); with\n"
@@ -162,13 +141,7 @@ static void set(settings *s, int option)
 {
 	static const char *const norms[] = {"linf", "l2", NULL};
 
-	if (option == 'w')
-		s->files.weights = optarg;
-	else if (option == 'm')
-		s->files.model = optarg;
-	else if (option == 'c')
-		s->files.classes = optarg;
-	else if (option == 'g')
+	if (option == 'g')
 		s->target = optarg;
 	else if (option == 'u')
 		s->untargeted = true;
@@ -188,8 +161,7 @@ static void set(settings *s, int option)
 
 static settings parse(int argc, char **argv, int *status)
 {
-	static const struct option options[] = {{"weights", required_argument, NULL, 'w'},
-		{"model", required_argument, NULL, 'm'}, {"classes", required_argument, NULL, 'c'},
+	static const struct option options[] = {NETWORK_OPTIONS,
 		{"target", required_argument, NULL, 'g'}, {"untargeted", no_argument, NULL, 'u'},
 		{"eps", required_argument, NULL, 'e'}, {"norm", required_argument, NULL, 'n'},
 		{"steps", required_argument, NULL, 's'},
@@ -203,7 +175,7 @@ static settings parse(int argc, char **argv, int *status)
 			*status = fputs(help, stdout) < 0;
 		else if (o == '?')
 			*status = 2;
-		else
+		else if (!network_option(&s.files, o, optarg))
 			set(&s, o);
 	}
 	if (*status >= 0)
@@ -218,9 +190,7 @@ static settings parse(int argc, char **argv, int *status)
 		*status = 2;
 		return s;
 	}
-	if (optind == argc || !s.files.weights) {
-		fprintf(stderr, "%s is missing (see --help)\n",
-			optind == argc ? "IMAGE" : "--weights FILE");
+	if (!has_image_and_weights(argc, optind, &s.files)) {
 		*status = 2;
 		return s;
 	}

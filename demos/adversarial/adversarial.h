@@ -41,9 +41,6 @@ bool ask(attack *a, const ebb_image *x, opinion *o, int64_t class, double *proba
  * confidence that was asked for.  *reached: whether it is.  False with a message (attack.c). */
 bool change_photograph(attack *a, const char *path, bool *reached);
 
-/* The class's name up to the first comma, or its number. */
-const char *short_name(const attack *a, int64_t class, char *text, size_t size);
-
 #ifdef EBB_HAVE_CAIRO
 /* Writes original, amplified change and result side by side; returns the factor of the change, or 0
  * with an error in e (picture.c). */

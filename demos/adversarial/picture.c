@@ -37,7 +37,7 @@ static void caption(
 	char name[100], text[60];
 
 	centred(page, middle, top + 30, 19, PANEL, true, hex,
-		short_name(a, o->first, name, sizeof name));
+		short_name(a->names, o->first, name, sizeof name));
 	snprintf(text, sizeof text, "%.1f %% confidence", 100 * o->probability);
 	centred(page, middle, top + 51, 13, PANEL, false, PAGE_MUTED, text);
 }
@@ -72,5 +72,5 @@ int write_picture(const attack *a, const char *path, ebb_error *e)
 	centred(page, middle[1], MARGIN + tall + 51, 13, PANEL, false, PAGE_MUTED, text);
 	caption(page, a, &a->after, a->after.first == a->before.first ? PAGE_BLUE : PAGE_ORANGE,
 		middle[2], MARGIN + tall);
-	return page_write(page, path, e) ? factor : 0;
+	return page_end(page, true, path, e) ? factor : 0;
 }

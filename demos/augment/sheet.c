@@ -58,5 +58,5 @@ bool sheet_write(const char *path, const ebb_image *original, const char *subtit
 	text(cr, MARGIN, MARGIN + 50, 11, false, PAGE_MUTED, subtitle);
 	for (int i = 0; i < n; i++)
 		y = draw_row(cr, &rows[i], y);
-	return page_write(cr, path, e);
+	return page_end(cr, true, path, e);
 }

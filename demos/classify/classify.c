@@ -1,7 +1,6 @@
 /*
  * What a published network sees in photographs: the likeliest classes, with bars.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -107,13 +106,9 @@ static bool run(const settings *s, int count, char **paths)
 	bool ok = load_network(&net, p, &s->files) && find_names(&s->files, &net, &names);
 
 	if (ok) {
-		const char *file = strrchr(s->files.weights, '/');
-		char line[LONGEST_LINE];
 		int top = s->top < net.classes ? s->top : (int)net.classes;
 
-		snprintf(line, sizeof line, "%s (%d), %s: %lld classes", net.card->title,
-			net.card->year, file ? file + 1 : s->files.weights, (long long)net.classes);
-		cli_wrap(0, line);
+		print_network(&net, &s->files);
 		ebb_set_training(t, false);
 		ebb_set_recording(t, false);
 		for (int i = 0; i < count; i++)
@@ -129,11 +124,7 @@ static bool run(const settings *s, int count, char **paths)
 static const char help[] =
 	"classify IMAGE... --weights FILE: the classes that a published network sees\n"
 	"\n"
-	"  IMAGE           PNG or JPEG\n"
-	"  --weights FILE  the network's weights: .pth, .pt, .safetensors, .npz\n"
-	"  --model NAME    the network (default: what FILE says)\n"
-	"  --classes FILE  names of the classes, one per line (default: those in the file of\n"
-	"                  weights, or imagenet-classes.txt beside it)\n"
+	"  IMAGE           PNG or JPEG\n" NETWORK_HELP
 	"  --top N         how many classes to print (default 5)\n"
 	"  --list          prints the networks, and which files of weights were published\n"
 	"  --threads N     number of threads (default: all processors)\n"
@@ -141,21 +132,14 @@ static const char help[] =
 
 static settings parse(int argc, char **argv, int *status)
 {
-	static const struct option options[] = {{"weights", required_argument, NULL, 'w'},
-		{"model", required_argument, NULL, 'm'}, {"classes", required_argument, NULL, 'c'},
+	static const struct option options[] = {NETWORK_OPTIONS,
 		{"top", required_argument, NULL, 'n'}, {"list", no_argument, NULL, 'l'},
 		{"threads", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'}, {0}};
 	settings s = {.top = 5};
 
 	*status = -1;
 	for (int o; *status < 0 && (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		if (o == 'w')
-			s.files.weights = optarg;
-		else if (o == 'm')
-			s.files.model = optarg;
-		else if (o == 'c')
-			s.files.classes = optarg;
-		else if (o == 'n')
+		if (o == 'n')
 			s.top = (int)cli_int("--top", optarg, 1, MOST_TOP);
 		else if (o == 'l')
 			s.list = true;
@@ -163,14 +147,12 @@ static settings parse(int argc, char **argv, int *status)
 			cli_threads(optarg);
 		else if (o == 'h')
 			*status = fputs(help, stdout) < 0;
-		else
+		else if (!network_option(&s.files, o, optarg))
 			*status = 2;
 	}
 	if (*status >= 0 || s.list)
 		return s;
-	if (optind == argc || !s.files.weights) {
-		fprintf(stderr, "%s is missing (see --help)\n",
-			optind == argc ? "IMAGE" : "--weights FILE");
+	if (!has_image_and_weights(argc, optind, &s.files)) {
 		*status = 2;
 	}
 	return s;

@@ -62,7 +62,7 @@ bool write_filters(const ebb_model *net, const char *path, ebb_error *e)
 				MARGIN + HEAD + (double)(o / ACROSS) * (SIDE + GAP), SIDE, false);
 	}
 	ebb_image_free(&image);
-	return page_write(page, path, ok ? e : NULL) && ok;
+	return page_end(page, ok, path, e);
 }
 
 /* ---- Patches and reconstructions ------------------------------------------------------------- */
@@ -120,5 +120,5 @@ bool write_layers(const ebb_model *net, int n, const layer *layers, const char *
 				PAGE_CENTRE, false, PAGE_MUTED, text);
 		}
 	}
-	return page_write(page, path, e);
+	return page_end(page, true, path, e);
 }

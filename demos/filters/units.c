@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../cli.h"
 #include "filters.h"
 
 static ebb_tensor *forward(ebb_tape *t, ebb_tensor *x, void *net)

@@ -7,7 +7,7 @@
 #include "saliency.h"
 
 /* In points. */
-enum { MARGIN = 32, HEAD = 78, SIDE = 168, GAP = 12, CAPTION = 46, LABEL = 22 };
+enum { MARGIN = 32, HEAD = 78, SIDE = 168, GAP = 12, CAPTION = 46 };
 
 /* The colours of the maps, from low to high: equal steps look equal, and grey they still rise (the
  * colour map "inferno" of Smith & van der Walt, at 9 points). */
@@ -130,5 +130,5 @@ bool write_picture(const results *r, const char *path, ebb_error *e)
 		"random weights");
 	ok = draw_row(page, r, &r->trained, top, e) && draw_row(page, r, &r->random, second, e);
 	draw_captions(page, r, second + tall);
-	return page_write(page, path, ok ? e : NULL) && ok;
+	return page_end(page, ok, path, e);
 }

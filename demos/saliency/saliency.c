@@ -3,7 +3,6 @@
  * backpropagation and Grad-CAM, each compared with the map of a network with random weights (Adebayo
  * et al. 2018, "Sanity Checks for Saliency Maps").
  */
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,11 +147,7 @@ static bool run(const settings *s)
 static const char help[] =
 	"saliency IMAGE --weights FILE: what a network reads in a photograph\n"
 	"\n"
-	"  IMAGE           PNG or JPEG\n"
-	"  --weights FILE  the network's weights: .pth, .pt, .safetensors, .npz\n"
-	"  --model NAME    the network (default: what FILE says)\n"
-	"  --classes FILE  names of the classes, one per line (default: those in the file of\n"
-	"                  weights, or imagenet-classes.txt beside it)\n"
+	"  IMAGE           PNG or JPEG\n" NETWORK_HELP
 	"  --class CLASS   the class to explain, by name or number (default: the likeliest)\n"
 	"  --layer NAME    the layer of Grad-CAM (default: the last one with pixels)\n"
 	"  --samples N     images with noise for SmoothGrad (default 50)\n"
@@ -163,8 +158,7 @@ static const char help[] =
 
 static settings parse(int argc, char **argv, int *status)
 {
-	static const struct option options[] = {{"weights", required_argument, NULL, 'w'},
-		{"model", required_argument, NULL, 'm'}, {"classes", required_argument, NULL, 'c'},
+	static const struct option options[] = {NETWORK_OPTIONS,
 		{"class", required_argument, NULL, 'k'}, {"layer", required_argument, NULL, 'l'},
 		{"samples", required_argument, NULL, 'n'}, {"seed", required_argument, NULL, 's'},
 		{"out", required_argument, NULL, 'o'}, {"threads", required_argument, NULL, 't'},
@@ -173,13 +167,7 @@ static settings parse(int argc, char **argv, int *status)
 
 	*status = -1;
 	for (int o; *status < 0 && (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		if (o == 'w')
-			s.files.weights = optarg;
-		else if (o == 'm')
-			s.files.model = optarg;
-		else if (o == 'c')
-			s.files.classes = optarg;
-		else if (o == 'k')
+		if (o == 'k')
 			s.class = optarg;
 		else if (o == 'l')
 			s.layer = optarg;
@@ -193,14 +181,12 @@ static settings parse(int argc, char **argv, int *status)
 			cli_threads(optarg);
 		else if (o == 'h')
 			*status = fputs(help, stdout) < 0;
-		else
+		else if (!network_option(&s.files, o, optarg))
 			*status = 2;
 	}
 	if (*status >= 0)
 		return s;
-	if (optind == argc || !s.files.weights) {
-		fprintf(stderr, "%s is missing (see --help)\n",
-			optind == argc ? "IMAGE" : "--weights FILE");
+	if (!has_image_and_weights(argc, optind, &s.files)) {
 		*status = 2;
 		return s;
 	}

@@ -12,16 +12,6 @@ static bool fail(ebb_error *e, const ebb_error *from)
 	return false;
 }
 
-/* The class's name up to the first comma, or its number. */
-static void name_class(const char *const *names, int64_t class, probabilities *y)
-{
-	if (names)
-		snprintf(y->class_name, sizeof y->class_name, "%.*s",
-			(int)strcspn(names[class], ","), names[class]);
-	else
-		snprintf(y->class_name, sizeof y->class_name, "class %lld", (long long)class);
-}
-
 /* The classes' probabilities [1,classes] of the crop that begins at (top,left). */
 static ebb_tensor *forward(
 	ebb_tape *t, const ebb_model *net, ebb_tensor *x, int64_t top, int64_t left, int64_t side)
@@ -43,7 +33,7 @@ static void follow(ebb_tape *t, const ebb_model *net, ebb_tensor *x, const char 
 	if (!ebb_failed(t))
 		class = (int64_t)ebb_at(index, 0);
 	ebb_tape_reset(t);
-	name_class(names, class, y);
+	short_name(names, class, y->class_name, sizeof y->class_name);
 	for (int k = 0; k <= most && k < MOST_OFFSETS && !ebb_failed(t); k++) {
 		ebb_tensor *share = forward(t, net, x, top, most - k, side);
 

@@ -274,5 +274,5 @@ bool write_sheet(const char *directory, const sheet *p, ebb_error *e)
 	snprintf(path, sizeof path, "%.1000s/shift-curves.png", directory);
 	ok = draw_curves(cr, path, p, e);
 	snprintf(path, sizeof path, "%.1000s/shift.png", directory);
-	return page_write(cr, path, ok ? e : NULL) && ok;
+	return page_end(cr, ok, path, e);
 }

@@ -1,25 +1,15 @@
 /* adversarial.c - the demo adversarial, on small images and a network with random weights. */
 #include <stdlib.h>
 
+#include "directory.h"
 #include "folder.h"
-#include "run.h"
 #include "tests/support/support.h"
-
-static char directory[64], text[900];
-
-/* The text of a command, in which %1$s is the directory. */
-static const char *in_directory(const char *format)
-{
-	snprintf(text, sizeof text, format, directory);
-	return text;
-}
 
 static void setup(void)
 {
 	FILE *f;
 
-	strcpy(directory, "/tmp/ebb-adversarial-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(directory));
+	make_directory();
 	write_image(in_directory("%s/a.png"), 1, 2);
 	write_weights(in_directory("%s/weights.safetensors"), "cifar_resnet20");
 	f = fopen(in_directory("%s/names"), "w");
@@ -28,14 +18,6 @@ static void setup(void)
 			"green grape\nlemon\nmelon\n",
 			  f) >= 0 &&
 		  fclose(f) == 0);
-}
-
-static void teardown(void)
-{
-	char command[100];
-
-	snprintf(command, sizeof command, "rm -r '%s'", directory);
-	ck_assert_int_eq(system(command), 0);
 }
 
 /* Asserts that the photograph and the result have one size; returns the largest difference. */
@@ -112,10 +94,7 @@ END_TEST
 
 START_TEST(bad_calls_are_errors)
 {
-	static const struct {
-		const char *command, *words;
-		int status;
-	} cases[] = {
+	static const demo_call cases[] = {
 		{"adversarial", "IMAGE is missing", 2},
 		{"adversarial a.png", "--weights FILE is missing", 2},
 		{"adversarial a.png b.png --weights w", "unexpected argument 'b.png'", 2},
@@ -133,13 +112,7 @@ START_TEST(bad_calls_are_errors)
 			"a.png", 1},
 	};
 
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		int status = run("%s", in_directory(cases[i].command));
-
-		ck_assert_msg(status == cases[i].status, "%s: status %d, expected %d: %s",
-			cases[i].command, status, cases[i].status, output);
-		assert_says(cases[i].words);
-	}
+	check_calls(sizeof cases / sizeof *cases, cases);
 }
 END_TEST
 
@@ -150,7 +123,7 @@ int main(void)
 
 	suite_add_tcase(s, c);
 	tcase_set_timeout(c, 100);
-	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_checked_fixture(c, setup, remove_directory);
 	tcase_add_test(c, the_written_file_is_seen_as_the_target);
 	tcase_add_test(c, any_other_class_will_do);
 	tcase_add_test(c, a_target_that_is_not_reached_is_status_1);

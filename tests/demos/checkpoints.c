@@ -6,24 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "directory.h"
 #include "folder.h"
-#include "run.h"
-
-static char directory[64];
-
-static void make_directory(void)
-{
-	strcpy(directory, "/tmp/ebb-checkpoints-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(directory));
-}
-
-static void remove_directory(void)
-{
-	char command[100];
-
-	snprintf(command, sizeof command, "rm -r '%s'", directory);
-	ck_assert_int_eq(system(command), 0);
-}
 
 static void read_output(const char *path)
 {

@@ -1,34 +1,16 @@
 /* explain.c - the demos saliency and filters, on small images and a network with random weights. */
 #include <unistd.h>
 
+#include "directory.h"
 #include "folder.h"
-#include "run.h"
 #include "tests/support/support.h"
-
-static char directory[64], text[900];
-
-/* The text of a command, in which %1$s is the directory. */
-static const char *in_directory(const char *format)
-{
-	snprintf(text, sizeof text, format, directory);
-	return text;
-}
 
 static void setup(void)
 {
-	strcpy(directory, "/tmp/ebb-explain-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(directory));
+	make_directory();
 	write_folder(in_directory("%s/images"));
 	write_weights(in_directory("%s/weights.safetensors"), "cifar_resnet20");
 	write_weights(in_directory("%s/squeezenet.safetensors"), "squeezenet1_1");
-}
-
-static void teardown(void)
-{
-	char command[100];
-
-	snprintf(command, sizeof command, "rm -r '%s'", directory);
-	ck_assert_int_eq(system(command), 0);
 }
 
 /* Asserts that the file is a PNG of at least that size in pixels. */
@@ -84,10 +66,7 @@ END_TEST
 
 START_TEST(bad_input_is_an_error_with_message_and_status)
 {
-	static const struct {
-		const char *command, *words;
-		int status;
-	} cases[] = {
+	static const demo_call cases[] = {
 		{"saliency a.png", "--weights FILE is missing", 2},
 		{"saliency --weights a", "IMAGE is missing", 2},
 		{"saliency %1$s/no.png --weights %1$s/weights.safetensors --out %1$s/o", "no.png",
@@ -107,13 +86,7 @@ START_TEST(bad_input_is_an_error_with_message_and_status)
 		{"filters --help", "filters [IMAGE...] --weights FILE", 0},
 	};
 
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		int status = run("%s", in_directory(cases[i].command));
-
-		ck_assert_msg(status == cases[i].status, "%s: status %d, expected %d: %s",
-			cases[i].command, status, cases[i].status, output);
-		assert_says(cases[i].words);
-	}
+	check_calls(sizeof cases / sizeof *cases, cases);
 }
 END_TEST
 
@@ -124,7 +97,7 @@ int main(void)
 
 	suite_add_tcase(s, c);
 	tcase_set_timeout(c, 300);
-	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_checked_fixture(c, setup, remove_directory);
 	if (ebb_can_plot()) {
 		tcase_add_test(c, saliency_compares_six_maps);
 		tcase_add_test(c, filters_draws_layers_and_their_units);

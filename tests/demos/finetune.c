@@ -1,17 +1,8 @@
 /* finetune.c - the demos classify and finetune, on small images and a network with random weights. */
 #include <sys/stat.h>
 
+#include "directory.h"
 #include "folder.h"
-#include "run.h"
-
-static char directory[64], text[2000];
-
-/* The text of a command, in which %1$s is the directory. */
-static const char *in_directory(const char *format)
-{
-	snprintf(text, sizeof text, format, directory);
-	return text;
-}
 
 static void write_text(const char *path, const char *lines)
 {
@@ -25,8 +16,7 @@ static void setup(void)
 {
 	char lines[2][600] = {"", ""}, line[60];
 
-	strcpy(directory, "/tmp/ebb-finetune-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(directory));
+	make_directory();
 	write_folder(in_directory("%s/data"));
 	mkdir(in_directory("%s/lists"), 0777);
 	for (int c = 0; c < CLASSES; c++)
@@ -39,14 +29,6 @@ static void setup(void)
 	write_text(in_directory("%s/lists/classes.tsv"),
 		"label\tclass\n0\tred apple\t2\n1\tbanana\n2\tcherry\n");
 	write_weights(in_directory("%s/weights.safetensors"), "squeezenet1_1");
-}
-
-static void teardown(void)
-{
-	char command[100];
-
-	snprintf(command, sizeof command, "rm -r '%s'", directory);
-	ck_assert_int_eq(system(command), 0);
 }
 
 START_TEST(a_tuned_network_classifies_without_further_options)
@@ -105,6 +87,7 @@ START_TEST(a_finished_run_is_resumed_with_the_same_result)
 	const char *command =
 		"finetune %1$s/data --weights %1$s/weights.safetensors --epochs 1 --batch 4 "
 		"--threads 1 --checkpoint %1$s/run.safetensors --resume";
+	char fresh[300];
 
 	assert_runs("%s", in_directory(command));
 	ck_assert_ptr_nonnull(strstr(output, "\npretrained, fine-tuned"));
@@ -113,8 +96,9 @@ START_TEST(a_finished_run_is_resumed_with_the_same_result)
 	assert_says("resumed after step 3\n");
 	assert_says(whole);
 	/* Without --resume, nothing is overwritten. */
-	*strstr(text, " --resume") = '\0';
-	ck_assert_int_eq(run("%s", text), 1);
+	snprintf(fresh, sizeof fresh, "%s", command);
+	*strstr(fresh, " --resume") = '\0';
+	ck_assert_int_eq(run("%s", in_directory(fresh)), 1);
 	assert_says("run.safetensors: already holds a run");
 }
 END_TEST
@@ -152,10 +136,7 @@ END_TEST
 
 START_TEST(bad_calls_are_errors_with_message_and_status)
 {
-	static const struct {
-		const char *command, *words;
-		int status;
-	} cases[] = {
+	static const demo_call cases[] = {
 		{"classify", "IMAGE is missing", 2},
 		{"classify a.png", "--weights FILE is missing", 2},
 		{"classify a.png --top 0 --weights w", "--top: got '0'", 2},
@@ -195,13 +176,7 @@ START_TEST(bad_calls_are_errors_with_message_and_status)
 	ebb_linear_new(p, "fc", 2, 2);
 	ck_assert(ebb_params_save(p, in_directory("%s/plain.safetensors")));
 	ebb_params_free(p);
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		int status = run("%s", in_directory(cases[i].command));
-
-		ck_assert_msg(status == cases[i].status, "%s: status %d, expected %d: %s",
-			cases[i].command, status, cases[i].status, output);
-		assert_says(cases[i].words);
-	}
+	check_calls(sizeof cases / sizeof *cases, cases);
 }
 END_TEST
 
@@ -213,7 +188,7 @@ int main(void)
 
 	suite_add_tcase(s, c);
 	tcase_set_timeout(c, 100);
-	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_checked_fixture(c, setup, remove_directory);
 	tcase_add_test(c, a_tuned_network_classifies_without_further_options);
 	tcase_add_test(c, lists_name_the_images_and_the_classes);
 	tcase_add_test(c, a_finished_run_is_resumed_with_the_same_result);
